@@ -1,0 +1,1 @@
+"""Celery on one page: broker, queues, routes, limits and the timetable."""

@@ -1,0 +1,1 @@
+"""WHO may ask: HTTP, command line and dashboard."""

@@ -1,0 +1,1 @@
+"""HOW things are done: takes a session, never commits."""

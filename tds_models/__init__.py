@@ -1,0 +1,1 @@
+"""WHAT things are: tables, states and entity declarations."""

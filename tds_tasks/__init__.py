@@ -1,0 +1,1 @@
+"""WHEN things happen: Celery tasks and the timetable."""
