@@ -1,0 +1,33 @@
+"""The way into PostgreSQL: one engine a process, transactions opened and committed at the edge only."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+# A statement that outlives these is a bug or an outage, and either way must not hold locks.
+GUARDS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s -c timezone=UTC -c jit=off"
+
+
+def make_engine(url: str, *, pool_size: int = 2, application: str = "tds") -> Engine:
+    """An engine for `url` (`postgresql://` or `postgresql+psycopg2://`) with at most `pool_size` connections.
+
+    Connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error.
+    """
+    return create_engine(
+        re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        connect_args={"connect_timeout": 5, "options": GUARDS, "application_name": application},
+    )
+
+
+@contextmanager
+def session_scope(engine: Engine) -> Iterator[Session]:
+    """One transaction: commits when the block ends well, rolls back and re-raises when it does not."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session

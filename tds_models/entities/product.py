@@ -1,0 +1,51 @@
+"""Product: something the company sells or stocks. Zoho calls it an item."""
+
+from tds_models.entity import Batch, Entity, Stream
+from tds_models.fields import at, boolean, number, refers, text
+
+PRODUCT = Entity(
+    name="product",
+    title="Products",
+    priority=5,
+    # our name, the key in Zoho's record where it differs, and the rules a value must keep
+    fields=(
+        text("name", required=True),
+        text("sku"),
+        text("status"),
+        text("description"),
+        text("unit"),
+        text("product_type"),
+        text("item_type"),
+        text("brand"),
+        text("manufacturer"),
+        refers("category_id", to=None),
+        text("category_name"),
+        number("price", "rate", least=0),
+        number("purchase_price", "purchase_rate", least=0),
+        refers("tax_id", to=None),
+        number("tax_percentage"),
+        number("stock_on_hand"),
+        number("available_stock"),
+        number("actual_available_stock"),
+        number("reorder_level"),
+        boolean("is_combo_product"),
+        boolean("is_returnable"),
+        text("upc"),
+        text("ean"),
+        text("part_number"),
+        at("source_created_at", "created_time"),
+    ),
+    # how Zoho serves it
+    stream=Stream(
+        api="inventory",
+        path="items",
+        list_key="items",
+        record_key="item",
+        id_key="item_id",
+        where={"filter_by": "Status.All"},  # inactive items too
+        batch=Batch(path="itemdetails", parameter="item_ids", size=100),
+        wrappers=("item",),
+        rule_module="item",
+        complete_with=("item_id", "name", "rate", "status", "last_modified_time"),
+    ),
+)

@@ -1,0 +1,94 @@
+"""What an entity declaration says: its fields, its lines, and the stream a source serves it as."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from sqlalchemy import Table
+
+from tds_models.fields import Field
+from tds_models.mirror import line_table, mirror_table
+
+
+class Increment(StrEnum):
+    """How a stream tells what changed since a moment."""
+
+    FILTER = "filter"  # it takes a least modification time
+    SORTED = "sorted"  # it lists the newest first, so reading may stop early
+    FULL = "full"  # it does not: every pass reads everything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One call that answers the details of many records."""
+
+    path: str
+    parameter: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One entity as one source serves it.
+
+    `list_is_complete`: a list row holds every declared field; otherwise a changed row is read in detail.
+    `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
+    `kind`: key and value that tell this entity's records from others on the same path.
+    """
+
+    api: str
+    path: str
+    list_key: str
+    record_key: str
+    id_key: str
+    modified_key: str = "last_modified_time"
+    where: Mapping[str, str] = field(default_factory=dict)
+    increment: Increment = Increment.FILTER
+    list_is_complete: bool = True
+    batch: Batch | None = None
+    wrappers: tuple[str, ...] = ()
+    rule_module: str | None = None
+    complete_with: tuple[str, ...] = ()
+    kind: tuple[str, str] | None = None
+    source: str = "zoho"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """The lines of a document: a child table of their own, replaced whole when the document changes."""
+
+    name: str
+    key: str
+    id_key: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entity:
+    """One kind of thing TDS mirrors, declared once; routes, tasks, tables and tests come from here.
+
+    `priority`: 2 is served before 5, 5 before 8.
+    """
+
+    name: str
+    title: str
+    priority: int
+    fields: tuple[Field, ...]
+    stream: Stream
+    lines: tuple[Lines, ...] = ()
+
+    @cached_property
+    def table(self) -> Table:
+        """The mirror table, `erp.<name>`."""
+        return mirror_table(self.name, self.fields)
+
+    @cached_property
+    def line_tables(self) -> dict[str, Table]:
+        """The child tables by the name of their lines, `erp.<name>_<singular>`."""
+        return {lines.name: line_table(self.name, lines.name, lines.fields) for lines in self.lines}
+
+    @cached_property
+    def by_name(self) -> dict[str, Field]:
+        """The fields by our name for them."""
+        return {field.name: field for field in self.fields}

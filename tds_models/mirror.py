@@ -1,0 +1,90 @@
+"""The shape every mirror table shares: key, declared fields, the source's own record, and where it stands."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from tds_models.base import Instant, mirror_metadata
+from tds_models.fields import NUMBER, REFERENCE, Field
+
+
+def mirror_table(name: str, fields: tuple[Field, ...]) -> Table:
+    """`erp.<name>`: one row a record, keyed by source and source id; deleted records stay as tombstones."""
+    return Table(
+        name,
+        mirror_metadata,
+        Column("source", Text, primary_key=True),
+        Column("source_id", Text, primary_key=True),
+        *(Column(field.name, field.kind.column) for field in fields),
+        Column("source_modified_at", Instant, comment="when the source last changed it; never moves backwards"),
+        Column(
+            "source_record",
+            JSONB,
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="the record as the source sent it",
+        ),
+        Column(
+            "list_hash",
+            LargeBinary,
+            comment="fingerprint of the list row last seen: equal means nothing to read",
+        ),
+        Column(
+            "version",
+            Integer,
+            nullable=False,
+            comment="counts our changes; the audit trail has one entry for each",
+        ),
+        Column("created_at", Instant, nullable=False, server_default=func.now()),
+        Column(
+            "changed_at",
+            Instant,
+            nullable=False,
+            server_default=func.now(),
+            comment="when we last changed it",
+        ),
+        Column(
+            "confirmed_at",
+            Instant,
+            comment="when the source's API last showed this very version; null: only a webhook said so",
+        ),
+        Column("deleted_at", Instant, comment="when we learned that the source no longer has it"),
+        *(
+            CheckConstraint(f"{field.name} >= {field.least}", name=field.name)
+            for field in fields
+            if field.kind is NUMBER and field.least is not None
+        ),
+        *(Index(None, field.name) for field in fields if field.kind is REFERENCE),
+        Index(f"ix_{name}_live", "source", "source_modified_at", postgresql_where=text("deleted_at is null")),
+    )
+
+
+def line_table(entity: str, lines: str, fields: tuple[Field, ...]) -> Table:
+    """`erp.<entity>_<line>`: the lines of a document in their order."""
+    name = f"{entity}_{lines.removesuffix('s')}"
+    return Table(
+        name,
+        mirror_metadata,
+        Column("source", Text, primary_key=True),
+        Column("parent_id", Text, primary_key=True, comment=f"source id of the {entity}"),
+        Column("position", Integer, primary_key=True, comment="0 is the first line"),
+        Column("line_id", Text),
+        *(Column(field.name, field.kind.column) for field in fields),
+        ForeignKeyConstraint(
+            ["source", "parent_id"],
+            [f"erp.{entity}.source", f"erp.{entity}.source_id"],
+            name=f"fk_{name}_parent",
+            ondelete="CASCADE",
+        ),
+        *(Index(None, field.name) for field in fields if field.kind is REFERENCE),
+    )

@@ -1,0 +1,132 @@
+"""Work owed: one live item per record, the story of its attempts, and the letters that died."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Identity,
+    Index,
+    Integer,
+    Sequence,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tds_models.base import Base, Instant
+
+# One sequence for all records: a generation is never used twice, also not after the item was finished and made anew.
+GENERATION = Sequence("tds_generation_seq", metadata=Base.metadata)
+
+# Queue tables die of dead rows: vacuum early and leave room for updates in place.
+HOT = {
+    "postgresql_with": {
+        "fillfactor": 70,
+        "autovacuum_vacuum_scale_factor": 0.02,
+        "autovacuum_vacuum_threshold": 500,
+        "autovacuum_vacuum_cost_delay": 0,
+    }
+}
+
+
+class WorkItem(Base):
+    """One record owed a sync. Finished items are deleted; `tds_sync_logs` keeps their story.
+
+    A claim sets `lease_token`; every later write names it, so that a worker which lost its lease writes nothing.
+    `generation` moves with every event; completing needs the generation that was claimed.
+    """
+
+    __tablename__ = "tds_sync_queue"
+    __table_args__ = (
+        UniqueConstraint("source", "entity", "source_id"),
+        CheckConstraint("(lease_token is null) = (leased_until is null)", name="lease_whole"),
+        Index(
+            "ix_tds_sync_queue_due",
+            "entity",
+            "priority",
+            "next_attempt_at",
+            postgresql_where=text("lease_token is null"),
+        ),
+        Index("ix_tds_sync_queue_leased", "leased_until", postgresql_where=text("lease_token is not null")),
+        HOT,
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    entity: Mapped[str] = mapped_column(Text)
+    source_id: Mapped[str] = mapped_column(Text)
+    generation: Mapped[int] = mapped_column(BigInteger, GENERATION, server_default=GENERATION.next_value())
+    must_read: Mapped[bool] = mapped_column(server_default=text("false"), comment="no body will do: ask the source")
+    origin: Mapped[str] = mapped_column(Text, server_default="webhook", comment="which door it came through")
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    next_attempt_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    attempts: Mapped[int] = mapped_column(
+        Integer, server_default=text("0"), comment="counted at the claim, so a crash counts"
+    )
+    snoozes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    crashes: Mapped[int] = mapped_column(Integer, server_default=text("0"), comment="leases that ended without a word")
+    lease_token: Mapped[UUID | None]
+    leased_until: Mapped[datetime | None] = mapped_column(Instant)
+    leased_by: Mapped[str | None] = mapped_column(Text)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    correlation_id: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+
+
+class Attempt(Base):
+    """One attempt at a work item, and how it ended."""
+
+    __tablename__ = "tds_sync_logs"
+    __table_args__ = (
+        Index("ix_tds_sync_logs_record", "entity", "source_id", "ended_at"),
+        Index("ix_tds_sync_logs_ended_at", "ended_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    entity: Mapped[str] = mapped_column(Text)
+    source_id: Mapped[str] = mapped_column(Text)
+    generation: Mapped[int] = mapped_column(BigInteger)
+    attempt: Mapped[int] = mapped_column(Integer)
+    outcome: Mapped[str] = mapped_column(Text, comment="an outcome, or retry, snooze, dead, crashed")
+    error_class: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    worker: Mapped[str | None] = mapped_column(Text)
+    correlation_id: Mapped[str] = mapped_column(Text)
+    waited_seconds: Mapped[float | None]
+    ended_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+
+
+class DeadLetter(Base):
+    """Work given up until a person decides. Nothing here is ever dropped by TDS itself."""
+
+    __tablename__ = "tds_dead_letter_queue"
+    __table_args__ = (
+        Index("ix_tds_dead_letter_queue_open", "entity", "dead_at", postgresql_where=text("resolved_at is null")),
+        Index("ix_tds_dead_letter_queue_fingerprint", "fingerprint"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    entity: Mapped[str] = mapped_column(Text)
+    source_id: Mapped[str] = mapped_column(Text)
+    error_class: Mapped[str] = mapped_column(Text)
+    error: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(
+        Text, comment="class, entity and message shape: equal ones are one problem"
+    )
+    attempts: Mapped[int] = mapped_column(Integer)
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    record: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="the newest record known when it died")
+    correlation_id: Mapped[str] = mapped_column(Text)
+    dead_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    resolved_at: Mapped[datetime | None] = mapped_column(Instant)
+    resolution: Mapped[str | None] = mapped_column(Text, comment="revived, healed or resolved")
