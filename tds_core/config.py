@@ -1,0 +1,210 @@
+"""Every setting of TDS, declared once: its variable, type, default and meaning. The reference is made from it."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tds_core import environment as env
+from tds_core.data_centers import DATA_CENTERS
+from tds_core.errors import ConfigError
+from tds_core.urls import with_driver, without_password
+
+_ADDRESS = env.matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")
+_DATABASE = env.matching(r"postgres(ql)?(\+psycopg2)?://\S+", "a postgresql:// address")
+_REDIS = env.matching(r"(rediss?|unix)://\S+", "a redis:// address")
+_NAME = env.matching(r"[a-z_][a-z0-9_]{0,62}", "a lower-case PostgreSQL name")
+_FERNET = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet keys, comma separated")
+_TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
+# Zoho's form refuses any other secret, and a shorter one is guessable.
+_ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits")
+_PORT = env.whole(1, 65535)
+_DAY = env.whole(0, 86_400)
+
+
+def _declare(
+    variable: str,
+    kind: env.Kind,
+    default: Any,
+    meaning: str,
+    rule: env.Rule = env.ANYTHING,
+    *,
+    group: str,
+    secret: bool = False,
+) -> Any:
+    declaration = env.Declaration(variable, kind, default, meaning, group, rule, secret)
+    return dataclasses.field(default=default, repr=not secret, metadata={"declaration": declaration})
+
+
+_storage = functools.partial(_declare, group="Storage")
+_api = functools.partial(_declare, group="API and security")
+_webhook = functools.partial(_declare, group="Webhooks")
+_work = functools.partial(_declare, group="Work")
+_watch = functools.partial(_declare, group="Logs and Flower")
+_zoho = functools.partial(_declare, group="Zoho")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one process; made by `load_settings`, never changed afterwards."""
+
+    database_url: str = _storage(
+        "TDS_DATABASE_URL", "text", "", "PostgreSQL 14 or newer; unset: `tds up` runs one.", _DATABASE, secret=True
+    )
+    redis_url: str = _storage(
+        "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", _REDIS, secret=True
+    )
+    broker_url: str = _storage("TDS_BROKER_URL", "text", "", "Celery's broker; unset: TDS_REDIS_URL.", secret=True)
+    mirror_schema: str = _storage("TDS_MIRROR_SCHEMA", "text", "erp", "Schema of the mirror tables.", _NAME)
+    home: Path = _storage("TDS_HOME", "path", ".tds", "Generated secrets, logs, embedded servers.")  # noqa: RUF009 (a field)
+
+    host: str = _api("TDS_HOST", "text", "127.0.0.1", "Address the API listens on.")
+    port: int = _api("TDS_PORT", "integer", 8800, "Port the API listens on.", _PORT)
+    public_url: str = _api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", _ADDRESS)
+    api_processes: int = _api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
+    api_threads: int = _api("TDS_API_THREADS", "integer", 64, "Threads of each of them.", env.whole(1, 1024))
+    secret_key: str = _api(
+        "TDS_SECRET_KEY", "text", "", "Encrypts tokens at rest; to rotate: new,old.", _FERNET, secret=True
+    )
+    api_token: str = _api("TDS_API_TOKEN", "text", "", "Token of the first administrator.", _TOKEN, secret=True)
+
+    webhook_max_bytes: int = _webhook(
+        "TDS_WEBHOOK_MAX_BYTES", "integer", 1_048_576, "Largest body taken, in bytes.", env.whole(1024, 67_108_864)
+    )
+    unsigned_webhooks: bool = _webhook(
+        "TDS_UNSIGNED_WEBHOOKS", "yes/no", False, "Take webhooks without a signature; said at every start."
+    )
+    duplicate_window_seconds: float = _webhook(
+        "TDS_DUPLICATE_WINDOW_SECONDS", "seconds", 600.0, "Within it, same record and content is one event.", _DAY
+    )
+
+    workers: int = _work("TDS_WORKERS", "integer", 2, "Worker processes of `tds up`.", env.whole(0, 64))
+    worker_concurrency: int = _work(
+        "TDS_WORKER_CONCURRENCY", "integer", 2, "Tasks one worker runs at once.", env.whole(1, 256)
+    )
+    claim_size: int = _work(
+        "TDS_CLAIM_SIZE", "integer", 100, "Work items claimed and applied together.", env.whole(1, 10_000)
+    )
+    lease_seconds: float = _work(
+        "TDS_LEASE_SECONDS", "seconds", 15.0, "How long a claim lasts without a heartbeat.", env.whole(1, 3600)
+    )
+    heartbeat_seconds: float = _work(
+        "TDS_HEARTBEAT_SECONDS", "seconds", 4.0, "How often claims are renewed; below half a lease.", env.whole(0, 1800)
+    )
+    max_attempts: int = _work(
+        "TDS_MAX_ATTEMPTS", "integer", 8, "Counted attempts before a dead letter.", env.whole(1, 1000)
+    )
+    cursor_overlap_seconds: float = _work(
+        "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", _DAY
+    )
+
+    log_format: str = _watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
+    log_level: str = _watch(
+        "TDS_LOG_LEVEL", "text", "INFO", "The least grave line kept.", env.one_of("DEBUG", "INFO", "WARNING", "ERROR")
+    )
+    slow_seconds: float = _watch(
+        "TDS_SLOW_SECONDS", "seconds", 5.0, "An operation that takes longer is flagged.", env.whole(0, 3600)
+    )
+    flower_port: int = _watch("TDS_FLOWER_PORT", "integer", 8801, "Port of Flower, on loopback.", _PORT)
+    flower_user: str = _watch("TDS_FLOWER_USER", "text", "tds", "Login name of Flower.")
+    flower_password: str = _watch(
+        "TDS_FLOWER_PASSWORD", "text", "", "Its password; unset: `tds up` makes one.", secret=True
+    )
+
+    zoho_data_center: str = _zoho(
+        "ZOHO_DATA_CENTER", "text", "us", "Where the organisation lives.", env.one_of(*DATA_CENTERS)
+    )
+    zoho_accounts_url: str = _zoho("ZOHO_ACCOUNTS_URL", "text", "", "Zoho's login; unset: the data centre's.", _ADDRESS)
+    zoho_api_url: str = _zoho("ZOHO_API_URL", "text", "", "Zoho's API; unset: the data centre's.", _ADDRESS)
+    zoho_client_id: str = _zoho("ZOHO_CLIENT_ID", "text", "", "From api-console.zoho.com, your client.")
+    zoho_client_secret: str = _zoho(
+        "ZOHO_CLIENT_SECRET", "text", "", "From api-console.zoho.com, your client.", secret=True
+    )
+    zoho_refresh_token: str = _zoho(
+        "ZOHO_REFRESH_TOKEN", "text", "", "From `tds zoho connect`, which can also keep it encrypted.", secret=True
+    )
+    zoho_organization_id: str = _zoho(
+        "ZOHO_ORGANIZATION_ID", "text", "", "In Zoho Books: Settings, Manage Organizations.",
+        env.matching(r"\d{1,20}", "digits"),
+    )  # fmt: skip
+    zoho_webhook_secret: str = _zoho(
+        "ZOHO_WEBHOOK_SECRET", "text", "", "Signs webhooks; the one entered in Zoho.", _ZOHO_SECRET, secret=True
+    )
+    zoho_webhook_secret_previous: str = _zoho(
+        "ZOHO_WEBHOOK_SECRET_PREVIOUS", "text", "", "Still accepted while rotating.", _ZOHO_SECRET, secret=True
+    )
+    http_timeout_seconds: float = _zoho(
+        "TDS_HTTP_TIMEOUT_SECONDS", "seconds", 30.0, "Longest wait for an answer of Zoho.", env.whole(1, 600)
+    )
+    http_connect_seconds: float = _zoho(
+        "TDS_HTTP_CONNECT_SECONDS", "seconds", 5.0, "Longest wait for a connection to Zoho.", env.whole(1, 600)
+    )
+
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def require(self, *variables: str) -> None:
+        """Raise ConfigError naming every given variable that is unset and where to get it."""
+        missing = [each for each in DECLARATIONS.values() if each.variable in variables and not self.value_of(each)]
+        if missing:
+            lines = [f"  {each.variable}: {each.meaning}" for each in missing]
+            raise ConfigError("\n".join(["Needed here and not set (environment or .env):", *lines]))
+
+    def value_of(self, declaration: env.Declaration) -> Any:
+        """Return the value of one declared setting."""
+        return getattr(self, _FIELDS[declaration.variable])
+
+    def shown(self, variable: str) -> str:
+        """Return a value fit for a screen: secrets as stars, addresses without their password."""
+        declaration = DECLARATIONS[variable]
+        value = str(self.value_of(declaration))
+        if declaration.secret and value:
+            return without_password(value) if "://" in value else "********"
+        return value
+
+    def source_of(self, variable: str) -> str:
+        """Return where the value came from: environment, .env, secrets.json, running stack or default."""
+        return self.sources.get(variable, "default")
+
+    def replace(self, source: str, **values: Any) -> "Settings":
+        """Return a copy with some fields set, remembering `source` as where they came from."""
+        variables = {field: variable for variable, field in _FIELDS.items()}
+        sources = {**self.sources, **{variables[field]: source for field in values}}
+        return dataclasses.replace(self, **values, sources=sources)
+
+    def as_environ(self) -> dict[str, str]:
+        """Return the environment a child process needs to come to the same settings."""
+        stated = {name: self.value_of(each) for name, each in DECLARATIONS.items() if self.source_of(name) != "default"}
+        return {name: "yes" if value is True else str(value) for name, value in stated.items() if value != ""}
+
+
+_FIELDS = {
+    field.metadata["declaration"].variable: field.name for field in dataclasses.fields(Settings) if field.metadata
+}
+DECLARATIONS: Mapping[str, env.Declaration] = {
+    field.metadata["declaration"].variable: field.metadata["declaration"]
+    for field in dataclasses.fields(Settings)
+    if field.metadata
+}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read, check and complete all settings.
+
+    Without `environ`: this process's environment, then .env, then the home directory. With it: only that.
+    Raises ConfigError that names every wrong variable at once.
+    """
+    layers: Sequence[env.Layer] = (
+        env.layers_of_this_process() if environ is None else [env.Layer("environment", environ)]
+    )
+    values, sources = env.read_values(list(DECLARATIONS.values()), layers)
+    fields = {_FIELDS[variable]: value for variable, value in values.items()}
+    if fields["heartbeat_seconds"] * 2 > fields["lease_seconds"]:
+        raise ConfigError("TDS_HEARTBEAT_SECONDS must be at most half of TDS_LEASE_SECONDS, or claims expire in use.")
+    accounts_url, api_url = DATA_CENTERS[fields["zoho_data_center"]]
+    fields["zoho_accounts_url"] = (fields["zoho_accounts_url"] or accounts_url).rstrip("/")
+    fields["zoho_api_url"] = (fields["zoho_api_url"] or api_url).rstrip("/")
+    fields["database_url"] = with_driver(fields["database_url"])
+    fields["broker_url"] = fields["broker_url"] or fields["redis_url"]
+    fields["home"] = Path(fields["home"]).expanduser().absolute()
+    return Settings(**fields, sources=sources)

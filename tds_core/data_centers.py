@@ -1,0 +1,15 @@
+"""Zoho's data centres: an organisation lives in exactly one, and its login and API are only there."""
+
+from collections.abc import Mapping
+
+# Accounts address and API address by data centre.
+DATA_CENTERS: Mapping[str, tuple[str, str]] = {
+    "us": ("https://accounts.zoho.com", "https://www.zohoapis.com"),
+    "eu": ("https://accounts.zoho.eu", "https://www.zohoapis.eu"),
+    "in": ("https://accounts.zoho.in", "https://www.zohoapis.in"),
+    "au": ("https://accounts.zoho.com.au", "https://www.zohoapis.com.au"),
+    "jp": ("https://accounts.zoho.jp", "https://www.zohoapis.jp"),
+    "ca": ("https://accounts.zohocloud.ca", "https://www.zohoapis.ca"),  # accounts.zoho.ca does not answer
+    "sa": ("https://accounts.zoho.sa", "https://www.zohoapis.sa"),
+    "cn": ("https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"),
+}

@@ -1,0 +1,171 @@
+"""How a declared setting is read: the environment first, then .env, then what `tds up` left in its home."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from environs import Env, EnvValidationError, validate
+
+from tds_core.errors import ConfigError
+
+Kind = Literal["text", "integer", "seconds", "yes/no", "path"]
+SECRETS_FILE = "secrets.json"
+RUNNING_FILE = "running.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must satisfy beside its type, and how to say so."""
+
+    check: Callable[[Any], Any] | None
+    expects: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Declaration:
+    """One setting as declared: its variable, what it takes, what it means and where to get it."""
+
+    variable: str
+    kind: Kind
+    default: Any
+    meaning: str
+    group: str
+    rule: Rule
+    secret: bool = False
+
+    @property
+    def takes(self) -> str:
+        """What the setting takes, in words."""
+        if self.kind == "text":
+            return self.rule.expects or "text"
+        return f"{self.kind} {self.rule.expects}".strip()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layer:
+    """One place values may come from, the first that has a variable wins."""
+
+    name: str
+    values: Mapping[str, str]
+
+
+ANYTHING = Rule(None, "")
+
+
+def whole(low: int, high: int) -> Rule:
+    """Accept numbers from `low` to `high`, both included."""
+    return Rule(validate.Range(min=low, max=high), f"from {low} to {high}")
+
+
+def one_of(*choices: str) -> Rule:
+    """Accept exactly one of the given words."""
+    return Rule(validate.OneOf(choices), "one of " + ", ".join(choices))
+
+
+def matching(pattern: str, expects: str) -> Rule:
+    """Accept text that the regular expression matches from its first to its last character."""
+    return Rule(validate.Regexp(rf"\A(?:{pattern})\Z"), expects)
+
+
+def layers_of_this_process() -> list[Layer]:
+    """The environment, the .env file of the working directory, and the home directory's own files."""
+    dotenv = {key: value for key, value in dotenv_values(Path.cwd() / ".env").items() if value is not None}
+    first = [Layer("environment", dict(os.environ)), Layer(".env", dotenv)]
+    home = next((layer.values["TDS_HOME"] for layer in first if layer.values.get("TDS_HOME")), ".tds")
+    return [*first, *_layers_of_home(Path(home).expanduser())]
+
+
+def _layers_of_home(home: Path) -> list[Layer]:
+    running = _read_json(home / RUNNING_FILE)
+    if not _is_alive(running.pop("pid", "")):
+        running = {}
+    return [Layer("running stack", running), Layer(SECRETS_FILE, _read_json(home / SECRETS_FILE))]
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether a process with this id exists, so that addresses of a dead stack are never used."""
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _read_json(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in content.items()} if isinstance(content, dict) else {}
+
+
+def read_values(declarations: Sequence[Declaration], layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return every setting's value and where it came from.
+
+    Raises ConfigError that names all wrong variables at once, each with what it takes.
+    """
+    env, sources = _LayeredEnv(layers), {}
+    values: dict[str, Any] = {}
+    for declaration in declarations:
+        read = getattr(env, _METHODS[declaration.kind])
+        values[declaration.variable] = read(
+            declaration.variable, default=declaration.default, validate=declaration.rule.check
+        )
+        sources[declaration.variable] = env.source_of(declaration.variable)
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        raise ConfigError(_explain(set(error.error_messages), declarations, sources)) from None
+    return values, sources
+
+
+_METHODS: dict[Kind, str] = {
+    "text": "str", "integer": "int", "seconds": "float", "yes/no": "bool", "path": "path",
+}  # fmt: skip
+
+
+class _LayeredEnv(Env):
+    """An environs reader over given layers instead of this process's environment; empty means unset."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__(eager=False, expand_vars=False)
+        self._layers = layers
+
+    def _find(self, variable: str) -> tuple[str, str] | None:
+        for layer in self._layers:
+            if value := layer.values.get(variable, ""):
+                return value, layer.name
+            if path := layer.values.get(f"{variable}_FILE", ""):  # how container platforms mount secrets
+                return _read_secret_file(variable, path), f"{layer.name} ({variable}_FILE)"
+        return None
+
+    def source_of(self, variable: str) -> str:
+        found = self._find(variable)
+        return found[1] if found else "default"
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        found = self._find(env_key)
+        return found[0] if found else default
+
+
+def _read_secret_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{variable}_FILE: cannot read {path}: {error.strerror}.") from None
+
+
+def _explain(wrong: set[str], declarations: Sequence[Declaration], sources: Mapping[str, str]) -> str:
+    lines = ["Some settings are wrong:"]
+    for wanted in declarations:
+        if wanted.variable in wrong:
+            lines.append(
+                f"  {wanted.variable} (from {sources[wanted.variable]}) takes {wanted.takes}. {wanted.meaning}"
+            )
+    return "\n".join(lines)
