@@ -1,0 +1,1 @@
+"""The systems TDS reads from, each in a folder of its own."""

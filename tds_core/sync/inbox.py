@@ -1,0 +1,149 @@
+"""The inbox: makes a webhook durable. Event and work item are one statement, for one delivery or for a hundred."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_models.entities import ENTITIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A verified, understood webhook. `record` is the JSON text inside the wrapper, as it came."""
+
+    source: str
+    entity: str
+    event: str
+    source_id: str
+    source_modified_at: datetime | None
+    record: bytes
+    complete: bool
+    fingerprint: bytes
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a delivery: the event that carries it, and whether that event was there before."""
+
+    event_id: int
+    duplicate: bool
+
+
+# One statement for all deliveries of a burst. `fresh` decides, under the fingerprint's unique key, which of them are
+# new; only those become events and raise the generation of their record's one work item. Rows are locked in one
+# order (fingerprint, then record), so bursts cannot deadlock each other.
+RECEIVE = text("""
+with given as (
+    select * from jsonb_to_recordset(cast(:deliveries as jsonb)) as g(
+        n int, source text, entity text, event text, source_id text, source_modified_at timestamptz, record jsonb,
+        complete boolean, fingerprint bytea, correlation_id text, priority smallint)
+), numbered as materialized (
+    select g.*, nextval('tds_event_id_seq') as event_id from given g order by fingerprint
+), fresh as (
+    insert into tds_inbox_fingerprints as f (fingerprint, event_id)
+    select fingerprint, event_id from numbered order by fingerprint
+    on conflict (fingerprint) do update set
+        event_id = case when f.seen_at < now() - make_interval(secs => :window) then excluded.event_id else f.event_id end,
+        seen_at = case when f.seen_at < now() - make_interval(secs => :window) then now() else f.seen_at end,
+        duplicate_count = f.duplicate_count + case when f.seen_at < now() - make_interval(secs => :window) then 0 else 1 end
+    returning f.fingerprint, f.event_id
+), accepted as (
+    select n.* from numbered n join fresh f using (fingerprint, event_id)
+), work as (
+    insert into tds_sync_queue as q (source, entity, source_id, priority, correlation_id, must_read)
+    select source, entity, source_id, min(priority), max(correlation_id), bool_or(not complete) from accepted
+    group by source, entity, source_id order by source, entity, source_id
+    on conflict (source, entity, source_id) do update set
+        generation = nextval('tds_generation_seq'), updated_at = now(),
+        must_read = q.must_read or excluded.must_read, priority = least(q.priority, excluded.priority)
+    returning q.source, q.entity, q.source_id, q.generation
+), events as (
+    insert into tds_inbox_events (id, source, entity, event, source_id, source_modified_at, record, complete,
+                                  generation, correlation_id)
+    select a.event_id, a.source, a.entity, a.event, a.source_id, a.source_modified_at, a.record, a.complete,
+           w.generation, a.correlation_id
+    from accepted a join work w using (source, entity, source_id)
+)
+select n.n, f.event_id, f.event_id <> n.event_id as duplicate from numbered n join fresh f using (fingerprint)
+""")
+
+COUNT_REPEATS = text("""
+update tds_inbox_fingerprints set duplicate_count = duplicate_count + 1 where fingerprint = any(:fingerprints)
+""")
+
+
+def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_window_seconds: float) -> list[Receipt]:
+    """Make `deliveries` durable; the answers stand in their order. The caller commits, then answers 202.
+
+    A delivery whose content was received within the window is not a new event: it is counted, and answered with the
+    first event. Raises what the database raises; nothing is kept then.
+    """
+    first_with: dict[bytes, int] = {}
+    for n, delivery in enumerate(deliveries):
+        first_with.setdefault(delivery.fingerprint, n)
+    rows = [_row(n, deliveries[n]) for n in first_with.values()]
+    answered = session.execute(
+        RECEIVE, {"deliveries": msgspec.json.encode(rows).decode(), "window": duplicate_window_seconds}
+    )
+    receipts = {n: Receipt(event_id, duplicate) for n, event_id, duplicate in answered}
+    repeats = [delivery.fingerprint for n, delivery in enumerate(deliveries) if first_with[delivery.fingerprint] != n]
+    if repeats:
+        session.execute(COUNT_REPEATS, {"fingerprints": repeats})
+    return [_receipt(n, first_with[delivery.fingerprint], receipts) for n, delivery in enumerate(deliveries)]
+
+
+def _receipt(n: int, first: int, receipts: dict[int, Receipt]) -> Receipt:
+    return receipts[n] if n == first else Receipt(receipts[first].event_id, True)
+
+
+def _row(n: int, delivery: Delivery) -> dict[str, object]:
+    return {
+        "n": n,
+        "source": delivery.source,
+        "entity": delivery.entity,
+        "event": delivery.event,
+        "source_id": delivery.source_id,
+        "source_modified_at": delivery.source_modified_at,
+        "record": msgspec.Raw(delivery.record),
+        "complete": delivery.complete and delivery.event != "deleted",
+        "fingerprint": "\\x" + delivery.fingerprint.hex(),
+        "correlation_id": delivery.correlation_id,
+        "priority": ENTITIES[delivery.entity].priority,
+    }
+
+
+QUARANTINE = text("""
+insert into tds_inbox_events (source, entity, event, raw, correlation_id, verdict, verdict_at, verdict_reason)
+values (:source, :entity, :event, :raw, :correlation_id, 'quarantined', now(), :reason) returning id
+""")
+
+
+def quarantine(
+    session: Session,
+    *,
+    source: str,
+    entity: str | None,
+    event: str | None,
+    raw: bytes,
+    reason: str,
+    correlation_id: str,
+) -> int:
+    """Keep a signed delivery that could not be understood, with the reason. Returns the event id."""
+    return int(
+        session.execute(
+            QUARANTINE,
+            {
+                "source": source,
+                "entity": entity,
+                "event": event,
+                "raw": raw,
+                "reason": reason,
+                "correlation_id": correlation_id,
+            },
+        ).scalar_one()
+    )
