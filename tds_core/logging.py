@@ -1,0 +1,92 @@
+"""Structured logs: one line for one named event, in UTC, with the correlation id and without secrets."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from tds_core.config import Settings
+from tds_core.redaction import redact
+
+Event = MutableMapping[str, Any]
+# Libraries that tell at INFO what TDS tells better, or what nobody reads.
+_QUIETER = (
+    "urllib3",
+    "werkzeug",
+    "celery.redirected",
+    "kombu",
+    "alembic.runtime.plugins",
+    "_granian",
+    "granian.access",
+)
+
+
+def configure_logging(settings: Settings, *, process: str, stream: TextIO | None = None) -> None:
+    """Send structlog's and the standard library's events to one stream (standard error) in one shape.
+
+    `process` names who speaks (api, worker-1, beat). Calling it again replaces what was set.
+    """
+    as_json = settings.log_format == "json"
+    shared = _shared_processors(process=process, slow_seconds=settings.slow_seconds)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json)],
+    )
+    output = logging.StreamHandler(stream or sys.stderr)
+    output.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [output]
+    root.setLevel(settings.log_level)
+    for name in _QUIETER:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger: `log.info("sync_item_completed", outcome="created")`."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def _shared_processors(*, process: str, slow_seconds: float) -> list[Processor]:
+    def add_process(_logger: Any, _method: str, event: Event) -> Event:
+        event.setdefault("process", process)
+        return event
+
+    def flag_slow(_logger: Any, _method: str, event: Event) -> Event:
+        duration = event.get("duration_seconds")
+        if isinstance(duration, int | float) and duration > slow_seconds:
+            event["slow"] = True
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_process,
+        flag_slow,
+    ]
+
+
+def _rendering(as_json: bool) -> list[Processor]:
+    """Tracebacks become text before redaction, so that it sees them; locals are never shown."""
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(default=str)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    return [structlog.processors.format_exc_info, _redact_event, renderer]
+
+
+def _redact_event(_logger: Any, _method: str, event: Event) -> Event:
+    return redact(event)
