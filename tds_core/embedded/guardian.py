@@ -1,0 +1,91 @@
+"""A process that outlives ours by a moment to end what we started, grandchildren included, if we are killed."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+GRACE_SECONDS = 5.0
+
+
+class Guardian:
+    """Our end of the pipe: while it is open nothing happens; when we die the kernel closes it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", str(Path(__file__))],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, cwd="/",
+        )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """The guardian's own process id."""
+        return self._process.pid
+
+    def watch(self, group: int, death_signal: signal.Signals) -> None:
+        """End this process group when we die: `death_signal`, then SIGKILL after a grace."""
+        self._say(f"watch {group} {int(death_signal)}\n")
+
+    def forget(self, group: int) -> None:
+        """Leave this group alone from now on; say so before its id can be used again."""
+        self._say(f"forget {group}\n")
+
+    def close(self) -> None:
+        """End what is still watched, then the guardian itself."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._process.wait()
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # a guardian that was killed guards nothing; the work goes on
+            assert self._process.stdin is not None  # noqa: S101
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+
+
+@cache
+def of_this_process() -> Guardian:
+    """Return the guardian every child is told to where the kernel does not tie lives together."""
+    return Guardian()
+
+
+def _guard() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    watched: dict[int, int] = {}
+    for line in sys.stdin:
+        verb, group, *rest = line.split()
+        if verb == "watch":
+            watched[int(group)] = int(rest[0])
+        else:
+            watched.pop(int(group), None)
+    _end(watched)
+
+
+def _end(watched: dict[int, int]) -> None:
+    for group, number in watched.items():
+        _signal(group, number)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < deadline and any(_signal(group, 0) for group in watched):
+        time.sleep(0.05)
+    for group in watched:
+        _signal(group, signal.SIGKILL)
+
+
+def _signal(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+if __name__ == "__main__":
+    _guard()

@@ -1,0 +1,67 @@
+"""From a started server to one that answers, or to one sentence that says why it does not."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# What a server's log says, what it means, and whether trying again (on another port) can help.
+_KNOWN = (
+    ("No space left on device", "the disk is full; free some space.", False),
+    ("pre-existing shared memory block", "processes of a killed server are still ending.", True),
+    ("Address already in use", "another program took its port.", True),
+    ("could not bind", "another program took its port.", True),
+    ("database files are incompatible", "its files were made by another version.", False),
+    ("Permission denied", "its account may not use its files.", False),
+    ("could not map anonymous shared memory", "there is not enough memory.", False),
+    ("Bad file format reading the append only file", "its append-only file is damaged.", False),
+)
+_TAIL_BYTES = 4000
+
+
+class StartFailure(Exception):  # noqa: N818 (never leaves this package)
+    """A server did not come up; `is_passing` when another try may work."""
+
+    def __init__(self, reason: str, *, is_passing: bool) -> None:
+        super().__init__(reason)
+        self.is_passing = is_passing
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes], log: Path, answers: Callable[[], bool], *, seconds: float, since: int = 0
+) -> None:
+    """Return once `answers()` is true; raise StartFailure when the process ends or the time is up.
+
+    `since` is the size the log had before this start, so that an old complaint is not read as a new one.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.01
+    while True:
+        if process.poll() is not None:
+            raise explain(log, since)
+        if answers():
+            return
+        if time.monotonic() > deadline:
+            raise StartFailure(f"no answer within {seconds:.0f} seconds; see {log}", is_passing=False)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+
+
+def explain(log: Path, since: int = 0) -> StartFailure:
+    """Return what the log says about a server that ended, as a failure that knows its mend."""
+    text = tail(log, since)
+    for phrase, meaning, is_passing in _KNOWN:
+        if phrase in text:
+            return StartFailure(f"{meaning} (log: {log})", is_passing=is_passing)
+    last = text.strip().splitlines()[-3:]
+    return StartFailure(f"it ended at once; the end of {log}:\n" + "\n".join(last), is_passing=False)
+
+
+def tail(log: Path, since: int = 0) -> str:
+    """Return the end of a log, at most what was written after `since` bytes."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(since, size - _TAIL_BYTES, 0))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
