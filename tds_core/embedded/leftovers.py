@@ -1,30 +1,35 @@
-"""A server that a killed process left behind, about to end or not: it must be gone before the next one starts."""
+"""Servers that a killed process left behind, ending or not: they must be gone before the next one starts."""
 
 import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 
-def end_leftover(
-    pid_file: Path, *, names: tuple[str, ...], directory: Path, gently: signal.Signals, patience_seconds: float = 10.0
-) -> bool:
-    """End the process a pid file names if it is still that server; returns whether one was found.
+def end_leftovers(
+    names: tuple[str, ...], directory: Path, *, gently: signal.Signals, patience_seconds: float = 10.0
+) -> int:
+    """End every server process so named that works in `directory`; returns how many there were.
 
-    The id may belong to a stranger by now: only a process so named that works in `directory` is touched.
+    They are found by where they work, not by a pid file, whose number may belong to a stranger by now.
     """
-    try:
-        process = psutil.Process(int(pid_file.read_text().split()[0]))
-        if not process.name().startswith(names) or process.cwd() != str(directory.resolve()):
-            return False
-    except (OSError, ValueError, IndexError, psutil.Error):
-        return False
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(gently)
-        try:
-            process.wait(patience_seconds)
-        except psutil.TimeoutExpired:
+    found = {process.pid: process for process in _working_in(names, directory.resolve())}
+    for process in found.values():
+        with contextlib.suppress(psutil.Error):
+            if process.ppid() not in found:  # a server tells its own children
+                process.send_signal(gently)
+    _, stubborn = psutil.wait_procs(found.values(), timeout=patience_seconds)
+    for process in stubborn:
+        with contextlib.suppress(psutil.Error):
             process.kill()
-            process.wait(patience_seconds)
-    return True
+    psutil.wait_procs(stubborn, timeout=patience_seconds)
+    return len(found)
+
+
+def _working_in(names: tuple[str, ...], directory: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.name().startswith(names) and process.cwd() == str(directory):
+                yield process

@@ -13,7 +13,7 @@ from tds_core.embedded import binaries, cluster, places
 from tds_core.embedded.accounts import Account, unprivileged_account
 from tds_core.embedded.children import spawn
 from tds_core.embedded.home import Ownership, secret_of_home
-from tds_core.embedded.leftovers import end_leftover
+from tds_core.embedded.leftovers import end_leftovers
 from tds_core.embedded.ports import LOOPBACK, choose_port
 from tds_core.embedded.startup import StartFailure, wait_until_ready
 from tds_core.errors import EmbeddedServerError
@@ -83,7 +83,9 @@ class EmbeddedPostgres:
         place = places.place_of_cluster(self._directory, account)
         password = secret_of_home(self._home, "EMBEDDED_POSTGRES_PASSWORD")
         data = cluster.make_cluster(programs, place, account, password=password, durable=self._durable)
-        end_leftover(data / "postmaster.pid", names=("postgres",), directory=data, gently=signal.SIGINT)
+        end_leftovers(("postgres",), data, gently=signal.SIGINT)
+        # Nobody works there now; the number in a stale file could be a stranger's and stop the start.
+        (data / "postmaster.pid").unlink(missing_ok=True)
         for attempt in (1, 2, 3):
             try:
                 self._url = self._launch(programs, data, account, password)

@@ -10,7 +10,7 @@ import redis
 from tds_core.embedded import binaries
 from tds_core.embedded.children import spawn
 from tds_core.embedded.home import Ownership, secret_of_home, write_private
-from tds_core.embedded.leftovers import end_leftover
+from tds_core.embedded.leftovers import end_leftovers
 from tds_core.embedded.ports import LOOPBACK, choose_port
 from tds_core.embedded.startup import StartFailure, wait_until_ready
 from tds_core.errors import EmbeddedServerError
@@ -88,8 +88,7 @@ class EmbeddedRedis:
     def _start(self) -> None:
         program = binaries.redis_program()
         password = secret_of_home(self._home, "EMBEDDED_REDIS_PASSWORD")
-        pid_file = self._directory / "server.pid"
-        end_leftover(pid_file, names=("valkey", "redis"), directory=self._directory, gently=signal.SIGTERM)
+        end_leftovers(("valkey", "redis"), self._directory, gently=signal.SIGTERM)
         for attempt in (1, 2, 3):
             try:
                 self._url = self._launch(program, password)
@@ -110,7 +109,6 @@ class EmbeddedRedis:
         write_private(configuration, text)
         since = self._log.stat().st_size if self._log.exists() else 0
         self._process = spawn([str(program), str(configuration)], log=self._log, cwd=self._directory)
-        (self._directory / "server.pid").write_text(f"{self._process.pid}\n")
         url = f"redis://:{password}@{LOOPBACK}:{port}/0"
         wait_until_ready(self._process, self._log, lambda: _answers(url), seconds=_READY_SECONDS, since=since)
         return url
