@@ -1,0 +1,110 @@
+"""What tests stand on: a real PostgreSQL, a real Redis, a clean migrated database for each test that asks.
+
+Servers start when the first test of a process asks for them, in under a second, so every pytest-xdist worker has
+its own. TEST_DATABASE_URL and TEST_REDIS_URL name others; that database's server must let us create databases.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+from psycopg2 import sql
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from tds_api.cli.migrations import upgrade
+from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
+from tds_core.urls import with_driver, without_driver
+from tds_models.db import make_engine, session_scope
+
+
+@pytest.fixture(scope="session")
+def server_home() -> Iterator[Path]:
+    """A directory of this test process that every account may enter (pytest's own are private to one)."""
+    home = Path(tempfile.mkdtemp(prefix="tds-test-"))
+    home.chmod(0o755)
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(server_home: Path) -> Iterator[str]:
+    """The address of a PostgreSQL whose data nobody needs tomorrow."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield with_driver(given)
+        return
+    with EmbeddedPostgres(server_home, durable=False) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(server_home: Path) -> Iterator[str]:
+    """The address of a Redis; what is in it is wiped before each test that uses `redis_url`."""
+    if given := os.environ.get("TEST_REDIS_URL"):
+        yield given
+        return
+    with EmbeddedRedis(server_home, durable=False) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """The address of an empty Redis."""
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushall()
+    return redis_server_url
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database that is only ever copied."""
+    name = f"tds_template_{uuid.uuid4().hex[:8]}"
+    _run(postgres_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    upgrade(_named(postgres_url, name))
+    yield name
+    _run(postgres_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(postgres_url: str, template_database: str) -> Iterator[str]:
+    """The address of a migrated, empty database of this test's own."""
+    name = f"tds_test_{uuid.uuid4().hex[:12]}"
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template_database))
+    _run(postgres_url, copy)
+    yield _named(postgres_url, name)
+    _run(postgres_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    """An engine on this test's own database."""
+    engine = make_engine(database, pool_size=10)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session in one transaction that is committed when the test ends well."""
+    with session_scope(engine) as session:
+        yield session
+
+
+def _named(url: str, database: str) -> str:
+    return f"{url.rpartition('/')[0]}/{database}"
+
+
+def _run(url: str, statement: sql.Composable) -> None:
+    connection = psycopg2.connect(without_driver(url))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
