@@ -50,7 +50,7 @@ class Settings:
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
     database_url: str = _storage(
-        "TDS_DATABASE_URL", "text", "", "PostgreSQL 14 or newer; unset: `tds up` runs one.", _DATABASE, secret=True
+        "TDS_DATABASE_URL", "text", "", "PostgreSQL 15 or newer; unset: `tds up` runs one.", _DATABASE, secret=True
     )
     redis_url: str = _storage(
         "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", _REDIS, secret=True
