@@ -8,7 +8,7 @@ A reader takes what JSON gave (numbers with a fraction arrive as `Decimal`) and 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Date, Numeric, Text
@@ -19,6 +19,11 @@ from tds_models.base import Instant
 
 # Beyond this a number is a fault of the sender; PostgreSQL's numeric would take it and every sum would suffer.
 LARGEST_EXPONENT = 30
+
+ONE = Decimal(1)
+
+# Numbers have one spelling (10.00 and 1E+1 are both 10) and lose no digit; more digits than these are refused.
+EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 
 def read_text(value: Any) -> str:
@@ -40,11 +45,14 @@ def read_number(value: Any) -> Decimal:
         raise ValueError(f"expected a number, got {type(value).__name__}")
     try:
         number = Decimal(value.replace(",", "") if isinstance(value, str) else value)
+        if not number.is_finite() or abs(number.adjusted()) > LARGEST_EXPONENT:
+            raise ValueError(f"number out of range: {str(value)[:40]}")
+        number = number.normalize(EXACT)
+    except Inexact:
+        raise ValueError(f"number with too many digits: {str(value)[:40]}...") from None
     except InvalidOperation:
         raise ValueError(f"expected a number, got {str(value)[:40]!r}") from None
-    if not number.is_finite() or abs(number.adjusted()) > LARGEST_EXPONENT:
-        raise ValueError(f"number out of range: {str(value)[:40]}")
-    return number
+    return number if number.as_tuple().exponent <= 0 else number.quantize(ONE)  # type: ignore[operator]
 
 
 def read_integer(value: Any) -> int:

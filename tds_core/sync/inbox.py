@@ -38,7 +38,9 @@ class Receipt:
 # new; only those become events and raise the generation of their record's one work item. Rows are locked in one
 # order (fingerprint, then record), so bursts cannot deadlock each other.
 RECEIVE = text("""
-with given as (
+with p as (
+    select now() - make_interval(secs => :window) as old
+), given as (
     select * from jsonb_to_recordset(cast(:deliveries as jsonb)) as g(
         n int, source text, entity text, event text, source_id text, source_modified_at timestamptz, record jsonb,
         complete boolean, fingerprint bytea, correlation_id text, priority smallint)
@@ -48,9 +50,9 @@ with given as (
     insert into tds_inbox_fingerprints as f (fingerprint, event_id)
     select fingerprint, event_id from numbered order by fingerprint
     on conflict (fingerprint) do update set
-        event_id = case when f.seen_at < now() - make_interval(secs => :window) then excluded.event_id else f.event_id end,
-        seen_at = case when f.seen_at < now() - make_interval(secs => :window) then now() else f.seen_at end,
-        duplicate_count = f.duplicate_count + case when f.seen_at < now() - make_interval(secs => :window) then 0 else 1 end
+        event_id = case when f.seen_at < (select old from p) then excluded.event_id else f.event_id end,
+        duplicate_count = case when f.seen_at < (select old from p) then 0 else f.duplicate_count + 1 end,
+        seen_at = case when f.seen_at < (select old from p) then now() else f.seen_at end
     returning f.fingerprint, f.event_id
 ), accepted as (
     select n.* from numbered n join fresh f using (fingerprint, event_id)
@@ -60,7 +62,8 @@ with given as (
     group by source, entity, source_id order by source, entity, source_id
     on conflict (source, entity, source_id) do update set
         generation = nextval('tds_generation_seq'), updated_at = now(),
-        must_read = q.must_read or excluded.must_read, priority = least(q.priority, excluded.priority)
+        must_read = q.must_read or excluded.must_read, priority = least(q.priority, excluded.priority),
+        next_attempt_at = case when excluded.must_read then q.next_attempt_at else least(q.next_attempt_at, now()) end
     returning q.source, q.entity, q.source_id, q.generation
 ), events as (
     insert into tds_inbox_events (id, source, entity, event, source_id, source_modified_at, record, complete,

@@ -1,0 +1,52 @@
+"""What TDS asks of a source: pages of a stream, and single records by id. All calls happen outside transactions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from tds_models.entity import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """One row of a list page: who it is, when it changed, and its JSON as it came."""
+
+    source_id: str
+    modified_at: datetime | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list."""
+
+    rows: Sequence[ListedRow]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What asking for records by id brought: their JSON, the ids the source no longer has, and what failed."""
+
+    records: dict[str, bytes] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    failures: dict[str, Exception] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """A system TDS reads."""
+
+    name: str
+    call_count: int
+
+    def list_page(self, stream: Stream, *, since: datetime | None, page: int) -> Page:
+        """Page `page` (from 1) of the records changed at or after `since`, the longest unchanged first.
+
+        Raises `SourceError`; `ContractError` when the answer shows that the filter was ignored.
+        """
+        ...
+
+    def read(self, stream: Stream, source_ids: Sequence[str]) -> Reading:
+        """The records of `source_ids` as they stand now. Never raises for a single record: see `Reading.failures`."""
+        ...

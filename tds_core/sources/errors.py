@@ -1,0 +1,63 @@
+"""What can go wrong between TDS and a source, named by what to do about it."""
+
+from tds_core.errors import TdsError
+
+
+class SourceError(TdsError):
+    """Something went wrong while asking a source. `after_seconds`: how long the source wants to be left alone."""
+
+    code = "source_error"
+
+    def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
+
+
+class TransientError(SourceError):
+    """No answer, a broken one, or the source's own fault: the same question may do better later."""
+
+    code = "transient"
+    retriable = True
+
+
+class RateError(SourceError):
+    """Too many questions at once or in this minute: leave the source alone, then go on. Costs no attempt."""
+
+    code = "rate_limited"
+    retriable = True
+
+
+class QuotaError(SourceError):
+    """The day's questions are used up. Costs no attempt."""
+
+    code = "quota_exhausted"
+    retriable = True
+
+
+class AuthError(SourceError):
+    """The source does not let us in: work waits, without using attempts, until an operator mends the access."""
+
+    code = "auth_failed"
+    retriable = True
+
+
+class PermanentError(SourceError):
+    """The source refuses this very question; asking again changes nothing."""
+
+    code = "permanent"
+
+
+class ContractError(SourceError):
+    """The source answered in a shape its stream does not declare, or ignored a filter: stop before harm is done."""
+
+    code = "contract_broken"
+
+
+class InvalidRecordError(TdsError):
+    """A record breaks the rules of its entity; the message names each field. It needs a person."""
+
+    code = "validation"
+
+
+#: Errors that say nothing about the record: they put work off and leave its attempts alone.
+SNOOZE = (RateError, QuotaError, AuthError)

@@ -1,0 +1,133 @@
+"""The Zoho client: asks Books and Inventory over a pooled session and turns answers into pages and records."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import requests
+
+from tds_core.metrics import api_calls
+from tds_core.sources.base import Page, Reading
+from tds_core.sources.errors import SNOOZE, AuthError, ContractError, SourceError, TransientError
+from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
+from tds_core.sources.zoho.shapes import read_page, read_record
+from tds_models.entity import Stream
+
+ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
+PAGE_SIZE = 200
+CONNECT_SECONDS = 5.0
+
+
+class Tokens(Protocol):
+    """Where access tokens come from."""
+
+    def current(self) -> tuple[str, str]:
+        """A token that is still good, and the API host it is for."""
+        ...
+
+    def renew(self, refused: str) -> tuple[str, str]:
+        """Another token than `refused`."""
+        ...
+
+
+class ZohoClient:
+    """Zoho as a `Source`. One a process; not shared between threads that read at the same time."""
+
+    name = "zoho"
+
+    def __init__(self, tokens: Tokens, *, organization_id: str, timeout_seconds: float = 30.0) -> None:
+        self._tokens = tokens
+        self._organization_id = organization_id
+        self._timeout = (CONNECT_SECONDS, timeout_seconds)
+        self._session = requests.Session()
+        self.call_count = 0
+
+    def list_page(self, stream: Stream, *, since: datetime | None, page: int) -> Page:
+        """See `Source.list_page`. Zoho ignores parameters it does not know, so the answer is checked."""
+        parameters = {
+            **stream.where,
+            "page": str(page),
+            "per_page": str(PAGE_SIZE),
+            "sort_column": stream.modified_key,
+            "sort_order": "A",
+        }
+        if since is not None:
+            parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
+        found = read_page(stream, self.get(stream, stream.path, parameters))
+        early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]
+        if early:
+            raise ContractError(
+                f"{stream.path}: asked for changes since {since}, got {early[0].source_id} of {early[0].modified_at}:"
+                " the filter was ignored"
+            )
+        return found
+
+    def read(self, stream: Stream, source_ids: Sequence[str]) -> Reading:
+        """See `Source.read`. What a batch did not answer is asked for singly: only a 404 means gone."""
+        reading = Reading()
+        waiting = list(source_ids)
+        if stream.batch and len(waiting) > 1:
+            self._read_batches(stream, waiting, reading)
+            waiting = [each for each in waiting if each not in reading.records and each not in reading.failures]
+        for source_id in waiting:
+            try:
+                reading.records[source_id] = read_record(stream, self.get(stream, f"{stream.path}/{source_id}", {}))
+            except NoSuchRecordError:
+                reading.missing.add(source_id)
+            except SourceError as error:
+                reading.failures[source_id] = error
+                if isinstance(error, (*SNOOZE, TransientError)):
+                    # It is the source, not the record: asking on would only make it worse.
+                    done = {*reading.records, *reading.missing}
+                    reading.failures.update((each, error) for each in waiting if each not in done)
+                    break
+        return reading
+
+    def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: Reading) -> None:
+        batch = stream.batch
+        assert batch is not None  # noqa: S101  (the caller asked)
+        for start in range(0, len(source_ids), batch.size):
+            some = source_ids[start : start + batch.size]
+            try:
+                page = read_page(stream, self.get(stream, batch.path, {batch.parameter: ",".join(some)}))
+                reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
+            except NoSuchRecordError:
+                continue  # one of them is gone; which one, the single reads tell
+            except SourceError as error:
+                reading.failures.update(dict.fromkeys(source_ids[start:], error))
+                return
+
+    def get(self, stream: Stream, path: str, parameters: Mapping[str, str]) -> bytes:
+        """GET `path` of the stream's API. A refused token is renewed once; then it is a question of access."""
+        token, host = self._tokens.current()
+        try:
+            return self._ask(stream, host, path, parameters, token)
+        except TokenRefusedError:
+            token, host = self._tokens.renew(token)
+        try:
+            return self._ask(stream, host, path, parameters, token)
+        except TokenRefusedError as error:
+            raise AuthError(
+                f"{error} A fresh token was refused too: check the scopes of ZOHO_REFRESH_TOKEN.", after_seconds=60
+            ) from None
+
+    def _ask(self, stream: Stream, host: str, path: str, parameters: Mapping[str, str], token: str) -> bytes:
+        self.call_count += 1
+        try:
+            answer = self._session.get(
+                f"{host}{ROOTS[stream.api]}/{path}",
+                params={"organization_id": self._organization_id, **parameters},
+                headers={"Authorization": f"Zoho-oauthtoken {token}"},
+                timeout=self._timeout,
+            )
+        except requests.RequestException as error:
+            api_calls.labels(stream.api, stream.path, "none").inc()
+            raise TransientError(f"{stream.path}: no answer ({type(error).__name__})") from None
+        api_calls.labels(stream.api, stream.path, str(answer.status_code)).inc()
+        check(
+            answer.status_code,
+            answer.content,
+            {key.lower(): value for key, value in answer.headers.items()},
+            now=datetime.now(UTC),
+        )
+        return answer.content

@@ -1,0 +1,100 @@
+"""Zoho's OAuth: trades a refresh token or a code for tokens, and reads the errors Zoho hides in good answers."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import requests
+
+from tds_core.sources.errors import AuthError, RateError, TransientError
+
+#: What TDS reads; write scopes are only needed to install webhooks.
+SCOPES = (
+    "ZohoBooks.contacts.READ",
+    "ZohoBooks.invoices.READ",
+    "ZohoBooks.settings.READ",
+    "ZohoInventory.items.READ",
+    "ZohoInventory.settings.READ",
+)
+# More than ten tokens in ten minutes and Zoho answers nothing else for the rest of the ten.
+TOKEN_BLOCK_SECONDS = 600.0
+
+MENDS = {
+    "invalid_code": "The refresh token or code is wrong, used up or revoked: run `tds zoho connect`.",
+    "invalid_client": "Check ZOHO_CLIENT_ID and that ZOHO_DATA_CENTER is where the organisation lives.",
+    "invalid_client_secret": "Check ZOHO_CLIENT_SECRET.",
+    "invalid_redirect_uri": "The redirect address is not the one registered for this client.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the token endpoint gave. `lifetime_seconds` counts from now; a refresh brings no new refresh token."""
+
+    access_token: str
+    lifetime_seconds: float
+    api_url: str | None
+    refresh_token: str | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OAuthClient:
+    """One registered client at one accounts server."""
+
+    accounts_url: str
+    client_id: str
+    client_secret: str
+    timeout_seconds: float = 15.0
+
+    def authorize_url(self, *, redirect_uri: str, state: str) -> str:
+        """Where an administrator of the organisation gives TDS access (with a refresh token)."""
+        query = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "scope": ",".join(SCOPES),
+            "redirect_uri": redirect_uri,
+            "access_type": "offline",
+            "prompt": "consent",
+            "state": state,
+        }
+        return f"{self.accounts_url}/oauth/v2/auth?{urlencode(query)}"
+
+    def refresh(self, refresh_token: str) -> Grant:
+        """A new access token. Raises `AuthError`, `RateError` or `TransientError`."""
+        return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token})
+
+    def redeem(self, code: str, *, redirect_uri: str | None = None) -> Grant:
+        """The tokens for a code of the consent page, or (without redirect) of the console's self client."""
+        extra = {"redirect_uri": redirect_uri} if redirect_uri else {}
+        return self._ask({"grant_type": "authorization_code", "code": code, **extra})
+
+    def _ask(self, form: dict[str, str]) -> Grant:
+        sent = {**form, "client_id": self.client_id, "client_secret": self.client_secret}
+        try:
+            answer = requests.post(f"{self.accounts_url}/oauth/v2/token", data=sent, timeout=self.timeout_seconds)
+        except requests.RequestException as error:
+            raise TransientError(f"token endpoint: no answer ({type(error).__name__})") from None
+        return read_grant(answer.status_code, answer.content)
+
+
+def read_grant(status: int, body: bytes) -> Grant:
+    """The grant in an answer of the token endpoint. Errors come with any status, also 200: the body decides."""
+    try:
+        said: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        raise TransientError(f"token endpoint: HTTP {status} without JSON") from None
+    error = said.get("error")
+    if error == "Access Denied":
+        raise RateError("token endpoint: too many tokens were asked for", after_seconds=TOKEN_BLOCK_SECONDS)
+    if error:
+        mend = MENDS.get(str(error), "")
+        raise AuthError(f"token endpoint: {error}. {mend}".rstrip(), after_seconds=60)
+    if status >= 500 or not said.get("access_token"):
+        raise TransientError(f"token endpoint: HTTP {status} without a token")
+    return Grant(
+        access_token=str(said["access_token"]),
+        lifetime_seconds=float(said.get("expires_in_sec") or said.get("expires_in") or 3600),
+        api_url=said.get("api_domain") or None,
+        refresh_token=said.get("refresh_token") or None,
+    )

@@ -1,0 +1,79 @@
+"""The shapes of Zoho's answers for one stream: split into raw records without building what is not needed."""
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from tds_core.sources.base import ListedRow, Page
+from tds_core.sources.errors import ContractError, TransientError
+from tds_models.entity import Stream
+
+
+class PageContext(msgspec.Struct):
+    """The part of `page_context` that matters; some lists come without it, as a single page."""
+
+    has_more_page: bool = False
+
+
+@cache
+def _list_decoder(list_key: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(
+        msgspec.defstruct(
+            "Listing",
+            [("rows", list[msgspec.Raw]), ("context", PageContext | None, None)],
+            rename={"rows": list_key, "context": "page_context"},
+        )
+    )
+
+
+@cache
+def _head_decoder(id_key: str, modified_key: str) -> msgspec.json.Decoder[Any]:
+    """Reads a record's id and modification time and skips everything else."""
+    return msgspec.json.Decoder(
+        msgspec.defstruct(
+            "Head",
+            [("id", str | int), ("modified", str | None, None)],
+            rename={"id": id_key, "modified": modified_key},
+        )
+    )
+
+
+@cache
+def _record_decoder(record_key: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(msgspec.defstruct("Detail", [("record", msgspec.Raw)], rename={"record": record_key}))
+
+
+def read_page(stream: Stream, body: bytes, list_key: str | None = None) -> Page:
+    """Split a list answer into its rows. A broken body is a `TransientError`, a strange one a `ContractError`."""
+    listing = _decode(_list_decoder(list_key or stream.list_key), body)
+    heads = _head_decoder(stream.id_key, stream.modified_key)
+    rows = []
+    for raw in listing.rows:
+        head = _decode(heads, raw)
+        rows.append(ListedRow(str(head.id), _moment(head.modified), bytes(raw)))
+    return Page(rows, bool(listing.context and listing.context.has_more_page))
+
+
+def read_record(stream: Stream, body: bytes) -> bytes:
+    """The record inside a detail answer, as it came."""
+    return bytes(_decode(_record_decoder(stream.record_key), body).record)
+
+
+def _moment(value: str | None) -> datetime | None:
+    if not value:
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ContractError(f"not a time: {value[:40]!r}") from None
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise ContractError(f"an answer of another shape: {error}") from None
+    except msgspec.DecodeError as error:
+        raise TransientError(f"a broken answer: {error}") from None

@@ -1,0 +1,118 @@
+"""Apply: the one place where the mirror changes. Rows, lines and their history, for many records at once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from tds_core.sync import audit
+from tds_core.sync.candidate import Candidate, Seen
+from tds_core.sync.decide import WRITES, Decision, Outcome, decide
+from tds_core.sync.statements import Statements, statements_for
+from tds_models.entity import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one candidate."""
+
+    candidate: Candidate
+    outcome: Outcome
+
+
+Row = Mapping[str, Any]
+
+
+def apply(session: Session, entity: Entity, candidates: Iterable[Candidate], *, origin: str) -> list[Applied]:
+    """Bring the mirror to `candidates`, guarded by version; `origin` says in the history who brought them.
+
+    The rows are locked, in one order, until the caller's transaction ends. Two candidates of one record: the later
+    one counts. Every change is in the audit trail in the same transaction.
+    """
+    waiting = {candidate.source_id: candidate for candidate in candidates}
+    applied: list[Applied] = []
+    while waiting:
+        current = lock_rows(session, entity, sorted(waiting))
+        decided = [(candidate, decide(candidate, current.get(key))) for key, candidate in sorted(waiting.items())]
+        lost = _write(session, entity, decided, current, origin=origin)
+        applied += [
+            Applied(candidate, decision.outcome) for candidate, decision in decided if candidate.source_id not in lost
+        ]
+        # Somebody else created these in the meantime: they are rows now, so decide again, against them.
+        waiting = {key: waiting[key] for key in lost}
+    return applied
+
+
+def lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The mirror rows of `ids` with their lines, by source id, locked until the transaction ends."""
+    statements = statements_for(entity.name)
+    given = {"source": entity.stream.source, "ids": list(ids)}
+    rows = {row["source_id"]: dict(row) for row in session.execute(statements.lock, given).mappings()}
+    for lines in statements.lines:
+        for row in rows.values():
+            row[lines.name] = []
+        if rows:
+            for line in session.execute(lines.read, given).mappings():
+                rows[line["parent_id"]][lines.name].append({k: v for k, v in line.items() if k != "parent_id"})
+    return rows
+
+
+Decided = Sequence[tuple[Candidate, Decision]]
+
+
+def _write(session: Session, entity: Entity, decided: Decided, current: Mapping[str, Row], *, origin: str) -> set[str]:
+    """Carry out the decisions. Returns the ids whose creation somebody else won."""
+    statements = statements_for(entity.name)
+    new = [(c, d) for c, d in decided if c.source_id not in current and d.outcome in WRITES]
+    won = _create(session, entity, statements, new)
+    changed = [(c, d) for c, d in decided if c.source_id in current and d.outcome in WRITES]
+    _execute(session, entity, statements.update, [_row(entity, c, current[c.source_id]) for c, _ in changed])
+    touched = [c for c, d in decided if d.touch]
+    _execute(session, entity, statements.touch, [_row(entity, c, current[c.source_id]) for c in touched])
+    written = [(c, d) for c, d in new if c.source_id in won] + changed
+    _replace_lines(session, entity, statements, written)
+    audit.record(session, entity, written, current, origin=origin)
+    return {c.source_id for c, _ in new} - won
+
+
+def _create(session: Session, entity: Entity, statements: Statements, new: Decided) -> set[str]:
+    if not new:
+        return set()
+    rows = [_row(entity, candidate, None) for candidate, _ in new]
+    given = {"source": entity.stream.source, "rows": msgspec.json.encode(rows).decode()}
+    return set(session.execute(statements.insert, given).scalars())
+
+
+def _execute(session: Session, entity: Entity, statement: Any, rows: Sequence[Row]) -> None:
+    if rows:
+        session.execute(statement, {"source": entity.stream.source, "rows": msgspec.json.encode(rows).decode()})
+
+
+def _row(entity: Entity, candidate: Candidate, current: Row | None) -> dict[str, Any]:
+    """The row as it shall stand: what the candidate says, and for the rest what stood before."""
+    stood = {} if current is None else {field.name: current[field.name] for field in entity.fields}
+    return {
+        **stood,
+        **candidate.values,
+        "source_id": candidate.source_id,
+        "source_modified_at": candidate.modified_at,
+        "record": msgspec.Raw(candidate.record),
+        "whole": candidate.seen is not Seen.LIST and not candidate.gone,
+        "list_hash": candidate.list_hash.hex() if candidate.list_hash else None,
+        "confirmed": candidate.seen is not Seen.BODY,
+        "gone": candidate.gone,
+    }
+
+
+def _replace_lines(session: Session, entity: Entity, statements: Statements, written: Decided) -> None:
+    for lines in statements.lines:
+        changed = [candidate for candidate, decision in written if lines.name in decision.changes]
+        if not changed:
+            continue
+        source = entity.stream.source
+        session.execute(lines.remove, {"source": source, "ids": [candidate.source_id for candidate in changed]})
+        rows = [{"parent_id": c.source_id, **line} for c in changed for line in c.lines[lines.name]]
+        if rows:
+            session.execute(lines.add, {"source": source, "rows": msgspec.json.encode(rows).decode()})

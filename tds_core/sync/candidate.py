@@ -1,0 +1,151 @@
+"""A candidate: a source's record renamed, read exactly and checked, ready to be compared with the mirror."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from tds_core.sources.errors import InvalidRecordError
+from tds_models.entity import Entity, Lines
+from tds_models.fields import Field, read_instant, read_reference
+
+# Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+class Seen(StrEnum):
+    """How a record was seen, and so how far it can be trusted."""
+
+    BODY = "body"  # in a webhook: a strong hint
+    LIST = "list"  # on a list page, read by us
+    DETAIL = "detail"  # read by us, whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One record as it should stand in the mirror.
+
+    `values` holds the declared fields the record had: a field it did not mention keeps its stored value. `lines` holds
+    the rows of each declared child table it had. `read_at` is the database's clock before the record was asked for
+    (`None` for a webhook body): what was changed after that moment may be newer than this record.
+    """
+
+    source_id: str
+    modified_at: datetime | None
+    values: Mapping[str, Any]
+    lines: Mapping[str, Sequence[Mapping[str, Any]]]
+    record: bytes
+    seen: Seen
+    read_at: datetime | None = None
+    list_hash: bytes | None = None
+    gone: bool = False
+    origin_id: int | None = None
+    correlation_id: str = ""
+
+
+def fingerprint(raw: bytes) -> bytes:
+    """A short hash of a record's bytes: equal bytes need no reading."""
+    return blake2b(raw, digest_size=16).digest()
+
+
+def tombstone(
+    source_id: str, *, read_at: datetime, origin_id: int | None = None, correlation_id: str = ""
+) -> Candidate:
+    """The candidate that says: at `read_at` the source answered that it has no such record."""
+    return Candidate(
+        source_id=source_id,
+        modified_at=None,
+        values={},
+        lines={},
+        record=b"{}",
+        seen=Seen.DETAIL,
+        read_at=read_at,
+        gone=True,
+        origin_id=origin_id,
+        correlation_id=correlation_id,
+    )
+
+
+def transform(
+    entity: Entity,
+    raw: bytes,
+    *,
+    seen: Seen,
+    read_at: datetime | None = None,
+    list_hash: bytes | None = None,
+    origin_id: int | None = None,
+    correlation_id: str = "",
+) -> Candidate:
+    """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` naming every field that is wrong."""
+    try:
+        record = decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRecordError(f"not a JSON record: {error}") from None
+    if not isinstance(record, dict):
+        raise InvalidRecordError(f"expected a JSON object, got {type(record).__name__}")
+    wrong: list[str] = []
+    stream = entity.stream
+    modified_at = _read(record, stream.modified_key, read_instant, wrong)
+    source_id = _read(record, stream.id_key, read_reference, wrong)
+    if not source_id:
+        wrong.append(f"{stream.id_key}: required, but empty")
+    if stream.kind and record.get(stream.kind[0]) not in (None, stream.kind[1]):
+        wrong.append(f"{stream.kind[0]}: is {record[stream.kind[0]]!r}, a {entity.name} has {stream.kind[1]!r}")
+    values = _values(entity.fields, record, wrong)
+    lines = {each.name: _lines(each, record[each.key], wrong) for each in entity.lines if each.key in record}
+    if wrong:
+        raise InvalidRecordError("; ".join(wrong))
+    return Candidate(
+        source_id=source_id or "",
+        modified_at=modified_at,
+        values=values,
+        lines=lines,
+        record=raw,
+        seen=seen,
+        read_at=read_at,
+        list_hash=list_hash,
+        origin_id=origin_id,
+        correlation_id=correlation_id,
+    )
+
+
+def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> Any:
+    raw = record.get(key)
+    if raw in (None, ""):
+        return None
+    try:
+        return reader(raw)
+    except ValueError as error:
+        wrong.append(f"{key}: {error}")
+        return None
+
+
+def _values(fields: Sequence[Field], record: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
+    values = {}
+    for field in fields:
+        if field.key in record:
+            try:
+                values[field.name] = field.value_of(record[field.key])
+            except ValueError as error:
+                wrong.append(str(error))
+    return values
+
+
+def _lines(lines: Lines, raw: Any, wrong: list[str]) -> list[dict[str, Any]]:
+    if not isinstance(raw, list) or not all(isinstance(each, dict) for each in raw):
+        wrong.append(f"{lines.key}: expected a list of lines")
+        return []
+    rows = []
+    for position, each in enumerate(raw):
+        line: dict[str, Any] = {"position": position, "line_id": each.get(lines.id_key) or None}
+        found: list[str] = []
+        line.update(dict.fromkeys((field.name for field in lines.fields), None))
+        line.update(_values(lines.fields, each, found))
+        wrong.extend(f"{lines.key}[{position}].{message}" for message in found)
+        rows.append(line)
+    return rows

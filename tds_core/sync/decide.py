@@ -1,0 +1,106 @@
+"""The decision: what one candidate does to one row. Values in, a value out; no clock, session or network here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tds_core.sync.candidate import Candidate, Seen
+
+
+class Outcome(StrEnum):
+    """What became of a candidate."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    STALE = "stale"
+    DELETED = "deleted"
+    RESTORED = "restored"
+    LOOK_AGAIN = "look_again"  # cannot be told from here: ask the source
+
+
+#: Outcomes that write a new version of the row.
+WRITES = frozenset({Outcome.CREATED, Outcome.UPDATED, Outcome.DELETED, Outcome.RESTORED})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An outcome and what it changes: field → (before, after). `touch`: the row's standing moves, its content not."""
+
+    outcome: Outcome
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    touch: bool = False
+
+
+def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
+    """What `candidate` does to `current` (the mirror row with its lines, or `None`).
+
+    Never backwards: an older record changes nothing. Sources stamp changes in whole seconds, so two states of one
+    record can carry the same time; then a webhook's body proves nothing, and a record we read wins only if the row
+    was not changed since we asked for it.
+    """
+    if candidate.gone:
+        return _decide_gone(current)
+    if current is None:
+        return Decision(Outcome.CREATED, {name: (None, value) for name, value in _content(candidate).items()})
+    overtaken = candidate.read_at is None or candidate.read_at <= current["changed_at"]
+    if current["deleted_at"] is not None:
+        return Decision(Outcome.LOOK_AGAIN if overtaken else Outcome.RESTORED, _differences(candidate, current))
+    return _decide_live(candidate, current, overtaken)
+
+
+def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bool) -> Decision:
+    age = _compare_times(candidate, current)
+    if age < 0:
+        return Decision(Outcome.STALE)
+    changes = _differences(candidate, current)
+    if not changes:
+        return Decision(Outcome.UNCHANGED, touch=age > 0 or _confirms(candidate, current))
+    if age == 0 and overtaken:
+        return Decision(Outcome.LOOK_AGAIN)
+    return Decision(Outcome.UPDATED, changes)
+
+
+def _decide_gone(current: Mapping[str, Any] | None) -> Decision:
+    if current is None or current["deleted_at"] is None:
+        return Decision(Outcome.DELETED)
+    return Decision(Outcome.UNCHANGED)
+
+
+def _compare_times(candidate: Candidate, current: Mapping[str, Any]) -> int:
+    """-1 older, 0 not to be told apart, 1 newer."""
+    ours, theirs = current["source_modified_at"], candidate.modified_at
+    if theirs is None:
+        return 0
+    if ours is None:
+        return 1
+    return int(theirs > ours) - int(theirs < ours)
+
+
+def _confirms(candidate: Candidate, current: Mapping[str, Any]) -> bool:
+    """Whether this reading tells the row something it did not know about itself."""
+    if candidate.seen is Seen.BODY:
+        return False
+    return current["confirmed_at"] is None or (
+        candidate.list_hash is not None and candidate.list_hash != bytes(current["list_hash"] or b"")
+    )
+
+
+def _content(candidate: Candidate) -> dict[str, Any]:
+    return {**candidate.values, **candidate.lines}
+
+
+def _differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (current[name], value) for name, value in _content(candidate).items() if differ(current[name], value)}
+
+
+def differ(before: Any, after: Any) -> bool:
+    """Whether two stored values differ. Lists of lines are compared line by line, in order."""
+    if isinstance(after, Sequence) and not isinstance(after, str):
+        return (
+            before is None
+            or len(before) != len(after)
+            or any(dict(b) != dict(a) for b, a in zip(before, after, strict=True))
+        )
+    return bool(before != after)

@@ -1,0 +1,96 @@
+"""What a claimed item has to go by: its open events, and which of their bodies may be applied as it is."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sources.errors import InvalidRecordError
+from tds_core.sync.candidate import Candidate, Seen, transform
+from tds_core.sync.queue import Claim, Item
+from tds_models.entity import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event without a verdict. `record` is JSON text."""
+
+    id: int
+    source_id: str
+    source_modified_at: datetime | None
+    complete: bool
+    record: str
+    correlation_id: str
+
+
+PENDING = text("""
+select e.id, e.source_id, e.source_modified_at, e.complete, e.record::text as record, e.correlation_id
+from tds_inbox_events e
+join unnest(cast(:ids as text[]), cast(:generations as bigint[])) as c(source_id, generation) using (source_id)
+where e.entity = :entity and e.source = :source and e.verdict is null and e.generation <= c.generation
+order by e.id
+""")
+
+
+def pending_events(session: Session, claim: Claim) -> dict[str, list[Event]]:
+    """The open events of the claimed items, by source id, in the order they were received."""
+    rows = session.execute(
+        PENDING,
+        {
+            "source": claim.source,
+            "entity": claim.entity,
+            "ids": [item.source_id for item in claim.items],
+            "generations": [item.generation for item in claim.items],
+        },
+    )
+    events: dict[str, list[Event]] = {}
+    for row in rows:
+        events.setdefault(row.source_id, []).append(Event(*row))
+    return events
+
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+def choose(events: Iterable[Event]) -> Event | None:
+    """The event whose body is the newest state, or `None` when the bodies cannot tell.
+
+    Sources stamp changes in whole seconds: two different bodies with the same newest time leave the order open.
+    """
+    ranked = sorted(events, key=lambda event: (event.source_modified_at or EARLIEST, event.id))
+    if not ranked or not ranked[-1].complete:
+        return None
+    newest = ranked[-1]
+    if len(ranked) > 1 and ranked[-2].source_modified_at == newest.source_modified_at:
+        return None
+    return newest
+
+
+def bodies(
+    entity: Entity, items: Sequence[Item], events: Mapping[str, Sequence[Event]]
+) -> tuple[dict[str, Candidate], list[Item]]:
+    """Candidates made from webhook bodies, by source id, and the items that have to be read from the source.
+
+    A body that breaks the rules is not the source's last word: the record is read before anything is given up.
+    """
+    candidates: dict[str, Candidate] = {}
+    to_read: list[Item] = []
+    for item in items:
+        event = None if item.must_read else choose(events.get(item.source_id, ()))
+        candidate = _candidate(entity, event) if event else None
+        if candidate is None:
+            to_read.append(item)
+        else:
+            candidates[item.source_id] = candidate
+    return candidates, to_read
+
+
+def _candidate(entity: Entity, event: Event) -> Candidate | None:
+    try:
+        return transform(
+            entity, event.record.encode(), seen=Seen.BODY, origin_id=event.id, correlation_id=event.correlation_id
+        )
+    except InvalidRecordError:
+        return None

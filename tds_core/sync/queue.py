@@ -1,0 +1,205 @@
+"""The queue: one live work item per record. Every write says under which condition the item is still mine."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_models.entities import ENTITIES
+
+# Work found by reading lists waits behind what a webhook or an operator asked for.
+BULK_PRIORITY = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A claimed work item. `generation` is the one that was claimed; completing needs it unchanged."""
+
+    id: int
+    source_id: str
+    generation: int
+    must_read: bool
+    attempts: int
+    priority: int
+    correlation_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Items of one entity, leased together under one token. `claimed_at` is the database's clock at the claim."""
+
+    source: str
+    entity: str
+    token: UUID
+    claimed_at: datetime
+    worker: str
+    items: Sequence[Item]
+
+
+ENQUEUE = text("""
+insert into tds_sync_queue as q (source, entity, source_id, priority, origin, must_read, correlation_id)
+select :source, :entity, id, :priority, :origin, :must_read, :correlation_id
+from unnest(cast(:ids as text[])) as id group by id order by id
+on conflict (source, entity, source_id) do update set
+    generation = nextval('tds_generation_seq'), must_read = q.must_read or excluded.must_read,
+    priority = least(q.priority, excluded.priority), next_attempt_at = least(q.next_attempt_at, now()),
+    updated_at = now()
+""")
+
+
+def enqueue(
+    session: Session,
+    *,
+    entity: str,
+    source_ids: Iterable[str],
+    origin: str,
+    must_read: bool = True,
+    bulk: bool = False,
+    correlation_id: str = "",
+) -> int:
+    """Owe these records a sync; one that is owed already is asked for again. Returns how many were given."""
+    ids = sorted(set(source_ids))
+    if ids:
+        session.execute(
+            ENQUEUE,
+            {
+                "source": ENTITIES[entity].stream.source,
+                "entity": entity,
+                "ids": ids,
+                "origin": origin,
+                "must_read": must_read,
+                "priority": ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0),
+                "correlation_id": correlation_id,
+            },
+        )
+    return len(ids)
+
+
+# The inner select is an optimisation fence: without it the planner may update more rows than the limit.
+# A record whose lease once ended without a word is claimed alone, so that it can take no other record down with it.
+CLAIM = text("""
+with due as materialized (
+    select id from tds_sync_queue
+    where entity = :entity and lease_token is null and next_attempt_at <= now() and (crashes > 0) = :suspects
+    order by priority, next_attempt_at limit :limit for update skip locked
+)
+update tds_sync_queue q
+set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
+    attempts = q.attempts + 1, updated_at = now()
+from due where q.id = due.id
+returning q.id, q.source_id, q.generation, q.must_read, q.attempts, q.priority, q.correlation_id, q.created_at,
+    clock_timestamp() as claimed_at
+""")
+
+
+def claim(session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str) -> Claim | None:
+    """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due."""
+    token = uuid4()
+    for suspects, size in ((False, limit), (True, 1)):
+        given = {
+            "entity": entity,
+            "suspects": suspects,
+            "limit": size,
+            "token": token,
+            "lease": lease_seconds,
+            "worker": worker,
+        }
+        rows = session.execute(CLAIM, given).mappings().all()
+        if rows:
+            items = [Item(**{k: v for k, v in row.items() if k != "claimed_at"}) for row in rows]
+            return Claim(
+                source=ENTITIES[entity].stream.source,
+                entity=entity,
+                token=token,
+                claimed_at=rows[0]["claimed_at"],
+                worker=worker,
+                items=sorted(items, key=lambda item: item.source_id),
+            )
+    return None
+
+
+HEARTBEAT = text("""
+update tds_sync_queue set leased_until = now() + make_interval(secs => :lease) where lease_token = :token
+""")
+
+
+def heartbeat(session: Session, *, token: UUID, lease_seconds: float) -> int:
+    """Say that the holder of `token` lives. Returns how many items it still holds."""
+    return _count(session.execute(HEARTBEAT, {"token": token, "lease": lease_seconds}))
+
+
+FENCE = text("""
+select id, generation from tds_sync_queue where id = any(:ids) and lease_token = :token order by id for update
+""")
+
+
+def fence(session: Session, claim: Claim, items: Iterable[Item]) -> list[Item]:
+    """Those of `items` that are still ours, locked: nobody can take them before the transaction ends."""
+    wanted = {item.id: item for item in items}
+    held = session.execute(FENCE, {"ids": sorted(wanted), "token": claim.token})
+    return [wanted[row.id] for row in held]
+
+
+# An item that was asked for again while we worked is not finished: it goes round, with the attempts it deserves.
+FINISH = text("""
+with done as (
+    select * from unnest(cast(:ids as bigint[]), cast(:generations as bigint[])) as d(id, generation)
+), gone as (
+    delete from tds_sync_queue q using done d
+    where q.id = d.id and q.lease_token = :token and q.generation = d.generation returning q.id
+)
+update tds_sync_queue q
+set lease_token = null, leased_until = null, leased_by = null, attempts = 0, snoozes = 0, crashes = 0,
+    last_error = null, next_attempt_at = now(), updated_at = now()
+from done d where q.id = d.id and q.lease_token = :token and q.generation <> d.generation
+""")
+
+
+def finish(session: Session, claim: Claim, items: Sequence[Item]) -> None:
+    """Complete `items` (fenced by the caller): they leave the queue, unless they were asked for again."""
+    if items:
+        session.execute(
+            FINISH,
+            {
+                "ids": [item.id for item in items],
+                "generations": [item.generation for item in items],
+                "token": claim.token,
+            },
+        )
+
+
+PUT_BACK = text("""
+update tds_sync_queue q set lease_token = null, leased_until = null, leased_by = null, last_error = r.error,
+    attempts = q.attempts - r.uncounted, snoozes = q.snoozes + r.uncounted, must_read = q.must_read or r.must_read,
+    next_attempt_at = now() + make_interval(secs => r.delay), updated_at = now()
+from jsonb_to_recordset(cast(:rows as jsonb)) as r(
+    id bigint, delay float8, uncounted int, must_read boolean, error text)
+where q.id = r.id and q.lease_token = :token
+""")
+
+
+def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) -> None:
+    """Give items back, due after `delay` seconds; `uncounted` is 1 where the attempt shall not count (a snooze).
+
+    A row has id, delay, uncounted, must_read and error.
+    """
+    if rows:
+        session.execute(PUT_BACK, {"rows": msgspec.json.encode(rows).decode(), "token": claim.token})
+
+
+REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token = :token")
+
+
+def remove(session: Session, claim: Claim, ids: Sequence[int]) -> None:
+    """Take items out of the queue that were given up (their dead letters carry on)."""
+    if ids:
+        session.execute(REMOVE, {"ids": list(ids), "token": claim.token})
+
+
+def _count(result: object) -> int:
+    return int(getattr(result, "rowcount", 0))

@@ -1,0 +1,64 @@
+"""Rescue: takes back leases whose holder stopped saying that it lives. It asks the heartbeat, never the age alone."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sync import dead_letters
+
+#: A record that was in a worker's hands when it died this often is not tried on another worker.
+CRASHES_TO_QUARANTINE = 2
+
+RESCUE = text("""
+with silent as materialized (
+    select id from tds_sync_queue where lease_token is not null and leased_until < now()
+    order by id limit 1000 for update skip locked
+), freed as (
+    update tds_sync_queue q set lease_token = null, leased_until = null, leased_by = null, crashes = q.crashes + 1,
+        last_error = 'the worker stopped without a word', next_attempt_at = now(), updated_at = now()
+    from silent s where q.id = s.id
+    returning q.id, q.source, q.entity, q.source_id, q.generation, q.attempts, q.crashes, q.priority, q.correlation_id
+), logged as (
+    insert into tds_sync_logs (source, entity, source_id, generation, attempt, outcome, error_class, correlation_id)
+    select source, entity, source_id, generation, attempts, 'crashed', 'crashed', correlation_id from freed
+)
+select * from freed
+""")
+
+REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token is null")
+
+RESCUE_RUNS = text("""
+update tds_sync_runs set lease_token = null, leased_until = null, next_attempt_at = now()
+where lease_token is not null and leased_until < now() and state = 'running'
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """How many items and runs were taken back, and how many records were quarantined for killing workers."""
+
+    item_count: int
+    run_count: int
+    quarantined_count: int
+
+
+def rescue(session: Session) -> Rescued:
+    """Take back what silent workers hold; give up records that took their worker down twice."""
+    freed = session.execute(RESCUE).mappings().all()
+    killers = [row for row in freed if row["crashes"] >= CRASHES_TO_QUARANTINE]
+    for row in killers:
+        letter = {
+            "source_id": row["source_id"],
+            "error_class": "crashed",
+            "error": f"its worker died {row['crashes']} times while holding this record",
+            "attempts": row["attempts"],
+            "priority": row["priority"],
+            "correlation_id": row["correlation_id"],
+            "generation": row["generation"],
+        }
+        dead_letters.bury(session, source=row["source"], entity=row["entity"], letters=[letter])
+    if killers:
+        session.execute(REMOVE, {"ids": [row["id"] for row in killers]})
+    runs = session.execute(RESCUE_RUNS)
+    return Rescued(len(freed), int(getattr(runs, "rowcount", 0)), len(killers))

@@ -1,0 +1,129 @@
+"""Settling: rows, history, verdicts and the end of the work items, in the caller's one transaction."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tds_core.sync import attempts, dead_letters, queue, verdicts
+from tds_core.sync.apply import Applied, apply
+from tds_core.sync.candidate import Candidate, Seen
+from tds_core.sync.decide import Outcome
+from tds_core.sync.queue import Claim, Item
+from tds_core.sync.retry import Fate, code_of, plan
+from tds_models.entities import ENTITIES
+
+
+@dataclass(slots=True)
+class Settlement:
+    """How a batch ended: records by outcome or fate, what still has to be read, and how fresh the rows were.
+
+    `freshness_seconds`: for each event that got its verdict, the time since it was received.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    to_read: list[Item] = field(default_factory=list)
+    freshness_seconds: list[float] = field(default_factory=list)
+
+
+def settle(
+    session: Session,
+    claim: Claim,
+    *,
+    candidates: Mapping[str, Candidate],
+    failures: Mapping[str, Exception],
+    origin: str,
+    max_attempts: int,
+    chance: Callable[[], float],
+) -> Settlement:
+    """Apply `candidates` and settle `failures` (both by source id) of `claim`, for the items that are still ours.
+
+    An item whose body cannot tell is returned in `to_read`, still leased. `chance` gives the jitter, in [0, 1).
+    """
+    settlement = Settlement()
+    concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
+    held = {item.source_id: item for item in queue.fence(session, claim, concerned)}
+    entity = ENTITIES[claim.entity]
+    applied = apply(session, entity, [candidates[key] for key in held if key in candidates], origin=origin)
+    ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
+    _finish(session, claim, held, ended, settlement)
+    _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
+    failed = [(held[key], error) for key, error in failures.items() if key in held]
+    _fail(session, claim, failed, settlement, max_attempts=max_attempts, chance=chance)
+    return settlement
+
+
+def _finish(
+    session: Session, claim: Claim, held: Mapping[str, Item], ended: Sequence[Applied], settlement: Settlement
+) -> None:
+    if not ended:
+        return
+    items = [held[each.candidate.source_id] for each in ended]
+    queue.finish(session, claim, items)
+    dead_letters.heal(session, source=claim.source, entity=claim.entity, source_ids=[item.source_id for item in items])
+    outcomes = {each.candidate.source_id: each.outcome for each in ended}
+    attempts.log(session, claim, [attempts.ended(item, outcomes[item.source_id]) for item in items])
+    settlement.counts.update(outcomes.values())
+    settlement.freshness_seconds += verdicts.give(
+        session,
+        claim,
+        [(item, outcomes[item.source_id], each.candidate.origin_id) for item, each in zip(items, ended, strict=True)],
+    )
+
+
+def _look_again(
+    session: Session, claim: Claim, held: Mapping[str, Item], again: Sequence[Applied], settlement: Settlement
+) -> None:
+    """A body that cannot tell is read under the same lease; a reading that was overtaken goes round again."""
+    overtaken = []
+    for each in again:
+        item = held[each.candidate.source_id]
+        if each.candidate.seen is Seen.BODY:
+            settlement.to_read.append(item)
+        else:
+            overtaken.append(_back(item, 0.0, 1, "changed here while it was being read"))
+            settlement.counts["overtaken"] += 1
+    queue.put_back(session, claim, overtaken)
+
+
+def _fail(
+    session: Session,
+    claim: Claim,
+    failed: Sequence[tuple[Item, Exception]],
+    settlement: Settlement,
+    *,
+    max_attempts: int,
+    chance: Callable[[], float],
+) -> None:
+    back, letters, dead, logged = [], [], [], []
+    for item, error in failed:
+        decided = plan(error, attempts=item.attempts, max_attempts=max_attempts, chance=chance())
+        settlement.counts[decided.fate] += 1
+        logged.append(attempts.failed(item, decided.fate, error))
+        if decided.fate is Fate.DEAD:
+            dead.append(item.id)
+            letters.append(_letter(item, error))
+        else:
+            back.append(_back(item, decided.delay_seconds, int(decided.fate is Fate.SNOOZE), str(error)))
+    queue.put_back(session, claim, back)
+    dead_letters.bury(session, source=claim.source, entity=claim.entity, letters=letters)
+    queue.remove(session, claim, dead)
+    attempts.log(session, claim, logged)
+
+
+def _back(item: Item, delay: float, uncounted: int, error: str) -> dict[str, Any]:
+    return {"id": item.id, "delay": delay, "uncounted": uncounted, "must_read": True, "error": error[:500]}
+
+
+def _letter(item: Item, error: Exception) -> dict[str, Any]:
+    return {
+        "source_id": item.source_id,
+        "error_class": code_of(error),
+        "error": str(error)[:2000],
+        "attempts": item.attempts,
+        "priority": item.priority,
+        "correlation_id": item.correlation_id,
+        "generation": item.generation,
+    }

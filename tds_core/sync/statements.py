@@ -1,0 +1,122 @@
+"""The SQL an entity's rows are read and written with, made from its declaration: one statement for many rows.
+
+Rows travel as one JSON parameter and are typed by PostgreSQL (`jsonb_to_recordset`), so a statement is the same text
+for one row and for a thousand.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import TextClause, text
+
+from tds_models.entities import ENTITIES
+from tds_models.entity import Entity, Lines
+from tds_models.fields import Field
+
+
+@dataclass(frozen=True, slots=True)
+class LineStatements:
+    """How the lines of a document are read and replaced."""
+
+    name: str
+    read: TextClause
+    remove: TextClause
+    add: TextClause
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """How the rows of one entity are read and written."""
+
+    lock: TextClause
+    known: TextClause
+    insert: TextClause
+    update: TextClause
+    touch: TextClause
+    lines: tuple[LineStatements, ...]
+
+
+@cache
+def statements_for(name: str) -> Statements:
+    """The statements of entity `name`."""
+    entity = ENTITIES[name]
+    table = entity.table.fullname
+    return Statements(
+        lock=text(f"{_read(entity)} for update"),
+        known=text(
+            f"select source_id, list_hash from {table} where source = :source and source_id = any(:ids)"
+            " and deleted_at is null and confirmed_at is not null and list_hash is not null"
+        ),
+        insert=text(_insert(entity)),
+        update=text(_update(entity)),
+        touch=text(_touch(entity)),
+        lines=tuple(_line_statements(entity, lines) for lines in entity.lines),
+    )
+
+
+def _names(fields: tuple[Field, ...], prefix: str = "") -> str:
+    return ", ".join(prefix + field.name for field in fields)
+
+
+def _typed(fields: tuple[Field, ...]) -> str:
+    return ", ".join(f"{field.name} {field.kind.sql}" for field in fields)
+
+
+def _read(entity: Entity) -> str:
+    return f"""
+        select source_id, {_names(entity.fields)}, source_modified_at, list_hash, version, changed_at, confirmed_at,
+               deleted_at
+        from {entity.table.fullname} where source = :source and source_id = any(:ids) order by source_id"""
+
+
+def _given(entity: Entity) -> str:
+    return f"""jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, {_typed(entity.fields)},
+        source_modified_at timestamptz, record jsonb, whole boolean, list_hash text, confirmed boolean, gone boolean)"""
+
+
+def _insert(entity: Entity) -> str:
+    return f"""
+        insert into {entity.table.fullname} (source, source_id, {_names(entity.fields)}, source_modified_at,
+            source_record, list_hash, version, confirmed_at, deleted_at)
+        select :source, r.source_id, {_names(entity.fields, "r.")}, r.source_modified_at, r.record,
+            decode(r.list_hash, 'hex'), 1, case when r.confirmed then now() end, case when r.gone then now() end
+        from {_given(entity)} order by r.source_id
+        on conflict (source, source_id) do nothing returning source_id"""
+
+
+STANDING = """
+    source_modified_at = greatest(t.source_modified_at, r.source_modified_at),
+    source_record = case when r.whole then r.record else t.source_record || r.record end,
+    list_hash = decode(r.list_hash, 'hex'),
+    confirmed_at = case when r.confirmed then now() end"""
+
+
+def _update(entity: Entity) -> str:
+    fields = ", ".join(f"{field.name} = r.{field.name}" for field in entity.fields)
+    return f"""
+        update {entity.table.fullname} t set {fields}, {STANDING}, version = t.version + 1, changed_at = now(),
+            deleted_at = case when r.gone then now() end
+        from {_given(entity)} where t.source = :source and t.source_id = r.source_id"""
+
+
+def _touch(entity: Entity) -> str:
+    return f"""
+        update {entity.table.fullname} t set {STANDING}, changed_at = case
+            when t.source_modified_at is distinct from r.source_modified_at then now() else t.changed_at end
+        from {_given(entity)} where t.source = :source and t.source_id = r.source_id"""
+
+
+def _line_statements(entity: Entity, lines: Lines) -> LineStatements:
+    table = entity.line_tables[lines.name].fullname
+    return LineStatements(
+        name=lines.name,
+        read=text(f"""
+            select parent_id, position, line_id, {_names(lines.fields)} from {table}
+            where source = :source and parent_id = any(:ids) order by parent_id, position"""),
+        remove=text(f"delete from {table} where source = :source and parent_id = any(:ids)"),
+        add=text(f"""
+            insert into {table} (source, parent_id, position, line_id, {_names(lines.fields)})
+            select :source, r.parent_id, r.position, r.line_id, {_names(lines.fields, "r.")}
+            from jsonb_to_recordset(cast(:rows as jsonb)) as r(parent_id text, position int, line_id text,
+                {_typed(lines.fields)})"""),
+    )

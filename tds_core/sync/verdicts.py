@@ -1,0 +1,52 @@
+"""Verdicts: says of every event where it ended, once."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sync.decide import Outcome
+from tds_core.sync.queue import Claim, Item
+from tds_models.inbox import Verdict
+
+OF_OUTCOME = {
+    Outcome.CREATED: Verdict.APPLIED,
+    Outcome.UPDATED: Verdict.APPLIED,
+    Outcome.RESTORED: Verdict.APPLIED,
+    Outcome.UNCHANGED: Verdict.UNCHANGED,
+    Outcome.STALE: Verdict.STALE,
+    Outcome.DELETED: Verdict.DELETED,
+}
+
+# The event that was applied (or, when the record was read, the newest one) carries the outcome; the others were
+# overtaken by it.
+GIVE = text("""
+with given as (
+    select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
+        source_id text, generation bigint, verdict text, chosen bigint)
+), open as (
+    select e.id, g.verdict, coalesce(g.chosen, max(e.id) over (partition by e.source_id)) as chosen
+    from tds_inbox_events e join given g using (source_id)
+    where e.source = :source and e.entity = :entity and e.verdict is null and e.generation <= g.generation
+)
+update tds_inbox_events e
+set verdict = case when o.id = o.chosen then o.verdict else 'superseded' end, verdict_at = clock_timestamp()
+from open o where e.id = o.id
+returning extract(epoch from clock_timestamp() - e.received_at)::float8
+""")
+
+
+def give(session: Session, claim: Claim, ended: Sequence[tuple[Item, Outcome, int | None]]) -> list[float]:
+    """Give the open events of finished items their verdicts. Returns each event's age in seconds."""
+    rows = [
+        {
+            "source_id": item.source_id,
+            "generation": item.generation,
+            "verdict": OF_OUTCOME[outcome],
+            "chosen": chosen,
+        }
+        for item, outcome, chosen in ended
+    ]
+    given = {"source": claim.source, "entity": claim.entity, "rows": msgspec.json.encode(rows).decode()}
+    return list(session.execute(GIVE, given).scalars())
