@@ -1,0 +1,1 @@
+"""The HTTP surface a Zoho client sees: the accounts server and both REST roots."""

@@ -1,0 +1,92 @@
+"""Answers that are wrong on purpose: gateway pages, cut and slow bodies, connections that break off."""
+
+import re
+import time
+from collections.abc import Iterator
+
+from flask import Response, request
+
+from zoho_sandbox.answers import refusal_answer
+from zoho_sandbox.api_faults import Appointment
+from zoho_sandbox.refusals import (
+    RefusalError,
+    internal,
+    too_many_at_once,
+    too_many_per_day,
+    too_many_per_minute,
+    unauthorized,
+)
+
+# Set in the WSGI environment when a body must go out piece by piece.
+STREAMED = "zoho_sandbox.streamed"
+_GATEWAYS = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-out"}
+_SLOW_PIECES = 10
+_PAGE_CONTEXT = re.compile(rb',"page_context":\{[^}]*\}')
+
+
+class CutError(RuntimeError):
+    """Raised while a body is sent, so that the server drops the connection."""
+
+
+def early_answer(fault: Appointment, calls_per_day: int) -> Response | None:
+    """The answer of a fault that needs no real one; None when the fault spoils the real answer instead."""
+    refusals: dict[str, RefusalError] = {
+        "error_500": internal(),
+        "rate_minute": too_many_per_minute(),
+        "rate_day": too_many_per_day(calls_per_day),
+        "concurrency": too_many_at_once(),
+        "unauthorized": unauthorized(),
+    }
+    if fault.kind in refusals:
+        return refusal_answer(refusals[fault.kind])
+    if fault.kind.startswith("html_"):
+        return _gateway_page(int(fault.kind.removeprefix("html_")))
+    if fault.kind == "reset":
+        return _cut()
+    if fault.kind == "delay":
+        time.sleep(fault.seconds)
+    return None
+
+
+def spoil(fault: Appointment, answer: Response) -> Response:
+    """The real answer, cut short, slowed down or without its page context."""
+    body = answer.get_data()
+    if fault.kind == "truncated":
+        return Response(body[: max(len(body) // 2, 1)], answer.status_code, content_type=answer.content_type)
+    if fault.kind == "no_page_context":
+        body = _PAGE_CONTEXT.sub(b"", body)
+        return Response(body, answer.status_code, content_type=answer.content_type)
+    if fault.kind == "slow_body":
+        request.environ[STREAMED] = True
+        slow = Response(_slowly(body, fault.seconds), answer.status_code, content_type=answer.content_type)
+        slow.headers["Content-Length"] = str(len(body))
+        return slow
+    return answer
+
+
+def _gateway_page(status: int) -> Response:
+    words = _GATEWAYS.get(status, "Error")
+    page = (
+        f"<html>\r\n<head><title>{status} {words}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{status} {words}</h1></center>\r\n<hr><center>ZGS</center>\r\n</body>\r\n</html>\r\n"
+    )
+    return Response(page, status, content_type="text/html")
+
+
+def _slowly(body: bytes, seconds: float) -> Iterator[bytes]:
+    step = max(len(body) // _SLOW_PIECES, 1)
+    for start in range(0, len(body), step):
+        time.sleep(seconds / _SLOW_PIECES)
+        yield body[start : start + step]
+
+
+def _cut() -> Response:
+    request.environ[STREAMED] = True
+
+    def broken() -> Iterator[bytes]:
+        yield b'{"code":0,'
+        raise CutError("connection dropped on request")
+
+    answer = Response(broken(), 200, content_type="application/json;charset=UTF-8")
+    answer.headers["Content-Length"] = "4096"
+    return answer

@@ -1,0 +1,96 @@
+"""What every API call passes: token, organisation, quota and faults, in the order Zoho checks them."""
+
+from collections import Counter
+
+from flask import Blueprint, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from zoho_sandbox.answers import refusal_answer
+from zoho_sandbox.api.faulty import early_answer, spoil
+from zoho_sandbox.refusals import RefusalError, internal, invalid_url, unauthenticated, unauthorized, wrong_organization
+from zoho_sandbox.sandbox import Sandbox
+
+_SCHEME = "Zoho-oauthtoken "
+_VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
+
+
+def current_sandbox() -> Sandbox:
+    return current_app.extensions["sandbox"]
+
+
+def guard(api: Blueprint, product: str) -> None:
+    """Put the gate before every route of `api`, whose scopes start with `product` (ZohoBooks, ZohoInventory)."""
+
+    def enter() -> Response | None:
+        sandbox = current_sandbox()
+        _check_token(product)
+        _check_organization(sandbox)
+        sandbox.quota.enter(product)
+        g.admitted = True
+        g.fault = sandbox.faults.draw(request.path)
+        return early_answer(g.fault, sandbox.quota.calls_per_day) if g.fault else None
+
+    def leave(answer: Response) -> Response:
+        sandbox = current_sandbox()
+        sandbox.count_call(_endpoint(), answer.status_code)
+        if sandbox.rate_limit_headers and sandbox.quota.calls_per_day and g.get("admitted"):
+            answer.headers.update(sandbox.quota.headers(product))
+        fault = g.get("fault")
+        return spoil(fault, answer) if fault and answer.status_code < 300 and not answer.is_streamed else answer
+
+    def done(_error: BaseException | None) -> None:
+        if g.pop("admitted", False):
+            current_sandbox().quota.leave()
+
+    api.before_request(enter)
+    api.after_request(leave)
+    api.teardown_request(done)
+    api.register_error_handler(RefusalError, refusal_answer)
+
+
+def answer_errors(error: Exception) -> Response | HTTPException:
+    """Errors outside the routes: an unknown path is Zoho's code 5, a failure of our own its code 1000."""
+    if isinstance(error, HTTPException):
+        if error.code == 404:
+            return refusal_answer(invalid_url())
+        return refusal_answer(RefusalError(error.code or 500, 5, error.name))
+    current_app.logger.exception("sandbox_failed path=%s", request.path)
+    return refusal_answer(internal())
+
+
+def _endpoint() -> str:
+    rule = request.url_rule.rule if request.url_rule else request.path
+    return f"{request.method} {rule}"
+
+
+def _check_token(product: str) -> None:
+    header = request.headers.get("Authorization", "")
+    token = header.removeprefix(_SCHEME).strip()
+    if not header.startswith(_SCHEME) or not token:
+        raise unauthenticated()
+    scope = current_sandbox().accounts.scope_of(token)
+    if scope is None or not _allows(scope, product):
+        raise unauthorized()
+
+
+def _allows(scope: str, product: str) -> bool:
+    """Whether any granted scope reaches this product with this verb."""
+    granted = [part.strip().lower().split(".") for part in scope.split(",")]
+    verb = _VERBS.get(request.method, "READ").lower()
+    return any(part[0] == product.lower() and part[-1] in {"all", verb} for part in granted)
+
+
+def _check_organization(sandbox: Sandbox) -> None:
+    if request.path.rstrip("/").endswith("/organizations"):
+        return
+    organization_id = request.args.get("organization_id", "")
+    if organization_id != sandbox.world.organization.id:
+        raise wrong_organization(organization_id)
+
+
+def tally(counter: Counter[tuple[str, int]]) -> dict[str, dict[str, int]]:
+    """Counts by endpoint and status, as JSON can carry them."""
+    table: dict[str, dict[str, int]] = {}
+    for (endpoint, status), count in sorted(counter.items()):
+        table.setdefault(endpoint, {})[str(status)] = count
+    return table

@@ -1,0 +1,73 @@
+"""Faults of the API itself: calls that fail by appointment (the next N) or by chance."""
+
+import random
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = (
+    *("error_500", "html_502", "html_503", "html_504", "truncated", "slow_body", "reset", "delay"),
+    *("rate_minute", "rate_day", "concurrency", "unauthorized", "no_page_context"),
+)
+
+
+@dataclass
+class Appointment:
+    """The next `count` calls whose path starts with `path_prefix` fail as `kind` says."""
+
+    kind: str
+    count: int = 1
+    path_prefix: str = ""
+    seconds: float = 1.0
+
+
+class ApiFaults:
+    """Decides for each call whether it fails, and how."""
+
+    def __init__(self, seed: int) -> None:
+        self._lock = threading.Lock()
+        self._queue: list[Appointment] = []
+        self._random = random.Random(seed)
+        self.chances: dict[str, float] = {}
+        self.seconds = 1.0
+
+    def appoint(self, appointment: Appointment) -> None:
+        if appointment.kind not in KINDS:
+            raise ValueError(f"unknown fault {appointment.kind!r}; known are {', '.join(KINDS)}")
+        with self._lock:
+            self._queue.append(appointment)
+
+    def set_chances(self, chances: dict[str, Any]) -> None:
+        """Probabilities by kind, each 0 to 1; ValueError for a kind or a number that is none."""
+        read = {kind: float(chance) for kind, chance in chances.items()}
+        if unknown := set(read) - set(KINDS):
+            raise ValueError(f"unknown faults {sorted(unknown)}; known are {', '.join(KINDS)}")
+        if not all(0 <= chance <= 1 for chance in read.values()):
+            raise ValueError("a chance lies between 0 and 1")
+        self.chances = {kind: chance for kind, chance in read.items() if chance}
+
+    def draw(self, path: str) -> Appointment | None:
+        """The fault this call meets, if any; appointments come before chance."""
+        if not self._queue and not self.chances:
+            return None
+        with self._lock:
+            for appointment in self._queue:
+                if path.startswith(appointment.path_prefix):
+                    appointment.count -= 1
+                    if appointment.count <= 0:
+                        self._queue.remove(appointment)
+                    return Appointment(appointment.kind, 1, "", appointment.seconds)
+            for kind, chance in self.chances.items():
+                if self._random.random() < chance:
+                    return Appointment(kind, 1, "", self.seconds)
+        return None
+
+    def clear(self) -> None:
+        with self._lock:
+            self._queue.clear()
+            self.chances = {}
+
+    def state(self) -> dict[str, Any]:
+        with self._lock:
+            waiting = [vars(appointment) for appointment in self._queue]
+        return {"queue": [dict(row) for row in waiting], "chances": dict(self.chances), "seconds": self.seconds}

@@ -1,0 +1,21 @@
+"""The Flask application of one sandbox."""
+
+from flask import Flask
+
+from zoho_sandbox.api.accounts import accounts_routes
+from zoho_sandbox.api.gate import answer_errors
+from zoho_sandbox.api.roots import api_root
+from zoho_sandbox.control import control_routes
+from zoho_sandbox.sandbox import Sandbox
+
+
+def create_app(sandbox: Sandbox) -> Flask:
+    """The accounts server, both API roots and the control interface over one sandbox."""
+    app = Flask(__name__, static_folder=None)
+    app.extensions["sandbox"] = sandbox
+    app.register_blueprint(accounts_routes)
+    app.register_blueprint(api_root("ZohoBooks", "/books/v3"))
+    app.register_blueprint(api_root("ZohoInventory", "/inventory/v1"))
+    app.register_blueprint(control_routes())
+    app.register_error_handler(Exception, answer_errors)
+    return app

@@ -1,0 +1,90 @@
+"""What can be switched: limits, faults of the API, tokens, and how stock movements show."""
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+
+from zoho_sandbox.answers import json_answer
+from zoho_sandbox.api.gate import current_sandbox
+from zoho_sandbox.api_faults import Appointment
+from zoho_sandbox.control.reading import body_as, changed
+from zoho_sandbox.webhooks.faults import WebhookFaults
+
+
+class Switch(msgspec.Struct, forbid_unknown_fields=True):
+    """On or off."""
+
+    on: bool
+
+
+class FaultQueue(msgspec.Struct, forbid_unknown_fields=True):
+    """Several appointments at once."""
+
+    faults: list[Appointment]
+
+
+def add_switch_routes(control: Blueprint) -> None:
+    control.add_url_rule("/limits", view_func=set_limits, methods=["POST"])
+    control.add_url_rule("/faults", view_func=set_faults, methods=["POST"])
+    control.add_url_rule("/faults", view_func=clear_faults, methods=["DELETE"])
+    control.add_url_rule("/fault-once", view_func=fault_once, methods=["POST"])
+    control.add_url_rule("/fault-queue", view_func=fault_queue, methods=["POST"])
+    control.add_url_rule("/revoke-tokens", view_func=revoke_tokens, methods=["POST"])
+    control.add_url_rule("/tokens", view_func=issue_token, methods=["POST"])
+    control.add_url_rule("/stock-bumps-modified", view_func=stock_bumps_modified, methods=["POST"])
+
+
+def set_limits() -> Response:
+    """Set any limit by name (0 means none); `forget_used` starts the counts again."""
+    sandbox, wanted = current_sandbox(), body_as(dict[str, Any])
+    forget = wanted.pop("forget_used", False)
+    sandbox.set_limits(wanted)
+    if forget:
+        sandbox.quota.forget()
+    return json_answer(sandbox.limits())
+
+
+def set_faults() -> Response:
+    """Webhook faults by name; under `api` the chances of API faults, under `api_seconds` how slow slow is."""
+    sandbox, wanted = current_sandbox(), body_as(dict[str, Any])
+    if "api" in wanted:
+        sandbox.faults.set_chances(wanted.pop("api"))
+    if "api_seconds" in wanted:
+        sandbox.faults.seconds = float(wanted.pop("api_seconds"))
+    sandbox.desk.faults = changed(sandbox.desk.faults, wanted, WebhookFaults)
+    return json_answer({"api": sandbox.faults.state(), "webhooks": sandbox.desk.faults})
+
+
+def clear_faults() -> Response:
+    sandbox = current_sandbox()
+    sandbox.faults.clear()
+    sandbox.desk.faults = WebhookFaults()
+    return json_answer({"api": sandbox.faults.state(), "webhooks": sandbox.desk.faults})
+
+
+def fault_once() -> Response:
+    """Appoint one kind of fault for the next calls: {kind, count?, path_prefix?, seconds?}."""
+    current_sandbox().faults.appoint(body_as(Appointment))
+    return json_answer(current_sandbox().faults.state())
+
+
+def fault_queue() -> Response:
+    for appointment in body_as(FaultQueue).faults:
+        current_sandbox().faults.appoint(appointment)
+    return json_answer(current_sandbox().faults.state())
+
+
+def revoke_tokens() -> Response:
+    return json_answer({"revoked_count": current_sandbox().accounts.revoke_access_tokens()})
+
+
+def issue_token() -> Response:
+    """A working access token without the accounts server, and outside its limits."""
+    return json_answer({"access_token": current_sandbox().accounts.issue_freely()})
+
+
+def stock_bumps_modified() -> Response:
+    world = current_sandbox().world
+    world.stock_bumps_modified = body_as(Switch).on
+    return json_answer({"on": world.stock_bumps_modified})

@@ -1,0 +1,74 @@
+"""What can be seen: counts, every live record in full, the ids of the deleted."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from flask import Blueprint, Response, request
+
+from zoho_sandbox.answers import json_answer
+from zoho_sandbox.api.faulty import STREAMED
+from zoho_sandbox.api.gate import current_sandbox, tally
+from zoho_sandbox.collection import Collection
+
+_DUMP_LINES = 500
+
+
+def add_view_routes(control: Blueprint) -> None:
+    control.add_url_rule("/state", view_func=state, methods=["GET"])
+    control.add_url_rule("/dump/<plural>", view_func=dump, methods=["GET"])
+    control.add_url_rule("/deleted/<plural>", view_func=deleted, methods=["GET"])
+
+
+def _collection(plural: str) -> Collection:
+    collections = current_sandbox().world.collections
+    if plural not in collections:
+        raise ValueError(f"unknown records {plural!r}; known are {', '.join(collections)}")
+    return collections[plural]
+
+
+def state() -> Response:
+    """Everything countable, on one page."""
+    sandbox = current_sandbox()
+    world, quota = sandbox.world, sandbox.quota
+    with world.lock:
+        entities = {
+            name: {"live": len(held.records), "deleted": len(held.deleted)} for name, held in world.collections.items()
+        }
+        changes = dict(world.changes)
+    return json_answer(
+        {
+            "organization_id": world.organization.id,
+            "now": world.clock.stamp(world.clock.now()),
+            "entities": entities,
+            "changes": changes,
+            "api_calls": tally(sandbox.calls),
+            "quota_used": quota.used(),
+            "limits": sandbox.limits(),
+            "faults": sandbox.faults.state(),
+            "webhook_faults": sandbox.desk.faults,
+            "deliveries": sandbox.desk.state(),
+            "edits": sandbox.stream.state(),
+            "live_token_count": sandbox.accounts.live_token_count(),
+            "stock_bumps_modified": world.stock_bumps_modified,
+        }
+    )
+
+
+def dump(plural: str) -> Response:
+    """Every live record in full, one JSON object a line, in order of id."""
+    collection, lock = _collection(plural), current_sandbox().world.lock
+    with lock:
+        details = collection.details(sorted(collection.records.values(), key=lambda record: record.id))
+
+    def lines() -> Iterator[bytes]:
+        while part := list(islice(details, _DUMP_LINES)):
+            yield b"\n".join(part) + b"\n"
+
+    request.environ[STREAMED] = True
+    return Response(lines(), content_type="application/x-ndjson")
+
+
+def deleted(plural: str) -> Response:
+    collection = _collection(plural)
+    with current_sandbox().world.lock:
+        return json_answer({"ids": sorted(collection.deleted)})

@@ -1,0 +1,172 @@
+"""Items: what the organisation sells and keeps in stock, per location."""
+
+from typing import Any
+
+from zoho_sandbox.organization import Organization, fixed_id
+from zoho_sandbox.records import TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
+
+_ROW: Rendered = {
+    "item_id": "",
+    "name": "",
+    "item_name": "",
+    "category_id": "",
+    "category_name": "",
+    "unit": "pcs",
+    "status": "active",
+    "source": "user",
+    "is_combo_product": False,
+    "is_linked_with_zohocrm": False,
+    "zcrm_product_id": "",
+    "description": "",
+    "brand": "",
+    "manufacturer": "",
+    "rate": 0.0,
+    "tax_id": "",
+    "tax_name": "",
+    "tax_percentage": 0,
+    "purchase_account_id": fixed_id(35003),
+    "purchase_account_name": "Cost of Goods Sold",
+    "account_id": fixed_id(35005),
+    "account_name": "Sales",
+    "purchase_description": "",
+    "purchase_rate": 0.0,
+    "item_type": "inventory",
+    "product_type": "goods",
+    "has_attachment": False,
+    "is_returnable": True,
+    "reorder_level": "",
+    "sku": "",
+    "upc": "",
+    "ean": "",
+    "isbn": "",
+    "part_number": "",
+    "image_name": "",
+    "image_type": "",
+    "image_document_id": "",
+    "created_time": "",
+    "last_modified_time": "",
+    "show_in_storefront": False,
+    "length": "",
+    "width": "",
+    "height": "",
+    "weight": "",
+    "weight_unit": "kg",
+    "dimension_unit": "cm",
+}
+_DETAIL_ONLY: Rendered = {
+    "crm_owner_id": "",
+    "unit_id": fixed_id(44300),
+    "tax_type": "tax",
+    "is_default_tax_applied": False,
+    "is_taxable": True,
+    "associated_template_id": "",
+    "documents": [],
+    "inventory_account_id": fixed_id(35001),
+    "inventory_account_name": "Inventory Asset",
+    "offline_created_date_with_time": "",
+    "tags": [],
+    "minimum_order_quantity": "",
+    "maximum_order_quantity": "",
+    "initial_stock": "",
+    "initial_stock_rate": "",
+    "vendor_id": "",
+    "vendor_name": "",
+    "is_fulfillable": True,
+    "sales_channels": [],
+    "preferred_vendors": [],
+    "item_tax_preferences": [],
+    "track_serial_number": False,
+    "track_batch_number": False,
+}
+_LIST_ONLY = ("item_name", "has_attachment", "image_document_id", "show_in_storefront")
+_SIZES = ("length", "width", "height", "weight", "weight_unit", "dimension_unit")
+_DETAIL = {key: value for key, value in _ROW.items() if key not in {*_LIST_ONLY, *_SIZES}} | _DETAIL_ONLY
+# Kept in a record's state but never written as they stand.
+_INNER = frozenset({"stocks", "committed", "cf"})
+
+
+def _own(record: Record) -> dict[str, Any]:
+    return {key: value for key, value in record.state.items() if key not in _INNER}
+
+
+def item_shape(organization: Organization) -> Shape:
+    """The shape of items as `organization` keeps them."""
+    stamp = organization.clock.stamp
+
+    def common(record: Record) -> Rendered:
+        state = record.state
+        rendered: Rendered = {
+            "item_id": record.id,
+            "created_time": stamp(record.created),
+            "last_modified_time": stamp(record.modified),
+        }
+        if state.get("tax_percentage"):
+            rendered |= {"tax_id": organization.tax_id, "tax_name": "VAT"}
+        if state.get("product_type") != "service":
+            held, committed = round(sum(state["stocks"]), 2), round(sum(state["committed"]), 2)
+            rendered |= {
+                "stock_on_hand": held,
+                "available_stock": held,
+                "actual_available_stock": round(held - committed, 2),
+            }
+        return rendered
+
+    def row(record: Record) -> Rendered:
+        field, value = organization.custom_fields["items"].api_name, record.state.get("cf", "")
+        custom = {field: value, f"{field}_unformatted": value} if value else {}
+        rendered = _ROW | _own(record) | common(record) | custom
+        rendered["item_name"] = rendered["name"]
+        return rendered
+
+    def detail(record: Record) -> Rendered:
+        state = record.state
+        rendered = _DETAIL | _own(record) | common(record)
+        rendered |= {
+            "sales_rate": rendered["rate"],
+            "pricebook_rate": rendered["rate"],
+            "rate_formatted": f"{organization.currency_code} {rendered['rate']:,.2f}",
+            "locations": [] if state.get("product_type") == "service" else _locations(organization, state),
+            "package_details": {key: state.get(key, _ROW[key]) for key in _SIZES},
+        }
+        return rendered | organization.custom_parts("items", state.get("cf", ""))
+
+    return Shape(
+        plural="items",
+        singular="item",
+        noun="Item",
+        id_key="item_id",
+        report_name="Items",
+        default_sort="name",
+        columns={
+            "name": text_key("name"),
+            "sku": text_key("sku"),
+            "rate": number_key("rate"),
+            "purchase_rate": number_key("purchase_rate"),
+            "reorder_level": number_key("reorder_level"),
+            "stock_on_hand": lambda record: sum(record.state.get("stocks", ())),
+            **TIME_COLUMNS,
+        },
+        facets={name: state_facet(name) for name in ("status", "sku", "category_id", "product_type")},
+        status_filters={"Status.Active": ("status", "active"), "Status.Inactive": ("status", "inactive")},
+        contains={"name_contains": "name", "description_contains": "description"},
+        search=("name", "sku", "description"),
+        render_row=row,
+        render_detail=detail,
+        rule_module=lambda _record: "item",
+    )
+
+
+def _locations(organization: Organization, state: dict[str, Any]) -> list[Rendered]:
+    counts = zip(organization.locations, state["stocks"], state["committed"], strict=True)
+    return [
+        {
+            "location_id": location_id,
+            "location_name": name,
+            "status": "active",
+            "is_primary": primary,
+            "location_stock_on_hand": held,
+            "location_available_stock": held,
+            "location_actual_available_stock": round(held - committed, 2),
+        }
+        for (location_id, name, primary), held, committed in counts
+    ]

@@ -1,0 +1,91 @@
+"""What a list call asks for, read from its parameters; unknown parameters mean nothing, as at Zoho."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from zoho_sandbox.clock import OrgClock
+from zoho_sandbox.collection import Facets
+from zoho_sandbox.records import Shape
+from zoho_sandbox.refusals import invalid_value
+
+PER_PAGE_MAX = 200
+
+
+class ListQuery(msgspec.Struct, frozen=True):
+    """One page wanted: which rows, in which order, from where."""
+
+    page: int
+    per_page: int
+    column: str
+    descending: bool
+    facets: Facets
+    applied_filter: str
+    since: int | None
+    contains: tuple[tuple[str, str], ...]
+    search: str
+    response_option: int
+
+
+def read_query(
+    shape: Shape, params: Mapping[str, str], clock: OrgClock, default_filter: str, fixed: Facets = ()
+) -> ListQuery:
+    """The query in `params`; raises the refusal Zoho gives for a value it cannot read."""
+    column = params.get("sort_column", shape.default_sort)
+    if column not in shape.columns:
+        raise invalid_value("sort_column")
+    order = params.get("sort_order", shape.default_order)
+    applied, facets = _filters(shape, params, default_filter, dict(fixed))
+    return ListQuery(
+        page=_whole(params, "page", 1),
+        # More than the maximum is answered with the maximum: the size asked for is a wish.
+        per_page=min(_whole(params, "per_page", PER_PAGE_MAX), PER_PAGE_MAX),
+        column=column,
+        descending=order in {"D", "descending"},
+        facets=facets,
+        applied_filter=applied,
+        since=_since(params, clock),
+        contains=_contains(shape, params),
+        search=params.get("search_text", "").lower(),
+        response_option=_whole(params, "response_option", 0, least=0),
+    )
+
+
+def _whole(params: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
+    text = params.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise invalid_value(name)
+    return int(text)
+
+
+def _since(params: Mapping[str, str], clock: OrgClock) -> int | None:
+    text = params.get("last_modified_time", "")
+    if not text:
+        return None
+    try:
+        return clock.parse(text)
+    except ValueError:
+        raise invalid_value("last_modified_time") from None
+
+
+def _filters(
+    shape: Shape, params: Mapping[str, str], default_filter: str, facets: dict[str, str]
+) -> tuple[str, Facets]:
+    applied = params.get("filter_by") or default_filter
+    if applied in shape.status_filters:
+        name, value = shape.status_filters[applied]
+        facets[name] = value
+    elif applied != "Status.All":
+        if params.get("filter_by"):
+            raise invalid_value("filter_by")
+        applied = "Status.All"
+    for name in shape.facets:
+        if params.get(name):
+            facets[name] = params[name]
+    return applied, tuple(sorted(facets.items()))
+
+
+def _contains(shape: Shape, params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((field, params[name].lower()) for name, field in shape.contains.items() if params.get(name))

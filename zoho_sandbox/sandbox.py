@@ -1,0 +1,78 @@
+"""One running stand-in: the organisation, its accounts server, quota, faults, webhooks and edits, put together."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+from zoho_sandbox.api_faults import ApiFaults
+from zoho_sandbox.clock import OrgClock
+from zoho_sandbox.edits.stream import EditStream
+from zoho_sandbox.limits import Quota
+from zoho_sandbox.oauth import Accounts
+from zoho_sandbox.seeding import seed_world
+from zoho_sandbox.settings import Settings
+from zoho_sandbox.webhooks.desk import WebhookDesk
+from zoho_sandbox.world import World
+
+
+class Sandbox:
+    """Everything a request may need. Start it once it is served, stop it before the process ends."""
+
+    def __init__(self, settings: Settings, clock: OrgClock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or OrgClock(settings.timezone)
+        self.world = World(settings, self.clock)
+        seed_world(self.world, settings)
+        self.accounts = Accounts(settings, self.clock.source)
+        self.quota = Quota(settings, self.clock, self.clock.source)
+        self.faults = ApiFaults(settings.seed)
+        self.desk = WebhookDesk(settings, self.clock)
+        self.world.listeners.append(self.desk.announce)
+        self.stream = EditStream(self.world, settings.seed)
+        self.rate_limit_headers = settings.rate_limit_headers
+        self.default_filter = settings.default_filter
+        self.calls: Counter[tuple[str, int]] = Counter()
+        self._calls_lock = threading.Lock()
+
+    def start(self) -> None:
+        self.desk.start()
+        if self.settings.edits_per_second:
+            self.stream.start(self.settings.edits_per_second)
+
+    def stop(self) -> None:
+        self.stream.stop()
+        self.desk.stop()
+
+    def count_call(self, endpoint: str, status: int) -> None:
+        with self._calls_lock:
+            self.calls[endpoint, status] += 1
+
+    def limits(self) -> dict[str, Any]:
+        """Every limit by name; 0 means none."""
+        return {
+            "calls_per_minute": self.quota.calls_per_minute,
+            "calls_per_day": self.quota.calls_per_day,
+            "concurrent_calls": self.quota.concurrent_calls,
+            "token_refreshes": self.accounts.refreshes_max,
+            "token_seconds": self.accounts.token_seconds,
+            "webhooks_per_day": self.desk.cap.limit,
+            "rate_limit_headers": self.rate_limit_headers,
+            "default_filter": self.default_filter,
+        }
+
+    def set_limits(self, wanted: dict[str, Any]) -> None:
+        """Set some limits by name (null means none too); ValueError for a name that is none or a wrong value."""
+        known = self.limits()
+        wanted = {name: 0 if value is None else value for name, value in wanted.items()}
+        for name, value in wanted.items():
+            if name not in known or type(value) is not type(known[name]) or (isinstance(value, int) and value < 0):
+                raise ValueError(f"not a limit: {name}={value!r}; known are {', '.join(known)}")
+        new = known | wanted
+        self.quota.calls_per_minute = new["calls_per_minute"]
+        self.quota.calls_per_day = new["calls_per_day"]
+        self.quota.concurrent_calls = new["concurrent_calls"]
+        self.accounts.refreshes_max = new["token_refreshes"]
+        self.accounts.token_seconds = new["token_seconds"]
+        self.desk.cap.limit = new["webhooks_per_day"]
+        self.rate_limit_headers = new["rate_limit_headers"]
+        self.default_filter = new["default_filter"]

@@ -1,0 +1,38 @@
+"""What one sandbox is started with: its size, its credentials and Zoho's limits, which hold unless raised."""
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Start values of a sandbox; the control interface can change limits and faults while it runs.
+
+    A limit of 0 means "no limit". Times are seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    seed: int = 7
+    products: int = 2221
+    customers: int = 2503
+    vendors: int = 81
+    invoices: int = 400
+    organization_id: str = "876543210"
+    organization_name: str = "Two Rivers Wholesale"
+    currency_code: str = "USD"
+    timezone: str = "+0300"
+    client_id: str = "1000.SANDBOXCLIENT"
+    client_secret: str = "sandbox-client-secret"  # noqa: S105 - a stand-in's credentials are public
+    refresh_token: str = "1000.sandbox.refresh"  # noqa: S105
+    calls_per_minute: int = 100
+    calls_per_day: int = 10_000
+    concurrent_calls: int = 10
+    token_refreshes: int = 10
+    token_seconds: int = 3600
+    webhooks_per_day: int = 1000
+    rate_limit_headers: bool = True
+    default_filter: str = "Status.All"
+    as_of: str = ""
+    edits_per_second: float = 0.0
+    webhook_senders: int = 8
+    blocking_threads: int = 16
+    url: str = ""

@@ -1,0 +1,47 @@
+"""A webhook rule: which change of which module is posted where, in what form, signed with what."""
+
+from typing import Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+
+MODULES = ("item", "customer", "vendor", "invoice")
+EVENTS = ("created", "edited", "deleted")
+Format = Literal["default", "form", "jsonstring", "raw"]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule as the control interface sets it. `body` and `content_type` matter to the raw format only."""
+
+    module: Literal["item", "customer", "vendor", "invoice"]
+    event: Literal["created", "edited", "deleted"]
+    url: str
+    secret: str = ""
+    format: Format = "default"
+    query: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    body: str = ""
+    content_type: str = "text/plain"
+
+    def __post_init__(self) -> None:
+        if self.secret and not (12 <= len(self.secret) <= 50 and self.secret.isascii() and self.secret.isalnum()):
+            raise ValueError("a webhook secret has 12 to 50 letters and digits")
+        if urlsplit(self.url).scheme not in {"http", "https"}:
+            raise ValueError(f"not a web address: {self.url!r}")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a rule's deliveries go, worked out once."""
+
+    scheme: str
+    host: str
+    path: str
+    pairs: tuple[tuple[str, str], ...]
+
+
+def target_of(rule: Rule) -> Target:
+    """The address with the rule's query parameters added to those the URL already has."""
+    parts = urlsplit(rule.url)
+    pairs = (*parse_qsl(parts.query, keep_blank_values=True), *rule.query.items())
+    path = parts.path or "/"
+    return Target(parts.scheme, parts.netloc, f"{path}?{urlencode(pairs)}" if pairs else path, pairs)

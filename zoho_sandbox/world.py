@@ -1,0 +1,124 @@
+"""The organisation's records and the one way they change: a commit under one lock, told to whoever listens."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from zoho_sandbox.clock import OrgClock
+from zoho_sandbox.collection import Collection
+from zoho_sandbox.entities import all_shapes
+from zoho_sandbox.organization import BASE_ID, Organization
+from zoho_sandbox.paging import Pages
+from zoho_sandbox.records import Record, State
+from zoho_sandbox.refusals import missing
+from zoho_sandbox.settings import Settings
+
+_NAME_FIELD = {"items": "name", "contacts": "contact_name", "invoices": "invoice_number"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One committed change; `before` is missing for a creation, `after` for a deletion."""
+
+    collection: Collection
+    event: str
+    before: Record | None
+    after: Record | None
+
+    @property
+    def record(self) -> Record:
+        """The record the change leaves, or for a deletion the last one there was."""
+        record = self.after or self.before
+        if record is None:
+            raise ValueError("a change without a record")
+        return record
+
+
+class World:
+    """Everything the organisation holds. Call its methods with `lock` held."""
+
+    def __init__(self, settings: Settings, clock: OrgClock | None = None) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock or OrgClock(settings.timezone)
+        self.organization = Organization(settings, self.clock)
+        self.collections = {name: Collection(shape) for name, shape in all_shapes(self.organization).items()}
+        self.pages = {name: Pages(collection) for name, collection in self.collections.items()}
+        self.listeners: list[Callable[[Change], None]] = []
+        self.changes: Counter[str] = Counter()
+        self.stock_bumps_modified = True
+        # How many invoices stand on an item or a contact: what is used cannot be deleted.
+        self.uses: Counter[str] = Counter()
+        self._names: dict[str, Counter[str]] = {name: Counter() for name in self.collections}
+        self._last_id = BASE_ID + 1_000_000
+        self._last_number = 0
+
+    def new_id(self) -> str:
+        # Steps leave room for the ids of parts (a contact's person and addresses).
+        self._last_id += 8
+        return str(self._last_id)
+
+    def new_invoice_number(self) -> str:
+        self._last_number += 1
+        return f"INV-{self._last_number:06d}"
+
+    def find(self, plural: str, record_id: str) -> Record:
+        """The live record; raises Zoho's 1002 when there is none."""
+        collection = self.collections[plural]
+        record = collection.records.get(record_id)
+        if record is None:
+            raise missing(collection.shape.noun)
+        return record
+
+    def name_is_taken(self, plural: str, name: str) -> bool:
+        return self._names[plural][name.lower()] > 0
+
+    def seed(self, plural: str, records: list[Record]) -> None:
+        """Take records that were always there: nothing is told to anyone."""
+        self.collections[plural].fill(records)
+        for record in records:
+            self._account(plural, record, 1)
+
+    def create(self, plural: str, state: State) -> Record:
+        now = self.clock.now()
+        record = Record(self.new_id(), state, now, now)
+        self._commit(plural, "created", None, record)
+        return record
+
+    def update(self, plural: str, before: Record, state: State) -> Record:
+        record = Record(before.id, state, before.created, max(self.clock.now(), before.modified))
+        self._commit(plural, "edited", before, record)
+        return record
+
+    def delete(self, plural: str, record: Record) -> None:
+        self._commit(plural, "deleted", record, None)
+
+    def move_stock(self, before: Record, state: State) -> Record:
+        """A stock movement: an edit of the item, or (by switch) a change its modified time does not show."""
+        if self.stock_bumps_modified:
+            return self.update("items", before, state)
+        record = Record(before.id, state, before.created, before.modified)
+        self.collections["items"].replace(before, record)
+        self.changes["items.moved"] += 1
+        return record
+
+    def _commit(self, plural: str, event: str, before: Record | None, after: Record | None) -> None:
+        collection = self.collections[plural]
+        collection.replace(before, after)
+        if before is not None:
+            self._account(plural, before, -1)
+        if after is not None:
+            self._account(plural, after, 1)
+        self.changes[f"{plural}.{event}"] += 1
+        change = Change(collection, event, before, after)
+        for listener in self.listeners:
+            listener(change)
+
+    def _account(self, plural: str, record: Record, step: int) -> None:
+        state: dict[str, Any] = record.state
+        self._names[plural][state[_NAME_FIELD[plural]].lower()] += step
+        if plural == "invoices":
+            self.uses[state["customer_id"]] += step
+            for item_id in {line["item_id"] for line in state["lines"]}:
+                self.uses[item_id] += step
