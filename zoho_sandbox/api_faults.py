@@ -2,7 +2,7 @@
 
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 KINDS = (
@@ -69,5 +69,5 @@ class ApiFaults:
 
     def state(self) -> dict[str, Any]:
         with self._lock:
-            waiting = [vars(appointment) for appointment in self._queue]
-        return {"queue": [dict(row) for row in waiting], "chances": dict(self.chances), "seconds": self.seconds}
+            waiting = [asdict(appointment) for appointment in self._queue]
+        return {"queue": waiting, "chances": dict(self.chances), "seconds": self.seconds}

@@ -1,7 +1,7 @@
 """What may be written and what a write makes of a record: one module per kind, found here by plural name."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from zoho_sandbox.records import Record, State
 from zoho_sandbox.world import World
@@ -13,7 +13,7 @@ from zoho_sandbox.writes.items import ItemWrites
 class Writes(Protocol):
     """The rules for writing one kind of record; every refusal is Zoho's."""
 
-    actions: Mapping[str, str]
+    actions: ClassVar[Mapping[str, str]]
 
     def created(self, world: World, payload: Mapping[str, Any]) -> State: ...
     def changed(self, world: World, record: Record, payload: Mapping[str, Any]) -> State: ...

@@ -1,7 +1,7 @@
 """Writing contacts: display names are unique, and whoever was invoiced stays."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from zoho_sandbox.records import Record, State
 from zoho_sandbox.refusals import RefusalError, invalid_value
@@ -29,7 +29,7 @@ _PERSON = ("first_name", "last_name", "email", "phone", "mobile")
 class ContactWrites:
     """The rules for writing contacts."""
 
-    actions = {"active": "active", "inactive": "inactive"}
+    actions: ClassVar[Mapping[str, str]] = {"active": "active", "inactive": "inactive"}
 
     def created(self, world: World, payload: Mapping[str, Any]) -> State:
         if "contact_name" not in payload:
@@ -72,5 +72,6 @@ class ContactWrites:
             raise RefusalError(
                 400,
                 3062,
-                f'The {state["contact_type"]} "{state["contact_name"]}" already exists. Please specify a different name.',
+                f'The {state["contact_type"]} "{state["contact_name"]}" already exists. '
+                "Please specify a different name.",
             )

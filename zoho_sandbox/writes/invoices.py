@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from zoho_sandbox.entities.invoices import STATUSES, totals
 from zoho_sandbox.records import Record, State
@@ -29,7 +29,7 @@ _TERM_DAYS = 15
 class InvoiceWrites:
     """The rules for writing invoices."""
 
-    actions = {"status/sent": "sent", "status/draft": "draft", "status/void": "void"}
+    actions: ClassVar[Mapping[str, str]] = {"status/sent": "sent", "status/draft": "draft", "status/void": "void"}
 
     def created(self, world: World, payload: Mapping[str, Any]) -> State:
         if not payload.get("line_items"):
@@ -52,7 +52,7 @@ class InvoiceWrites:
             raise RefusalError(400, 1001, f'The invoice number "{number}" already exists.')
         return self._settled(record.state | read, payload)
 
-    def check_deletable(self, world: World, record: Record) -> None:
+    def check_deletable(self, world: World, record: Record) -> None:  # noqa: ARG002 - others ask the world
         if record.state.get("payment_made", 0.0) > 0:
             raise RefusalError(
                 400, 4037, "Invoices with payments cannot be deleted. Delete the payments recorded for it first."

@@ -1,7 +1,7 @@
 """Writing items: names are unique, stock is set in the main location, and what was invoiced stays."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from zoho_sandbox.records import Record, State
 from zoho_sandbox.refusals import RefusalError, invalid_value
@@ -29,7 +29,7 @@ _READERS: dict[str, fields.Reader] = {
 class ItemWrites:
     """The rules for writing items."""
 
-    actions = {"active": "active", "inactive": "inactive"}
+    actions: ClassVar[Mapping[str, str]] = {"active": "active", "inactive": "inactive"}
 
     def created(self, world: World, payload: Mapping[str, Any]) -> State:
         if "name" not in payload:
