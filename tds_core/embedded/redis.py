@@ -78,6 +78,13 @@ class EmbeddedRedis:
                 process.wait()
         self._ownership.release()
 
+    def keep_running(self) -> bool:
+        """Start it again, on the same port if that is still free, when it has ended; returns whether it had."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._start()
+        return True
+
     def __enter__(self) -> "EmbeddedRedis":
         self.start()
         return self

@@ -1,0 +1,34 @@
+"""Every `tds` command, one line each, and the one place where errors become exit codes."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from tds_api.cli import configuration, doctor, migrate, sandbox, up
+from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
+
+app = typer.Typer(name="tds", no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+app.command("up")(up.up)
+app.command("migrate")(migrate.migrate)
+app.command("config")(configuration.config)
+app.command("doctor")(doctor.doctor)
+app.command("sandbox", context_settings=sandbox.PASS_ON, add_help_option=False)(sandbox.sandbox)
+
+# 0 done, 1 failed or something is wrong, and what a script may want to tell apart:
+EXIT_CODES: dict[type[TdsError], int] = {ConfigError: 2, AlreadyRunningError: 3}
+
+
+@app.callback()
+def tds() -> None:
+    """Keep an ERP database equal to a Zoho Books / Zoho Inventory organisation."""
+
+
+def main() -> None:
+    """Run one command; errors with a mend become one message and an exit code, without a traceback."""
+    try:
+        app()
+    except TdsError as error:
+        Console(stderr=True).print(f"[bold red]{error.code}[/] ", end="")
+        sys.stderr.write(f"{error}\n")
+        sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))

@@ -1,0 +1,88 @@
+"""`tds up`: everything on this machine until somebody stops it."""
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import typer
+from rich.console import Console
+
+from tds_api.cli.stack import Stack, running_stack
+from tds_core.config import Settings, load_settings
+from tds_core.environment import SECRETS_FILE
+from tds_core.logging import configure_logging
+
+
+class StopRequested(BaseException):
+    """Raised in the main thread by the first signal to stop."""
+
+
+def up(
+    host: str = typer.Option("", help="Address of the API instead of TDS_HOST."),
+    port: int = typer.Option(0, help="Port of the API instead of TDS_PORT."),
+    workers: int = typer.Option(-1, help="Worker processes instead of TDS_WORKERS."),
+    as_json: bool = typer.Option(False, "--json", help="One line with the addresses once all is ready."),
+) -> None:
+    """Run all of TDS here: embedded PostgreSQL and Redis unless their addresses are set, API, workers, Beat, Flower."""
+    settings = _with_options(load_settings(), host=host, port=port, workers=workers)
+    configure_logging(settings.replace("command line", log_format="console"), process="up")
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+
+    def show(name: str, seconds: float, detail: str) -> None:
+        console.print(f"[green]✓[/] {name:<12} [dim]{seconds:5.1f} s[/]  {detail}", soft_wrap=True)
+
+    with contextlib.suppress(StopRequested), stop_signals() as stops, running_stack(settings, on_step=show) as stack:
+        stops.append(stack.processes.hurry)
+        if as_json:
+            typer.echo(json.dumps({"pid": os.getpid(), "home": str(stack.settings.home), **stack.urls}))
+        _tell(console, stack)
+        try:
+            stack.wait()
+        finally:
+            console.print("Stopping (again Ctrl-C: at once) …")
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[Callable[[], None]]]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequested; later ones call what the block put in the list."""
+    later: list[Callable[[], None]] = []
+    seen: list[int] = []
+
+    def react(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+        if len(seen) == 1:
+            raise StopRequested
+        for call in later:
+            call()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, react) for number in numbers]
+    try:
+        yield later
+    finally:
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
+
+
+def _with_options(settings: Settings, *, host: str, port: int, workers: int) -> Settings:
+    wanted = {"host": host or None, "port": port or None, "workers": workers if workers >= 0 else None}
+    return settings.replace("command line", **{name: value for name, value in wanted.items() if value is not None})
+
+
+def _tell(console: Console, stack: Stack) -> None:
+    settings = stack.settings
+    console.print()
+    for name, url in stack.urls.items():
+        console.print(f"  {name:<10} {url}", soft_wrap=True)
+    console.print(f"\n  Log in with the token TDS_API_TOKEN, in Flower as {settings.flower_user}: both are in")
+    console.print(
+        f"  {settings.home / SECRETS_FILE} unless you set them. Logs: {settings.home / 'logs'}", soft_wrap=True
+    )
+    if settings.unsigned_webhooks:
+        console.print("\n  [bold red]Webhooks are taken UNSIGNED (TDS_UNSIGNED_WEBHOOKS): anybody can post them.[/]")
+    if not settings.zoho_organization_id:
+        console.print("\n  Next: connect Zoho (`tds doctor` says what is missing).")
+    console.print("\n  Ctrl-C stops everything.")
