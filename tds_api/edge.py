@@ -1,0 +1,32 @@
+"""What every route needs of this process: its settings, its database and its intake."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from tds_api.bell import Bell
+from tds_api.intake import Intake
+from tds_core.config import Settings
+from tds_models.db import make_engine
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One API process. The intake has a connection of its own, so slow reads never hold up a webhook."""
+
+    settings: Settings
+    engine: Engine
+    intake: Intake
+    bell: Bell
+
+
+def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
+    """The edge for `settings`; `nudge(entity)` tells the workers of an entity to look."""
+    bell = Bell(nudge)
+    intake = Intake(
+        make_engine(settings.database_url, pool_size=1, application="tds-intake"),
+        duplicate_window_seconds=settings.duplicate_window_seconds,
+        told=bell.ask,
+    )
+    return Edge(settings, make_engine(settings.database_url, pool_size=4, application="tds-api"), intake, bell)

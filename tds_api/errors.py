@@ -1,0 +1,119 @@
+"""Every error as a problem document (RFC 9457), and the one table from errors to HTTP status."""
+
+from typing import Any
+
+import msgspec
+import structlog
+from flask import Flask, Response, request
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException
+
+from tds_api.correlation import correlation_id
+from tds_api.intake import IntakeUnavailableError
+from tds_core.errors import TdsError
+from tds_core.reading.errors import InvalidCursorError, NotFoundError
+from tds_core.sources.zoho import refusals
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+
+
+class UnauthorizedError(TdsError):
+    """The request carries no token that opens this route."""
+
+    code = "unauthorized"
+
+
+# The nearest class of an error decides.
+STATUS: dict[type[Exception], int] = {
+    TdsError: 500,
+    UnauthorizedError: 401,
+    NotFoundError: 404,
+    InvalidCursorError: 400,
+    IntakeUnavailableError: 503,
+    refusals.WebhookRefusedError: 400,
+    refusals.UnprovenError: 401,
+    refusals.BodyTooLargeError: 413,
+    refusals.BodyCutShortError: 400,
+    refusals.TooManyFieldsError: 413,
+    refusals.NotUnderstoodError: 422,
+    refusals.UnknownEntityError: 404,
+    refusals.UnknownEventError: 404,
+    refusals.ContentTypeError: 415,
+    OperationalError: 503,
+    InterfaceError: 503,
+    TimeoutError: 503,
+}
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status an error means."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
+    """A problem document; `more` are members of its own."""
+    document = {
+        "type": f"urn:tds:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "correlation_id": correlation_id(),
+        **more,
+    }
+    response = Response(msgspec.json.encode(document), status, content_type="application/problem+json")
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def problem_of(error: TdsError, **more: Any) -> Response:
+    """The problem document of one of our own errors."""
+    status = status_of(error)
+    detail = str(error) if status < 500 or error.retriable else "TDS failed; its log has this correlation id."
+    response = problem(status=status, code=error.code, detail=detail, **more)
+    if isinstance(error, UnauthorizedError):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def problem_of_http(error: HTTPException) -> Response | HTTPException:
+    """The problem document of what Flask, Werkzeug or webargs refused; redirects stay what they are."""
+    if error.code is None or error.code < 400:
+        return error
+    code = error.name.lower().replace(" ", "_").replace("'", "")
+    arguments: dict[str, Any] = getattr(error, "data", None) or {}
+    errors = arguments.get("errors") or arguments.get("messages")
+    if errors:
+        response = problem(
+            status=error.code, code="invalid_arguments", detail="Some arguments are wrong.", errors=errors
+        )
+    else:
+        response = problem(
+            status=error.code, code=code, detail=arguments.get("message") or error.description or error.name
+        )
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _problem_of_database(error: Exception) -> Response:
+    log.error("database_unavailable", error=type(error).__name__, path=request.path)
+    return problem(status=503, code="database_unavailable", detail="The database cannot be reached.")
+
+
+def _problem_of_bug(error: Exception) -> Response:
+    log.exception("request_failed", error=type(error).__name__, path=request.path, method=request.method)
+    return problem(status=500, code="internal_error", detail="TDS failed; its log has this correlation id.")
+
+
+def install_errors(app: Flask) -> None:
+    """Answer every error with a problem document."""
+    app.register_error_handler(TdsError, problem_of)
+    app.register_error_handler(HTTPException, problem_of_http)
+    for kind in (OperationalError, InterfaceError, TimeoutError):
+        app.register_error_handler(kind, _problem_of_database)
+    app.register_error_handler(Exception, _problem_of_bug)

@@ -1,0 +1,161 @@
+"""The intake: everything that arrives while one burst of webhooks is committed becomes the next burst."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from time import perf_counter
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import DataError
+
+from tds_core.errors import TdsError
+from tds_core.metrics import INTAKE_BURST, INTAKE_SECONDS, WEBHOOKS
+from tds_core.sources.zoho.refusals import UnstorableError
+from tds_core.sync.inbox import Delivery, Receipt, receive
+from tds_models.db import session_scope
+
+log = structlog.get_logger(__name__)
+
+LARGEST_BURST = 200
+LONGEST_LINE = 2000
+PATIENCE_SECONDS = 5.0
+
+
+class IntakeUnavailableError(TdsError):
+    """Nothing was made durable, or nobody knows: the sender must try again."""
+
+    code = "intake_unavailable"
+    retriable = True
+
+
+class _Waiter:
+    """A request that waits for its delivery to be durable. Its lock is held until there is an answer."""
+
+    __slots__ = ("answer", "delivery", "lock")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.answer: Receipt | Exception | None = None
+        self.lock = threading.Lock()
+        self.lock.acquire()
+
+
+class Intake:
+    """One committer thread a process. It starts with the first delivery, so also after a server's fork.
+
+    `told` is called with the entities that got new work, after their commit and never in a request.
+    """
+
+    def __init__(self, engine: Engine, *, duplicate_window_seconds: float, told: Callable[[set[str]], None]) -> None:
+        self._engine = engine
+        self._window_seconds = duplicate_window_seconds
+        self._told = told
+        self._begin_anew()
+        os.register_at_fork(after_in_child=self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._line: SimpleQueue[_Waiter] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._committer: threading.Thread | None = None
+
+    def take(self, delivery: Delivery) -> Receipt:
+        """Return when `delivery` is durable.
+
+        Raises IntakeUnavailableError when the database is away, the line is full or PATIENCE_SECONDS are over;
+        UnstorableError when the database refuses what this delivery holds.
+        """
+        if self._line.qsize() >= LONGEST_LINE:
+            raise IntakeUnavailableError("Too many webhooks are waiting to be stored.")
+        waiter = _Waiter(delivery)
+        self._line.put(waiter)
+        if self._committer is None:
+            self._start()
+        if not waiter.lock.acquire(timeout=PATIENCE_SECONDS):
+            raise IntakeUnavailableError(f"The webhook could not be stored within {PATIENCE_SECONDS:g} seconds.")
+        if isinstance(waiter.answer, Receipt):
+            return waiter.answer
+        if isinstance(waiter.answer, UnstorableError):
+            raise waiter.answer
+        raise IntakeUnavailableError("The database cannot be reached.") from waiter.answer
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._committer is None:
+                self._committer = threading.Thread(target=self._commit_for_ever, name="intake", daemon=True)
+                self._committer.start()
+
+    def _commit_for_ever(self) -> None:
+        failing = False
+        while True:
+            burst = self._next_burst()
+            try:
+                self._settle(burst)
+                failing = False
+            except Exception as error:  # whatever it is: these requests get their answer, the next burst its chance
+                _answer_all(burst, error)
+                WEBHOOKS.labels("", "unavailable").inc(len(burst))
+                if not failing:  # once an outage, not once a burst
+                    log.error("intake_failed", error=type(error).__name__, waiting_count=len(burst))
+                failing = True
+
+    def _next_burst(self) -> list[_Waiter]:
+        burst = [self._line.get()]
+        try:
+            while len(burst) < LARGEST_BURST:
+                burst.append(self._line.get_nowait())
+        except Empty:
+            pass
+        return burst
+
+    def _settle(self, burst: Sequence[_Waiter]) -> None:
+        started_at = perf_counter()
+        try:
+            with session_scope(self._engine) as session:
+                receipts = receive(
+                    session,
+                    [waiter.delivery for waiter in burst],
+                    duplicate_window_seconds=self._window_seconds,
+                )
+        except DataError as error:
+            self._settle_in_halves(burst, error)
+            return
+        for waiter, receipt in zip(burst, receipts, strict=True):
+            waiter.answer = receipt
+            waiter.lock.release()
+        INTAKE_SECONDS.observe(perf_counter() - started_at)
+        INTAKE_BURST.observe(len(burst))
+        self._tell(burst)
+
+    def _settle_in_halves(self, burst: Sequence[_Waiter], error: DataError) -> None:
+        """One delivery holds what the database refuses: find it, so that only it fails."""
+        if len(burst) == 1:
+            reason = str(error.orig).strip().partition("\n")[0]
+            _answer_all(burst, UnstorableError(f"PostgreSQL cannot keep this record: {reason}."))
+            return
+        middle = len(burst) // 2
+        self._settle(burst[:middle])
+        self._settle(burst[middle:])
+
+    def _tell(self, burst: Sequence[_Waiter]) -> None:
+        counts: dict[tuple[str, str], int] = {}
+        touched: set[str] = set()
+        for waiter in burst:
+            entity, receipt = waiter.delivery.entity, waiter.answer
+            duplicate = isinstance(receipt, Receipt) and receipt.duplicate
+            key = (entity, "duplicate" if duplicate else "accepted")
+            counts[key] = counts.get(key, 0) + 1
+            if not duplicate:
+                touched.add(entity)
+        for (entity, result), count in counts.items():
+            WEBHOOKS.labels(entity, result).inc(count)
+        if touched:
+            self._told(touched)
+
+
+def _answer_all(burst: Sequence[_Waiter], error: Exception) -> None:
+    for waiter in burst:
+        if waiter.answer is None:
+            waiter.answer = error
+            waiter.lock.release()

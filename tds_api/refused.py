@@ -1,0 +1,97 @@
+"""What happens to a webhook that is not accepted: kept as rejected or quarantined, counted, and answered with why."""
+
+import threading
+import time
+
+import structlog
+from flask import Request, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from tds_api.correlation import correlation_id
+from tds_api.edge import Edge
+from tds_api.errors import problem, problem_of, status_of
+from tds_core.metrics import WEBHOOK_REFUSALS, WEBHOOKS
+from tds_core.sources.zoho.refusals import NotUnderstoodError, UnprovenError
+from tds_core.sources.zoho.webhooks import SOURCE
+from tds_core.sync.inbox import quarantine
+from tds_core.sync.rejected import Rejected, keep_rejected
+from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
+
+log = structlog.get_logger(__name__)
+
+
+class Allowance:
+    """How many refused deliveries a process keeps a second, so that a flood of forgeries costs no database time."""
+
+    def __init__(self, *, burst: int, per_second: float) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._left, self._asked_at = float(burst), time.monotonic()
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether one more may be kept now."""
+        with self._lock:
+            now = time.monotonic()
+            self._left = min(self._burst, self._left + (now - self._asked_at) * self._per_second)
+            self._asked_at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+
+def reject(
+    edge: Edge, allowance: Allowance, request: Request, *, error: UnprovenError, body: bytes, body_size: int
+) -> Response:
+    """Refuse what nobody can believe: 401 or its like. Being unable to keep it changes nothing for the sender."""
+    WEBHOOKS.labels("", "refused").inc()
+    WEBHOOK_REFUSALS.labels(error.code).inc()
+    if allowance.take():
+        rejected = Rejected(
+            reason=error.code,
+            detail=str(error),
+            status=status_of(error),
+            path=request.path,
+            headers=dict(request.headers),
+            remote_address=request.remote_addr,
+            body=body,
+            body_size=body_size,
+            correlation_id=correlation_id(),
+        )
+        try:
+            with session_scope(edge.engine) as session:
+                keep_rejected(session, rejected)
+        except SQLAlchemyError as failure:
+            log.warning("rejected_delivery_not_kept", error=type(failure).__name__, reason=error.code)
+    return problem_of(error)
+
+
+def set_aside(edge: Edge, *, error: NotUnderstoodError, body: bytes) -> Response:
+    """Quarantine what is proven but not understood; the answer names the event that keeps it.
+
+    While the database is away nothing is kept, so the answer is 503 and the sender tries again.
+    """
+    entity = error.entity if error.entity in ENTITIES else None
+    try:
+        with session_scope(edge.engine) as session:
+            event_id = quarantine(
+                session,
+                source=SOURCE,
+                entity=_storable(error.entity),
+                event=_storable(error.event),
+                raw=body,
+                reason=f"{error.code}: {error}".replace("\x00", "\\x00"),
+                correlation_id=correlation_id(),
+            )
+    except SQLAlchemyError as failure:
+        log.error("quarantine_failed", error=type(failure).__name__, reason=error.code)
+        WEBHOOKS.labels(entity or "", "unavailable").inc()
+        return problem(status=503, code="intake_unavailable", detail="The database cannot be reached.")
+    WEBHOOKS.labels(entity or "", "quarantined").inc()
+    WEBHOOK_REFUSALS.labels(error.code).inc()
+    return problem_of(error, event_id=str(event_id))
+
+
+def _storable(name: str | None) -> str | None:
+    return None if name is None else name.replace("\x00", "")[:80]

@@ -1,0 +1,1 @@
+"""Zoho Books and Zoho Inventory as a source: its webhooks, its login and its API."""

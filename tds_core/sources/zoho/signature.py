@@ -1,0 +1,110 @@
+"""Zoho's proof that a webhook is its own: HMAC-SHA256 over the parameters and the body, with a secret both sides know."""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import unquote_to_bytes
+
+from tds_core.sources.zoho.refusals import (
+    SecretUnsetError,
+    SignatureMissingError,
+    SignatureWrongError,
+    TooManyFieldsError,
+)
+
+#: Signs parameters and body; Zoho sends it when the webhook has a secret.
+ZOHO_HEADER = "X-Zoho-Webhook-Signature"
+#: Signs the raw body alone, for senders that cannot do more.
+PLAIN_HEADER = "X-Zoho-Signature"
+
+Pair = tuple[bytes, bytes]
+
+# Sorting is the only work done for a stranger; a rule in Zoho has a dozen parameters.
+MOST_FIELDS = 1000
+
+_HEX = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def pairs_of(encoded: bytes) -> list[Pair]:
+    """The decoded names and values of a query string or a form, in their order.
+
+    Raises TooManyFieldsError beyond what any rule in Zoho can hold.
+    """
+    if not encoded:
+        return []
+    if encoded.count(b"&") >= MOST_FIELDS:
+        raise TooManyFieldsError(f"The request has more than {MOST_FIELDS} fields.")
+    split = (part.partition(b"=") for part in encoded.split(b"&") if part)
+    return [(_decoded(name), _decoded(value)) for name, _, value in split]
+
+
+def _decoded(part: bytes) -> bytes:
+    return unquote_to_bytes(part.replace(b"+", b" "))
+
+
+def signed_text(*, body: bytes, query: Sequence[Pair], form: Sequence[Pair] | None) -> bytes:
+    """What Zoho signs: all parameters sorted by name, name and value run together, then the body unless it is a form."""
+    if not query and form is None:
+        return body
+    pairs = sorted((*query, *(form or ())), key=_name)
+    text = b"".join(name + value for name, value in pairs)
+    return text + body if form is None else text
+
+
+def _name(pair: Pair) -> bytes:
+    return pair[0]
+
+
+def verify(
+    *,
+    body: bytes,
+    query: Sequence[Pair],
+    form: Sequence[Pair] | None,
+    headers: Mapping[str, str],
+    secrets: Iterable[str],
+) -> None:
+    """Return when one of `secrets` signed this request; several live at once while a secret is rotated.
+
+    `query` and `form` are decoded pairs, `form` None when the body is no form; `headers` finds names in any case.
+    Takes the same time whichever byte is wrong. Raises SecretUnsetError, SignatureMissingError or SignatureWrongError.
+    Source: Zoho Books, "Webhook signature"; `X-Zoho-Signature` covers the raw body alone.
+    """
+    live = [secret.encode() for secret in secrets if secret]
+    if not live:
+        raise SecretUnsetError("No webhook secret is set here, so no delivery can be believed.")
+    zoho, plain = headers.get(ZOHO_HEADER), headers.get(PLAIN_HEADER)
+    if not zoho and not plain:
+        raise SignatureMissingError(f"The request carries no {ZOHO_HEADER} header.")
+    proven = False
+    if zoho:
+        proven |= _signs(live, signed_text(body=body, query=query, form=form), zoho)
+    if plain:
+        proven |= _signs(live, body, plain)
+    if not proven:
+        raise SignatureWrongError("The signature does not fit the request and any live secret.")
+
+
+def _signs(secrets: Sequence[bytes], text: bytes, presented: str) -> bool:
+    digest = _digest_in(presented)
+    if digest is None:
+        return False
+    proven = False
+    for secret in secrets:
+        proven |= hmac.compare_digest(hmac.digest(secret, text, "sha256"), digest)
+    return proven
+
+
+def _digest_in(presented: str) -> bytes | None:
+    """The 32 bytes a header value spells in hex (any case, `sha256=` allowed before) or base64; None for neither."""
+    value = presented.strip()
+    if value[:7].lower() == "sha256=":
+        value = value[7:].strip()
+    if _HEX.fullmatch(value):
+        return bytes.fromhex(value)
+    try:
+        digest = base64.b64decode(value.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    return digest if len(digest) == 32 else None

@@ -1,0 +1,120 @@
+"""A webhook of Zoho, understood: which record of which entity it is about, what happened, and how much it can be used."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from tds_core.sources.zoho.bodies import json_text, members_of
+from tds_core.sources.zoho.glance import Glance, glance_at
+from tds_core.sources.zoho.names import entities_named, event_named, split_event
+from tds_core.sources.zoho.records import found_record
+from tds_core.sources.zoho.refusals import NotUnderstoodError, UnknownEntityError, UnknownEventError
+from tds_core.sync.inbox import Delivery
+from tds_models.entity import Entity
+
+SOURCE = "zoho"
+#: For senders that cannot put entity and event into the address: `product.updated`.
+EVENT_HEADER = "X-TDS-Event"
+
+
+@dataclass(slots=True)
+class _Claim:
+    """What the sender says it is about, as it spells it."""
+
+    entity: str | None
+    event: str | None
+
+    def add(self, entity: str | None, event: str | None) -> None:
+        self.entity = self.entity or entity
+        self.event = self.event or event
+
+
+def parse(
+    *,
+    entity: str | None,
+    event: str | None,
+    content_type: str,
+    body: bytes,
+    query: Sequence[tuple[bytes, bytes]],
+    form: Sequence[tuple[bytes, bytes]] | None,
+    headers: Mapping[str, str],
+    correlation_id: str,
+) -> Delivery:
+    """What a proven webhook says. `entity` and `event` come from the address, None on the generic one.
+
+    Raises NotUnderstoodError (one of its kinds), which knows what was understood before it stopped.
+    """
+    claim = _Claim(entity, event)
+    if entity is None or event is None:
+        fields = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in query}
+        claim.add(fields.get("entity"), fields.get("event"))
+        claim.add(*split_event(headers.get(EVENT_HEADER, "")))
+    try:
+        return _understand(claim, content_type, body, form, correlation_id)
+    except NotUnderstoodError as error:
+        error.entity, error.event = error.entity or claim.entity, error.event or claim.event
+        raise
+
+
+def _understand(
+    claim: _Claim,
+    content_type: str,
+    body: bytes,
+    form: Sequence[tuple[bytes, bytes]] | None,
+    correlation_id: str,
+) -> Delivery:
+    text = json_text(content_type=content_type, body=body, form=form)
+    members = members_of(text)
+    if claim.entity is None or claim.event is None:
+        claim.add(*_event_type(members))
+    event, meant = _event(claim), _entities(claim)
+    record, candidates = found_record(text, members, meant)
+    glance = glance_at(record, candidates)
+    return Delivery(
+        source=SOURCE,
+        entity=glance.entity.name,
+        event=event,
+        source_id=glance.source_id,
+        source_modified_at=glance.modified_at,
+        record=record,
+        # Fields chosen for a form are rarely the whole record, and all of them are text.
+        complete=glance.complete and (form is None or b"JSONString" in dict(form)),
+        fingerprint=_fingerprint(glance, event, record),
+        correlation_id=correlation_id,
+    )
+
+
+def _event_type(members: Mapping[str, msgspec.Raw]) -> tuple[str | None, str | None]:
+    for key in ("event_type", "event"):
+        raw = members.get(key)
+        if raw is not None and bytes(raw)[:1] == b'"':
+            return split_event(msgspec.json.decode(raw, type=str))
+    return None, None
+
+
+def _event(claim: _Claim) -> str:
+    if claim.event is None:
+        return "updated"  # Zoho's own bodies do not say; for what follows it makes no difference from created
+    event = event_named(claim.event)
+    if event is None:
+        raise UnknownEventError(f"Unknown event {claim.event[:80]!r}; TDS takes created, updated and deleted.")
+    return event
+
+
+def _entities(claim: _Claim) -> tuple[Entity, ...]:
+    if claim.entity is None:
+        return ()
+    meant = entities_named(claim.entity)
+    if not meant:
+        raise UnknownEntityError(f"TDS mirrors nothing called {claim.entity[:80]!r}.")
+    return meant
+
+
+def _fingerprint(glance: Glance, event: str, record: bytes) -> bytes:
+    """Equal for deliveries that say the same; created and updated say the same when the record is the same."""
+    kind = "deleted" if event == "deleted" else "present"
+    digest = hashlib.blake2b(f"{SOURCE}\0{glance.entity.name}\0{glance.source_id}\0{kind}\0".encode(), digest_size=16)
+    digest.update(record)
+    return digest.digest()
