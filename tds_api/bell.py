@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from tds_core.metrics import NUDGES
+from tds_core.metrics import nudges
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Bell:
         try:
             self._nudge(entity)
         except Exception as error:  # Redis away, or anything else a message can meet: rows are the truth
-            NUDGES.labels("failed").inc()
+            nudges.labels("failed").inc()
             return error
-        NUDGES.labels("sent").inc()
+        nudges.labels("sent").inc()
         return None

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import structlog
 from flask import Flask, Response, request
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from tds_api.correlation import correlation_id
@@ -43,7 +44,7 @@ STATUS: dict[type[Exception], int] = {
     refusals.ContentTypeError: 415,
     OperationalError: 503,
     InterfaceError: 503,
-    TimeoutError: 503,
+    PoolTimeoutError: 503,
 }
 
 
@@ -114,6 +115,6 @@ def install_errors(app: Flask) -> None:
     """Answer every error with a problem document."""
     app.register_error_handler(TdsError, problem_of)
     app.register_error_handler(HTTPException, problem_of_http)
-    for kind in (OperationalError, InterfaceError, TimeoutError):
+    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(kind, _problem_of_database)
     app.register_error_handler(Exception, _problem_of_bug)

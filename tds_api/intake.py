@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
 from tds_core.errors import TdsError
-from tds_core.metrics import INTAKE_BURST, INTAKE_SECONDS, WEBHOOKS
+from tds_core.metrics import intake_burst_size, intake_commit_seconds, webhooks
 from tds_core.sources.zoho.refusals import UnstorableError
 from tds_core.sync.inbox import Delivery, Receipt, receive
 from tds_models.db import session_scope
@@ -95,7 +95,7 @@ class Intake:
                 failing = False
             except Exception as error:  # whatever it is: these requests get their answer, the next burst its chance
                 _answer_all(burst, error)
-                WEBHOOKS.labels("", "unavailable").inc(len(burst))
+                webhooks.labels("", "unavailable").inc(len(burst))
                 if not failing:  # once an outage, not once a burst
                     log.error("intake_failed", error=type(error).__name__, waiting_count=len(burst))
                 failing = True
@@ -124,8 +124,8 @@ class Intake:
         for waiter, receipt in zip(burst, receipts, strict=True):
             waiter.answer = receipt
             waiter.lock.release()
-        INTAKE_SECONDS.observe(perf_counter() - started_at)
-        INTAKE_BURST.observe(len(burst))
+        intake_commit_seconds.observe(perf_counter() - started_at)
+        intake_burst_size.observe(len(burst))
         self._tell(burst)
 
     def _settle_in_halves(self, burst: Sequence[_Waiter], error: DataError) -> None:
@@ -149,7 +149,7 @@ class Intake:
             if not duplicate:
                 touched.add(entity)
         for (entity, result), count in counts.items():
-            WEBHOOKS.labels(entity, result).inc(count)
+            webhooks.labels(entity, result).inc(count)
         if touched:
             self._told(touched)
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
 from tds_api.errors import problem, problem_of, status_of
-from tds_core.metrics import WEBHOOK_REFUSALS, WEBHOOKS
+from tds_core.metrics import webhook_refusals, webhooks
 from tds_core.sources.zoho.refusals import NotUnderstoodError, UnprovenError
 from tds_core.sources.zoho.webhooks import SOURCE
 from tds_core.sync.inbox import quarantine
@@ -45,8 +45,8 @@ def reject(
     edge: Edge, allowance: Allowance, request: Request, *, error: UnprovenError, body: bytes, body_size: int
 ) -> Response:
     """Refuse what nobody can believe: 401 or its like. Being unable to keep it changes nothing for the sender."""
-    WEBHOOKS.labels("", "refused").inc()
-    WEBHOOK_REFUSALS.labels(error.code).inc()
+    webhooks.labels("", "refused").inc()
+    webhook_refusals.labels(error.code).inc()
     if allowance.take():
         rejected = Rejected(
             reason=error.code,
@@ -86,10 +86,10 @@ def set_aside(edge: Edge, *, error: NotUnderstoodError, body: bytes) -> Response
             )
     except SQLAlchemyError as failure:
         log.error("quarantine_failed", error=type(failure).__name__, reason=error.code)
-        WEBHOOKS.labels(entity or "", "unavailable").inc()
+        webhooks.labels(entity or "", "unavailable").inc()
         return problem(status=503, code="intake_unavailable", detail="The database cannot be reached.")
-    WEBHOOKS.labels(entity or "", "quarantined").inc()
-    WEBHOOK_REFUSALS.labels(error.code).inc()
+    webhooks.labels(entity or "", "quarantined").inc()
+    webhook_refusals.labels(error.code).inc()
     return problem_of(error, event_id=str(event_id))
 
 

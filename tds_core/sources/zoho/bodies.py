@@ -24,7 +24,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def is_form(content_type: str, body: bytes) -> bool:
     """Whether the body is fields; some of Zoho's products announce a form and send JSON."""
-    return content_type.startswith(_FORM) and not body.lstrip()[:1] == b"{"
+    return content_type.startswith(_FORM) and body.lstrip()[:1] != b"{"
 
 
 def json_text(*, content_type: str, body: bytes, form: Sequence[tuple[bytes, bytes]] | None) -> bytes:

@@ -1,4 +1,4 @@
-"""Zoho's proof that a webhook is its own: HMAC-SHA256 over the parameters and the body, with a secret both sides know."""
+"""Zoho's proof that a webhook is its own: HMAC-SHA256 over parameters and body, with a secret both sides know."""
 
 import base64
 import binascii
@@ -45,7 +45,7 @@ def _decoded(part: bytes) -> bytes:
 
 
 def signed_text(*, body: bytes, query: Sequence[Pair], form: Sequence[Pair] | None) -> bytes:
-    """What Zoho signs: all parameters sorted by name, name and value run together, then the body unless it is a form."""
+    """What Zoho signs: all parameters sorted by name, each name and value run together, then a body that is no form."""
     if not query and form is None:
         return body
     pairs = sorted((*query, *(form or ())), key=_name)

@@ -1,4 +1,4 @@
-"""A webhook of Zoho, understood: which record of which entity it is about, what happened, and how much it can be used."""
+"""A webhook of Zoho, understood: which record it is about, what happened, and how far the body can be used."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
