@@ -75,6 +75,17 @@ def _end(watched: dict[int, int]) -> None:
         time.sleep(0.05)
     for group in watched:
         _signal(group, signal.SIGKILL)
+    for pid in _all_pids():  # some leave their leader's group, none its session
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) in watched:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _all_pids() -> list[int]:
+    if Path("/proc/self").exists():
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    listing = subprocess.run(["/bin/ps", "-axo", "pid="], capture_output=True, text=True, check=False)
+    return [int(line) for line in listing.stdout.split()]
 
 
 def _signal(group: int, number: int) -> bool:
