@@ -168,14 +168,25 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def end_session(session: int) -> None:
-    """Kill every process of a session, also those that left its leader's process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(session, signal.SIGKILL)
+def end_session(session: int, patience_seconds: float = 3.0) -> None:
+    """Kill every process of a session, also those outside its leader's process group, and see them gone."""
+    deadline = time.monotonic() + patience_seconds
+    while (members := _living_members(session)) and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            os.killpg(session, signal.SIGKILL)
+        for process in members:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        time.sleep(0.01)
+
+
+def _living_members(session: int) -> list[psutil.Process]:
+    members = []
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
-            if process.pid != session and os.getsid(process.pid) == session:
-                process.kill()
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+    return members
 
 
 def _size(path: Path) -> int:

@@ -1,0 +1,178 @@
+"""The embedded PostgreSQL: made once, keeps what it was given, dies with its parent, survives being killed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg2
+import pytest
+
+from tds_core.embedded import EmbeddedPostgres, binaries, places
+from tds_core.embedded.accounts import Account
+from tds_core.errors import AlreadyRunningError, EmbeddedServerError
+from tds_core.urls import without_driver
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home that every account may enter."""
+    home = Path(tempfile.mkdtemp(prefix="tds-home-"))
+    home.chmod(0o755)
+    yield home
+    shutil.rmtree(home)
+
+
+def ask(url: str, statement: str) -> object:
+    connection = psycopg2.connect(without_driver(url))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+    finally:
+        connection.close()
+
+
+def test_what_was_written_is_there_after_a_restart_at_the_same_address(home: Path) -> None:
+    with EmbeddedPostgres(home) as first:
+        address = first.url
+        ask(address, "CREATE TABLE kept AS SELECT 42 AS answer")
+    with EmbeddedPostgres(home) as second:
+        assert second.url == address
+        assert ask(address, "SELECT answer FROM kept") == 42
+
+
+def test_it_is_durable_utf8_in_utc_and_only_on_loopback(home: Path) -> None:
+    with EmbeddedPostgres(home) as server:
+        shown = [ask(server.url, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "timezone")]
+        assert shown == ["on", "on", "UTC"]
+        assert ask(server.url, "SHOW server_encoding") == "UTF8"
+        listening = {each.laddr.ip for each in psutil.Process(server.pid).net_connections() if each.status == "LISTEN"}
+        assert listening == {"127.0.0.1"}
+
+
+def test_nobody_gets_in_without_the_password(home: Path) -> None:
+    with EmbeddedPostgres(home) as server:
+        for wrong in ("", "guess"):
+            with pytest.raises(psycopg2.OperationalError, match="password"):
+                psycopg2.connect(without_driver(server.url).replace(password_of(server.url), wrong), passfile="none")
+
+
+def password_of(url: str) -> str:
+    return urlsplit(url).password or ""
+
+
+def test_a_second_one_in_the_same_home_is_refused_by_name(home: Path) -> None:
+    with (
+        EmbeddedPostgres(home),
+        pytest.raises(AlreadyRunningError, match=f"already running.*process {os.getpid()}"),
+    ):
+        EmbeddedPostgres(home).start()
+    with EmbeddedPostgres(home) as server:
+        assert ask(server.url, "SELECT 1") == 1
+
+
+def test_a_killed_server_comes_back_at_the_same_address_with_what_was_committed(home: Path) -> None:
+    with EmbeddedPostgres(home) as server:
+        address, pid = server.url, server.pid
+        ask(address, "CREATE TABLE kept AS SELECT 42 AS answer")
+        assert not server.keep_running()
+        os.kill(pid, signal.SIGKILL)
+        assert wait_for(server.keep_running)
+        assert (server.url, server.pid == pid) == (address, False)
+        assert ask(address, "SELECT answer FROM kept") == 42
+
+
+def test_it_dies_with_a_parent_that_is_killed_and_starts_again(home: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from tds_core.embedded import EmbeddedPostgres;"
+        "server = EmbeddedPostgres(Path(sys.argv[1])); server.start(); print(server.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(home)], stdout=subprocess.PIPE, text=True)
+    server = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    with EmbeddedPostgres(home) as again:  # at once: it waits for the other to be gone
+        assert not server.is_running()
+        assert ask(again.url, "SELECT 1") == 1
+
+
+def test_a_taken_port_is_left_to_its_owner(home: Path) -> None:
+    with EmbeddedPostgres(home) as server:
+        port = int(server.url.rpartition(":")[2].split("/")[0])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with EmbeddedPostgres(home) as server:
+            assert f":{port}/" not in server.url
+            assert ask(server.url, "SELECT 1") == 1
+
+
+def test_data_of_another_version_is_refused_with_the_mend(home: Path) -> None:
+    with EmbeddedPostgres(home):
+        pass
+    (home / "postgres" / "data" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 9.*TDS_HOME"):
+        EmbeddedPostgres(home).start()
+
+
+def test_lost_secrets_are_told_and_not_guessed_around(home: Path) -> None:
+    with EmbeddedPostgres(home):
+        pass
+    (home / "secrets.json").unlink()
+    with pytest.raises(EmbeddedServerError, match=r"secrets\.json"):
+        EmbeddedPostgres(home).start()
+
+
+def test_an_interrupted_first_start_leaves_nothing_half_made(home: Path) -> None:
+    partial = home / "postgres" / "data.partial"
+    partial.mkdir(parents=True)
+    (partial / "PG_VERSION").write_text("18\n")
+    with EmbeddedPostgres(home) as server:
+        assert ask(server.url, "SELECT 1") == 1
+    assert not partial.exists()
+
+
+def test_a_home_that_only_its_owner_may_enter_is_enough(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with EmbeddedPostgres(tmp_path) as server:
+        address = server.url
+        ask(address, "CREATE TABLE kept AS SELECT 42 AS answer")
+    with EmbeddedPostgres(tmp_path) as server:
+        assert ask(address, "SELECT answer FROM kept") == 42
+    place = tmp_path / "postgres" / "place"
+    if place.exists():
+        shutil.rmtree(place.read_text().strip())
+
+
+def test_programs_that_the_account_cannot_reach_are_copied_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = binaries.postgres_programs()
+    monkeypatch.setattr(places, "may_use", lambda _account, argv: not argv[0].startswith(str(programs)))
+    monkeypatch.setattr(places, "_shared_root", lambda _account: tmp_path)
+    copied = places.programs_for(programs, Account("nobody", 65534, 65534))
+    assert copied.is_relative_to(tmp_path)
+    for name in ("postgres", "initdb"):
+        answer = subprocess.run([copied / name, "--version"], capture_output=True, text=True, check=True, env={})
+        assert "PostgreSQL" in answer.stdout
+    assert places.programs_for(programs, Account("nobody", 65534, 65534)) == copied
+
+
+def wait_for(seen: object, seconds: float = 10) -> bool:
+    """Ask until it is true, at most so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if seen():
+            return True
+        time.sleep(0.02)
+    return False
