@@ -1,1 +1,85 @@
-"""Celery on one page: broker, queues, routes, limits and the timetable."""
+"""Celery on one page: broker, queues, routes, limits and the timetable.
+
+A message is only a nudge ("go and look at products"): it may be lost, doubled or wiped, because rows carry the work.
+So messages are acknowledged early, expire soon and have no result; what waits, waits in PostgreSQL.
+"""
+
+import os
+
+from kombu import Queue
+
+from tds_models.entities import ENTITIES
+
+broker_url = os.environ.get("TDS_BROKER_URL") or os.environ.get("TDS_REDIS_URL", "redis://127.0.0.1:6379/0")
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # for ever: a worker outlives any outage of Redis
+broker_pool_limit = 10
+broker_transport_options = {
+    # Without these a frozen or half-open Redis hangs a worker, or a publisher, for ever.
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "retry_on_timeout": False,
+    "visibility_timeout": 600,
+    "priority_steps": [0],
+    "queue_order_strategy": "priority",  # the order of QUEUES below
+    "global_keyprefix": "tds:",
+}
+visibility_timeout = 600
+
+# Direct queues only: a topic exchange loses messages without an error once Redis was wiped.
+QUEUES = ("upkeep", "high", "normal", "low", "bulk")
+task_queues = [Queue(f"tds.{name}", routing_key=f"tds.{name}") for name in QUEUES]
+task_default_queue = "tds.upkeep"
+task_default_exchange_type = "direct"
+task_create_missing_queues = False
+
+QUEUE_OF_PRIORITY = {2: "tds.high", 5: "tds.normal", 8: "tds.low"}
+task_routes = {
+    **{f"tds.sync.{entity.name}": {"queue": QUEUE_OF_PRIORITY[entity.priority]} for entity in ENTITIES.values()},
+    "tds.run.advance": {"queue": "tds.bulk"},
+    "tds.timetable.tick": {"queue": "tds.upkeep"},
+}
+
+task_serializer = "json"
+accept_content = ["json"]
+result_backend = None
+task_ignore_result = True
+task_acks_late = False
+task_publish_retry = False
+task_soft_time_limit = 120
+task_time_limit = 150
+
+worker_prefetch_multiplier = 1
+worker_max_tasks_per_child = 5000
+worker_max_memory_per_child = 400_000  # kB
+worker_proc_alive_timeout = 20
+worker_soft_shutdown_timeout = 10
+worker_enable_soft_shutdown_on_idle = False
+worker_send_task_events = True
+task_send_sent_event = False
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+enable_utc = True
+timezone = "UTC"
+
+# Beat only ticks; which slots are due is decided from rows, so any number of Beats is safe.
+beat_max_loop_interval = 5
+beat_sync_every = 1
+beat_schedule = {
+    "timetable": {"task": "tds.timetable.tick", "schedule": 5.0, "options": {"expires": 30, "ignore_result": True}},
+}
+
+# The timetable TDS starts with; `tds_scheduled_jobs` holds the one in force, settable while TDS runs.
+# name: (when, UTC, five cron fields or every:SECONDS; job; arguments; what happens to missed slots)
+TIMETABLE = {
+    "full-sync": ("0 2 * * *", "runs", {"mode": "full"}, "once"),
+    "incremental-sync": ("0 * * * *", "runs", {"mode": "incremental"}, "once"),
+    "stock-sync": ("*/15 * * * *", "runs", {"mode": "incremental", "entities": ["product"]}, "skip"),
+    "lease-rescue": ("every:60", "rescue", {}, "skip"),
+    "queue-health": ("every:60", "measure", {}, "skip"),
+    "retention": ("30 3 * * *", "retention", {}, "once"),
+}

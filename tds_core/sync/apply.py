@@ -25,8 +25,8 @@ class Applied:
 Row = Mapping[str, Any]
 
 
-def apply(session: Session, entity: Entity, candidates: Iterable[Candidate], *, origin: str) -> list[Applied]:
-    """Bring the mirror to `candidates`, guarded by version; `origin` says in the history who brought them.
+def apply(session: Session, entity: Entity, candidates: Iterable[Candidate]) -> list[Applied]:
+    """Bring the mirror to `candidates`, guarded by version.
 
     The rows are locked, in one order, until the caller's transaction ends. Two candidates of one record: the later
     one counts. Every change is in the audit trail in the same transaction.
@@ -36,7 +36,7 @@ def apply(session: Session, entity: Entity, candidates: Iterable[Candidate], *, 
     while waiting:
         current = lock_rows(session, entity, sorted(waiting))
         decided = [(candidate, decide(candidate, current.get(key))) for key, candidate in sorted(waiting.items())]
-        lost = _write(session, entity, decided, current, origin=origin)
+        lost = _write(session, entity, decided, current)
         applied += [
             Applied(candidate, decision.outcome) for candidate, decision in decided if candidate.source_id not in lost
         ]
@@ -62,19 +62,24 @@ def lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str,
 Decided = Sequence[tuple[Candidate, Decision]]
 
 
-def _write(session: Session, entity: Entity, decided: Decided, current: Mapping[str, Row], *, origin: str) -> set[str]:
+def _write(session: Session, entity: Entity, decided: Decided, current: Mapping[str, Row]) -> set[str]:
     """Carry out the decisions. Returns the ids whose creation somebody else won."""
     statements = statements_for(entity.name)
     new = [(c, d) for c, d in decided if c.source_id not in current and d.outcome in WRITES]
     won = _create(session, entity, statements, new)
     changed = [(c, d) for c, d in decided if c.source_id in current and d.outcome in WRITES]
     _execute(session, entity, statements.update, [_row(entity, c, current[c.source_id]) for c, _ in changed])
-    touched = [c for c, d in decided if d.touch]
-    _execute(session, entity, statements.touch, [_row(entity, c, current[c.source_id]) for c in touched])
+    confirm(session, entity, [c for c, d in decided if d.touch], current)
     written = [(c, d) for c, d in new if c.source_id in won] + changed
     _replace_lines(session, entity, statements, written)
-    audit.record(session, entity, written, current, origin=origin)
+    audit.record(session, entity, written, current)
     return {c.source_id for c, _ in new} - won
+
+
+def confirm(session: Session, entity: Entity, touched: Sequence[Candidate], current: Mapping[str, Row]) -> None:
+    """Move the standing of rows (time, fingerprint, confirmation) whose content stays as it is."""
+    rows = [_row(entity, candidate, current[candidate.source_id]) for candidate in touched]
+    _execute(session, entity, statements_for(entity.name).touch, rows)
 
 
 def _create(session: Session, entity: Entity, statements: Statements, new: Decided) -> set[str]:

@@ -14,10 +14,10 @@ from tds_models.entity import Entity
 RECORD = text("""
 insert into tds_audit_trail (source, entity, source_id, version, operation, changes, origin, origin_id, correlation_id,
                              source_modified_at)
-select :source, :entity, r.source_id, r.version, r.operation, r.changes, :origin, r.origin_id, r.correlation_id,
+select :source, :entity, r.source_id, r.version, r.operation, r.changes, r.origin, r.origin_id, r.correlation_id,
        r.source_modified_at
 from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, version int, operation text, changes jsonb,
-    origin_id bigint, correlation_id text, source_modified_at timestamptz)
+    origin text, origin_id bigint, correlation_id text, source_modified_at timestamptz)
 """)
 
 
@@ -26,8 +26,6 @@ def record(
     entity: Entity,
     written: Sequence[tuple[Candidate, Decision]],
     current: Mapping[str, Mapping[str, Any]],
-    *,
-    origin: str,
 ) -> None:
     """Write down `written`, whose rows stood as `current` before."""
     if not written:
@@ -38,7 +36,6 @@ def record(
         {
             "source": entity.stream.source,
             "entity": entity.name,
-            "origin": origin,
             "rows": msgspec.json.encode(rows).decode(),
         },
     )
@@ -51,7 +48,8 @@ def _entry(candidate: Candidate, decision: Decision, before: Mapping[str, Any] |
         "operation": decision.outcome,
         # A created record's empty fields say nothing; leaving them out halves the trail.
         "changes": {k: v for k, v in decision.changes.items() if before is not None or v[1] is not None},
-        "origin_id": candidate.origin_id,
-        "correlation_id": candidate.correlation_id,
+        "origin": candidate.provenance.origin,
+        "origin_id": candidate.provenance.id,
+        "correlation_id": candidate.provenance.correlation_id,
         "source_modified_at": candidate.modified_at,
     }

@@ -26,6 +26,15 @@ class Seen(StrEnum):
     DETAIL = "detail"  # read by us, whole
 
 
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a change comes from, for its history: which door, which event or run, and the thread through the logs."""
+
+    origin: str
+    id: int | None = None
+    correlation_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """One record as it should stand in the mirror.
@@ -44,8 +53,7 @@ class Candidate:
     read_at: datetime | None = None
     list_hash: bytes | None = None
     gone: bool = False
-    origin_id: int | None = None
-    correlation_id: str = ""
+    provenance: Provenance
 
 
 def fingerprint(raw: bytes) -> bytes:
@@ -53,9 +61,7 @@ def fingerprint(raw: bytes) -> bytes:
     return blake2b(raw, digest_size=16).digest()
 
 
-def tombstone(
-    source_id: str, *, read_at: datetime, origin_id: int | None = None, correlation_id: str = ""
-) -> Candidate:
+def tombstone(source_id: str, *, read_at: datetime, provenance: Provenance) -> Candidate:
     """The candidate that says: at `read_at` the source answered that it has no such record."""
     return Candidate(
         source_id=source_id,
@@ -66,8 +72,7 @@ def tombstone(
         seen=Seen.DETAIL,
         read_at=read_at,
         gone=True,
-        origin_id=origin_id,
-        correlation_id=correlation_id,
+        provenance=provenance,
     )
 
 
@@ -76,10 +81,9 @@ def transform(
     raw: bytes,
     *,
     seen: Seen,
+    provenance: Provenance,
     read_at: datetime | None = None,
     list_hash: bytes | None = None,
-    origin_id: int | None = None,
-    correlation_id: str = "",
 ) -> Candidate:
     """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` naming every field that is wrong."""
     try:
@@ -109,8 +113,7 @@ def transform(
         seen=seen,
         read_at=read_at,
         list_hash=list_hash,
-        origin_id=origin_id,
-        correlation_id=correlation_id,
+        provenance=provenance,
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.sources.errors import InvalidRecordError
-from tds_core.sync.candidate import Candidate, Seen, transform
+from tds_core.sync.candidate import Candidate, Provenance, Seen, transform
 from tds_core.sync.queue import Claim, Item
 from tds_models.entity import Entity
 
@@ -90,7 +90,10 @@ def bodies(
 def _candidate(entity: Entity, event: Event) -> Candidate | None:
     try:
         return transform(
-            entity, event.record.encode(), seen=Seen.BODY, origin_id=event.id, correlation_id=event.correlation_id
+            entity,
+            event.record.encode(),
+            seen=Seen.BODY,
+            provenance=Provenance("webhook", event.id, event.correlation_id),
         )
     except InvalidRecordError:
         return None

@@ -23,6 +23,7 @@ class Item:
     source_id: str
     generation: int
     must_read: bool
+    origin: str
     attempts: int
     priority: int
     correlation_id: str
@@ -92,8 +93,8 @@ update tds_sync_queue q
 set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
     attempts = q.attempts + 1, updated_at = now()
 from due where q.id = due.id
-returning q.id, q.source_id, q.generation, q.must_read, q.attempts, q.priority, q.correlation_id, q.created_at,
-    clock_timestamp() as claimed_at
+returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.priority, q.correlation_id,
+    q.created_at, clock_timestamp() as claimed_at
 """)
 
 
@@ -121,6 +122,11 @@ def claim(session: Session, *, entity: str, limit: int, lease_seconds: float, wo
                 items=sorted(items, key=lambda item: item.source_id),
             )
     return None
+
+
+def database_clock(session: Session) -> datetime:
+    """The database's time: the only clock that is ever compared."""
+    return session.execute(text("select clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
 
 
 HEARTBEAT = text("""

@@ -34,7 +34,6 @@ def settle(
     *,
     candidates: Mapping[str, Candidate],
     failures: Mapping[str, Exception],
-    origin: str,
     max_attempts: int,
     chance: Callable[[], float],
 ) -> Settlement:
@@ -46,7 +45,7 @@ def settle(
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
     held = {item.source_id: item for item in queue.fence(session, claim, concerned)}
     entity = ENTITIES[claim.entity]
-    applied = apply(session, entity, [candidates[key] for key in held if key in candidates], origin=origin)
+    applied = apply(session, entity, [candidates[key] for key in held if key in candidates])
     ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
     _finish(session, claim, held, ended, settlement)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
@@ -69,7 +68,10 @@ def _finish(
     settlement.freshness_seconds += verdicts.give(
         session,
         claim,
-        [(item, outcomes[item.source_id], each.candidate.origin_id) for item, each in zip(items, ended, strict=True)],
+        [
+            (item, outcomes[item.source_id], each.candidate.provenance.id)
+            for item, each in zip(items, ended, strict=True)
+        ],
     )
 
 

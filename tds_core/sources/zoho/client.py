@@ -6,7 +6,7 @@ from typing import Protocol
 
 import requests
 
-from tds_core.metrics import api_calls
+from tds_core import metrics
 from tds_core.sources.base import Page, Reading
 from tds_core.sources.errors import SNOOZE, AuthError, ContractError, SourceError, TransientError
 from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
@@ -121,9 +121,10 @@ class ZohoClient:
                 timeout=self._timeout,
             )
         except requests.RequestException as error:
-            api_calls.labels(stream.api, stream.path, "none").inc()
+            metrics.api_calls.labels(stream.api, stream.path, "none").inc()
             raise TransientError(f"{stream.path}: no answer ({type(error).__name__})") from None
-        api_calls.labels(stream.api, stream.path, str(answer.status_code)).inc()
+        metrics.api_calls.labels(stream.api, stream.path, str(answer.status_code)).inc()
+        metrics.api_call_seconds.labels(stream.api, stream.path).observe(answer.elapsed.total_seconds())
         check(
             answer.status_code,
             answer.content,

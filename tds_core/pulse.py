@@ -1,0 +1,25 @@
+"""The pulse: processes say when they last made progress, so that silence can be seen."""
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+BEAT = text("""
+insert into tds_pulses as p (name, detail) values (:name, cast(:detail as jsonb))
+on conflict (name) do update set beat_at = clock_timestamp(), detail = excluded.detail
+""")
+
+
+def beat(session: Session, name: str, **detail: object) -> None:
+    """Say that `name` made progress just now."""
+    session.execute(BEAT, {"name": name, "detail": msgspec.json.encode(detail).decode()})
+
+
+SUMMARY = text("select name, value from tds_get_health_summary()")
+
+
+def measure(session: Session) -> dict[str, float]:
+    """The state of the queue in a few figures, kept under the name `queue`."""
+    figures = {row.name: row.value for row in session.execute(SUMMARY)}
+    beat(session, "queue", **figures)
+    return figures

@@ -1,0 +1,33 @@
+"""Puts a Zoho client together from the settings."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from sqlalchemy.orm import Session
+
+from tds_core.config import Settings
+from tds_core.crypto import Vault
+from tds_core.sources.zoho.client import ZohoClient
+from tds_core.sources.zoho.oauth import OAuthClient
+from tds_core.sources.zoho.tokens import SharedTokens
+
+
+def open_oauth(settings: Settings) -> OAuthClient:
+    """The registered OAuth client. Raises `ConfigError` naming what is not set."""
+    settings.require("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET")
+    return OAuthClient(settings.zoho_accounts_url, settings.zoho_client_id, settings.zoho_client_secret)
+
+
+def open_zoho(settings: Settings, scope: Callable[[], AbstractContextManager[Session]]) -> ZohoClient:
+    """The organisation's client. Raises `ConfigError` naming what is not set."""
+    settings.require("ZOHO_ORGANIZATION_ID", "TDS_SECRET_KEY")
+    tokens = SharedTokens(
+        scope,
+        Vault(settings.secret_key),
+        open_oauth(settings),
+        refresh_token=settings.zoho_refresh_token,
+        api_url=settings.zoho_api_url,
+    )
+    return ZohoClient(
+        tokens, organization_id=settings.zoho_organization_id, timeout_seconds=settings.http_timeout_seconds
+    )

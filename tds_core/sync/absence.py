@@ -1,0 +1,42 @@
+"""Absence: what a complete listing did not show may be gone. It is only asked about; a 404 decides, one by one."""
+
+from typing import Protocol
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sync import queue
+from tds_models.entity import Entity
+
+
+class Pass(Protocol):
+    """The run whose pages were read."""
+
+    id: int
+    correlation_id: str
+
+
+def live_count(session: Session, entity: Entity) -> int:
+    """How many records of `entity` the mirror holds as living."""
+    statement = text(f"select count(*) from {entity.table.fullname} where source = :source and deleted_at is null")
+    return int(session.execute(statement, {"source": entity.stream.source}).scalar_one())
+
+
+def enqueue_absent(session: Session, entity: Entity, run: Pass) -> int:
+    """Owe a reading to every living row that no page of `run` showed. Returns how many.
+
+    Rows that came into the mirror after the run began are left out: its first pages could not know them.
+    """
+    statement = text(f"""
+        select m.source_id from {entity.table.fullname} m join tds_sync_runs r on r.id = :run
+        where m.source = :source and m.deleted_at is null and m.created_at < r.started_at
+          and m.source_id not in (select unnest(p.source_ids) from tds_sync_run_pages p where p.run_id = :run)""")
+    absent = session.execute(statement, {"source": entity.stream.source, "run": run.id}).scalars().all()
+    return queue.enqueue(
+        session,
+        entity=entity.name,
+        source_ids=absent,
+        origin="sweep",
+        bulk=True,
+        correlation_id=run.correlation_id,
+    )

@@ -1,0 +1,88 @@
+"""A pass: reads a stream page by page; each page, its cursor and the run's position move in one transaction."""
+
+from collections import Counter
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sources.base import Page
+from tds_core.sync import absence, cursors, runs
+from tds_core.sync.listing import take_rows
+from tds_core.sync.runs import RunLease
+from tds_models.entities import ENTITIES
+from tds_models.runs import Mode
+
+HOLD = text("""
+update tds_sync_runs set leased_until = now() + make_interval(secs => :lease)
+where id = :id and lease_token = :token and cancel_requested_at is null returning clock_timestamp()
+""")
+
+ADVANCE = text("""
+update tds_sync_runs set position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
+    fetched_count = fetched_count + :fetched, api_call_count = api_call_count + :calls,
+    outcomes = cast(:outcomes as jsonb)
+where id = :id and lease_token = :token
+""")
+
+ADD_PAGE = text("""
+insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)
+values (:id, :page, :ids, :fetch_seconds, extract(epoch from clock_timestamp() - now()))
+""")
+
+
+class LostRunError(Exception):
+    """The run was cancelled, or its lease went to somebody else: stop, and write nothing."""
+
+
+def take_page(
+    session: Session, run: RunLease, page: Page, *, fetch_seconds: float, call_count: int, lease_seconds: float
+) -> Counter[str]:
+    """Apply one page and move the run, and the cursor, behind it: one transaction. Raises `LostRunError`.
+
+    Afterwards `run.position` is where the next page begins.
+    """
+    held = session.execute(HOLD, {"id": run.id, "token": run.token, "lease": lease_seconds}).scalar()
+    if held is None:
+        raise LostRunError
+    entity = ENTITIES[run.entity]
+    counts = take_rows(
+        session, entity, page.rows, read_at=run.read_at, run_id=run.id, correlation_id=run.correlation_id
+    )
+    position = run.position.after(page)
+    run.page_count += 1
+    run.outcomes.update(counts)
+    if position.sorted and position.newest and (run.mode == Mode.INCREMENTAL or not page.has_more):
+        cursors.advance(session, run.entity, position.newest, run_id=run.id)
+    session.execute(
+        ADVANCE,
+        {
+            "id": run.id,
+            "token": run.token,
+            "position": msgspec.json.encode(position.as_json()).decode(),
+            "fetched": len(page.rows),
+            "calls": call_count,
+            "outcomes": msgspec.json.encode(run.outcomes).decode(),
+            "page": run.page_count,
+        },
+    )
+    session.execute(
+        ADD_PAGE,
+        {
+            "id": run.id,
+            "page": run.page_count,
+            "ids": [row.source_id for row in page.rows],
+            "fetch_seconds": fetch_seconds,
+        },
+    )
+    run.position, run.read_at = position, held
+    return counts
+
+
+def finish_pass(session: Session, run: RunLease) -> None:
+    """The list was read to its end: after a full pass, look for what it did not show."""
+    if run.mode == Mode.FULL:
+        run.outcomes["absent"] = absence.enqueue_absent(session, ENTITIES[run.entity], run)
+    if run.position.newest and not run.position.sorted:
+        cursors.advance(session, run.entity, run.position.newest, run_id=run.id)
+    runs.complete(session, run)

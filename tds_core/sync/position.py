@@ -1,0 +1,64 @@
+"""The position of a run: where its next page begins, so that a crash repeats a page and never skips one.
+
+A list read by page numbers drifts: when a row is changed or deleted while we read, all behind it move up by one and
+one of them is never seen. So a page is not asked for by number but by time: everything changed at or after the last
+row we saw, the longest unchanged first. A changed row only ever moves to the end, where we shall meet it; a deleted
+one moves nothing. Page numbers are left for rows that share one second, and for lists that cannot be sorted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from tds_core.sources.base import ListedRow, Page
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """`since` and `page` are what to ask for next; `newest` is the newest change seen; `sorted` false: plain paging."""
+
+    since: datetime | None = None
+    page: int = 1
+    newest: datetime | None = None
+    sorted: bool = True
+
+    def after(self, page: Page) -> "Position":
+        """Where the page after `page` begins."""
+        times = [row.modified_at for row in page.rows if row.modified_at is not None]
+        newest = max([*times, *([self.newest] if self.newest else [])], default=None)
+        in_order = self.sorted and len(times) == len(page.rows) and is_ascending(page.rows)
+        if not in_order:
+            # From the first page on, should the order have been lost later: what was read counts, nothing is skipped.
+            following = self.page + 1 if not self.sorted or self.page == 1 else 1
+            return replace(self, page=following, newest=newest, sorted=False)
+        last = times[-1] if times else self.since
+        if last == self.since:
+            return replace(self, page=self.page + 1, newest=newest)
+        return replace(self, since=last, page=1, newest=newest)
+
+    def as_json(self) -> dict[str, Any]:
+        """The position as it is stored."""
+        return {
+            "since": self.since.isoformat() if self.since else None,
+            "page": self.page,
+            "newest": self.newest.isoformat() if self.newest else None,
+            "sorted": self.sorted,
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "Position":
+        """The position that was stored."""
+        since, newest = stored.get("since"), stored.get("newest")
+        return cls(
+            since=datetime.fromisoformat(since) if since else None,
+            page=int(stored.get("page", 1)),
+            newest=datetime.fromisoformat(newest) if newest else None,
+            sorted=bool(stored.get("sorted", True)),
+        )
+
+
+def is_ascending(rows: Sequence[ListedRow]) -> bool:
+    """Whether `rows` (all with a time) stand in the order of their changes."""
+    return all(a.modified_at <= b.modified_at for a, b in pairwise(rows) if a.modified_at and b.modified_at)

@@ -1,0 +1,40 @@
+"""What asking the source brought, turned into candidates, tombstones and failures."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from tds_core.sources.base import Reading
+from tds_core.sources.errors import InvalidRecordError, TransientError
+from tds_core.sync.candidate import Candidate, Provenance, Seen, tombstone, transform
+from tds_core.sync.pending import Event
+from tds_core.sync.queue import Item
+from tds_models.entity import Entity
+
+
+def interpret(
+    entity: Entity,
+    items: Sequence[Item],
+    reading: Reading,
+    events: Mapping[str, Sequence[Event]],
+    *,
+    read_at: datetime,
+) -> tuple[dict[str, Candidate], dict[str, Exception]]:
+    """Candidates and failures by source id for `items`, of which `reading` was asked after `read_at`."""
+    candidates: dict[str, Candidate] = {}
+    failures: dict[str, Exception] = dict(reading.failures)
+    for item in items:
+        key = item.source_id
+        newest = events[key][-1].id if events.get(key) else None
+        provenance = Provenance(item.origin, newest, item.correlation_id)
+        if key in reading.missing:
+            candidates[key] = tombstone(key, read_at=read_at, provenance=provenance)
+        elif key in reading.records:
+            try:
+                candidates[key] = transform(
+                    entity, reading.records[key], seen=Seen.DETAIL, read_at=read_at, provenance=provenance
+                )
+            except InvalidRecordError as error:
+                failures[key] = error
+        elif key not in failures:
+            failures[key] = TransientError("the source did not say anything about this record")
+    return candidates, failures

@@ -1,0 +1,165 @@
+"""Runs: passes over a stream that can be watched, cancelled, and resumed at the page where they stopped."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sync import absence, cursors
+from tds_core.sync.position import Position
+from tds_models.entities import ENTITIES
+from tds_models.runs import Mode, RunState
+
+REQUEST = text("""
+insert into tds_sync_runs (source, entity, mode, requested_by, correlation_id)
+values (:source, :entity, :mode, :requested_by, :correlation_id)
+on conflict (source, entity) where state in ('queued', 'running') and mode <> 'targeted' do nothing
+returning id
+""")
+
+OPEN = text("""
+select id from tds_sync_runs where source = :source and entity = :entity and state in ('queued', 'running')
+  and mode <> 'targeted'
+""")
+
+
+def request_run(session: Session, *, entity: str, mode: str, requested_by: str, correlation_id: str = "") -> int:
+    """Ask for a pass over `entity`. Returns its id; the id of the open one when a pass is under way already."""
+    source = ENTITIES[entity].stream.source
+    given = {
+        "source": source,
+        "entity": entity,
+        "mode": Mode(mode).value,
+        "requested_by": requested_by,
+        "correlation_id": correlation_id or str(uuid4()),
+    }
+    made = session.execute(REQUEST, given).scalar()
+    return int(made if made is not None else session.execute(OPEN, given).scalar_one())
+
+
+@dataclass(slots=True)
+class RunLease:
+    """A run in our hands. `read_at` is the database's clock, taken before the next page is asked for."""
+
+    id: int
+    entity: str
+    mode: str
+    attempts: int
+    token: UUID
+    position: Position
+    page_count: int
+    correlation_id: str
+    outcomes: Counter[str]
+    read_at: datetime
+
+
+CLAIM = text("""
+update tds_sync_runs set state = 'running', started_at = coalesce(started_at, now()), lease_token = :token,
+    leased_until = now() + make_interval(secs => :lease)
+where id = :id and state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
+returning id, entity, mode, attempts, position, page_count, correlation_id, outcomes, clock_timestamp() as read_at
+""")
+
+BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expected_count = :expected where id = :id")
+
+
+def claim_run(session: Session, run_id: int, *, lease_seconds: float, overlap_seconds: float) -> RunLease | None:
+    """Take run `run_id` in hand, or `None` when it ended, waits, or is in other hands."""
+    token = uuid4()
+    row = session.execute(CLAIM, {"id": run_id, "token": token, "lease": lease_seconds}).mappings().first()
+    if row is None:
+        return None
+    position = Position.from_json(row["position"])
+    if not row["position"]:
+        position = _begin(session, run_id, row["entity"], row["mode"], overlap_seconds)
+    fields = {key: value for key, value in row.items() if key not in ("position", "outcomes")}
+    return RunLease(token=token, position=position, outcomes=Counter(row["outcomes"]), **fields)
+
+
+def _begin(session: Session, run_id: int, entity: str, mode: str, overlap_seconds: float) -> Position:
+    since = None
+    if mode == Mode.INCREMENTAL:
+        since = cursors.begin_at(session, entity, overlap_seconds=overlap_seconds)
+    position = Position(since=since)
+    expected = absence.live_count(session, ENTITIES[entity]) if since is None else None
+    given = {"id": run_id, "expected": expected, "position": msgspec.json.encode(position.as_json()).decode()}
+    session.execute(BEGIN, given)
+    return position
+
+
+END = text("""
+update tds_sync_runs set state = :state, ended_at = clock_timestamp(), end_reason = :reason, lease_token = null,
+    leased_until = null, outcomes = cast(:outcomes as jsonb)
+where id = :id and lease_token = :token
+""")
+
+
+def complete(session: Session, run: RunLease) -> None:
+    """End the run well."""
+    _end(session, run, RunState.COMPLETED, "the list was read to its end")
+
+
+def fail(session: Session, run: RunLease, reason: str) -> None:
+    """End the run without success; what it brought stays, nothing is deleted."""
+    _end(session, run, RunState.FAILED, reason)
+
+
+def _end(session: Session, run: RunLease, state: RunState, reason: str) -> None:
+    session.execute(
+        END,
+        {
+            "id": run.id,
+            "token": run.token,
+            "state": state.value,
+            "reason": reason[:500],
+            "outcomes": msgspec.json.encode(run.outcomes).decode(),
+        },
+    )
+
+
+YIELD = text("""
+update tds_sync_runs set lease_token = null, leased_until = null, attempts = attempts + :counted,
+    next_attempt_at = now() + make_interval(secs => :delay), end_reason = :reason
+where id = :id and lease_token = :token
+""")
+
+
+def yield_run(
+    session: Session, run: RunLease, *, delay_seconds: float = 0.0, counted: int = 0, reason: str = ""
+) -> None:
+    """Lay the run down to be taken up again after `delay_seconds`; `counted` 1 when an attempt failed."""
+    given = {
+        "id": run.id,
+        "token": run.token,
+        "delay": delay_seconds,
+        "counted": counted,
+        "reason": reason[:500] or None,
+    }
+    session.execute(YIELD, given)
+
+
+CANCEL = text("""
+update tds_sync_runs set cancel_requested_at = now(),
+    state = case when lease_token is null then 'cancelled' else state end,
+    ended_at = case when lease_token is null then now() end, end_reason = 'cancelled by ' || :by
+where id = :id and state in ('queued', 'running') returning id
+""")
+
+CANCELLED = text("""
+update tds_sync_runs set state = 'cancelled', ended_at = now(), lease_token = null, leased_until = null
+where id = :id and lease_token = :token and cancel_requested_at is not null
+""")
+
+
+def cancel(session: Session, run_id: int, *, by: str) -> bool:
+    """Stop a run before its next page. False when it has ended already."""
+    return session.execute(CANCEL, {"id": run_id, "by": by}).scalar() is not None
+
+
+def settle_cancelled(session: Session, run: RunLease) -> None:
+    """Close a run whose cancelling was noticed by its holder."""
+    session.execute(CANCELLED, {"id": run.id, "token": run.token})

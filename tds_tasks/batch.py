@@ -1,0 +1,94 @@
+"""One batch: claim and commit; apply what the webhooks brought; read the rest outside any transaction; apply that."""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from tds_core import metrics
+from tds_core.sources import pause
+from tds_core.sources.base import Reading
+from tds_core.sources.errors import SNOOZE, SourceError
+from tds_core.sync import queue
+from tds_core.sync.pending import Event, bodies, pending_events
+from tds_core.sync.queue import Claim, Item
+from tds_core.sync.readings import interpret
+from tds_core.sync.settle import Settlement, settle
+from tds_models.entities import ENTITIES
+from tds_tasks.context import scope, settings, source, worker_name
+from tds_tasks.heartbeat import beating
+
+log = structlog.get_logger(__name__)
+
+# Records without a batch call are read one by one; settling in between keeps what was read.
+SINGLE_READS = 20
+
+
+def sync_batch(entity: str) -> int:
+    """Bring over one batch of due work of `entity`. Returns how many items it claimed."""
+    began = time.monotonic()
+    chosen = settings()
+    with scope() as session:
+        claim = queue.claim(
+            session, entity=entity, limit=chosen.claim_size, lease_seconds=chosen.lease_seconds, worker=worker_name()
+        )
+        events = pending_events(session, claim) if claim else {}
+    if claim is None:
+        return 0
+    candidates, to_read = bodies(ENTITIES[entity], claim.items, events)
+    settlement = _settle(claim, candidates=candidates, failures={}) if candidates else Settlement()
+    _read_all(claim, [*to_read, *settlement.to_read], events)
+    seconds = time.monotonic() - began
+    metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
+    log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), seconds=round(seconds, 3))
+    return len(claim.items)
+
+
+def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> None:
+    """Read `items` from the source, settling chunk by chunk; once the source wants peace, the rest is put off."""
+    if not items:
+        return
+    entity = ENTITIES[claim.entity]
+    size = entity.stream.batch.size if entity.stream.batch else SINGLE_READS
+    with beating(claim.token):
+        for start in range(0, len(items), size):
+            chunk = items[start : start + size]
+            with scope() as session:
+                refused = pause.pause_left(session, claim.source)
+                read_at = queue.database_clock(session)
+            ids = [item.source_id for item in chunk]
+            reading = Reading(failures=dict.fromkeys(ids, refused)) if refused else _ask(claim, ids)
+            candidates, failures = interpret(entity, chunk, reading, events, read_at=read_at)
+            _settle(claim, candidates=candidates, failures=failures)
+
+
+def _ask(claim: Claim, ids: Sequence[str]) -> Reading:
+    try:
+        reading = source(claim.source).read(ENTITIES[claim.entity].stream, ids)
+    except SourceError as error:
+        reading = Reading(failures=dict.fromkeys(ids, error))
+    for error in reading.failures.values():
+        if isinstance(error, SNOOZE):
+            with scope() as session:
+                pause.pause(session, claim.source, error)
+            break
+    return reading
+
+
+def _settle(claim: Claim, *, candidates: Mapping, failures: Mapping) -> Settlement:  # type: ignore[type-arg]
+    with scope() as session:
+        settlement = settle(
+            session,
+            claim,
+            candidates=candidates,
+            failures=failures,
+            max_attempts=settings().max_attempts,
+            chance=random.random,
+        )
+    for outcome, count in settlement.counts.items():
+        metrics.sync_outcomes.labels(claim.entity, outcome).inc(count)
+    for seconds in settlement.freshness_seconds:
+        metrics.freshness_seconds.labels(claim.entity).observe(seconds)
+    log.info("sync_settled", entity=claim.entity, **settlement.counts)
+    return settlement

@@ -1,0 +1,47 @@
+"""What a task's process holds: settings, one engine, one client per source. Made on first use, so after the fork."""
+
+from contextlib import AbstractContextManager
+from functools import cache
+from os import getpid
+from socket import gethostname
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from tds_core.config import Settings, load_settings
+from tds_core.sources import registry
+from tds_core.sources.base import Source
+from tds_models.db import make_engine, session_scope
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings."""
+    return load_settings()
+
+
+@cache
+def _engine(pid: int) -> Engine:
+    # One for work, one for heartbeats, one to spare; keyed by process so that a fork never shares a connection.
+    settings().require("TDS_DATABASE_URL")
+    return make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}")
+
+
+def scope() -> AbstractContextManager[Session]:
+    """A transaction on this process's engine."""
+    return session_scope(_engine(getpid()))
+
+
+@cache
+def _source(name: str, _pid: int) -> Source:
+    return registry.open_source(name, settings(), scope)
+
+
+def source(name: str) -> Source:
+    """This process's client for source `name`."""
+    return _source(name, getpid())
+
+
+def worker_name() -> str:
+    """Who holds a lease, for people: host and process."""
+    return f"{gethostname()}:{getpid()}"

@@ -1,0 +1,118 @@
+"""The dispatcher: twice a second it takes back silent leases and wakes workers for due work nobody was told about.
+
+Any number may run; an advisory lock makes one of them lead and dies with it. It needs no Redis to rescue, and no Beat.
+"""
+
+import signal
+import threading
+import time
+
+import structlog
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from tds_core import pulse
+from tds_core.config import load_settings
+from tds_core.logging import configure_logging
+from tds_core.sync.due import Due, due_runs, due_work
+from tds_core.sync.rescue import rescue
+from tds_models.db import make_engine
+from tds_models.entities import ENTITIES
+from tds_tasks import nudge
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.5
+LEADER_LOCK = 7_404_202_612
+# Work that was just announced is given this long to be claimed before it is announced again.
+PATIENCE_SECONDS = 0.3
+# Bulk reading never takes all the workers.
+RUNS_AT_ONCE = 2
+OUTAGE_SECONDS = 2.0
+
+
+class Dispatcher:
+    """One look at a time; state is only what must not be said twice."""
+
+    def __init__(self, engine: Engine, *, slots: int, claim_size: int) -> None:
+        self._engine = engine
+        self._slots = slots
+        self._claim_size = claim_size
+        self._nudged_at: dict[str, float] = {}
+        self._failing = False
+
+    def look(self, connection: Connection) -> None:
+        """Rescue, then nudge."""
+        with Session(connection) as session, session.begin():
+            rescued = rescue(session)
+            work = due_work(session, list(ENTITIES))
+            runs = due_runs(session, limit=RUNS_AT_ONCE)
+            pulse.beat(session, "dispatcher", due={due.entity: due.count for due in work})
+        if rescued.item_count or rescued.run_count:
+            log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
+        try:
+            self._wake(work, runs)
+        except nudge.FAILURES as error:
+            if not self._failing:
+                log.warning("nudges_failing", error=type(error).__name__)
+            self._failing = True
+        else:
+            if self._failing:
+                log.info("nudges_working_again")
+            self._failing = False
+
+    def _wake(self, work: list[Due], runs: list[int]) -> None:
+        now = time.monotonic()
+        for due in work:
+            if due.oldest_seconds < PATIENCE_SECONDS or not self._may(due.entity, now):
+                continue
+            nudge.nudge(due.entity, count=min(self._slots, -(-due.count // self._claim_size)))
+        for run_id in runs:
+            if self._may(f"run:{run_id}", now):
+                nudge.nudge_run(run_id)
+
+    def _may(self, name: str, now: float) -> bool:
+        """Whether `name` was not announced a moment ago; a busy worker's queue must not fill with the same word."""
+        if now - self._nudged_at.get(name, -OUTAGE_SECONDS) < OUTAGE_SECONDS:
+            return False
+        self._nudged_at[name] = now
+        return True
+
+
+def lead(engine: Engine, dispatcher: Dispatcher, stop: threading.Event) -> None:
+    """Hold the leader's lock and look, until stopped or the connection dies. Waits while another leads."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock, engine.connect() as connection:
+        asked = text("select pg_try_advisory_lock(:key)")
+        while not stop.is_set() and not lock.execute(asked, {"key": LEADER_LOCK}).scalar():
+            stop.wait(LOOK_SECONDS)
+        while not stop.is_set():
+            lock.execute(text("select 1"))  # the lock lives as long as this connection
+            dispatcher.look(connection)
+            stop.wait(LOOK_SECONDS)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = load_settings()
+    settings.require("TDS_DATABASE_URL", "TDS_REDIS_URL")
+    configure_logging(settings, process="dispatcher")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    nudge.publish_fast()
+    engine = make_engine(settings.database_url, pool_size=2, application="tds-dispatcher")
+    slots = max(1, settings.workers * settings.worker_concurrency)
+    dispatcher = Dispatcher(engine, slots=slots, claim_size=settings.claim_size)
+    log.info("dispatcher_started")
+    while not stop.is_set():
+        try:
+            lead(engine, dispatcher, stop)
+        except SQLAlchemyError as error:
+            log.warning("database_away", error=type(error).__name__)
+            stop.wait(OUTAGE_SECONDS)
+    log.info("dispatcher_stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The task `tds.run.advance`: reads a run's pages, each committed with its cursor, for a slice of time."""
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from tds_core import metrics
+from tds_core.sources import pause
+from tds_core.sources.base import Page
+from tds_core.sources.errors import SNOOZE, SourceError
+from tds_core.sync import passes, runs
+from tds_core.sync.position import Position
+from tds_core.sync.retry import Fate, plan
+from tds_core.sync.runs import RunLease
+from tds_models.entities import ENTITIES
+from tds_tasks import nudge
+from tds_tasks.app import app
+from tds_tasks.context import scope, settings, source
+
+log = structlog.get_logger(__name__)
+
+# A run lays itself down after so long, so that a first load of a million records starves nobody.
+SLICE_SECONDS = 10.0
+# A page may take this long to come before somebody else takes the run up.
+RUN_LEASE_SECONDS = 90.0
+
+
+@app.task(name="tds.run.advance")
+def advance(run_id: int) -> None:
+    """Take the run some pages further."""
+    advance_run(run_id)
+
+
+def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
+    """Take run `run_id` further for `slice_seconds`. Returns whether it has to go on."""
+    with scope() as session:
+        run = runs.claim_run(
+            session,
+            run_id,
+            lease_seconds=RUN_LEASE_SECONDS,
+            overlap_seconds=settings().cursor_overlap_seconds,
+        )
+        refused = pause.pause_left(session, "zoho") if run else None
+        if run and refused:
+            runs.yield_run(session, run, delay_seconds=refused.after_seconds, reason=str(refused))
+    if run is None or refused:
+        return False
+    structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
+    try:
+        goes_on = _read_on(run, until=time.monotonic() + slice_seconds)
+    except SourceError as error:
+        _put_off(run, error)
+        return False
+    except passes.LostRunError:
+        with scope() as session:
+            runs.settle_cancelled(session, run)
+        return False
+    finally:
+        structlog.contextvars.clear_contextvars()
+    if goes_on:
+        with suppress(*nudge.FAILURES):  # the dispatcher looks too
+            nudge.nudge_run(run.id)
+    return goes_on
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A page, how long it took to come and how many calls it cost."""
+
+    page: Page
+    seconds: float
+    call_count: int
+
+
+def _read_on(run: RunLease, *, until: float) -> bool:
+    """Read pages until the list ends (False) or the time is up (True); one is on its way while one is applied."""
+    with ThreadPoolExecutor(1, thread_name_prefix="page") as fetcher:
+        coming = fetcher.submit(_fetch, run.entity, run.position)
+        while True:
+            fetched = coming.result()
+            ahead = run.position.after(fetched.page)
+            time_left = time.monotonic() < until
+            if fetched.page.has_more and time_left:
+                coming = fetcher.submit(_fetch, run.entity, ahead)
+            _take(run, fetched)
+            if not fetched.page.has_more:
+                with scope() as session:
+                    passes.finish_pass(session, run)
+                log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
+                return False
+            if not time_left:
+                with scope() as session:
+                    runs.yield_run(session, run)
+                return True
+
+
+def _fetch(entity: str, position: Position) -> Fetched:
+    client = source(ENTITIES[entity].stream.source)
+    began, calls = time.monotonic(), client.call_count
+    page = client.list_page(ENTITIES[entity].stream, since=position.since, page=position.page)
+    return Fetched(page, time.monotonic() - began, client.call_count - calls)
+
+
+def _take(run: RunLease, fetched: Fetched) -> None:
+    began = time.monotonic()
+    with scope() as session:
+        counts = passes.take_page(
+            session,
+            run,
+            fetched.page,
+            fetch_seconds=fetched.seconds,
+            call_count=fetched.call_count,
+            lease_seconds=RUN_LEASE_SECONDS,
+        )
+    metrics.sync_seconds.labels(run.entity, run.mode).observe(time.monotonic() - began)
+    for outcome, count in counts.items():
+        metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
+
+
+def _put_off(run: RunLease, error: SourceError) -> None:
+    """The source failed: wait and go on at the same page, or end the run when waiting would not help."""
+    chance = random.random()  # noqa: S311  (jitter, not a secret)
+    decided = plan(error, attempts=run.attempts + 1, max_attempts=settings().max_attempts, chance=chance)
+    log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decided.fate)
+    with scope() as session:
+        if decided.fate is Fate.DEAD:
+            runs.fail(session, run, f"{error.code}: {error}")
+        else:
+            counted = int(decided.fate is Fate.RETRY)
+            runs.yield_run(session, run, delay_seconds=decided.delay_seconds, counted=counted, reason=str(error))
+        if isinstance(error, SNOOZE):
+            pause.pause(session, "zoho", error)

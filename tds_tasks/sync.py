@@ -1,0 +1,32 @@
+"""The per-entity tasks `tds.sync.<entity>`: claim a batch, bring it over, settle it, until nothing is due."""
+
+import time
+
+from tds_models.entities import ENTITIES
+from tds_tasks.app import app
+from tds_tasks.batch import sync_batch
+
+# A nudge serves whatever is due for so long; then others get their turn, and the dispatcher nudges again.
+BUDGET_SECONDS = 10.0
+
+
+def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
+    """Sync due work of `entity` until none is left or the time is up. Returns how many items were claimed."""
+    until = time.monotonic() + budget_seconds
+    total = 0
+    while time.monotonic() < until:
+        count = sync_batch(entity)
+        if not count:
+            break
+        total += count
+    return total
+
+
+def _register(name: str) -> None:
+    @app.task(name=f"tds.sync.{name}")
+    def sync_entity() -> None:
+        drain(name)
+
+
+for _name in ENTITIES:
+    _register(_name)
