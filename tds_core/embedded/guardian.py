@@ -18,7 +18,7 @@ class Guardian:
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-S", str(Path(__file__))],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, cwd="/",
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
         )  # fmt: skip
 
     @property
