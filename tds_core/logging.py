@@ -1,6 +1,7 @@
 """Structured logs: one line for one named event, in UTC, with the correlation id and without secrets."""
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -27,8 +28,10 @@ _QUIETER = (
 def configure_logging(settings: Settings, *, process: str, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's events to one stream (standard error) in one shape.
 
-    `process` names who speaks (api, worker-1, beat). Calling it again replaces what was set.
+    `process` names who speaks (api, worker, beat) unless the supervisor gave it a name of its own in TDS_PROCESS
+    (worker-1). Calling it again replaces what was set.
     """
+    process = os.environ.get("TDS_PROCESS") or process
     as_json = settings.log_format == "json"
     shared = _shared_processors(process=process, slow_seconds=settings.slow_seconds)
     structlog.configure(

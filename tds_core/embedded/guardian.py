@@ -18,8 +18,12 @@ class Guardian:
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-S", str(Path(__file__))],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # a pipe of ours held open here would keep our reader waiting
+            start_new_session=True,
+            cwd="/",
+        )
 
     @property
     def pid(self) -> int:
