@@ -45,6 +45,7 @@ class Running:
     program: Program
     process: subprocess.Popen[bytes]
     started_at: float
+    log_start: int = 0  # bytes its log had before
     restart_count: int = 0
     quick_death_count: int = 0
     due_at: float | None = None  # when to start it again; None while it runs
@@ -65,7 +66,7 @@ class Supervisor:
         self._running: dict[str, Running] = {}
         self._ending, self._hurry = threading.Event(), threading.Event()
         self._lock = threading.RLock()
-        self._thread = threading.Thread(target=self._look_after, name="supervisor", daemon=True)
+        self._thread = threading.Thread(target=self._look, name="supervisor", daemon=True)
 
     @property
     def running(self) -> Mapping[str, Running]:
@@ -77,22 +78,35 @@ class Supervisor:
         return self._logs / f"{name}.log"
 
     def start(self, program: Program) -> Running:
-        """Start a program and return once it is ready; raises ProgramFailedError with the end of its log."""
+        """Launch one program, wait until it is ready and look after it from then on."""
+        running = self.launch(program)
+        self.await_ready(running)
+        self.look_after()
+        return running
+
+    def launch(self, program: Program) -> Running:
+        """Start a program without waiting for it."""
         _shorten(self.log_of(program.name))
         since = _size(self.log_of(program.name))
-        running = Running(program, self._spawn(program), time.monotonic())
-        deadline = time.monotonic() + program.ready_seconds
+        running = Running(program, self._spawn(program), time.monotonic(), log_start=since)
         with self._lock:
             self._running[program.name] = running
+        return running
+
+    def await_ready(self, running: Running) -> None:
+        """Return once a launched program is ready; raises ProgramFailedError with the end of its log."""
+        program = running.program
         while program.is_ready is not None and not program.is_ready():
             if has_ended(running.pid):
-                raise self._failure(program, "ended before it was ready", since)
-            if time.monotonic() > deadline:
-                raise self._failure(program, f"was not ready after {program.ready_seconds:.0f} seconds", since)
+                raise self._failure(running, "ended before it was ready")
+            if time.monotonic() > running.started_at + program.ready_seconds:
+                raise self._failure(running, f"was not ready after {program.ready_seconds:.0f} seconds")
             time.sleep(0.05)
+
+    def look_after(self) -> None:
+        """Restart from now on what ends."""
         if not self._thread.is_alive():
             self._thread.start()
-        return running
 
     def hurry(self) -> None:
         """Cut the grace of a stop that is under way."""
@@ -129,12 +143,12 @@ class Supervisor:
                 while os.waitpid(-running.pid, os.WNOHANG)[0]:
                     pass
 
-    def _failure(self, program: Program, what: str, since: int) -> ProgramFailedError:
-        path = self.log_of(program.name)
-        end = "\n".join(tail(path, since).strip().splitlines()[-12:])
-        return ProgramFailedError(f"{program.name} {what}. The end of {path}:\n{end}")
+    def _failure(self, running: Running, what: str) -> ProgramFailedError:
+        name, path = running.program.name, self.log_of(running.program.name)
+        end = "\n".join(tail(path, running.log_start).strip().splitlines()[-12:])
+        return ProgramFailedError(f"{name} {what}. The end of {path}:\n{end}")
 
-    def _look_after(self) -> None:
+    def _look(self) -> None:
         while not self._ending.wait(_LOOK_SECONDS):
             for running in list(self._running.values()):
                 self._look_at(running)

@@ -68,11 +68,21 @@ def running_stack(
         env = {**environment_of(settings), **(extra_env or {})}
         supervisor = Supervisor(logs=home / "logs", env=env, guard=guard, keepers=keepers)
         ends.callback(supervisor.stop)
-        for program in programs(settings):
-            with _step(on_step, program.name) as says:
-                says(f"process {supervisor.start(program).pid}")
+        _start_all(supervisor, programs(settings), on_step)
         _announce(settings, ends)
         yield Stack(settings, _addresses(settings), supervisor)
+
+
+def _start_all(supervisor: Supervisor, programs: Iterable[Program], on_step: OnStep) -> None:
+    """Launch all in order, so that they load side by side, then wait for each."""
+    for running in [supervisor.launch(program) for program in programs]:
+        supervisor.await_ready(running)
+        on_step(
+            running.program.name,
+            time.monotonic() - running.started_at,
+            f"{'answers' if running.program.is_ready else 'started'}, process {running.pid}",
+        )
+    supervisor.look_after()
 
 
 def _with_secrets(settings: Settings) -> Settings:
