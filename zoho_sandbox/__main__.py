@@ -1,13 +1,8 @@
 """Starts a stand-in for Zoho on this machine and says where it answers."""
 
 import argparse
-import json
 import os
 import socket
-import sys
-import threading
-import time
-from http.client import HTTPConnection
 
 import msgspec
 from granian import Granian
@@ -17,7 +12,9 @@ from granian.log import LogLevels
 from zoho_sandbox.settings import Settings
 from zoho_sandbox.wsgi import SETTINGS_VARIABLE
 
-_READY_WITHIN_SECONDS = 120.0
+# Standard output carries the one line that says where the sandbox is; the server's log goes elsewhere.
+_TO_STDERR = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
+_LOGGING = {"handlers": {"console": _TO_STDERR, "access": _TO_STDERR}}
 
 
 def parse(arguments: list[str] | None = None) -> Settings:
@@ -40,7 +37,6 @@ def main(arguments: list[str] | None = None) -> None:
     port = settings.port or _free_port(settings.host)
     settings = msgspec.structs.replace(settings, port=port, url=f"http://{settings.host}:{port}")
     os.environ[SETTINGS_VARIABLE] = msgspec.json.encode(settings).decode()
-    threading.Thread(target=_announce, args=(settings,), daemon=True).start()
     Granian(
         "zoho_sandbox.wsgi:build",
         address=settings.host,
@@ -51,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
         blocking_threads=settings.blocking_threads,
         factory=True,
         websockets=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
+        log_dictconfig=_LOGGING,
         workers_kill_timeout=5,
     ).serve()
 
@@ -60,24 +57,6 @@ def _free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-def _announce(settings: Settings) -> None:
-    """Print where the sandbox is, once it answers."""
-    until = time.monotonic() + _READY_WITHIN_SECONDS
-    while time.monotonic() < until:
-        try:
-            connection = HTTPConnection(settings.host, settings.port, timeout=5)
-            connection.request("GET", "/_control/state")
-            if connection.getresponse().status == 200:
-                break
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            connection.close()
-    shown = ("url", "organization_id", "client_id", "client_secret", "refresh_token")
-    sys.stdout.write(json.dumps({name: getattr(settings, name) for name in shown}) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

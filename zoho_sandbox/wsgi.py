@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from zoho_sandbox.announcing import announce_when_answering
 from zoho_sandbox.api.faulty import STREAMED
 from zoho_sandbox.app import create_app
 from zoho_sandbox.sandbox import Sandbox
@@ -28,6 +29,7 @@ def build() -> WsgiApp:
     sandbox = Sandbox(settings)
     sandbox.start()
     atexit.register(sandbox.stop)
+    announce_when_answering(settings)
     return whole_bodies(create_app(sandbox))
 
 
