@@ -19,7 +19,7 @@ _QUIETER = (
     "werkzeug",
     "celery.redirected",
     "kombu",
-    "alembic.runtime.plugins",
+    "alembic",
     "_granian",
     "granian.access",
 )

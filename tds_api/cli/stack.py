@@ -74,14 +74,12 @@ def running_stack(
 
 
 def _start_all(supervisor: Supervisor, programs: Iterable[Program], on_step: OnStep) -> None:
-    """Launch all in order, so that they load side by side, then wait for each."""
+    """Launch all in order, so that they load side by side, then wait for those that can tell when they are ready."""
     for running in [supervisor.launch(program) for program in programs]:
+        awaited = running.program.is_ready is not None
         supervisor.await_ready(running)
-        on_step(
-            running.program.name,
-            time.monotonic() - running.started_at,
-            f"{'answers' if running.program.is_ready else 'started'}, process {running.pid}",
-        )
+        seconds = time.monotonic() - running.started_at if awaited else 0.0
+        on_step(running.program.name, seconds, f"{'answers' if awaited else 'started'}, process {running.pid}")
     supervisor.look_after()
 
 

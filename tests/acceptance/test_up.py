@@ -1,0 +1,115 @@
+"""`tds up` with everything real: it answers, heals itself and leaves nothing behind."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tds_core.embedded.ports import is_free
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A home that every account may enter."""
+    home = Path(tempfile.mkdtemp(prefix="tds-home-"))
+    home.chmod(0o755)
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def stack(home: Path) -> Iterator[dict[str, str]]:
+    """What `tds up --json` says once it is ready; stopped by SIGTERM afterwards, when nothing may be left."""
+    free = [port for port in range(18_900, 19_000) if is_free(port)][:2]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))},
+        "TDS_HOME": str(home), "TDS_PORT": str(free[0]), "TDS_FLOWER_PORT": str(free[1]), "TDS_WORKERS": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "tds_api.cli", "up", "--json"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    assert line.startswith("{"), process.stderr.read()
+    yield json.loads(line)
+    everybody = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert not [each for each in everybody if is_alive(each)]
+
+
+def test_the_api_answers_and_says_it_is_healthy(stack: dict[str, str]) -> None:
+    assert status_of(stack["dashboard"] + "healthz") == 200
+
+
+def test_an_unsigned_webhook_is_refused(stack: dict[str, str]) -> None:
+    assert status_of(stack["webhooks"] + "/product/updated", body=b'{"item": {"item_id": "1"}}') == 401
+
+
+def test_flower_asks_for_its_login_and_sees_the_worker(stack: dict[str, str], home: Path) -> None:
+    assert status_of(stack["flower"] + "workers") == 401
+    password = json.loads((home / "secrets.json").read_text())["TDS_FLOWER_PASSWORD"]
+    assert wait_for(lambda: "worker1@" in read(stack["flower"] + "workers", password))
+
+
+@pytest.mark.parametrize("needle", ["tds_tasks.app worker", "tds_tasks.dispatcher", "tds_tasks.app beat", "granian"])
+def test_a_killed_program_comes_back(stack: dict[str, str], needle: str) -> None:
+    killed = leader_of(stack, needle)
+    killed.send_signal(signal.SIGKILL)
+    assert wait_for(lambda: not is_alive(killed))
+    assert wait_for(lambda: leader_of(stack, needle).pid != killed.pid)
+    assert wait_for(lambda: status_of(stack["dashboard"] + "healthz") == 200)
+
+
+def leader_of(stack: dict[str, str], needle: str) -> psutil.Process:
+    """The direct child of `tds up` with these words in its command line; it must come back within a moment."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for child in psutil.Process(int(stack["pid"])).children():
+            with contextlib.suppress(psutil.Error):
+                if needle in " ".join(child.cmdline()):
+                    return child
+        time.sleep(0.05)
+    raise AssertionError(f"{needle} did not come back")
+
+
+def status_of(url: str, body: bytes | None = None) -> int:
+    """The status an address answers with, 0 when nobody does."""
+    try:
+        return requests.request("POST" if body else "GET", url, data=body, timeout=10).status_code
+    except requests.RequestException:
+        return 0
+
+
+def read(url: str, password: str) -> str:
+    return requests.get(url, auth=("tds", password), timeout=10).text
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie only waits for its parent to take note."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(seen: Callable[[], bool], seconds: float = 30) -> bool:
+    """Ask until it is true, at most so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if seen():
+            return True
+        time.sleep(0.1)
+    return False
