@@ -24,6 +24,8 @@ class SourceToken(Base):
     blocked_until: Mapped[datetime | None] = mapped_column(
         Instant, comment="the token endpoint refused further requests until then"
     )
-    paused_until: Mapped[datetime | None] = mapped_column(Instant, comment="the source asked to be left alone until then")
+    paused_until: Mapped[datetime | None] = mapped_column(
+        Instant, comment="the source asked to be left alone until then"
+    )
     pause_reason: Mapped[str | None] = mapped_column(Text)
     updated_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())

@@ -8,7 +8,8 @@ A reader takes what JSON gave (numbers with a fraction arrive as `Decimal`) and 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Date, Numeric, Text
@@ -19,11 +20,6 @@ from tds_models.base import Instant
 
 # Beyond this a number is a fault of the sender; PostgreSQL's numeric would take it and every sum would suffer.
 LARGEST_EXPONENT = 30
-
-ONE = Decimal(1)
-
-# Numbers have one spelling (10.00 and 1E+1 are both 10) and lose no digit; more digits than these are refused.
-EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 
 def read_text(value: Any) -> str:
@@ -45,14 +41,11 @@ def read_number(value: Any) -> Decimal:
         raise ValueError(f"expected a number, got {type(value).__name__}")
     try:
         number = Decimal(value.replace(",", "") if isinstance(value, str) else value)
-        if not number.is_finite() or abs(number.adjusted()) > LARGEST_EXPONENT:
+        if not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT or not number.is_finite():
             raise ValueError(f"number out of range: {str(value)[:40]}")
-        number = number.normalize(EXACT)
-    except Inexact:
-        raise ValueError(f"number with too many digits: {str(value)[:40]}...") from None
     except InvalidOperation:
         raise ValueError(f"expected a number, got {str(value)[:40]!r}") from None
-    return number if number.as_tuple().exponent <= 0 else number.quantize(ONE)  # type: ignore[operator]
+    return number
 
 
 def read_integer(value: Any) -> int:
@@ -124,7 +117,7 @@ REFERENCE = Kind("reference", read_reference, Text(), "text")
 JSON = Kind("json", read_json, JSONB(), "jsonb")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Field:
     """One value of an entity: our name for it, the source's key, its kind and the rules it must keep.
 
@@ -139,6 +132,11 @@ class Field:
     least: Decimal | None = None
     refers_to: str | None = None
     personal: bool = False
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether any text is a good value as it stands."""
+        return self.kind is TEXT and not self.required
 
     def value_of(self, raw: Any) -> Any:
         """The stored value of `raw`; raises `ValueError` naming the field."""

@@ -12,7 +12,8 @@ from tds_core import metrics
 from tds_core.sources import pause
 from tds_core.sources.base import Page
 from tds_core.sources.errors import SNOOZE, SourceError
-from tds_core.sync import passes, runs
+from tds_core.sync import passes, queue, runs
+from tds_core.sync.listing import Prepared
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Fate, plan
 from tds_core.sync.runs import RunLease
@@ -69,9 +70,10 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page, how long it took to come and how many calls it cost."""
+    """A page and what is new on it, how long it took to come and how many calls it cost."""
 
     page: Page
+    prepared: Prepared
     seconds: float
     call_count: int
 
@@ -79,13 +81,13 @@ class Fetched:
 def _read_on(run: RunLease, *, until: float) -> bool:
     """Read pages until the list ends (False) or the time is up (True); one is on its way while one is applied."""
     with ThreadPoolExecutor(1, thread_name_prefix="page") as fetcher:
-        coming = fetcher.submit(_fetch, run.entity, run.position)
+        coming = fetcher.submit(_fetch, run, run.position)
         while True:
             fetched = coming.result()
             ahead = run.position.after(fetched.page)
             time_left = time.monotonic() < until
             if fetched.page.has_more and time_left:
-                coming = fetcher.submit(_fetch, run.entity, ahead)
+                coming = fetcher.submit(_fetch, run, ahead)
             _take(run, fetched)
             if not fetched.page.has_more:
                 with scope() as session:
@@ -98,11 +100,16 @@ def _read_on(run: RunLease, *, until: float) -> bool:
                 return True
 
 
-def _fetch(entity: str, position: Position) -> Fetched:
-    client = source(ENTITIES[entity].stream.source)
+def _fetch(run: RunLease, position: Position) -> Fetched:
+    stream = ENTITIES[run.entity].stream
+    client = source(stream.source)
     began, calls = time.monotonic(), client.call_count
-    page = client.list_page(ENTITIES[entity].stream, since=position.since, page=position.page)
-    return Fetched(page, time.monotonic() - began, client.call_count - calls)
+    with scope() as session:
+        read_at = queue.database_clock(session)
+    page = client.list_page(stream, since=position.since, page=position.page)
+    with scope() as session:
+        prepared = passes.prepare_page(session, run, page, read_at=read_at)
+    return Fetched(page, prepared, time.monotonic() - began, client.call_count - calls)
 
 
 def _take(run: RunLease, fetched: Fetched) -> None:
@@ -112,6 +119,7 @@ def _take(run: RunLease, fetched: Fetched) -> None:
             session,
             run,
             fetched.page,
+            fetched.prepared,
             fetch_seconds=fetched.seconds,
             call_count=fetched.call_count,
             lease_seconds=RUN_LEASE_SECONDS,

@@ -118,7 +118,7 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('refreshing_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('blocked_until', sa.DateTime(timezone=True), nullable=True, comment='the token endpoint refused further requests until then'),
-    sa.Column('paused_until', sa.DateTime(timezone=True), nullable=True, comment='the source asked to be left alone until then'),
+    sa.Column('paused_until', sa.DateTime(timezone=True), nullable=True, comment='left alone until then, at its own wish'),
     sa.Column('pause_reason', sa.Text(), nullable=True),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('source', name=op.f('pk_tds_source_tokens'))

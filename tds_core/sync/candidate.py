@@ -15,6 +15,7 @@ from tds_models.entity import Entity, Lines
 from tds_models.fields import Field, read_instant, read_reference
 
 # Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
+ABSENT: Any = object()
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -131,11 +132,16 @@ def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> An
 def _values(fields: Sequence[Field], record: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
     values = {}
     for field in fields:
-        if field.key in record:
-            try:
-                values[field.name] = field.value_of(record[field.key])
-            except ValueError as error:
-                wrong.append(str(error))
+        raw = record.get(field.key, ABSENT)
+        if raw is ABSENT:
+            continue
+        if type(raw) is str and field.plain and "\x00" not in raw:
+            values[field.name] = raw  # by far the most common value needs no reading
+            continue
+        try:
+            values[field.name] = field.value_of(raw)
+        except ValueError as error:
+            wrong.append(str(error))
     return values
 
 

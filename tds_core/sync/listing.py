@@ -1,7 +1,11 @@
-"""A list page meets the mirror: equal bytes are skipped, the rest is read, compared and applied or put on the queue."""
+"""A list page meets the mirror: equal bytes are skipped, the rest is read, compared, and applied or put on the queue.
+
+Preparing (skip and read) needs no lock and so runs while the page before is being written.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -16,80 +20,86 @@ from tds_core.sync.statements import statements_for
 from tds_models.entity import Entity
 
 
-def take_rows(
-    session: Session,
-    entity: Entity,
-    rows: Sequence[ListedRow],
-    *,
-    read_at: datetime,
-    run_id: int,
-    correlation_id: str,
-) -> Counter[str]:
-    """Bring the mirror to one page of a list asked for at `read_at`. Returns how many records had which outcome."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One page, ready to be written: how many rows the mirror has already, what is new, and what breaks the rules."""
+
+    equal_count: int
+    candidates: Sequence[Candidate]
+    invalid: Sequence[tuple[str, InvalidRecordError]]
+
+
+def prepare(
+    session: Session, entity: Entity, rows: Sequence[ListedRow], *, read_at: datetime, provenance: Provenance
+) -> Prepared:
+    """Skip the rows of a page asked for at `read_at` whose bytes the mirror has already; read the others."""
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
-    known = _known(session, entity, list(hashes))
+    given = {"source": entity.stream.source, "ids": list(hashes)}
+    known = {key: bytes(value) for key, value in session.execute(statements_for(entity.name).known, given)}
     fresh = [row for row in rows if known.get(row.source_id) != hashes[row.source_id]]
-    counts: Counter[str] = Counter({Outcome.UNCHANGED: len(rows) - len(fresh)})
     candidates, invalid = [], []
-    provenance = Provenance("run", run_id, correlation_id)
     for row in fresh:
+        list_hash = hashes[row.source_id]
         try:
             candidates.append(
-                transform(
-                    entity,
-                    row.raw,
-                    seen=Seen.LIST,
-                    read_at=read_at,
-                    list_hash=hashes[row.source_id],
-                    provenance=provenance,
-                )
+                transform(entity, row.raw, seen=Seen.LIST, read_at=read_at, list_hash=list_hash, provenance=provenance)
             )
         except InvalidRecordError as error:
             invalid.append((row.source_id, error))
-    take = _apply if entity.stream.list_is_complete else _survey
-    counts.update(take(session, entity, candidates, correlation_id))
-    counts["invalid"] += len(invalid)
-    _bury(session, entity, invalid, correlation_id)
+    return Prepared(len(rows) - len(fresh), candidates, invalid)
+
+
+def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Counter[str]:
+    """Write a prepared page. Returns how many records had which outcome."""
+    counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
+    write = _apply if entity.stream.list_is_complete else _survey
+    counts.update(write(session, entity, prepared.candidates, correlation_id))
+    _bury(session, entity, prepared.invalid, correlation_id)
     return +counts
-
-
-def _known(session: Session, entity: Entity, ids: list[str]) -> dict[str, bytes]:
-    given = {"source": entity.stream.source, "ids": ids}
-    return {key: bytes(value) for key, value in session.execute(statements_for(entity.name).known, given)}
 
 
 def _apply(session: Session, entity: Entity, candidates: Sequence[Candidate], correlation_id: str) -> Counter[str]:
     applied = apply(session, entity, candidates)
     again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
-    queue.enqueue(session, entity=entity.name, source_ids=again, origin="run", bulk=True, correlation_id=correlation_id)
+    _owe(session, entity, again, correlation_id)
     return Counter(each.outcome for each in applied)
 
 
 def _survey(session: Session, entity: Entity, candidates: Sequence[Candidate], correlation_id: str) -> Counter[str]:
-    """For lists that show only part of a record: confirm what is known, owe a reading where something changed.
-
-    A row that was read in detail at this very time is right whatever the list's spelling of it; one that only a
-    webhook told us of is confirmed when all that the list shows agrees.
-    """
+    """For lists that show only part of a record: confirm what is known, owe a reading where something changed."""
     current = lock_rows(session, entity, sorted(candidate.source_id for candidate in candidates))
     counts: Counter[str] = Counter()
     to_read, to_confirm = [], []
     for candidate in candidates:
-        row = current.get(candidate.source_id)
-        decision = decide(candidate, row)
-        settled = decision.outcome is Outcome.UNCHANGED and row and row["source_modified_at"] == candidate.modified_at
-        confirmed = row and row["confirmed_at"] and row["source_modified_at"] == candidate.modified_at
-        if decision.outcome is Outcome.STALE or ((settled or confirmed) and row and row["deleted_at"] is None):
-            to_confirm += [candidate] if decision.outcome is not Outcome.STALE else []
-            counts[Outcome.STALE if decision.outcome is Outcome.STALE else Outcome.UNCHANGED] += 1
-        else:
+        outcome = survey(candidate, current.get(candidate.source_id))
+        counts[outcome or "to_read"] += 1
+        if outcome is None:
             to_read.append(candidate.source_id)
-            counts["to_read"] += 1
+        elif outcome is Outcome.UNCHANGED:
+            to_confirm.append(candidate)
     confirm(session, entity, to_confirm, current)
-    queue.enqueue(
-        session, entity=entity.name, source_ids=to_read, origin="run", bulk=True, correlation_id=correlation_id
-    )
+    _owe(session, entity, to_read, correlation_id)
     return counts
+
+
+def survey(candidate: Candidate, row: dict[str, object] | None) -> Outcome | None:
+    """What a partial list row says of `row`: unchanged, stale, or (`None`) that the record has to be read.
+
+    A row that was read in detail at this very time is right, however the list spells it; one that only a webhook told
+    us of is confirmed when all that the list shows agrees.
+    """
+    decision = decide(candidate, row)
+    if decision.outcome is Outcome.STALE:
+        return Outcome.STALE
+    if row is None or row["deleted_at"] is not None or row["source_modified_at"] != candidate.modified_at:
+        return None
+    return Outcome.UNCHANGED if row["confirmed_at"] or decision.outcome is Outcome.UNCHANGED else None
+
+
+def _owe(session: Session, entity: Entity, source_ids: Sequence[str], correlation_id: str) -> None:
+    queue.enqueue(
+        session, entity=entity.name, source_ids=source_ids, origin="run", bulk=True, correlation_id=correlation_id
+    )
 
 
 def _bury(

@@ -1,6 +1,7 @@
 """A pass: reads a stream page by page; each page, its cursor and the run's position move in one transaction."""
 
 from collections import Counter
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import text
@@ -8,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from tds_core.sources.base import Page
 from tds_core.sync import absence, cursors, runs
-from tds_core.sync.listing import take_rows
+from tds_core.sync.candidate import Provenance
+from tds_core.sync.listing import Prepared, prepare, take
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
@@ -31,24 +33,37 @@ values (:id, :page, :ids, :fetch_seconds, extract(epoch from clock_timestamp() -
 """)
 
 
+def prepare_page(session: Session, run: RunLease, page: Page, *, read_at: datetime) -> Prepared:
+    """Read what is new on `page`, which was asked for after `read_at` (the database's clock). Writes nothing."""
+    provenance = Provenance("run", run.id, run.correlation_id)
+    return prepare(session, ENTITIES[run.entity], page.rows, read_at=read_at, provenance=provenance)
+
+
 class LostRunError(Exception):
     """The run was cancelled, or its lease went to somebody else: stop, and write nothing."""
 
 
 def take_page(
-    session: Session, run: RunLease, page: Page, *, fetch_seconds: float, call_count: int, lease_seconds: float
+    session: Session,
+    run: RunLease,
+    page: Page,
+    prepared: Prepared,
+    *,
+    fetch_seconds: float,
+    call_count: int,
+    lease_seconds: float,
 ) -> Counter[str]:
     """Apply one page and move the run, and the cursor, behind it: one transaction. Raises `LostRunError`.
 
     Afterwards `run.position` is where the next page begins.
     """
+    # A page that a crash of the database forgets is forgotten with its position, and read again: no need to wait for
+    # the disk.
+    session.execute(text("set local synchronous_commit = off"))
     held = session.execute(HOLD, {"id": run.id, "token": run.token, "lease": lease_seconds}).scalar()
     if held is None:
         raise LostRunError
-    entity = ENTITIES[run.entity]
-    counts = take_rows(
-        session, entity, page.rows, read_at=run.read_at, run_id=run.id, correlation_id=run.correlation_id
-    )
+    counts = take(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id)
     position = run.position.after(page)
     run.page_count += 1
     run.outcomes.update(counts)
@@ -75,7 +90,7 @@ def take_page(
             "fetch_seconds": fetch_seconds,
         },
     )
-    run.position, run.read_at = position, held
+    run.position = position
     return counts
 
 

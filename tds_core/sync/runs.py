@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID, uuid4
 
 import msgspec
@@ -43,7 +42,7 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
 
 @dataclass(slots=True)
 class RunLease:
-    """A run in our hands. `read_at` is the database's clock, taken before the next page is asked for."""
+    """A run in our hands."""
 
     id: int
     entity: str
@@ -54,14 +53,13 @@ class RunLease:
     page_count: int
     correlation_id: str
     outcomes: Counter[str]
-    read_at: datetime
 
 
 CLAIM = text("""
 update tds_sync_runs set state = 'running', started_at = coalesce(started_at, now()), lease_token = :token,
     leased_until = now() + make_interval(secs => :lease)
 where id = :id and state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
-returning id, entity, mode, attempts, position, page_count, correlation_id, outcomes, clock_timestamp() as read_at
+returning id, entity, mode, attempts, position, page_count, correlation_id, outcomes
 """)
 
 BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expected_count = :expected where id = :id")
