@@ -5,10 +5,17 @@ from collections.abc import Callable
 import structlog
 from flask import Flask
 
+from tds_api.auth import token_guard
 from tds_api.correlation import install_correlation
-from tds_api.edge import make_edge
+from tds_api.description import describe
+from tds_api.edge import Edge, make_edge
+from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
+from tds_api.monitoring import monitoring_routes
+from tds_api.reception import reception_routes
+from tds_api.spelling import ExactJson
 from tds_api.webhooks import webhook_routes
+from tds_api.work import work_routes
 from tds_core.config import Settings
 
 log = structlog.get_logger(__name__)
@@ -16,15 +23,26 @@ log = structlog.get_logger(__name__)
 
 def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     """The WSGI application. `nudge(entity)` tells the workers of an entity to look; it may be slow and may fail."""
-    app = Flask("tds_api")
+    app = Flask("tds_api", static_url_path="/api/tds/static")
+    app.json = ExactJson(app)
     app.url_map.strict_slashes = False
     edge = make_edge(settings, nudge=nudge)
     app.extensions["tds"] = edge
     install_correlation(app)
+    _install_routes(app, edge)
     install_errors(app)
-    app.register_blueprint(webhook_routes(edge))
     if settings.unsigned_webhooks:
         log.warning("unsigned_webhooks_are_taken", mend="unset TDS_UNSIGNED_WEBHOOKS")
     elif not settings.zoho_webhook_secret:
         log.warning("no_webhook_is_believed", mend="set ZOHO_WEBHOOK_SECRET")
     return app
+
+
+def _install_routes(app: Flask, edge: Edge) -> None:
+    app.register_blueprint(webhook_routes(edge))
+    app.register_blueprint(monitoring_routes(edge))
+    api = describe(app)
+    guard = token_guard(edge.settings.api_token)
+    for routes in (reception_routes(edge), work_routes(edge), entity_routes(edge)):
+        routes.before_request(guard)
+        api.register_blueprint(routes)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from tds_core.metrics import nudges
-
 log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 0.05
@@ -60,7 +58,5 @@ class Bell:
         try:
             self._nudge(entity)
         except Exception as error:  # Redis away, or anything else a message can meet: rows are the truth
-            nudges.labels("failed").inc()
             return error
-        nudges.labels("sent").inc()
         return None

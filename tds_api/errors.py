@@ -26,10 +26,17 @@ class UnauthorizedError(TdsError):
     code = "unauthorized"
 
 
+class ArgumentsError(TdsError):
+    """Arguments that do not go together."""
+
+    code = "invalid_arguments"
+
+
 # The nearest class of an error decides.
 STATUS: dict[type[Exception], int] = {
     TdsError: 500,
     UnauthorizedError: 401,
+    ArgumentsError: 422,
     NotFoundError: 404,
     InvalidCursorError: 400,
     IntakeUnavailableError: 503,

@@ -38,11 +38,11 @@ sync_seconds = Histogram(
 )
 retries = Counter("tds_retries", "Attempts that are to be made again, by what went wrong.", ["entity", "error"])
 dead_letters = Counter("tds_dead_letters", "Work given up until a person decides.", ["entity"])
-api_calls = Counter("tds_api_calls", "Calls to a source, by group of endpoints and status.", ["group", "status"])
+api_calls = Counter("tds_api_calls", "Calls to a source, by API, path and status.", ["api", "path", "status"])
 api_call_seconds = Histogram(
     "tds_api_call_seconds",
     "Time a source took to answer.",
-    ["group"],
+    ["api", "path"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 nudges = Counter("tds_nudges", "Messages telling workers to look, by result: sent or failed.", ["result"])

@@ -1,0 +1,1 @@
+"""What TDS reaches, measured beside the floor in one run."""

@@ -1,0 +1,91 @@
+"""The description of the API (OpenAPI 3) and its page, served from here alone."""
+
+from typing import Any
+
+import flask_smorest
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from tds_api.auth import SCHEME
+from tds_api.errors import problem_of_http
+from tds_api.schemas.common import Problem
+
+_SETTINGS = {
+    "API_TITLE": "TSH Data Sync",
+    "API_VERSION": "1",
+    "OPENAPI_VERSION": "3.0.3",
+    "OPENAPI_URL_PREFIX": "/api/tds",
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "OPENAPI_SWAGGER_UI_PATH": "docs",
+    "OPENAPI_SWAGGER_UI_URL": "/api/tds/static/swagger-ui/",
+    "API_SPEC_OPTIONS": {
+        "security": [{SCHEME: []}],
+        "components": {"securitySchemes": {SCHEME: {"type": "http", "scheme": "bearer"}}},
+    },
+}
+
+
+class Api(flask_smorest.Api):
+    """flask-smorest with problem documents for errors."""
+
+    ERROR_SCHEMA = Problem
+
+    def handle_http_exception(self, error: HTTPException) -> Response | HTTPException:
+        """See `tds_api.errors.problem_of_http`."""
+        return problem_of_http(error)
+
+
+def describe(app: Flask) -> Api:
+    """The description of `app`, which has the webhook routes already; other blueprints are registered to it."""
+    app.config.update(_SETTINGS)
+    api = Api(app)
+    for endpoint, with_event in (("webhooks.take", True), ("webhooks.take_any", False)):
+        for rule in app.url_map.iter_rules(endpoint):
+            api.spec.path(rule=rule, operations={"post": _webhook_operation(with_event=with_event)})
+    return api
+
+
+def _webhook_operation(*, with_event: bool) -> dict[str, Any]:
+    answer = {
+        "type": "object",
+        "properties": {"event_id": {"type": "string"}, "duplicate": {"type": "boolean"}},
+    }
+    content = {"application/json": {"schema": answer}}
+    problems = {
+        "400": "The body was cut short",
+        "401": "No signature, or a wrong one",
+        "404": "Unknown entity or event; kept as quarantined",
+        "413": "Larger than TDS_WEBHOOK_MAX_BYTES",
+        "415": "Neither JSON nor a form; kept as quarantined",
+        "422": "Signed but not understood; kept as quarantined",
+        "503": "Not stored; try again",
+    }
+    parameters = [] if with_event else [_optional_query(name) for name in ("entity", "event")]
+    return {
+        "tags": ["webhooks"],
+        "summary": "Receive a webhook of Zoho",
+        "description": "Durable before the answer. Signed with X-Zoho-Webhook-Signature or X-Zoho-Signature.",
+        "security": [],
+        "parameters": parameters,
+        "requestBody": {
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
+            }
+        },
+        "responses": {
+            "202": {"description": "A new event", "content": content},
+            "200": {"description": "Received before; the first event's id", "content": content},
+            **{
+                status: {
+                    "description": meaning,
+                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }
+                for status, meaning in problems.items()
+            },
+        },
+    }
+
+
+def _optional_query(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}

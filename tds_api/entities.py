@@ -1,0 +1,70 @@
+"""Routes to the mirror: every entity's rows, their history and their story, one set of routes for each declaration."""
+
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from tds_api.edge import Edge
+from tds_api.schemas.common import PageArguments, page_schema
+from tds_api.schemas.mirror import Change, Explanation, RowArguments, Standing, row_schema, whole_row_schema
+from tds_core.reading import mirror
+from tds_core.reading.errors import NotFoundError
+from tds_core.reading.timeline import explain
+from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
+from tds_models.entity import Entity
+
+
+def entity_routes(edge: Edge) -> Blueprint:
+    """The mirror."""
+    routes = Blueprint("entities", __name__, url_prefix="/api/tds", description="The mirror")
+
+    @routes.get("/entities")
+    @routes.response(200, Standing(many=True))
+    def standings() -> Any:
+        """Where every entity stands: rows, newest change, cursor and last run."""
+        with session_scope(edge.engine) as session:
+            return [mirror.standing(session, entity) for entity in ENTITIES.values()]
+
+    for entity in ENTITIES.values():
+        _routes_of(routes, edge, entity)
+    return routes
+
+
+def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
+    @routes.get(f"/entities/{entity.name}", endpoint=f"{entity.name}_rows")
+    @routes.arguments(RowArguments, location="query")
+    @routes.response(200, page_schema(row_schema(entity.name)))
+    @routes.doc(summary=f"{entity.title} in the order of their ids")
+    def rows(arguments: dict[str, Any]) -> Any:
+        with session_scope(edge.engine) as session:
+            return mirror.rows(session, entity, **arguments)
+
+    @routes.get(f"/entities/{entity.name}/<source_id>", endpoint=f"{entity.name}_row")
+    @routes.response(200, whole_row_schema(entity.name))
+    @routes.doc(summary=f"One {entity.name} with its lines and the source's own record")
+    def row(source_id: str) -> Any:
+        with session_scope(edge.engine) as session:
+            return mirror.row(session, entity, _id(source_id))
+
+    @routes.get(f"/entities/{entity.name}/<source_id>/history", endpoint=f"{entity.name}_history")
+    @routes.arguments(PageArguments, location="query")
+    @routes.response(200, page_schema(Change))
+    @routes.doc(summary=f"The versions of one {entity.name}, the newest first")
+    def history(arguments: dict[str, Any], source_id: str) -> Any:
+        with session_scope(edge.engine) as session:
+            return mirror.history(session, entity, _id(source_id), **arguments)
+
+    @routes.get(f"/explain/{entity.name}/<source_id>", endpoint=f"{entity.name}_story")
+    @routes.response(200, Explanation)
+    @routes.doc(summary=f"The story of one {entity.name}: events, attempts, changes, dead letters")
+    def story(source_id: str) -> Any:
+        with session_scope(edge.engine) as session:
+            return explain(session, entity, _id(source_id))
+
+
+def _id(given: str) -> str:
+    """An id that can be asked for; PostgreSQL takes no NUL, and no source gives one out."""
+    if "\x00" in given:
+        raise NotFoundError("No record has an id with a NUL character.")
+    return given

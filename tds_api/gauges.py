@@ -1,0 +1,49 @@
+"""What Prometheus is told of the tables at every scrape: depth and age of the queue, and what waits for a person."""
+
+from collections.abc import Iterator
+
+import structlog
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from tds_core.reading import work
+from tds_models.db import session_scope
+
+log = structlog.get_logger(__name__)
+
+_SUMMARY = {
+    "dead_letters": ("tds_dead_letters_open", "Work given up until a person decides."),
+    "events_without_verdict": ("tds_events_without_verdict", "Accepted events whose record is still owed a sync."),
+    "open_runs": ("tds_runs_open", "Runs queued or under way."),
+}
+_STATES = ("due", "waiting", "leased")
+
+
+class TableGauges(Collector):
+    """Reads the tables when it is asked; says tds_database_up 0 and nothing else while they cannot be read."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges as of now."""
+        try:
+            with session_scope(self._engine) as session:
+                stats, figures = work.queue_stats(session), work.health_figures(session)
+        except SQLAlchemyError as error:
+            log.warning("gauges_unreadable", error=type(error).__name__)
+            yield GaugeMetricFamily("tds_database_up", "Whether the database answered this scrape.", value=0)
+            return
+        yield GaugeMetricFamily("tds_database_up", "Whether the database answered this scrape.", value=1)
+        depth = GaugeMetricFamily("tds_queue_depth", "Live work items.", labels=["entity", "state"])
+        age = GaugeMetricFamily("tds_queue_oldest_due_seconds", "Age of the oldest due item.", labels=["entity"])
+        for row in stats:
+            for state in _STATES:
+                depth.add_metric([row["entity"], state], row[f"{state}_count"])
+            age.add_metric([row["entity"]], row["oldest_due_seconds"])
+        yield depth
+        yield age
+        for name, (metric, meaning) in _SUMMARY.items():
+            yield GaugeMetricFamily(metric, meaning, value=figures.get(name, 0))

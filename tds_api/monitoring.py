@@ -1,0 +1,72 @@
+"""Routes for machines: whether this process lives, whether it can work, and what it counted."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+
+from tds_api.edge import Edge
+from tds_api.errors import problem
+from tds_api.gauges import TableGauges
+from tds_core.metrics import scraped_registry
+from tds_core.reading import readiness, work
+from tds_models.db import session_scope
+
+
+def monitoring_routes(edge: Edge) -> Blueprint:
+    """Open routes, bindable to an inner address by whatever stands before TDS."""
+    routes = Blueprint("monitoring", __name__)
+
+    @routes.get("/healthz")
+    def alive() -> Response:
+        """This process answers."""
+        return jsonify(status="alive")
+
+    @routes.get("/readyz")
+    def ready() -> Response:
+        """The database is reachable and migrated. Without Redis work goes on, only slower."""
+        return _ready(edge)
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        """What was counted, and what the tables say now."""
+        registry = scraped_registry()
+        registry.register(TableGauges(edge.engine))
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    @routes.get("/api/tds/health")
+    def health() -> Response:
+        """The short health: ok, degraded or down, with the figures it goes by."""
+        return _health(edge)
+
+    return routes
+
+
+def _ready(edge: Edge) -> Response:
+    try:
+        with session_scope(edge.engine) as session:
+            found = readiness.revision(session)
+    except SQLAlchemyError:
+        return problem(status=503, code="not_ready", detail="The database cannot be reached or was never migrated.")
+    if not readiness.is_migrated(found):
+        return problem(status=503, code="not_migrated", detail=f"The database is at {found}; run `tds migrate`.")
+    return jsonify(status="ready", database=found, redis=_redis(edge))
+
+
+def _redis(edge: Edge) -> str:
+    if not edge.settings.redis_url:
+        return "not configured"
+    return "reachable" if readiness.redis_answers(edge.settings.redis_url) else "away"
+
+
+def _health(edge: Edge) -> Response:
+    try:
+        with session_scope(edge.engine) as session:
+            figures: dict[str, Any] = work.health_figures(session)
+    except SQLAlchemyError:
+        response = jsonify(status="down", database="away", redis=_redis(edge), figures={})
+        response.status_code = 503
+        return response
+    redis = _redis(edge)
+    return jsonify(status="degraded" if redis == "away" else "ok", database="reachable", redis=redis, figures=figures)

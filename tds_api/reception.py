@@ -1,0 +1,41 @@
+"""Routes that show what arrived by webhook: recent events, refused deliveries, and how reception does."""
+
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from tds_api.edge import Edge
+from tds_api.schemas.common import page_schema
+from tds_api.schemas.work import Event, EventArguments, Reception, Rejected, RejectedArguments
+from tds_core.reading import reception
+from tds_models.db import session_scope
+
+
+def reception_routes(edge: Edge) -> Blueprint:
+    """What reception shows."""
+    routes = Blueprint("reception", __name__, url_prefix="/api/tds/zoho/webhooks", description="Webhooks received")
+
+    @routes.get("/recent")
+    @routes.arguments(EventArguments, location="query")
+    @routes.response(200, page_schema(Event))
+    def recent(arguments: dict[str, Any]) -> Any:
+        """Recent events with their verdicts, the newest first."""
+        with session_scope(edge.engine) as session:
+            return reception.recent_events(session, **arguments)
+
+    @routes.get("/rejected")
+    @routes.arguments(RejectedArguments, location="query")
+    @routes.response(200, page_schema(Rejected))
+    def rejected(arguments: dict[str, Any]) -> Any:
+        """Refused deliveries with the reason, the newest first."""
+        with session_scope(edge.engine) as session:
+            return reception.rejected_deliveries(session, **arguments)
+
+    @routes.get("/health")
+    @routes.response(200, Reception)
+    def health() -> Any:
+        """Reception in the last 24 hours: by entity, by verdict, duplicates and refusals."""
+        with session_scope(edge.engine) as session:
+            return reception.reception_health(session)
+
+    return routes

@@ -1,0 +1,57 @@
+"""Shapes every list shares: what a page is, how it is asked for, and what an error looks like."""
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from tds_core.reading.paging import LARGEST_PAGE
+from tds_models.entities import ENTITIES
+
+
+class Arguments(Schema):
+    """Arguments of a query; unknown ones are left to whoever else reads them."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class PageArguments(Arguments):
+    """Which page of a list."""
+
+    cursor = fields.String(metadata={"description": "`next_cursor` of the page before"})
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, LARGEST_PAGE))
+
+
+class Problem(Schema):
+    """A problem document (RFC 9457)."""
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    code = fields.String(metadata={"description": "stable, for programs"})
+    correlation_id = fields.String()
+
+
+def entity_field() -> fields.String:
+    """The name of an entity."""
+    return fields.String(validate=validate.OneOf(list(ENTITIES)))
+
+
+def instant_field() -> fields.AwareDateTime:
+    """A moment with its zone."""
+    return fields.AwareDateTime(format="iso")
+
+
+def id_field() -> fields.String:
+    """An id: text, so that nothing on the way makes a float of it."""
+    return fields.String()
+
+
+def page_schema(items: type[Schema]) -> type[Schema]:
+    """The shape of a page of `items`."""
+    members: dict[str, Any] = {
+        "items": fields.List(fields.Nested(items)),
+        "next_cursor": fields.String(allow_none=True, metadata={"description": "null on the last page"}),
+    }
+    return Schema.from_dict(members, name=f"{items.__name__}Page")  # type: ignore[return-value]

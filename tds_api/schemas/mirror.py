@@ -1,0 +1,140 @@
+"""The shapes of mirror rows, made from the entity declarations."""
+
+from functools import cache
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field
+from tds_models import fields as kinds
+from tds_models.entities import ENTITIES
+
+_SPELLED: dict[kinds.Kind, Any] = {
+    kinds.TEXT: lambda: fields.String(allow_none=True),
+    kinds.NUMBER: lambda: fields.Decimal(as_string=True, allow_none=True),
+    kinds.INTEGER: lambda: fields.Integer(allow_none=True),
+    kinds.BOOLEAN: lambda: fields.Boolean(allow_none=True),
+    kinds.DATE: lambda: fields.Date(allow_none=True),
+    kinds.INSTANT: lambda: fields.AwareDateTime(allow_none=True),
+    kinds.REFERENCE: lambda: fields.String(allow_none=True),
+    kinds.JSON: lambda: fields.Raw(allow_none=True),
+}
+
+
+def _declared(declared: tuple[kinds.Field, ...]) -> dict[str, Any]:
+    return {field.name: _SPELLED[field.kind]() for field in declared}
+
+
+def _name(entity: str) -> str:
+    return "".join(part.title() for part in entity.split("_"))
+
+
+@cache
+def row_schema(entity: str) -> type[Schema]:
+    """A row of `entity` as lists show it. Numbers are text, exactly as they are kept."""
+    members: dict[str, Any] = {
+        "source": fields.String(),
+        "source_id": id_field(),
+        **_declared(ENTITIES[entity].fields),
+        "source_modified_at": instant_field(),
+        "version": fields.Integer(),
+        "created_at": instant_field(),
+        "changed_at": instant_field(),
+        "confirmed_at": instant_field(),
+        "deleted_at": instant_field(),
+    }
+    return Schema.from_dict(members, name=_name(entity))  # type: ignore[return-value]
+
+
+@cache
+def whole_row_schema(entity: str) -> type[Schema]:
+    """A row of `entity` with its lines and the source's own record."""
+    members: dict[str, Any] = {"source_record": fields.Raw()}
+    for lines in ENTITIES[entity].lines:
+        shape: dict[str, Any] = {"position": fields.Integer(), "line_id": id_field(), **_declared(lines.fields)}
+        members[lines.name] = fields.List(
+            fields.Nested(Schema.from_dict(shape, name=_name(f"{entity}_{lines.name.removesuffix('s')}")))
+        )
+    return type(f"Whole{_name(entity)}", (row_schema(entity),), members)
+
+
+class RowArguments(PageArguments):
+    """Which rows of an entity."""
+
+    changed_since = instant_field()
+    deleted = fields.Boolean(metadata={"description": "only tombstones, or only live rows"})
+    confirmed = fields.Boolean(
+        metadata={"description": "only what the source's API has shown, or only what it has not"}
+    )
+
+
+class Change(Schema):
+    """One version of a record."""
+
+    version = fields.Integer()
+    operation = fields.String()
+    changes = fields.Raw(metadata={"description": "by field: before and after"})
+    origin = fields.String()
+    origin_id = id_field()
+    correlation_id = fields.String()
+    source_modified_at = instant_field()
+    recorded_at = instant_field()
+
+
+class LastRun(Schema):
+    """The newest run of an entity."""
+
+    id = id_field()
+    mode = fields.String()
+    state = fields.String()
+    requested_at = instant_field()
+    ended_at = instant_field()
+    end_reason = fields.String(allow_none=True)
+
+
+class Standing(Schema):
+    """Where an entity stands."""
+
+    entity = fields.String()
+    title = fields.String()
+    live_count = fields.Integer()
+    deleted_count = fields.Integer()
+    unconfirmed_count = fields.Integer(metadata={"description": "only a webhook said so until now"})
+    newest_modified_at = instant_field()
+    last_changed_at = instant_field()
+    cursor_at = instant_field()
+    last_run = fields.Nested(LastRun, allow_none=True)
+
+
+class Step(Schema):
+    """One step in a record's story."""
+
+    at = instant_field()
+    kind = fields.String(validate=validate.OneOf(["event", "attempt", "change", "dead_letter"]))
+    correlation_id = fields.String()
+    detail = fields.Raw()
+
+
+class Explanation(Schema):
+    """The story of a record, and what it is still owed."""
+
+    entity = fields.String()
+    source_id = id_field()
+    steps = fields.List(fields.Nested(Step))
+    owed = fields.Raw(allow_none=True)
+
+
+class SyncArguments(Arguments):
+    """What to sync."""
+
+    mode = fields.String(required=True, validate=validate.OneOf(["incremental", "full", "targeted"]))
+    ids = fields.List(fields.String(validate=validate.Regexp(r"\A[!-~]{1,64}\Z")), validate=validate.Length(1, 10_000))
+
+
+class SyncAnswer(Schema):
+    """What was asked for: a run, or work items."""
+
+    entity = fields.String()
+    mode = fields.String()
+    run_id = id_field()
+    item_count = fields.Integer()

@@ -1,0 +1,142 @@
+"""The shapes of events, refused deliveries, runs and work items."""
+
+from marshmallow import Schema, fields, validate
+
+from tds_api.schemas.common import PageArguments, entity_field, id_field, instant_field
+from tds_models.inbox import Verdict
+from tds_models.runs import Mode, RunState
+
+
+class EventArguments(PageArguments):
+    """Which events."""
+
+    entity = entity_field()
+    source_id = fields.String()
+    verdict = fields.String(validate=validate.OneOf(["open", *Verdict]))
+    since = instant_field()
+    until = instant_field()
+
+
+class Event(Schema):
+    """A webhook that was accepted, and where it ended."""
+
+    id = id_field()
+    source = fields.String()
+    entity = fields.String(allow_none=True)
+    event = fields.String(allow_none=True)
+    source_id = id_field()
+    source_modified_at = instant_field()
+    complete = fields.Boolean(metadata={"description": "its body may be applied without asking the source"})
+    correlation_id = fields.String()
+    received_at = instant_field()
+    verdict = fields.String(allow_none=True, metadata={"description": "null while the record is owed a sync"})
+    verdict_at = instant_field()
+    verdict_reason = fields.String(allow_none=True)
+    duplicate_count = fields.Integer(metadata={"description": "how often it came again within the window"})
+
+
+class RejectedArguments(PageArguments):
+    """Which refused deliveries."""
+
+    reason = fields.String()
+    since = instant_field()
+    until = instant_field()
+
+
+class Rejected(Schema):
+    """A delivery that was refused."""
+
+    id = id_field()
+    received_at = instant_field()
+    reason = fields.String()
+    detail = fields.String()
+    status = fields.Integer()
+    path = fields.String()
+    headers = fields.Raw(metadata={"description": "without secrets and signatures"})
+    remote_address = fields.String(allow_none=True)
+    body_start = fields.String()
+    body_size = fields.Integer()
+    correlation_id = fields.String()
+
+
+class Reception(Schema):
+    """How reception did in the last hours."""
+
+    hours = fields.Integer()
+    last_received_at = instant_field()
+    received_count = fields.Integer()
+    duplicate_count = fields.Integer()
+    by_entity = fields.List(fields.Dict())
+    by_verdict = fields.Dict(keys=fields.String(), values=fields.Integer())
+    rejected = fields.List(fields.Dict())
+
+
+class RunArguments(PageArguments):
+    """Which runs."""
+
+    entity = entity_field()
+    state = fields.String(validate=validate.OneOf(list(RunState)))
+    mode = fields.String(validate=validate.OneOf(list(Mode)))
+    since = instant_field()
+
+
+class Run(Schema):
+    """One pass over a stream."""
+
+    id = id_field()
+    source = fields.String()
+    entity = fields.String()
+    mode = fields.String()
+    state = fields.String()
+    requested_by = fields.String()
+    requested_at = instant_field()
+    started_at = instant_field()
+    ended_at = instant_field()
+    end_reason = fields.String(allow_none=True)
+    next_attempt_at = instant_field()
+    attempts = fields.Integer()
+    page_count = fields.Integer()
+    api_call_count = fields.Integer()
+    fetched_count = fields.Integer()
+    expected_count = fields.Integer(allow_none=True)
+    outcomes = fields.Dict(keys=fields.String(), values=fields.Integer())
+    cancel_requested_at = instant_field()
+    leased_until = instant_field()
+    correlation_id = fields.String()
+
+
+class QueueArguments(PageArguments):
+    """Which work items."""
+
+    entity = entity_field()
+    state = fields.String(validate=validate.OneOf(["due", "waiting", "leased"]))
+
+
+class WorkItem(Schema):
+    """One record owed a sync."""
+
+    id = id_field()
+    source = fields.String()
+    entity = fields.String()
+    source_id = id_field()
+    priority = fields.Integer()
+    state = fields.String()
+    attempts = fields.Integer()
+    snoozes = fields.Integer()
+    crashes = fields.Integer()
+    next_attempt_at = instant_field()
+    leased_by = fields.String(allow_none=True)
+    leased_until = instant_field()
+    age_seconds = fields.Float()
+    last_error = fields.String(allow_none=True)
+    correlation_id = fields.String()
+
+
+class QueueStats(Schema):
+    """The queue of one entity."""
+
+    entity = fields.String()
+    due_count = fields.Integer()
+    waiting_count = fields.Integer()
+    leased_count = fields.Integer()
+    oldest_due_seconds = fields.Float()

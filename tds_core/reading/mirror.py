@@ -1,0 +1,114 @@
+"""The mirror as the ERP's programs read it: rows by entity, their history, and where every entity stands."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from tds_core.reading.errors import NotFoundError
+from tds_core.reading.paging import Page, Row, read_page
+from tds_models.entity import Entity
+from tds_models.history import AuditEntry
+from tds_models.runs import Cursor, Run
+
+_HIDDEN = frozenset({"list_hash"})
+
+
+def _exact(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """JSON comes as the text it is, because a driver would make floats of its numbers."""
+    return cast(column, Text).label(str(column.key)) if isinstance(column.type, JSONB) else column
+
+
+def _whole(row: Row, columns: Any) -> Row:
+    """The row with its JSON as raw JSON."""
+    for column in columns:
+        if isinstance(column.type, JSONB) and row.get(column.key) is not None:
+            row[column.key] = msgspec.Raw(row[column.key].encode())
+    return row
+
+
+def rows(
+    session: Session,
+    entity: Entity,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    changed_since: datetime | None = None,
+    deleted: bool | None = None,
+    confirmed: bool | None = None,
+) -> Page:
+    """Rows in the order of their ids, without the source's own record.
+
+    `changed_since` bounds when TDS last changed them; `deleted` and `confirmed` take one side only.
+    """
+    table = entity.table
+    columns = [column for column in table.columns if column.key not in _HIDDEN | {"source_record"}]
+    statement = select(*map(_exact, columns))
+    if changed_since is not None:
+        statement = statement.where(table.c.changed_at >= changed_since)
+    if deleted is not None:
+        statement = statement.where(table.c.deleted_at.is_not(None) if deleted else table.c.deleted_at.is_(None))
+    if confirmed is not None:
+        unconfirmed = table.c.confirmed_at.is_(None)
+        statement = statement.where(~unconfirmed if confirmed else unconfirmed)
+    keys = [table.c.source, table.c.source_id]
+    page = read_page(session, statement, keys=keys, cursor=cursor, limit=limit, newest_first=False)
+    return Page([_whole(row, columns) for row in page.items], page.next_cursor)
+
+
+def row(session: Session, entity: Entity, source_id: str) -> Row:
+    """One row with its lines and the source's own record. Raises NotFoundError."""
+    table = entity.table
+    columns = [column for column in table.columns if column.key not in _HIDDEN]
+    found = session.execute(
+        select(*map(_exact, columns)).where(table.c.source == entity.stream.source, table.c.source_id == source_id)
+    )
+    mapping = found.mappings().first()
+    if mapping is None:
+        raise NotFoundError(f"The mirror has no {entity.name} {source_id[:80]}.")
+    whole = _whole(dict(mapping), columns)
+    for name, lines in entity.line_tables.items():
+        belongs = (lines.c.source == entity.stream.source) & (lines.c.parent_id == source_id)
+        result = session.execute(select(*map(_exact, lines.c)).where(belongs).order_by(lines.c.position)).mappings()
+        whole[name] = [_whole(dict(line), lines.c) for line in result]
+    return whole
+
+
+def history(session: Session, entity: Entity, source_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
+    """The versions of one record, the newest first, each with its changed fields before and after."""
+    table = AuditEntry.__table__
+    statement = select(*map(_exact, table.columns)).where(
+        table.c.entity == entity.name, table.c.source == entity.stream.source, table.c.source_id == source_id
+    )
+    page = read_page(session, statement, keys=[table.c.version], cursor=cursor, limit=limit)
+    return Page([_whole(entry, table.columns) for entry in page.items], page.next_cursor)
+
+
+def standing(session: Session, entity: Entity) -> Row:
+    """Where an entity stands: rows by state, its newest change, its cursor and its last run."""
+    table = entity.table
+    live = table.c.deleted_at.is_(None)
+    counts = session.execute(
+        select(
+            func.count().filter(live).label("live_count"),
+            func.count().filter(~live).label("deleted_count"),
+            func.count().filter(live, table.c.confirmed_at.is_(None)).label("unconfirmed_count"),
+            func.max(table.c.source_modified_at).label("newest_modified_at"),
+            func.max(table.c.changed_at).label("last_changed_at"),
+        )
+    )
+    cursor = select(Cursor.modified_at).where(Cursor.source == entity.stream.source, Cursor.entity == entity.name)
+    last = select(Run.id, Run.mode, Run.state, Run.requested_at, Run.ended_at, Run.end_reason).where(
+        Run.entity == entity.name
+    )
+    newest = session.execute(last.order_by(Run.id.desc()).limit(1)).mappings().first()
+    return {
+        "entity": entity.name,
+        "title": entity.title,
+        **counts.mappings().one(),
+        "cursor_at": session.execute(cursor).scalar(),
+        "last_run": None if newest is None else dict(newest),
+    }
