@@ -65,7 +65,7 @@ def mirror_table(name: str, fields: tuple[Field, ...]) -> Table:
             if field.kind is NUMBER and field.least is not None
         ),
         *(Index(None, field.name) for field in fields if field.kind is REFERENCE),
-        Index(f"ix_{name}_live", "source", "source_modified_at", postgresql_where=text("deleted_at is null")),
+        Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
     )
 
 

@@ -255,7 +255,7 @@ def upgrade() -> None:
     schema='erp'
     )
     op.create_index(op.f('ix_customer_currency_id'), 'customer', ['currency_id'], unique=False, schema='erp')
-    op.create_index('ix_customer_live', 'customer', ['source', 'source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
+    op.create_index('ix_customer_live', 'customer', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_table('invoice',
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('source_id', sa.Text(), nullable=False),
@@ -290,7 +290,7 @@ def upgrade() -> None:
     schema='erp'
     )
     op.create_index(op.f('ix_invoice_customer_id'), 'invoice', ['customer_id'], unique=False, schema='erp')
-    op.create_index('ix_invoice_live', 'invoice', ['source', 'source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
+    op.create_index('ix_invoice_live', 'invoice', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_index(op.f('ix_invoice_salesperson_id'), 'invoice', ['salesperson_id'], unique=False, schema='erp')
     op.create_table('product',
     sa.Column('source', sa.Text(), nullable=False),
@@ -334,7 +334,7 @@ def upgrade() -> None:
     schema='erp'
     )
     op.create_index(op.f('ix_product_category_id'), 'product', ['category_id'], unique=False, schema='erp')
-    op.create_index('ix_product_live', 'product', ['source', 'source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
+    op.create_index('ix_product_live', 'product', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_index(op.f('ix_product_tax_id'), 'product', ['tax_id'], unique=False, schema='erp')
     op.create_table('vendor',
     sa.Column('source', sa.Text(), nullable=False),
@@ -366,7 +366,7 @@ def upgrade() -> None:
     schema='erp'
     )
     op.create_index(op.f('ix_vendor_currency_id'), 'vendor', ['currency_id'], unique=False, schema='erp')
-    op.create_index('ix_vendor_live', 'vendor', ['source', 'source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
+    op.create_index('ix_vendor_live', 'vendor', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_table('invoice_line',
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('parent_id', sa.Text(), nullable=False, comment='source id of the invoice'),
