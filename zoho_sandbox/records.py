@@ -60,5 +60,6 @@ TIME_COLUMNS: dict[str, Callable[[Record], Any]] = {
 }
 
 
-def state_facet(name: str) -> Callable[[Record], str]:
-    return lambda record: str(record.state.get(name, ""))
+def state_facet(name: str, usual: str = "") -> Callable[[Record], str]:
+    """What a record is filtered by; a value the state leaves out is the `usual` one."""
+    return lambda record: str(record.state.get(name, usual))

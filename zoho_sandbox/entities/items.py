@@ -146,7 +146,7 @@ def item_shape(organization: Organization) -> Shape:
             "stock_on_hand": lambda record: sum(record.state.get("stocks", ())),
             **TIME_COLUMNS,
         },
-        facets={name: state_facet(name) for name in ("status", "sku", "category_id", "product_type")},
+        facets={name: state_facet(name, str(_ROW[name])) for name in ("status", "sku", "category_id", "product_type")},
         status_filters={"Status.Active": ("status", "active"), "Status.Inactive": ("status", "inactive")},
         contains={"name_contains": "name", "description_contains": "description"},
         search=("name", "sku", "description"),
