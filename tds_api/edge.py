@@ -20,6 +20,11 @@ class Edge:
     intake: Intake
     bell: Bell
 
+    def close(self) -> None:
+        """Give the connections back. For tests and orderly ends; a killed process loses nothing either."""
+        self.intake.close()
+        self.engine.dispose()
+
 
 def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     """The edge for `settings`; `nudge(entity)` tells the workers of an entity to look."""

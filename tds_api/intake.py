@@ -80,6 +80,10 @@ class Intake:
             raise waiter.answer
         raise IntakeUnavailableError("The database cannot be reached.") from waiter.answer
 
+    def close(self) -> None:
+        """Give the connection back."""
+        self._engine.dispose()
+
     def _start(self) -> None:
         with self._starting:
             if self._committer is None:

@@ -12,7 +12,7 @@ from tds_models.inbox import InboxEvent, RejectedDelivery
 # The record is personal and large; the row of the mirror shows what became of it.
 _UNSHOWN = frozenset({"record", "raw", "generation"})
 _REPEATS = text("""
-select event_id, sum(duplicate_count)::int as count from tds_inbox_fingerprints
+select event_id, sum(duplicate_count)::int as repeat_count from tds_inbox_fingerprints
 where event_id = any(:ids) and duplicate_count > 0 group by event_id
 """)
 
@@ -52,7 +52,7 @@ def recent_events(
 
 def _repeats(session: Session, event_ids: list[int]) -> dict[int, int]:
     """How often the same content came again within the window, by event."""
-    return {row.event_id: row.count for row in session.execute(_REPEATS, {"ids": event_ids})}
+    return {row.event_id: row.repeat_count for row in session.execute(_REPEATS, {"ids": event_ids})}
 
 
 def rejected_deliveries(

@@ -13,7 +13,8 @@ from tds_models.entity import Entity
 LIMIT = 200
 
 _EVENTS = text("""
-select received_at as at, id::text as id, event, complete, source_modified_at, correlation_id, verdict, verdict_at, verdict_reason
+select received_at as at, id::text as id, event, complete, source_modified_at, correlation_id,
+       verdict, verdict_at, verdict_reason
 from tds_inbox_events where source = :source and entity = :entity and source_id = :id order by id desc limit :limit
 """)
 _ATTEMPTS = text("""
@@ -21,8 +22,8 @@ select ended_at as at, attempt, outcome, error_class, error, worker, waited_seco
 from tds_sync_logs where source = :source and entity = :entity and source_id = :id order by ended_at desc limit :limit
 """)
 _CHANGES = text("""
-select recorded_at as at, version, operation, changes::text as changes, origin, origin_id::text as origin_id, source_modified_at,
-       correlation_id
+select recorded_at as at, version, operation, changes::text as changes, origin, origin_id::text as origin_id,
+       source_modified_at, correlation_id
 from tds_audit_trail where source = :source and entity = :entity and source_id = :id order by version desc limit :limit
 """)
 _DEAD_LETTERS = text("""

@@ -1,0 +1,222 @@
+"""Understanding a webhook: which record, which entity, how far the body can be used."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tds_core.sources.zoho import refusals
+from tds_core.sources.zoho.bodies import DEEPEST, is_form, too_deep
+from tds_core.sources.zoho.signature import pairs_of
+from tds_core.sources.zoho.webhooks import parse
+from tds_core.sync.inbox import Delivery
+from tests.webhook_sender import FORM, item, wrapped
+
+
+def understood(
+    body: bytes,
+    *,
+    entity: str | None = "product",
+    event: str | None = "updated",
+    content_type: str = "application/json",
+    query: str = "",
+    headers: dict[str, str] | None = None,
+) -> Delivery:
+    form = pairs_of(body) if is_form(content_type, body) else None
+    return parse(
+        entity=entity, event=event, content_type=content_type, body=body, query=pairs_of(query.encode()), form=form,
+        headers=headers or {}, correlation_id="c",
+    )  # fmt: skip
+
+
+def contact(**more: Any) -> bytes:
+    whole = {
+        "contact_id": "7",
+        "contact_name": "A",
+        "status": "active",
+        "last_modified_time": "2026-11-22T09:30:00+0300",
+    }
+    return json.dumps({"contact": {**whole, **more}}).encode()
+
+
+def test_a_whole_record_is_complete_and_knows_its_time() -> None:
+    delivery = understood(wrapped("1"))
+    assert (delivery.entity, delivery.event, delivery.source_id, delivery.complete) == ("product", "updated", "1", True)
+    assert delivery.source_modified_at == datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
+    assert json.loads(delivery.record) == item("1")
+
+
+@pytest.mark.parametrize("key", ["name", "rate", "status", "last_modified_time"])
+def test_a_record_that_lacks_a_needed_key_is_not_complete(key: str) -> None:
+    record = item("1")
+    del record[key]
+    assert not understood(json.dumps({"item": record}).encode()).complete
+
+
+@pytest.mark.parametrize("time", ["", None, "yesterday", "2026-11-22T09:30:00", 5, "9999-99-99T00:00:00+0000"])
+def test_a_record_with_an_unreadable_time_is_read_from_the_source(time: Any) -> None:
+    delivery = understood(wrapped("1", last_modified_time=time))
+    assert (delivery.source_modified_at, delivery.complete) == (None, False)
+
+
+@pytest.mark.parametrize(("given_id", "kept"), [
+    ("460000000038080", "460000000038080"),
+    (460000000038080, "460000000038080"),
+    (9223372036854775807, "9223372036854775807"),
+    (9999999999999999999, "9999999999999999999"),
+    ("0042", "0042"),
+])  # fmt: skip
+def test_ids_keep_every_digit_as_text_or_number(given_id: Any, kept: str) -> None:
+    assert understood(wrapped(given_id)).source_id == kept
+
+
+@pytest.mark.parametrize("given_id", ["1.5", "4.6e18", "-1", "true", "null", "[1]", '{"a":1}', '""', '" 1"', '"a b"'])
+def test_what_is_no_id_is_refused(given_id: str) -> None:
+    with pytest.raises(refusals.IdError):
+        understood(b'{"item":{"item_id":%s,"name":"x"}}' % given_id.encode())
+
+
+def test_a_flat_body_is_the_record_itself() -> None:
+    delivery = understood(json.dumps(item("1")).encode())
+    assert (delivery.source_id, delivery.complete) == ("1", True)
+
+
+def test_a_json_string_field_is_the_body() -> None:
+    body = urlencode({"JSONString": json.dumps({"item": item("1")})}).encode()
+    delivery = understood(body, content_type=FORM)
+    assert (delivery.source_id, delivery.complete) == ("1", True)
+
+
+def test_chosen_form_fields_are_a_hint_and_never_the_whole_record() -> None:
+    delivery = understood(urlencode(item("1")).encode(), content_type=FORM)
+    assert (delivery.source_id, delivery.complete) == ("1", False)
+
+
+def test_json_announced_as_a_form_is_read_as_json() -> None:
+    assert understood(wrapped("1"), content_type=FORM).complete
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "application/json; charset=utf-8", "text/plain", "application/vnd.z+json"]
+)
+def test_json_by_any_of_its_names_is_read(content_type: str) -> None:
+    assert understood(wrapped("1"), content_type=content_type).source_id == "1"
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert understood(b"\xef\xbb\xbf" + wrapped("1")).source_id == "1"
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    ({"query": "entity=item&event=deleted"}, ("product", "deleted")),
+    ({"query": "entity=products&event=Created"}, ("product", "created")),
+    ({"headers": {"X-TDS-Event": "product.deleted"}}, ("product", "deleted")),
+    ({"headers": {"X-TDS-Event": "deleted"}}, ("product", "deleted")),
+    ({}, ("product", "updated")),
+])  # fmt: skip
+def test_the_generic_address_finds_entity_and_event(arguments: Any, expected: tuple[str, str]) -> None:
+    delivery = understood(wrapped("1"), entity=None, event=None, **arguments)
+    assert (delivery.entity, delivery.event) == expected
+
+
+@pytest.mark.parametrize("body", [
+    {"event_type": "item.created", "item": {"item_id": "1"}},
+    {"event_type": "item_created", "data": {"item_id": "1"}},
+    {"event_type": "item.created", "event_id": "5", "data": {"item": {"item_id": "1"}}},
+    {"event_type": "item.created", "item_id": "1"},
+])  # fmt: skip
+def test_an_event_type_in_the_body_names_entity_and_event(body: Any) -> None:
+    delivery = understood(json.dumps(body).encode(), entity=None, event=None)
+    assert (delivery.entity, delivery.event, delivery.source_id) == ("product", "created", "1")
+
+
+def test_a_flat_record_is_recognised_by_its_id() -> None:
+    assert understood(json.dumps(item("1")).encode(), entity=None, event=None).entity == "product"
+
+
+def test_a_flat_record_with_several_ids_needs_a_name() -> None:
+    body = json.dumps({"invoice_id": "1", "contact_id": "2"}).encode()
+    with pytest.raises(refusals.EntityUnclearError):
+        understood(body, entity=None, event=None)
+    assert understood(body, entity="invoice").source_id == "1"
+
+
+@pytest.mark.parametrize("kind", ["customer", "vendor"])
+def test_a_contact_becomes_what_its_type_says(kind: str) -> None:
+    delivery = understood(contact(contact_type=kind), entity=None, event=None)
+    assert (delivery.entity, delivery.complete) == (kind, True)
+    assert understood(contact(contact_type=kind), entity="contact").entity == kind
+
+
+def test_a_vendor_sent_to_the_customers_address_is_a_mismatch() -> None:
+    with pytest.raises(refusals.EntityMismatchError) as caught:
+        understood(contact(contact_type="vendor"), entity="customer")
+    assert (caught.value.entity, caught.value.event) == ("customer", "updated")
+
+
+def test_a_contact_of_no_type_is_believed_by_its_address_and_read_from_the_source() -> None:
+    delivery = understood(contact(), entity="customer")
+    assert (delivery.entity, delivery.complete) == ("customer", False)
+    with pytest.raises(refusals.EntityUnclearError):
+        understood(contact(), entity=None, event=None)
+
+
+def test_a_body_of_another_entity_is_a_mismatch() -> None:
+    with pytest.raises(refusals.EntityMismatchError):
+        understood(b'{"invoice":{"invoice_id":"1"}}')
+
+
+@pytest.mark.parametrize(("entity", "event", "error"), [
+    ("nothing", "updated", refusals.UnknownEntityError),
+    ("product", "eaten", refusals.UnknownEventError),
+])  # fmt: skip
+def test_unknown_names_are_said(entity: str, event: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        understood(wrapped("1"), entity=entity, event=event)
+
+
+def test_an_unmirrored_wrapper_is_an_unknown_entity() -> None:
+    with pytest.raises(refusals.UnknownEntityError):
+        understood(b'{"package":{"package_id":"1"}}', entity=None, event=None)
+
+
+def test_the_same_content_has_the_same_fingerprint_whether_created_or_updated() -> None:
+    first, second = understood(wrapped("1"), event="created"), understood(wrapped("1"), event="updated")
+    assert first.fingerprint == second.fingerprint
+    assert understood(wrapped("1"), event="deleted").fingerprint != first.fingerprint
+    assert understood(wrapped("2")).fingerprint != first.fingerprint
+    assert understood(wrapped("1", name="Other")).fingerprint != first.fingerprint
+
+
+def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
+    assert understood(b'{"item":{"item_id":"1","name":"\\\\u0000"}}').source_id == "1"
+
+
+def test_brackets_in_texts_do_not_count_as_depth() -> None:
+    assert understood(wrapped("1", name="[" * 500)).source_id == "1"
+
+
+@given(st.integers(0, 3 * DEEPEST))
+def test_depth_is_told_exactly(depth: int) -> None:
+    assert too_deep(b"[" * depth + b"]" * depth) == (depth > DEEPEST)
+    assert too_deep(b'{"a":' * depth + b"1" + b"}" * depth) == (depth > DEEPEST)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.one_of(st.binary(max_size=200), json_values.map(lambda value: json.dumps(value).encode())))
+def test_any_body_is_understood_or_refused_with_a_reason(body: bytes) -> None:
+    for entity, event in (("product", "updated"), (None, None)):
+        try:
+            understood(body, entity=entity, event=event)
+        except refusals.NotUnderstoodError as error:
+            assert str(error)
