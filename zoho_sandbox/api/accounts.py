@@ -13,7 +13,8 @@ _TOO_MANY = "You have made too many requests continuously. Please try again afte
 
 
 def _accounts() -> Accounts:
-    return current_app.extensions["sandbox"].accounts
+    accounts: Accounts = current_app.extensions["sandbox"].accounts
+    return accounts
 
 
 def own_url() -> str:

@@ -15,7 +15,8 @@ _VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
 
 
 def current_sandbox() -> Sandbox:
-    return current_app.extensions["sandbox"]
+    sandbox: Sandbox = current_app.extensions["sandbox"]
+    return sandbox
 
 
 def guard(api: Blueprint, product: str) -> None:

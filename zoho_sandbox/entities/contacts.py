@@ -72,43 +72,61 @@ _DETAIL = {key: value for key, value in _ROW.items() if key not in _LIST_ONLY} |
     "default_templates": {"invoice_template_id": fixed_id(143), "invoice_template_name": "Standard"},
 }
 _INNER = frozenset({"city", "street", "zip", "cf"})
+_COLUMNS = {
+    **{name: text_key(name) for name in ("contact_name", "first_name", "last_name", "email")},
+    "outstanding_receivable_amount": number_key("outstanding_receivable_amount"),
+    **TIME_COLUMNS,
+}
+_STATUS_FILTERS = {
+    "Status.Active": ("status", "active"),
+    "Status.Inactive": ("status", "inactive"),
+    "Status.Customers": ("contact_type", "customer"),
+    "Status.Vendors": ("contact_type", "vendor"),
+}
 
 
-def contact_shape(organization: Organization) -> Shape:
-    """The shape of contacts as `organization` keeps them."""
-    clock = organization.clock
-    currency = {"currency_id": organization.currency_id, "currency_code": organization.currency_code}
+class _ContactWire:
+    """Writes contacts as a list and as a detail show them."""
 
-    def common(record: Record) -> Rendered:
-        own = {key: value for key, value in record.state.items() if key not in _INNER}
-        role = f"{record.state['contact_type']}_name"
-        rendered = own | currency
+    def __init__(self, organization: Organization) -> None:
+        self.organization = organization
+        self.currency = {"currency_id": organization.currency_id, "currency_code": organization.currency_code}
+
+    def row(self, record: Record) -> Rendered:
+        date = self.organization.clock.date
+        field, value = self.organization.custom_fields["contacts"].api_name, record.state.get("cf", "")
+        rendered = _ROW | self._own(record)
         rendered |= {
-            "contact_id": record.id,
-            role: record.state["contact_name"],
-            "created_time": clock.stamp(record.created),
-            "last_modified_time": clock.stamp(record.modified),
-        }
-        return rendered | organization.custom_parts("contacts", record.state.get("cf", ""))
-
-    def row(record: Record) -> Rendered:
-        rendered = _ROW | common(record)
-        return rendered | {
             "contact_type_formatted": rendered["contact_type"].capitalize(),
-            "created_time_formatted": clock.date(record.created),
-            "last_modified_time_formatted": clock.date(record.modified),
-            **record_custom_keys(organization, record),
+            "created_time_formatted": date(record.created),
+            "last_modified_time_formatted": date(record.modified),
         }
+        return rendered | ({field: value, f"{field}_unformatted": value} if value else {})
 
-    def detail(record: Record) -> Rendered:
+    def detail(self, record: Record) -> Rendered:
         state = record.state
-        rendered = _DETAIL | common(record)
+        rendered = _DETAIL | self._own(record)
         rendered["billing_address"] = _address(record, "billing")
         rendered["shipping_address"] = _address(record, "shipping")
         rendered["primary_contact_id"] = str(int(record.id) + 1)
         rendered["contact_persons"] = [_person(record)] if state.get("email") or state.get("phone") else []
         return rendered
 
+    def _own(self, record: Record) -> Rendered:
+        state, clock = record.state, self.organization.clock
+        rendered = {key: value for key, value in state.items() if key not in _INNER} | self.currency
+        rendered |= {
+            "contact_id": record.id,
+            f"{state['contact_type']}_name": state["contact_name"],
+            "created_time": clock.stamp(record.created),
+            "last_modified_time": clock.stamp(record.modified),
+        }
+        return rendered | self.organization.custom_parts("contacts", state.get("cf", ""))
+
+
+def contact_shape(organization: Organization) -> Shape:
+    """The shape of contacts as `organization` keeps them."""
+    wire = _ContactWire(organization)
     return Shape(
         plural="contacts",
         singular="contact",
@@ -116,30 +134,15 @@ def contact_shape(organization: Organization) -> Shape:
         id_key="contact_id",
         report_name="Contacts",
         default_sort="contact_name",
-        columns={
-            **{name: text_key(name) for name in ("contact_name", "first_name", "last_name", "email")},
-            "outstanding_receivable_amount": number_key("outstanding_receivable_amount"),
-            **TIME_COLUMNS,
-        },
+        columns=_COLUMNS,
         facets={name: state_facet(name) for name in ("status", "contact_type", "contact_name", "email", "phone")},
-        status_filters={
-            "Status.Active": ("status", "active"),
-            "Status.Inactive": ("status", "inactive"),
-            "Status.Customers": ("contact_type", "customer"),
-            "Status.Vendors": ("contact_type", "vendor"),
-        },
+        status_filters=_STATUS_FILTERS,
         contains={"contact_name_contains": "contact_name", "email_contains": "email"},
         search=("contact_name", "company_name", "email", "phone"),
-        render_row=row,
-        render_detail=detail,
+        render_row=wire.row,
+        render_detail=wire.detail,
         rule_module=lambda record: str(record.state["contact_type"]),
     )
-
-
-def record_custom_keys(organization: Organization, record: Record) -> Rendered:
-    """Custom fields as a list row shows them: direct `cf_` keys."""
-    name, value = organization.custom_fields["contacts"].api_name, record.state.get("cf", "")
-    return {name: value, f"{name}_unformatted": value} if value else {}
 
 
 def _address(record: Record, kind: str) -> Rendered:

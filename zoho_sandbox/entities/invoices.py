@@ -1,9 +1,10 @@
 """Invoices: what was sold to whom; totals always follow from the lines and the payments."""
 
+from collections.abc import Callable
 from typing import Any
 
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
+from zoho_sandbox.records import TIME_COLUMNS, Record, Rendered, Shape, state_facet, text_key
 
 _ROW: Rendered = {
     "invoice_id": "",
@@ -64,6 +65,12 @@ _DETAIL_ONLY: Rendered = {
 _LIST_ONLY = ("due_days", "documents", "company_name", "schedule_time")
 _DETAIL = {key: value for key, value in _ROW.items() if key not in _LIST_ONLY} | _DETAIL_ONLY
 _INNER = frozenset({"lines", "cf", "payment_made"})
+_ADDRESS = {"address": "", "city": "", "state": "", "zip": "", "country": "Iraq", "fax": ""}
+STATUSES = ("draft", "sent", "viewed", "overdue", "paid", "partially_paid", "void", "unpaid")
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ").title()
 
 
 def money(amount: float) -> float:
@@ -85,21 +92,45 @@ def totals(state: dict[str, Any]) -> dict[str, float]:
     return {"sub_total": sub_total, "tax_total": tax, "total": total, "payment_made": paid, "balance": owed}
 
 
-def invoice_shape(organization: Organization) -> Shape:
-    """The shape of invoices as `organization` keeps them."""
-    stamp = organization.clock.stamp
-    location_id, location_name, _primary = organization.locations[0]
-    shared = {
-        "currency_id": organization.currency_id,
-        "currency_code": organization.currency_code,
-        "location_id": location_id,
-        "location_name": location_name,
-    }
+class _InvoiceWire:
+    """Writes invoices as a list and as a detail show them."""
 
-    def common(record: Record) -> Rendered:
+    def __init__(self, organization: Organization) -> None:
+        self.organization = organization
+        location_id, location_name, _primary = organization.locations[0]
+        self.shared = {
+            "currency_id": organization.currency_id,
+            "currency_code": organization.currency_code,
+            "location_id": location_id,
+            "location_name": location_name,
+        }
+
+    def row(self, record: Record) -> Rendered:
+        sums = totals(record.state)
+        rendered = _ROW | self._own(record) | {"total": sums["total"], "balance": sums["balance"]}
+        rendered |= {"updated_time": rendered["last_modified_time"], "status_formatted": _words(rendered["status"])}
+        name, value = self.organization.custom_fields["invoices"].api_name, record.state.get("cf", "")
+        return rendered | ({name: value, f"{name}_unformatted": value} if value else {})
+
+    def detail(self, record: Record) -> Rendered:
+        state, organization = record.state, self.organization
+        sums = totals(state)
+        rendered = _DETAIL | self._own(record) | sums
+        rendered |= {
+            "line_items": [_line(organization, line, order) for order, line in enumerate(state["lines"], 1)],
+            "taxes": _taxes(organization, sums["tax_total"]),
+            "status_formatted": _words(state["status"]),
+            "total_formatted": f"{organization.currency_code} {sums['total']:,.2f}",
+            "billing_address": _ADDRESS,
+            "shipping_address": _ADDRESS,
+        }
+        return rendered | organization.custom_parts("invoices", state.get("cf", ""))
+
+    def _own(self, record: Record) -> Rendered:
+        stamp = self.organization.clock.stamp
         own = {key: value for key, value in record.state.items() if key not in _INNER}
         return {
-            **shared,
+            **self.shared,
             **own,
             "invoice_id": record.id,
             "created_time": stamp(record.created),
@@ -107,29 +138,15 @@ def invoice_shape(organization: Organization) -> Shape:
             "invoice_url": f"https://invoices.invalid/portal/{record.id}",
         }
 
-    def row(record: Record) -> Rendered:
-        sums = totals(record.state)
-        rendered = _ROW | common(record) | {"total": sums["total"], "balance": sums["balance"]}
-        name, value = organization.custom_fields["invoices"].api_name, record.state.get("cf", "")
-        rendered |= {"updated_time": rendered["last_modified_time"], "status_formatted": _words(rendered["status"])}
-        return rendered | ({name: value, f"{name}_unformatted": value} if value else {})
 
-    def detail(record: Record) -> Rendered:
-        state = record.state
-        sums = totals(state)
-        rendered = _DETAIL | common(record) | sums
-        rendered |= {
-            "line_items": [_line(organization, line, order) for order, line in enumerate(state["lines"], 1)],
-            "taxes": _taxes(organization, sums["tax_total"]),
-            "status_formatted": _words(state["status"]),
-            "total_formatted": f"{organization.currency_code} {sums['total']:,.2f}",
-            "billing_address": {"address": "", "city": "", "state": "", "zip": "", "country": "Iraq", "fax": ""},
-            "shipping_address": {"address": "", "city": "", "state": "", "zip": "", "country": "Iraq", "fax": ""},
-        }
-        return rendered | organization.custom_parts("invoices", state.get("cf", ""))
+def _sum_key(name: str) -> Callable[[Record], float]:
+    return lambda record: totals(record.state)[name]
 
-    columns = {name: text_key(name) for name in ("invoice_number", "customer_name", "date", "due_date")}
-    sums = {name: lambda record, name=name: totals(record.state)[name] for name in ("total", "balance")}
+
+def invoice_shape(organization: Organization) -> Shape:
+    """The shape of invoices as `organization` keeps them."""
+    wire = _InvoiceWire(organization)
+    texts = ("invoice_number", "customer_name", "date", "due_date")
     return Shape(
         plural="invoices",
         singular="invoice",
@@ -138,22 +155,19 @@ def invoice_shape(organization: Organization) -> Shape:
         report_name="Invoices",
         default_sort="created_time",
         default_order="D",
-        columns={**columns, **sums, "shipping_charge": number_key("shipping_charge"), **TIME_COLUMNS},
+        columns={
+            **{name: text_key(name) for name in texts},
+            **{name: _sum_key(name) for name in ("total", "balance")},
+            **TIME_COLUMNS,
+        },
         facets={name: state_facet(name) for name in ("status", "customer_id", "invoice_number", "reference_number")},
         status_filters={f"Status.{_words(name).replace(' ', '')}": ("status", name) for name in STATUSES},
         contains={"invoice_number_contains": "invoice_number", "customer_name_contains": "customer_name"},
         search=("invoice_number", "reference_number", "customer_name"),
-        render_row=row,
-        render_detail=detail,
+        render_row=wire.row,
+        render_detail=wire.detail,
         rule_module=lambda _record: "invoice",
     )
-
-
-STATUSES = ("draft", "sent", "viewed", "overdue", "paid", "partially_paid", "void", "unpaid")
-
-
-def _words(status: str) -> str:
-    return status.replace("_", " ").title()
 
 
 def _line(organization: Organization, line: dict[str, Any], order: int) -> Rendered:

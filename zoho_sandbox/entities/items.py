@@ -82,54 +82,68 @@ _LIST_ONLY = ("item_name", "has_attachment", "image_document_id", "show_in_store
 _SIZES = ("length", "width", "height", "weight", "weight_unit", "dimension_unit")
 _DETAIL = {key: value for key, value in _ROW.items() if key not in {*_LIST_ONLY, *_SIZES}} | _DETAIL_ONLY
 # Kept in a record's state but never written as they stand.
-_INNER = frozenset({"stocks", "committed", "cf"})
+_INNER = ("stocks", "committed", "cf")
+_COLUMNS = {
+    "name": text_key("name"),
+    "sku": text_key("sku"),
+    "rate": number_key("rate"),
+    "purchase_rate": number_key("purchase_rate"),
+    "reorder_level": number_key("reorder_level"),
+    "stock_on_hand": lambda record: sum(record.state.get("stocks", ())),
+    **TIME_COLUMNS,
+}
 
 
-def _own(record: Record) -> dict[str, Any]:
-    return {key: value for key, value in record.state.items() if key not in _INNER}
+class _ItemWire:
+    """Writes items as a list and as a detail show them."""
+
+    def __init__(self, organization: Organization) -> None:
+        self.organization = organization
+        self.stamp = organization.clock.stamp
+        field = organization.custom_fields["items"].api_name
+        self.custom_keys = (field, f"{field}_unformatted")
+
+    def row(self, record: Record) -> Rendered:
+        rendered = self._fill(_ROW.copy(), record)
+        rendered["item_name"] = rendered["name"]
+        if value := record.state.get("cf"):
+            for key in self.custom_keys:
+                rendered[key] = value
+        return rendered
+
+    def detail(self, record: Record) -> Rendered:
+        state = record.state
+        rendered = self._fill(_DETAIL.copy(), record)
+        rendered |= {
+            "sales_rate": rendered["rate"],
+            "pricebook_rate": rendered["rate"],
+            "rate_formatted": f"{self.organization.currency_code} {rendered['rate']:,.2f}",
+            "locations": _locations(self.organization, state) if "stocks" in state else [],
+            "package_details": {key: state.get(key, _ROW[key]) for key in _SIZES},
+        }
+        return rendered | self.organization.custom_parts("items", state.get("cf", ""))
+
+    def _fill(self, rendered: Rendered, record: Record) -> Rendered:
+        """Put what is the record's own into a copy of what all have in common: the path of every list row."""
+        state = record.state
+        rendered.update(state)
+        for inner in _INNER:
+            rendered.pop(inner, None)
+        rendered["item_id"] = record.id
+        rendered["created_time"] = self.stamp(record.created)
+        rendered["last_modified_time"] = self.stamp(record.modified)
+        if state.get("tax_percentage"):
+            rendered["tax_id"], rendered["tax_name"] = self.organization.tax_id, "VAT"
+        if "stocks" in state:
+            held = round(sum(state["stocks"]), 2)
+            rendered["stock_on_hand"] = rendered["available_stock"] = held
+            rendered["actual_available_stock"] = round(held - sum(state["committed"]), 2)
+        return rendered
 
 
 def item_shape(organization: Organization) -> Shape:
     """The shape of items as `organization` keeps them."""
-    stamp = organization.clock.stamp
-
-    def common(record: Record) -> Rendered:
-        state = record.state
-        rendered: Rendered = {
-            "item_id": record.id,
-            "created_time": stamp(record.created),
-            "last_modified_time": stamp(record.modified),
-        }
-        if state.get("tax_percentage"):
-            rendered |= {"tax_id": organization.tax_id, "tax_name": "VAT"}
-        if state.get("product_type") != "service":
-            held, committed = round(sum(state["stocks"]), 2), round(sum(state["committed"]), 2)
-            rendered |= {
-                "stock_on_hand": held,
-                "available_stock": held,
-                "actual_available_stock": round(held - committed, 2),
-            }
-        return rendered
-
-    def row(record: Record) -> Rendered:
-        field, value = organization.custom_fields["items"].api_name, record.state.get("cf", "")
-        custom = {field: value, f"{field}_unformatted": value} if value else {}
-        rendered = _ROW | _own(record) | common(record) | custom
-        rendered["item_name"] = rendered["name"]
-        return rendered
-
-    def detail(record: Record) -> Rendered:
-        state = record.state
-        rendered = _DETAIL | _own(record) | common(record)
-        rendered |= {
-            "sales_rate": rendered["rate"],
-            "pricebook_rate": rendered["rate"],
-            "rate_formatted": f"{organization.currency_code} {rendered['rate']:,.2f}",
-            "locations": [] if state.get("product_type") == "service" else _locations(organization, state),
-            "package_details": {key: state.get(key, _ROW[key]) for key in _SIZES},
-        }
-        return rendered | organization.custom_parts("items", state.get("cf", ""))
-
+    wire = _ItemWire(organization)
     return Shape(
         plural="items",
         singular="item",
@@ -137,21 +151,13 @@ def item_shape(organization: Organization) -> Shape:
         id_key="item_id",
         report_name="Items",
         default_sort="name",
-        columns={
-            "name": text_key("name"),
-            "sku": text_key("sku"),
-            "rate": number_key("rate"),
-            "purchase_rate": number_key("purchase_rate"),
-            "reorder_level": number_key("reorder_level"),
-            "stock_on_hand": lambda record: sum(record.state.get("stocks", ())),
-            **TIME_COLUMNS,
-        },
+        columns=_COLUMNS,
         facets={name: state_facet(name, str(_ROW[name])) for name in ("status", "sku", "category_id", "product_type")},
         status_filters={"Status.Active": ("status", "active"), "Status.Inactive": ("status", "inactive")},
         contains={"name_contains": "name", "description_contains": "description"},
         search=("name", "sku", "description"),
-        render_row=row,
-        render_detail=detail,
+        render_row=wire.row,
+        render_detail=wire.detail,
         rule_module=lambda _record: "item",
     )
 

@@ -47,7 +47,7 @@ class InvoiceWrites:
 
     def changed(self, world: World, record: Record, payload: Mapping[str, Any]) -> State:
         read = self._read(world, payload, record.state["lines"])
-        number = read.get("invoice_number", record.state["invoice_number"])
+        number = str(read.get("invoice_number", record.state["invoice_number"]))
         if number != record.state["invoice_number"] and world.name_is_taken("invoices", number):
             raise RefusalError(400, 1001, f'The invoice number "{number}" already exists.')
         return self._settled(record.state | read, payload)
