@@ -43,8 +43,9 @@ def wrapped(source_id: Any = "460000000038080", **more: Any) -> bytes:
 
 def signature(body: bytes, *, query: str = "", form: str = "", secret: str = SECRET) -> str:
     """What Zoho puts into X-Zoho-Webhook-Signature; a form is signed by its fields alone."""
-    pairs = sorted(parse_qsl(query, keep_blank_values=True) + parse_qsl(form, keep_blank_values=True))
-    signed = "".join(name + value for name, value in pairs).encode() + (b"" if form else body)
+    pairs = sorted(pair for part in (query, form) for pair in parse_qsl(part, True, errors="surrogateescape"))
+    signed = "".join(name + value for name, value in pairs).encode("utf-8", "surrogateescape")
+    signed += b"" if form else body
     return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
@@ -75,7 +76,7 @@ class Sender:
     def get(self, path: str, **arguments: Any) -> TestResponse:
         """GET as an operator."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        return self.app.test_client().get(path, headers=headers, query_string=arguments)
+        return self.app.test_client().get(path, headers=headers, query_string=arguments or None)
 
     def post(self, path: str, body: Any) -> TestResponse:
         """POST as an operator."""

@@ -1,5 +1,6 @@
 """Shapes every list shares: what a page is, how it is asked for, and what an error looks like."""
 
+from functools import cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, validate
@@ -18,7 +19,9 @@ class Arguments(Schema):
 class PageArguments(Arguments):
     """Which page of a list."""
 
-    cursor = fields.String(metadata={"description": "`next_cursor` of the page before"})
+    cursor = fields.String(
+        validate=validate.Length(max=500), metadata={"description": "`next_cursor` of the page before"}
+    )
     limit = fields.Integer(load_default=50, validate=validate.Range(1, LARGEST_PAGE))
 
 
@@ -43,11 +46,17 @@ def instant_field() -> fields.AwareDateTime:
     return fields.AwareDateTime(format="iso")
 
 
+def name_field() -> fields.String:
+    """Text to look for; no row holds a NUL, and PostgreSQL takes none."""
+    return fields.String(validate=validate.Regexp(r"\A[^\x00]{1,200}\Z"))
+
+
 def id_field() -> fields.String:
     """An id: text, so that nothing on the way makes a float of it."""
     return fields.String()
 
 
+@cache
 def page_schema(items: type[Schema]) -> type[Schema]:
     """The shape of a page of `items`."""
     members: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import PageArguments, entity_field, id_field, instant_field
+from tds_api.schemas.common import PageArguments, entity_field, id_field, instant_field, name_field
 from tds_models.inbox import Verdict
 from tds_models.runs import Mode, RunState
 
@@ -11,7 +11,7 @@ class EventArguments(PageArguments):
     """Which events."""
 
     entity = entity_field()
-    source_id = fields.String()
+    source_id = name_field()
     verdict = fields.String(validate=validate.OneOf(["open", *Verdict]))
     since = instant_field()
     until = instant_field()
@@ -38,7 +38,7 @@ class Event(Schema):
 class RejectedArguments(PageArguments):
     """Which refused deliveries."""
 
-    reason = fields.String()
+    reason = name_field()
     since = instant_field()
     until = instant_field()
 
