@@ -1,6 +1,6 @@
 """The Flask application of one sandbox."""
 
-from flask import Flask
+from flask import Flask, request
 
 from zoho_sandbox.api.accounts import accounts_routes
 from zoho_sandbox.api.gate import answer_errors
@@ -13,9 +13,15 @@ def create_app(sandbox: Sandbox) -> Flask:
     """The accounts server, both API roots and the control interface over one sandbox."""
     app = Flask(__name__, static_folder=None)
     app.extensions["sandbox"] = sandbox
+    app.before_request(_take_body)
     app.register_blueprint(accounts_routes)
     app.register_blueprint(api_root("ZohoBooks", "/books/v3"))
     app.register_blueprint(api_root("ZohoInventory", "/inventory/v1"))
     app.register_blueprint(control_routes())
     app.register_error_handler(Exception, answer_errors)
     return app
+
+
+def _take_body() -> None:
+    """Read what was sent even if the answer does not need it: a server drops a connection with an unread body."""
+    request.get_data(cache=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -91,6 +92,23 @@ def test_a_client_can_read_every_page_while_edits_stream_and_webhooks_flow(serve
         body = served.get("/books/v3/items", page=page, sort_column="last_modified_time").json()
         listed |= {row["item_id"] for row in body["items"]}
     assert listed == dumped
+
+
+def test_a_refused_write_leaves_the_connection_usable(served: Served) -> None:
+    host = served.url.removeprefix("http://")
+    connection = HTTPConnection(host, timeout=10)
+    statuses = []
+    for _ in range(20):
+        connection.putrequest("POST", "/books/v3/items")
+        connection.putheader("Content-Length", "300000")
+        connection.endheaders()
+        # Headers and body in separate packets, and nobody who wants to read the body.
+        connection.send(b"x" * 300_000)
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append((answer.status, answer.will_close))
+    connection.close()
+    assert statuses == [(401, False)] * 20
 
 
 def test_a_broken_connection_is_broken_on_the_wire(served: Served) -> None:
