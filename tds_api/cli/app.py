@@ -6,10 +6,12 @@ import typer
 from rich.console import Console
 
 from tds_api.cli import configuration, doctor, migrate, sandbox, up
+from tds_api.cli.demo import command as demo
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
 app = typer.Typer(name="tds", no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.command("up")(up.up)
+app.command("demo")(demo.demo)
 app.command("migrate")(migrate.migrate)
 app.command("config")(configuration.config)
 app.command("doctor")(doctor.doctor)

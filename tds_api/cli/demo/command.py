@@ -1,0 +1,50 @@
+"""The command `tds demo`."""
+
+import contextlib
+import json
+
+import typer
+
+from tds_api.cli.demo.play import Play, Show
+from tds_api.cli.demo.silent import Silence
+from tds_api.cli.demo.stage import free_port, on_stage, settings_of_demo
+from tds_api.cli.demo.standin import StandInSpec
+from tds_api.cli.up import StopRequested, stop_signals
+from tds_core.logging import configure_logging
+
+
+def demo(  # noqa: PLR0917 (every one is an option of the command)
+    seconds: float = typer.Option(0.0, "--for", min=0.0, help="Seconds of edits; unset: until Ctrl-C."),
+    rate: float = typer.Option(10.0, min=0.01, help="Edits a second in the stand-in."),
+    as_json: bool = typer.Option(False, "--json", help="Show nothing, print one JSON object at the end."),
+    drop: float = typer.Option(0.0, min=0.0, max=1.0, help="Share of webhooks that are never sent."),
+    seed: int = typer.Option(7, help="The same seed makes the same organisation and the same edits."),
+    workers: int = typer.Option(-1, help="Worker processes instead of TDS_WORKERS."),
+    products: int = typer.Option(2221, min=0, help="Products in the stand-in."),
+    customers: int = typer.Option(2503, min=0, help="Customers in the stand-in."),
+    vendors: int = typer.Option(81, min=0, help="Vendors in the stand-in."),
+    invoices: int = typer.Option(400, min=0, help="Invoices in the stand-in."),
+) -> None:
+    """Run everything against a Zoho stand-in that is edited all the time, and watch both sides agree.
+
+    Exit code 1: a record differs, an event has no verdict, or a delivery is not accounted for.
+    """
+    counts = {"products": products, "customers": customers, "vendors": vendors, "invoices": invoices}
+    spec = StandInSpec(port=free_port(), counts=counts, seed=seed)
+    settings = settings_of_demo(spec, workers=workers if workers >= 0 else None)
+    configure_logging(settings.replace("command line", log_format="console", log_level="ERROR"), process="demo")
+    show: Show = Silence()
+    report = None
+    with (
+        contextlib.suppress(StopRequested),
+        stop_signals() as stops,
+        on_stage(settings, spec, on_step=lambda *_: None) as stage,
+    ):
+        stops.append(stage.stack.processes.hurry)
+        report = Play(stage, show, rate=rate, seed=seed, drop=drop).run(seconds or None)
+    if report is None:
+        raise typer.Exit(130)
+    if as_json:
+        typer.echo(json.dumps(report))
+    if report["problems"]:
+        raise typer.Exit(1)

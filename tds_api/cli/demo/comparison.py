@@ -1,0 +1,101 @@
+"""The comparison: every record of the stand-in against its mirror row, field by field, by a way the sync never goes."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from tds_api.cli.demo.expected import EXPECTED, Expected
+from tds_api.cli.demo.standin import StandIn
+
+EXAMPLES_SHOWN = 10
+
+Row = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """One disagreement. `field` is empty when a whole record is missing, left over or not marked as deleted."""
+
+    entity: str
+    source_id: str
+    what: str
+    field: str = ""
+    source: Any = None
+    mirror: Any = None
+
+
+@dataclasses.dataclass
+class Comparison:
+    """How many records were looked at and where the two sides disagree."""
+
+    record_count: int = 0
+    differences: list[Difference] = dataclasses.field(default_factory=list)
+
+    def examples(self) -> list[dict[str, str]]:
+        """The first few differences, fit for JSON."""
+        return [
+            {name: str(value) for name, value in dataclasses.asdict(each).items() if value not in ("", None)}
+            for each in self.differences[:EXAMPLES_SHOWN]
+        ]
+
+
+def compare(connection: Connection, stand_in: StandIn) -> Comparison:
+    """Compare all records of all entities, the deleted ones too."""
+    comparison = Comparison()
+    dumps = {plural: list(stand_in.dump(plural)) for plural in {each.plural for each in EXPECTED}}
+    for expected in EXPECTED:
+        records = {row[expected.id_key]: row for row in dumps[expected.plural] if expected.belongs(row)}
+        gone = set(stand_in.deleted(expected.plural))
+        _compare_entity(connection, expected, records, gone, comparison)
+    return comparison
+
+
+def _compare_entity(
+    connection: Connection, expected: Expected, records: Mapping[str, Row], gone: set[str], comparison: Comparison
+) -> None:
+    mirror = {row["source_id"]: row for row in _rows(connection, expected)}
+    lines = _lines(connection, expected)
+    comparison.record_count += len(records) + sum(1 for key in mirror if key in gone)
+    for source_id, record in records.items():
+        row = mirror.get(source_id)
+        comparison.differences += differences(expected, record, row, lines.get(source_id, []))
+    for source_id, row in mirror.items():
+        if source_id not in records and row["deleted_at"] is None:
+            what = "deleted there, live here" if source_id in gone else "unknown there, live here"
+            comparison.differences.append(Difference(expected.entity, source_id, what))
+
+
+def differences(expected: Expected, record: Row, row: Row | None, lines: list[dict[str, Any]]) -> Iterator[Difference]:
+    """Where one living record and its mirror row disagree."""
+    entity, source_id = expected.entity, record[expected.id_key]
+    if row is None:
+        yield Difference(entity, source_id, "missing here")
+        return
+    if row["deleted_at"] is not None:
+        yield Difference(entity, source_id, "live there, deleted here")
+        return
+    for column, value in expected.row(record).items():
+        if row[column] != value:
+            yield Difference(entity, source_id, "field", column, value, row[column])
+    if expected.line_table:
+        wanted = expected.lines(record)
+        if wanted != lines:
+            yield Difference(entity, source_id, "lines", expected.line_key, wanted, lines)
+
+
+def _rows(connection: Connection, expected: Expected) -> Iterable[Row]:
+    columns = ", ".join(expected.columns)
+    return connection.execute(text(f"select source_id, deleted_at, {columns} from {expected.table}")).mappings()
+
+
+def _lines(connection: Connection, expected: Expected) -> dict[str, list[dict[str, Any]]]:
+    if not expected.line_table:
+        return {}
+    columns = ", ".join(expected.line_columns)
+    found: dict[str, list[dict[str, Any]]] = {}
+    asked = text(f"select parent_id, {columns} from {expected.line_table} order by parent_id, position")
+    for row in connection.execute(asked).mappings():
+        found.setdefault(row["parent_id"], []).append({name: row[name] for name in expected.line_columns})
+    return found

@@ -1,0 +1,117 @@
+"""What the demo shows and reports, read from the database with plain SQL."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+_OWED = text("""
+select (select count(*) from tds_inbox_events where verdict is null),
+       (select count(*) from tds_sync_queue),
+       (select count(*) from tds_sync_runs where state in ('queued', 'running'))
+""")
+_VERDICTS = text("""
+select coalesce(verdict, 'none'), count(*) from tds_inbox_events where received_at >= :since group by 1 order by 1
+""")
+_LATENCY = text("""
+select percentile_cont(array[0.5, 0.95, 0.99]) within group (order by extract(epoch from verdict_at - received_at))
+from tds_inbox_events where received_at >= :since and received_at < :until and verdict_at is not null
+""")
+_RUNS = text("""
+select distinct on (entity) entity, state, fetched_count from tds_sync_runs
+where requested_by = 'demo' and mode = 'full' order by entity, id desc
+""")
+_FIRST = text("""
+select min(created_at) from (
+    select min(created_at) as created_at from erp.product union all select min(created_at) from erp.customer
+    union all select min(created_at) from erp.vendor union all select min(created_at) from erp.invoice) as every_one
+""")
+_DUPLICATES = text("select coalesce(sum(duplicate_count), 0) from tds_inbox_fingerprints")
+_REJECTED = text("select count(*) from tds_rejected_deliveries")
+_DEAD = text("select count(*) from tds_dead_letter_queue where resolved_at is null")
+_QUEUE = text("select entity, count(*) from tds_sync_queue group by entity order by entity")
+_NEWEST_CHANGE = text("select coalesce(max(id), 0) from tds_audit_trail")
+_CHANGED_RECORDS = text("""
+select count(*) from (select distinct entity, source_id from tds_audit_trail where id > :after) as changed
+""")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owed:
+    """What TDS still owes: events without verdict, work items, open runs."""
+
+    events: int
+    items: int
+    runs: int
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.items or self.runs)
+
+
+def owed(connection: Connection) -> Owed:
+    """What TDS still owes."""
+    return Owed(*connection.execute(_OWED).one())
+
+
+def clock(connection: Connection) -> datetime:
+    """The database's time, which is what events are stamped with."""
+    return connection.execute(text("select clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
+
+
+def verdicts(connection: Connection, since: datetime) -> dict[str, int]:
+    """Events by verdict; `none` are those that wait for theirs."""
+    return {row[0]: row[1] for row in connection.execute(_VERDICTS, {"since": since})}
+
+
+def latency_ms(connection: Connection, *, since: datetime, until: datetime) -> dict[str, float | None]:
+    """Milliseconds from an event's arrival to the commit of what it brought."""
+    found = connection.execute(_LATENCY, {"since": since, "until": until}).scalar() or [None] * 3
+    return {
+        name: None if value is None else round(float(value) * 1000, 1)
+        for name, value in zip(("p50", "p95", "p99"), found, strict=True)
+    }
+
+
+def runs(connection: Connection) -> dict[str, tuple[str, int]]:
+    """The demo's first run of each entity: its state and how many records it fetched."""
+    return {row.entity: (row.state, row.fetched_count) for row in connection.execute(_RUNS)}
+
+
+def first_record_at(connection: Connection) -> datetime | None:
+    """When the mirror got its first record."""
+    return connection.execute(_FIRST).scalar()
+
+
+def duplicates(connection: Connection) -> int:
+    """Deliveries that said what an earlier one had said."""
+    return int(connection.execute(_DUPLICATES).scalar_one())
+
+
+def rejected(connection: Connection) -> int:
+    """Refused deliveries that were kept."""
+    return int(connection.execute(_REJECTED).scalar_one())
+
+
+def dead_letters(connection: Connection) -> int:
+    """Records given up and not mended since."""
+    return int(connection.execute(_DEAD).scalar_one())
+
+
+def queue(connection: Connection) -> Mapping[str, int]:
+    """Live work items by entity."""
+    return {row[0]: row[1] for row in connection.execute(_QUEUE)}
+
+
+def newest_change(connection: Connection) -> int:
+    """A mark in the history."""
+    return int(connection.execute(_NEWEST_CHANGE).scalar_one())
+
+
+def records_changed_since(connection: Connection, mark: int) -> int:
+    """How many records were changed after a mark."""
+    return int(connection.execute(_CHANGED_RECORDS, {"after": mark}).scalar_one())
+
+
+Figures = dict[str, Any]

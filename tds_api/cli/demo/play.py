@@ -1,0 +1,116 @@
+"""The play: all acts in order, watched by whoever shows them."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Protocol
+
+import psutil
+
+from tds_api.cli.demo import acts, figures
+from tds_api.cli.demo.comparison import compare
+from tds_api.cli.demo.report import Played, make_report
+from tds_api.cli.demo.rules import faults, rules
+from tds_api.cli.demo.stage import Stage
+from tds_api.cli.up import StopRequested
+
+
+class Show(Protocol):
+    """Somebody who shows the play: a screen, plain lines, or nobody at all."""
+
+    def ready(self, stage: Stage, seconds: float) -> None:
+        """All programs run."""
+
+    def loading(self, runs: dict[str, tuple[str, int]]) -> None:
+        """How far the first load is: for each entity its run's state and how many records it fetched."""
+
+    def first_record(self, seconds: float) -> None:
+        """The mirror holds its first record, so many seconds after the command began."""
+
+    def loaded(self, seconds: float) -> None:
+        """The first load is over."""
+
+    def watch_edits(self, stage: Stage, until: float | None) -> None:
+        """Show what happens until the monotonic time `until`, or for ever."""
+
+    def closing(self, sentence: str) -> None:
+        """One step of the end."""
+
+    def closed(self, report: figures.Figures) -> None:
+        """The outcome."""
+
+
+class Play:
+    """One performance on a running stage."""
+
+    def __init__(self, stage: Stage, show: Show, *, rate: float, seed: int, drop: float) -> None:
+        self._stage, self._show = stage, show
+        self._rate, self._seed, self._drop = rate, seed, drop
+        self._timings: dict[str, float | None] = {}
+        self._first_record_at: datetime | None = None
+
+    def run(self, seconds: float | None) -> figures.Figures:
+        """Perform for so many seconds of edits, or until asked to stop; returns the report."""
+        stage, show = self._stage, self._show
+        self._timings["ready"] = since_start()
+        show.ready(stage, since_start())
+        with self._timed("first_load"):
+            acts.load(stage, self._progress)
+        show.loaded(self._timings["first_load"] or 0.0)
+        settings = stage.stack.settings
+        stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], settings.zoho_webhook_secret)))
+        stage.stand_in.set_faults(faults(self._drop))
+        with stage.engine.connect() as connection:
+            began_at = figures.clock(connection)
+        stage.stand_in.start_edits(rate=self._rate, seed=self._seed)
+        with self._timed("edits"), contextlib.suppress(StopRequested):
+            show.watch_edits(stage, None if seconds is None else time.monotonic() + seconds)
+        return self._close(began_at)
+
+    def _close(self, began_at: datetime) -> figures.Figures:
+        stage, show = self._stage, self._show
+        edit_count = stage.stand_in.stop_edits()
+        show.closing(f"Edits stopped after {edit_count:,}. Waiting until all is delivered and settled …")
+        with self._timed("quiet"):
+            acts.settle(stage)
+        with stage.engine.connect() as connection:
+            ended_at = figures.clock(connection)
+        show.closing("Quiet. Now the scheduled reads, which see what webhooks did not tell …")
+        with self._timed("sweep"):
+            healed = acts.sweep(stage, also_full=self._drop > 0)
+        show.closing("Comparing every record, field by field …")
+        with self._timed("comparison"), stage.engine.connect() as connection:
+            comparison = compare(connection, stage.stand_in)
+        self._timings["total"] = since_start()
+        played = Played(
+            edit_count=edit_count,
+            edits_began_at=began_at,
+            edits_ended_at=ended_at,
+            healed_by_sweep=healed,
+            comparison=comparison,
+            timings={name: None if value is None else round(value, 2) for name, value in self._timings.items()},
+        )
+        with stage.engine.connect() as connection:
+            report = make_report(connection, stage.stand_in.state(), played)
+        show.closed(report)
+        return report
+
+    def _progress(self, runs: dict[str, tuple[str, int]], first_record_at: datetime | None) -> None:
+        if first_record_at is not None and self._first_record_at is None:
+            self._first_record_at = first_record_at
+            seconds = first_record_at.timestamp() - psutil.Process().create_time()
+            self._timings["first_record"] = seconds
+            self._show.first_record(seconds)
+        self._show.loading(runs)
+
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._timings[name] = time.monotonic() - began
+
+
+def since_start() -> float:
+    """Seconds since this command was started."""
+    return datetime.now(UTC).timestamp() - psutil.Process().create_time()

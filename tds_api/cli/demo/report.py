@@ -1,0 +1,84 @@
+"""The report of a demo: what was sent, what became of it, how fast, and whether the two sides agree."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tds_api.cli.demo import figures
+from tds_api.cli.demo.comparison import Comparison
+from tds_api.cli.demo.standin import call_count
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Played:
+    """What the acts themselves brought to know."""
+
+    edit_count: int
+    edits_began_at: datetime
+    edits_ended_at: datetime
+    healed_by_sweep: int
+    comparison: Comparison
+    timings: Mapping[str, float | None]
+
+
+def make_report(connection: Connection, state: Mapping[str, Any], played: Played) -> figures.Figures:
+    """Everything a program may want to know, as one JSON object; `problems` is empty when all is well."""
+    verdicts = figures.verdicts(connection, played.edits_began_at)
+    deliveries = state["deliveries"]
+    report = {
+        "edits": played.edit_count,
+        "events_sent": deliveries["sent_count"],
+        "events_received": sum(verdicts.values()),
+        "verdicts": verdicts,
+        "events_without_verdict": verdicts.get("none", 0),
+        "duplicates": figures.duplicates(connection),
+        "rejected": figures.rejected(connection),
+        "dropped": deliveries["dropped_count"],
+        "deliveries": deliveries["by_kind"],
+        "dead_letters": figures.dead_letters(connection),
+        "latency_ms": figures.latency_ms(connection, since=played.edits_began_at, until=played.edits_ended_at),
+        "records_compared": played.comparison.record_count,
+        "differences": len(played.comparison.differences),
+        "difference_examples": played.comparison.examples(),
+        "healed_by_sweep": played.healed_by_sweep,
+        "api_calls": call_count(state),
+        "timings_seconds": dict(played.timings),
+    }
+    owed = figures.owed(connection)
+    return {**report, "owed": dataclasses.asdict(owed), "problems": problems(report, owed)}
+
+
+def problems(report: Mapping[str, Any], owed: figures.Owed) -> list[str]:
+    """What must not be, in words: each of them fails the demo."""
+    genuine, forged = _statuses(report["deliveries"], forged=False), _statuses(report["deliveries"], forged=True)
+    # A delivery whose answer was lost on the way may or may not have been kept.
+    unsure = genuine.get("error", 0)
+    found = []
+    if report["differences"]:
+        found.append(f"{report['differences']} differences")
+    if report["events_without_verdict"]:
+        found.append(f"{report['events_without_verdict']} events without verdict")
+    if owed:
+        found.append(f"still owed: {owed}")
+    for what, answered, kept in (
+        ("new", genuine.get("202", 0), report["events_received"]),
+        ("duplicate", genuine.get("200", 0), report["duplicates"]),
+        ("forged", forged.get("401", 0), report["rejected"]),
+    ):
+        if not answered <= kept <= answered + unsure:
+            found.append(f"{answered} deliveries were answered as {what}, {kept} are kept as such")
+    if believed := sum(count for status, count in forged.items() if status.startswith("2")):
+        found.append(f"{believed} forged deliveries were believed")
+    return found
+
+
+def _statuses(by_kind: Mapping[str, Mapping[str, int]], *, forged: bool) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for kind, statuses in by_kind.items():
+        if (kind == "forged") is forged:
+            for status, count in statuses.items():
+                totals[status] = totals.get(status, 0) + count
+    return totals

@@ -1,0 +1,120 @@
+"""The stage of the demo: a home of its own, made anew, and all of TDS with the stand-in running in it."""
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from tds_api.cli.demo.standin import StandIn, StandInSpec
+from tds_api.cli.programs import programs_of
+from tds_api.cli.stack import OnStep, Stack, running_stack
+from tds_core.config import DECLARATIONS, Settings, load_settings
+from tds_core.embedded.home import Ownership
+from tds_core.embedded.ports import is_free
+from tds_core.environment import layers_of_this_process
+from tds_models.db import make_engine
+
+# What an operator's own settings may change in a demo; above all not where data lives and who Zoho is.
+WELCOME = frozenset(
+    {
+        "TDS_HOME", "TDS_HOST", "TDS_PORT", "TDS_FLOWER_PORT", "TDS_API_PROCESSES", "TDS_API_THREADS", "TDS_WORKERS",
+        "TDS_WORKER_CONCURRENCY", "TDS_CLAIM_SIZE", "TDS_LEASE_SECONDS", "TDS_HEARTBEAT_SECONDS", "TDS_LOG_FORMAT",
+        "TDS_LOG_LEVEL", "TDS_SLOW_SECONDS", "TDS_CURSOR_OVERLAP_SECONDS",
+    }
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A running demo: TDS, the stand-in's controls, and a way into the mirror that is nobody else's."""
+
+    stack: Stack
+    stand_in: StandIn
+    engine: Engine
+
+
+def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
+    """The settings of a demo: the operator's where they do no harm, the stand-in's for Zoho, free ports."""
+    given = {name: value for layer in reversed(layers_of_this_process()) for name, value in layer.values.items()}
+    settings = load_settings({name: value for name, value in given.items() if name in WELCOME})
+    ports = {"port": settings.port, "flower_port": settings.flower_port}
+    for name in [name for name, port in ports.items() if not is_free(port)]:
+        ports[name] = free_port()
+    return settings.replace(
+        "demo",
+        **ports,
+        home=settings.home / "demo",
+        zoho_accounts_url=spec.url,
+        zoho_api_url=spec.url,
+        zoho_client_id=spec.client_id,
+        zoho_client_secret=spec.client_secret,
+        zoho_refresh_token=spec.refresh_token,
+        zoho_organization_id=spec.organization_id,
+        zoho_webhook_secret=secrets.token_hex(20),
+        **({} if workers is None else {"workers": workers}),
+    )
+
+
+@contextlib.contextmanager
+def on_stage(settings: Settings, spec: StandInSpec, *, on_step: OnStep) -> Iterator[Stage]:
+    """Start everything in a clean home and end it again. Raises what `running_stack` raises."""
+    clean(settings.home)
+    _forget_environment()
+    extra = {name: _spelled(settings.value_of(each)) for name, each in DECLARATIONS.items() if settings.value_of(each)}
+    extra["TDS_UNSIGNED_WEBHOOKS"] = "no"
+    for name in ("TDS_DATABASE_URL", "TDS_REDIS_URL", "TDS_BROKER_URL"):
+        extra.pop(name, None)
+    with (
+        running_stack(
+            settings,
+            extra_env=extra,
+            on_step=on_step,
+            programs=lambda complete: [spec.program(), *programs_of(complete)],
+        ) as stack,
+        contextlib.closing(StandIn(spec.url)) as stand_in,
+    ):
+        engine = make_engine(stack.settings.database_url, pool_size=2, application="tds-demo")
+        try:
+            yield Stage(stack, stand_in, engine)
+        finally:
+            engine.dispose()
+
+
+def clean(home: Path) -> None:
+    """Remove what an earlier demo left. Raises AlreadyRunningError while one runs there."""
+    owner = Ownership(home / "owner", what="A demo")
+    owner.take()
+    try:
+        place = home / "postgres" / "place"
+        if place.is_file():  # an account of its own keeps its files elsewhere
+            shutil.rmtree(place.read_text().strip(), ignore_errors=True)
+        for path in home.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "owner":
+                path.unlink()
+    finally:
+        owner.release()
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _forget_environment() -> None:
+    """Nothing of the operator's own TDS reaches the demo's programs: no database, no broker, no organisation."""
+    for name in [name for name in os.environ if name.startswith(("TDS_", "ZOHO_"))]:
+        del os.environ[name]
+
+
+def _spelled(value: object) -> str:
+    return "yes" if value is True else str(value)
