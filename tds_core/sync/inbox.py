@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from tds_models.entities import ENTITIES
@@ -37,11 +37,11 @@ class Receipt:
 # One statement for all deliveries of a burst. `fresh` decides, under the fingerprint's unique key, which of them are
 # new; only those become events and raise the generation of their record's one work item. Rows are locked in one
 # order (fingerprint, then record), so bursts cannot deadlock each other.
-RECEIVE = text("""
+RECEIVE = """
 with p as (
-    select now() - make_interval(secs => :window) as old
+    select now() - make_interval(secs => $2) as old
 ), given as (
-    select * from jsonb_to_recordset(cast(:deliveries as jsonb)) as g(
+    select * from jsonb_to_recordset($1) as g(
         n int, source text, entity text, event text, source_id text, source_modified_at timestamptz, record jsonb,
         complete boolean, fingerprint bytea, correlation_id text, priority smallint)
 ), numbered as materialized (
@@ -73,7 +73,11 @@ with p as (
     from accepted a join work w using (source, entity, source_id)
 )
 select n.n, f.event_id, f.event_id <> n.event_id as duplicate from numbered n join fresh f using (fingerprint)
-""")
+"""
+
+# Planning it takes longer than doing it, so every connection plans it once; its plan does not depend on what is given.
+PREPARE = f"prepare tds_receive (jsonb, float8) as {RECEIVE}"
+EXECUTE = text("execute tds_receive (:deliveries, :window)")
 
 COUNT_REPEATS = text("""
 update tds_inbox_fingerprints set duplicate_count = duplicate_count + 1 where fingerprint = any(:fingerprints)
@@ -90,14 +94,22 @@ def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_windo
     for n, delivery in enumerate(deliveries):
         first_with.setdefault(delivery.fingerprint, n)
     rows = [_row(n, deliveries[n]) for n in first_with.values()]
+    _prepare(session.connection())
     answered = session.execute(
-        RECEIVE, {"deliveries": msgspec.json.encode(rows).decode(), "window": duplicate_window_seconds}
+        EXECUTE, {"deliveries": msgspec.json.encode(rows).decode(), "window": duplicate_window_seconds}
     )
     receipts = {n: Receipt(event_id, duplicate) for n, event_id, duplicate in answered}
     repeats = [delivery.fingerprint for n, delivery in enumerate(deliveries) if first_with[delivery.fingerprint] != n]
     if repeats:
         session.execute(COUNT_REPEATS, {"fingerprints": repeats})
     return [_receipt(n, first_with[delivery.fingerprint], receipts) for n, delivery in enumerate(deliveries)]
+
+
+def _prepare(connection: Connection) -> None:
+    """Have the connection know the statement; it keeps it also when this transaction is rolled back."""
+    if "tds_receive" not in connection.info:
+        connection.exec_driver_sql(PREPARE)
+        connection.info["tds_receive"] = True
 
 
 def _receipt(n: int, first: int, receipts: dict[int, Receipt]) -> Receipt:
