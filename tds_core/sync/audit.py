@@ -4,21 +4,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.sync.candidate import Candidate
+from tds_core.sync.copying import copy_rows
 from tds_core.sync.decide import Decision
 from tds_models.entity import Entity
 
-RECORD = text("""
-insert into tds_audit_trail (source, entity, source_id, version, operation, changes, origin, origin_id, correlation_id,
-                             source_modified_at)
-select :source, :entity, r.source_id, r.version, r.operation, r.changes, r.origin, r.origin_id, r.correlation_id,
-       r.source_modified_at
-from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, version int, operation text, changes jsonb,
-    origin text, origin_id bigint, correlation_id text, source_modified_at timestamptz)
-""")
+COLUMNS = (
+    "source",
+    "entity",
+    "source_id",
+    "version",
+    "operation",
+    "changes",
+    "origin",
+    "origin_id",
+    "correlation_id",
+    "source_modified_at",
+)
 
 
 def record(
@@ -30,26 +34,24 @@ def record(
     """Write down `written`, whose rows stood as `current` before."""
     if not written:
         return
-    rows = [_entry(candidate, decision, current.get(candidate.source_id)) for candidate, decision in written]
-    session.execute(
-        RECORD,
-        {
-            "source": entity.stream.source,
-            "entity": entity.name,
-            "rows": msgspec.json.encode(rows).decode(),
-        },
+    rows = [_entry(entity, candidate, decision, current.get(candidate.source_id)) for candidate, decision in written]
+    copy_rows(session, "tds_audit_trail", COLUMNS, rows)
+
+
+def _entry(
+    entity: Entity, candidate: Candidate, decision: Decision, before: Mapping[str, Any] | None
+) -> tuple[Any, ...]:
+    # A created record's empty fields say nothing; leaving them out halves the trail.
+    changes = {k: v for k, v in decision.changes.items() if before is not None or v[1] is not None}
+    return (
+        entity.stream.source,
+        entity.name,
+        candidate.source_id,
+        1 if before is None else before["version"] + 1,
+        decision.outcome.value,
+        msgspec.json.encode(changes).decode(),
+        candidate.provenance.origin,
+        candidate.provenance.id,
+        candidate.provenance.correlation_id,
+        candidate.modified_at,
     )
-
-
-def _entry(candidate: Candidate, decision: Decision, before: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        "source_id": candidate.source_id,
-        "version": 1 if before is None else before["version"] + 1,
-        "operation": decision.outcome,
-        # A created record's empty fields say nothing; leaving them out halves the trail.
-        "changes": {k: v for k, v in decision.changes.items() if before is not None or v[1] is not None},
-        "origin": candidate.provenance.origin,
-        "origin_id": candidate.provenance.id,
-        "correlation_id": candidate.provenance.correlation_id,
-        "source_modified_at": candidate.modified_at,
-    }
