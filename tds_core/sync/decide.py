@@ -41,10 +41,10 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
     was not changed since we asked for it.
     """
     if candidate.gone:
-        return _decide_gone(current)
+        return _decide_gone(candidate, current)
     if current is None:
         return Decision(Outcome.CREATED, {name: (None, value) for name, value in _content(candidate).items()})
-    overtaken = candidate.read_at is None or candidate.read_at <= current["changed_at"]
+    overtaken = _is_overtaken(candidate, current)
     if current["deleted_at"] is not None:
         return Decision(Outcome.LOOK_AGAIN if overtaken else Outcome.RESTORED, _differences(candidate, current))
     return _decide_live(candidate, current, overtaken)
@@ -62,10 +62,17 @@ def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bo
     return Decision(Outcome.UPDATED, changes)
 
 
-def _decide_gone(current: Mapping[str, Any] | None) -> Decision:
-    if current is None or current["deleted_at"] is None:
+def _decide_gone(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
+    if current is None:
         return Decision(Outcome.DELETED)
-    return Decision(Outcome.UNCHANGED)
+    if current["deleted_at"] is not None:
+        return Decision(Outcome.UNCHANGED)
+    return Decision(Outcome.LOOK_AGAIN if _is_overtaken(candidate, current) else Outcome.DELETED)
+
+
+def _is_overtaken(candidate: Candidate, current: Mapping[str, Any]) -> bool:
+    """Whether the row was changed since the candidate was asked for; nobody knows when a webhook's body was."""
+    return bool(candidate.read_at is None or candidate.read_at <= current["changed_at"])
 
 
 def _compare_times(candidate: Candidate, current: Mapping[str, Any]) -> int:
