@@ -129,8 +129,10 @@ def database_clock(session: Session) -> datetime:
     return session.execute(text("select clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
 
 
+# Rows that are locked are being settled, and live; waiting for them, in another order than theirs, could deadlock.
 HEARTBEAT = text("""
-update tds_sync_queue set leased_until = now() + make_interval(secs => :lease) where lease_token = :token
+update tds_sync_queue set leased_until = now() + make_interval(secs => :lease)
+where id in (select id from tds_sync_queue where lease_token = :token for update skip locked)
 """)
 
 
@@ -139,13 +141,17 @@ def heartbeat(session: Session, *, token: UUID, lease_seconds: float) -> int:
     return _count(session.execute(HEARTBEAT, {"token": token, "lease": lease_seconds}))
 
 
+# In the order in which events arrive and runs enqueue, so that nobody waits in a circle.
 FENCE = text("""
-select id, generation from tds_sync_queue where id = any(:ids) and lease_token = :token order by id for update
+select id from tds_sync_queue where id = any(:ids) and lease_token = :token order by source_id for update
 """)
 
 
 def fence(session: Session, claim: Claim, items: Iterable[Item]) -> list[Item]:
-    """Those of `items` that are still ours, locked: nobody can take them before the transaction ends."""
+    """Those of `items` that are still ours, locked: nobody can take them before the transaction ends.
+
+    Locked in the order of their source ids, as the inbox locks them: the two never wait for each other in a circle.
+    """
     wanted = {item.id: item for item in items}
     held = session.execute(FENCE, {"ids": sorted(wanted), "token": claim.token})
     return [wanted[row.id] for row in held]
@@ -196,15 +202,6 @@ def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) 
     """
     if rows:
         session.execute(PUT_BACK, {"rows": msgspec.json.encode(rows).decode(), "token": claim.token})
-
-
-REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token = :token")
-
-
-def remove(session: Session, claim: Claim, ids: Sequence[int]) -> None:
-    """Take items out of the queue that were given up (their dead letters carry on)."""
-    if ids:
-        session.execute(REMOVE, {"ids": list(ids), "token": claim.token})
 
 
 def _count(result: object) -> int:

@@ -105,13 +105,13 @@ def _fail(
         settlement.counts[decided.fate] += 1
         logged.append(attempts.failed(item, decided.fate, error))
         if decided.fate is Fate.DEAD:
-            dead.append(item.id)
+            dead.append(item)
             letters.append(_letter(item, error))
         else:
             back.append(_back(item, decided.delay_seconds, int(decided.fate is Fate.SNOOZE), str(error)))
     queue.put_back(session, claim, back)
     dead_letters.bury(session, source=claim.source, entity=claim.entity, letters=letters)
-    queue.remove(session, claim, dead)
+    queue.finish(session, claim, dead)  # what was asked for in the meantime goes round again
     attempts.log(session, claim, logged)
 
 
