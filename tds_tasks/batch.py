@@ -1,10 +1,11 @@
 """One batch: claim and commit; apply what the webhooks brought; read the rest outside any transaction; apply that."""
 
-import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core import metrics
 from tds_core.sources import pause
@@ -14,15 +15,18 @@ from tds_core.sync import queue
 from tds_core.sync.pending import Event, bodies, pending_events
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.readings import interpret
-from tds_core.sync.settle import Settlement, settle
+from tds_core.sync.settle import Settlement
 from tds_models.entities import ENTITIES
 from tds_tasks.context import scope, settings, source, worker_name
 from tds_tasks.heartbeat import beating
+from tds_tasks.settling import OUTAGES, settle_batch
 
 log = structlog.get_logger(__name__)
 
 # Records without a batch call are read one by one; settling in between keeps what was read.
 SINGLE_READS = 20
+# How long work rests after an outage cut a batch off.
+RELEASE_SECONDS = 1.0
 
 
 def sync_batch(entity: str) -> int:
@@ -36,13 +40,23 @@ def sync_batch(entity: str) -> int:
         events = pending_events(session, claim) if claim else {}
     if claim is None:
         return 0
-    candidates, to_read = bodies(ENTITIES[entity], claim.items, events)
-    settlement = _settle(claim, candidates=candidates, failures={}) if candidates else Settlement()
-    _read_all(claim, [*to_read, *settlement.to_read], events)
+    try:
+        candidates, to_read = bodies(ENTITIES[entity], claim.items, events)
+        settlement = settle_batch(claim, candidates=candidates, failures={}) if candidates else Settlement()
+        _read_all(claim, [*to_read, *settlement.to_read], events)
+    except OUTAGES as error:
+        log.warning("sync_batch_interrupted", entity=entity, error=type(error).__name__)
+        _release(claim)
     seconds = time.monotonic() - began
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
     log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), seconds=round(seconds, 3))
     return len(claim.items)
+
+
+def _release(claim: Claim) -> None:
+    """Give back what was not settled, uncounted; if even that fails, the leases run out by themselves."""
+    with suppress(SQLAlchemyError), scope() as session:
+        queue.release(session, claim, delay_seconds=RELEASE_SECONDS)
 
 
 def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> None:
@@ -60,7 +74,7 @@ def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence
             ids = [item.source_id for item in chunk]
             reading = Reading(failures=dict.fromkeys(ids, refused)) if refused else _ask(claim, ids)
             candidates, failures = interpret(entity, chunk, reading, events, read_at=read_at)
-            _settle(claim, candidates=candidates, failures=failures)
+            settle_batch(claim, candidates=candidates, failures=failures)
 
 
 def _ask(claim: Claim, ids: Sequence[str]) -> Reading:
@@ -74,21 +88,3 @@ def _ask(claim: Claim, ids: Sequence[str]) -> Reading:
                 pause.pause(session, claim.source, error)
             break
     return reading
-
-
-def _settle(claim: Claim, *, candidates: Mapping, failures: Mapping) -> Settlement:  # type: ignore[type-arg]
-    with scope() as session:
-        settlement = settle(
-            session,
-            claim,
-            candidates=candidates,
-            failures=failures,
-            max_attempts=settings().max_attempts,
-            chance=random.random,
-        )
-    for outcome, count in settlement.counts.items():
-        metrics.sync_outcomes.labels(claim.entity, outcome).inc(count)
-    for seconds in settlement.freshness_seconds:
-        metrics.freshness_seconds.labels(claim.entity).observe(seconds)
-    log.info("sync_settled", entity=claim.entity, **settlement.counts)
-    return settlement

@@ -9,8 +9,10 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from tds_core.config import Settings, load_settings
+from tds_core.errors import ConfigError
 from tds_core.sources import registry
 from tds_core.sources.base import Source
+from tds_core.sources.errors import AuthError
 from tds_models.db import make_engine, session_scope
 
 
@@ -38,8 +40,11 @@ def _source(name: str, _pid: int) -> Source:
 
 
 def source(name: str) -> Source:
-    """This process's client for source `name`."""
-    return _source(name, getpid())
+    """This process's client for source `name`. Settings that are missing keep work waiting, like any lack of access."""
+    try:
+        return _source(name, getpid())
+    except ConfigError as error:
+        raise AuthError(str(error), after_seconds=60) from None
 
 
 def worker_name() -> str:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core import metrics
 from tds_core.sources import pause
@@ -21,6 +22,7 @@ from tds_models.entities import ENTITIES
 from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings, source
+from tds_tasks.settling import OUTAGES
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +30,7 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 10.0
 # A page may take this long to come before somebody else takes the run up.
 RUN_LEASE_SECONDS = 90.0
+OUTAGE_SECONDS = 2.0
 
 
 @app.task(name="tds.run.advance")
@@ -45,7 +48,7 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
             lease_seconds=RUN_LEASE_SECONDS,
             overlap_seconds=settings().cursor_overlap_seconds,
         )
-        refused = pause.pause_left(session, "zoho") if run else None
+        refused = pause.pause_left(session, _source_of(run)) if run else None
         if run and refused:
             runs.yield_run(session, run, delay_seconds=refused.after_seconds, reason=str(refused))
     if run is None or refused:
@@ -55,6 +58,11 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         goes_on = _read_on(run, until=time.monotonic() + slice_seconds)
     except SourceError as error:
         _put_off(run, error)
+        return False
+    except OUTAGES as error:
+        log.warning("run_interrupted", error=type(error).__name__)
+        with suppress(SQLAlchemyError), scope() as session:
+            runs.yield_run(session, run, delay_seconds=OUTAGE_SECONDS, reason=type(error).__name__)
         return False
     except passes.LostRunError:
         with scope() as session:
@@ -66,6 +74,10 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         with suppress(*nudge.FAILURES):  # the dispatcher looks too
             nudge.nudge_run(run.id)
     return goes_on
+
+
+def _source_of(run: RunLease) -> str:
+    return ENTITIES[run.entity].stream.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +153,4 @@ def _put_off(run: RunLease, error: SourceError) -> None:
             counted = int(decided.fate is Fate.RETRY)
             runs.yield_run(session, run, delay_seconds=decided.delay_seconds, counted=counted, reason=str(error))
         if isinstance(error, SNOOZE):
-            pause.pause(session, "zoho", error)
+            pause.pause(session, _source_of(run), error)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from sqlalchemy import TextClause
 from sqlalchemy.orm import Session
 
 from tds_core.sync import audit
@@ -51,10 +52,18 @@ def apply(session: Session, entity: Entity, candidates: Iterable[Candidate]) -> 
 
 def lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The mirror rows of `ids` with their lines, by source id, locked until the transaction ends."""
-    statements = statements_for(entity.name)
+    return _rows(session, entity, statements_for(entity.name).lock, ids)
+
+
+def read_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The mirror rows of `ids` with their lines, by source id, as they stand."""
+    return _rows(session, entity, statements_for(entity.name).read, ids)
+
+
+def _rows(session: Session, entity: Entity, statement: TextClause, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     given = {"source": entity.stream.source, "ids": list(ids)}
-    rows = {row["source_id"]: dict(row) for row in session.execute(statements.lock, given).mappings()}
-    for lines in statements.lines:
+    rows = {row["source_id"]: dict(row) for row in session.execute(statement, given).mappings()}
+    for lines in statements_for(entity.name).lines:
         for row in rows.values():
             row[lines.name] = []
         if rows:

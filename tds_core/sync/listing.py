@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import dead_letters, queue
-from tds_core.sync.apply import apply, confirm, lock_rows
+from tds_core.sync.apply import apply, confirm, read_rows
 from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
 from tds_core.sync.decide import Outcome, decide
 from tds_core.sync.statements import statements_for
@@ -67,7 +67,7 @@ def _apply(session: Session, entity: Entity, candidates: Sequence[Candidate], co
 
 def _survey(session: Session, entity: Entity, candidates: Sequence[Candidate], correlation_id: str) -> Counter[str]:
     """For lists that show only part of a record: confirm what is known, owe a reading where something changed."""
-    current = lock_rows(session, entity, sorted(candidate.source_id for candidate in candidates))
+    current = read_rows(session, entity, sorted(candidate.source_id for candidate in candidates))
     counts: Counter[str] = Counter()
     to_read, to_confirm = [], []
     for candidate in candidates:
@@ -77,8 +77,8 @@ def _survey(session: Session, entity: Entity, candidates: Sequence[Candidate], c
             to_read.append(candidate.source_id)
         elif outcome is Outcome.UNCHANGED:
             to_confirm.append(candidate)
+    _owe(session, entity, to_read, correlation_id)  # the queue is locked before the mirror, as workers do
     confirm(session, entity, to_confirm, current)
-    _owe(session, entity, to_read, correlation_id)
     return counts
 
 

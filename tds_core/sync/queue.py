@@ -204,5 +204,17 @@ def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) 
         session.execute(PUT_BACK, {"rows": msgspec.json.encode(rows).decode(), "token": claim.token})
 
 
+RELEASE = text("""
+update tds_sync_queue set lease_token = null, leased_until = null, leased_by = null, attempts = attempts - 1,
+    next_attempt_at = now() + make_interval(secs => :delay), updated_at = now()
+where id in (select id from tds_sync_queue where lease_token = :token order by source_id for update)
+""")
+
+
+def release(session: Session, claim: Claim, *, delay_seconds: float) -> None:
+    """Give back everything still held under `claim`; the attempt does not count."""
+    session.execute(RELEASE, {"token": claim.token, "delay": delay_seconds})
+
+
 def _count(result: object) -> int:
     return int(getattr(result, "rowcount", 0))

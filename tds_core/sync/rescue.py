@@ -12,10 +12,13 @@ CRASHES_TO_QUARANTINE = 2
 
 RESCUE = text("""
 with silent as materialized (
-    select id from tds_sync_queue where lease_token is not null and leased_until < now()
+    -- A lease that ran out while the database itself was away proves nothing against its record.
+    select id, (pg_postmaster_start_time() < leased_until - interval '1 minute')::int as crashed
+    from tds_sync_queue where lease_token is not null and leased_until < now()
     order by id limit 1000 for update skip locked
 ), freed as (
-    update tds_sync_queue q set lease_token = null, leased_until = null, leased_by = null, crashes = q.crashes + 1,
+    update tds_sync_queue q
+    set lease_token = null, leased_until = null, leased_by = null, crashes = q.crashes + s.crashed,
         last_error = 'the worker stopped without a word', next_attempt_at = now(), updated_at = now()
     from silent s where q.id = s.id
     returning q.id, q.source, q.entity, q.source_id, q.generation, q.attempts, q.crashes, q.priority, q.correlation_id

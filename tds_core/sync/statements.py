@@ -28,6 +28,7 @@ class LineStatements:
 class Statements:
     """How the rows of one entity are read and written."""
 
+    read: TextClause
     lock: TextClause
     known: TextClause
     insert: TextClause
@@ -42,6 +43,7 @@ def statements_for(name: str) -> Statements:
     entity = ENTITIES[name]
     table = entity.table.fullname
     return Statements(
+        read=text(_read(entity)),
         lock=text(f"{_read(entity)} for update"),
         known=text(
             f"select source_id, list_hash from {table} where source = :source and source_id = any(:ids)"
