@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from tds_core import metrics
 from tds_core.sources.errors import InvalidRecordError
@@ -20,7 +20,7 @@ from tds_tasks.context import scope, settings
 log = structlog.get_logger(__name__)
 
 #: Errors that say nothing about any record: the database is away or made us the victim, or our time is up.
-OUTAGES = (OperationalError, SoftTimeLimitExceeded)
+OUTAGES = (OperationalError, InterfaceError, SoftTimeLimitExceeded)
 
 
 def settle_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Settlement:

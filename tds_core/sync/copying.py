@@ -4,7 +4,9 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import psycopg2
 import psycopg2.errors
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 CHUNK_BYTES = 1 << 20
@@ -22,12 +24,16 @@ def spelled(value: Any) -> str:
 def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     r"""Append `rows` to `table`; a value is text, a number, a time or `None`, JSON as text, bytes as `\x` hex.
 
-    Raises what psycopg2 raises: the transaction (or savepoint) is then lost.
+    Raises SQLAlchemy's errors, like any statement: the transaction (or savepoint) is then lost.
     """
     lines = "".join(["\t".join([spelled(value) for value in row]) + "\n" for row in rows])
+    statement = f"copy {table} ({', '.join(columns)}) from stdin"
     cursor: Any = session.connection().connection.cursor()
-    with cursor:
-        cursor.copy_expert(f"copy {table} ({', '.join(columns)}) from stdin", io.BytesIO(lines.encode()), CHUNK_BYTES)
+    try:
+        with cursor:
+            cursor.copy_expert(statement, io.BytesIO(lines.encode()), CHUNK_BYTES)
+    except psycopg2.Error as error:
+        raise DBAPIError.instance(statement, None, error, psycopg2.Error) from None
 
 
 def try_copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bool:
@@ -35,7 +41,9 @@ def try_copy_rows(session: Session, table: str, columns: Sequence[str], rows: It
     savepoint = session.begin_nested()
     try:
         copy_rows(session, table, columns, rows)
-    except psycopg2.errors.UniqueViolation:
+    except IntegrityError as error:
+        if not isinstance(error.orig, psycopg2.errors.UniqueViolation):
+            raise
         savepoint.rollback()
         return False
     savepoint.commit()
