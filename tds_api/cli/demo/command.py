@@ -4,8 +4,12 @@ import contextlib
 import json
 
 import typer
+from rich.console import Console
 
+from tds_api.cli.demo import words
+from tds_api.cli.demo.lines import Lines
 from tds_api.cli.demo.play import Play, Show
+from tds_api.cli.demo.screen import Screen
 from tds_api.cli.demo.silent import Silence
 from tds_api.cli.demo.stage import free_port, on_stage, settings_of_demo
 from tds_api.cli.demo.standin import StandInSpec
@@ -33,18 +37,39 @@ def demo(  # noqa: PLR0917 (every one is an option of the command)
     spec = StandInSpec(port=free_port(), counts=counts, seed=seed)
     settings = settings_of_demo(spec, workers=workers if workers >= 0 else None)
     configure_logging(settings.replace("command line", log_format="console", log_level="ERROR"), process="demo")
-    show: Show = Silence()
+    show = _show(as_json)
+    show.opening(words.opening(counts))
     report = None
     with (
         contextlib.suppress(StopRequested),
         stop_signals() as stops,
-        on_stage(settings, spec, on_step=lambda *_: None) as stage,
+        contextlib.closing(show),
+        on_stage(settings, spec, on_step=show.step) as stage,
     ):
-        stops.append(stage.stack.processes.hurry)
-        report = Play(stage, show, rate=rate, seed=seed, drop=drop).run(seconds or None)
+
+        def give_up() -> None:
+            """The second Ctrl-C: no more waiting; later ones stop the stopping from being gentle."""
+            stops[:] = [stage.stack.processes.hurry]
+            raise StopRequested
+
+        stops.append(give_up)
+        play = Play(stage, show, rate=rate, seed=seed, drop=drop, expected=_by_entity(counts))
+        report = play.run(seconds or None)
+        stops[:] = [stage.stack.processes.hurry]
     if report is None:
         raise typer.Exit(130)
     if as_json:
         typer.echo(json.dumps(report))
     if report["problems"]:
         raise typer.Exit(1)
+
+
+def _show(as_json: bool) -> Show:
+    if as_json:
+        return Silence()
+    console = Console()
+    return Screen() if console.is_terminal and not console.is_dumb_terminal else Lines()
+
+
+def _by_entity(counts: dict[str, int]) -> dict[str, int]:
+    return {plural.removesuffix("s"): count for plural, count in counts.items()}

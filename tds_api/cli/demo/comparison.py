@@ -1,7 +1,7 @@
 """The comparison: every record of the stand-in against its mirror row, field by field, by a way the sync never goes."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -12,6 +12,7 @@ from tds_api.cli.demo.standin import StandIn
 EXAMPLES_SHOWN = 10
 
 Row = Mapping[str, Any]
+Lines = list[dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def compare(connection: Connection, stand_in: StandIn) -> Comparison:
 def _compare_entity(
     connection: Connection, expected: Expected, records: Mapping[str, Row], gone: set[str], comparison: Comparison
 ) -> None:
-    mirror = {row["source_id"]: row for row in _rows(connection, expected)}
-    lines = _lines(connection, expected)
+    mirror = {row["source_id"]: row for row in rows_of(connection, expected)}
+    lines = lines_of(connection, expected)
     comparison.record_count += len(records) + sum(1 for key in mirror if key in gone)
     for source_id, record in records.items():
         row = mirror.get(source_id)
@@ -67,7 +68,7 @@ def _compare_entity(
             comparison.differences.append(Difference(expected.entity, source_id, what))
 
 
-def differences(expected: Expected, record: Row, row: Row | None, lines: list[dict[str, Any]]) -> Iterator[Difference]:
+def differences(expected: Expected, record: Row, row: Row | None, lines: Lines) -> Iterator[Difference]:
     """Where one living record and its mirror row disagree."""
     entity, source_id = expected.entity, record[expected.id_key]
     if row is None:
@@ -85,17 +86,22 @@ def differences(expected: Expected, record: Row, row: Row | None, lines: list[di
             yield Difference(entity, source_id, "lines", expected.line_key, wanted, lines)
 
 
-def _rows(connection: Connection, expected: Expected) -> Iterable[Row]:
-    columns = ", ".join(expected.columns)
-    return connection.execute(text(f"select source_id, deleted_at, {columns} from {expected.table}")).mappings()
+def rows_of(connection: Connection, expected: Expected, ids: Sequence[str] | None = None) -> Sequence[Row]:
+    """The mirror's rows of an entity, all of them or some."""
+    asked = f"select source_id, deleted_at, {', '.join(expected.columns)} from {expected.table}"
+    if ids is None:
+        return connection.execute(text(asked)).mappings().all()
+    return connection.execute(text(f"{asked} where source_id = any(:ids)"), {"ids": list(ids)}).mappings().all()
 
 
-def _lines(connection: Connection, expected: Expected) -> dict[str, list[dict[str, Any]]]:
+def lines_of(connection: Connection, expected: Expected, ids: Sequence[str] | None = None) -> dict[str, Lines]:
+    """The lines of documents in their order, by the document's id."""
     if not expected.line_table:
         return {}
+    some = "" if ids is None else "where parent_id = any(:ids)"
     columns = ", ".join(expected.line_columns)
-    found: dict[str, list[dict[str, Any]]] = {}
-    asked = text(f"select parent_id, {columns} from {expected.line_table} order by parent_id, position")
-    for row in connection.execute(asked).mappings():
+    asked = text(f"select parent_id, {columns} from {expected.line_table} {some} order by parent_id, position")
+    found: dict[str, Lines] = {}
+    for row in connection.execute(asked, {} if ids is None else {"ids": list(ids)}).mappings():
         found.setdefault(row["parent_id"], []).append({name: row[name] for name in expected.line_columns})
     return found

@@ -19,11 +19,17 @@ from tds_api.cli.up import StopRequested
 class Show(Protocol):
     """Somebody who shows the play: a screen, plain lines, or nobody at all."""
 
+    def opening(self, sentence: str) -> None:
+        """What is about to be seen."""
+
+    def step(self, name: str, seconds: float, detail: str) -> None:
+        """One program runs, or one preparation is done, after so many seconds."""
+
     def ready(self, stage: Stage, seconds: float) -> None:
         """All programs run."""
 
-    def loading(self, runs: dict[str, tuple[str, int]]) -> None:
-        """How far the first load is: for each entity its run's state and how many records it fetched."""
+    def loading(self, runs: dict[str, tuple[str, int]], expected: dict[str, int]) -> None:
+        """How far the first load is: each entity's run (state, records fetched), and how many there are."""
 
     def first_record(self, seconds: float) -> None:
         """The mirror holds its first record, so many seconds after the command began."""
@@ -40,12 +46,18 @@ class Show(Protocol):
     def closed(self, report: figures.Figures) -> None:
         """The outcome."""
 
+    def close(self) -> None:
+        """Leave the terminal as it was, however it ended."""
+
 
 class Play:
     """One performance on a running stage."""
 
-    def __init__(self, stage: Stage, show: Show, *, rate: float, seed: int, drop: float) -> None:
+    def __init__(
+        self, stage: Stage, show: Show, *, rate: float, seed: int, drop: float, expected: dict[str, int]
+    ) -> None:
         self._stage, self._show = stage, show
+        self._expected = expected
         self._rate, self._seed, self._drop = rate, seed, drop
         self._timings: dict[str, float | None] = {}
         self._first_record_at: datetime | None = None
@@ -102,7 +114,9 @@ class Play:
             seconds = first_record_at.timestamp() - psutil.Process().create_time()
             self._timings["first_record"] = seconds
             self._show.first_record(seconds)
-        self._show.loading(runs)
+        # A list is read with an overlap, so that nothing slips between two pages: those rows come twice.
+        shown = {name: (state, min(count, self._expected[name])) for name, (state, count) in runs.items()}
+        self._show.loading(shown, self._expected)
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -9,10 +9,16 @@ from tds_api.cli.demo.stage import Stage
 class Silence:
     """A show without words."""
 
+    def opening(self, sentence: str) -> None:
+        """See `Show`."""
+
+    def step(self, name: str, seconds: float, detail: str) -> None:
+        """See `Show`."""
+
     def ready(self, stage: Stage, seconds: float) -> None:
         """See `Show`."""
 
-    def loading(self, runs: dict[str, tuple[str, int]]) -> None:
+    def loading(self, runs: dict[str, tuple[str, int]], expected: dict[str, int]) -> None:
         """See `Show`."""
 
     def first_record(self, seconds: float) -> None:
@@ -30,4 +36,7 @@ class Silence:
         """See `Show`."""
 
     def closed(self, report: Figures) -> None:
+        """See `Show`."""
+
+    def close(self) -> None:
         """See `Show`."""

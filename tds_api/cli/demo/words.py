@@ -1,0 +1,77 @@
+"""What the demo says, however it is shown: sentences made of figures."""
+
+from collections.abc import Iterator, Mapping
+
+from tds_api.cli.demo.figures import Figures
+from tds_api.cli.demo.glimpse import Glimpse
+from tds_api.cli.demo.sample import Sample
+from tds_api.cli.demo.stage import Stage
+from tds_core.urls import without_driver
+
+#: The stand-in's counts say "contacts" for what the mirror keeps as customers and vendors.
+TITLES = {"items": "products", "contacts": "customers and vendors", "invoices": "invoices"}
+
+
+def opening(counts: Mapping[str, int]) -> str:
+    """What is about to be seen."""
+    sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"A Zoho stand-in with {sizes}; Zoho's limits on calls and webhooks are lifted in it. All data is made up."
+
+
+def addresses(stage: Stage) -> Iterator[tuple[str, str]]:
+    """Where to look while it runs."""
+    settings, urls = stage.stack.settings, stage.stack.urls
+    yield "API", urls["api"]
+    yield "API docs", urls["docs"]
+    yield "Flower", f"{urls['flower']}  login {settings.flower_user} / {settings.flower_password}"
+    yield "mirror", f"psql {without_driver(settings.database_url)}"
+    yield "stand-in", f"{stage.stand_in.url}/_control/state"
+    yield "logs", str(settings.home / "logs")
+
+
+def first_record(seconds: float) -> str:
+    """When the mirror began to fill."""
+    return f"The first synced record was in the mirror {seconds:.1f} s after the command began."
+
+
+def agreement(sample: Sample) -> str:
+    """Whether both sides agree at this moment, and what it is worth."""
+    if not sample.counts:
+        return "not compared yet"
+    counts = "counts equal" if not sample.off_by else f"counts off by {sample.off_by}"
+    if not sample.differing_count:
+        return f"{counts}; all {sample.record_count} sampled records equal"
+    return f"{counts}; {sample.differing_count} of {sample.record_count} sampled records differ"
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency for people."""
+    return "-" if value is None else f"{value:,.0f} ms" if value < 10_000 else f"{value / 1000:,.1f} s"
+
+
+def line(glimpse: Glimpse) -> str:
+    """One moment in one line."""
+    latency = glimpse.latency_ms
+    return (
+        f"{glimpse.seconds:6.0f} s  edits {glimpse.edit_count:,} ({glimpse.edits_per_second:.0f}/s)"
+        f"  events {glimpse.event_count:,}  p50 {milliseconds(latency['p50'])}  p95 {milliseconds(latency['p95'])}"
+        f"  queue {sum(glimpse.queue.values())}  duplicates {glimpse.duplicate_count}"
+        f"  forged {glimpse.rejected_count}  API calls {glimpse.api_call_count:,}  {agreement(glimpse.sample)}"
+    )
+
+
+def outcome(report: Figures) -> Iterator[str]:
+    """The end of the play in a few sentences."""
+    latency = report["latency_ms"]
+    yield (
+        f"{report['edits']:,} edits, {report['events_received']:,} events received, {report['duplicates']:,} duplicates"
+        f" and {report['rejected']:,} forgeries recognised; half the events were in the mirror within"
+        f" {milliseconds(latency['p50'])}, 95 % within {milliseconds(latency['p95'])}."
+    )
+    yield f"{report['healed_by_sweep']:,} records were put right by the scheduled reads: webhooks had misled."
+    agrees = "yes" if not report["differences"] else f"NO, {report['differences']} differences"
+    yield f"Compared {report['records_compared']:,} records field by field. Agreement: {agrees}."
+    for problem in report["problems"]:
+        yield f"Problem: {problem}"
+    for example in report["difference_examples"]:
+        yield f"  {example}"
