@@ -1,5 +1,6 @@
 """A candidate: a source's record renamed, read exactly and checked, ready to be compared with the mirror."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from tds_models.fields import Field, read_instant, read_reference
 # Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
 ABSENT: Any = object()
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
+# An escape after an even number of backslashes; the odd one would only spell a backslash.
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Seen(StrEnum):
@@ -91,6 +94,8 @@ def transform(
         record = decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRecordError(f"not a JSON record: {error}") from None
+    if b"\\u0000" in raw and NUL.search(raw):
+        raise InvalidRecordError("contains a NUL character, which PostgreSQL cannot store")
     if not isinstance(record, dict):
         raise InvalidRecordError(f"expected a JSON object, got {type(record).__name__}")
     wrong: list[str] = []
@@ -151,8 +156,8 @@ def _lines(lines: Lines, raw: Any, wrong: list[str]) -> list[dict[str, Any]]:
         return []
     rows = []
     for position, each in enumerate(raw):
-        line: dict[str, Any] = {"position": position, "line_id": each.get(lines.id_key) or None}
         found: list[str] = []
+        line: dict[str, Any] = {"position": position, "line_id": _read(each, lines.id_key, read_reference, found)}
         line.update(dict.fromkeys((field.name for field in lines.fields), None))
         line.update(_values(lines.fields, each, found))
         wrong.extend(f"{lines.key}[{position}].{message}" for message in found)
