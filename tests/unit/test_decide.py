@@ -140,7 +140,9 @@ def test_lines_differ_by_content_order_and_number() -> None:
     others: list[list[dict[str, Any]]] = [lines[:1], [*lines, {"position": 2, "sku": "c"}], lines[::-1], []]
     for other in others:
         assert decide(candidate(other, second=6), row(lines, second=5)).outcome is Outcome.UPDATED
-    assert decide(candidate([dict(line) for line in lines], second=6), row(lines, second=5)).outcome is Outcome.UNCHANGED
+    assert (
+        decide(candidate([dict(line) for line in lines], second=6), row(lines, second=5)).outcome is Outcome.UNCHANGED
+    )
 
 
 @dataclass

@@ -1,0 +1,71 @@
+"""Zoho's answers: every status and code has one meaning, and only one of them means that a record is gone."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from tds_core.sources import errors
+from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
+
+NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
+HTML = b"<html><body>502 Bad Gateway</body></html>"
+
+
+def meaning(status: int, code: int | None, *, body: bytes | None = None, **headers: str) -> errors.SourceError:
+    sent = msgspec.json.encode({"code": code, "message": "said"}) if body is None else body
+    with pytest.raises(errors.SourceError) as caught:
+        check(status, sent, {name.replace("_", "-"): value for name, value in headers.items()}, now=NOW)
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_good_answer_is_good(status: int) -> None:
+    check(status, b'{"code":0}', {}, now=NOW)
+
+
+def test_only_code_1002_means_that_a_record_is_gone() -> None:
+    assert type(meaning(404, 1002)) is type(meaning(400, 1002)) is NoSuchRecordError
+    for other in (meaning(404, 5), meaning(404, -1), meaning(404, None, body=HTML), meaning(500, 1002)):
+        assert not isinstance(other, NoSuchRecordError)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, 57, TokenRefusedError),
+        (401, 14, TokenRefusedError),
+        (429, 44, errors.RateError),
+        (429, 45, errors.QuotaError),
+        (429, 1070, errors.RateError),
+        (429, 9999, errors.RateError),
+        (400, 6041, errors.AuthError),
+        (404, 5, errors.ContractError),
+        (400, 2, errors.PermanentError),
+        (500, 1000, errors.TransientError),
+        (503, 0, errors.TransientError),
+        (408, 0, errors.TransientError),
+    ],
+)
+def test_an_error_is_named_by_what_to_do_about_it(status: int, code: int, kind: type[errors.SourceError]) -> None:
+    assert type(meaning(status, code)) is kind
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b'{"code":', b'{"code":"x"}', b"[]"])
+def test_a_broken_body_of_a_failing_server_is_a_passing_failure(body: bytes) -> None:
+    assert type(meaning(502, None, body=body)) is errors.TransientError
+    assert type(meaning(429, None, body=body)) is errors.RateError
+
+
+def test_each_limit_is_waited_out_for_as_long_as_it_lasts() -> None:
+    assert meaning(429, 44).after_seconds == 60
+    assert meaning(429, 1070).after_seconds == 1
+    assert meaning(429, 45).after_seconds == 6 * 3600
+    assert meaning(429, 45, x_rate_limit_reset="1234").after_seconds == 1234
+    for code in (44, 45, 1070):
+        assert meaning(429, code, retry_after="7").after_seconds == 7
+        assert meaning(429, code, retry_after="soon").after_seconds > 0
+
+
+def test_what_a_stranger_wrote_is_kept_short() -> None:
+    assert len(str(meaning(500, None, body=b"x" * 100_000))) < 400

@@ -1,0 +1,54 @@
+"""The token endpoint hides errors in good answers: the body decides, and says how to mend it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tds_core.sources.errors import AuthError, RateError, SourceError, TransientError
+from tds_core.sources.zoho.oauth import Grant, OAuthClient, read_grant
+
+
+def granted(body: Any, status: int = 200) -> Grant:
+    return read_grant(status, body if isinstance(body, bytes) else msgspec.json.encode(body))
+
+
+def test_a_grant_is_read_with_its_lifetime_and_host() -> None:
+    body = {"access_token": "a", "expires_in": 3600, "api_domain": "https://www.zohoapis.eu", "token_type": "Bearer"}
+    assert granted(body) == Grant("a", 3600.0, "https://www.zohoapis.eu", None)
+
+
+def test_the_old_spelling_of_the_lifetime_is_read_too() -> None:
+    assert granted({"access_token": "a", "expires_in_sec": 3600, "expires_in": 3600000}).lifetime_seconds == 3600
+
+
+def test_a_code_brings_a_refresh_token_as_well() -> None:
+    assert granted({"access_token": "a", "refresh_token": "r"}).refresh_token == "r"
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+@pytest.mark.parametrize("error", ["invalid_code", "invalid_client", "invalid_client_secret", "new_kind"])
+def test_a_refusal_is_one_whatever_the_status_says(error: str, status: int) -> None:
+    with pytest.raises(AuthError, match=error):
+        granted({"error": error}, status)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_too_many_tokens_block_the_endpoint_for_ten_minutes(status: int) -> None:
+    with pytest.raises(RateError) as caught:
+        granted({"error": "Access Denied", "error_description": "too many requests"}, status)
+    assert caught.value.after_seconds == 600
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"<html>", 502), (b"", 200), (b"[]", 200), ({}, 200), ({}, 500)])
+def test_no_grant_and_no_reason_may_pass(body: Any, status: int) -> None:
+    with pytest.raises(TransientError):
+        granted(body, status)
+
+
+def test_no_answer_at_all_may_pass() -> None:
+    client = OAuthClient("http://127.0.0.1:9", "id", "client-secret", timeout_seconds=0.2)
+    with pytest.raises(SourceError, match="no answer") as caught:
+        client.refresh("refresh-secret")
+    assert "secret" not in str(caught.value)
+    assert "secret" not in repr(client)
