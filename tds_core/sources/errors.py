@@ -41,6 +41,13 @@ class AuthError(SourceError):
     retriable = True
 
 
+class NotAskedError(SourceError):
+    """The source failed before this record's turn came: nothing is known about it. Costs no attempt."""
+
+    code = "not_asked"
+    retriable = True
+
+
 class PermanentError(SourceError):
     """The source refuses this very question; asking again changes nothing."""
 
@@ -60,4 +67,4 @@ class InvalidRecordError(TdsError):
 
 
 #: Errors that say nothing about the record: they put work off and leave its attempts alone.
-SNOOZE = (RateError, QuotaError, AuthError)
+SNOOZE = (RateError, QuotaError, AuthError, NotAskedError)

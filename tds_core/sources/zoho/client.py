@@ -8,7 +8,7 @@ import requests
 
 from tds_core import metrics
 from tds_core.sources.base import Page, Reading
-from tds_core.sources.errors import SNOOZE, AuthError, ContractError, SourceError, TransientError
+from tds_core.sources.errors import SNOOZE, AuthError, ContractError, NotAskedError, SourceError, TransientError
 from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
 from tds_core.sources.zoho.shapes import read_page, read_record
 from tds_models.entity import Stream
@@ -77,9 +77,9 @@ class ZohoClient:
             except SourceError as error:
                 reading.failures[source_id] = error
                 if isinstance(error, (*SNOOZE, TransientError)):
-                    # It is the source, not the record: asking on would only make it worse.
-                    done = {*reading.records, *reading.missing}
-                    reading.failures.update((each, error) for each in waiting if each not in done)
+                    # It may be the source, not the record: asking on would only make it worse.
+                    rest = waiting[waiting.index(source_id) + 1 :]
+                    reading.failures.update(dict.fromkeys(rest, _for_the_rest(error)))
                     break
         return reading
 
@@ -91,11 +91,12 @@ class ZohoClient:
             try:
                 page = read_page(stream, self.get(stream, batch.path, {batch.parameter: ",".join(some)}))
                 reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
-            except NoSuchRecordError:
-                continue  # one of them is gone; which one, the single reads tell
-            except SourceError as error:
-                reading.failures.update(dict.fromkeys(source_ids[start:], error))
+            except (*SNOOZE, TransientError) as error:
+                reading.failures.update(dict.fromkeys(some, error))
+                reading.failures.update(dict.fromkeys(source_ids[start + batch.size :], _for_the_rest(error)))
                 return
+            except SourceError:
+                continue  # one of them is gone, or refused; which one, the single reads tell
 
     def get(self, stream: Stream, path: str, parameters: Mapping[str, str]) -> bytes:
         """GET `path` of the stream's API. A refused token is renewed once; then it is a question of access."""
@@ -132,3 +133,8 @@ class ZohoClient:
             now=datetime.now(UTC),
         )
         return answer.content
+
+
+def _for_the_rest(error: SourceError) -> SourceError:
+    """What `error` means for the records that were to be asked for after it."""
+    return error if isinstance(error, SNOOZE) else NotAskedError(f"not asked for, after: {error}")
