@@ -225,7 +225,7 @@ def lives(draw: st.DrawFn) -> tuple[Life, list[tuple[float, Candidate]]]:
     return life, [(news[n][0] + k / 1000, news[n][1]) for k, n in enumerate(arrival)]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(lives())
 def test_any_order_of_news_ends_in_the_newest_true_state(told: tuple[Life, list[tuple[float, Candidate]]]) -> None:
     life, news = told

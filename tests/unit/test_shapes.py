@@ -29,8 +29,15 @@ def test_a_broken_answer_may_pass(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[]", b"{}", b'{"items":{}}', b'{"items":[{"name":"no id"}]}', b'{"items":[{"item_id":"1","last_modified_time":"soon"}]}']
-)  # fmt: skip
+    "body",
+    [
+        b"[]",
+        b"{}",
+        b'{"items":{}}',
+        b'{"items":[{"name":"no id"}]}',
+        b'{"items":[{"item_id":"1","last_modified_time":"soon"}]}',
+    ],
+)
 def test_an_answer_of_another_shape_breaks_the_contract(body: bytes) -> None:
     with pytest.raises(ContractError):
         read_page(STREAM, body)

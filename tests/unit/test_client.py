@@ -1,0 +1,159 @@
+"""The client promises that one bad record is no reason to doubt another, and that only a 404 means gone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import responses
+from responses import matchers
+
+from tds_core.sources.errors import AuthError, ContractError, PermanentError, TransientError
+from tds_core.sources.zoho.client import ZohoClient
+from tds_core.sync.retry import Fate, plan
+from tds_models.entities import ENTITIES
+from tests.world import at
+
+HOST = "https://api.test"
+ITEMS = f"{HOST}/inventory/v1/items"
+BATCH = f"{HOST}/inventory/v1/itemdetails"
+INVOICES = f"{HOST}/books/v3/invoices"
+PRODUCT, INVOICE = ENTITIES["product"].stream, ENTITIES["invoice"].stream
+
+
+class Tokens:
+    """Gives token 1, and the next one each time it is refused."""
+
+    def __init__(self) -> None:
+        self.number = 1
+
+    def current(self) -> tuple[str, str]:
+        return f"token-{self.number}", HOST
+
+    def renew(self, refused: str) -> tuple[str, str]:
+        assert refused == f"token-{self.number}"
+        self.number += 1
+        return self.current()
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    return Tokens()
+
+
+@pytest.fixture
+def client(tokens: Tokens) -> ZohoClient:
+    return ZohoClient(tokens, organization_id="42")
+
+
+@pytest.fixture
+def zoho() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+def item(number: int) -> dict[str, Any]:
+    return {"item_id": str(number), "name": f"Item {number}"}
+
+
+def asked(zoho: responses.RequestsMock) -> list[str]:
+    return [str(call.request.url).partition("?")[0] for call in zoho.calls]
+
+
+def test_many_records_are_read_in_one_call(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+    zoho.get(BATCH, json={"items": [item(n) for n in range(100)]})
+    reading = client.read(PRODUCT, [str(n) for n in range(100)])
+    assert len(reading.records) == len(zoho.calls) * 100 == client.call_count * 100
+    assert not reading.missing
+    assert not reading.failures
+
+
+def test_what_a_batch_leaves_out_is_asked_for_singly(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+    zoho.get(BATCH, json={"items": [item(1)]})
+    zoho.get(f"{ITEMS}/2", status=404, json={"code": 1002, "message": "Item does not exist."})
+    zoho.get(f"{ITEMS}/3", status=404, json={"code": 5, "message": "Invalid URL Passed"})
+    reading = client.read(PRODUCT, ["1", "2", "3"])
+    assert set(reading.records) == {"1"}
+    assert reading.missing == {"2"}
+    assert isinstance(reading.failures["3"], ContractError)
+
+
+def test_one_id_a_batch_refuses_costs_the_others_nothing(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+    zoho.get(BATCH, status=400, json={"code": 2, "message": "Invalid value passed for item_ids"})
+    zoho.get(f"{ITEMS}/1", json={"item": item(1)})
+    zoho.get(f"{ITEMS}/bad", status=400, json={"code": 2, "message": "Invalid value passed for item_id"})
+    reading = client.read(PRODUCT, ["1", "bad"])
+    assert set(reading.records) == {"1"}
+    assert isinstance(reading.failures["bad"], PermanentError)
+
+
+def test_a_batch_that_fails_in_passing_is_not_asked_for_singly(
+    client: ZohoClient, zoho: responses.RequestsMock
+) -> None:
+    zoho.get(BATCH, status=502, body="<html>")
+    reading = client.read(PRODUCT, ["1", "2"])
+    assert asked(zoho) == [BATCH]
+    assert {type(error) for error in reading.failures.values()} == {TransientError}
+
+
+def test_a_record_that_always_fails_costs_the_others_no_attempt(
+    client: ZohoClient, zoho: responses.RequestsMock
+) -> None:
+    zoho.get(f"{INVOICES}/1", status=500, json={"code": 1000, "message": "Internal error"})
+    reading = client.read(INVOICE, ["1", "2", "3"])
+    assert len(zoho.calls) == 1
+    fates = {key: plan(error, attempts=9, max_attempts=8, chance=0).fate for key, error in reading.failures.items()}
+    assert fates == {"1": Fate.DEAD, "2": Fate.SNOOZE, "3": Fate.SNOOZE}
+
+
+def test_a_source_that_wants_peace_is_left_alone_at_once(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+    zoho.get(f"{INVOICES}/1", status=429, json={"code": 44, "message": "blocked for some time"})
+    reading = client.read(INVOICE, ["1", "2"])
+    assert len(zoho.calls) == 1
+    assert all(plan(e, attempts=9, max_attempts=8, chance=0).fate is Fate.SNOOZE for e in reading.failures.values())
+
+
+def test_a_refused_token_is_renewed_once(client: ZohoClient, zoho: responses.RequestsMock, tokens: Tokens) -> None:
+    fresh = matchers.header_matcher({"Authorization": "Zoho-oauthtoken token-2"})
+    zoho.get(ITEMS, status=401, json={"code": 57, "message": "no"}, match=[matchers.header_matcher({"Authorization": "Zoho-oauthtoken token-1"})])  # fmt: skip  # noqa: E501
+    zoho.get(ITEMS, json={"items": [item(1)]}, match=[fresh])
+    assert len(client.list_page(PRODUCT, since=None, page=1).rows) == 1
+    assert tokens.number == 2
+
+
+def test_a_token_refused_twice_is_a_question_of_access(
+    client: ZohoClient, zoho: responses.RequestsMock, tokens: Tokens
+) -> None:
+    zoho.get(ITEMS, status=401, json={"code": 57, "message": "You are not authorized"})
+    with pytest.raises(AuthError, match="scopes"):
+        client.list_page(PRODUCT, since=None, page=1)
+    assert (tokens.number, len(zoho.calls)) == (2, 2)
+
+
+def test_a_filter_the_source_ignored_is_noticed(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+    zoho.get(ITEMS, json={"items": [{**item(1), "last_modified_time": at(-1).isoformat()}]})
+    with pytest.raises(ContractError, match="the filter was ignored"):
+        client.list_page(PRODUCT, since=at(0), page=1)
+
+
+def test_a_list_is_asked_for_from_the_longest_unchanged_on(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+    wanted = {
+        "organization_id": "42",
+        "filter_by": "Status.All",
+        "page": "3",
+        "per_page": "200",
+        "sort_column": "last_modified_time",
+        "sort_order": "A",
+        "last_modified_time": "2026-11-01T12:00:05+0000",
+    }
+    zoho.get(ITEMS, json={"items": []}, match=[matchers.query_param_matcher(wanted)])
+    assert not client.list_page(PRODUCT, since=at(5), page=3).rows
+
+
+@pytest.mark.parametrize("broken", [ConnectionError("refused"), TimeoutError("slow")])
+def test_no_answer_may_pass(client: ZohoClient, zoho: responses.RequestsMock, broken: Exception) -> None:
+    import requests
+
+    zoho.get(ITEMS, body=requests.ConnectionError(str(broken)))
+    with pytest.raises(TransientError, match="no answer") as caught:
+        client.list_page(PRODUCT, since=None, page=1)
+    assert "token-1" not in str(caught.value)
