@@ -5,6 +5,7 @@ import os
 from flask import Response
 
 from tds_api.app import create_app
+from tds_api.tuning import tune_process
 from tds_core.config import load_settings
 
 
@@ -15,3 +16,4 @@ def _nothing(**_: str) -> Response:
 app = create_app(load_settings(), nudge=lambda _: None)
 if os.environ.get("BENCHMARK_EMPTY"):
     app.view_functions["webhooks.take"] = _nothing
+tune_process()

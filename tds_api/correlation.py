@@ -9,12 +9,13 @@ from flask import Flask, Response, request
 HEADER = "X-Correlation-Id"
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_KEY = "tds.correlation_id"
+#: Where a WSGI environment carries it.
+CORRELATION_KEY = "tds.correlation_id"
 
 
 def correlation_id() -> str:
     """The id of the request at hand."""
-    return str(request.environ[_KEY])
+    return str(request.environ[CORRELATION_KEY])
 
 
 def install_correlation(app: Flask) -> None:
@@ -24,12 +25,13 @@ def install_correlation(app: Flask) -> None:
 
 
 def _begin() -> None:
-    given = request.environ.get("HTTP_X_CORRELATION_ID", "")
+    environ = request.environ
+    given = environ.get("HTTP_X_CORRELATION_ID")
     chosen = given if given and _ACCEPTABLE.fullmatch(given) else secrets.token_hex(16)
-    request.environ[_KEY] = chosen
+    environ[CORRELATION_KEY] = chosen
     structlog.contextvars.bind_contextvars(correlation_id=chosen)
 
 
 def _answer(response: Response) -> Response:
-    response.headers[HEADER] = request.environ.get(_KEY, "")
+    response.headers[HEADER] = request.environ.get(CORRELATION_KEY, "")
     return response

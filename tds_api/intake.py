@@ -3,24 +3,27 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
-from time import perf_counter
+from queue import SimpleQueue
+from time import perf_counter, sleep
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
+from tds_api.recorder import Recorder
 from tds_core.errors import TdsError
 from tds_core.metrics import intake_burst_size, intake_commit_seconds, webhooks
 from tds_core.sources.zoho.refusals import UnstorableError
-from tds_core.sync.inbox import Delivery, Receipt, receive
-from tds_models.db import session_scope
+from tds_core.sync.inbox import Delivery, Receipt
 
 log = structlog.get_logger(__name__)
 
 LARGEST_BURST = 200
 LONGEST_LINE = 2000
 PATIENCE_SECONDS = 5.0
+# Under load a burst waits this long for more to come: a transaction has a price of its own, whatever is in it.
+GATHERING_SECONDS = 0.002
+BUSY_BURST = 8
 
 
 class IntakeUnavailableError(TdsError):
@@ -49,15 +52,20 @@ class Intake:
     """
 
     def __init__(self, engine: Engine, *, duplicate_window_seconds: float, told: Callable[[set[str]], None]) -> None:
-        self._engine = engine
-        self._window_seconds = duplicate_window_seconds
+        self._recorder = Recorder(engine, duplicate_window_seconds=duplicate_window_seconds)
         self._told = told
         self._begin_anew()
-        os.register_at_fork(after_in_child=self._begin_anew)
+        os.register_at_fork(after_in_child=self._forget_parent)
+
+    def _forget_parent(self) -> None:
+        """After a fork the committer is not here, and those who wait are the parent's."""
+        self._recorder.forget_parent()
+        self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._line: SimpleQueue[_Waiter] = SimpleQueue()
+        self._line: SimpleQueue[_Waiter | None] = SimpleQueue()
         self._starting = threading.Lock()
+        self._busy = False
         self._committer: threading.Thread | None = None
 
     def take(self, delivery: Delivery) -> Receipt:
@@ -81,8 +89,10 @@ class Intake:
         raise IntakeUnavailableError("The database cannot be reached.") from waiter.answer
 
     def close(self) -> None:
-        """Give the connection back."""
-        self._engine.dispose()
+        """Settle what waits, then end the committer and give its connection back."""
+        self._line.put(None)
+        if self._committer is not None:
+            self._committer.join(PATIENCE_SECONDS)
 
     def _start(self) -> None:
         with self._starting:
@@ -92,8 +102,7 @@ class Intake:
 
     def _commit_for_ever(self) -> None:
         failing = False
-        while True:
-            burst = self._next_burst()
+        while burst := self._next_burst():
             try:
                 self._settle(burst)
                 failing = False
@@ -103,25 +112,28 @@ class Intake:
                 if not failing:  # once an outage, not once a burst
                     log.error("intake_failed", error=type(error).__name__, waiting_count=len(burst))
                 failing = True
+        self._recorder.close()
 
     def _next_burst(self) -> list[_Waiter]:
-        burst = [self._line.get()]
-        try:
-            while len(burst) < LARGEST_BURST:
-                burst.append(self._line.get_nowait())
-        except Empty:
-            pass
+        """Everything that waits, at least one delivery; nothing when the intake was closed."""
+        first = self._line.get()
+        if first is None:
+            return []
+        burst = [first]
+        if self._busy:
+            sleep(GATHERING_SECONDS)
+        for _ in range(min(self._line.qsize(), LARGEST_BURST - 1)):
+            waiter = self._line.get()
+            if waiter is None:
+                self._line.put(None)  # for the next round
+                break
+            burst.append(waiter)
         return burst
 
     def _settle(self, burst: Sequence[_Waiter]) -> None:
         started_at = perf_counter()
         try:
-            with session_scope(self._engine) as session:
-                receipts = receive(
-                    session,
-                    [waiter.delivery for waiter in burst],
-                    duplicate_window_seconds=self._window_seconds,
-                )
+            receipts = self._recorder.record([waiter.delivery for waiter in burst])
         except DataError as error:
             self._settle_in_halves(burst, error)
             return
@@ -130,6 +142,7 @@ class Intake:
             waiter.lock.release()
         intake_commit_seconds.observe(perf_counter() - started_at)
         intake_burst_size.observe(len(burst))
+        self._busy = len(burst) >= BUSY_BURST
         self._tell(burst)
 
     def _settle_in_halves(self, burst: Sequence[_Waiter], error: DataError) -> None:

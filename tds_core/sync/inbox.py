@@ -1,5 +1,6 @@
 """The inbox: makes a webhook durable. Event and work item are one statement, for one delivery or for a hundred."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,15 +44,16 @@ with p as (
 ), given as (
     select * from jsonb_to_recordset($1) as g(
         n int, source text, entity text, event text, source_id text, source_modified_at timestamptz, record jsonb,
-        complete boolean, fingerprint bytea, correlation_id text, priority smallint)
+        complete boolean, fingerprint bytea, correlation_id text, priority smallint, repeats int)
 ), numbered as materialized (
     select g.*, nextval('tds_event_id_seq') as event_id from given g order by fingerprint
 ), fresh as (
-    insert into tds_inbox_fingerprints as f (fingerprint, event_id)
-    select fingerprint, event_id from numbered order by fingerprint
+    insert into tds_inbox_fingerprints as f (fingerprint, event_id, duplicate_count)
+    select fingerprint, event_id, repeats from numbered order by fingerprint
     on conflict (fingerprint) do update set
         event_id = case when f.seen_at < (select old from p) then excluded.event_id else f.event_id end,
-        duplicate_count = case when f.seen_at < (select old from p) then 0 else f.duplicate_count + 1 end,
+        duplicate_count = excluded.duplicate_count
+            + case when f.seen_at < (select old from p) then 0 else f.duplicate_count + 1 end,
         seen_at = case when f.seen_at < (select old from p) then now() else f.seen_at end
     returning f.fingerprint, f.event_id
 ), accepted as (
@@ -79,10 +81,6 @@ select n.n, f.event_id, f.event_id <> n.event_id as duplicate from numbered n jo
 PREPARE = f"prepare tds_receive (jsonb, float8) as {RECEIVE}"
 EXECUTE = text("execute tds_receive (:deliveries, :window)")
 
-COUNT_REPEATS = text("""
-update tds_inbox_fingerprints set duplicate_count = duplicate_count + 1 where fingerprint = any(:fingerprints)
-""")
-
 
 def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_window_seconds: float) -> list[Receipt]:
     """Make `deliveries` durable; the answers stand in their order. The caller commits, then answers 202.
@@ -91,17 +89,17 @@ def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_windo
     first event. Raises what the database raises; nothing is kept then.
     """
     first_with: dict[bytes, int] = {}
+    repeats: Counter[int] = Counter()
     for n, delivery in enumerate(deliveries):
-        first_with.setdefault(delivery.fingerprint, n)
-    rows = [_row(n, deliveries[n]) for n in first_with.values()]
+        first = first_with.setdefault(delivery.fingerprint, n)
+        if first != n:
+            repeats[first] += 1
+    rows = [_row(n, deliveries[n], repeats[n]) for n in first_with.values()]
     _prepare(session.connection())
     answered = session.execute(
         EXECUTE, {"deliveries": msgspec.json.encode(rows).decode(), "window": duplicate_window_seconds}
     )
     receipts = {n: Receipt(event_id, duplicate) for n, event_id, duplicate in answered}
-    repeats = [delivery.fingerprint for n, delivery in enumerate(deliveries) if first_with[delivery.fingerprint] != n]
-    if repeats:
-        session.execute(COUNT_REPEATS, {"fingerprints": repeats})
     return [_receipt(n, first_with[delivery.fingerprint], receipts) for n, delivery in enumerate(deliveries)]
 
 
@@ -116,7 +114,7 @@ def _receipt(n: int, first: int, receipts: dict[int, Receipt]) -> Receipt:
     return receipts[n] if n == first else Receipt(receipts[first].event_id, True)
 
 
-def _row(n: int, delivery: Delivery) -> dict[str, object]:
+def _row(n: int, delivery: Delivery, repeats: int) -> dict[str, object]:
     return {
         "n": n,
         "source": delivery.source,
@@ -129,6 +127,7 @@ def _row(n: int, delivery: Delivery) -> dict[str, object]:
         "fingerprint": "\\x" + delivery.fingerprint.hex(),
         "correlation_id": delivery.correlation_id,
         "priority": ENTITIES[delivery.entity].priority,
+        "repeats": repeats,
     }
 
 
