@@ -98,10 +98,10 @@ def _read_on(run: RunLease, *, until: float) -> bool:
             fetched = coming.result()
             ahead = run.position.after(fetched.page)
             time_left = time.monotonic() < until
-            if fetched.page.has_more and time_left:
+            if not ahead.ended and time_left:
                 coming = fetcher.submit(_fetch, run, ahead)
             _take(run, fetched)
-            if not fetched.page.has_more:
+            if ahead.ended:
                 with scope() as session:
                     passes.finish_pass(session, run)
                 log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)

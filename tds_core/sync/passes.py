@@ -67,8 +67,9 @@ def take_page(
     position = run.position.after(page)
     run.page_count += 1
     run.outcomes.update(counts)
-    if position.sorted and position.newest and (run.mode == Mode.INCREMENTAL or not page.has_more):
-        cursors.advance(session, run.entity, position.newest, run_id=run.id)
+    reached = position.newest if position.ended else position.since
+    if position.sorted and reached and (run.mode == Mode.INCREMENTAL or position.ended):
+        cursors.advance(session, run.entity, reached, run_id=run.id)
     session.execute(
         ADVANCE,
         {

@@ -4,6 +4,10 @@ A list read by page numbers drifts: when a row is changed or deleted while we re
 one of them is never seen. So a page is not asked for by number but by time: everything changed at or after the last
 row we saw, the longest unchanged first. A changed row only ever moves to the end, where we shall meet it; a deleted
 one moves nothing. Page numbers are left for rows that share one second, and for lists that cannot be sorted.
+
+A second that fills several pages drifts too: so it is walked through again until a walk finds as many rows as the one
+before it. Its rows can only become fewer, and a row is missed only when one that was seen has left; equal counts
+therefore say that the last walk missed none.
 """
 
 from collections.abc import Sequence
@@ -17,12 +21,18 @@ from tds_core.sources.base import ListedRow, Page
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """`since` and `page` are what to ask for next; `newest` is the newest change seen; `sorted` false: plain paging."""
+    """`since` and `page` are what to ask for next; `newest` is the newest change seen; `sorted` false: plain paging.
+
+    `walk_count`: rows of the second `since` seen on this walk through it; `walked_count`: on the walk before.
+    """
 
     since: datetime | None = None
     page: int = 1
     newest: datetime | None = None
     sorted: bool = True
+    walk_count: int = 0
+    walked_count: int | None = None
+    ended: bool = False
 
     def after(self, page: Page) -> "Position":
         """Where the page after `page` begins."""
@@ -32,19 +42,24 @@ class Position:
         if not in_order:
             # From the first page on, should the order have been lost later: what was read counts, nothing is skipped.
             following = self.page + 1 if not self.sorted or self.page == 1 else 1
-            return replace(self, page=following, newest=newest, sorted=False)
+            return replace(self, page=following, newest=newest, sorted=False, ended=not page.has_more)
         last = times[-1] if times else self.since
-        if last == self.since:
-            return replace(self, page=self.page + 1, newest=newest)
-        return replace(self, since=last, page=1, newest=newest)
+        count = self.walk_count + sum(time == self.since for time in times)
+        if last == self.since and page.has_more:
+            return replace(self, page=self.page + 1, newest=newest, walk_count=count)
+        if self.page > 1 and count != self.walked_count:
+            return replace(self, page=1, newest=newest, walk_count=0, walked_count=count)
+        return Position(since=last, newest=newest, ended=not page.has_more)
 
     def as_json(self) -> dict[str, Any]:
-        """The position as it is stored."""
+        """The position as it is stored. One that ended is stored as its last page, to be asked for once more."""
         return {
             "since": self.since.isoformat() if self.since else None,
             "page": self.page,
             "newest": self.newest.isoformat() if self.newest else None,
             "sorted": self.sorted,
+            "walk_count": self.walk_count,
+            "walked_count": self.walked_count,
         }
 
     @classmethod
@@ -56,6 +71,8 @@ class Position:
             page=int(stored.get("page", 1)),
             newest=datetime.fromisoformat(newest) if newest else None,
             sorted=bool(stored.get("sorted", True)),
+            walk_count=int(stored.get("walk_count", 0)),
+            walked_count=stored.get("walked_count"),
         )
 
 
