@@ -1,0 +1,104 @@
+"""A run's position promises that a pass misses nothing that was there all along, whatever is edited or deleted."""
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tds_core.sources.base import ListedRow, Page
+from tds_core.sync.position import Position
+from tests.world import at
+
+SIZE = 3
+
+
+@dataclass
+class Listing:
+    """A source's list, sorted by the time of the last change, paged by number."""
+
+    changed: dict[str, int]
+    clock: int = 1000
+    seen: set[str] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
+
+    def page(self, position: Position) -> Page:
+        since = position.since
+        rows = sorted((second, key) for key, second in self.changed.items() if since is None or at(second) >= since)
+        start = (position.page - 1) * SIZE
+        some = rows[start : start + SIZE]
+        self.seen |= {key for _, key in some}
+        listed = [ListedRow(key, at(second), b"{}") for second, key in some]
+        return Page(listed, len(rows) > start + SIZE)
+
+    def edit(self, key: str) -> None:
+        self.clock += 1
+        if key in self.changed:
+            self.changed[key] = self.clock
+
+    def delete(self, key: str) -> None:
+        self.changed.pop(key, None)
+        self.touched.add(key)
+
+
+def read_all(listing: Listing, moves: dict[int, list[tuple[str, str]]] | None = None) -> Position:
+    """Read `listing` to its end; `moves` are made before the page of that number is asked for."""
+    position = Position()
+    for number in range(500):
+        for what, key in (moves or {}).get(number, []):
+            (listing.edit if what == "edit" else listing.delete)(key)
+        page = listing.page(position)
+        position = position.after(page)
+        if position.ended:
+            return position
+    raise AssertionError("the pass never ends")
+
+
+KEYS = [f"r{n:02d}" for n in range(14)]
+MOVES = st.dictionaries(
+    st.integers(0, 8), st.lists(st.tuples(st.sampled_from(("edit", "delete")), st.sampled_from(KEYS)), max_size=4)
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.integers(0, 900), min_size=14, max_size=14, unique=True), MOVES)
+def test_edits_and_deletions_while_reading_lose_nothing(seconds: list[int], moves: dict) -> None:  # type: ignore[type-arg]
+    listing = Listing(dict(zip(KEYS, seconds, strict=True)))
+    position = read_all(listing, moves)
+    assert set(KEYS) - listing.seen <= listing.touched
+    assert position.newest is None or position.newest >= at(max(listing.changed.values(), default=0))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=14, max_size=14), MOVES)
+def test_records_that_share_a_second_are_all_seen_too(seconds: list[int], moves: dict) -> None:  # type: ignore[type-arg]
+    listing = Listing(dict(zip(KEYS, seconds, strict=True)))
+    read_all(listing, moves)
+    assert set(KEYS) - listing.seen <= listing.touched
+
+
+@given(st.lists(st.integers(0, 900), min_size=1, max_size=14))
+def test_any_quiet_list_is_read_whole_and_without_going_in_circles(seconds: list[int]) -> None:
+    listing = Listing(dict(zip(KEYS, seconds, strict=False)))
+    position = read_all(listing)
+    assert listing.seen == set(listing.changed)
+    assert position.newest == at(max(seconds))
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.booleans()), max_size=5), st.booleans())
+def test_a_stored_position_is_the_same_position(rows: list[tuple[int, bool]], more: bool) -> None:
+    listed = [ListedRow(str(n), at(second) if timed else None, b"") for n, (second, timed) in enumerate(rows)]
+    position = Position(since=at(1)).after(Page(listed, more))
+    assert Position.from_json(position.as_json()) == replace(position, ended=False)
+
+
+def test_a_list_that_is_not_sorted_is_read_by_page_numbers_from_its_first_page() -> None:
+    rows = [ListedRow("1", at(9), b""), ListedRow("2", at(3), b"")]
+    position = Position().after(Page(rows, True))
+    assert (position.sorted, position.page, position.since, position.newest) == (False, 2, None, at(9))
+    lost_later = Position(since=at(1), page=4).after(Page(rows, True))
+    assert (lost_later.sorted, lost_later.page, lost_later.since) == (False, 1, at(1))
+
+
+def test_an_empty_page_does_not_move_back() -> None:
+    position = Position(since=at(5), page=1, newest=at(5)).after(Page([], False))
+    assert (position.since, position.newest) == (at(5), at(5))
