@@ -1,0 +1,41 @@
+"""Every benchmark, one after the other, as a table or as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks import bulk, ingest
+
+#: What is measured: a name, and what answers figures by name.
+BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
+    "ingest": lambda: ingest.measure(seconds=4.0, threads=64),
+    "bulk": lambda: bulk.measure(100_000),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the chosen benchmarks, all of them by default."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{' or '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    results = {}
+    for name in chosen.names or BENCHMARKS:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        results[name] = BENCHMARKS[name]()
+    if chosen.json:
+        print(json.dumps(results))
+        return 0
+    print(f"{'benchmark':12} {'figure':24} {'value':>12}")
+    for name, figures in results.items():
+        for figure, value in figures.items():
+            print(f"{name:12} {figure:24} {value!s:>12}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
