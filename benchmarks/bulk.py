@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 import requests
 from cryptography.fernet import Fernet
@@ -37,6 +38,8 @@ from tds_core.logging import configure_logging
 from tds_core.sync import runs
 from tds_tasks.context import scope, settings
 from tds_tasks.runs import advance_run
+from tds_tasks.app import tune_process
+tune_process()
 configure_logging(settings(), process="benchmark")
 start = time.perf_counter()
 with scope() as session:
@@ -104,15 +107,27 @@ def change_some(zoho: dict[str, str], connection: Any, count: int) -> None:
         requests.post(f"{zoho['url']}/_control/edit", json=edit, timeout=10).raise_for_status()
 
 
-def one_round(url: str, zoho: dict[str, str], products: int) -> dict[str, Any]:
+def cpu_seconds(postmaster: psutil.Process) -> float:
+    """What this process, its ended children and all of PostgreSQL have computed so far."""
+    own = sum(os.times()[:4])
+    backends = [postmaster, *postmaster.children()]
+    ended = postmaster.cpu_times().children_user + postmaster.cpu_times().children_system
+    return own + ended + sum(each.cpu_times().user + each.cpu_times().system for each in backends)
+
+
+def one_round(url: str, zoho: dict[str, str], products: int, postmaster: psutil.Process) -> dict[str, Any]:
     """TDS and the floor, each from an empty database."""
     upgrade(url)
     connection = psycopg2.connect(without_driver(url))
     connection.autocommit = True
     env = environment(url, zoho)
+    before = cpu_seconds(postmaster)
     figures: dict[str, Any] = {"full_seconds": run_tds("full", env), **stages(connection)}
+    figures["full_cpu_seconds"] = cpu_seconds(postmaster) - before
     figures["reload_seconds"] = run_tds("full", env)
+    before = cpu_seconds(postmaster)
     figures["floor_full_seconds"] = bulk_floor.load(connection, zoho)
+    figures["floor_full_cpu_seconds"] = cpu_seconds(postmaster) - before
     figures["floor_reload_seconds"] = bulk_floor.load(connection, zoho)
     change_some(zoho, connection, products // 100)
     figures["incremental_seconds"] = run_tds("incremental", env)
@@ -129,7 +144,9 @@ def one_round(url: str, zoho: dict[str, str], products: int) -> dict[str, Any]:
 def measure(products: int, rounds: int = ROUNDS) -> dict[str, Any]:
     """Medians over `rounds` and the ratios of TDS to the floor."""
     with tempfile.TemporaryDirectory() as home, EmbeddedPostgres(Path(home)) as postgres, sandbox(products) as zoho:
-        taken = [one_round(postgres.url, zoho, products) for _ in range(rounds)]
+        assert postgres.pid is not None
+        postmaster = psutil.Process(postgres.pid)
+        taken = [one_round(postgres.url, zoho, products, postmaster) for _ in range(rounds)]
     result: dict[str, Any] = {key: round(statistics.median(each[key] for each in taken), 2) for key in taken[0]}
     return {
         "products": products,

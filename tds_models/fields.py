@@ -37,15 +37,19 @@ def read_text(value: Any) -> str:
 
 def read_number(value: Any) -> Decimal:
     """An exact decimal; never through a float."""
+    number = value if type(value) is Decimal else _spelled_number(value)
+    if not number.is_finite() or not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
+        raise ValueError(f"number out of range: {str(value)[:40]}")
+    return number
+
+
+def _spelled_number(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise ValueError(f"expected a number, got {type(value).__name__}")
     try:
-        number = Decimal(value.replace(",", "") if isinstance(value, str) else value)
-        if not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT or not number.is_finite():
-            raise ValueError(f"number out of range: {str(value)[:40]}")
+        return Decimal(value.replace(",", "") if isinstance(value, str) else value)
     except InvalidOperation:
         raise ValueError(f"expected a number, got {str(value)[:40]!r}") from None
-    return number
 
 
 def read_integer(value: Any) -> int:
