@@ -5,20 +5,27 @@ import sys
 import typer
 from rich.console import Console
 
-from tds_api.cli import configuration, doctor, migrate, sandbox, up
+from tds_api.cli import configuration, doctor, explain, health, migrate, sandbox, schedule, stats, sync, up, zoho
+from tds_api.cli.database import DatabaseAwayError
 from tds_api.cli.demo import command as demo
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
 app = typer.Typer(name="tds", no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("sync")(sync.sync)
+app.command("stats")(stats.stats)
+app.command("health")(health.health)
+app.command("explain")(explain.explain)
+app.add_typer(schedule.schedule, name="schedule")
+app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)
 app.command("config")(configuration.config)
 app.command("doctor")(doctor.doctor)
 app.command("sandbox", context_settings=sandbox.PASS_ON, add_help_option=False)(sandbox.sandbox)
 
 # 0 done, 1 failed or something is wrong, and what a script may want to tell apart:
-EXIT_CODES: dict[type[TdsError], int] = {ConfigError: 2, AlreadyRunningError: 3}
+EXIT_CODES: dict[type[TdsError], int] = {ConfigError: 2, AlreadyRunningError: 3, DatabaseAwayError: 4}
 
 
 @app.callback()

@@ -77,7 +77,7 @@ def _queue(glimpse: Glimpse) -> Table:
 def _deliveries(glimpse: Glimpse) -> Table:
     kinds = glimpse.deliveries["by_kind"]
     rows = [(kind, f"{sum(statuses.values()):,}") for kind, statuses in kinds.items()]
-    return _table("sent by the stand-in", [*rows, ("dropped", f"{glimpse.deliveries['dropped_count']:,}")])
+    return _table("deliveries", [*rows, ("dropped", f"{glimpse.deliveries['dropped_count']:,}")])
 
 
 def _agreement(glimpse: Glimpse) -> list[RenderableType]:

@@ -1,0 +1,55 @@
+"""`tds health`: one score, the components behind it, and what to do about each."""
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tds_api.cli.database import database
+from tds_api.cli.output import say_json
+from tds_core.config import Settings, load_settings
+from tds_core.reading import readiness
+from tds_core.reading.health import Component, State, components, facts, overall, score
+from tds_models.db import session_scope
+
+EXIT_CODES = {"ok": 0, "degraded": 1, "unhealthy": 5}
+_COLOURS = {State.OK: "green", State.WARNING: "yellow", State.CRITICAL: "bold red"}
+
+
+def health(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
+    """Show how TDS does: score, components, what to do. Exit code 0 ok, 1 degraded, 4 no database, 5 unhealthy."""
+    settings = load_settings()
+    with database(settings) as engine, session_scope(engine) as session:
+        judged = [_schema(readiness.revision(session)), *components(facts(session))]
+    judged.insert(1, _redis(settings))
+    verdict = overall(judged)
+    if as_json:
+        say_json({"status": verdict, "score": score(judged), "components": judged})
+    else:
+        _show(verdict, judged)
+    raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _schema(found: str) -> Component:
+    if readiness.is_migrated(found):
+        return Component("database", State.OK, f"answers, revision {found}")
+    return Component("database", State.CRITICAL, f"is at revision {found}, this version needs more", "Run: tds migrate")
+
+
+def _redis(settings: Settings) -> Component:
+    """Away it costs speed, not work: the database holds what is owed."""
+    if not settings.redis_url:
+        return Component("redis", State.WARNING, "is not configured here", "Set TDS_REDIS_URL, or run: tds up")
+    if readiness.redis_answers(settings.redis_url):
+        return Component("redis", State.OK, "answers")
+    return Component("redis", State.WARNING, "does not answer; nothing is lost, but syncs wait", "See: tds doctor")
+
+
+def _show(verdict: str, judged: list[Component]) -> None:
+    table = Table("component", "state", "found", header_style="dim", box=None)
+    for each in judged:
+        mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend and each.state is not State.OK else ""
+        table.add_row(each.name, f"[{_COLOURS[each.state]}]{each.state}[/]", escape(each.says) + mend)
+    console = Console()
+    console.print(f"[bold]{verdict}[/], score {score(judged)} of 100")
+    console.print(table)

@@ -1,0 +1,80 @@
+"""`tds schedule`: the timetable, seen and changed while TDS runs."""
+
+import typer
+from rich.console import Console
+
+from tds_api.cli.database import transaction
+from tds_api.cli.output import cell, say_json, say_table
+from tds_core.errors import TdsError
+from tds_core.reading.schedules import schedules
+from tds_core.timetable import orders
+
+schedule = typer.Typer(no_args_is_help=True, help="Show and change the timetable.")
+
+
+@schedule.command("list")
+def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
+    """Show every job, its last slot and how that ended, and when it runs next (UTC)."""
+    with transaction() as session:
+        found = schedules(session)
+    if as_json:
+        say_json(found)
+        return
+    rows = [
+        (
+            job["name"], job["cron"], "paused" if job["paused_at"] else job["next_at"], job["last_slot_at"],
+            job["last_result"] or ("running" if job["last_slot_at"] else None), job["last_detail"],
+        )
+        for job in found
+    ]  # fmt: skip
+    say_table("Timetable (UTC)", ("job", "rhythm", "next", "last", "result", "detail"), rows, console=Console())
+
+
+@schedule.command()
+def pause(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
+    """Let no slot of a job run until it is resumed."""
+    with transaction() as session:
+        orders.pause(session, name)
+    typer.echo(f"{name} is paused. Go on with: tds schedule resume {name}")
+
+
+@schedule.command()
+def resume(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
+    """Let a paused job run again; slots that went by meanwhile are not caught up."""
+    with transaction() as session:
+        orders.resume(session, name)
+        following = {job["name"]: job["next_at"] for job in schedules(session)}[name]
+    typer.echo(f"{name} runs next at {cell(following)} UTC.")
+
+
+@schedule.command("set")
+def set_rhythm(
+    name: str = typer.Argument(help="A job, see: tds schedule list"),
+    rhythm: str = typer.Argument(help="Five cron fields in UTC, quoted, or every:SECONDS."),
+) -> None:
+    """Give a job another rhythm, at once and without a restart."""
+    with transaction() as session:
+        following = orders.set_rhythm(session, name, rhythm)
+    typer.echo(f"{name} runs next at {cell(following)} UTC.")
+
+
+@schedule.command()
+def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
+    """Run a job now, in this process, whatever its rhythm; exit code 1 when it fails."""
+    # Celery comes with this one; the other commands start half a second sooner without it.
+    from tds_tasks.timetable import run_slot  # noqa: PLC0415
+
+    with transaction() as session:
+        taken = orders.take_now(session, name)
+    run_slot(taken)
+    with transaction() as session:
+        job = {job["name"]: job for job in schedules(session)}[name]
+    if job["last_result"] != "completed":
+        raise JobFailedError(f"{name}: {job['last_detail']}")
+    typer.echo(f"{name} completed: {cell(job['last_detail'])}")
+
+
+class JobFailedError(TdsError):
+    """A job of the timetable ended badly; the slot says how."""
+
+    code = "job_failed"

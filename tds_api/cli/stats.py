@@ -1,0 +1,58 @@
+"""`tds stats`: both sides in figures."""
+
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from tds_api.cli.database import transaction
+from tds_api.cli.output import cell, say_json, say_table
+from tds_core.reading.sides import sides
+
+
+def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
+    """Show what Zoho and the mirror hold, the queue, dead letters, events of the last day and the latest runs."""
+    with transaction() as session:
+        found = sides(session)
+    if as_json:
+        say_json(found)
+        return
+    console = Console()
+    say_table(
+        "Entities (Zoho's count is from the last full run; times are UTC)",
+        ("entity", "Zoho", "mirror", "deleted", "unconfirmed", "newest change", "cursor", "last run"),
+        [_entity(row) for row in found["entities"]],
+        console=console,
+    )
+    console.print()
+    say_table("Queue", ("entity", "due", "waiting", "leased", "oldest due s"),
+              [tuple(row.values()) for row in found["queue"]], console=console)  # fmt: skip
+    console.print()
+    say_table("Dead letters", ("entity", "why", "count", "last"),
+              [tuple(row.values()) for row in found["dead_letters"]], console=console)  # fmt: skip
+    console.print()
+    _events(console, found["events"])
+    console.print()
+    _runs(console, found["runs"])
+
+
+def _entity(row: dict[str, Any]) -> tuple[Any, ...]:
+    run = row["last_run"]
+    return (
+        row["entity"], row["source_count"], row["live_count"], row["deleted_count"], row["unconfirmed_count"],
+        row["newest_modified_at"], row["cursor_at"], f"{run['mode']}, {run['state']}" if run else None,
+    )  # fmt: skip
+
+
+def _events(console: Console, events: dict[str, Any]) -> None:
+    rows = [*events["by_verdict"].items(), ("duplicates", events["duplicate_count"])]
+    rows += [(f"refused: {row['reason']}", row["count"]) for row in events["rejected"]]
+    title = f"Webhooks of the last {events['hours']} hours (the last one {cell(events['last_received_at'])})"
+    say_table(title, ("verdict", "count"), rows, console=console)
+
+
+def _runs(console: Console, runs: list[dict[str, Any]]) -> None:
+    columns = ("run", "entity", "mode", "state", "requested", "by", "fetched", "calls", "ended", "why")
+    keys = ("id", "entity", "mode", "state", "requested_at", "requested_by", "fetched_count", "api_call_count",
+            "ended_at", "end_reason")  # fmt: skip
+    say_table("Latest runs", columns, [tuple(run[key] for key in keys) for run in runs], console=console)

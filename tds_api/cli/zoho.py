@@ -1,0 +1,172 @@
+"""`tds zoho`: connects an organisation and shows how the connection does."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from cryptography.fernet import Fernet
+from rich.console import Console
+from rich.markup import escape
+from sqlalchemy import Engine
+
+from tds_api.cli import migrations
+from tds_api.cli.callback import CallbackPage
+from tds_api.cli.database import database
+from tds_api.cli.output import cell, say_json, say_table
+from tds_core.config import Settings, load_settings
+from tds_core.crypto import Vault
+from tds_core.embedded import EmbeddedPostgres
+from tds_core.embedded.home import secret_of_home
+from tds_core.errors import TdsError
+from tds_core.sources.errors import AuthError
+from tds_core.sources.zoho import connecting
+from tds_core.sources.zoho.connecting import OrganizationSeen
+from tds_core.sources.zoho.oauth import SCOPES, Grant
+from tds_core.sources.zoho.setup import open_oauth
+from tds_core.sources.zoho.tokens import SharedTokens
+from tds_models.db import session_scope
+
+CONSENT_WITHIN_SECONDS = 300.0
+
+zoho = typer.Typer(no_args_is_help=True, help="Connect a Zoho organisation, and see how the connection does.")
+
+
+@zoho.command()
+def connect(
+    code: str = typer.Option("", help="A code of the API console's self client; asked for when it is not given."),
+    browser: bool = typer.Option(False, "--browser", help="Through Zoho's consent page and a page on this machine."),
+    port: int = typer.Option(8899, help="Port of that page; its address must be registered with the client."),
+) -> None:
+    """Connect the organisation: get a refresh token, keep it encrypted in the database, and try it out."""
+    settings = load_settings()
+    oauth, console = open_oauth(settings), Console()
+    if browser:
+        page = CallbackPage(port)
+        console.print(f"Register this redirect address with the client: {page.redirect_uri}\nThen open:\n")
+        console.print(escape(oauth.authorize_url(redirect_uri=page.redirect_uri, state=page.state)), soft_wrap=True)
+        consent = page.wait(CONSENT_WITHIN_SECONDS)
+        _check_data_center(settings, consent.accounts_url)
+        grant = oauth.redeem(consent.code, redirect_uri=page.redirect_uri)
+    else:
+        grant = oauth.redeem(code or _asked_code(console))
+    found = _keep(settings, grant)
+    _tell(console, settings, found)
+
+
+@zoho.command()
+def status(
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+    offline: bool = typer.Option(False, "--offline", help="Do not ask Zoho, only look at what is stored."),
+) -> None:
+    """Show the connection, and ask Zoho once whether it still works; exit code 1 when it does not."""
+    settings = load_settings()
+    problem, seen = "", []
+    with database(settings) as engine:
+        with session_scope(engine) as session:
+            stored = connecting.standing(session)
+        if not offline:
+            try:
+                seen = _ask(settings, engine)
+            except TdsError as error:
+                problem = f"{error.code}: {error}"
+    if not problem and not offline and settings.zoho_organization_id not in [each.id for each in seen]:
+        problem = _not_among(settings, seen)
+    if as_json:
+        say_json({"data_center": settings.zoho_data_center, "organization_id": settings.zoho_organization_id,
+                  **stored, "organizations": seen, "problem": problem})  # fmt: skip
+    else:
+        _show_status(settings, stored, seen, problem)
+    if problem:
+        raise typer.Exit(1)
+
+
+def _asked_code(console: Console) -> str:
+    console.print("In Zoho's API console (api-console.zoho.com of your data centre) open your Self Client, tab")
+    console.print("Generate Code, scope (a code works once, for at most 10 minutes):\n")
+    console.print(",".join(SCOPES) + "\n", soft_wrap=True)
+    entered: str = typer.prompt("Code")
+    return entered.strip()
+
+
+def _check_data_center(settings: Settings, accounts_url: str) -> None:
+    """Consent given in another data centre makes a code that ours does not know."""
+    if accounts_url and accounts_url.rstrip("/") != settings.zoho_accounts_url:
+        name = connecting.data_center_of(accounts_url)
+        mend = f"Set ZOHO_DATA_CENTER={name}." if name else "Check ZOHO_DATA_CENTER."
+        raise AuthError(f"The organisation lives at {accounts_url}, not at {settings.zoho_accounts_url}. {mend}")
+
+
+def _keep(settings: Settings, grant: Grant) -> list[OrganizationSeen]:
+    key = settings.secret_key or secret_of_home(settings.home, "TDS_SECRET_KEY", lambda: Fernet.generate_key().decode())
+    with _migrated(settings) as engine, session_scope(engine) as session:
+        connecting.keep_connection(session, Vault(key), grant)
+    api_url = (grant.api_url or settings.zoho_api_url).rstrip("/")
+    return connecting.organizations(api_url, grant.access_token, now=datetime.now(UTC))
+
+
+@contextlib.contextmanager
+def _migrated(settings: Settings) -> Iterator[Engine]:
+    """The settings' database with its tables; an embedded one that does not run is started for it."""
+    with contextlib.ExitStack() as ends:
+        if not settings.database_url:
+            url = ends.enter_context(EmbeddedPostgres(settings.home)).url
+            settings = settings.replace("embedded", database_url=url)
+            migrations.upgrade(url)
+        yield ends.enter_context(database(settings))
+
+
+def _ask(settings: Settings, engine: Engine) -> list[OrganizationSeen]:
+    settings.require("TDS_SECRET_KEY")
+    tokens = SharedTokens(
+        lambda: session_scope(engine), Vault(settings.secret_key), open_oauth(settings),
+        refresh_token=settings.zoho_refresh_token, api_url=settings.zoho_api_url,
+    )  # fmt: skip
+    token, api_url = tokens.current()
+    return connecting.organizations(api_url, token, now=datetime.now(UTC))
+
+
+def _not_among(settings: Settings, seen: list[OrganizationSeen]) -> str:
+    there = ", ".join(f"{each.id} ({each.name})" for each in seen) or "none"
+    chosen = settings.zoho_organization_id or "not set"
+    return f"ZOHO_ORGANIZATION_ID is {chosen}; the connection reads: {there}."
+
+
+def _tell(console: Console, settings: Settings, seen: list[OrganizationSeen]) -> None:
+    console.print("[green]Connected.[/] The refresh token is kept, encrypted, in the database.")
+    _show_organizations(console, seen)
+    if settings.zoho_organization_id not in [each.id for each in seen]:
+        console.print(f"[yellow]{escape(_not_among(settings, seen))} Set it, then: tds sync all --mode full[/]")
+    else:
+        console.print("Next: tds sync all --mode full --wait")
+
+
+def _show_organizations(console: Console, seen: list[OrganizationSeen]) -> None:
+    rows = [(each.id, each.name, each.currency_code, each.time_zone) for each in seen]
+    say_table("Organisations", ("id", "name", "currency", "time zone"), rows, console=console)
+
+
+def _show_status(settings: Settings, stored: dict[str, Any], seen: list[OrganizationSeen], problem: str) -> None:
+    console = Console()
+    kept = (
+        "in the database"
+        if stored.get("has_refresh_token")
+        else "from settings"
+        if settings.zoho_refresh_token
+        else None
+    )
+    rows = [
+        ("data centre", settings.zoho_data_center),
+        ("organisation", settings.zoho_organization_id),
+        ("refresh token", kept),
+        ("access token until", stored.get("expires_at")),
+        ("API", stored.get("api_url") or settings.zoho_api_url),
+        ("left alone until", stored.get("paused_until") or stored.get("blocked_until")),
+        ("because", stored.get("pause_reason") if stored.get("paused_until") else None),
+    ]
+    for name, value in rows:
+        console.print(f"{name:<20} {escape(cell(value))}", soft_wrap=True)
+    if seen:
+        _show_organizations(console, seen)
+    console.print(f"[red]{escape(problem)}[/]" if problem else "[green]all is well[/]", soft_wrap=True)

@@ -1,0 +1,146 @@
+"""The health of an installation: each component judged by whether it makes progress, and one score for all of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+# The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
+DISPATCHER_SILENT_SECONDS = 10.0
+BEAT_SILENT_SECONDS = 60.0
+NO_PROGRESS_SECONDS = 60.0
+LAG_SECONDS = 900.0
+DEPTH_WARNING, DEPTH_CRITICAL = 1_000, 5_000
+DEAD_LETTERS_CRITICAL = 100
+
+COST = {"ok": 0, "warning": 10, "critical": 40}
+
+
+class State(StrEnum):
+    """How a component does."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component, how it does, and why. `mend` says what to do about it; empty when all is well."""
+
+    name: str
+    state: State
+    says: str
+    mend: str = ""
+
+
+_FACTS = text("""
+select
+    (select extract(epoch from clock_timestamp() - beat_at)::float8 from tds_pulses where name = 'dispatcher')
+        as dispatcher_silent_seconds,
+    (select extract(epoch from clock_timestamp() - beat_at)::float8 from tds_pulses where name = 'beat')
+        as beat_silent_seconds,
+    (select count(*) from tds_sync_queue) as depth,
+    (select extract(epoch from clock_timestamp() - min(next_attempt_at))::float8 from tds_sync_queue
+        where lease_token is null and next_attempt_at <= now()) as oldest_due_seconds,
+    (select extract(epoch from clock_timestamp() - max(ended_at))::float8 from tds_sync_logs)
+        as last_attempt_seconds,
+    (select count(*) from tds_dead_letter_queue where resolved_at is null) as dead_letter_count,
+    (select extract(epoch from max(paused_until) - clock_timestamp())::float8 from tds_source_tokens)
+        as paused_seconds,
+    (select max(pause_reason) from tds_source_tokens where paused_until > clock_timestamp()) as pause_reason,
+    (select string_agg(entity || ': ' || coalesce(end_reason, 'unknown'), '; ' order by entity) from (
+        select distinct on (entity) entity, state, end_reason from tds_sync_runs
+        where state in ('completed', 'failed') order by entity, id desc) as last where state = 'failed') as failed_runs
+""")
+
+Facts = Mapping[str, Any]
+
+
+def facts(session: Session) -> dict[str, Any]:
+    """What the judgement goes by; a figure is None where there was nothing to measure."""
+    return dict(session.execute(_FACTS).mappings().one())
+
+
+def components(found: Facts) -> Iterator[Component]:
+    """Judge every component that the database knows of."""
+    for judge in _JUDGES:
+        yield judge(found)
+
+
+def score(judged: Sequence[Component]) -> int:
+    """From 0 to 100: a warning costs 10, something critical 40."""
+    return max(0, 100 - sum(COST[component.state] for component in judged))
+
+
+def overall(judged: Sequence[Component]) -> str:
+    """ok, degraded (a warning somewhere) or unhealthy (something critical)."""
+    states = {component.state for component in judged}
+    if State.CRITICAL in states:
+        return "unhealthy"
+    return "degraded" if State.WARNING in states else "ok"
+
+
+def _dispatcher(found: Facts) -> Component:
+    return _pulse("dispatcher", found["dispatcher_silent_seconds"], DISPATCHER_SILENT_SECONDS, State.CRITICAL)
+
+
+def _beat(found: Facts) -> Component:
+    return _pulse("timetable", found["beat_silent_seconds"], BEAT_SILENT_SECONDS, State.WARNING)
+
+
+def _pulse(name: str, silent: float | None, patience: float, otherwise: State) -> Component:
+    if silent is None:
+        return Component(name, otherwise, "never ran", "Start TDS: tds up")
+    if silent > patience:
+        return Component(name, otherwise, f"silent for {silent:.0f} s", f"Look at its log, or restart TDS ({name}).")
+    return Component(name, State.OK, f"made progress {max(silent, 0):.1f} s ago")
+
+
+def _queue(found: Facts) -> Component:
+    depth, oldest = found["depth"], found["oldest_due_seconds"] or 0.0
+    says = f"{depth} items, the oldest due for {max(oldest, 0):.1f} s"
+    if depth > DEPTH_CRITICAL or oldest > LAG_SECONDS:
+        return Component("queue", State.CRITICAL, says, "Start more workers (TDS_WORKERS), or see: tds health")
+    if depth > DEPTH_WARNING:
+        return Component("queue", State.WARNING, says, "Watch it: tds stats")
+    return Component("queue", State.OK, says)
+
+
+def _progress(found: Facts) -> Component:
+    """Red when work is due and nothing ends, whatever is alive."""
+    due, last = found["oldest_due_seconds"] or 0.0, found["last_attempt_seconds"]
+    if due > NO_PROGRESS_SECONDS and (last is None or last > NO_PROGRESS_SECONDS):
+        says = f"work is due for {due:.0f} s and none has ended since"
+        return Component("workers", State.CRITICAL, says, "Look at the workers' logs; restart them.")
+    return Component("workers", State.OK, "nothing waits in vain")
+
+
+def _dead_letters(found: Facts) -> Component:
+    count = found["dead_letter_count"]
+    state = State.OK if not count else State.CRITICAL if count > DEAD_LETTERS_CRITICAL else State.WARNING
+    mend = "" if not count else "See each record's story: tds explain ENTITY ID"
+    return Component("dead letters", state, f"{count} wait for a decision", mend)
+
+
+def _source(found: Facts) -> Component:
+    left = found["paused_seconds"] or 0.0
+    if left > 0:
+        says = f"left alone for {left:.0f} s more: {found['pause_reason']}"
+        return Component("zoho", State.WARNING, says, "See: tds zoho status")
+    return Component("zoho", State.OK, "may be asked")
+
+
+def _runs(found: Facts) -> Component:
+    if found["failed_runs"]:
+        says = f"last run failed: {found['failed_runs']}"
+        return Component("runs", State.WARNING, says, "Try again: tds sync ENTITY --wait")
+    return Component("runs", State.OK, "the last ones ended well")
+
+
+_JUDGES: tuple[Callable[[Facts], Component], ...] = (
+    _dispatcher, _beat, _progress, _queue, _dead_letters, _runs, _source,
+)  # fmt: skip
