@@ -44,7 +44,7 @@ def seed(session: Session, timetable: Mapping[str, tuple[str, str, Mapping[str, 
 
 JOBS = text("""
 select j.name, j.cron, j.task, j.arguments, j.missed, now() as now,
-       coalesce((select max(slot_at) from tds_schedule_slots s where s.job = j.name), j.updated_at) as last
+       greatest((select max(slot_at) from tds_schedule_slots s where s.job = j.name), j.updated_at) as last
 from tds_scheduled_jobs j where j.paused_at is null order by j.name
 """)
 
