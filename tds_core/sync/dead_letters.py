@@ -22,6 +22,8 @@ with given as (
            (select record from tds_inbox_events e where e.entity = :entity and e.source_id = g.source_id
             and e.source = :source order by e.id desc limit 1), g.correlation_id
     from given g
+    where not exists (select from tds_dead_letter_queue d where d.source = :source and d.entity = :entity
+        and d.source_id = g.source_id and d.fingerprint = g.fingerprint and d.resolved_at is null)
 )
 update tds_inbox_events e
 set verdict = 'dead_lettered', verdict_at = clock_timestamp(), verdict_reason = left(g.error, 500)
@@ -39,7 +41,8 @@ def shape_of(error_class: str, entity: str, message: str) -> str:
 def bury(session: Session, *, source: str, entity: str, letters: Sequence[dict[str, Any]]) -> None:
     """Write dead letters and give the verdict to the events they carry.
 
-    A letter has source_id, error_class, error, attempts, priority, correlation_id and generation (events up to it).
+    A problem whose letter is still open gets no second one. A letter has source_id, error_class, error, attempts,
+    priority, correlation_id and generation (events up to it).
     """
     if not letters:
         return
