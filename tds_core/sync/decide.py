@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +23,10 @@ class Outcome(StrEnum):
 
 #: Outcomes that write a new version of the row.
 WRITES = frozenset({Outcome.CREATED, Outcome.UPDATED, Outcome.DELETED, Outcome.RESTORED})
+
+
+#: A reading this long after a change saw all that its second brought, also when clocks are apart.
+SETTLES_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +94,15 @@ def _confirms(candidate: Candidate, current: Mapping[str, Any]) -> bool:
     """Whether this reading tells the row something it did not know about itself."""
     if candidate.seen is Seen.BODY:
         return False
-    return current["confirmed_at"] is None or (
+    return not is_settled(current) or (
         candidate.list_hash is not None and candidate.list_hash != bytes(current["list_hash"] or b"")
     )
+
+
+def is_settled(current: Mapping[str, Any]) -> bool:
+    """Whether the row was read so late that its modification time cannot hide another change in the same second."""
+    modified_at, confirmed_at = current["source_modified_at"], current["confirmed_at"]
+    return bool(confirmed_at and (modified_at is None or confirmed_at - modified_at >= SETTLES_AFTER))
 
 
 def _content(candidate: Candidate) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import dead_letters, queue
 from tds_core.sync.apply import apply, confirm, read_rows
 from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
-from tds_core.sync.decide import Outcome, decide
+from tds_core.sync.decide import Outcome, decide, is_settled
 from tds_core.sync.statements import statements_for
 from tds_models.entity import Entity
 
@@ -62,6 +62,8 @@ def _apply(session: Session, entity: Entity, candidates: Sequence[Candidate], co
     applied = apply(session, entity, candidates)
     again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
     _owe(session, entity, again, correlation_id)
+    right = [each.candidate.source_id for each in applied if each.outcome not in (Outcome.LOOK_AGAIN, Outcome.STALE)]
+    dead_letters.heal(session, source=entity.stream.source, entity=entity.name, source_ids=right)
     return Counter(each.outcome for each in applied)
 
 
@@ -85,15 +87,15 @@ def _survey(session: Session, entity: Entity, candidates: Sequence[Candidate], c
 def survey(candidate: Candidate, row: dict[str, object] | None) -> Outcome | None:
     """What a partial list row says of `row`: unchanged, stale, or (`None`) that the record has to be read.
 
-    A row that was read in detail at this very time is right, however the list spells it; one that only a webhook told
-    us of is confirmed when all that the list shows agrees.
+    A row that was read well after its last change is right, however the list spells it; one that was read in the very
+    second of the change, or that only a webhook told us of, is confirmed when all that the list shows agrees.
     """
     decision = decide(candidate, row)
     if decision.outcome is Outcome.STALE:
         return Outcome.STALE
     if row is None or row["deleted_at"] is not None or row["source_modified_at"] != candidate.modified_at:
         return None
-    return Outcome.UNCHANGED if row["confirmed_at"] or decision.outcome is Outcome.UNCHANGED else None
+    return Outcome.UNCHANGED if is_settled(row) or decision.outcome is Outcome.UNCHANGED else None
 
 
 def _owe(session: Session, entity: Entity, source_ids: Sequence[str], correlation_id: str) -> None:

@@ -76,13 +76,14 @@ def test_an_unchanged_record_of_the_same_time_writes_nothing() -> None:
 def test_a_reading_confirms_what_only_a_webhook_said_once() -> None:
     reading = candidate("a", second=5, read_at=101)
     assert decide(reading, row("a", second=5)).touch
-    assert not decide(reading, row("a", second=5, confirmed_at=at(1))).touch
+    assert decide(reading, row("a", second=5, confirmed_at=at(6))).touch, "in the second of the change"
+    assert not decide(reading, row("a", second=5, confirmed_at=at(70))).touch
 
 
 def test_a_list_page_teaches_the_row_its_list_fingerprint() -> None:
     listed = candidate("a", second=5, seen=Seen.LIST, read_at=101)
-    assert decide(listed, row("a", second=5, confirmed_at=at(1), list_hash=b"other")).touch
-    assert not decide(listed, row("a", second=5, confirmed_at=at(1), list_hash=b"h")).touch
+    assert decide(listed, row("a", second=5, confirmed_at=at(70), list_hash=b"other")).touch
+    assert not decide(listed, row("a", second=5, confirmed_at=at(70), list_hash=b"h")).touch
 
 
 def test_another_body_of_the_same_second_proves_nothing() -> None:
