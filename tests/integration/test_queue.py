@@ -1,0 +1,233 @@
+"""The queue promises: an item is in one pair of hands, nothing asked for is forgotten, nobody is judged by age."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tds_core.sync import queue
+from tds_core.sync.queue import Claim
+from tds_core.sync.rescue import rescue
+from tds_models.db import session_scope
+from tests.world import World, delivery, invoice, product
+
+
+def ids(claim: Claim | None) -> list[str]:
+    return [item.source_id for item in claim.items] if claim else []
+
+
+def expire(world: World) -> Any:
+    """Let every lease run out, and take back what silent workers hold, long after the database started."""
+    world.execute("update tds_sync_queue set leased_until = now() - interval '1 ms' where lease_token is not null")
+    with session_scope(world.engine) as session:
+        return rescue(session)
+
+
+def age_server(world: World) -> None:
+    """Let the database believe that it was started yesterday."""
+    world.execute(
+        "create function public.pg_postmaster_start_time() returns timestamptz language sql"
+        " as $$ select now() - interval '1 day' $$"
+    )
+    world.execute(
+        "do $$ begin execute format('alter database %I set search_path = public, pg_catalog',"
+        " current_database()); end $$"
+    )
+    world.engine.dispose()
+
+
+def test_many_claimers_never_get_the_same_item(world: World) -> None:
+    world.enqueue("product", *(str(n) for n in range(500)))
+
+    def claim_all(_: int) -> list[str]:
+        mine: list[str] = []
+        while some := ids(world.claim(limit=7)):
+            mine += some
+        return mine
+
+    with ThreadPoolExecutor(8) as threads:
+        claimed = [source_id for mine in threads.map(claim_all, range(8)) for source_id in mine]
+    assert len(claimed) == len(set(claimed)) == 500
+
+
+def test_what_is_claimed_or_not_yet_due_is_nobody_elses(world: World) -> None:
+    world.enqueue("product", "1", "2")
+    world.execute("update tds_sync_queue set next_attempt_at = now() + interval '1 minute' where source_id = '2'")
+    assert ids(world.claim()) == ["1"]
+    assert world.claim() is None
+
+
+def test_a_claim_takes_only_its_entity(world: World) -> None:
+    world.enqueue("product", "1")
+    assert world.claim("invoice") is None
+
+
+def test_live_work_goes_before_bulk_and_the_longest_due_first(world: World) -> None:
+    world.enqueue("product", "bulk", bulk=True)
+    world.enqueue("product", "later")
+    world.enqueue("product", "sooner")
+    world.execute("update tds_sync_queue set next_attempt_at = now() - interval '1 minute' where source_id = 'sooner'")
+    assert [ids(world.claim(limit=1)) for _ in range(3)] == [["sooner"], ["later"], ["bulk"]]
+
+
+def test_work_that_was_bulk_becomes_urgent_when_somebody_asks_for_it(world: World) -> None:
+    world.enqueue("product", "1", bulk=True)
+    world.enqueue("product", "1")
+    assert world.value("select priority from tds_sync_queue") == 5
+    world.enqueue("product", "1", bulk=True)
+    assert world.value("select priority from tds_sync_queue") == 5
+
+
+def test_a_finished_item_leaves_the_queue(world: World) -> None:
+    world.enqueue("product", "1")
+    finish(world, world.claim())
+    assert world.queue_depth() == 0
+
+
+def finish(world: World, claim: Claim | None) -> None:
+    assert claim is not None
+    with session_scope(world.engine) as session:
+        queue.finish(session, claim, queue.fence(session, claim, claim.items))
+
+
+def test_an_item_asked_for_again_during_the_work_goes_round_with_fresh_attempts(world: World) -> None:
+    world.enqueue("product", "1")
+    claim = world.claim()
+    world.deliver(delivery("product", product("1")))
+    finish(world, claim)
+    item = world.one("select * from tds_sync_queue")
+    assert (item["lease_token"], item["attempts"]) == (None, 0)
+    assert ids(world.claim()) == ["1"]
+
+
+def test_finishing_one_item_leaves_the_others_of_the_claim_alone(world: World) -> None:
+    world.enqueue("product", "1", "2")
+    claim = world.claim()
+    assert claim is not None
+    with session_scope(world.engine) as session:
+        queue.finish(session, claim, claim.items[:1])
+    assert [row["source_id"] for row in world.rows("select source_id from tds_sync_queue")] == ["2"]
+
+
+def test_a_worker_that_lost_its_lease_can_finish_or_put_back_nothing(world: World) -> None:
+    world.enqueue("product", "1")
+    lost = world.claim()
+    assert lost is not None
+    expire(world)
+    current = world.claim()
+    assert current is not None
+    with session_scope(world.engine) as session:
+        assert queue.fence(session, lost, lost.items) == []
+        queue.finish(session, lost, lost.items)
+        row = {"id": lost.items[0].id, "delay": 9.0, "uncounted": 0, "must_read": True, "error": "late"}
+        queue.put_back(session, lost, [row])
+        assert queue.heartbeat(session, token=lost.token, lease_seconds=60) == 0
+    item = world.one("select * from tds_sync_queue")
+    assert (item["lease_token"], item["last_error"]) == (current.token, "the worker stopped without a word")
+
+
+def test_a_heartbeat_keeps_a_lease_alive(world: World) -> None:
+    world.enqueue("product", "1")
+    claim = world.claim(lease_seconds=0.01)
+    assert claim is not None
+    with session_scope(world.engine) as session:
+        assert queue.heartbeat(session, token=claim.token, lease_seconds=60) == 1
+    with session_scope(world.engine) as session:
+        assert rescue(session).item_count == 0
+
+
+def test_a_heartbeat_does_not_wait_for_what_is_being_settled(world: World) -> None:
+    world.enqueue("product", "1", "2")
+    claim = world.claim()
+    assert claim is not None
+    with session_scope(world.engine) as settling, session_scope(world.engine) as beating:
+        queue.fence(settling, claim, claim.items[:1])
+        assert queue.heartbeat(beating, token=claim.token, lease_seconds=60) == 1
+
+
+def test_rescue_takes_only_leases_that_ran_out(world: World) -> None:
+    world.enqueue("product", "silent")
+    world.claim(lease_seconds=0)
+    world.enqueue("product", "alive", "free")
+    world.claim(limit=1)
+    with session_scope(world.engine) as session:
+        assert rescue(session).item_count == 1
+    leased = world.rows("select source_id from tds_sync_queue where lease_token is not null")
+    assert [row["source_id"] for row in leased] == ["alive"]
+    assert world.value("select outcome from tds_sync_logs") == "crashed"
+
+
+def test_a_record_that_was_in_a_dying_workers_hands_is_claimed_alone(world: World) -> None:
+    age_server(world)
+    world.enqueue("product", "1", "2")
+    world.claim()
+    expire(world)
+    world.enqueue("product", "3", "4")
+    assert [ids(world.claim()) for _ in range(3)] == [["3", "4"], ["1"], ["2"]]
+
+
+def test_a_record_that_takes_its_worker_down_twice_is_quarantined_with_its_events(world: World) -> None:
+    age_server(world)
+    world.deliver(delivery("product", product("1")))
+    world.claim()
+    assert expire(world).quarantined_count == 0
+    world.deliver(delivery("product", product("1", second=3)))
+    world.claim()
+    assert expire(world).quarantined_count == 1
+    letter = world.one("select * from tds_dead_letter_queue")
+    assert (letter["error_class"], letter["source_id"], letter["record"]["item_id"]) == ("crashed", "1", "1")
+    assert world.verdicts() == ["dead_lettered", "dead_lettered"]
+    assert world.queue_depth() == 0
+
+
+def test_an_outage_of_the_database_is_held_against_no_record(world: World) -> None:
+    world.enqueue("product", "1")
+    for _ in range(3):
+        world.claim()
+        assert expire(world).quarantined_count == 0
+    assert world.value("select crashes from tds_sync_queue") == 0
+
+
+def test_a_snooze_does_not_count_as_an_attempt_and_a_retry_does(world: World) -> None:
+    world.enqueue("product", "snoozed", "tried")
+    claim = world.claim()
+    assert claim is not None
+    by_name = {item.source_id: item for item in claim.items}
+    rows: list[dict[str, object]] = [
+        {"id": by_name[name].id, "delay": 60.0, "uncounted": uncounted, "must_read": True, "error": "x"}
+        for name, uncounted in (("snoozed", 1), ("tried", 0))
+    ]
+    with session_scope(world.engine) as session:
+        queue.put_back(session, claim, rows)
+    found = world.rows("select source_id, attempts, snoozes from tds_sync_queue order by source_id")
+    assert [tuple(row.values()) for row in found] == [("snoozed", 0, 1), ("tried", 1, 0)]
+    assert world.claim() is None
+
+
+def test_events_and_settlements_of_the_same_records_never_wait_in_a_circle(world: World) -> None:
+    """Ids stand in the opposite order of the records' names: whoever locks by id meets whoever locks by record."""
+    names = [f"{n:03d}" for n in range(30)]
+    for name in reversed(names):
+        world.enqueue("product", name, must_read=False)
+
+    def receive(number: int) -> None:
+        for second in range(25):
+            world.deliver(*(delivery("product", product(n, second=second, rate=number)) for n in names))
+
+    def settle(_: int) -> None:
+        for _ in range(50):
+            claim = world.claim(limit=30)
+            if claim:
+                with session_scope(world.engine) as session:
+                    held = queue.fence(session, claim, claim.items)
+                    queue.finish(session, claim, held)
+
+    with ThreadPoolExecutor(6) as threads:
+        jobs = [threads.submit(receive, n) for n in range(3)] + [threads.submit(settle, n) for n in range(3)]
+        for job in jobs:
+            job.result()
+    assert len(world.verdicts()) == 3 * 25 * 30
+
+
+def test_documents_are_served_before_products(world: World) -> None:
+    world.deliver(delivery("product", product("1")), delivery("invoice", invoice("1")))
+    found = world.rows("select entity from tds_sync_queue order by priority")
+    assert [row["entity"] for row in found] == ["invoice", "product"]
