@@ -23,7 +23,8 @@ broker_transport_options = {
     "retry_on_timeout": False,
     "visibility_timeout": 600,
     "priority_steps": [0],
-    "queue_order_strategy": "priority",  # the order of QUEUES below
+    # In turn: in a fixed order a queue that never runs dry would starve those behind it.
+    "queue_order_strategy": "round_robin",
     "global_keyprefix": "tds:",
 }
 visibility_timeout = 600
@@ -51,6 +52,7 @@ task_publish_retry = False
 task_soft_time_limit = 120
 task_time_limit = 150
 
+worker_consumer = "tds_tasks.consumer:PatientConsumer"
 worker_prefetch_multiplier = 1
 worker_max_tasks_per_child = 5000
 worker_max_memory_per_child = 400_000  # kB

@@ -1,13 +1,15 @@
 """The per-entity tasks `tds.sync.<entity>`: claim a batch, bring it over, settle it, until nothing is due."""
 
 import time
+from contextlib import suppress
 
 from tds_models.entities import ENTITIES
+from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.batch import sync_batch
 
-# A nudge serves whatever is due for so long; then others get their turn, and the dispatcher nudges again.
-BUDGET_SECONDS = 10.0
+# A nudge serves whatever is due for so long; then others get their turn, however much is left of this entity.
+BUDGET_SECONDS = 1.0
 
 
 def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
@@ -17,8 +19,10 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
     while time.monotonic() < until:
         count = sync_batch(entity)
         if not count:
-            break
+            return total
         total += count
+    with suppress(*nudge.FAILURES):  # the dispatcher looks too
+        nudge.nudge(entity)
     return total
 
 
