@@ -19,6 +19,11 @@ _LATENCY = text("""
 select percentile_cont(array[0.5, 0.95, 0.99]) within group (order by extract(epoch from verdict_at - received_at))
 from tds_inbox_events where received_at >= :since and received_at < :until and verdict_at is not null
 """)
+_LATENCY_BY_ENTITY = text("""
+select entity, percentile_cont(0.95) within group (order by extract(epoch from verdict_at - received_at))::float8
+from tds_inbox_events where received_at >= :since and received_at < :until and verdict_at is not null
+group by entity order by entity
+""")
 _RUNS = text("""
 select distinct on (entity) entity, state, fetched_count from tds_sync_runs
 where requested_by = 'demo' and mode = 'full' order by entity, id desc
@@ -72,6 +77,12 @@ def latency_ms(connection: Connection, *, since: datetime, until: datetime) -> d
         name: None if value is None else round(float(value) * 1000, 1)
         for name, value in zip(("p50", "p95", "p99"), found, strict=True)
     }
+
+
+def p95_ms_by_entity(connection: Connection, *, since: datetime, until: datetime) -> dict[str, float]:
+    """The same for each entity, whose turns must not depend on how busy the others are."""
+    found = connection.execute(_LATENCY_BY_ENTITY, {"since": since, "until": until})
+    return {row[0]: round(row[1] * 1000, 1) for row in found}
 
 
 def runs(connection: Connection) -> dict[str, tuple[str, int]]:

@@ -40,6 +40,9 @@ def make_report(connection: Connection, state: Mapping[str, Any], played: Played
         "deliveries": deliveries["by_kind"],
         "dead_letters": figures.dead_letters(connection),
         "latency_ms": figures.latency_ms(connection, since=played.edits_began_at, until=played.edits_ended_at),
+        "p95_ms_by_entity": figures.p95_ms_by_entity(
+            connection, since=played.edits_began_at, until=played.edits_ended_at
+        ),
         "records_compared": played.comparison.record_count,
         "differences": len(played.comparison.differences),
         "difference_examples": played.comparison.examples(),
