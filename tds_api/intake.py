@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
 from tds_api.recorder import Recorder
+from tds_api.waiting import Waiter, answer_each
 from tds_core.errors import TdsError
 from tds_core.metrics import intake_burst_size, intake_commit_seconds, webhooks
 from tds_core.sources.zoho.refusals import UnstorableError
@@ -33,18 +34,6 @@ class IntakeUnavailableError(TdsError):
     retriable = True
 
 
-class _Waiter:
-    """A request that waits for its delivery to be durable. Its lock is held until there is an answer."""
-
-    __slots__ = ("answer", "delivery", "lock")
-
-    def __init__(self, delivery: Delivery) -> None:
-        self.delivery = delivery
-        self.answer: Receipt | Exception | None = None
-        self.lock = threading.Lock()
-        self.lock.acquire()
-
-
 class Intake:
     """One committer thread a process. It starts with the first delivery, so also after a server's fork.
 
@@ -63,7 +52,7 @@ class Intake:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._line: SimpleQueue[_Waiter | None] = SimpleQueue()
+        self._line: SimpleQueue[Waiter | None] = SimpleQueue()
         self._starting = threading.Lock()
         self._busy = False
         self._committer: threading.Thread | None = None
@@ -76,11 +65,11 @@ class Intake:
         """
         if self._line.qsize() >= LONGEST_LINE:
             raise IntakeUnavailableError("Too many webhooks are waiting to be stored.")
-        waiter = _Waiter(delivery)
+        waiter = Waiter(delivery)
         self._line.put(waiter)
         if self._committer is None:
             self._start()
-        if not waiter.lock.acquire(timeout=PATIENCE_SECONDS):
+        if not waiter.wait(PATIENCE_SECONDS):
             raise IntakeUnavailableError(f"The webhook could not be stored within {PATIENCE_SECONDS:g} seconds.")
         if isinstance(waiter.answer, Receipt):
             return waiter.answer
@@ -114,7 +103,7 @@ class Intake:
                 failing = True
         self._recorder.close()
 
-    def _next_burst(self) -> list[_Waiter]:
+    def _next_burst(self) -> list[Waiter]:
         """Everything that waits, at least one delivery; nothing when the intake was closed."""
         first = self._line.get()
         if first is None:
@@ -130,7 +119,7 @@ class Intake:
             burst.append(waiter)
         return burst
 
-    def _settle(self, burst: Sequence[_Waiter]) -> None:
+    def _settle(self, burst: Sequence[Waiter]) -> None:
         started_at = perf_counter()
         try:
             receipts = self._recorder.record([waiter.delivery for waiter in burst])
@@ -139,13 +128,13 @@ class Intake:
             return
         for waiter, receipt in zip(burst, receipts, strict=True):
             waiter.answer = receipt
-            waiter.lock.release()
+        answer_each(burst)
         intake_commit_seconds.observe(perf_counter() - started_at)
         intake_burst_size.observe(len(burst))
         self._busy = len(burst) >= BUSY_BURST
         self._tell(burst)
 
-    def _settle_in_halves(self, burst: Sequence[_Waiter], error: DataError) -> None:
+    def _settle_in_halves(self, burst: Sequence[Waiter], error: DataError) -> None:
         """One delivery holds what the database refuses: find it, so that only it fails."""
         if len(burst) == 1:
             reason = str(error.orig).strip().partition("\n")[0]
@@ -155,7 +144,7 @@ class Intake:
         self._settle(burst[:middle])
         self._settle(burst[middle:])
 
-    def _tell(self, burst: Sequence[_Waiter]) -> None:
+    def _tell(self, burst: Sequence[Waiter]) -> None:
         counts: dict[tuple[str, str], int] = {}
         touched: set[str] = set()
         for waiter in burst:
@@ -171,8 +160,8 @@ class Intake:
             self._told(touched)
 
 
-def _answer_all(burst: Sequence[_Waiter], error: Exception) -> None:
-    for waiter in burst:
-        if waiter.answer is None:
-            waiter.answer = error
-            waiter.lock.release()
+def _answer_all(burst: Sequence[Waiter], error: Exception) -> None:
+    unanswered = [waiter for waiter in burst if waiter.answer is None]
+    for waiter in unanswered:
+        waiter.answer = error
+    answer_each(unanswered)
