@@ -137,23 +137,26 @@ def measure(*, seconds: float, threads: int) -> dict[str, float]:
             upgrade(postgres.url)
             with (
                 server(postgres.url, threads=threads, empty=False) as (port, process),
-                server(postgres.url, threads=threads, empty=True) as (empty_port, _),
+                server(postgres.url, threads=threads, empty=True) as (empty_port, empty_process),
             ):
-                return _rounds(postgres.url, port, process, empty_port, seconds)
+                return _rounds(postgres.url, (port, process), (empty_port, empty_process), seconds)
 
 
-def _rounds(url: str, port: int, process: psutil.Process, empty_port: int, seconds: float) -> dict[str, float]:
+Served = tuple[int, psutil.Process]
+
+
+def _rounds(url: str, served: Served, doing_nothing: Served, seconds: float) -> dict[str, float]:
+    port, empty_port = served[0], doing_nothing[0]
     full: list[Load] = []
     empty: list[Load] = []
     bare: list[float] = []
     cpu: list[float] = []
+    empty_cpu: list[float] = []
     guess = _pressed(port, 2000).per_second
     empty_guess = _pressed(empty_port, 2000).per_second
     for _ in range(ROUNDS):
-        before = cpu_seconds(process)
-        full.append(_pressed(port, int(guess * seconds)))
-        cpu.append((cpu_seconds(process) - before) / len(full[-1].latencies))
-        empty.append(_pressed(empty_port, int(empty_guess * seconds)))
+        full.append(_pressed(port, int(guess * seconds), spent=cpu, by=served[1]))
+        empty.append(_pressed(empty_port, int(empty_guess * seconds), spent=empty_cpu, by=doing_nothing[1]))
         bare.append(statement_per_second(url, int(300 * seconds)))
     peak = statistics.median(load.per_second for load in full)
     at_half = [_paced(port, peak / 2, seconds) for _ in range(ROUNDS)]
@@ -167,11 +170,18 @@ def _rounds(url: str, port: int, process: psutil.Process, empty_port: int, secon
         "ratio_to_empty": round(peak / empty_peak, 3),
         "ratio_to_statement": round(peak / bare_peak, 2),
         "cpu_us_per_webhook": round(statistics.median(cpu) * 1e6),
+        "empty_cpu_us": round(statistics.median(empty_cpu) * 1e6),
     }
 
 
-def _pressed(port: int, count: int) -> Load:
-    return _checked(press(port, [request_of(body) for body in bodies(count)], connections=CONNECTIONS))
+def _pressed(port: int, count: int, *, spent: list[float] | None = None, by: psutil.Process | None = None) -> Load:
+    """`count` webhooks as fast as they are taken; the processor seconds `by` spent on each are added to `spent`."""
+    requests = [request_of(body) for body in bodies(count)]
+    before = cpu_seconds(by) if by else 0.0
+    load = _checked(press(port, requests, connections=CONNECTIONS))
+    if by and spent is not None:
+        spent.append((cpu_seconds(by) - before) / count)
+    return load
 
 
 def _paced(port: int, per_second: float, seconds: float) -> Load:
