@@ -42,9 +42,7 @@ def explain(
     console.print(table)
     if story["owed"]:
         owed = story["owed"]
-        says = (
-            f"attempt {owed['attempts'] + 1} at {cell(owed['next_attempt_at'])}, last error: {cell(owed['last_error'])}"
-        )
+        says = f"attempt {owed['attempts'] + 1} {cell(owed['next_attempt_at'])}, last error: {cell(owed['last_error'])}"
         console.print(f"[bold]Owed a sync[/]: {escape(says)}")
 
 
@@ -73,7 +71,7 @@ def _changes(raw: msgspec.Raw) -> list[str]:
 
 def _short(pair: list[Any]) -> str:
     before, after = pair
-    return f"{_value(before)} → {_value(after)}"
+    return _value(after) if before is None else f"{_value(before)} → {_value(after)}"
 
 
 def _value(value: Any) -> str:

@@ -49,7 +49,7 @@ def cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        return distance((datetime.now(UTC) - value).total_seconds())
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -57,6 +57,21 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
     return str(value)
+
+
+def distance(seconds: float) -> str:
+    """How far away a moment is: `12 s ago`, `in 7 min`; `seconds` are negative for what is to come."""
+    size = abs(seconds)
+    for unit, length, least in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 100), ("s", 1, 0)):
+        if size >= least:
+            amount = f"{size / length:,.0f} {unit}"
+            return f"{amount} ago" if seconds >= 0 else f"in {amount}"
+    return "now"
+
+
+def moment(value: datetime) -> str:
+    """A moment by the clock, in UTC."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _encode(value: Any) -> Any:

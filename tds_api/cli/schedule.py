@@ -4,8 +4,10 @@ import typer
 from rich.console import Console
 
 from tds_api.cli.database import transaction
-from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.output import cell, moment, say_json, say_table
+from tds_core.config import load_settings
 from tds_core.errors import TdsError
+from tds_core.logging import configure_logging
 from tds_core.reading.schedules import schedules
 from tds_core.timetable import orders
 
@@ -23,11 +25,14 @@ def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs."
     rows = [
         (
             job["name"], job["cron"], "paused" if job["paused_at"] else job["next_at"], job["last_slot_at"],
-            job["last_result"] or ("running" if job["last_slot_at"] else None), job["last_detail"],
+            job["last_result"] or ("running" if job["last_slot_at"] else None),
+            job["last_detail"] if job["last_result"] == "failed" else None,
         )
         for job in found
     ]  # fmt: skip
-    say_table("Timetable (UTC)", ("job", "rhythm", "next", "last", "result", "detail"), rows, console=Console())
+    say_table(
+        "Timetable (rhythms are in UTC)", ("job", "rhythm", "next", "last", "result", "why"), rows, console=Console()
+    )
 
 
 @schedule.command()
@@ -44,7 +49,7 @@ def resume(name: str = typer.Argument(help="A job, see: tds schedule list")) -> 
     with transaction() as session:
         orders.resume(session, name)
         following = {job["name"]: job["next_at"] for job in schedules(session)}[name]
-    typer.echo(f"{name} runs next at {cell(following)} UTC.")
+    typer.echo(f"{name} runs next at {moment(following)}.")
 
 
 @schedule.command("set")
@@ -55,7 +60,7 @@ def set_rhythm(
     """Give a job another rhythm, at once and without a restart."""
     with transaction() as session:
         following = orders.set_rhythm(session, name, rhythm)
-    typer.echo(f"{name} runs next at {cell(following)} UTC.")
+    typer.echo(f"{name} runs next at {moment(following)}.")
 
 
 @schedule.command()
@@ -64,6 +69,7 @@ def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> Non
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks.timetable import run_slot  # noqa: PLC0415
 
+    configure_logging(load_settings().replace("command line", log_level="WARNING"), process="cli")
     with transaction() as session:
         taken = orders.take_now(session, name)
     run_slot(taken)

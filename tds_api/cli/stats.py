@@ -19,13 +19,13 @@ def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
         return
     console = Console()
     say_table(
-        "Entities (Zoho's count is from the last full run; times are UTC)",
-        ("entity", "Zoho", "mirror", "deleted", "unconfirmed", "newest change", "cursor", "last run"),
+        "Entities (Zoho's count is from the last full run)",
+        ("entity", "Zoho", "mirror", "deleted", "unconfirmed", "newest", "cursor", "last run"),
         [_entity(row) for row in found["entities"]],
         console=console,
     )
     console.print()
-    say_table("Queue", ("entity", "due", "waiting", "leased", "oldest due s"),
+    say_table("Queue", ("entity", "due", "waiting", "leased", "oldest due, s"),
               [tuple(row.values()) for row in found["queue"]], console=console)  # fmt: skip
     console.print()
     say_table("Dead letters", ("entity", "why", "count", "last"),
@@ -40,7 +40,7 @@ def _entity(row: dict[str, Any]) -> tuple[Any, ...]:
     run = row["last_run"]
     return (
         row["entity"], row["source_count"], row["live_count"], row["deleted_count"], row["unconfirmed_count"],
-        row["newest_modified_at"], row["cursor_at"], f"{run['mode']}, {run['state']}" if run else None,
+        row["newest_modified_at"], row["cursor_at"], f"{run['mode']} {run['state']}" if run else None,
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def _events(console: Console, events: dict[str, Any]) -> None:
 
 
 def _runs(console: Console, runs: list[dict[str, Any]]) -> None:
-    columns = ("run", "entity", "mode", "state", "requested", "by", "fetched", "calls", "ended", "why")
-    keys = ("id", "entity", "mode", "state", "requested_at", "requested_by", "fetched_count", "api_call_count",
-            "ended_at", "end_reason")  # fmt: skip
-    say_table("Latest runs", columns, [tuple(run[key] for key in keys) for run in runs], console=console)
+    columns = ("run", "entity", "mode", "state", "records", "calls", "ended", "why")
+    keys = ("id", "entity", "mode", "state", "fetched_count", "api_call_count", "ended_at")
+    rows = [(*(run[key] for key in keys), None if run["state"] == "completed" else run["end_reason"]) for run in runs]
+    say_table("Latest runs", columns, rows, console=console)

@@ -160,9 +160,9 @@ def _show_status(settings: Settings, stored: dict[str, Any], seen: list[Organiza
         ("data centre", settings.zoho_data_center),
         ("organisation", settings.zoho_organization_id),
         ("refresh token", kept),
-        ("access token until", stored.get("expires_at")),
+        ("access token ends", stored.get("expires_at")),
         ("API", stored.get("api_url") or settings.zoho_api_url),
-        ("left alone until", stored.get("paused_until") or stored.get("blocked_until")),
+        ("left alone, ends", stored.get("paused_until") or stored.get("blocked_until")),
         ("because", stored.get("pause_reason") if stored.get("paused_until") else None),
     ]
     for name, value in rows:

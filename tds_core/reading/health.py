@@ -104,8 +104,8 @@ def _queue(found: Facts) -> Component:
     depth, oldest = found["depth"], found["oldest_due_seconds"] or 0.0
     says = f"{depth} items, the oldest due for {max(oldest, 0):.1f} s"
     if depth > DEPTH_CRITICAL or oldest > LAG_SECONDS:
-        return Component("queue", State.CRITICAL, says, "Start more workers (TDS_WORKERS), or see: tds health")
-    if depth > DEPTH_WARNING:
+        return Component("queue", State.CRITICAL, says, "Start more workers (TDS_WORKERS), or look at their logs.")
+    if depth > DEPTH_WARNING or oldest > NO_PROGRESS_SECONDS:
         return Component("queue", State.WARNING, says, "Watch it: tds stats")
     return Component("queue", State.OK, says)
 
