@@ -83,13 +83,20 @@ class Dispatcher:
 def lead(engine: Engine, dispatcher: Dispatcher, stop: threading.Event) -> None:
     """Hold the leader's lock and look, until stopped or the connection dies. Waits while another leads."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock, engine.connect() as connection:
-        asked = text("select pg_try_advisory_lock(:key)")
-        while not stop.is_set() and not lock.execute(asked, {"key": LEADER_LOCK}).scalar():
-            stop.wait(LOOK_SECONDS)
-        while not stop.is_set():
-            lock.execute(text("select 1"))  # the lock lives as long as this connection
-            dispatcher.look(connection)
-            stop.wait(LOOK_SECONDS)
+        try:
+            _lead(lock, connection, dispatcher, stop)
+        finally:
+            lock.invalidate()  # back in the pool it would hold the leader's lock, against ourselves too
+
+
+def _lead(lock: Connection, connection: Connection, dispatcher: Dispatcher, stop: threading.Event) -> None:
+    asked = text("select pg_try_advisory_lock(:key)")
+    while not stop.is_set() and not lock.execute(asked, {"key": LEADER_LOCK}).scalar():
+        stop.wait(LOOK_SECONDS)
+    while not stop.is_set():
+        lock.execute(text("select 1"))  # the lock lives as long as this connection
+        dispatcher.look(connection)
+        stop.wait(LOOK_SECONDS)
 
 
 def main() -> None:
