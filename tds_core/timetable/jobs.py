@@ -6,10 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
+import structlog
+from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-from tds_core.timetable.slots import due_slot
+from tds_core.errors import ConfigError
+from tds_core.timetable.slots import DueSlot, due_slot
+
+log = structlog.get_logger(__name__)
 
 # A slot found this late was missed; younger ones are only a little late.
 LATE_SECONDS = 300.0
@@ -59,7 +63,7 @@ def take_due(session: Session) -> list[Taken]:
     """Take every due slot nobody has. A late slot of a job that skips is only written down as skipped."""
     taken = []
     for job in session.execute(JOBS).mappings().all():
-        due = due_slot(job["cron"], last=job["last"], now=job["now"])
+        due = _due(job)
         if due is None:
             continue
         late = (job["now"] - due.slot_at).total_seconds() > LATE_SECONDS
@@ -68,6 +72,15 @@ def take_due(session: Session) -> list[Taken]:
         if session.execute(TAKE, given).first() and not skipped:
             taken.append(Taken(job["name"], due.slot_at, job["task"], job["arguments"]))
     return taken
+
+
+def _due(job: RowMapping) -> DueSlot | None:
+    """The slot of `job` that is due; a rhythm nobody can read stops only its own job."""
+    try:
+        return due_slot(job["cron"], last=job["last"], now=job["now"])
+    except ConfigError as error:
+        log.error("schedule_rhythm_unreadable", job=job["name"], detail=str(error))
+        return None
 
 
 END = text("""
