@@ -31,8 +31,14 @@ select * from freed
 
 REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token is null")
 
+#: A run whose worker went silent this often without a page in between would go on so for ever.
+SILENCES_TO_FAIL = 5
+
 RESCUE_RUNS = text("""
-update tds_sync_runs set lease_token = null, leased_until = null, next_attempt_at = now()
+update tds_sync_runs set lease_token = null, leased_until = null, next_attempt_at = now(), attempts = attempts + 1,
+    state = case when attempts + 1 >= :most then 'failed' else state end,
+    ended_at = case when attempts + 1 >= :most then now() end,
+    end_reason = 'its worker stopped without a word, at the same page ' || attempts + 1 || ' times'
 where lease_token is not null and leased_until < now() and state = 'running'
 """)
 
@@ -63,5 +69,5 @@ def rescue(session: Session) -> Rescued:
         dead_letters.bury(session, source=row["source"], entity=row["entity"], letters=[letter])
     if killers:
         session.execute(REMOVE, {"ids": [row["id"] for row in killers]})
-    runs = session.execute(RESCUE_RUNS)
+    runs = session.execute(RESCUE_RUNS, {"most": SILENCES_TO_FAIL})
     return Rescued(len(freed), int(getattr(runs, "rowcount", 0)), len(killers))

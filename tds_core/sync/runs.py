@@ -36,8 +36,10 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
         "requested_by": requested_by,
         "correlation_id": correlation_id or str(uuid4()),
     }
-    made = session.execute(REQUEST, given).scalar()
-    return int(made if made is not None else session.execute(OPEN, given).scalar_one())
+    while True:
+        run_id = session.execute(REQUEST, given).scalar() or session.execute(OPEN, given).scalar()
+        if run_id is not None:  # else the open one ended between the two questions
+            return int(run_id)
 
 
 @dataclass(slots=True)
@@ -121,7 +123,8 @@ def _end(session: Session, run: RunLease, state: RunState, reason: str) -> None:
 
 YIELD = text("""
 update tds_sync_runs set lease_token = null, leased_until = null, attempts = attempts + :counted,
-    next_attempt_at = now() + make_interval(secs => :delay), end_reason = :reason
+    next_attempt_at = now() + make_interval(secs => :delay),
+    end_reason = case when cancel_requested_at is null then :reason else end_reason end
 where id = :id and lease_token = :token
 """)
 
