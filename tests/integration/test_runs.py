@@ -305,3 +305,17 @@ def test_a_change_in_the_very_second_of_a_reading_is_not_lost(synced: World, sta
     standin.edit("invoices", changed, reference_number="second")
     synced.run("invoice", "incremental")
     assert synced.row("invoice", changed)["reference_number"] == "second"
+
+
+def test_a_run_that_silences_every_worker_ends_failed(synced: World) -> None:
+    run_id = synced.request_run("product", "full")
+    for _ in range(5):
+        synced.execute("update tds_sync_runs set next_attempt_at = now()")
+        synced.execute(
+            "update tds_sync_runs set state = 'running', lease_token = gen_random_uuid(),"
+            " leased_until = now() - interval '1 second'"
+        )
+        rescue(synced)
+    run = synced.run_row(run_id)
+    assert (run["state"], run["ended_at"] is not None, run["lease_token"]) == ("failed", True, None)
+    assert "at the same page 5 times" in run["end_reason"]
