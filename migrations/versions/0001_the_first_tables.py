@@ -69,7 +69,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tds_inbox_events'))
     )
     op.create_index('ix_tds_inbox_events_open', 'tds_inbox_events', ['entity', 'source_id', 'generation'], unique=False, postgresql_where=sa.text('verdict is null'))
-    op.create_index('ix_tds_inbox_events_received_at', 'tds_inbox_events', ['received_at'], unique=False)
+    op.create_index('ix_tds_inbox_events_received_at', 'tds_inbox_events', ['received_at'], unique=False, postgresql_using='brin')
     op.create_index('ix_tds_inbox_events_record', 'tds_inbox_events', ['entity', 'source_id', 'id'], unique=False)
     op.create_table('tds_inbox_fingerprints',
     sa.Column('fingerprint', sa.LargeBinary(), nullable=False),
@@ -78,7 +78,7 @@ def upgrade() -> None:
     sa.Column('duplicate_count', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.PrimaryKeyConstraint('fingerprint', name=op.f('pk_tds_inbox_fingerprints'))
     )
-    op.create_index('ix_tds_inbox_fingerprints_seen_at', 'tds_inbox_fingerprints', ['seen_at'], unique=False)
+    op.create_index('ix_tds_inbox_fingerprints_seen_at', 'tds_inbox_fingerprints', ['seen_at'], unique=False, postgresql_using='brin')
     op.create_table('tds_pulses',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('beat_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -118,7 +118,7 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('refreshing_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('blocked_until', sa.DateTime(timezone=True), nullable=True, comment='the token endpoint refused further requests until then'),
-    sa.Column('paused_until', sa.DateTime(timezone=True), nullable=True, comment='left alone until then, at its own wish'),
+    sa.Column('paused_until', sa.DateTime(timezone=True), nullable=True, comment='the source asked to be left alone until then'),
     sa.Column('pause_reason', sa.Text(), nullable=True),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('source', name=op.f('pk_tds_source_tokens'))
