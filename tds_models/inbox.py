@@ -37,7 +37,7 @@ class InboxEvent(Base):
             "generation",
             postgresql_where=text("verdict is null"),
         ),
-        Index("ix_tds_inbox_events_received_at", "received_at"),
+        Index("ix_tds_inbox_events_received_at", "received_at", postgresql_using="brin"),  # rows come in this order
         Index("ix_tds_inbox_events_record", "entity", "source_id", "id"),
     )
 
@@ -62,7 +62,10 @@ class InboxFingerprint(Base):
     """One content seen lately: a second delivery of it within the window is the same event."""
 
     __tablename__ = "tds_inbox_fingerprints"
-    __table_args__ = (Index("ix_tds_inbox_fingerprints_seen_at", "seen_at"),)
+    __table_args__ = (
+        Index("ix_tds_inbox_fingerprints_seen_at", "seen_at", postgresql_using="brin"),
+        Index("ix_tds_inbox_fingerprints_repeated", "event_id", postgresql_where=text("duplicate_count > 0")),
+    )
 
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     event_id: Mapped[int] = mapped_column(BigInteger)

@@ -78,6 +78,7 @@ def upgrade() -> None:
     sa.Column('duplicate_count', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.PrimaryKeyConstraint('fingerprint', name=op.f('pk_tds_inbox_fingerprints'))
     )
+    op.create_index('ix_tds_inbox_fingerprints_repeated', 'tds_inbox_fingerprints', ['event_id'], unique=False, postgresql_where=sa.text('duplicate_count > 0'))
     op.create_index('ix_tds_inbox_fingerprints_seen_at', 'tds_inbox_fingerprints', ['seen_at'], unique=False, postgresql_using='brin')
     op.create_table('tds_pulses',
     sa.Column('name', sa.Text(), nullable=False),
