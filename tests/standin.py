@@ -79,8 +79,7 @@ class StandIn:
         """Take a record away, whatever stands on it."""
         world = self.sandbox.world
         with world.lock:
-            world.uses[record_id] = 0
-            writes.delete(world, plural, record_id)
+            world.delete(plural, world.find(plural, record_id))
 
     def fail(self, kind: str, path_prefix: str = "", count: int = 1, seconds: float = 1.0) -> None:
         """The next `count` calls under `path_prefix` meet this fault."""
