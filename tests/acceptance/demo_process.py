@@ -24,11 +24,11 @@ from tds_core.urls import without_driver
 class DemoProcess:
     """A running demo and what it said at its end."""
 
-    def __init__(self, home: Path, *options: str) -> None:
+    def __init__(self, home: Path, *options: str, as_json: bool = True) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))}
         self.home = home / "demo"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tds_api.cli", "demo", "--json", *options],
+            [sys.executable, "-m", "tds_api.cli", "demo", *(["--json"] if as_json else []), *options],
             env={**environment, "TDS_HOME": str(home)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -76,31 +76,47 @@ class DemoProcess:
     def _running(self) -> dict[str, Any]:
         return dict(json.loads((self.home / "running.json").read_text()))
 
+    def execute(self, statement: str) -> None:
+        """Do something to the database that nobody should."""
+        with self._cursor() as cursor:
+            cursor.execute(statement)
+
     def _event_count(self) -> int:
-        connection = psycopg2.connect(without_driver(self._running()["TDS_DATABASE_URL"]), connect_timeout=2)
-        with contextlib.closing(connection), connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute("select count(*) from tds_inbox_events")
             return int(cursor.fetchone()[0])
 
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator["psycopg2.extensions.cursor"]:
+        connection = psycopg2.connect(without_driver(self._running()["TDS_DATABASE_URL"]), connect_timeout=2)
+        with contextlib.closing(connection), connection, connection.cursor() as cursor:
+            yield cursor
+
 
 @contextlib.contextmanager
-def demo(*options: str) -> Iterator[DemoProcess]:
+def demo(*options: str, as_json: bool = True) -> Iterator[DemoProcess]:
     """A demo in a home of its own, ended and removed afterwards."""
     home = Path(tempfile.mkdtemp(prefix="tds-demo-"))
     home.chmod(0o755)
-    running = DemoProcess(home, *options)
+    running = DemoProcess(home, *options, as_json=as_json)
     try:
         yield running
     finally:
-        running.process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.process.communicate(timeout=5)
-            # It closes in order at the first signal: it waits until all is settled.
-        if running.process.poll() is None:
-            running.process.send_signal(signal.SIGTERM)
-            running.process.communicate(timeout=60)
+        _end(running.process)
         clean(running.home)
         shutil.rmtree(home)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """The first signal closes in order, the second at once; a demo that has ended needs none."""
+    for patience_seconds in (1, 30):
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience_seconds)
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
 
 
 def living(processes: list[psutil.Process]) -> list[psutil.Process]:

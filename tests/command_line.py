@@ -1,0 +1,43 @@
+"""`tds` called in the test's process: arguments in; exit code, output and complaints out."""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tds_api.cli.app import main
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    exit_code: int
+    out: str
+    errors: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Calls `tds` with the environment as the test has set it."""
+
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> Said:
+        self.capsys.readouterr()
+        self.monkeypatch.setattr(sys, "argv", ["tds", *arguments])
+        self.monkeypatch.setenv("COLUMNS", "160")
+        code: int | str | None = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        written = self.capsys.readouterr()
+        return Said(int(code or 0), written.out, written.err)
