@@ -1,5 +1,7 @@
 """The shape every mirror table shares: key, declared fields, the source's own record, and where it stands."""
 
+from typing import Any
+
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -26,6 +28,20 @@ def mirror_table(name: str, fields: tuple[Field, ...]) -> Table:
         Column("source", Text, primary_key=True),
         Column("source_id", Text, primary_key=True),
         *(Column(field.name, field.kind.column) for field in fields),
+        *_standing(),
+        *(
+            CheckConstraint(f"{field.name} >= {field.least}", name=field.name)
+            for field in fields
+            if field.kind is NUMBER and field.least is not None
+        ),
+        *(Index(None, field.name) for field in fields if field.kind is REFERENCE),
+        Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
+    )
+
+
+def _standing() -> list[Column[Any]]:
+    """Where a row stands: what its source said of it, and when we learned it."""
+    return [
         Column("source_modified_at", Instant, comment="when the source last changed it; never moves backwards"),
         Column(
             "source_record",
@@ -59,14 +75,7 @@ def mirror_table(name: str, fields: tuple[Field, ...]) -> Table:
             comment="when the source's API last showed this very version; null: only a webhook said so",
         ),
         Column("deleted_at", Instant, comment="when we learned that the source no longer has it"),
-        *(
-            CheckConstraint(f"{field.name} >= {field.least}", name=field.name)
-            for field in fields
-            if field.kind is NUMBER and field.least is not None
-        ),
-        *(Index(None, field.name) for field in fields if field.kind is REFERENCE),
-        Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
-    )
+    ]
 
 
 def line_table(entity: str, lines: str, fields: tuple[Field, ...]) -> Table:
