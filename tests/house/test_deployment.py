@@ -1,0 +1,116 @@
+"""However TDS is started, the same programs run with the same options; containers have no more rights than needed."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tds_api.cli.programs import programs_of
+from tds_core.config import DECLARATIONS, load_settings
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ("api", "worker", "dispatcher", "beat", "flower")
+OWN = ("migrate", *PROGRAMS)
+
+
+def of_tds_up() -> dict[str, list[str]]:
+    found = {each.name.partition("-")[0]: list(each.argv) for each in programs_of(load_settings({}))}
+    return {name: ["python", *argv[1:]] for name, argv in found.items()}
+
+
+def of_procfile() -> dict[str, list[str]]:
+    lines = [line.split(":", 1) for line in (ROOT / "Procfile").read_text().splitlines() if line.strip()]
+    return {name: shlex.split(defaults(command).rpartition("exec ")[2]) for name, command in lines}
+
+
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+
+
+def of_compose() -> dict[str, list[str]]:
+    return {name: [defaults(word) for word in compose()["services"][name]["command"]] for name in PROGRAMS}
+
+
+def defaults(text: str) -> str:
+    """What a shell makes of `${NAME:-default}` when nothing is set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def essence(argv: list[str]) -> list[str]:
+    """A command without what differs from place to place: addresses, names and paths."""
+    words = [re.sub(r"^(--address|--port)=.*", r"\1", word) for word in argv]
+    varying = {"--host", "--port", "-n", "-s"}
+    return [word for place, word in enumerate(words) if not (place and words[place - 1] in varying)]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_procfile_and_containers_run_what_tds_up_runs(name: str) -> None:
+    assert essence(of_procfile()[name]) == essence(of_tds_up()[name])
+    assert essence(of_compose()[name]) == essence(of_tds_up()[name])
+
+
+def test_nothing_else_runs() -> None:
+    assert tuple(of_procfile()) == tuple(of_tds_up()) == PROGRAMS
+    assert set(compose()["services"]) == {*OWN, "postgres", "redis"}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_our_containers_cannot_write_to_themselves_or_gain_rights(name: str) -> None:
+    service = compose()["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", [*PROGRAMS, "postgres", "redis"])
+def test_every_lasting_container_is_checked_and_comes_back(name: str) -> None:
+    service = compose()["services"][name]
+    assert service["healthcheck"]["test"]
+    assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_wait_for_the_schema(name: str) -> None:
+    wanted = compose()["services"][name]["depends_on"]
+    assert wanted["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_redis_refuses_rather_than_forgets() -> None:
+    command = compose()["services"]["redis"]["command"][-1]
+    assert "--maxmemory-policy noeviction" in command
+    assert "--appendonly yes" in command
+
+
+def test_no_secret_stands_in_the_file_and_none_is_optional() -> None:
+    environment = compose()["services"]["flower"]["environment"]
+    for name, value in environment.items():
+        if (name in DECLARATIONS and DECLARATIONS[name].secret) or name == "FLOWER_BASIC_AUTH":
+            assert re.search(r"\$\{\w+(:\?|:-\})", value), name
+    assert ":?" in environment["TDS_SECRET_KEY"]
+
+
+def test_every_variable_of_the_file_is_a_setting() -> None:
+    environment = compose()["services"]["api"]["environment"]
+    assert set(environment) <= set(DECLARATIONS)
+
+
+def test_ports_are_published_on_this_machine_only() -> None:
+    services = compose()["services"]
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(published) == 2
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_image_installs_by_hash_and_runs_as_a_plain_user() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    assert "--require-hashes" in text
+    assert text.rstrip().splitlines()[-3].startswith("USER tds")
+
+
+def test_the_image_is_built_from_what_is_there_and_nothing_private() -> None:
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert [name for name in allowed if not (ROOT / name).exists()] == []
+    assert not {".env", ".tds", ".git"} & set(allowed)
