@@ -83,6 +83,13 @@ def test_a_silent_dispatcher_is_told_by_how_long_it_has_been_silent(tds: Command
     assert components(said.json)["dispatcher"] == "critical"
 
 
+def test_a_container_can_be_judged_by_its_own_component(tds: CommandLine, synced: World) -> None:
+    synced.execute("insert into tds_pulses (name) values ('dispatcher')")
+    assert tds("health", "--only", "dispatcher").exit_code == 0
+    assert tds("health", "--only", "timetable").exit_code == 1
+    assert tds("health", "--only", "weather").exit_code == 2
+
+
 def test_explain_tells_the_story_from_webhook_to_row(tds: CommandLine, synced: World) -> None:
     synced.deliver(delivery("product", product("7")))
     synced.drain("product")
