@@ -21,11 +21,11 @@ def expire(world: World) -> Any:
         return rescue(session)
 
 
-def age_server(world: World) -> None:
-    """Let the database believe that it was started yesterday."""
+def started(world: World, ago: str) -> None:
+    """Let the database believe that it was started so long ago."""
     world.execute(
         "create function public.pg_postmaster_start_time() returns timestamptz language sql"
-        " as $$ select now() - interval '1 day' $$"
+        f" as $$ select now() - interval '{ago}' $$"
     )
     world.execute(
         "do $$ begin execute format('alter database %I set search_path = public, pg_catalog',"
@@ -156,7 +156,7 @@ def test_rescue_takes_only_leases_that_ran_out(world: World) -> None:
 
 
 def test_a_record_that_was_in_a_dying_workers_hands_is_claimed_alone(world: World) -> None:
-    age_server(world)
+    started(world, "1 day")
     world.enqueue("product", "1", "2")
     world.claim()
     expire(world)
@@ -165,7 +165,7 @@ def test_a_record_that_was_in_a_dying_workers_hands_is_claimed_alone(world: Worl
 
 
 def test_a_record_that_takes_its_worker_down_twice_is_quarantined_with_its_events(world: World) -> None:
-    age_server(world)
+    started(world, "1 day")
     world.deliver(delivery("product", product("1")))
     world.claim()
     assert expire(world).quarantined_count == 0
@@ -179,6 +179,7 @@ def test_a_record_that_takes_its_worker_down_twice_is_quarantined_with_its_event
 
 
 def test_an_outage_of_the_database_is_held_against_no_record(world: World) -> None:
+    started(world, "20 seconds")
     world.enqueue("product", "1")
     for _ in range(3):
         world.claim()

@@ -16,6 +16,7 @@ from tests.world import World
 def ran(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the one job kind `note` was run with; the timetable holds nothing else."""
     noted: list[Any] = []
+    timetable.app.finalize()  # as a worker does at its start: Celery binds tasks late, and not for two threads at once
 
     def note(arguments: Any) -> str:
         noted.append(arguments)

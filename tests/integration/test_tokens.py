@@ -182,7 +182,7 @@ def test_the_secret_key_rotates_without_a_new_token(
     assert standin.token_call_count == 1
 
 
-@pytest.mark.parametrize("key", ["", "short", f"{KEY},", "ü" * 44])
+@pytest.mark.parametrize("key", ["", "short", f"{KEY},", "ü" * 44], ids=["none", "short", "comma", "odd"])
 def test_a_key_that_is_none_says_how_to_make_one(key: str) -> None:
     with pytest.raises(ConfigError, match=r"Fernet\.generate_key"):
         Vault(key)
