@@ -37,8 +37,8 @@ returning 1
 
 KEEP = text("""
 update tds_source_tokens set access_token = :access, api_url = coalesce(:api_url, api_url),
-    refresh_token = coalesce(:refresh, refresh_token), refreshing_until = null, blocked_until = null, updated_at = now(),
-    expires_at = clock_timestamp() + make_interval(secs => :lifetime)
+    refresh_token = coalesce(:refresh, refresh_token), refreshing_until = null, blocked_until = null,
+    updated_at = now(), expires_at = clock_timestamp() + make_interval(secs => :lifetime)
 where source = 'zoho'
 """)
 
