@@ -2,18 +2,24 @@
 
 import contextlib
 import json
+from collections.abc import Mapping
 
+import requests
 import typer
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.cli.demo import words
+from tds_api.cli.demo.figures import Figures
 from tds_api.cli.demo.lines import Lines
-from tds_api.cli.demo.play import Play, Show
+from tds_api.cli.demo.play import Play, Script, Show
 from tds_api.cli.demo.screen import Screen
 from tds_api.cli.demo.silent import Silence
 from tds_api.cli.demo.stage import free_port, on_stage, settings_of_demo
 from tds_api.cli.demo.standin import StandInSpec
 from tds_api.cli.up import StopRequested, stop_signals
+from tds_core.config import Settings
+from tds_core.errors import ProgramFailedError
 from tds_core.logging import configure_logging
 
 
@@ -39,6 +45,17 @@ def demo(  # noqa: PLR0917 (every one is an option of the command)
     configure_logging(settings.replace("command line", log_format="console", log_level="ERROR"), process="demo")
     show = _show(as_json)
     show.opening(words.opening(counts))
+    report = _perform(settings, spec, show, Script(rate=rate, seed=seed, drop=drop, seconds=seconds or None))
+    if report is None:
+        raise typer.Exit(130)
+    if as_json:
+        typer.echo(json.dumps(report))
+    if report["problems"]:
+        raise typer.Exit(1)
+
+
+def _perform(settings: Settings, spec: StandInSpec, show: Show, script: Script) -> Figures | None:
+    """The whole play; None when it was stopped before its end. The first Ctrl-C ends the edits, the second all."""
     report = None
     with (
         contextlib.suppress(StopRequested),
@@ -48,20 +65,23 @@ def demo(  # noqa: PLR0917 (every one is an option of the command)
     ):
 
         def give_up() -> None:
-            """The second Ctrl-C: no more waiting; later ones stop the stopping from being gentle."""
+            """No more waiting; later signals stop the stopping from being gentle."""
             stops[:] = [stage.stack.processes.hurry]
             raise StopRequested
 
         stops.append(give_up)
-        play = Play(stage, show, rate=rate, seed=seed, drop=drop, expected=_by_entity(counts))
-        report = play.run(seconds or None)
+        report = _played(Play(stage, show, script, expected=_by_entity(spec.counts)), settings)
         stops[:] = [stage.stack.processes.hurry]
-    if report is None:
-        raise typer.Exit(130)
-    if as_json:
-        typer.echo(json.dumps(report))
-    if report["problems"]:
-        raise typer.Exit(1)
+    return report
+
+
+def _played(play: Play, settings: Settings) -> Figures:
+    """The report, or in one sentence that one of the sides went away for good."""
+    try:
+        return play.run()
+    except (requests.RequestException, SQLAlchemyError) as error:
+        kind, logs = type(error).__name__, settings.home / "logs"
+        raise ProgramFailedError(f"The stand-in or the database stopped answering ({kind}). See {logs}.") from error
 
 
 def _show(as_json: bool) -> Show:
@@ -71,5 +91,5 @@ def _show(as_json: bool) -> Show:
     return Screen() if console.is_terminal and not console.is_dumb_terminal else Lines()
 
 
-def _by_entity(counts: dict[str, int]) -> dict[str, int]:
+def _by_entity(counts: Mapping[str, int]) -> dict[str, int]:
     return {plural.removesuffix("s"): count for plural, count in counts.items()}

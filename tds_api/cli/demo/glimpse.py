@@ -48,7 +48,7 @@ class Watcher:
         self._began = time.monotonic()
         self._sampler = Sampler(stage)
         self._sample, self._sampled_at = Sample(), 0.0
-        self._looks: list[tuple[float, int, int]] = []
+        self._looks: list[tuple[float, int, int]] = [(self._began, 0, 0)]
         with stage.engine.connect() as connection:
             self._since = figures.clock(connection)
 

@@ -1,6 +1,7 @@
 """The play: all acts in order, watched by whoever shows them."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -50,21 +51,28 @@ class Show(Protocol):
         """Leave the terminal as it was, however it ended."""
 
 
-class Play:
-    """One performance on a running stage."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Script:
+    """What is played: edits a second, for how long (None: until stopped), and how many webhooks are lost."""
 
-    def __init__(
-        self, stage: Stage, show: Show, *, rate: float, seed: int, drop: float, expected: dict[str, int]
-    ) -> None:
-        self._stage, self._show = stage, show
+    rate: float
+    seed: int
+    drop: float
+    seconds: float | None
+
+
+class Play:
+    """One performance on a running stage; `expected` says how many records of each entity there are at first."""
+
+    def __init__(self, stage: Stage, show: Show, script: Script, *, expected: dict[str, int]) -> None:
+        self._stage, self._show, self._script = stage, show, script
         self._expected = expected
-        self._rate, self._seed, self._drop = rate, seed, drop
         self._timings: dict[str, float | None] = {}
         self._first_record_at: datetime | None = None
 
-    def run(self, seconds: float | None) -> figures.Figures:
-        """Perform for so many seconds of edits, or until asked to stop; returns the report."""
-        stage, show = self._stage, self._show
+    def run(self) -> figures.Figures:
+        """Perform, also when asked to stop while edits run; returns the report."""
+        stage, show, script = self._stage, self._show, self._script
         self._timings["ready"] = since_start()
         show.ready(stage, since_start())
         with self._timed("first_load"):
@@ -72,12 +80,12 @@ class Play:
         show.loaded(self._timings["first_load"] or 0.0)
         settings = stage.stack.settings
         stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], settings.zoho_webhook_secret)))
-        stage.stand_in.set_faults(faults(self._drop))
+        stage.stand_in.set_faults(faults(script.drop))
         with stage.engine.connect() as connection:
             began_at = figures.clock(connection)
-        stage.stand_in.start_edits(rate=self._rate, seed=self._seed)
+        stage.stand_in.start_edits(rate=script.rate, seed=script.seed)
         with self._timed("edits"), contextlib.suppress(StopRequested):
-            show.watch_edits(stage, None if seconds is None else time.monotonic() + seconds)
+            show.watch_edits(stage, None if script.seconds is None else time.monotonic() + script.seconds)
         return self._close(began_at)
 
     def _close(self, began_at: datetime) -> figures.Figures:
@@ -90,7 +98,7 @@ class Play:
             ended_at = figures.clock(connection)
         show.closing("Quiet. Now the scheduled reads, which see what webhooks did not tell …")
         with self._timed("sweep"):
-            healed = acts.sweep(stage, also_full=self._drop > 0)
+            healed = acts.sweep(stage, also_full=self._script.drop > 0)
         show.closing("Comparing every record, field by field …")
         with self._timed("comparison"), stage.engine.connect() as connection:
             comparison = compare(connection, stage.stand_in)
@@ -115,7 +123,11 @@ class Play:
             self._timings["first_record"] = seconds
             self._show.first_record(seconds)
         # A list is read with an overlap, so that nothing slips between two pages: those rows come twice.
-        shown = {name: (state, min(count, self._expected[name])) for name, (state, count) in runs.items()}
+        shown = {
+            name: (state, min(count, self._expected[name]))
+            for name, (state, count) in runs.items()
+            if name in self._expected
+        }
         self._show.loading(shown, self._expected)
 
     @contextlib.contextmanager

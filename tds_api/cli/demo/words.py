@@ -68,7 +68,7 @@ def outcome(report: Figures) -> Iterator[str]:
         f" and {report['rejected']:,} forgeries recognised; half the events were in the mirror within"
         f" {milliseconds(latency['p50'])}, 95 % within {milliseconds(latency['p95'])}."
     )
-    yield f"{report['healed_by_sweep']:,} records were put right by the scheduled reads: webhooks had misled."
+    yield f"{report['healed_by_sweep']:,} records put right by the scheduled reads, where webhooks had misled."
     agrees = "yes" if not report["differences"] else f"NO, {report['differences']} differences"
     yield f"Compared {report['records_compared']:,} records field by field. Agreement: {agrees}."
     for problem in report["problems"]:

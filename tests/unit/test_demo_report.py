@@ -1,0 +1,119 @@
+"""The demo's own judgement: it must be able to say no."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tds_api.cli.demo.comparison import differences
+from tds_api.cli.demo.expected import EXPECTED, Expected
+from tds_api.cli.demo.figures import Owed
+from tds_api.cli.demo.report import problems
+from tds_api.cli.demo.rules import ENTITY_OF_MODULE
+from tds_models.entities import ENTITIES
+
+NOTHING_OWED = Owed(0, 0, 0)
+
+
+def report(**more: Any) -> dict[str, Any]:
+    return {
+        "differences": 0,
+        "events_without_verdict": 0,
+        "events_received": 100,
+        "duplicates": 7,
+        "rejected": 3,
+        "deliveries": {
+            "genuine": {"202": 95, "200": 2},
+            "stale": {"202": 5},
+            "duplicate": {"200": 5},
+            "forged": {"401": 3},
+        },
+        **more,
+    }
+
+
+def deliveries(**more: dict[str, int]) -> dict[str, dict[str, int]]:
+    return {**report()["deliveries"], **more}
+
+
+def test_a_clean_demo_has_no_problems() -> None:
+    assert problems(report(), NOTHING_OWED) == []
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"differences": 1},
+        {"events_without_verdict": 1},
+        {"events_received": 99},  # an answered delivery that nobody kept
+        {"events_received": 101},  # an event from nowhere
+        {"duplicates": 6},
+        {"rejected": 2},
+        {"deliveries": deliveries(forged={"401": 3, "202": 1})},
+    ],
+)
+def test_every_single_mismatch_is_a_problem(spoilt: dict[str, Any]) -> None:
+    assert problems(report(**spoilt), NOTHING_OWED)
+
+
+def test_what_is_still_owed_is_a_problem() -> None:
+    assert problems(report(), Owed(0, 1, 0))
+
+
+def test_a_delivery_whose_answer_was_lost_may_or_may_not_be_kept() -> None:
+    lost = deliveries(genuine={"202": 94, "200": 2, "error": 1})
+    assert problems(report(deliveries=lost, events_received=99), NOTHING_OWED) == []
+    assert problems(report(deliveries=lost, events_received=100), NOTHING_OWED) == []
+    assert problems(report(deliveries=lost, events_received=98), NOTHING_OWED)
+
+
+def test_duplicates_older_than_their_window_are_not_missed() -> None:
+    assert problems(report(duplicates=2), NOTHING_OWED, duplicates_counted=False) == []
+
+
+PRODUCT = EXPECTED[0]
+RECORD = {"item_id": "1", "name": "Lamp", "rate": Decimal("9.50"), "last_modified_time": "2026-11-22T12:00:00+0300"}
+
+
+def row_of(expected: Expected, record: dict[str, Any]) -> dict[str, Any]:
+    return {**expected.row(record), "deleted_at": None}
+
+
+def test_equal_sides_have_no_differences() -> None:
+    assert list(differences(PRODUCT, RECORD, row_of(PRODUCT, RECORD), [])) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("name", "lamp"), ("price", Decimal("9.51")), ("price", None), ("sku", ""), ("status", "x")]
+)
+def test_one_wrong_column_is_one_difference(column: str, value: Any) -> None:
+    wrong = {**row_of(PRODUCT, RECORD), column: value}
+    assert [each.field for each in differences(PRODUCT, RECORD, wrong, [])] == [column]
+
+
+def test_a_missing_and_a_wrongly_deleted_row_are_differences() -> None:
+    deleted = {**row_of(PRODUCT, RECORD), "deleted_at": datetime.now(UTC)}
+    assert [each.what for each in differences(PRODUCT, RECORD, None, [])] == ["missing here"]
+    assert [each.what for each in differences(PRODUCT, RECORD, deleted, [])] == ["live there, deleted here"]
+
+
+def test_lines_must_agree_in_content_and_order() -> None:
+    invoice = next(each for each in EXPECTED if each.entity == "invoice")
+    record = {"invoice_id": "1", "line_items": [{"line_item_id": "1", "quantity": 1}, {"line_item_id": "2"}]}
+    lines = invoice.lines(record)
+    assert list(differences(invoice, record, row_of(invoice, record), lines)) == []
+    for wrong in (lines[::-1], lines[:1], [*lines, lines[0]]):
+        assert [each.what for each in differences(invoice, record, row_of(invoice, record), wrong)] == ["lines"]
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda each: each.entity)
+def test_no_typed_column_of_the_mirror_is_left_out_of_the_comparison(expected: Expected) -> None:
+    entity = ENTITIES[expected.entity]
+    assert set(expected.columns) == {field.name for field in entity.fields} | {"source_modified_at"}
+    for lines in entity.lines:
+        assert set(expected.line_columns) == {field.name for field in lines.fields} | {"line_id"}
+
+
+def test_every_entity_whose_webhooks_are_sent_is_compared() -> None:
+    assert {each.entity for each in EXPECTED} == set(ENTITY_OF_MODULE.values()) <= set(ENTITIES)
