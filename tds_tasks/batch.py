@@ -40,17 +40,24 @@ def sync_batch(entity: str) -> int:
         events = pending_events(session, claim) if claim else {}
     if claim is None:
         return 0
-    try:
-        candidates, to_read = bodies(ENTITIES[entity], claim.items, events)
-        settlement = settle_batch(claim, candidates=candidates, failures={}) if candidates else Settlement()
-        _read_all(claim, [*to_read, *settlement.to_read], events)
-    except OUTAGES as error:
-        log.warning("sync_batch_interrupted", entity=entity, error=type(error).__name__)
-        _release(claim)
-    seconds = time.monotonic() - began
+    # The calls to the source are made for many records at once: the batch ties them to the items' own lines.
+    with structlog.contextvars.bound_contextvars(batch=str(claim.token)):
+        try:
+            _bring_over(claim, events)
+        except OUTAGES as error:
+            log.warning("sync_batch_interrupted", entity=entity, error=type(error).__name__)
+            _release(claim)
+        seconds = time.monotonic() - began
+        log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), duration_seconds=round(seconds, 3))
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
-    log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), seconds=round(seconds, 3))
     return len(claim.items)
+
+
+def _bring_over(claim: Claim, events: Mapping[str, Sequence[Event]]) -> None:
+    """Apply what the webhooks brought, read the rest."""
+    candidates, to_read = bodies(ENTITIES[claim.entity], claim.items, events)
+    settlement = settle_batch(claim, candidates=candidates, failures={}) if candidates else Settlement()
+    _read_all(claim, [*to_read, *settlement.to_read], events)
 
 
 def _release(claim: Claim) -> None:

@@ -35,7 +35,8 @@ def settle_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures:
         metrics.sync_outcomes.labels(claim.entity, outcome).inc(count)
     for seconds in settlement.freshness_seconds:
         metrics.freshness_seconds.labels(claim.entity).observe(seconds)
-    log.info("sync_settled", entity=claim.entity, **settlement.counts)
+    for end in settlement.ends:
+        log.info("sync_item_completed", entity=claim.entity, **end)
     return settlement
 
 
@@ -68,6 +69,7 @@ def _settle_singly(
         total.counts.update(settlement.counts)
         total.to_read += settlement.to_read
         total.freshness_seconds += settlement.freshness_seconds
+        total.ends += settlement.ends
     return total
 
 

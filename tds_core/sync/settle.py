@@ -20,12 +20,14 @@ from tds_models.entities import ENTITIES
 class Settlement:
     """How a batch ended: records by outcome or fate, what still has to be read, and how fresh the rows were.
 
-    `freshness_seconds`: for each event that got its verdict, the time since it was received.
+    `freshness_seconds`: for each event that got its verdict, the time since it was received. `ends`: for each item that
+    ended here, what a log line should say once the transaction is committed.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     to_read: list[Item] = field(default_factory=list)
     freshness_seconds: list[float] = field(default_factory=list)
+    ends: list[dict[str, Any]] = field(default_factory=list)
 
 
 def settle(
@@ -65,6 +67,7 @@ def _finish(
     outcomes = {each.candidate.source_id: each.outcome for each in ended}
     attempts.log(session, claim, [attempts.ended(item, outcomes[item.source_id]) for item in items])
     settlement.counts.update(outcomes.values())
+    settlement.ends += [_end(each.candidate, each.outcome) for each in ended]
     settlement.freshness_seconds += verdicts.give(
         session,
         claim,
@@ -104,6 +107,7 @@ def _fail(
         decided = plan(error, attempts=item.attempts, max_attempts=max_attempts, chance=chance())
         settlement.counts[decided.fate] += 1
         logged.append(attempts.failed(item, decided.fate, error))
+        settlement.ends.append(_end(item, decided.fate, error=code_of(error), attempt=item.attempts))
         if decided.fate is Fate.DEAD:
             dead.append(item)
             letters.append(_letter(item, error))
@@ -113,6 +117,12 @@ def _fail(
     dead_letters.bury(session, source=claim.source, entity=claim.entity, letters=letters)
     queue.finish(session, claim, dead)  # what was asked for in the meantime goes round again
     attempts.log(session, claim, logged)
+
+
+def _end(subject: Item | Candidate, outcome: str, **more: object) -> dict[str, Any]:
+    """An end as the log says it, under the correlation id of the event that was applied, or of the item."""
+    thread = subject.provenance.correlation_id if isinstance(subject, Candidate) else subject.correlation_id
+    return {"source_id": subject.source_id, "outcome": str(outcome), "correlation_id": thread, **more}
 
 
 def _back(item: Item, delay: float, uncounted: int, error: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import requests
+import structlog
 
 from tds_core import metrics
 from tds_core.sources.base import Page, Reading
@@ -12,6 +13,8 @@ from tds_core.sources.errors import SNOOZE, AuthError, ContractError, NotAskedEr
 from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
 from tds_core.sources.zoho.shapes import read_page, read_record
 from tds_models.entity import Stream
+
+log = structlog.get_logger(__name__)
 
 ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
 PAGE_SIZE = 200
@@ -125,7 +128,9 @@ class ZohoClient:
             metrics.api_calls.labels(stream.api, stream.path, "none").inc()
             raise TransientError(f"{stream.path}: no answer ({type(error).__name__})") from None
         metrics.api_calls.labels(stream.api, stream.path, str(answer.status_code)).inc()
-        metrics.api_call_seconds.labels(stream.api, stream.path).observe(answer.elapsed.total_seconds())
+        seconds = answer.elapsed.total_seconds()
+        metrics.api_call_seconds.labels(stream.api, stream.path).observe(seconds)
+        log.info("source_call_completed", path=path, status=answer.status_code, duration_seconds=round(seconds, 3))
         check(
             answer.status_code,
             answer.content,
