@@ -17,6 +17,9 @@ from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
 
 
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
+
+
 class UnknownEntityError(TdsError):
     """TDS mirrors nothing of this name."""
 
@@ -62,11 +65,9 @@ def cell(value: Any) -> str:
 def distance(seconds: float) -> str:
     """How far away a moment is: `12 s ago`, `in 7 min`; `seconds` are negative for what is to come."""
     size = abs(seconds)
-    for unit, length, least in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 100), ("s", 1, 0)):
-        if size >= least:
-            amount = f"{size / length:,.0f} {unit}"
-            return f"{amount} ago" if seconds >= 0 else f"in {amount}"
-    return "now"
+    unit, length = next(((unit, length) for unit, length in _UNITS if size >= 2 * length), ("s", 1))
+    amount = f"{size / length:,.0f} {unit}"
+    return f"{amount} ago" if seconds >= 0 else f"in {amount}"
 
 
 def moment(value: datetime) -> str:
