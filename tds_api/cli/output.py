@@ -16,7 +16,6 @@ from tds_core.errors import TdsError
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
 
-
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 
 
