@@ -39,7 +39,7 @@ test: dev  ## style, types, house rules and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
 
 bench: dev  ## run all benchmarks and print a table
 	$(BIN)/python -m benchmarks
