@@ -112,3 +112,22 @@ def serving(settings: Settings = SMALL, clock: Callable[[], float] | None = None
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def names(standin: StandIn) -> dict[str, tuple[str]]:
+    """The living items' names by id, as `World.mirror("product", "name")` should have them."""
+    items = standin.sandbox.world.collections["items"].records
+    return {record_id: (record.state["name"],) for record_id, record in items.items()}
+
+
+def before_page(standin: StandIn, number: int, do: Callable[[], object]) -> None:
+    """Do something when list call number `number` (from 1) arrives, before it is answered."""
+    seen: list[str] = []
+
+    def watch(path: str, query: Mapping[str, str]) -> None:
+        if "page" in query:
+            seen.append(path)
+            if len(seen) == number:
+                do()
+
+    standin.before_call = watch
