@@ -139,7 +139,8 @@ def _copied(entity: Entity, candidate: Candidate) -> list[Any]:
 
 def _execute(session: Session, entity: Entity, statement: Any, rows: Sequence[Row]) -> None:
     if rows:
-        session.execute(statement, {"source": entity.stream.source, "rows": msgspec.json.encode(rows).decode()})
+        given = {"source": entity.stream.source, "rows": msgspec.json.encode(rows).decode()}
+        session.execute(statement, {**given, "ids": [row["source_id"] for row in rows]})
 
 
 def _row(entity: Entity, candidate: Candidate, current: Row | None) -> dict[str, Any]:

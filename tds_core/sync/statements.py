@@ -93,19 +93,24 @@ STANDING = """
     confirmed_at = case when r.confirmed then now() end"""
 
 
+# The ids are given once more, because the planner knows how long an array is, but takes any recordset for a hundred
+# rows, which are better joined by reading the whole table.
+_MATCHED = "t.source = :source and t.source_id = any(cast(:ids as text[])) and t.source_id = r.source_id"
+
+
 def _update(entity: Entity) -> str:
     fields = ", ".join(f"{field.name} = r.{field.name}" for field in entity.fields)
     return f"""
         update {entity.table.fullname} t set {fields}, {STANDING}, version = t.version + 1, changed_at = now(),
             deleted_at = case when r.gone then now() end
-        from {_given(entity)} where t.source = :source and t.source_id = r.source_id"""
+        from {_given(entity)} where {_MATCHED}"""
 
 
 def _touch(entity: Entity) -> str:
     return f"""
         update {entity.table.fullname} t set {STANDING}, changed_at = case
             when t.source_modified_at is distinct from r.source_modified_at then now() else t.changed_at end
-        from {_given(entity)} where t.source = :source and t.source_id = r.source_id"""
+        from {_given(entity)} where {_MATCHED}"""
 
 
 def _line_statements(entity: Entity, lines: Lines) -> LineStatements:
