@@ -17,7 +17,7 @@ import psutil
 import psycopg2
 import redis
 
-from tds_api.cli.demo.stage import clean
+from tds_api.cli.demo.stage import clean, free_port
 from tds_core.urls import without_driver
 
 
@@ -29,7 +29,13 @@ class DemoProcess:
         self.home = home / "demo"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tds_api.cli", "demo", *(["--json"] if as_json else []), *options],
-            env={**environment, "TDS_HOME": str(home)},
+            # Ports of its own from the start: two demos that begin together would both find the usual ones free.
+            env={
+                **environment,
+                "TDS_HOME": str(home),
+                "TDS_PORT": str(free_port()),
+                "TDS_FLOWER_PORT": str(free_port()),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
