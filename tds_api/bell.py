@@ -9,7 +9,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-PAUSE_SECONDS = 0.05
+# A wait nobody feels, that lets one message stand for a dozen events.
+PAUSE_SECONDS = 0.15
 OUTAGE_PAUSE_SECONDS = 1.0
 
 

@@ -11,16 +11,17 @@ from sqlalchemy.orm import Session
 GUARDS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s -c timezone=UTC -c jit=off"
 
 
-def make_engine(url: str, *, pool_size: int = 2, application: str = "tds") -> Engine:
+def make_engine(url: str, *, pool_size: int = 2, application: str = "tds", ping: bool = True) -> Engine:
     """An engine for `url` (`postgresql://` or `postgresql+psycopg2://`) with at most `pool_size` connections.
 
-    Connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error.
+    With `ping`, connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error; callers
+    that try again anyway save the round trip.
     """
     return create_engine(
         re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url),
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         pool_timeout=10,
         connect_args={"connect_timeout": 5, "options": GUARDS, "application_name": application},
     )

@@ -54,6 +54,7 @@ class WorkItem(Base):
             "next_attempt_at",
             postgresql_where=text("lease_token is null"),
         ),
+        Index("ix_tds_sync_queue_suspect", "entity", postgresql_where=text("crashes > 0")),
         Index("ix_tds_sync_queue_leased", "leased_until", postgresql_where=text("lease_token is not null")),
         HOT,
     )

@@ -26,7 +26,7 @@ def settings() -> Settings:
 def _engine(pid: int) -> Engine:
     # One for work, one for heartbeats, one to spare; keyed by process so that a fork never shares a connection.
     settings().require("TDS_DATABASE_URL")
-    return make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}")
+    return make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}", ping=False)
 
 
 def scope() -> AbstractContextManager[Session]:

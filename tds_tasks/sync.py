@@ -3,10 +3,16 @@
 import time
 from contextlib import suppress
 
+import structlog
+
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.batch import sync_batch
+from tds_tasks.context import settings
+from tds_tasks.settling import OUTAGES
+
+log = structlog.get_logger(__name__)
 
 # A nudge serves whatever is due for so long; then others get their turn, however much is left of this entity.
 BUDGET_SECONDS = 1.0
@@ -17,10 +23,15 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
     until = time.monotonic() + budget_seconds
     total = 0
     while time.monotonic() < until:
-        count = sync_batch(entity)
-        if not count:
+        try:
+            count = sync_batch(entity)
+        except OUTAGES as error:
+            log.warning("claim_interrupted", entity=entity, error=type(error).__name__)
             return total
         total += count
+        # A batch that was not full left nothing due; a single item may have been claimed alone on purpose.
+        if count != 1 and count < settings().claim_size:
+            return total
     with suppress(*nudge.FAILURES):  # the dispatcher looks too
         nudge.nudge(entity)
     return total

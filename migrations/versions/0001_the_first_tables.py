@@ -176,6 +176,7 @@ def upgrade() -> None:
     postgresql_with={'fillfactor': 70, 'autovacuum_vacuum_scale_factor': 0.02, 'autovacuum_vacuum_threshold': 500, 'autovacuum_vacuum_cost_delay': 0}
     )
     op.create_index('ix_tds_sync_queue_due', 'tds_sync_queue', ['entity', 'priority', 'next_attempt_at'], unique=False, postgresql_where=sa.text('lease_token is null'))
+    op.create_index('ix_tds_sync_queue_suspect', 'tds_sync_queue', ['entity'], unique=False, postgresql_where=sa.text('crashes > 0'))
     op.create_index('ix_tds_sync_queue_leased', 'tds_sync_queue', ['leased_until'], unique=False, postgresql_where=sa.text('lease_token is not null'))
     op.create_table('tds_sync_runs',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
