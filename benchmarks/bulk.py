@@ -136,7 +136,7 @@ def one_round(url: str, zoho: dict[str, str], products: int, postmaster: psutil.
         assert cursor.fetchone()[0] == products
         cursor.execute("select count(*) from tds_audit_trail where operation = 'updated'")
         assert cursor.fetchone()[0] == products // 100
-        cursor.execute("drop schema erp cascade; drop schema public cascade; create schema public")
+        cursor.execute("drop schema erp, public, floor cascade; create schema public")
     connection.close()
     return figures
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,9 @@ def environment() -> Iterator[dict[str, str]]:
     """An environment with a home of its own and ports nobody uses."""
     home = Path(tempfile.mkdtemp(prefix="tds-home-"))
     home.chmod(0o755)
-    free = [port for port in range(18_800, 18_900) if is_free(port)][:2]
+    # Anywhere below the ports that programs are given: another run of these tests may start in this very second.
+    wanted = random.sample(range(18_000, 32_000), 50)
+    free = [port for port in wanted if is_free(port)][:2]
     yield {
         **{name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))},
         "TDS_HOME": str(home), "TDS_PORT": str(free[0]), "TDS_FLOWER_PORT": str(free[1]),
