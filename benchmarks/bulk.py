@@ -7,6 +7,7 @@ came. It has no guard against older records, no field diff, no queue, no cursor,
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -29,6 +30,7 @@ from tds_core.embedded import EmbeddedPostgres
 from tds_core.urls import without_driver
 
 ROUNDS = 3
+_prices = itertools.count(1)
 UNLIMITED = ("--calls-per-minute=0", "--calls-per-day=0", "--concurrent-calls=0", "--token-refreshes=0")
 
 # One run of TDS, in a process of its own as a worker would do it.
@@ -98,12 +100,13 @@ def stages(connection: Any) -> dict[str, float]:
 
 
 def change_some(zoho: dict[str, str], connection: Any, count: int) -> None:
-    """Edit `count` items in the stand-in."""
+    """Edit `count` items in the stand-in, each time to prices it has not seen."""
+    base = next(_prices) * 1_000_000
     with connection.cursor() as cursor:
         cursor.execute("select source_id from erp.product order by source_id limit %s", (count,))
         ids = [row[0] for row in cursor.fetchall()]
     for number, source_id in enumerate(ids):
-        edit = {"module": "item", "action": "update", "id": source_id, "changes": {"rate": 1000 + number}}
+        edit = {"module": "item", "action": "update", "id": source_id, "changes": {"rate": base + number}}
         requests.post(f"{zoho['url']}/_control/edit", json=edit, timeout=10).raise_for_status()
 
 
