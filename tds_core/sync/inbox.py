@@ -36,8 +36,9 @@ class Receipt:
 
 
 # One statement for all deliveries of a burst. `fresh` decides, under the fingerprint's unique key, which of them are
-# new; only those become events and raise the generation of their record's one work item. Rows are locked in one
-# order (fingerprint, then record), so bursts cannot deadlock each other.
+# new; only those become events and raise the generation of their record's one work item (as do bodies that cannot
+# tell one change from the next). Rows are locked in one order (fingerprint, then record), so bursts cannot deadlock
+# each other.
 RECEIVE = """
 with p as (
     select now() - make_interval(secs => $2) as old
@@ -60,7 +61,10 @@ with p as (
     select n.* from numbered n join fresh f using (fingerprint, event_id)
 ), work as (
     insert into tds_sync_queue as q (source, entity, source_id, priority, correlation_id, must_read)
-    select source, entity, source_id, min(priority), max(correlation_id), bool_or(not complete) from accepted
+    select n.source, n.entity, n.source_id, min(n.priority), max(n.correlation_id), bool_or(not n.complete)
+    from numbered n join fresh f using (fingerprint)
+    -- A body without a time reads the same after every change: its event is a duplicate, but the record is asked for.
+    where f.event_id = n.event_id or n.source_modified_at is null
     group by source, entity, source_id order by source, entity, source_id
     on conflict (source, entity, source_id) do update set
         generation = nextval('tds_generation_seq'), updated_at = now(),
@@ -86,7 +90,8 @@ def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_windo
     """Make `deliveries` durable; the answers stand in their order. The caller commits, then answers 202.
 
     A delivery whose content was received within the window is not a new event: it is counted, and answered with the
-    first event. Raises what the database raises; nothing is kept then.
+    first event. If it names no modification time its record is owed a reading all the same, for it may have changed
+    since. Raises what the database raises; nothing is kept then.
     """
     first_with: dict[bytes, int] = {}
     repeats: Counter[int] = Counter()

@@ -1,5 +1,6 @@
 """The inbox promises: one event for one content, one work item for one record, also when all come at once."""
 
+import dataclasses
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,16 @@ def test_a_duplicate_raises_no_generation(world: World) -> None:
     before = world.value("select generation from tds_sync_queue")
     world.deliver(delivery("product", product()))
     assert world.value("select generation from tds_sync_queue") == before
+
+
+def test_a_body_without_a_time_owes_a_reading_each_time_though_it_is_one_event(world: World) -> None:
+    timeless = dataclasses.replace(delivery("product", product(), complete=False), source_modified_at=None)
+    [first] = world.deliver(timeless)
+    world.execute("delete from tds_sync_queue")  # it was read, and changed again since
+    [again] = world.deliver(timeless)
+    assert (again.event_id, again.duplicate) == (first.event_id, True)
+    assert world.one("select source_id, must_read from tds_sync_queue") == {"source_id": ID, "must_read": True}
+    assert len(world.verdicts()) == 1
 
 
 def test_outside_the_window_the_same_content_is_a_new_event(world: World) -> None:
