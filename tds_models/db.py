@@ -23,6 +23,7 @@ def make_engine(url: str, *, pool_size: int = 2, application: str = "tds", ping:
         max_overflow=0,
         pool_pre_ping=ping,
         pool_timeout=10,
+        hide_parameters=True,  # they are records; an error's text ends up in logs
         connect_args={"connect_timeout": 5, "options": GUARDS, "application_name": application},
     )
 

@@ -64,8 +64,11 @@ def _settle_singly(
         except OUTAGES:
             raise
         except Exception as own:
-            log.exception("sync_item_refused", entity=claim.entity, source_id=key)
-            settlement = _settle(claim, {}, {key: _named(own)})
+            named = _named(own)
+            # What the database says goes on to quote the row, so of its errors only the first line is logged.
+            shown = {"detail": str(named)} if named is not own else {"exc_info": True}
+            log.error("sync_item_refused", entity=claim.entity, source_id=key, error=type(own).__name__, **shown)
+            settlement = _settle(claim, {}, {key: named})
         total.counts.update(settlement.counts)
         total.to_read += settlement.to_read
         total.freshness_seconds += settlement.freshness_seconds

@@ -1,0 +1,36 @@
+"""What the log may say of a record the database refuses: the reason, never the row."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
+
+from tds_core.sync.candidate import Provenance, Seen, transform
+from tds_core.sync.queue import Claim
+from tds_core.sync.settle import Settlement
+from tds_models.entities import ENTITIES
+from tds_tasks import settling
+
+SAID = 'violates check constraint "ck_product_price"\nDETAIL:  Failing row contains (zoho, 1, Jane Doe).\n'
+
+
+def test_a_refused_record_is_logged_with_its_reason_and_without_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_claim: Claim, candidates: Any, _failures: Any) -> Settlement:
+        if candidates:
+            raise IntegrityError("insert", {"rows": "Jane Doe"}, psycopg2.IntegrityError(SAID))
+        return Settlement()
+
+    monkeypatch.setattr(settling, "_settle", refuse)
+    claim = Claim(source="zoho", entity="product", token=uuid4(), claimed_at=datetime.now(UTC), worker="w", items=[])
+    record = b'{"item_id": "1", "name": "Jane Doe"}'
+    candidate = transform(ENTITIES["product"], record, seen=Seen.BODY, provenance=Provenance("webhook"))
+    with capture_logs() as lines:
+        settling.settle_batch(claim, candidates={"1": candidate}, failures={})
+    refused = next(line for line in lines if line["event"] == "sync_item_refused")
+    assert "ck_product_price" in refused["detail"]
+    assert "exc_info" not in refused
+    assert "Jane" not in str(lines)
