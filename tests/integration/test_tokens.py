@@ -177,8 +177,9 @@ def test_the_secret_key_rotates_without_a_new_token(
     token = one.current()[0]
     new = Fernet.generate_key().decode()
     assert tokens(scope, standin, key=f"{new},{KEY}").current()[0] == token
-    with pytest.raises(ConfigError, match="TDS_SECRET_KEY"):
+    with pytest.raises(AuthError, match="TDS_SECRET_KEY") as refused:  # so work waits, and no attempt is spent
         tokens(scope, standin, key=new).current()
+    assert refused.value.after_seconds > 0
     assert standin.token_call_count == 1
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
+from tds_core.errors import ConfigError
 from tds_core.sources.errors import AuthError, RateError, SourceError, TransientError
 from tds_core.sources.zoho.oauth import Grant, OAuthClient
 
@@ -79,18 +80,25 @@ class SharedTokens:
         while time.monotonic() < waited_until:
             with self._scope() as session:
                 row: Any = session.execute(READ).mappings().first() or {}
-            token = self._vault.open(row.get("access_token"))
+            token = self._open(row.get("access_token"))
             left = row.get("left_seconds") or 0.0
             if token and token != refused and left > EARLY_SECONDS:
                 return self._hold(token, row.get("api_url"), left)
             if (row.get("blocked_seconds") or 0.0) > 0:
                 raise RateError("token endpoint: blocked for now", after_seconds=row["blocked_seconds"])
             if self._take_turn(row.get("expires_at")):
-                return self._refresh(self._vault.open(row.get("refresh_token")))
+                return self._refresh(self._open(row.get("refresh_token")))
             if token and token != refused and left > 0:
                 return self._hold(token, row.get("api_url"), left)  # old, but good while somebody refreshes
             time.sleep(POLL_SECONDS)
         raise TransientError("waited in vain for another process to refresh the access token")
+
+    def _open(self, locked: bytes | None) -> str | None:
+        """A key that does not fit is a lack of access: work waits for an operator, without using attempts."""
+        try:
+            return self._vault.open(locked)
+        except ConfigError as error:
+            raise AuthError(str(error), after_seconds=60) from None
 
     def _take_turn(self, seen: datetime | None) -> bool:
         with self._scope() as session:
