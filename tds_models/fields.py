@@ -57,6 +57,8 @@ def read_integer(value: Any) -> int:
     number = read_number(value)
     if number != number.to_integral_value():
         raise ValueError(f"expected a whole number, got {number}")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"number out of range: {number}")
     return int(number)
 
 
@@ -86,7 +88,10 @@ def read_instant(value: Any) -> datetime:
         raise ValueError(f"expected a time with a zone, got {str(value)[:40]!r}") from None
     if moment.tzinfo is None:
         raise ValueError(f"time without a zone: {value}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"time out of range: {value}") from None
 
 
 def read_reference(value: Any) -> str:

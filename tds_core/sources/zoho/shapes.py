@@ -9,6 +9,7 @@ import msgspec
 from tds_core.sources.base import ListedRow, Page
 from tds_core.sources.errors import ContractError, TransientError
 from tds_models.entity import Stream
+from tds_models.fields import read_instant
 
 
 class PageContext(msgspec.Struct):
@@ -65,7 +66,7 @@ def _moment(value: str | None) -> datetime | None:
     if not value:
         return None
     try:
-        return datetime.fromisoformat(value)
+        return read_instant(value)
     except ValueError:
         raise ContractError(f"not a time: {value[:40]!r}") from None
 
