@@ -4,13 +4,12 @@ A message is only a nudge ("go and look at products"): it may be lost, doubled o
 So messages are acknowledged early, expire soon and have no result; what waits, waits in PostgreSQL.
 """
 
-import os
-
 from kombu import Queue
 
+from tds_core.config import load_settings
 from tds_models.entities import ENTITIES
 
-broker_url = os.environ.get("TDS_BROKER_URL") or os.environ.get("TDS_REDIS_URL", "redis://127.0.0.1:6379/0")
+broker_url = load_settings().broker_url or "redis://127.0.0.1:6379/0"
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # for ever: a worker outlives any outage of Redis
 broker_pool_limit = 10

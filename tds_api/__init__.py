@@ -1,1 +1,1 @@
-"""WHO may ask: HTTP, command line and dashboard."""
+"""WHO may ask: HTTP and command line."""

@@ -117,7 +117,7 @@ def _with_stores(
             keepers.append(server.keep_running)
             says(f"embedded: {settings.shown(variable)}")
     if settings.source_of("TDS_BROKER_URL") in ("default", "running stack"):
-        settings = dataclasses.replace(settings, broker_url=settings.redis_url)
+        settings = settings.replace(settings.source_of("TDS_REDIS_URL"), broker_url=settings.redis_url)
     return settings
 
 
@@ -151,7 +151,7 @@ def _announce(settings: Settings, ends: contextlib.ExitStack) -> None:
 def _addresses(settings: Settings) -> dict[str, str]:
     here = local_address(settings)
     return {
-        "dashboard": f"{here}/",
+        "health": f"{here}/healthz",
         "api": f"{here}/api/tds",
         "docs": f"{here}/api/tds/docs",
         "webhooks": f"{settings.public_url or here}/api/tds/zoho/webhooks",

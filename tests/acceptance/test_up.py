@@ -51,7 +51,7 @@ def stack(home: Path) -> Iterator[dict[str, str]]:
 
 
 def test_the_api_answers_and_says_it_is_healthy(stack: dict[str, str]) -> None:
-    assert status_of(stack["dashboard"] + "healthz") == 200
+    assert status_of(stack["health"]) == 200
 
 
 def test_an_unsigned_webhook_is_refused(stack: dict[str, str]) -> None:
@@ -70,7 +70,7 @@ def test_a_killed_program_comes_back(stack: dict[str, str], needle: str) -> None
     killed.send_signal(signal.SIGKILL)
     assert wait_for(lambda: not is_alive(killed))
     assert wait_for(lambda: leader_of(stack, needle).pid != killed.pid)
-    assert wait_for(lambda: status_of(stack["dashboard"] + "healthz") == 200)
+    assert wait_for(lambda: status_of(stack["health"]) == 200)
 
 
 def leader_of(stack: dict[str, str], needle: str) -> psutil.Process:
