@@ -14,7 +14,6 @@ from tds_core.urls import with_driver, without_password
 _ADDRESS = env.matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")
 _DATABASE = env.matching(r"postgres(ql)?(\+psycopg2)?://\S+", "a postgresql:// address")
 _REDIS = env.matching(r"(rediss?|unix)://\S+", "a redis:// address")
-_NAME = env.matching(r"[a-z_][a-z0-9_]{0,62}", "a lower-case PostgreSQL name")
 _FERNET = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet keys, comma separated")
 _TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
 # Zoho's form refuses any other secret, and a shorter one is guessable.
@@ -56,7 +55,6 @@ class Settings:
         "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", _REDIS, secret=True
     )
     broker_url: str = _storage("TDS_BROKER_URL", "text", "", "Celery's broker; unset: TDS_REDIS_URL.", secret=True)
-    mirror_schema: str = _storage("TDS_MIRROR_SCHEMA", "text", "erp", "Schema of the mirror tables.", _NAME)
     home: Path = _storage("TDS_HOME", "path", ".tds", "Generated secrets, logs, embedded servers.")  # noqa: RUF009 (a field)
 
     host: str = _api("TDS_HOST", "text", "127.0.0.1", "Address the API listens on.")

@@ -18,7 +18,6 @@ log = structlog.get_logger(__name__)
 
 ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
 PAGE_SIZE = 200
-CONNECT_SECONDS = 5.0
 
 
 class Tokens(Protocol):
@@ -38,10 +37,12 @@ class ZohoClient:
 
     name = "zoho"
 
-    def __init__(self, tokens: Tokens, *, organization_id: str, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, tokens: Tokens, *, organization_id: str, timeout_seconds: float = 30.0, connect_seconds: float = 5.0
+    ) -> None:
         self._tokens = tokens
         self._organization_id = organization_id
-        self._timeout = (CONNECT_SECONDS, timeout_seconds)
+        self._timeout = (connect_seconds, timeout_seconds)
         self._session = requests.Session()
         self.call_count = 0
 

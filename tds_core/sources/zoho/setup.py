@@ -29,5 +29,8 @@ def open_zoho(settings: Settings, scope: Callable[[], AbstractContextManager[Ses
         api_url=settings.zoho_api_url,
     )
     return ZohoClient(
-        tokens, organization_id=settings.zoho_organization_id, timeout_seconds=settings.http_timeout_seconds
+        tokens,
+        organization_id=settings.zoho_organization_id,
+        timeout_seconds=settings.http_timeout_seconds,
+        connect_seconds=settings.http_connect_seconds,
     )
