@@ -58,9 +58,3 @@ def scraped_registry() -> CollectorRegistry:
     else:
         registry.register(REGISTRY)
     return registry
-
-
-def forget_process(pid: int) -> None:
-    """Drop the live gauges of a process that ended; what it counted stays counted."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        _multiprocess.mark_process_dead(pid)

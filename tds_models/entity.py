@@ -87,8 +87,3 @@ class Entity:
     def line_tables(self) -> dict[str, Table]:
         """The child tables by the name of their lines, `erp.<name>_<singular>`."""
         return {lines.name: line_table(self.name, lines.name, lines.fields) for lines in self.lines}
-
-    @cached_property
-    def by_name(self) -> dict[str, Field]:
-        """The fields by our name for them."""
-        return {field.name: field for field in self.fields}

@@ -30,9 +30,6 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
-OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)
-
-
 class Run(Base):
     """One pass over a stream. `position` is where its next page begins: a crash repeats a page and skips none."""
 
