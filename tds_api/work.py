@@ -13,7 +13,7 @@ from tds_api.schemas.work import QueueArguments, QueueStats, Run, RunArguments, 
 from tds_core.reading import work
 from tds_core.reading.errors import NotFoundError
 from tds_core.sync.queue import enqueue
-from tds_core.sync.runs import request_run
+from tds_core.sync.runs import cancel, request_run
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -30,14 +30,7 @@ def work_routes(edge: Edge) -> Blueprint:
         with session_scope(edge.engine) as session:
             return work.runs(session, **arguments)
 
-    @routes.get("/runs/<int:run_id>")
-    @routes.response(200, Run)
-    def run(run_id: int) -> Any:
-        """One run."""
-        if run_id >= 2**63:
-            raise NotFoundError(f"There is no run {run_id}.")
-        with session_scope(edge.engine) as session:
-            return work.run(session, run_id)
+    _run_routes(routes, edge)
 
     @routes.get("/queue")
     @routes.arguments(QueueArguments, location="query")
@@ -64,6 +57,30 @@ def work_routes(edge: Edge) -> Blueprint:
         return _asked(edge, entity, arguments["mode"], arguments.get("ids"))
 
     return routes
+
+
+def _run_routes(routes: Blueprint, edge: Edge) -> None:
+    @routes.get("/runs/<int:run_id>")
+    @routes.response(200, Run)
+    def run(run_id: int) -> Any:
+        """One run."""
+        _must_fit(run_id)
+        with session_scope(edge.engine) as session:
+            return work.run(session, run_id)
+
+    @routes.post("/runs/<int:run_id>/cancel")
+    @routes.response(200, Run)
+    def cancel_run(run_id: int) -> Any:
+        """Stop a run before its next page; one that has ended stays as it ended."""
+        _must_fit(run_id)
+        with session_scope(edge.engine) as session:
+            cancel(session, run_id, by="operator")
+            return work.run(session, run_id)
+
+
+def _must_fit(run_id: int) -> None:
+    if run_id >= 2**63:
+        raise NotFoundError(f"There is no run {run_id}.")
 
 
 def _asked(edge: Edge, entity: str, mode: str, ids: list[str] | None) -> dict[str, Any]:

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 SINGLE_READS = 20
 # How long work rests after an outage cut a batch off.
 RELEASE_SECONDS = 1.0
+# And after a fault that is nobody's but ours: long enough not to spin, short enough for a fixed worker.
+FAULT_SECONDS = 60.0
 
 
 def sync_batch(entity: str) -> int:
@@ -46,7 +48,10 @@ def sync_batch(entity: str) -> int:
             _bring_over(claim, events)
         except OUTAGES as error:
             log.warning("sync_batch_interrupted", entity=entity, error=type(error).__name__)
-            _release(claim)
+            _release(claim, RELEASE_SECONDS)
+        except Exception:  # the edge of the work: a bug of ours must neither kill the records nor spin on them
+            log.exception("sync_batch_failed", entity=entity)
+            _release(claim, FAULT_SECONDS)
         seconds = time.monotonic() - began
         log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), duration_seconds=round(seconds, 3))
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
@@ -60,10 +65,10 @@ def _bring_over(claim: Claim, events: Mapping[str, Sequence[Event]]) -> None:
     _read_all(claim, [*to_read, *settlement.to_read], events)
 
 
-def _release(claim: Claim) -> None:
+def _release(claim: Claim, delay_seconds: float) -> None:
     """Give back what was not settled, uncounted; if even that fails, the leases run out by themselves."""
     with suppress(SQLAlchemyError), scope() as session:
-        queue.release(session, claim, delay_seconds=RELEASE_SECONDS)
+        queue.release(session, claim, delay_seconds=delay_seconds)
 
 
 def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> None:

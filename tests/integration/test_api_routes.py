@@ -185,6 +185,12 @@ def test_a_run_is_asked_for_once_and_seen(sender: Sender) -> None:
     assert sender.get("/api/tds/runs", entity="invoice").json["items"] == []
 
 
+def test_a_run_is_cancelled_before_its_next_page(sender: Sender) -> None:
+    run_id = sender.post("/api/tds/sync/product", {"mode": "full"}).json["run_id"]
+    assert sender.post(f"/api/tds/runs/{run_id}/cancel", {}).json["state"] == "cancelled"
+    assert sender.post("/api/tds/runs/999/cancel", {}).status_code == 404
+
+
 def test_given_records_become_work_that_asks_the_source(sender: Sender) -> None:
     answer = sender.post("/api/tds/sync/product", {"mode": "targeted", "ids": ["1", "2", "2"]})
     assert (answer.status_code, answer.json["item_count"]) == (202, 2)

@@ -273,3 +273,17 @@ def test_no_poisoned_record_takes_the_rest_of_its_batch_down(world: World, sourc
     world.drain("product")
     assert world.value("select count(*) from erp.product") == len(others)
     assert world.value("select count(*) from tds_dead_letter_queue") == 1
+
+
+def test_a_fault_of_ours_gives_the_records_back_unharmed(
+    world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    world.deliver(delivery("product", product()))
+    monkeypatch.setattr("tds_tasks.batch.bodies", fault)
+    assert sync_batch("product") == 1
+    item = world.one("select lease_token, attempts, crashes, next_attempt_at > now() as waits from tds_sync_queue")
+    assert (item["lease_token"], item["attempts"], item["crashes"], item["waits"]) == (None, 0, 0, True)
+    assert world.verdicts() == [None]

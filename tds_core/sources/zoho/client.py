@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
+from urllib.parse import quote
 
 import requests
 import structlog
@@ -75,7 +76,9 @@ class ZohoClient:
             waiting = [each for each in waiting if each not in reading.records and each not in reading.failures]
         for source_id in waiting:
             try:
-                reading.records[source_id] = read_record(stream, self.get(stream, f"{stream.path}/{source_id}", {}))
+                reading.records[source_id] = read_record(
+                    stream, self.get(stream, f"{stream.path}/{quote(source_id, safe='')}", {})
+                )
             except NoSuchRecordError:
                 reading.missing.add(source_id)
             except SourceError as error:
