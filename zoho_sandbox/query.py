@@ -36,10 +36,10 @@ def read_query(
         raise invalid_value("sort_column")
     order = params.get("sort_order", shape.default_order)
     applied, facets = _filters(shape, params, default_filter, dict(fixed))
+    page, per_page = page_wanted(params)
     return ListQuery(
-        page=_whole(params, "page", 1),
-        # More than the maximum is answered with the maximum: the size asked for is a wish.
-        per_page=min(_whole(params, "per_page", PER_PAGE_MAX), PER_PAGE_MAX),
+        page=page,
+        per_page=per_page,
         column=column,
         descending=order in {"D", "descending"},
         facets=facets,
@@ -49,6 +49,11 @@ def read_query(
         search=params.get("search_text", "").lower(),
         response_option=_whole(params, "response_option", 0, least=0),
     )
+
+
+def page_wanted(params: Mapping[str, str]) -> tuple[int, int]:
+    """The page asked for and its size. More than the maximum is answered with the maximum: the size is a wish."""
+    return _whole(params, "page", 1), min(_whole(params, "per_page", PER_PAGE_MAX), PER_PAGE_MAX)
 
 
 def _whole(params: Mapping[str, str], name: str, default: int, least: int = 1) -> int:

@@ -2,9 +2,11 @@
 
 import threading
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from zoho_sandbox.api_faults import ApiFaults
+from zoho_sandbox.automation.book import AutomationBook
 from zoho_sandbox.clock import OrgClock
 from zoho_sandbox.edits.stream import EditStream
 from zoho_sandbox.limits import Quota
@@ -28,6 +30,7 @@ class Sandbox:
         self.faults = ApiFaults(settings.seed)
         self.desk = WebhookDesk(settings, self.clock)
         self.world.listeners.append(self.desk.announce)
+        self.automation = AutomationBook(self.world.new_id, partial(self.desk.set_rules, origin="workflows"))
         self.stream = EditStream(self.world, settings.seed)
         self.rate_limit_headers = settings.rate_limit_headers
         self.default_filter = settings.default_filter

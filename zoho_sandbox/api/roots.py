@@ -2,6 +2,7 @@
 
 from flask import Blueprint
 
+from zoho_sandbox.api.automation import add_automation_routes
 from zoho_sandbox.api.fixed import add_fixed_routes
 from zoho_sandbox.api.gate import guard
 from zoho_sandbox.api.records import add_record_routes
@@ -23,5 +24,6 @@ def api_root(product: str, prefix: str) -> Blueprint:
     guard(api, product)
     for path, plural, fixed in _PATHS:
         add_record_routes(api, path, plural, fixed)
+    add_automation_routes(api)
     add_fixed_routes(api, bulk_details=product == "ZohoInventory")
     return api

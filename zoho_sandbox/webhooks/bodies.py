@@ -31,7 +31,10 @@ def body_of(rule: Rule, singular: str, detail: bytes) -> Body:
         return Body(_filled(rule.body, msgspec.json.decode(detail)).encode(), rule.content_type)
     if rule.format == "jsonstring":
         return _form((("JSONString", wrapped.decode()),))
-    return _form(tuple((key, _text(value)) for key, value in msgspec.json.decode(detail).items()))
+    record = msgspec.json.decode(detail)
+    if rule.form:
+        return _form(tuple((key, _filled(template, record)) for key, template in rule.form.items()))
+    return _form(tuple((key, _text(value)) for key, value in record.items()))
 
 
 def partial(detail: bytes, id_key: str, rng: random.Random) -> bytes:

@@ -22,3 +22,9 @@ class Delivery:
     # A delivery put again (released early, or retried) leaves its older place in the queue without effect.
     ticket: int = 0
     is_taken: bool = False
+    lane: int = 0
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What a later delivery must share to overtake this one: the record, and which of several rules sends it."""
+        return self.record_id, self.lane

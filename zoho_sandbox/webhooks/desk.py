@@ -4,6 +4,7 @@ import random
 import threading
 import time
 import zlib
+from itertools import chain
 from typing import Any
 
 from zoho_sandbox.clock import OrgClock
@@ -28,12 +29,14 @@ class WebhookDesk:
         self.ledger = Ledger()
         self.cap = DailyCap(settings.webhooks_per_day, clock)
         self._clock = clock
-        self._rules: dict[tuple[str, str], tuple[Rule, Target]] = {}
+        # Rules by who set them (the control interface, the organisation's workflows), and all by what they hear.
+        self._rules: dict[str, list[Rule]] = {}
+        self._targets: dict[tuple[str, str], list[tuple[Rule, Target]]] = {}
         self._random = random.Random(settings.seed)
         self._senders = [Sender(self._settle, number) for number in range(settings.webhook_senders)]
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
-        self._held: dict[str, Delivery] = {}
+        self._held: dict[tuple[str, int], Delivery] = {}
         self._pending_count = 0
         self._sequence = 0
 
@@ -45,18 +48,25 @@ class WebhookDesk:
         for sender in self._senders:
             sender.stop()
 
-    def set_rules(self, rules: list[Rule]) -> None:
-        """Replace all rules; there is one per module and event."""
-        self._rules = {(rule.module, rule.event): (rule, target_of(rule)) for rule in rules}
+    def set_rules(self, rules: list[Rule], origin: str = "control") -> None:
+        """Replace all rules of one origin."""
+        self._rules[origin] = rules
+        targets: dict[tuple[str, str], list[tuple[Rule, Target]]] = {}
+        for rule in chain.from_iterable(self._rules.values()):
+            targets.setdefault((rule.module, rule.event), []).append((rule, target_of(rule)))
+        self._targets = targets
 
-    def rules(self) -> list[Rule]:
-        return [rule for rule, _target in self._rules.values()]
+    def rules(self, origin: str = "control") -> list[Rule]:
+        return self._rules.get(origin, [])
 
     def announce(self, change: Change) -> None:
         """Called with the world locked, after the commit, so deliveries are queued in the order of changes."""
-        found = self._rules.get((change.collection.shape.rule_module(change.record), change.event))
-        if found is None:
-            return
+        heard = self._targets.get((change.collection.shape.rule_module(change.record), change.event), ())
+        for lane, (rule, target) in enumerate(heard):
+            self._announce_to(change, rule, target, lane)
+
+    def _announce_to(self, change: Change, rule: Rule, target: Target, lane: int) -> None:
+        """Owe one rule its delivery; `lane` keeps the held deliveries of rules for the same event apart."""
         faults, chance = self.faults, self._random.random
         if faults.drop and chance() < faults.drop:
             self.ledger.withhold("dropped")
@@ -64,11 +74,12 @@ class WebhookDesk:
         if not self.cap.admits():
             self.ledger.withhold("capped")
             return
-        delivery = self._delivery(change, *found)
+        delivery = self._delivery(change, rule, target)
+        delivery.lane = lane
         with self._lock:
-            earlier = self._held.pop(delivery.record_id, None)
+            earlier = self._held.pop(delivery.place, None)
             if earlier is None and faults.reorder and chance() < faults.reorder:
-                self._held[delivery.record_id] = delivery
+                self._held[delivery.place] = delivery
                 delivery.due_at += faults.reorder_hold_seconds
             self._queue(delivery)
             if earlier is not None:
@@ -151,7 +162,7 @@ class WebhookDesk:
             return
         with self._idle:
             self._pending_count -= 1
-            if self._held.get(delivery.record_id) is delivery:
-                del self._held[delivery.record_id]
+            if self._held.get(delivery.place) is delivery:
+                del self._held[delivery.place]
             if self._pending_count == 0:
                 self._idle.notify_all()

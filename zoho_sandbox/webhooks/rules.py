@@ -1,26 +1,39 @@
 """A webhook rule: which change of which module is posted where, in what form, signed with what."""
 
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
-MODULES = ("item", "customer", "vendor", "invoice")
-EVENTS = ("created", "edited", "deleted")
+Module = Literal[
+    "item",
+    "customer",
+    "vendor",
+    "salesorder",
+    "invoice",
+    "customerpayment",
+    "bill",
+    "creditnote",
+    "inventoryadjustment",
+]
+Event = Literal["created", "edited", "deleted"]
 Format = Literal["default", "form", "jsonstring", "raw"]
+MODULES: tuple[str, ...] = get_args(Module)
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule as the control interface sets it. `body` and `content_type` matter to the raw format only."""
+    """One rule. `body` and `content_type` matter to the raw format only; `form` names what a form shall hold."""
 
-    module: Literal["item", "customer", "vendor", "invoice"]
-    event: Literal["created", "edited", "deleted"]
+    module: Module
+    event: Event
     url: str
+    method: Literal["POST", "PUT", "DELETE"] = "POST"
     secret: str = ""
     format: Format = "default"
     query: dict[str, str] = {}
     headers: dict[str, str] = {}
     body: str = ""
+    form: dict[str, str] = {}
     content_type: str = "text/plain"
 
     def __post_init__(self) -> None:

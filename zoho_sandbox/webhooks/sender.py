@@ -9,6 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from zoho_sandbox.webhooks.bodies import body_of
 from zoho_sandbox.webhooks.delivery import Delivery
+from zoho_sandbox.webhooks.rules import Target
 from zoho_sandbox.webhooks.signature import HEADER, sign
 
 TIMEOUT_SECONDS = 15.0
@@ -85,30 +86,30 @@ class Sender(threading.Thread):
         if rule.secret:
             headers[HEADER] = sign(secret, target.pairs + body.pairs, b"" if body.pairs else body.content)
         try:
-            return self._post(target.scheme, target.host, target.path, body.content, headers), ""
+            return self._post(rule.method, target, body.content, headers), ""
         except (OSError, HTTPException) as error:
             return None, f"{type(error).__name__}: {error}"
 
-    def _post(self, scheme: str, host: str, path: str, content: bytes, headers: dict[str, str]) -> int:
-        kept = self._connections.pop((scheme, host), None)
+    def _post(self, method: str, target: Target, content: bytes, headers: dict[str, str]) -> int:
+        kept = self._connections.pop((target.scheme, target.host), None)
         if kept is not None:
             try:
-                return self._exchange(kept, (scheme, host), path, content, headers)
+                return self._exchange(kept, method, target, content, headers)
             except _STALE:
                 kept.close()
-        kind = HTTPSConnection if scheme == "https" else HTTPConnection
-        return self._exchange(kind(host, timeout=TIMEOUT_SECONDS), (scheme, host), path, content, headers)
+        kind = HTTPSConnection if target.scheme == "https" else HTTPConnection
+        return self._exchange(kind(target.host, timeout=TIMEOUT_SECONDS), method, target, content, headers)
 
     def _exchange(
-        self, connection: HTTPConnection, key: tuple[str, str], path: str, content: bytes, headers: dict[str, str]
+        self, connection: HTTPConnection, method: str, target: Target, content: bytes, headers: dict[str, str]
     ) -> int:
         try:
-            connection.request("POST", path, body=content, headers=headers)
+            connection.request(method, target.path, body=content, headers=headers)
             answer = connection.getresponse()
             answer.read()
         except BaseException:
             connection.close()
             raise
         if not answer.will_close:
-            self._connections[key] = connection
+            self._connections[target.scheme, target.host] = connection
         return answer.status
