@@ -21,6 +21,7 @@ _ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits"
 _PORT = env.whole(1, 65535)
 _DAY = env.whole(0, 86_400)
 
+_LONG = env.whole(1, 86_400)
 
 def _declare(
     variable: str,
@@ -41,6 +42,7 @@ _api = functools.partial(_declare, group="API and security")
 _webhook = functools.partial(_declare, group="Webhooks")
 _work = functools.partial(_declare, group="Work")
 _watch = functools.partial(_declare, group="Logs and Flower")
+_breaker = functools.partial(_declare, group="Circuit breakers")
 _zoho = functools.partial(_declare, group="Zoho")
 
 
@@ -99,6 +101,33 @@ class Settings:
 
     log_format: str = _watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
     log_level: str = _watch(
+    breaker_failures: int = _breaker(
+        "TDS_BREAKER_FAILURES", "integer", 5, "Failures in a row that open a circuit.", env.whole(1, 1000)
+    )
+    breaker_failure_percent: int = _breaker(
+        "TDS_BREAKER_FAILURE_PERCENT", "integer", 50, "Share of failed calls that opens it.", env.whole(1, 100)
+    )
+    breaker_least_calls: int = _breaker(
+        "TDS_BREAKER_LEAST_CALLS", "integer", 10, "Calls in the window before that share counts.", env.whole(1, 10_000)
+    )
+    breaker_window_seconds: float = _breaker(
+        "TDS_BREAKER_WINDOW_SECONDS", "seconds", 60.0, "The window the share is taken of.", env.whole(1, 3600)
+    )
+    breaker_open_seconds: float = _breaker(
+        "TDS_BREAKER_OPEN_SECONDS", "seconds", 60.0, "To the first probe; doubles with each that fails.",
+        env.whole(1, 3600),
+    )  # fmt: skip
+    breaker_open_most_seconds: float = _breaker(
+        "TDS_BREAKER_OPEN_MOST_SECONDS", "seconds", 900.0, "The longest time between two probes.", _LONG
+    )
+    breaker_successes: int = _breaker(
+        "TDS_BREAKER_SUCCESSES", "integer", 2, "Successful probes in a row that close it.", env.whole(1, 100)
+    )
+    breaker_probe_seconds: float = _breaker(
+        "TDS_BREAKER_PROBE_SECONDS", "seconds", 60.0, "A silent probe is given up; longer than any call takes.",
+        env.whole(1, 3600),
+    )  # fmt: skip
+
         "TDS_LOG_LEVEL", "text", "INFO", "The least grave line kept.", env.one_of("DEBUG", "INFO", "WARNING", "ERROR")
     )
     slow_seconds: float = _watch(

@@ -45,6 +45,7 @@ api_call_seconds = Histogram(
     ["api", "path"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+breaker_rejections = Counter("tds_breaker_rejections", "Calls an open circuit breaker refused.", ["breaker"])
 nudges = Counter("tds_nudges", "Messages telling workers to look, by result: sent or failed.", ["result"])
 
 

@@ -1,12 +1,18 @@
 """What can go wrong between TDS and a source, named by what to do about it."""
 
+from typing import ClassVar
+
 from tds_core.errors import TdsError
 
 
 class SourceError(TdsError):
-    """Something went wrong while asking a source. `after_seconds`: how long the source wants to be left alone."""
+    """Something went wrong while asking a source. `after_seconds`: how long the source wants to be left alone.
+
+    `is_answer` is False for what we say ourselves, without having asked.
+    """
 
     code = "source_error"
+    is_answer: ClassVar[bool] = True
 
     def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -46,6 +52,15 @@ class NotAskedError(SourceError):
 
     code = "not_asked"
     retriable = True
+    is_answer = False
+
+
+class BreakerOpenError(SourceError):
+    """This part of the source fails and is not asked. `after_seconds`: the time to the next probe. Costs no attempt."""
+
+    code = "breaker_open"
+    retriable = True
+    is_answer = False
 
 
 class PermanentError(SourceError):
@@ -67,4 +82,4 @@ class InvalidRecordError(TdsError):
 
 
 #: Errors that say nothing about the record: they put work off and leave its attempts alone.
-SNOOZE = (RateError, QuotaError, AuthError, NotAskedError)
+SNOOZE = (RateError, QuotaError, AuthError, NotAskedError, BreakerOpenError)
