@@ -6,6 +6,7 @@ import structlog
 from flask import Flask
 
 from tds_api.auth import token_guard
+from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
 from tds_api.description import describe
 from tds_api.edge import Edge, make_edge
@@ -42,6 +43,7 @@ def _install_routes(app: Flask, edge: Edge) -> None:
     app.register_blueprint(webhook_routes(edge))
     app.register_blueprint(monitoring_routes(edge))
     api = describe(app)
+    api.register_blueprint(connecting_routes(edge))
     guard = token_guard(edge.settings.api_token)
     for routes in (reception_routes(edge), work_routes(edge), entity_routes(edge)):
         routes.before_request(guard)

@@ -11,6 +11,7 @@ from tds_api.errors import problem
 from tds_api.gauges import TableGauges
 from tds_core.metrics import scraped_registry
 from tds_core.reading import readiness, work
+from tds_core.reading.connection import Access, connection
 from tds_models.db import session_scope
 
 
@@ -47,11 +48,12 @@ def _ready(edge: Edge) -> Response:
     try:
         with session_scope(edge.engine) as session:
             found = readiness.revision(session)
+            zoho = connection(session, edge.settings) if readiness.is_migrated(found) else None
     except SQLAlchemyError:
         return problem(status=503, code="not_ready", detail="The database cannot be reached or was never migrated.")
     if not readiness.is_migrated(found):
         return problem(status=503, code="not_migrated", detail=f"The database is at {found}; run `tds migrate`.")
-    return jsonify(status="ready", database=found, redis=_redis(edge))
+    return jsonify(status="ready", database=found, redis=_redis(edge), zoho=zoho)
 
 
 def _redis(edge: Edge) -> str:
@@ -64,9 +66,13 @@ def _health(edge: Edge) -> Response:
     try:
         with session_scope(edge.engine) as session:
             figures: dict[str, Any] = work.health_figures(session)
+            zoho = connection(session, edge.settings)
     except SQLAlchemyError:
         response = jsonify(status="down", database="away", redis=_redis(edge), figures={})
         response.status_code = 503
         return response
     redis = _redis(edge)
-    return jsonify(status="degraded" if redis == "away" else "ok", database="reachable", redis=redis, figures=figures)
+    degraded = redis == "away" or zoho["access"] == Access.REFUSED
+    return jsonify(
+        status="degraded" if degraded else "ok", database="reachable", redis=redis, zoho=zoho, figures=figures
+    )

@@ -14,14 +14,15 @@ from tds_core.urls import with_driver, without_password
 _ADDRESS = env.matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")
 _DATABASE = env.matching(r"postgres(ql)?(\+psycopg2)?://\S+", "a postgresql:// address")
 _REDIS = env.matching(r"(rediss?|unix)://\S+", "a redis:// address")
-_FERNET = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet keys, comma separated")
+_FERNET_KEY = env.matching(r"[\w-]{43}=", "a Fernet key")
+_FERNET_KEYS = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet keys, comma separated")
 _TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
 # Zoho's form refuses any other secret, and a shorter one is guessable.
 _ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits")
 _PORT = env.whole(1, 65535)
 _DAY = env.whole(0, 86_400)
-
 _LONG = env.whole(1, 86_400)
+
 
 def _declare(
     variable: str,
@@ -41,8 +42,8 @@ _storage = functools.partial(_declare, group="Storage")
 _api = functools.partial(_declare, group="API and security")
 _webhook = functools.partial(_declare, group="Webhooks")
 _work = functools.partial(_declare, group="Work")
-_watch = functools.partial(_declare, group="Logs and Flower")
 _breaker = functools.partial(_declare, group="Circuit breakers")
+_watch = functools.partial(_declare, group="Logs and Flower")
 _zoho = functools.partial(_declare, group="Zoho")
 
 
@@ -64,8 +65,9 @@ class Settings:
     public_url: str = _api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", _ADDRESS)
     api_processes: int = _api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
     api_threads: int = _api("TDS_API_THREADS", "integer", 64, "Threads of each of them.", env.whole(1, 1024))
-    secret_key: str = _api(
-        "TDS_SECRET_KEY", "text", "", "Encrypts tokens at rest; to rotate: new,old.", _FERNET, secret=True
+    secret_key: str = _api("TDS_SECRET_KEY", "text", "", "Encrypts tokens at rest.", _FERNET_KEY, secret=True)
+    secret_key_previous: str = _api(
+        "TDS_SECRET_KEY_PREVIOUS", "text", "", "Still opens what it locked, while rotating.", _FERNET_KEYS, secret=True
     )
     api_token: str = _api("TDS_API_TOKEN", "text", "", "Token of the first administrator.", _TOKEN, secret=True)
 
@@ -99,8 +101,6 @@ class Settings:
         "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", _DAY
     )
 
-    log_format: str = _watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
-    log_level: str = _watch(
     breaker_failures: int = _breaker(
         "TDS_BREAKER_FAILURES", "integer", 5, "Failures in a row that open a circuit.", env.whole(1, 1000)
     )
@@ -128,6 +128,8 @@ class Settings:
         env.whole(1, 3600),
     )  # fmt: skip
 
+    log_format: str = _watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
+    log_level: str = _watch(
         "TDS_LOG_LEVEL", "text", "INFO", "The least grave line kept.", env.one_of("DEBUG", "INFO", "WARNING", "ERROR")
     )
     slow_seconds: float = _watch(

@@ -1,4 +1,4 @@
-"""Encryption at rest: what TDS must not store readable is locked with TDS_SECRET_KEY; the first key locks, all open."""
+"""Encryption at rest: what TDS must not store readable is locked with TDS_SECRET_KEY; previous keys still open it."""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -6,11 +6,12 @@ from tds_core.errors import ConfigError
 
 
 class Vault:
-    """Locks and opens secrets. Keys rotate by putting the new one first: `new,old`."""
+    """Locks and opens secrets. To rotate, the key in use becomes one of `previous` (comma separated)."""
 
-    def __init__(self, secret_key: str) -> None:
+    def __init__(self, secret_key: str, previous: str = "") -> None:
+        keys = [secret_key, *(previous.split(",") if previous else ())]
         try:
-            self._fernet = MultiFernet([Fernet(key.strip()) for key in secret_key.split(",")])
+            self._fernet = MultiFernet([Fernet(key.strip()) for key in keys])
         except ValueError:
             raise ConfigError(
                 "TDS_SECRET_KEY is not set or not a Fernet key. Make one with: python -c"
@@ -22,13 +23,18 @@ class Vault:
         return self._fernet.encrypt(secret.encode())
 
     def open(self, locked: bytes | None) -> str | None:
-        """What was locked, or `None` where nothing was. Raises `ConfigError` when no key of TDS_SECRET_KEY fits."""
+        """What was locked, or `None` where nothing was. Raises `ConfigError` when no key fits."""
         if locked is None:
             return None
         try:
             return self._fernet.decrypt(bytes(locked)).decode()
         except InvalidToken:
             raise ConfigError(
-                "A stored token cannot be opened with TDS_SECRET_KEY. Put the key it was locked with back"
-                " (new,old), or connect again with: tds zoho connect"
+                "A stored token cannot be opened with TDS_SECRET_KEY. Give the key it was locked with as"
+                " TDS_SECRET_KEY_PREVIOUS, or connect again with: tds zoho connect"
             ) from None
+
+    def relock(self, locked: bytes | None) -> bytes | None:
+        """The same secret, locked with the newest key. Raises `ConfigError` when no key fits."""
+        secret = self.open(locked)
+        return None if secret is None else self.lock(secret)

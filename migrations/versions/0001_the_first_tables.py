@@ -111,14 +111,28 @@ def upgrade() -> None:
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_tds_scheduled_jobs'))
     )
+    op.create_table('tds_consents',
+    sa.Column('state_digest', sa.LargeBinary(), nullable=False),
+    sa.Column('accounts_url', sa.Text(), nullable=False),
+    sa.Column('redirect_uri', sa.Text(), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('state_digest', name=op.f('pk_tds_consents'))
+    )
     op.create_table('tds_source_tokens',
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('access_token', sa.LargeBinary(), nullable=True),
     sa.Column('refresh_token', sa.LargeBinary(), nullable=True, comment='when it came by the connect page, not from settings'),
+    sa.Column('accounts_url', sa.Text(), nullable=True, comment='the accounts server that gave the refresh token'),
     sa.Column('api_url', sa.Text(), nullable=True, comment='the API host the token answer named'),
+    sa.Column('organization_id', sa.Text(), nullable=True),
+    sa.Column('organization_name', sa.Text(), nullable=True),
+    sa.Column('connected_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('refreshing_until', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('blocked_until', sa.DateTime(timezone=True), nullable=True, comment='the token endpoint refused further requests until then'),
+    sa.Column('blocked_until', sa.DateTime(timezone=True), nullable=True, comment='the token endpoint is not asked until then'),
+    sa.Column('refused_at', sa.DateTime(timezone=True), nullable=True, comment='since then the token endpoint gives no token, until an operator mends the access'),
+    sa.Column('refusal', sa.Text(), nullable=True),
+    sa.Column('refused_credentials', sa.LargeBinary(), nullable=True, comment='a digest: with other credentials it is worth asking at once'),
     sa.Column('paused_until', sa.DateTime(timezone=True), nullable=True, comment='the source asked to be left alone until then'),
     sa.Column('pause_reason', sa.Text(), nullable=True),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -422,6 +436,7 @@ def downgrade() -> None:
     op.drop_table('tds_sync_logs')
     op.drop_table('tds_sync_cursors')
     op.drop_table('tds_source_tokens')
+    op.drop_table('tds_consents')
     op.drop_table('tds_scheduled_jobs')
     op.drop_index('ix_tds_rejected_deliveries_received_at', table_name='tds_rejected_deliveries')
     op.drop_table('tds_rejected_deliveries')

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,12 +21,11 @@ from tds_core.crypto import Vault
 from tds_core.embedded import EmbeddedPostgres
 from tds_core.embedded.home import secret_of_home
 from tds_core.errors import TdsError
-from tds_core.sources.errors import AuthError
-from tds_core.sources.zoho import connecting
-from tds_core.sources.zoho.connecting import OrganizationSeen
-from tds_core.sources.zoho.oauth import SCOPES, Grant
-from tds_core.sources.zoho.setup import open_oauth
-from tds_core.sources.zoho.tokens import SharedTokens
+from tds_core.sources.zoho import connecting, rekeying
+from tds_core.sources.zoho.connecting import Connector, OrganizationSeen
+from tds_core.sources.zoho.consent import known_server
+from tds_core.sources.zoho.oauth import SCOPES, OAuthClient
+from tds_core.sources.zoho.setup import open_oauth, open_tokens, open_vault
 from tds_models.db import session_scope
 
 CONSENT_WITHIN_SECONDS = 300.0
@@ -47,11 +47,11 @@ def connect(
         console.print(f"Register this redirect address with the client: {page.redirect_uri}\nThen open:\n")
         console.print(escape(oauth.authorize_url(redirect_uri=page.redirect_uri, state=page.state)), soft_wrap=True)
         consent = page.wait(CONSENT_WITHIN_SECONDS)
-        _check_data_center(settings, consent.accounts_url)
-        grant = oauth.redeem(consent.code, redirect_uri=page.redirect_uri)
+        if consent.accounts_url:  # Zoho knows best in which data centre the organisation lives
+            oauth = replace(oauth, accounts_url=known_server(settings, consent.accounts_url))
+        found = _connect(settings, oauth, consent.code, page.redirect_uri)
     else:
-        grant = oauth.redeem(code or _asked_code(console))
-    found = _keep(settings, grant)
+        found = _connect(settings, oauth, code or _asked_code(console))
     _tell(console, settings, found)
 
 
@@ -72,7 +72,7 @@ def status(
             except TdsError as error:
                 problem = f"{error.code}: {error}"
     if not problem and not offline and settings.zoho_organization_id not in [each.id for each in seen]:
-        problem = _not_among(settings, seen)
+        problem = connecting.not_among(settings.zoho_organization_id, seen)
     if as_json:
         say_json({"data_center": settings.zoho_data_center, "organization_id": settings.zoho_organization_id,
                   **stored, "organizations": seen, "problem": problem})  # fmt: skip
@@ -80,6 +80,19 @@ def status(
         _show_status(settings, stored, seen, problem)
     if problem:
         raise typer.Exit(1)
+
+
+@zoho.command("rotate-key")
+def rotate_key() -> None:
+    """Lock the stored tokens with TDS_SECRET_KEY; afterwards TDS_SECRET_KEY_PREVIOUS is not needed any more."""
+    settings = load_settings()
+    vault = open_vault(settings)
+    with database(settings) as engine, session_scope(engine) as session:
+        count = rekeying.relock(session, vault)
+    console = Console()
+    console.print(f"{count} stored tokens are locked with TDS_SECRET_KEY now.")
+    if settings.secret_key_previous:
+        console.print("Once every process of TDS runs with it, unset TDS_SECRET_KEY_PREVIOUS.")
 
 
 def _asked_code(console: Console) -> str:
@@ -90,20 +103,15 @@ def _asked_code(console: Console) -> str:
     return entered.strip()
 
 
-def _check_data_center(settings: Settings, accounts_url: str) -> None:
-    """Consent given in another data centre makes a code that ours does not know."""
-    if accounts_url and accounts_url.rstrip("/") != settings.zoho_accounts_url:
-        name = connecting.data_center_of(accounts_url)
-        mend = f"Set ZOHO_DATA_CENTER={name}." if name else "Check ZOHO_DATA_CENTER."
-        raise AuthError(f"The organisation lives at {accounts_url}, not at {settings.zoho_accounts_url}. {mend}")
-
-
-def _keep(settings: Settings, grant: Grant) -> list[OrganizationSeen]:
+def _connect(
+    settings: Settings, oauth: OAuthClient, code: str, redirect_uri: str | None = None
+) -> list[OrganizationSeen]:
     key = settings.secret_key or secret_of_home(settings.home, "TDS_SECRET_KEY", lambda: Fernet.generate_key().decode())
-    with _migrated(settings) as engine, session_scope(engine) as session:
-        connecting.keep_connection(session, Vault(key), grant)
-    api_url = (grant.api_url or settings.zoho_api_url).rstrip("/")
-    return connecting.organizations(api_url, grant.access_token, now=datetime.now(UTC))
+    with _migrated(settings) as engine:
+        connector = Connector(
+            lambda: session_scope(engine), Vault(key), settings.zoho_organization_id, settings.zoho_api_url
+        )
+        return connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
 
 
 @contextlib.contextmanager
@@ -118,26 +126,16 @@ def _migrated(settings: Settings) -> Iterator[Engine]:
 
 
 def _ask(settings: Settings, engine: Engine) -> list[OrganizationSeen]:
-    settings.require("TDS_SECRET_KEY")
-    tokens = SharedTokens(
-        lambda: session_scope(engine), Vault(settings.secret_key), open_oauth(settings),
-        refresh_token=settings.zoho_refresh_token, api_url=settings.zoho_api_url,
-    )  # fmt: skip
-    token, api_url = tokens.current()
+    token, api_url = open_tokens(settings, lambda: session_scope(engine)).current()
     return connecting.organizations(api_url, token, now=datetime.now(UTC))
-
-
-def _not_among(settings: Settings, seen: list[OrganizationSeen]) -> str:
-    there = ", ".join(f"{each.id} ({each.name})" for each in seen) or "none"
-    chosen = settings.zoho_organization_id or "not set"
-    return f"ZOHO_ORGANIZATION_ID is {chosen}; the connection reads: {there}."
 
 
 def _tell(console: Console, settings: Settings, seen: list[OrganizationSeen]) -> None:
     console.print("[green]Connected.[/] The refresh token is kept, encrypted, in the database.")
     _show_organizations(console, seen)
-    if settings.zoho_organization_id not in [each.id for each in seen]:
-        console.print(f"[yellow]{escape(_not_among(settings, seen))} Set it, then: tds sync all --mode full[/]")
+    if not settings.zoho_organization_id:
+        says = escape(connecting.not_among("", seen))
+        console.print(f"[yellow]{says} Set it, then: tds sync all --mode full[/]")
     else:
         console.print("Next: tds sync all --mode full --wait")
 
@@ -164,6 +162,7 @@ def _show_status(settings: Settings, stored: dict[str, Any], seen: list[Organiza
         ("API", stored.get("api_url") or settings.zoho_api_url),
         ("left alone, ends", stored.get("paused_until") or stored.get("blocked_until")),
         ("because", stored.get("pause_reason") if stored.get("paused_until") else None),
+        ("refused", stored.get("refused_at")),
     ]
     for name, value in rows:
         console.print(f"{name:<20} {escape(cell(value))}", soft_wrap=True)

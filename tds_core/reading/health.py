@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.sources.zoho.oauth import CONNECT
+
 # The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
 DISPATCHER_SILENT_SECONDS = 10.0
 BEAT_SILENT_SECONDS = 60.0
@@ -52,6 +54,7 @@ select
     (select extract(epoch from max(paused_until) - clock_timestamp())::float8 from tds_source_tokens)
         as paused_seconds,
     (select max(pause_reason) from tds_source_tokens where paused_until > clock_timestamp()) as pause_reason,
+    (select refusal from tds_source_tokens where refused_at is not null limit 1) as refusal,
     (select string_agg(entity || ': ' || coalesce(end_reason, 'unknown'), '; ' order by entity) from (
         select distinct on (entity) entity, state, end_reason from tds_sync_runs
         where state in ('completed', 'failed') order by entity, id desc) as last where state = 'failed') as failed_runs
@@ -127,6 +130,8 @@ def _dead_letters(found: Facts) -> Component:
 
 
 def _source(found: Facts) -> Component:
+    if found["refusal"]:
+        return Component("zoho", State.CRITICAL, f"refuses TDS, so nothing is read: {found['refusal']}", CONNECT)
     left = found["paused_seconds"] or 0.0
     if left > 0:
         says = f"left alone for {left:.0f} s more: {found['pause_reason']}"

@@ -1,5 +1,6 @@
 """`tds zoho`: a code becomes a connection that is kept encrypted, and every refusal says what to do."""
 
+import os
 import re
 import threading
 import time
@@ -8,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from cryptography.fernet import Fernet
 
 from tds_api.cli import zoho
 from tds_core.data_centers import DATA_CENTERS
@@ -62,10 +64,9 @@ def test_another_organisation_than_the_one_set_is_told(
     tds: CommandLine, standin: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOHO_ORGANIZATION_ID", "1")
-    tds("zoho", "connect", "--code", self_client_code(standin))
-    said = tds("zoho", "status")
-    assert said.exit_code == 1
-    assert standin.sandbox.settings.organization_id in said.out
+    said = tds("zoho", "connect", "--code", self_client_code(standin))
+    assert (said.exit_code, standin.sandbox.settings.organization_id in said.errors) == (1, True)
+    assert "tds zoho connect" in tds("zoho", "status").out, "and nothing was kept"
 
 
 def test_the_consent_page_connects_through_a_page_of_this_machine(
@@ -87,14 +88,46 @@ def test_an_answer_with_another_state_is_refused(tds: CommandLine, standin: Stan
     assert (said.exit_code, "state" in said.errors) == (1, True)
 
 
-def test_consent_of_another_data_centre_names_the_one_to_set(
+def test_consent_of_another_data_centre_is_redeemed_there_and_refreshed_there(
+    tds: CommandLine, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    elsewhere = standin.url.replace("127.0.0.1", "localhost")
+    monkeypatch.setitem(DATA_CENTERS, "eu", (elsewhere, elsewhere))
+    port = choose_port(tmp_path / "port")
+    visitor = visiting(standin, port, lambda answer: answer.replace("127.0.0.1", "localhost"))
+    said = tds("zoho", "connect", "--browser", "--port", str(port))
+    visitor.join()
+    assert said.exit_code == 0, said.errors
+    assert synced.value("select accounts_url from tds_source_tokens") == elsewhere
+    synced.execute("update tds_source_tokens set expires_at = now()")
+    assert tds("zoho", "status").exit_code == 0
+
+
+def test_consent_of_a_server_that_is_not_zohos_is_refused_and_never_sees_the_secret(
     tds: CommandLine, standin: StandIn, tmp_path: object
 ) -> None:
     port = choose_port(tmp_path / "port")
-    visitor = visiting(standin, port, lambda answer: answer.replace(_quoted(standin), "https%3A%2F%2Faccounts.zoho.eu"))
+    visitor = visiting(standin, port, lambda answer: answer.replace(_quoted(standin), "http%3A%2F%2Fevil.test"))
     said = tds("zoho", "connect", "--browser", "--port", str(port))
     visitor.join()
-    assert (said.exit_code, "ZOHO_DATA_CENTER=eu" in said.errors) == (1, True)
+    assert (said.exit_code, "none of Zoho's" in said.errors) == (1, True)
+    assert standin.token_call_count == 0
+
+
+def test_a_key_is_rotated_without_a_new_connection(
+    tds: CommandLine, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tds("zoho", "connect", "--code", self_client_code(standin))
+    monkeypatch.setenv("TDS_SECRET_KEY_PREVIOUS", os.environ["TDS_SECRET_KEY"])
+    monkeypatch.setenv("TDS_SECRET_KEY", Fernet.generate_key().decode())
+    said = tds("zoho", "rotate-key")
+    assert (said.exit_code, "2 stored tokens" in said.out) == (0, True), said.errors
+    monkeypatch.delenv("TDS_SECRET_KEY_PREVIOUS")
+    synced.execute("update tds_source_tokens set expires_at = now()")
+    assert tds("zoho", "status").exit_code == 0
+    monkeypatch.setenv("TDS_SECRET_KEY", Fernet.generate_key().decode())
+    said = tds("zoho", "rotate-key")
+    assert (said.exit_code, "TDS_SECRET_KEY_PREVIOUS" in said.errors) == (2, True)
 
 
 def test_nobody_coming_back_is_told(tds: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:

@@ -64,9 +64,9 @@ def test_every_setting_that_holds_a_secret_is_declared_secret() -> None:
         assert declaration.secret or not sounds_secret, variable
 
 
-def test_several_keys_may_be_given_to_rotate_them() -> None:
+def test_several_previous_keys_may_be_given_while_rotating() -> None:
     keys = ",".join(Fernet.generate_key().decode() for _ in range(2))
-    assert load_settings({"TDS_SECRET_KEY": keys}).secret_key == keys
+    assert load_settings({"TDS_SECRET_KEY_PREVIOUS": keys}).secret_key_previous == keys
 
 
 @pytest.mark.parametrize(

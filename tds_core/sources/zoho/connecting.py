@@ -1,5 +1,7 @@
 """Connecting an organisation: a code becomes a refresh token, kept encrypted, and is tried out at once."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,17 +15,32 @@ from tds_core.crypto import Vault
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.sources.errors import AuthError, TransientError
 from tds_core.sources.zoho.answers import check
-from tds_core.sources.zoho.oauth import Grant
+from tds_core.sources.zoho.oauth import OAuthClient
 from tds_core.sources.zoho.tokens import keep_grant
 
 TIMEOUT_SECONDS = 15.0
 
 _MAKE_ROW = text("insert into tds_source_tokens (source) values ('zoho') on conflict do nothing")
 # What an older connection was refused must not hold up the new one.
-_FORGET_REFUSALS = text("update tds_source_tokens set paused_until = null, pause_reason = null where source = 'zoho'")
+_NAME = text("""
+update tds_source_tokens set paused_until = null, pause_reason = null, accounts_url = :accounts_url,
+    organization_id = :organization_id, organization_name = :organization_name, connected_at = clock_timestamp()
+where source = 'zoho'
+""")
+# Put off for lack of access, most of it; what else waits comes a little early.
+_WAKE_ITEMS = text("""
+update tds_sync_queue set next_attempt_at = now(), updated_at = now()
+where id in (select id from tds_sync_queue where source = 'zoho' and lease_token is null and snoozes > 0
+             and next_attempt_at > now() order by source_id for update skip locked)
+""")
+_WAKE_RUNS = text("""
+update tds_sync_runs set next_attempt_at = now()
+where source = 'zoho' and state in ('queued', 'running') and lease_token is null and next_attempt_at > now()
+""")
 _STANDING = text("""
-select refresh_token is not null as has_refresh_token, access_token is not null as has_access_token, api_url,
-       expires_at, updated_at, paused_until, pause_reason, blocked_until, clock_timestamp() as now
+select refresh_token is not null as has_refresh_token, access_token is not null as has_access_token, accounts_url,
+       api_url, organization_id, organization_name, connected_at, expires_at, updated_at, refused_at, refusal,
+       paused_until, pause_reason, blocked_until, clock_timestamp() as now
 from tds_source_tokens where source = 'zoho'
 """)
 
@@ -38,16 +55,60 @@ class OrganizationSeen:
     time_zone: str
 
 
-def keep_connection(session: Session, vault: Vault, grant: Grant) -> None:
-    """Store what a code brought. Raises AuthError when it brought no refresh token."""
-    if not grant.refresh_token:
-        raise AuthError(
-            "Zoho gave no refresh token: the code was made for one-time access. "
-            "Make a new code, or give consent again, with offline access."
-        )
-    session.execute(_MAKE_ROW)
-    keep_grant(session, vault, grant)
-    session.execute(_FORGET_REFUSALS)
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Connects by a code. `organization_id` is the one to be mirrored, "" when none is chosen yet; `scope` opens short
+    transactions, none of them while Zoho is asked; `api_url` serves when the grant names no API of its own.
+    """
+
+    scope: Callable[[], AbstractContextManager[Session]]
+    vault: Vault
+    organization_id: str
+    api_url: str
+
+    def connect(
+        self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None
+    ) -> list[OrganizationSeen]:
+        """Redeem `code`, try it out, keep it, and let waiting work go on. Returns the organisations it reads.
+
+        Raises `SourceError`, and then keeps nothing: an older connection stays as it is.
+        """
+        grant = oauth.redeem(code, redirect_uri=redirect_uri)
+        if not grant.refresh_token:
+            raise AuthError(
+                "Zoho gave no refresh token: the code was made for one-time access. "
+                "Make a new code, or give consent again, with offline access."
+            )
+        seen = organizations((grant.api_url or self.api_url).rstrip("/"), grant.access_token, now=now)
+        chosen = self._chosen(seen)
+        with self.scope() as session:
+            session.execute(_MAKE_ROW)
+            keep_grant(session, self.vault, grant)
+            session.execute(
+                _NAME,
+                {
+                    "accounts_url": oauth.accounts_url,
+                    "organization_id": chosen.id if chosen else None,
+                    "organization_name": chosen.name if chosen else None,
+                },
+            )
+            session.execute(_WAKE_ITEMS)
+            session.execute(_WAKE_RUNS)
+        return seen
+
+    def _chosen(self, seen: Sequence[OrganizationSeen]) -> OrganizationSeen | None:
+        chosen = next((each for each in seen if each.id == self.organization_id), None)
+        if chosen is None and self.organization_id:
+            raise AuthError(
+                f"{not_among(self.organization_id, seen)} Consent as a user of that organisation, or set another."
+            )
+        return chosen
+
+
+def not_among(organization_id: str, seen: Sequence[OrganizationSeen]) -> str:
+    """That the organisation to be mirrored is none of those a connection reads."""
+    there = ", ".join(f"{each.id} ({each.name})" for each in seen) or "none"
+    return f"ZOHO_ORGANIZATION_ID is {organization_id or 'not set'}; the connection reads: {there}."
 
 
 def standing(session: Session) -> dict[str, Any]:

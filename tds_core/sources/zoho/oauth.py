@@ -20,8 +20,10 @@ SCOPES = (
 # More than ten tokens in ten minutes and Zoho answers nothing else for the rest of the ten.
 TOKEN_BLOCK_SECONDS = 600.0
 
+#: How an operator connects the organisation, anew or for the first time.
+CONNECT = "Run `tds zoho connect`, or open /api/tds/zoho/oauth/start in a browser."
 MENDS = {
-    "invalid_code": "The refresh token or code is wrong, used up or revoked: run `tds zoho connect`.",
+    "invalid_code": f"The refresh token or code is wrong, used up or revoked. {CONNECT}",
     "invalid_client": "Check ZOHO_CLIENT_ID and that ZOHO_DATA_CENTER is where the organisation lives.",
     "invalid_client_secret": "Check ZOHO_CLIENT_SECRET.",
     "invalid_redirect_uri": "The redirect address is not the one registered for this client.",

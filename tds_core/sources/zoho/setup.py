@@ -12,6 +12,23 @@ from tds_core.sources.zoho.oauth import OAuthClient
 from tds_core.sources.zoho.tokens import SharedTokens
 
 
+def open_vault(settings: Settings) -> Vault:
+    """The vault stored tokens are locked in. Raises `ConfigError` naming what is not set."""
+    settings.require("TDS_SECRET_KEY")
+    return Vault(settings.secret_key, settings.secret_key_previous)
+
+
+def open_tokens(settings: Settings, scope: Callable[[], AbstractContextManager[Session]]) -> SharedTokens:
+    """The organisation's tokens. Raises `ConfigError` naming what is not set."""
+    return SharedTokens(
+        scope,
+        open_vault(settings),
+        open_oauth(settings),
+        refresh_token=settings.zoho_refresh_token,
+        api_url=settings.zoho_api_url,
+    )
+
+
 def open_oauth(settings: Settings) -> OAuthClient:
     """The registered OAuth client. Raises `ConfigError` naming what is not set."""
     settings.require("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET")
@@ -21,15 +38,8 @@ def open_oauth(settings: Settings) -> OAuthClient:
 def open_zoho(settings: Settings, scope: Callable[[], AbstractContextManager[Session]]) -> ZohoClient:
     """The organisation's client. Raises `ConfigError` naming what is not set."""
     settings.require("ZOHO_ORGANIZATION_ID", "TDS_SECRET_KEY")
-    tokens = SharedTokens(
-        scope,
-        Vault(settings.secret_key),
-        open_oauth(settings),
-        refresh_token=settings.zoho_refresh_token,
-        api_url=settings.zoho_api_url,
-    )
     return ZohoClient(
-        tokens,
+        open_tokens(settings, scope),
         organization_id=settings.zoho_organization_id,
         timeout_seconds=settings.http_timeout_seconds,
         connect_seconds=settings.http_connect_seconds,

@@ -1,26 +1,36 @@
 """Access tokens shared by all processes: kept encrypted in the database, refreshed early, by one at a time."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.breakers.breakers import Breakers
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
 from tds_core.sources.errors import AuthError, RateError, SourceError, TransientError
-from tds_core.sources.zoho.oauth import Grant, OAuthClient
+from tds_core.sources.zoho.oauth import CONNECT, Grant, OAuthClient
+
+log = structlog.get_logger(__name__)
 
 EARLY_SECONDS = 300.0
 # How long one process may take to refresh before another tries.
 REFRESH_LEASE_SECONDS = 20.0
 POLL_SECONDS = 0.2
+# Refused credentials do not get better by asking; once in a while it is tried, for the refusal may have been the fault.
+REFUSED_SECONDS = 600.0
+# How long work rests for lack of access before it looks whether an operator has mended that.
+ACCESS_SECONDS = 60.0
 
 READ = text("""
-select access_token, refresh_token, api_url, expires_at, blocked_until, clock_timestamp() as now,
+select access_token, refresh_token, accounts_url, api_url, expires_at, refusal, refused_credentials,
        extract(epoch from expires_at - clock_timestamp())::float8 as left_seconds,
        extract(epoch from blocked_until - clock_timestamp())::float8 as blocked_seconds
 from tds_source_tokens where source = 'zoho'
@@ -39,13 +49,17 @@ returning 1
 KEEP = text("""
 update tds_source_tokens set access_token = :access, api_url = coalesce(:api_url, api_url),
     refresh_token = coalesce(:refresh, refresh_token), refreshing_until = null, blocked_until = null,
-    updated_at = now(), expires_at = clock_timestamp() + make_interval(secs => :lifetime)
+    refused_at = null, refusal = null, refused_credentials = null, updated_at = now(),
+    expires_at = clock_timestamp() + make_interval(secs => :lifetime)
 where source = 'zoho'
 """)
 
 GIVE_UP_TURN = text("""
 update tds_source_tokens set refreshing_until = null,
-    blocked_until = case when :blocked > 0 then clock_timestamp() + make_interval(secs => :blocked) end
+    blocked_until = case when :blocked > 0 then clock_timestamp() + make_interval(secs => :blocked) end,
+    refused_at = case when :refusal <> '' then coalesce(refused_at, clock_timestamp()) else refused_at end,
+    refusal = coalesce(nullif(:refusal, ''), refusal),
+    refused_credentials = coalesce(:credentials, refused_credentials)
 where source = 'zoho'
 """)
 
@@ -55,8 +69,18 @@ Scope = Callable[[], AbstractContextManager[Session]]
 class SharedTokens:
     """The organisation's access token. `scope` opens a short transaction; none is open while Zoho is asked."""
 
-    def __init__(self, scope: Scope, vault: Vault, oauth: OAuthClient, *, refresh_token: str, api_url: str) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        vault: Vault,
+        oauth: OAuthClient,
+        *,
+        refresh_token: str,
+        api_url: str,
+        breakers: Breakers | None = None,
+    ) -> None:
         self._scope = scope
+        self._breakers = breakers or Breakers()
         self._vault = vault
         self._oauth = oauth
         self._refresh_token = refresh_token
@@ -84,10 +108,11 @@ class SharedTokens:
             left = row.get("left_seconds") or 0.0
             if token and token != refused and left > EARLY_SECONDS:
                 return self._hold(token, row.get("api_url"), left)
+            oauth, refresh_token = self._credentials(row)
             if (row.get("blocked_seconds") or 0.0) > 0:
-                raise RateError("token endpoint: blocked for now", after_seconds=row["blocked_seconds"])
+                _heed(row, _digest(oauth, refresh_token))
             if self._take_turn(row.get("expires_at")):
-                return self._refresh(self._open(row.get("refresh_token")))
+                return self._refresh(oauth, refresh_token)
             if token and token != refused and left > 0:
                 return self._hold(token, row.get("api_url"), left)  # old, but good while somebody refreshes
             time.sleep(POLL_SECONDS)
@@ -98,31 +123,61 @@ class SharedTokens:
         try:
             return self._vault.open(locked)
         except ConfigError as error:
-            raise AuthError(str(error), after_seconds=60) from None
+            raise AuthError(str(error), after_seconds=ACCESS_SECONDS) from None
+
+    def _credentials(self, row: Any) -> tuple[OAuthClient, str]:
+        """A connection that is stored comes before the settings, and is good at the accounts server it was made at."""
+        stored = self._open(row.get("refresh_token"))
+        if stored is None:
+            return self._oauth, self._refresh_token
+        return replace(self._oauth, accounts_url=row.get("accounts_url") or self._oauth.accounts_url), stored
 
     def _take_turn(self, seen: datetime | None) -> bool:
         with self._scope() as session:
             given = {"lease": REFRESH_LEASE_SECONDS, "seen": seen}
             return session.execute(TAKE_TURN, given).first() is not None
 
-    def _refresh(self, stored: str | None) -> tuple[str, str]:
-        refresh_token = stored or self._refresh_token
+    def _refresh(self, oauth: OAuthClient, refresh_token: str) -> tuple[str, str]:
         try:
             if not refresh_token:
-                raise AuthError("not connected to Zoho: run `tds zoho connect`", after_seconds=60)
-            grant = self._oauth.refresh(refresh_token)
+                raise AuthError(f"not connected to Zoho. {CONNECT}", after_seconds=ACCESS_SECONDS)
+            with self._breakers.guard("zoho.token"):
+                grant = oauth.refresh(refresh_token)
         except SourceError as error:
-            with self._scope() as session:
-                blocked = error.after_seconds if isinstance(error, RateError) else 0.0
-                session.execute(GIVE_UP_TURN, {"blocked": blocked})
+            self._give_up_turn(error, _digest(oauth, refresh_token))
             raise
         with self._scope() as session:
             keep_grant(session, self._vault, grant)
         return self._hold(grant.access_token, grant.api_url, grant.lifetime_seconds)
 
+    def _give_up_turn(self, error: SourceError, credentials: bytes) -> None:
+        """Let others know at once what the token endpoint said, so that none of them asks the same again."""
+        given: dict[str, Any] = {"blocked": 0.0, "refusal": "", "credentials": None}
+        if isinstance(error, RateError):
+            given["blocked"] = error.after_seconds
+        if isinstance(error, AuthError):
+            log.error("source_access_refused", detail=str(error))
+            given |= {"blocked": REFUSED_SECONDS, "refusal": str(error)[:500], "credentials": credentials}
+        with self._scope() as session:
+            session.execute(GIVE_UP_TURN, given)
+
     def _hold(self, token: str, api_url: str | None, left_seconds: float) -> tuple[str, str]:
         self._held_until = time.monotonic() + max(0.0, left_seconds - EARLY_SECONDS)
         return token, (api_url or self._api_url).rstrip("/")
+
+
+def _digest(oauth: OAuthClient, refresh_token: str) -> bytes:
+    return hashlib.sha256(
+        "\0".join((oauth.accounts_url, oauth.client_id, oauth.client_secret, refresh_token)).encode()
+    ).digest()
+
+
+def _heed(row: Any, credentials: bytes) -> None:
+    """Raise what the token endpoint last said, unless it said so of other credentials than ours."""
+    if row["refusal"] is None:
+        raise RateError("token endpoint: blocked for now", after_seconds=row["blocked_seconds"])
+    if bytes(row["refused_credentials"]) == credentials:
+        raise AuthError(row["refusal"], after_seconds=ACCESS_SECONDS)
 
 
 def keep_grant(session: Session, vault: Vault, grant: Grant) -> None:

@@ -1,0 +1,170 @@
+"""The page that connects the organisation: how access does, the way to Zoho's consent page, and what came of it."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from flask import Response, make_response, redirect, request
+from flask_smorest import Blueprint
+
+from tds_api.admission import Admission
+from tds_api.cookies import SignedCookie
+from tds_api.edge import Edge
+from tds_api.pages import page
+from tds_api.schemas.connecting import ConsentAnswer, StartForm
+from tds_core.config import DECLARATIONS
+from tds_core.errors import TdsError
+from tds_core.reading.connection import access
+from tds_core.sources.errors import AuthError
+from tds_core.sources.zoho import consent
+from tds_core.sources.zoho.connecting import Connector, data_center_of, not_among, standing
+from tds_core.sources.zoho.oauth import SCOPES
+from tds_core.sources.zoho.setup import open_oauth, open_vault
+from tds_models.db import session_scope
+
+log = structlog.get_logger(__name__)
+
+PATH = "/api/tds/zoho/oauth"
+NEEDED = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "TDS_SECRET_KEY")
+_HTML = {"content_type": "text/html"}
+
+
+def connecting_routes(edge: Edge) -> Blueprint:
+    """The page, and the address Zoho's consent page leads back to."""
+    routes = Blueprint("connecting", __name__, url_prefix=PATH, description="Connect the organisation in a browser")
+    desk = _Desk.of(edge)
+
+    @routes.get("/start")
+    @routes.response(200, description="The page", **_HTML)
+    @routes.alt_response(401, description="A form that asks for the API token", **_HTML)
+    def start() -> Response:
+        """How access to Zoho does, and a button that asks for it."""
+        return desk.show() if desk.admission.admits(request) else desk.ask_token()
+
+    @routes.post("/start")
+    @routes.arguments(StartForm, location="form")
+    @routes.response(200, description="A page that leads on to Zoho's consent page", **_HTML)
+    @routes.alt_response(303, description="The token was right: back to the page", **_HTML)
+    @routes.alt_response(401, description="A form that asks for the API token", **_HTML)
+    def begin(form: dict[str, Any]) -> Response:
+        """Let in who gives the API token; lead those who are in to Zoho's consent page."""
+        if desk.admission.is_own_form(request):
+            return desk.leave(form["data_center"])
+        return desk.admit(form["token"])
+
+    @routes.get("/callback")
+    @routes.arguments(ConsentAnswer, location="query")
+    @routes.response(303, description="To the page, which tells what came of it")
+    def callback(answer: dict[str, Any]) -> Response:
+        """Where Zoho's consent page leads back to. Nothing but a state that was given out just now opens it."""
+        return desk.come_back(answer)
+
+    return routes
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What the routes do, for one API process."""
+
+    edge: Edge
+    admission: Admission
+    news: SignedCookie
+
+    @classmethod
+    def of(cls, edge: Edge) -> "_Desk":
+        token = edge.settings.api_token
+        return cls(edge, Admission(token, PATH), SignedCookie("tds_news", PATH, token, seconds=300))
+
+    def show(self, problem: str = "", status: int = 200) -> Response:
+        settings = self.edge.settings
+        with session_scope(self.edge.engine) as session:
+            stored = standing(session)
+        news = self.news.read(request)
+        accounts_url = stored.get("accounts_url") or settings.zoho_accounts_url
+        shown = page(
+            "connecting.html",
+            status=status,
+            news={"is_good": False, "says": problem} if problem else news,
+            stored=stored,
+            access=access(stored, settings),
+            organization_id=settings.zoho_organization_id,
+            data_center=data_center_of(accounts_url) or accounts_url,
+            servers=consent.accounts_servers(settings),
+            chosen=settings.zoho_data_center,
+            missing=[DECLARATIONS[name] for name in NEEDED if not settings.value_of(DECLARATIONS[name])],
+            redirect_uri=self._redirect_uri(),
+            has_public_url=bool(settings.public_url),
+            form_key=self.admission.form_key(request),
+            scopes=SCOPES,
+        )
+        if news:
+            self.news.drop(shown)
+        return shown
+
+    def ask_token(self, problem: str = "") -> Response:
+        news = {"is_good": False, "says": problem} if problem else self.news.read(request)
+        return page("token.html", status=401, news=news, has_token=bool(self.edge.settings.api_token))
+
+    def admit(self, token: str) -> Response:
+        admitted = make_response(redirect(f"{PATH}/start", 303))
+        if self.admission.admit(request, admitted, token):
+            return admitted
+        if token:
+            log.warning("admission_refused", remote_address=request.remote_addr)
+        return self.ask_token("This is not the API token." if token else "Give the API token first.")
+
+    def leave(self, data_center: str) -> Response:
+        settings = self.edge.settings
+        server = consent.accounts_servers(settings).get(data_center, "")
+        try:
+            settings.require(*NEEDED)
+            if not server:
+                raise AuthError("Choose the data centre the organisation lives in.")
+        except TdsError as error:
+            return self.show(str(error), 422)
+        asked = consent.Asked(server, self._redirect_uri())
+        with session_scope(self.edge.engine) as session:
+            state = consent.begin(session, asked)
+        oauth = replace(open_oauth(settings), accounts_url=server)
+        log.info("consent_asked", accounts_url=server)
+        return page("leaving.html", url=oauth.authorize_url(redirect_uri=asked.redirect_uri, state=state))
+
+    def come_back(self, answer: dict[str, Any]) -> Response:
+        back = make_response(redirect(f"{PATH}/start", 303))
+        back.headers.update({"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"})
+        try:
+            says, is_good = self._connect(answer), True
+        except TdsError as error:
+            log.warning("connecting_failed", error=error.code, detail=str(error))
+            says, is_good = str(error), False
+        self.news.put(request, back, {"is_good": is_good, "says": says[:1500]})
+        return back
+
+    def _connect(self, answer: dict[str, Any]) -> str:
+        """Connect by what the consent page sent. Returns what to tell; raises TdsError, which says what to do."""
+        settings, engine = self.edge.settings, self.edge.engine
+        with session_scope(engine) as session:
+            asked = consent.take(session, answer["state"])
+        if asked is None:
+            raise AuthError("This answer belongs to no request of TDS, or to one used up or too old. Start again.")
+        if answer["error"] or not answer["code"]:
+            raise consent.refusal(answer["error"] or "nothing")
+        server = consent.known_server(settings, answer["accounts_server"] or asked.accounts_url)
+        connector = Connector(
+            lambda: session_scope(engine), open_vault(settings), settings.zoho_organization_id, settings.zoho_api_url
+        )
+        seen = connector.connect(
+            replace(open_oauth(settings), accounts_url=server),
+            answer["code"],
+            now=datetime.now(UTC),
+            redirect_uri=asked.redirect_uri,
+        )
+        log.info("connected", accounts_url=server, organization_count=len(seen))
+        if not settings.zoho_organization_id:
+            return f"Connected, but nothing is mirrored yet: {not_among('', seen)} Set it and restart TDS."
+        return "Connected. Work that waited goes on by itself; a first load is begun with: tds sync all --mode full"
+
+    def _redirect_uri(self) -> str:
+        base = self.edge.settings.public_url or request.host_url
+        return f"{base.rstrip('/')}{PATH}/callback"
