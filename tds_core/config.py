@@ -20,6 +20,9 @@ _TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
 # Zoho's form refuses any other secret, and a shorter one is guessable.
 _ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits")
 _PORT = env.whole(1, 65535)
+_ZONE = env.matching(r"[A-Za-z][\w+-]*(/[\w+-]+)*", "a time zone such as Asia/Baghdad")
+_CALLS = env.whole(0, 1_000_000)
+_SHARE = env.whole(0, 30)
 _DAY = env.whole(0, 86_400)
 _LONG = env.whole(1, 86_400)
 
@@ -45,6 +48,7 @@ _work = functools.partial(_declare, group="Work")
 _breaker = functools.partial(_declare, group="Circuit breakers")
 _watch = functools.partial(_declare, group="Logs and Flower")
 _zoho = functools.partial(_declare, group="Zoho")
+_quota = functools.partial(_declare, group="Quota of calls to Zoho")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,6 +172,40 @@ class Settings:
     )
     http_connect_seconds: float = _zoho(
         "TDS_HTTP_CONNECT_SECONDS", "seconds", 5.0, "Longest wait for a connection to Zoho.", env.whole(1, 600)
+    )
+
+    zoho_calls_per_minute: int = _quota(
+        "ZOHO_CALLS_PER_MINUTE", "integer", 100, "Zoho's limit for the organisation; 0: none.", _CALLS
+    )
+    zoho_books_calls_per_day: int = _quota(
+        "ZOHO_BOOKS_CALLS_PER_DAY", "integer", 10_000, "By plan; a smaller one Zoho tells counts. 0: none.", _CALLS
+    )
+    zoho_inventory_calls_per_day: int = _quota(
+        "ZOHO_INVENTORY_CALLS_PER_DAY", "integer", 10_000, "The same for Inventory.", _CALLS
+    )
+    zoho_concurrent_calls: int = _quota(
+        "ZOHO_CONCURRENT_CALLS", "integer", 10, "Calls at once; Zoho's free plan allows 5. 0: no limit.", _CALLS
+    )
+    zoho_quota_margin_percent: int = _quota(
+        "ZOHO_QUOTA_MARGIN_PERCENT", "integer", 10, "Never used: room for others' calls.", env.whole(0, 90)
+    )
+    zoho_reserved_live_percent: int = _quota(
+        "ZOHO_RESERVED_LIVE_PERCENT", "integer", 10, "Kept for what webhooks announce, and stock.", _SHARE
+    )
+    zoho_reserved_operator_percent: int = _quota(
+        "ZOHO_RESERVED_OPERATOR_PERCENT", "integer", 5, "Kept beside it for what a person waits for.", _SHARE
+    )
+    zoho_reserved_scheduled_percent: int = _quota(
+        "ZOHO_RESERVED_SCHEDULED_PERCENT", "integer", 15, "Kept beside those for scheduled lists.", _SHARE
+    )
+    zoho_quota_wait_seconds: float = _quota(
+        "ZOHO_QUOTA_WAIT_SECONDS", "seconds", 5.0, "A longer wait for a call puts its work off.", env.whole(0, 60)
+    )
+    zoho_quota_zone: str = _quota(
+        "ZOHO_QUOTA_ZONE", "text", "UTC", "Whose midnight begins a day, until Zoho tells it.", _ZONE
+    )
+    zoho_quota_processes: int = _quota(
+        "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: workers x concurrency.", _CALLS
     )
 
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)

@@ -46,6 +46,15 @@ api_call_seconds = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 breaker_rejections = Counter("tds_breaker_rejections", "Calls an open circuit breaker refused.", ["breaker"])
+quota_wait_seconds = Histogram(
+    "tds_quota_wait_seconds",
+    "Time a call to a source waited for its turn.",
+    ["traffic"],
+    buckets=(0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10),
+)
+quota_refusals = Counter(
+    "tds_quota_refusals", "Calls put off because their class had used up its share.", ["api", "traffic", "code"]
+)
 nudges = Counter("tds_nudges", "Messages telling workers to look, by result: sent or failed.", ["result"])
 
 

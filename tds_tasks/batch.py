@@ -11,6 +11,7 @@ from tds_core import metrics
 from tds_core.sources import pause
 from tds_core.sources.base import Reading
 from tds_core.sources.errors import SNOOZE, SourceError
+from tds_core.sources.traffic import Traffic
 from tds_core.sync import queue
 from tds_core.sync.pending import Event, bodies, pending_events
 from tds_core.sync.queue import Claim, Item
@@ -31,8 +32,8 @@ RELEASE_SECONDS = 1.0
 FAULT_SECONDS = 60.0
 
 
-def sync_batch(entity: str) -> int:
-    """Bring over one batch of due work of `entity`. Returns how many items it claimed."""
+def sync_batch(entity: str) -> Claim | None:
+    """Bring over one batch of due work of `entity`. Returns what it claimed, `None` when nothing was due."""
     began = time.monotonic()
     chosen = settings()
     with scope() as session:
@@ -41,7 +42,7 @@ def sync_batch(entity: str) -> int:
         )
         events = pending_events(session, claim) if claim else {}
     if claim is None:
-        return 0
+        return None
     # The calls to the source are made for many records at once: the batch ties them to the items' own lines.
     with structlog.contextvars.bound_contextvars(batch=str(claim.token)):
         try:
@@ -55,7 +56,7 @@ def sync_batch(entity: str) -> int:
         seconds = time.monotonic() - began
         log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), duration_seconds=round(seconds, 3))
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
-    return len(claim.items)
+    return claim
 
 
 def _bring_over(claim: Claim, events: Mapping[str, Sequence[Event]]) -> None:
@@ -89,9 +90,15 @@ def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence
             settle_batch(claim, candidates=candidates, failures=failures)
 
 
+def _traffic(claim: Claim) -> Traffic:
+    if claim.bulk:
+        return Traffic.BACKFILL
+    return Traffic.OPERATOR if all(item.origin == "operator" for item in claim.items) else Traffic.LIVE
+
+
 def _ask(claim: Claim, ids: Sequence[str]) -> Reading:
     try:
-        reading = source(claim.source).read(ENTITIES[claim.entity].stream, ids)
+        reading = source(claim.source).read(ENTITIES[claim.entity].stream, ids, traffic=_traffic(claim))
     except SourceError as error:
         reading = Reading(failures=dict.fromkeys(ids, error))
     for error in reading.failures.values():

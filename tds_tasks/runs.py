@@ -13,6 +13,7 @@ from tds_core import metrics
 from tds_core.sources import pause
 from tds_core.sources.base import Page
 from tds_core.sources.errors import SNOOZE, SourceError
+from tds_core.sources.traffic import Traffic
 from tds_core.sync import passes, queue, runs
 from tds_core.sync.listing import Prepared
 from tds_core.sync.position import Position
@@ -118,7 +119,7 @@ def _fetch(run: RunLease, position: Position) -> Fetched:
     began, calls = time.monotonic(), client.call_count
     with scope() as session:
         read_at = queue.database_clock(session)
-    page = client.list_page(stream, since=position.since, page=position.page)
+    page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
     with scope() as session:
         prepared = passes.prepare_page(session, run, page, read_at=read_at)
     return Fetched(page, prepared, time.monotonic() - began, client.call_count - calls)

@@ -9,7 +9,6 @@ from tds_models.entities import ENTITIES
 from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.batch import sync_batch
-from tds_tasks.context import settings
 from tds_tasks.settling import OUTAGES
 
 log = structlog.get_logger(__name__)
@@ -24,13 +23,12 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
     total = 0
     while time.monotonic() < until:
         try:
-            count = sync_batch(entity)
+            claim = sync_batch(entity)
         except OUTAGES as error:
             log.warning("claim_interrupted", entity=entity, error=type(error).__name__)
             return total
-        total += count
-        # A batch that was not full left nothing due; a single item may have been claimed alone on purpose.
-        if count != 1 and count < settings().claim_size:
+        total += len(claim.items) if claim else 0
+        if claim is None or claim.was_all:
             return total
     with suppress(*nudge.FAILURES):  # the dispatcher looks too
         nudge.nudge(entity)

@@ -52,6 +52,10 @@ class StandIn:
             "ZOHO_CLIENT_SECRET": given.client_secret,
             "ZOHO_REFRESH_TOKEN": given.refresh_token,
             "ZOHO_ORGANIZATION_ID": given.organization_id,
+            "ZOHO_CALLS_PER_MINUTE": str(given.calls_per_minute),
+            "ZOHO_BOOKS_CALLS_PER_DAY": str(given.calls_per_day),
+            "ZOHO_INVENTORY_CALLS_PER_DAY": str(given.calls_per_day),
+            "ZOHO_CONCURRENT_CALLS": str(given.concurrent_calls),
         }
 
     @property

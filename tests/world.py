@@ -87,16 +87,18 @@ class ScriptedSource:
     records: dict[str, Mapping[str, Any] | Exception] = field(default_factory=dict)
     pages: list[Page | Exception] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
+    traffic: list[str] = field(default_factory=list)
 
-    def list_page(self, stream: Any, *, since: Any, page: int) -> Page:
+    def list_page(self, stream: Any, *, since: Any, page: int, traffic: Any) -> Page:
         self.call_count += 1
         answer = self.pages.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def read(self, stream: Any, source_ids: Any) -> Reading:
+    def read(self, stream: Any, source_ids: Any, *, traffic: Any) -> Reading:
         self.call_count += 1
+        self.traffic.append(traffic)
         self.asked.append(list(source_ids))
         reading = Reading()
         for source_id in source_ids:
@@ -197,6 +199,7 @@ def forget_context() -> None:
     context.settings.cache_clear()
     context._engine.cache_clear()
     context._source.cache_clear()
+    context._breakers.cache_clear()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from tds_core.sources.traffic import Traffic
 from tds_models.entity import Stream
 
 
@@ -40,13 +41,15 @@ class Source(Protocol):
     name: str
     call_count: int
 
-    def list_page(self, stream: Stream, *, since: datetime | None, page: int) -> Page:
+    def list_page(
+        self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
+    ) -> Page:
         """Page `page` (from 1) of the records changed at or after `since`, the longest unchanged first.
 
         Raises `SourceError`; `ContractError` when the answer shows that the filter was ignored.
         """
         ...
 
-    def read(self, stream: Stream, source_ids: Sequence[str]) -> Reading:
+    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> Reading:
         """The records of `source_ids` as they stand now. Never raises for a single record: see `Reading.failures`."""
         ...

@@ -1,7 +1,5 @@
 """What can go wrong between TDS and a source, named by what to do about it."""
 
-from typing import ClassVar
-
 from tds_core.errors import TdsError
 
 
@@ -12,11 +10,13 @@ class SourceError(TdsError):
     """
 
     code = "source_error"
-    is_answer: ClassVar[bool] = True
+    is_answer: bool = True
 
     def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
         super().__init__(message)
         self.after_seconds = after_seconds
+        #: All processes know already, so nobody has to be told to leave the source alone.
+        self.heeded = False
 
 
 class TransientError(SourceError):
@@ -61,6 +61,10 @@ class BreakerOpenError(SourceError):
     code = "breaker_open"
     retriable = True
     is_answer = False
+
+    def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
+        super().__init__(message, after_seconds=after_seconds)
+        self.heeded = True  # the breaker stops everybody by itself, and may be closed early
 
 
 class PermanentError(SourceError):

@@ -32,7 +32,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Items of one entity, leased together under one token. `claimed_at` is the database's clock at the claim."""
+    """Items of one entity, leased together under one token: all of them bulk, or none.
+
+    `claimed_at` is the database's clock at the claim. `was_all`: nothing else was due.
+    """
 
     source: str
     entity: str
@@ -40,7 +43,11 @@ class Claim:
     claimed_at: datetime
     worker: str
     items: Sequence[Item]
+    bulk: bool
+    was_all: bool
 
+
+ITEM_FIELDS = frozenset(Item.__dataclass_fields__)
 
 ENQUEUE = text("""
 insert into tds_sync_queue as q (source, entity, source_id, priority, origin, must_read, correlation_id)
@@ -82,18 +89,19 @@ def enqueue(
 
 
 # The inner select is an optimisation fence: without it the planner may update more rows than the limit.
+# Of what is due only one kind is taken, so that no urgent record waits until bulk was read.
 CLAIM = """
 with due as materialized (
-    select id from tds_sync_queue
+    select id, priority >= :bulk as bulk from tds_sync_queue
     where entity = :entity and lease_token is null and next_attempt_at <= now() and {which}
     order by priority, next_attempt_at limit :limit for update skip locked
 )
 update tds_sync_queue q
 set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
     attempts = q.attempts + 1, updated_at = now()
-from due where q.id = due.id
+from due where q.id = due.id and due.bulk = (select bool_and(bulk) from due)
 returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.priority, q.correlation_id,
-    q.created_at, clock_timestamp() as claimed_at
+    q.created_at, clock_timestamp() as claimed_at, due.bulk, (select count(*) from due) as due_count
 """
 # A record whose lease once ended without a word is claimed alone, so that it can take no other record down with it;
 # and first, because under load there is always something else that is due.
@@ -104,14 +112,13 @@ CLAIM_OTHERS = text(CLAIM.format(which="crashes = 0"))
 def claim(session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str) -> Claim | None:
     """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due."""
     token = uuid4()
-    given = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker}
-    rows = (
-        session.execute(CLAIM_SUSPECT, {**given, "limit": 1}).mappings().all()
-        or session.execute(CLAIM_OTHERS, {**given, "limit": limit}).mappings().all()
-    )
+    bulk = ENTITIES[entity].priority + BULK_PRIORITY
+    given = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
+    suspects = session.execute(CLAIM_SUSPECT, {**given, "limit": 1}).mappings().all()
+    rows = suspects or session.execute(CLAIM_OTHERS, {**given, "limit": limit}).mappings().all()
     if not rows:
         return None
-    items = [Item(**{k: v for k, v in row.items() if k != "claimed_at"}) for row in rows]
+    items = [Item(**{k: v for k, v in row.items() if k in ITEM_FIELDS}) for row in rows]
     return Claim(
         source=ENTITIES[entity].stream.source,
         entity=entity,
@@ -119,6 +126,8 @@ def claim(session: Session, *, entity: str, limit: int, lease_seconds: float, wo
         claimed_at=rows[0]["claimed_at"],
         worker=worker,
         items=sorted(items, key=lambda item: item.source_id),
+        bulk=rows[0]["bulk"],
+        was_all=not suspects and len(rows) == rows[0]["due_count"] < limit,
     )
 
 

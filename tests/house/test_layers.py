@@ -15,7 +15,9 @@ CORE = ("tds_models", "tds_core")
 PURE = frozenset(f"tds_core/{name}.py" for name in ("sync/decide", "sync/retry", "sync/position", "timetable/slots"))
 
 # Waiting for time to pass is the job itself: for another process's refresh, a child's start, a burst to gather.
-SLEEPERS = re.compile(r"(tds_core/sources/zoho/tokens|tds_core/embedded/\w+|tds_api/(bell|intake)|tds_api/cli/.*)\.py")
+SLEEPERS = re.compile(
+    r"(tds_core/sources/zoho/(tokens|quota/governor)|tds_core/embedded/\w+|tds_api/(bell|intake)|tds_api/cli/.*)\.py"
+)
 # What a person runs in a terminal, or a program whose first line another one reads.
 PRINTERS = re.compile(r"(tds_api/cli/.*|tds_core/embedded/guardian)\.py")
 # A command that needs Celery imports it when it is run: the other commands start the sooner.

@@ -25,7 +25,10 @@ def test_a_refused_record_is_logged_with_its_reason_and_without_its_content(monk
         return Settlement()
 
     monkeypatch.setattr(settling, "_settle", refuse)
-    claim = Claim(source="zoho", entity="product", token=uuid4(), claimed_at=datetime.now(UTC), worker="w", items=[])
+    claim = Claim(
+        source="zoho", entity="product", token=uuid4(), claimed_at=datetime.now(UTC), worker="w", items=[],
+        bulk=False, was_all=True,
+    )  # fmt: skip
     record = b'{"item_id": "1", "name": "Jane Doe"}'
     candidate = transform(ENTITIES["product"], record, seen=Seen.BODY, provenance=Provenance("webhook"))
     with capture_logs() as lines:

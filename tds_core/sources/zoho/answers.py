@@ -41,6 +41,11 @@ class TokenRefusedError(SourceError):
     code = "token_refused"
 
 
+def refused_by(status: int, body: bytes) -> int:
+    """Zoho's own code of the limit that refused a call; 0 when none did."""
+    return _envelope(body).code if status == 429 else 0
+
+
 def check(status: int, body: bytes, headers: dict[str, str], *, now: datetime) -> None:
     """Return when the answer is good; raise the error that says what to do otherwise."""
     if status in (200, 201):

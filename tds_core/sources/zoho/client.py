@@ -1,6 +1,7 @@
 """The Zoho client: asks Books and Inventory over a pooled session and turns answers into pages and records."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote
@@ -9,9 +10,13 @@ import requests
 import structlog
 
 from tds_core import metrics
+from tds_core.breakers.breakers import Breakers
 from tds_core.sources.base import Page, Reading
 from tds_core.sources.errors import SNOOZE, AuthError, ContractError, NotAskedError, SourceError, TransientError
-from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
+from tds_core.sources.traffic import Traffic
+from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check, refused_by
+from tds_core.sources.zoho.quota.governor import Governor, Permit
+from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.shapes import read_page, read_record
 from tds_models.entity import Stream
 
@@ -33,21 +38,42 @@ class Tokens(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One GET: `path` of the API that serves `stream`, and what it is asked for."""
+
+    stream: Stream
+    path: str
+    parameters: Mapping[str, str]
+    traffic: Traffic
+
+
 class ZohoClient:
     """Zoho as a `Source`. One a process; not shared between threads that read at the same time."""
 
     name = "zoho"
 
     def __init__(
-        self, tokens: Tokens, *, organization_id: str, timeout_seconds: float = 30.0, connect_seconds: float = 5.0
+        self,
+        tokens: Tokens,
+        *,
+        organization_id: str,
+        timeout_seconds: float = 30.0,
+        connect_seconds: float = 5.0,
+        governor: Governor | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
         self._tokens = tokens
+        self._breakers = breakers or Breakers()
+        self._governor = governor or Governor(Limits())
         self._organization_id = organization_id
         self._timeout = (connect_seconds, timeout_seconds)
         self._session = requests.Session()
         self.call_count = 0
 
-    def list_page(self, stream: Stream, *, since: datetime | None, page: int) -> Page:
+    def list_page(
+        self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
+    ) -> Page:
         """See `Source.list_page`. Zoho ignores parameters it does not know, so the answer is checked."""
         parameters = {
             **stream.where,
@@ -58,7 +84,7 @@ class ZohoClient:
         }
         if since is not None:
             parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-        found = read_page(stream, self.get(stream, stream.path, parameters))
+        found = read_page(stream, self.get(Question(stream, stream.path, parameters, traffic)))
         early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]
         if early:
             raise ContractError(
@@ -67,18 +93,17 @@ class ZohoClient:
             )
         return found
 
-    def read(self, stream: Stream, source_ids: Sequence[str]) -> Reading:
+    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> Reading:
         """See `Source.read`. What a batch did not answer is asked for singly: only a 404 means gone."""
         reading = Reading()
         waiting = list(source_ids)
         if stream.batch and len(waiting) > 1:
-            self._read_batches(stream, waiting, reading)
+            self._read_batches(stream, waiting, reading, traffic)
             waiting = [each for each in waiting if each not in reading.records and each not in reading.failures]
         for source_id in waiting:
             try:
-                reading.records[source_id] = read_record(
-                    stream, self.get(stream, f"{stream.path}/{quote(source_id, safe='')}", {})
-                )
+                path = f"{stream.path}/{quote(source_id, safe='')}"
+                reading.records[source_id] = read_record(stream, self.get(Question(stream, path, {}, traffic)))
             except NoSuchRecordError:
                 reading.missing.add(source_id)
             except SourceError as error:
@@ -90,13 +115,14 @@ class ZohoClient:
                     break
         return reading
 
-    def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: Reading) -> None:
+    def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: Reading, traffic: Traffic) -> None:
         batch = stream.batch
         assert batch is not None  # noqa: S101  (the caller asked)
         for start in range(0, len(source_ids), batch.size):
             some = source_ids[start : start + batch.size]
             try:
-                page = read_page(stream, self.get(stream, batch.path, {batch.parameter: ",".join(some)}))
+                question = Question(stream, batch.path, {batch.parameter: ",".join(some)}, traffic)
+                page = read_page(stream, self.get(question))
                 reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
             except (*SNOOZE, TransientError) as error:
                 reading.failures.update(dict.fromkeys(some, error))
@@ -105,36 +131,46 @@ class ZohoClient:
             except SourceError:
                 continue  # one of them is gone, or refused; which one, the single reads tell
 
-    def get(self, stream: Stream, path: str, parameters: Mapping[str, str]) -> bytes:
-        """GET `path` of the stream's API. A refused token is renewed once; then it is a question of access."""
+    def get(self, question: Question) -> bytes:
+        """The body of the answer. A refused token is renewed once; then it is a question of access."""
         token, host = self._tokens.current()
         try:
-            return self._ask(stream, host, path, parameters, token)
+            return self._ask(question, host, token)
         except TokenRefusedError:
             token, host = self._tokens.renew(token)
         try:
-            return self._ask(stream, host, path, parameters, token)
+            return self._ask(question, host, token)
         except TokenRefusedError as error:
             raise AuthError(
                 f"{error} A fresh token was refused too: check the scopes of ZOHO_REFRESH_TOKEN.", after_seconds=60
             ) from None
 
-    def _ask(self, stream: Stream, host: str, path: str, parameters: Mapping[str, str], token: str) -> bytes:
+    def _ask(self, question: Question, host: str, token: str) -> bytes:
+        api, part = question.stream.api, question.path.partition("/")[0]
+        leave = self._governor.admit(api=api, traffic=question.traffic)
+        with self._breakers.guard(f"zoho.{api}.{part}"), leave as permit:
+            return self._call(question, host, token, permit)
+
+    def _call(self, question: Question, host: str, token: str, permit: Permit) -> bytes:
+        stream = question.stream
         self.call_count += 1
         try:
             answer = self._session.get(
-                f"{host}{ROOTS[stream.api]}/{path}",
-                params={"organization_id": self._organization_id, **parameters},
+                f"{host}{ROOTS[stream.api]}/{question.path}",
+                params={"organization_id": self._organization_id, **question.parameters},
                 headers={"Authorization": f"Zoho-oauthtoken {token}"},
                 timeout=self._timeout,
             )
         except requests.RequestException as error:
             metrics.api_calls.labels(stream.api, stream.path, "none").inc()
             raise TransientError(f"{stream.path}: no answer ({type(error).__name__})") from None
+        permit.answered(answer.status_code, answer.headers, refused_by(answer.status_code, answer.content))
         metrics.api_calls.labels(stream.api, stream.path, str(answer.status_code)).inc()
         seconds = answer.elapsed.total_seconds()
         metrics.api_call_seconds.labels(stream.api, stream.path).observe(seconds)
-        log.info("source_call_completed", path=path, status=answer.status_code, duration_seconds=round(seconds, 3))
+        log.info(
+            "source_call_completed", path=question.path, status=answer.status_code, duration_seconds=round(seconds, 3)
+        )
         check(
             answer.status_code,
             answer.content,

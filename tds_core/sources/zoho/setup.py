@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy.orm import Session
 
+from tds_core.breakers.breakers import Breakers
 from tds_core.config import Settings
 from tds_core.crypto import Vault
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
+from tds_core.sources.zoho.quota.setup import open_governor
 from tds_core.sources.zoho.tokens import SharedTokens
 
 
@@ -18,7 +20,9 @@ def open_vault(settings: Settings) -> Vault:
     return Vault(settings.secret_key, settings.secret_key_previous)
 
 
-def open_tokens(settings: Settings, scope: Callable[[], AbstractContextManager[Session]]) -> SharedTokens:
+def open_tokens(
+    settings: Settings, scope: Callable[[], AbstractContextManager[Session]], breakers: Breakers | None = None
+) -> SharedTokens:
     """The organisation's tokens. Raises `ConfigError` naming what is not set."""
     return SharedTokens(
         scope,
@@ -26,6 +30,7 @@ def open_tokens(settings: Settings, scope: Callable[[], AbstractContextManager[S
         open_oauth(settings),
         refresh_token=settings.zoho_refresh_token,
         api_url=settings.zoho_api_url,
+        breakers=breakers,
     )
 
 
@@ -35,12 +40,16 @@ def open_oauth(settings: Settings) -> OAuthClient:
     return OAuthClient(settings.zoho_accounts_url, settings.zoho_client_id, settings.zoho_client_secret)
 
 
-def open_zoho(settings: Settings, scope: Callable[[], AbstractContextManager[Session]]) -> ZohoClient:
+def open_zoho(
+    settings: Settings, scope: Callable[[], AbstractContextManager[Session]], breakers: Breakers
+) -> ZohoClient:
     """The organisation's client. Raises `ConfigError` naming what is not set."""
     settings.require("ZOHO_ORGANIZATION_ID", "TDS_SECRET_KEY")
     return ZohoClient(
-        open_tokens(settings, scope),
+        open_tokens(settings, scope, breakers),
         organization_id=settings.zoho_organization_id,
         timeout_seconds=settings.http_timeout_seconds,
         connect_seconds=settings.http_connect_seconds,
+        governor=open_governor(settings),
+        breakers=breakers,
     )

@@ -1,0 +1,160 @@
+"""When a day's calls run out at the present rhythm, and on which day a backlog of readings ends."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tds_core.sources.traffic import Traffic
+from tds_core.sources.zoho.quota.limits import Limits
+from tds_core.sources.zoho.quota.usage import Counts, DayUsage, Usage
+
+# The present rhythm is that of so many minutes.
+RHYTHM_MINUTES = 15
+# Calls are whole: what is nearer to a ceiling than this has reached it.
+SAME = 0.01
+_Rates = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayForecast:
+    """One product's day, if it goes on like this. A class that is missing in `runs_out_at` lasts until the reset."""
+
+    api: str
+    calls_per_hour: Mapping[str, float]
+    runs_out_at: Mapping[Traffic, datetime]
+    used_at_reset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacklogForecast:
+    """When so many back-fill calls will have been made; `ends_at` is `None` when the others leave nothing for them."""
+
+    api: str
+    call_count: int
+    calls_per_day: int | None
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What is used now, and how it goes on."""
+
+    usage: Usage
+    days: Sequence[DayForecast]
+    backlogs: Sequence[BacklogForecast]
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Calls a second by class: as of now, and for later hours as on earlier days where those are known."""
+
+    present: _Rates
+    by_hour: Mapping[int, _Rates]
+    hour_seconds: float
+
+    def at(self, moment: float, now: float) -> _Rates:
+        """The rates expected at `moment`; the hour that begins now goes on as it does."""
+        if moment < now + self.hour_seconds:
+            return self.present
+        return self.by_hour.get(int(moment // self.hour_seconds) % 24, self.present)
+
+    def lasts_until(self, moment: float, now: float) -> float:
+        """Until when the rates expected at `moment` are expected."""
+        if moment < now + self.hour_seconds:
+            return now + self.hour_seconds
+        return (moment // self.hour_seconds + 1) * self.hour_seconds
+
+
+def forecast(usage: Usage, limits: Limits, backlog: Mapping[str, int]) -> Forecast:
+    """How `usage` goes on; `backlog` are back-fill calls still to make, by API."""
+    return Forecast(
+        usage=usage,
+        days=[forecast_day(day, limits, usage.at) for day in usage.days.values()],
+        backlogs=[forecast_backlog(usage, limits, api, count) for api, count in backlog.items()],
+    )
+
+
+def rhythm(day: DayUsage, limits: Limits, now: float) -> Rhythm:
+    """What the counts of `day` say about the rhythm of calls."""
+    minute, hour = limits.minute_seconds, limits.minute_seconds * 60
+    current = int(now // minute)
+    recent = {n: counts for n, counts in day.minutes.items() if current - RHYTHM_MINUTES < n <= current}
+    known_for = now - min([n * minute for n in recent] + [n * hour for n in day.hours], default=now)
+    # The span of the oldest minute counted in full, unless the first call ever came in it.
+    span = max(minute, min(known_for, now - (current - RHYTHM_MINUTES + 1) * minute))
+    present = {name: total / span for name, total in _totals(recent).items()}
+    return Rhythm(present, _by_hour(day.hours, int(now // hour), hour), hour)
+
+
+def _by_hour(hours: Counts, current: int, hour_seconds: float) -> dict[int, _Rates]:
+    """The mean rates of each hour of the day, over the earlier days on which it was counted."""
+    if not hours:
+        return {}
+    found: dict[int, _Rates] = {}
+    for slot in range(24):
+        earlier = [n for n in range(min(hours), current) if n % 24 == slot]
+        if earlier:
+            totals = _totals({n: hours[n] for n in earlier if n in hours})
+            found[slot] = {name: total / len(earlier) / hour_seconds for name, total in totals.items()}
+    return found
+
+
+def _totals(counts: Counts) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for by_class in counts.values():
+        for name, count in by_class.items():
+            totals[name] = totals.get(name, 0) + count
+    return totals
+
+
+def forecast_day(day: DayUsage, limits: Limits, at: datetime) -> DayForecast:
+    """When each class's share of the day runs out, if the rhythm stays. A class that ran out calls no more."""
+    now, reset = at.timestamp(), day.resets_at.timestamp()
+    found = rhythm(day, limits, now)
+    ceilings = day.level.ceilings if day.level.limit else {}
+    ends: dict[str, float] = {}
+    used, moment = float(day.level.used), now
+    while moment < reset:
+        for traffic, ceiling in ceilings.items():
+            if used >= ceiling - SAME:
+                ends.setdefault(traffic, moment)
+        rate = sum(each for name, each in found.at(moment, now).items() if name not in ends)
+        until = min(reset, found.lasts_until(moment, now))
+        next_ceiling = min((each for name, each in ceilings.items() if name not in ends), default=math.inf)
+        if rate > 0:
+            until = min(until, moment + (next_ceiling - used) / rate)
+        used += rate * (until - moment)
+        moment = until
+    return DayForecast(
+        api=day.api,
+        calls_per_hour={name: round(each * found.hour_seconds, 1) for name, each in found.present.items()},
+        runs_out_at={each: datetime.fromtimestamp(ends[each], UTC) for each in Traffic if each in ends},
+        used_at_reset=round(used),
+    )
+
+
+def forecast_backlog(usage: Usage, limits: Limits, api: str, call_count: int) -> BacklogForecast:
+    """When `call_count` back-fill calls to `api` will have been made beside what the other classes do."""
+    day, now = usage.days[api], usage.at.timestamp()
+    present = rhythm(day, limits, now).present
+    others = sum(rate for name, rate in present.items() if name != Traffic.BACKFILL)
+    per_minute = usage.minute.ceilings[Traffic.BACKFILL]
+    pace = max(0.0, per_minute / limits.minute_seconds - others) if per_minute else math.inf
+    share = day.level.ceilings[Traffic.BACKFILL] or math.inf
+    left = day.resets_at.timestamp() - now
+    today = max(0.0, min(share - day.level.used - others * left, pace * left))
+    daily = max(0.0, min(share - others * limits.day_seconds, pace * limits.day_seconds))
+    if call_count <= today:
+        seconds = call_count / pace if call_count else 0.0
+    elif daily >= 1:
+        days, rest = divmod(call_count - today, daily)
+        seconds = left + days * limits.day_seconds + rest / pace
+    else:
+        seconds = math.inf
+    return BacklogForecast(
+        api=api,
+        call_count=call_count,
+        calls_per_day=None if math.isinf(daily) else int(daily),
+        ends_at=None if math.isinf(seconds) else usage.at + timedelta(seconds=seconds),
+    )

@@ -1,0 +1,98 @@
+"""The governor: lets a call through when its class may, keeps it waiting a moment, or puts it off."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from uuid import uuid4
+
+from tds_core import metrics
+from tds_core.sources.errors import QuotaError, RateError, SourceError
+from tds_core.sources.traffic import Traffic
+from tds_core.sources.zoho.quota import told
+from tds_core.sources.zoho.quota.books import Books
+from tds_core.sources.zoho.quota.call import Call, Ledger, Reply, Verdict
+from tds_core.sources.zoho.quota.forecast import Forecast, forecast
+from tds_core.sources.zoho.quota.limits import Limits
+from tds_core.sources.zoho.quota.shared import SharedLedger
+from tds_core.sources.zoho.quota.usage import Usage, nothing_counted, read_usage
+
+# A waiter asks again at least this often, so that it is not taken for dead.
+LONGEST_POLL_SECONDS = 0.25
+# Work that was refused a slot is not put off for less.
+LEAST_REST_SECONDS = 1.0
+
+
+class Permit:
+    """Leave to make one call. Whoever holds it says what came back."""
+
+    def __init__(self) -> None:
+        self.told = told.NOTHING
+
+    def answered(self, status: int, headers: Mapping[str, str], code: int = 0) -> None:
+        """An answer came: its HTTP status, its headers, and Zoho's own code when there is one."""
+        self.told = told.read(status, headers, code)
+
+
+class Governor:
+    """Admits calls to one organisation. Safe for threads and processes; not to be used inside a transaction."""
+
+    def __init__(self, limits: Limits, shared: SharedLedger | None = None, *, processes: int = 1) -> None:
+        """`processes`: how many are expected to ask, for when there are no shared books."""
+        self._limits = limits
+        self._books = Books(limits, shared, processes=processes)
+
+    @contextmanager
+    def admit(self, *, api: str, traffic: Traffic) -> Iterator[Permit]:
+        """Make one call to `api` inside the block. Raises RateError or QuotaError when it has to be put off.
+
+        Errors of these kinds that leave the block are marked as heeded when all processes know already.
+        """
+        permit = Permit()
+        if not self._limits.exist:
+            yield permit
+            return
+        call = Call(uuid4().hex, api, traffic)
+        ledger, day = self._wait(call)
+        try:
+            yield permit
+        except (RateError, QuotaError) as error:
+            error.heeded = ledger is self._books.shared
+            raise
+        finally:
+            self._books.answer(ledger, call, day, permit.told)
+
+    def usage(self) -> Usage:
+        """What is used and what is left now. Raises QuotaUnknownError when the shared books cannot be read."""
+        shared = self._books.shared
+        return read_usage(shared, self._limits) if shared else nothing_counted(self._limits, time.time())
+
+    def forecast(self, backlog: Mapping[str, int]) -> Forecast:
+        """How the day goes on for each API, and when `backlog` (back-fill calls still to make, by API) is done."""
+        return forecast(self.usage(), self._limits, backlog)
+
+    def _wait(self, call: Call) -> tuple[Ledger, int]:
+        """Wait for the call's turn. Returns the books that counted it, and their day."""
+        began, patience = time.monotonic(), self._limits.patience(call.traffic)
+        while True:
+            waited = time.monotonic() - began
+            ledger, reply = self._books.admit(call, wait_seconds=patience - waited)
+            if reply.verdict is not Verdict.WAIT:
+                break
+            pause = min(reply.wait_seconds, LONGEST_POLL_SECONDS)
+            time.sleep(pause * (0.75 + random.random() / 2))  # noqa: S311  (jitter, not a secret)
+        metrics.quota_wait_seconds.labels(call.traffic).observe(waited)
+        if reply.verdict is Verdict.GO:
+            return ledger, reply.day
+        error = _refusal(call, reply)
+        metrics.quota_refusals.labels(call.api, call.traffic, error.code).inc()
+        raise error
+
+
+def _refusal(call: Call, reply: Reply) -> SourceError:
+    """The error that puts a call off; nobody else needs to hear of it."""
+    kind, span = (QuotaError, "day") if reply.verdict is Verdict.DAY else (RateError, "minute")
+    said = f"{call.traffic} calls to {call.api} wait: the {span}'s quota, {reply.why}"
+    error = kind(said, after_seconds=max(LEAST_REST_SECONDS, reply.wait_seconds))
+    error.heeded, error.is_answer = True, False
+    return error

@@ -1,0 +1,99 @@
+"""One process's own books, for when those all processes share are away: it takes an equal part and no more."""
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from tds_core.sources.zoho.quota.call import Call, Reply, Verdict
+from tds_core.sources.zoho.quota.limits import Limits, next_midnight
+from tds_core.sources.zoho.quota.told import DAY_SPENT, MINUTE_BLOCKED, TOO_MANY_AT_ONCE, Told
+
+CONCURRENCY_WAIT_SECONDS = 0.05
+PART_USED = "this process's part is used"
+
+
+class OwnLedger:
+    """Counts this process's calls against the `processes`-th part of every limit. Safe for many threads."""
+
+    def __init__(self, limits: Limits, *, processes: int, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._processes = processes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}  # calls, and until when each counts against the minute
+        self._flying: set[str] = set()
+        self._used: Counter[str] = Counter()
+        self._day_ends_at = 0.0
+        self._blocked_until = 0.0
+        self._spent: set[str] = set()
+
+    def take_over(self, day_used: Mapping[str, int]) -> None:
+        """Begin where the shared books were lost: with a part of what is left of the day, and after a minute's rest,
+        for what the others asked in the last minute is not known.
+        """
+        with self._lock:
+            now = self._clock()
+            self._forget(now)
+            self._blocked_until = max(self._blocked_until, now + self._limits.minute_seconds)
+            for api, used in day_used.items():
+                self._used[api] = max(self._used[api], math.ceil(used / self._processes))
+
+    def made_calls(self) -> bool:
+        """Whether calls were admitted here that still count against the minute."""
+        with self._lock:
+            return any(until > self._clock() for until in self._until.values())
+
+    def admit(self, call: Call, *, wait_seconds: float) -> Reply:
+        """See `Ledger.admit`."""
+        with self._lock:
+            now = self._clock()
+            self._forget(now)
+            limits, traffic = self._limits, call.traffic
+            day = self._part(limits.ceiling(limits.calls_per_day.get(call.api, 0), traffic))
+            if call.api in self._spent or (day and self._used[call.api] >= day):
+                return Reply(verdict=Verdict.DAY, wait_seconds=self._day_ends_at - now, why=PART_USED)
+            wait = max(self._blocked_until - now, self._minute_wait(call, now), self._slot_wait(call))
+            if wait > 0:
+                verdict = Verdict.WAIT if wait <= wait_seconds else Verdict.RATE
+                return Reply(verdict=verdict, wait_seconds=wait, why=PART_USED)
+            self._until[call.id] = now + limits.lease_seconds + limits.minute_seconds
+            self._flying.add(call.id)
+            self._used[call.api] += 1
+            return Reply(verdict=Verdict.GO)
+
+    def answer(self, call: Call, day: int, told: Told) -> None:  # noqa: ARG002  (its days have no numbers)
+        """See `Ledger.answer`."""
+        with self._lock:
+            now = self._clock()
+            self._flying.discard(call.id)
+            if call.id in self._until:
+                self._until[call.id] = now + self._limits.minute_seconds
+            if told.code == DAY_SPENT:
+                self._spent.add(call.api)
+                self._day_ends_at = now + told.reset_seconds if told.reset_seconds else self._day_ends_at
+            if told.code in (MINUTE_BLOCKED, TOO_MANY_AT_ONCE):
+                block = max(self._limits.minute_seconds, told.wait_seconds or 0)
+                self._blocked_until = max(self._blocked_until, now + block)
+
+    def _part(self, ceiling: int) -> int:
+        """This process's part of a ceiling: at least one call, 0 without a limit."""
+        return max(1, math.floor(ceiling / self._processes)) if ceiling else 0
+
+    def _forget(self, now: float) -> None:
+        self._until = {call: until for call, until in self._until.items() if until > now}
+        self._flying &= self._until.keys()
+        if now >= self._day_ends_at:
+            self._day_ends_at = next_midnight(now, self._limits.zone)
+            self._used.clear()
+            self._spent.clear()
+
+    def _minute_wait(self, call: Call, now: float) -> float:
+        part = self._part(self._limits.ceiling(self._limits.calls_per_minute, call.traffic))
+        if not part or len(self._until) < part:
+            return 0.0
+        return min(sorted(self._until.values())[len(self._until) - part] - now, self._limits.minute_seconds)
+
+    def _slot_wait(self, call: Call) -> float:
+        part = self._part(self._limits.ceiling(self._limits.concurrent_calls, call.traffic))
+        return CONCURRENCY_WAIT_SECONDS if part and len(self._flying) >= part else 0.0
