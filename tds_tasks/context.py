@@ -8,6 +8,9 @@ from socket import gethostname
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from tds_core.breakers.breakers import Breakers
+from tds_core.breakers.database import report_database
+from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings, load_settings
 from tds_core.errors import ConfigError
 from tds_core.sources import registry
@@ -23,10 +26,17 @@ def settings() -> Settings:
 
 
 @cache
+def _breakers(_pid: int) -> Breakers:
+    return open_breakers(settings())
+
+
+@cache
 def _engine(pid: int) -> Engine:
     # One for work, one for heartbeats, one to spare; keyed by process so that a fork never shares a connection.
     settings().require("TDS_DATABASE_URL")
-    return make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}", ping=False)
+    engine = make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}", ping=False)
+    report_database(engine, _breakers(pid))
+    return engine
 
 
 def scope() -> AbstractContextManager[Session]:
@@ -36,7 +46,7 @@ def scope() -> AbstractContextManager[Session]:
 
 @cache
 def _source(name: str, _pid: int) -> Source:
-    return registry.open_source(name, settings(), scope)
+    return registry.open_source(name, settings(), scope, _breakers(getpid()))
 
 
 def source(name: str) -> Source:

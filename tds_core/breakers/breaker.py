@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any, TypeVar
 
 import pybreaker
@@ -75,15 +74,15 @@ class Breaker(pybreaker.CircuitBreaker):
     def admit(self, *, weight: int = 1) -> Reply:
         """Ask leave for a call; what is known well enough is not asked for. A refusal counts `weight` rejections."""
         heard = self._heard
-        if monotonic() < heard.trusted_until:
-            if heard.reply.state is not State.CLOSED and weight:
+        if known := heard.known():
+            if not known.is_admitted and weight:
                 heard.note_rejection()
-            return heard.reply
+            return known
         reply = self._store.admit(heard.name, self._rules, rejections=heard.take_rejections(), weight=weight)
         self._hear(reply)
         return reply
 
-    def settle(self, admitted: Reply, outcome: Outcome, error: Exception | None = None) -> Reply:
+    def settle(self, admitted: Reply, outcome: Outcome, error: BaseException | None = None) -> Reply:
         """Tell how a call ended. Returns how the circuit stands now."""
         reply = self._store.settle(
             self._heard.name,

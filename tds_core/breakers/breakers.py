@@ -71,7 +71,7 @@ class Breakers:
         """Run a block under a breaker. Raises `BreakerOpenError`, and what the block raises; see `Breaker`."""
         return self.breaker(name).calling()
 
-    def observe(self, name: str, error: Exception | None = None) -> None:
+    def observe(self, name: str, error: BaseException | None = None) -> None:
         """Take note of how a call ended that asked no leave: the breaker only reports how its dependency does."""
         breaker = self.breaker(name)
         admitted = breaker.admit(weight=0)

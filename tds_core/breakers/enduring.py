@@ -1,7 +1,7 @@
 """Circuits that outlive Redis: shared while it answers, kept by this process alone while it does not."""
 
-import time
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import TypeVar
 
 import redis
@@ -64,21 +64,21 @@ class EnduringStore:
     def _either(self, name: str, ask: Callable[[SharedStore], Reply], decide: Callable[[], Reply]) -> Reply:
         reply = self._try(ask)
         if reply is not None:
-            self._last[name] = reply, time.monotonic()
+            self._last[name] = reply, monotonic()
             return reply
         if name in self._last:
             last, seen_at = self._last.pop(name)
-            self._local.begin(name, last, since_seconds=time.monotonic() - seen_at)
+            self._local.begin(name, last, since_seconds=monotonic() - seen_at)
         return decide()
 
     def _try(self, ask: Callable[[SharedStore], Result]) -> Result | None:
         """What Redis says; None while it is away."""
-        if self._shared is None or time.monotonic() < self._away_until:
+        if self._shared is None or monotonic() < self._away_until:
             return None
         try:
             answer = ask(self._shared)
         except AWAY as error:
-            self._away_until = time.monotonic() + self._away_seconds
+            self._away_until = monotonic() + self._away_seconds
             if not self._is_alone:
                 log.warning("breakers_alone", error=type(error).__name__)
             self._is_alone = True

@@ -1,9 +1,9 @@
 """What a process last heard of a circuit, in the place where pybreaker looks for a breaker's state."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
+from time import monotonic
 
 import pybreaker
 
@@ -32,14 +32,18 @@ class Heard(pybreaker.CircuitBreakerStorage):
 
     def hear(self, reply: Reply) -> None:
         """Keep `reply`."""
-        now = time.monotonic()
+        now = monotonic()
         self.reply, self.wake_at = reply, now + reply.wait_ms / 1000
         is_closed = reply.state is State.CLOSED
         self.trusted_until = now + CLOSED_TRUST_SECONDS if is_closed else min(self.wake_at, now + OPEN_TRUST_SECONDS)
 
+    def known(self) -> Reply | None:
+        """The last reply while it may be believed."""
+        return self.reply if monotonic() < self.trusted_until else None
+
     def wait_seconds(self) -> float:
         """How long until asking again makes sense."""
-        return max(0.0, self.wake_at - time.monotonic())
+        return max(0.0, self.wake_at - monotonic())
 
     @property
     def untold_rejections(self) -> int:
