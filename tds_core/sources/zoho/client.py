@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import requests
@@ -40,12 +40,15 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One GET: `path` of the API that serves `stream`, and what it is asked for."""
+    """One call: `path` of an API, and what is sent along; it is counted under `group`."""
 
-    stream: Stream
+    api: str
+    group: str
     path: str
     parameters: Mapping[str, str]
     traffic: Traffic
+    method: str = "GET"
+    body: Mapping[str, Any] | None = None
 
 
 class ZohoClient:
@@ -84,7 +87,7 @@ class ZohoClient:
         }
         if since is not None:
             parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-        found = read_page(stream, self.get(Question(stream, stream.path, parameters, traffic)))
+        found = read_page(stream, self.ask(Question(stream.api, stream.path, stream.path, parameters, traffic)))
         early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]
         if early:
             raise ContractError(
@@ -103,7 +106,8 @@ class ZohoClient:
         for source_id in waiting:
             try:
                 path = f"{stream.path}/{quote(source_id, safe='')}"
-                reading.records[source_id] = read_record(stream, self.get(Question(stream, path, {}, traffic)))
+                answer = self.ask(Question(stream.api, stream.path, path, {}, traffic))
+                reading.records[source_id] = read_record(stream, answer)
             except NoSuchRecordError:
                 reading.missing.add(source_id)
             except SourceError as error:
@@ -121,8 +125,8 @@ class ZohoClient:
         for start in range(0, len(source_ids), batch.size):
             some = source_ids[start : start + batch.size]
             try:
-                question = Question(stream, batch.path, {batch.parameter: ",".join(some)}, traffic)
-                page = read_page(stream, self.get(question))
+                wanted = {batch.parameter: ",".join(some)}
+                page = read_page(stream, self.ask(Question(stream.api, stream.path, batch.path, wanted, traffic)))
                 reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
             except (*SNOOZE, TransientError) as error:
                 reading.failures.update(dict.fromkeys(some, error))
@@ -131,8 +135,8 @@ class ZohoClient:
             except SourceError:
                 continue  # one of them is gone, or refused; which one, the single reads tell
 
-    def get(self, question: Question) -> bytes:
-        """The body of the answer. A refused token is renewed once; then it is a question of access."""
+    def ask(self, question: Question) -> bytes:
+        """The answer's body; raises `SourceError`. A refused token is renewed once; then it is a question of access."""
         token, host = self._tokens.current()
         try:
             return self._ask(question, host, token)
@@ -146,28 +150,29 @@ class ZohoClient:
             ) from None
 
     def _ask(self, question: Question, host: str, token: str) -> bytes:
-        api, part = question.stream.api, question.path.partition("/")[0]
-        leave = self._governor.admit(api=api, traffic=question.traffic)
-        with self._breakers.guard(f"zoho.{api}.{part}"), leave as permit:
+        part = question.path.partition("/")[0]
+        leave = self._governor.admit(api=question.api, traffic=question.traffic)
+        with self._breakers.guard(f"zoho.{question.api}.{part}"), leave as permit:
             return self._call(question, host, token, permit)
 
     def _call(self, question: Question, host: str, token: str, permit: Permit) -> bytes:
-        stream = question.stream
         self.call_count += 1
         try:
-            answer = self._session.get(
-                f"{host}{ROOTS[stream.api]}/{question.path}",
+            answer = self._session.request(
+                question.method,
+                f"{host}{ROOTS[question.api]}/{question.path}",
                 params={"organization_id": self._organization_id, **question.parameters},
+                json=question.body,
                 headers={"Authorization": f"Zoho-oauthtoken {token}"},
                 timeout=self._timeout,
             )
         except requests.RequestException as error:
-            metrics.api_calls.labels(stream.api, stream.path, "none").inc()
-            raise TransientError(f"{stream.path}: no answer ({type(error).__name__})") from None
+            metrics.api_calls.labels(question.api, question.group, "none").inc()
+            raise TransientError(f"{question.group}: no answer ({type(error).__name__})") from None
         permit.answered(answer.status_code, answer.headers, refused_by(answer.status_code, answer.content))
-        metrics.api_calls.labels(stream.api, stream.path, str(answer.status_code)).inc()
+        metrics.api_calls.labels(question.api, question.group, str(answer.status_code)).inc()
         seconds = answer.elapsed.total_seconds()
-        metrics.api_call_seconds.labels(stream.api, stream.path).observe(seconds)
+        metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
         log.info(
             "source_call_completed", path=question.path, status=answer.status_code, duration_seconds=round(seconds, 3)
         )
