@@ -6,6 +6,7 @@ import structlog
 from flask import Flask
 
 from tds_api.auth import token_guard
+from tds_api.breakers import breaker_routes
 from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
 from tds_api.description import describe
@@ -45,6 +46,6 @@ def _install_routes(app: Flask, edge: Edge) -> None:
     api = describe(app)
     api.register_blueprint(connecting_routes(edge))
     guard = token_guard(edge.settings.api_token)
-    for routes in (reception_routes(edge), work_routes(edge), entity_routes(edge)):
+    for routes in (reception_routes(edge), work_routes(edge), entity_routes(edge), breaker_routes(edge)):
         routes.before_request(guard)
         api.register_blueprint(routes)

@@ -7,6 +7,9 @@ from sqlalchemy import Engine
 
 from tds_api.bell import Bell
 from tds_api.intake import Intake
+from tds_core.breakers.breakers import Breakers
+from tds_core.breakers.database import report_database
+from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings
 from tds_models.db import make_engine
 
@@ -19,6 +22,7 @@ class Edge:
     engine: Engine
     intake: Intake
     bell: Bell
+    breakers: Breakers
 
     def close(self) -> None:
         """Give the connections back. For tests and orderly ends; a killed process loses nothing either."""
@@ -34,4 +38,6 @@ def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
         duplicate_window_seconds=settings.duplicate_window_seconds,
         told=bell.ask,
     )
-    return Edge(settings, make_engine(settings.database_url, pool_size=4, application="tds-api"), intake, bell)
+    engine, breakers = make_engine(settings.database_url, pool_size=4, application="tds-api"), open_breakers(settings)
+    report_database(engine, breakers)
+    return Edge(settings, engine, intake, bell, breakers)

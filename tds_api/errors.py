@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from tds_api.correlation import correlation_id
 from tds_api.intake import IntakeUnavailableError
+from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.errors import TdsError
 from tds_core.reading.errors import InvalidCursorError, NotFoundError
 from tds_core.sources.zoho import refusals
@@ -38,6 +39,7 @@ STATUS: dict[type[Exception], int] = {
     UnauthorizedError: 401,
     ArgumentsError: 422,
     NotFoundError: 404,
+    BreakersAwayError: 503,
     InvalidCursorError: 400,
     IntakeUnavailableError: 503,
     refusals.WebhookRefusedError: 400,

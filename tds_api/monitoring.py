@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_api.breakers import BreakerGauges
 from tds_api.edge import Edge
 from tds_api.errors import problem
 from tds_api.gauges import TableGauges
@@ -34,6 +35,7 @@ def monitoring_routes(edge: Edge) -> Blueprint:
         """What was counted, and what the tables say now."""
         registry = scraped_registry()
         registry.register(TableGauges(edge.engine))
+        registry.register(BreakerGauges(edge.breakers))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/tds/health")

@@ -5,7 +5,20 @@ import sys
 import typer
 from rich.console import Console
 
-from tds_api.cli import configuration, doctor, explain, health, migrate, sandbox, schedule, stats, sync, up, zoho
+from tds_api.cli import (
+    breakers,
+    configuration,
+    doctor,
+    explain,
+    health,
+    migrate,
+    sandbox,
+    schedule,
+    stats,
+    sync,
+    up,
+    zoho,
+)
 from tds_api.cli.database import DatabaseAwayError
 from tds_api.cli.demo import command as demo
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
@@ -18,6 +31,7 @@ app.command("stats")(stats.stats)
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.add_typer(schedule.schedule, name="schedule")
+app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)
 app.command("config")(configuration.config)

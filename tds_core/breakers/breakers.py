@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime
 
 import pybreaker
@@ -18,6 +17,8 @@ from tds_core.errors import TdsError
 from tds_core.reading.errors import NotFoundError
 
 log = structlog.get_logger(__name__)
+
+_AWAY_SAYS = "Redis does not answer, so every process has breakers of its own; see: tds doctor"
 
 
 class BreakersAwayError(TdsError):
@@ -78,15 +79,17 @@ class Breakers:
         if admitted.is_admitted:
             breaker.settle(admitted, Outcome.FAILURE if error else Outcome.SUCCESS, error)
 
-    def states(self) -> list[BreakerState]:
-        """Every breaker that was ever used, by name."""
+    def states(self, *, of_all: bool = False) -> list[BreakerState]:
+        """Every breaker that was ever used, by name.
+
+        While Redis is away: those of this process; with `of_all` that is a BreakersAwayError.
+        """
         circuits, is_shared = self._store.circuits()
-        found = [state_of(name, circuit, is_shared=is_shared) for name, circuit in sorted(circuits.items())]
+        if of_all and not is_shared:
+            raise BreakersAwayError(_AWAY_SAYS)
         return [
-            replace(state, rejection_count=state.rejection_count + self._breakers[state.name].untold_rejections)
-            if state.name in self._breakers
-            else state
-            for state in found
+            state_of(name, circuit, is_shared=is_shared, untold=self.breaker(name).untold_rejections)
+            for name, circuit in sorted(circuits.items())
         ]
 
     def reset(self, name: str, *, by: str) -> BreakerState:
@@ -97,12 +100,15 @@ class Breakers:
         try:
             is_known = self._store.reset(name, by)
         except AWAY as error:
-            raise BreakersAwayError("Redis does not answer; see: tds doctor") from error
+            raise BreakersAwayError(_AWAY_SAYS) from error
         if not is_known:
             raise NotFoundError(f"No breaker is called {name[:80]!r}; see: tds breakers")
         log.warning("breaker_reset", breaker=name, by=by)
         self.breaker(name).forget()
-        return next(state for state in self.states() if state.name == name)
+        found = [state for state in self.states() if state.name == name]
+        if not found:  # Redis went away since
+            raise BreakersAwayError(_AWAY_SAYS)
+        return found[0]
 
     def last_success_at(self, name: str) -> datetime | None:
         """When the dependency last answered; None when it never did."""

@@ -34,8 +34,8 @@ class BreakerState:
     is_shared: bool
 
 
-def state_of(name: str, circuit: Circuit, *, is_shared: bool) -> BreakerState:
-    """What is told of `circuit`."""
+def state_of(name: str, circuit: Circuit, *, is_shared: bool, untold: int) -> BreakerState:
+    """What is told of `circuit`; `untold` are rejections it has not heard of yet."""
     judged = circuit.success_count + circuit.failure_count
     return BreakerState(
         name=name,
@@ -43,7 +43,7 @@ def state_of(name: str, circuit: Circuit, *, is_shared: bool) -> BreakerState:
         call_count=judged + circuit.neither_count,
         success_count=circuit.success_count,
         failure_count=circuit.failure_count,
-        rejection_count=circuit.rejection_count,
+        rejection_count=circuit.rejection_count + untold,
         change_count=circuit.change_count,
         success_rate=round(circuit.success_count / judged, 4) if judged else None,
         failures_in_row=circuit.failures_in_row,

@@ -1,0 +1,214 @@
+"""A breaker promises to leave a failing dependency alone, to ask again one at a time, and never to be the outage.
+
+Every promise is kept with Redis and without it.
+"""
+
+import fakeredis
+import pybreaker
+import pytest
+
+from tds_core.breakers.breakers import Breakers
+from tds_core.breakers.circuit import State
+from tds_core.breakers.setup import open_breakers
+from tds_core.config import load_settings
+from tds_core.reading.errors import NotFoundError
+from tds_core.sources.errors import (
+    SNOOZE,
+    AuthError,
+    BreakerOpenError,
+    NotAskedError,
+    PermanentError,
+    RateError,
+    TransientError,
+)
+from tds_core.sync.retry import Fate, plan
+from tests.breaking import NAME, RULES, Time, ask, fail, is_refused, state
+
+
+@pytest.fixture(params=["shared", "alone"])
+def breakers(request: pytest.FixtureRequest, clock: Time) -> Breakers:
+    client = fakeredis.FakeRedis(server=fakeredis.FakeServer()) if request.param == "shared" else None
+    return Breakers(client, RULES)
+
+
+def test_five_failures_in_a_row_open_it_and_four_do_not(breakers: Breakers) -> None:
+    fail(breakers, 4)
+    assert not is_refused(breakers)
+    fail(breakers, 4)
+    assert state(breakers).state is State.CLOSED
+    fail(breakers)
+    assert is_refused(breakers)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_half_of_ten_calls_failing_opens_it_though_never_two_in_a_row(breakers: Breakers, first: bool) -> None:
+    for number in range(9):
+        ask(breakers, TransientError("HTTP 502") if (number % 2 == 0) is first else None)
+    assert not state(breakers).opened_at
+    ask(breakers, None if first else TransientError("HTTP 502"))
+    assert is_refused(breakers)
+
+
+def test_failures_long_past_do_not_count(breakers: Breakers, clock: Time) -> None:
+    for _ in range(4):
+        fail(breakers)
+        ask(breakers)
+    clock.pass_by(61)
+    fail(breakers)
+    ask(breakers)
+    assert state(breakers).state is State.CLOSED
+
+
+@pytest.mark.parametrize("error", [PermanentError("404"), RateError("429"), AuthError("401")])
+def test_an_answer_is_a_success_whatever_it_says(breakers: Breakers, error: Exception) -> None:
+    ask(breakers, error, count=10)
+    for _ in range(2):
+        fail(breakers, 4)
+        ask(breakers, error)
+    assert (state(breakers).state, state(breakers).success_count) == (State.CLOSED, 12)
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), NotAskedError("held back"), KeyboardInterrupt()])
+def test_what_says_nothing_of_the_dependency_moves_nothing(breakers: Breakers, error: BaseException) -> None:
+    fail(breakers, 4)
+    with pytest.raises(type(error)), breakers.guard(NAME):
+        raise error
+    assert (state(breakers).failures_in_row, state(breakers).success_rate) == (4, 0)
+
+
+def test_a_refusal_says_when_to_come_back_and_costs_no_attempt(breakers: Breakers, clock: Time) -> None:
+    fail(breakers, 5)
+    clock.pass_by(20)
+    with pytest.raises(BreakerOpenError) as refused, breakers.guard(NAME):
+        raise AssertionError("not to be asked")
+    assert 40 <= refused.value.after_seconds <= 46
+    assert isinstance(refused.value, SNOOZE)
+    assert isinstance(refused.value, pybreaker.CircuitBreakerError)
+    decided = plan(refused.value, attempts=8, max_attempts=8, chance=0.0)
+    assert (decided.fate, decided.delay_seconds) == (Fate.SNOOZE, refused.value.after_seconds)
+
+
+def test_the_call_that_opens_it_still_shows_its_own_error(breakers: Breakers) -> None:
+    fail(breakers, 4)
+    with pytest.raises(TransientError, match="the fifth"), breakers.guard(NAME):
+        raise TransientError("the fifth")
+
+
+def test_only_one_is_let_through_to_probe(breakers: Breakers, clock: Time) -> None:
+    fail(breakers, 5)
+    clock.pass_by(67)
+    with breakers.guard(NAME):
+        assert is_refused(breakers)
+        assert state(breakers).state is State.HALF_OPEN
+    assert not is_refused(breakers)
+    assert state(breakers).state is State.CLOSED
+
+
+def test_a_probe_that_fails_costs_no_attempt_and_opens_it_for_twice_as_long(breakers: Breakers, clock: Time) -> None:
+    fail(breakers, 5)
+    clock.pass_by(67)
+    with pytest.raises(BreakerOpenError) as refused, breakers.guard(NAME):
+        raise TransientError("still down")
+    assert 120 <= refused.value.after_seconds <= 132
+    assert "still down" in str(refused.value)
+    for least in (240, 480, 900, 900):
+        clock.pass_by(refused.value.after_seconds + 0.001)
+        with pytest.raises(BreakerOpenError) as refused, breakers.guard(NAME):
+            raise TransientError("still down")
+        assert least <= refused.value.after_seconds <= least * 1.1
+
+
+def test_a_probe_that_never_ends_gives_its_right_back(breakers: Breakers, clock: Time) -> None:
+    fail(breakers, 5)
+    clock.pass_by(67)
+    dead = breakers.guard(NAME)
+    dead.__enter__()
+    clock.pass_by(29)
+    assert is_refused(breakers)
+    clock.pass_by(1.5)
+    with breakers.guard(NAME):
+        dead.__exit__(TransientError, TransientError("too late"), None)
+        assert state(breakers).state is State.HALF_OPEN
+    assert state(breakers).state is State.HALF_OPEN
+
+
+def test_a_probe_that_breaks_off_lets_the_next_one_try_at_once(breakers: Breakers, clock: Time) -> None:
+    fail(breakers, 5)
+    clock.pass_by(67)
+    ask(breakers, ValueError("a bug"))
+    assert not is_refused(breakers)
+
+
+def test_calls_from_before_it_opened_neither_open_nor_close_it_later(breakers: Breakers, clock: Time) -> None:
+    slow = [breakers.guard(NAME) for _ in range(6)]
+    for each in slow:
+        each.__enter__()
+    fail(breakers, 5)
+    clock.pass_by(67)
+    ask(breakers, count=2)
+    assert state(breakers).state is State.CLOSED
+    for each in slow:
+        each.__exit__(TransientError, TransientError("late"), None)
+    assert state(breakers).state is State.CLOSED
+
+
+def test_everything_is_counted(breakers: Breakers, clock: Time) -> None:
+    ask(breakers, count=3)
+    clock.pass_by(1)
+    fail(breakers, 5)
+    assert is_refused(breakers)
+    assert is_refused(breakers)
+    clock.pass_by(67)
+    ask(breakers, count=2)
+    found = state(breakers)
+    assert (found.call_count, found.success_count, found.failure_count, found.rejection_count) == (10, 5, 5, 2)
+    assert (found.success_rate, found.change_count, found.last_error) == (0.5, 3, "TransientError: HTTP 502")
+    assert (found.last_success_at - found.opened_at).total_seconds() == 67
+    assert found.last_success_at == breakers.last_success_at(NAME)
+    assert breakers.last_success_at("zoho.token") is None
+
+
+def test_an_operator_closes_it(breakers: Breakers) -> None:
+    fail(breakers, 5)
+    closed = breakers.reset(NAME, by="Nadia")
+    assert (closed.state, closed.reset_by, closed.next_probe_at) == (State.CLOSED, "Nadia", None)
+    fail(breakers, 4)
+    assert not is_refused(breakers)
+    with pytest.raises(NotFoundError):
+        breakers.reset("zoho.books.nothing", by="Nadia")
+
+
+def test_one_that_only_observes_reports_and_refuses_nobody(breakers: Breakers, clock: Time) -> None:
+    for _ in range(9):
+        breakers.observe(NAME, OSError("unreachable"))
+    assert (state(breakers).state, state(breakers).rejection_count) == (State.OPEN, 0)
+    clock.pass_by(67)
+    breakers.observe(NAME)
+    breakers.observe(NAME)
+    assert state(breakers).state is State.CLOSED
+
+
+def test_it_is_one_of_pybreaker_s_with_its_listeners(breakers: Breakers, clock: Time) -> None:
+    class Ears(pybreaker.CircuitBreakerListener):
+        changes: list[str] = []  # noqa: RUF012
+
+        def state_change(self, cb, old_state, new_state) -> None:
+            self.changes.append(new_state.name)
+
+    breaker = breakers.breaker(NAME)
+    breaker.add_listener(Ears())
+    fail(breakers, 5)
+    assert (breaker.current_state, breaker.fail_counter) == (pybreaker.STATE_OPEN, 5)
+    with pytest.raises(pybreaker.CircuitBreakerError):
+        breaker.call(lambda: "asked")
+    clock.pass_by(67)
+    assert breaker(lambda: "asked")() == "asked"
+    assert breaker.success_counter == 1
+    breaker.call(lambda: "asked")
+    assert Ears.changes == ["open", "half-open", "closed"]
+
+
+def test_every_threshold_is_a_setting(clock: Time) -> None:
+    breakers = open_breakers(load_settings({"TDS_BREAKER_FAILURES": "2", "TDS_BREAKER_OPEN_SECONDS": "7"}))
+    fail(breakers, 2)
+    assert 7 <= (state(breakers).next_probe_at - state(breakers).opened_at).total_seconds() <= 7.7
