@@ -79,6 +79,10 @@ def environment(url: str, zoho: dict[str, str]) -> dict[str, str]:
         "ZOHO_CLIENT_SECRET": zoho["client_secret"],
         "ZOHO_REFRESH_TOKEN": zoho["refresh_token"],
         "ZOHO_ORGANIZATION_ID": zoho["organization_id"],
+        "ZOHO_CALLS_PER_MINUTE": "0",
+        "ZOHO_BOOKS_CALLS_PER_DAY": "0",
+        "ZOHO_INVENTORY_CALLS_PER_DAY": "0",
+        "ZOHO_CONCURRENT_CALLS": "0",
     }
 
 

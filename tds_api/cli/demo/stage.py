@@ -57,6 +57,11 @@ def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
         zoho_refresh_token=spec.refresh_token,
         zoho_organization_id=spec.organization_id,
         zoho_webhook_secret=secrets.token_hex(20),
+        # The stand-in of the demo has no limits either.
+        zoho_calls_per_minute=0,
+        zoho_books_calls_per_day=0,
+        zoho_inventory_calls_per_day=0,
+        zoho_concurrent_calls=0,
         **({} if workers is None else {"workers": workers}),
     )
 
@@ -66,7 +71,8 @@ def on_stage(settings: Settings, spec: StandInSpec, *, on_step: OnStep) -> Itera
     """Start everything in a clean home and end it again. Raises what `running_stack` raises."""
     clean(settings.home)
     _forget_environment()
-    extra = {name: _spelled(settings.value_of(each)) for name, each in DECLARATIONS.items() if settings.value_of(each)}
+    spelled = {name: _spelled(settings.value_of(each)) for name, each in DECLARATIONS.items()}
+    extra = {name: value for name, value in spelled.items() if value}
     extra["TDS_UNSIGNED_WEBHOOKS"] = "no"
     for name in ("TDS_DATABASE_URL", "TDS_REDIS_URL", "TDS_BROKER_URL"):
         extra.pop(name, None)
@@ -117,4 +123,4 @@ def _forget_environment() -> None:
 
 
 def _spelled(value: object) -> str:
-    return "yes" if value is True else str(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -78,11 +78,11 @@ def forecast(usage: Usage, limits: Limits, backlog: Mapping[str, int]) -> Foreca
 def rhythm(day: DayUsage, limits: Limits, now: float) -> Rhythm:
     """What the counts of `day` say about the rhythm of calls."""
     minute, hour = limits.minute_seconds, limits.minute_seconds * 60
-    current = int(now // minute)
-    recent = {n: counts for n, counts in day.minutes.items() if current - RHYTHM_MINUTES < n <= current}
-    known_for = now - min([n * minute for n in recent] + [n * hour for n in day.hours], default=now)
-    # The span of the oldest minute counted in full, unless the first call ever came in it.
-    span = max(minute, min(known_for, now - (current - RHYTHM_MINUTES + 1) * minute))
+    first = int(now // minute) - RHYTHM_MINUTES + 1
+    recent = {n: counts for n, counts in day.minutes.items() if n >= first}
+    # Calls are counted at least since the oldest minute kept, or the end of the oldest hour.
+    counted_since = min([n * minute for n in day.minutes] + [(n + 1) * hour for n in day.hours], default=now)
+    span = max(minute, now - max(counted_since, first * minute))
     present = {name: total / span for name, total in _totals(recent).items()}
     return Rhythm(present, _by_hour(day.hours, int(now // hour), hour), hour)
 

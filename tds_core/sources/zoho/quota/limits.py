@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from tds_core.config import Settings
 from tds_core.sources.traffic import Traffic
 
+DAY_SECONDS = 86_400.0
 APIS = ("books", "inventory")
 # Back-fill is put off at no cost, so it keeps no worker waiting.
 BACKFILL_WAIT_SECONDS = 1.0
@@ -32,7 +33,7 @@ class Limits:
     lease_seconds: float = 70.0
     zone: tzinfo = UTC
     minute_seconds: float = 60.0
-    day_seconds: float = 86_400.0
+    day_seconds: float = DAY_SECONDS
 
     @property
     def exist(self) -> bool:

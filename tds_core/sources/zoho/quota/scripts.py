@@ -99,6 +99,17 @@ if ask.minute_ceiling > 0 and asked + ahead >= ask.minute_ceiling then
   local free = ends and math.min(tonumber(ends) - now, ask.minute) or ask.poll
   if free > wait then wait, why = free, 'the minute is full' end
 end
+if ask.spread > 0 then
+  -- A sixth of the minute's calls in a sixth of the minute: back-fill flows evenly and leaves room at any moment.
+  local since = now + ask.minute * 5 / 6
+  local recent = redis.call('ZRANGEBYSCORE', MINUTE, '(' .. text(since), '+inf', 'WITHSCORES')
+  local over = #recent / 2 + ahead - ask.spread
+  if over >= 0 then
+    local ends = tonumber(recent[2 * math.min(over + 1, #recent / 2)] or '') or since + ask.poll
+    local free = math.min(ends - since, ask.minute / 6)
+    if free > wait then wait, why = free, 'the minute is to be used evenly' end
+  end
+end
 if ask.concurrent_ceiling > 0 then
   local ceiling, lowered_to = ask.concurrent_ceiling, number(STATE, 'lowered_to')
   if lowered_to and number(STATE, 'lowered_until') > now then

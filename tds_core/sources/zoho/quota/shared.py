@@ -1,5 +1,6 @@
 """The books all processes share, in Redis."""
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import redis
 
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.quota.call import Call, Reply
-from tds_core.sources.zoho.quota.limits import Limits, next_midnight
+from tds_core.sources.zoho.quota.limits import DAY_SECONDS, Limits, next_midnight
 from tds_core.sources.zoho.quota.scripts import ADMIT, ANSWER
 from tds_core.sources.zoho.quota.told import Told
 
@@ -56,6 +57,9 @@ class SharedLedger:
             reset_at=next_midnight(self.clock() if self.clock else time.time(), limits.zone),
             share=limits.share(traffic),
             minute_ceiling=limits.ceiling(limits.calls_per_minute, traffic),
+            spread=math.ceil(limits.ceiling(limits.calls_per_minute, traffic) / 6)
+            if traffic is Traffic.BACKFILL
+            else 0,
             concurrent_ceiling=limits.ceiling(limits.concurrent_calls, traffic),
             day_limit=limits.calls_per_day.get(call.api, 0),
             lease=limits.lease_seconds,
@@ -70,9 +74,14 @@ class SharedLedger:
 
     def answer(self, call: Call, day: int, told: Told) -> None:
         """See `Ledger.answer`; what Zoho told corrects the books."""
+        compressed = self._limits.day_seconds / DAY_SECONDS  # 1 but where time is compressed
+        seconds = {name: getattr(told, name) for name in ("reset_seconds", "wait_seconds")}
         asked = self._ask(
             call,
-            **msgspec.structs.asdict(told),
+            code=told.code,
+            limit=told.limit,
+            remaining=told.remaining,
+            **{name: None if each is None else each * compressed for name, each in seconds.items()},
             day_number=day,
             unseen_at_most=self._limits.concurrent_calls or 10,
             jitter=1 + random.random() / 2,  # noqa: S311  (not a secret)
