@@ -4,7 +4,7 @@ from flask import Flask, request
 
 from zoho_sandbox.api.accounts import accounts_routes
 from zoho_sandbox.api.gate import answer_errors
-from zoho_sandbox.api.roots import api_root
+from zoho_sandbox.api.roots import PREFIXES, api_root
 from zoho_sandbox.control import control_routes
 from zoho_sandbox.sandbox import Sandbox
 
@@ -15,8 +15,8 @@ def create_app(sandbox: Sandbox) -> Flask:
     app.extensions["sandbox"] = sandbox
     app.before_request(_take_body)
     app.register_blueprint(accounts_routes)
-    app.register_blueprint(api_root("ZohoBooks", "/books/v3"))
-    app.register_blueprint(api_root("ZohoInventory", "/inventory/v1"))
+    for product in PREFIXES:
+        app.register_blueprint(api_root(product))
     app.register_blueprint(control_routes())
     app.register_error_handler(Exception, answer_errors)
     return app

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoho_sandbox.clock import OrgClock
+from zoho_sandbox.refusals import invalid_value
 from zoho_sandbox.settings import Settings
 
 # Fixed rows have fixed ids below the seeded ones, so that two sandboxes agree on them.
@@ -48,24 +49,51 @@ class Organization:
         self.currency_code = settings.currency_code
         self.currency_id = fixed_id(97)
         self.user_id = fixed_id(1)
-        self.locations = [
-            (fixed_id(38080), "Head Office", True),
-            (fixed_id(38082), "North Depot", False),
-            (fixed_id(38084), "Showroom", False),
-        ]
+        # The keys around the webhook bodies of modules for which nobody outside Zoho knows them.
+        self.wrappers = {
+            "customerpayment": settings.payment_wrapper,
+            "inventoryadjustment": settings.adjustment_wrapper,
+        }
+        self.locations = _locations(settings.locations)
+        location_id, location_name, _primary = self.locations[0]
+        # What nearly every document says of itself.
+        self.shared = {
+            "currency_id": self.currency_id,
+            "currency_code": self.currency_code,
+            "location_id": location_id,
+            "location_name": location_name,
+        }
         self.tax_id = fixed_id(557028)
         self.custom_fields = {
             "items": CustomField(fixed_id(900), "cf_origin", "Origin", "dropdown"),
             "contacts": CustomField(fixed_id(902), "cf_region", "Region", "string"),
             "invoices": CustomField(fixed_id(904), "cf_channel", "Channel", "string"),
+            "salesorders": CustomField(fixed_id(906), "cf_channel", "Channel", "string"),
+            "customerpayments": CustomField(fixed_id(908), "cf_collector", "Collector", "string"),
+            "bills": CustomField(fixed_id(910), "cf_container", "Container", "string"),
+            "creditnotes": CustomField(fixed_id(912), "cf_cause", "Cause", "dropdown"),
+            "inventoryadjustments": CustomField(fixed_id(914), "cf_counter", "Counter", "string"),
         }
 
-    def custom_parts(self, plural: str, value: Any) -> dict[str, Any]:
-        """The two ways a detail record carries custom fields."""
-        field = self.custom_fields[plural]
-        if value in ("", None):
-            return {"custom_fields": [], "custom_field_hash": {}}
-        return {
-            "custom_fields": [field.written(value)],
-            "custom_field_hash": {field.api_name: value, f"{field.api_name}_unformatted": value},
-        }
+    def place_of(self, location_id: str) -> int:
+        """Which of the locations has this id; refuses like Zoho when none has."""
+        for place, (known, _name, _primary) in enumerate(self.locations):
+            if known == location_id:
+                return place
+        raise invalid_value("location_id")
+
+
+def custom_parts(field: CustomField, value: Any) -> dict[str, Any]:
+    """The two ways a detail record carries a custom field."""
+    if value in ("", None):
+        return {"custom_fields": [], "custom_field_hash": {}}
+    return {
+        "custom_fields": [field.written(value)],
+        "custom_field_hash": {field.api_name: value, f"{field.api_name}_unformatted": value},
+    }
+
+
+def _locations(count: int) -> list[tuple[str, str, bool]]:
+    """Id, name and whether it is the primary one, of each location."""
+    names = ["Head Office", "North Depot", "Showroom", *(f"Depot {number}" for number in range(4, count + 1))]
+    return [(fixed_id(38080 + 2 * place), name, place == 0) for place, name in enumerate(names[: max(count, 1)])]

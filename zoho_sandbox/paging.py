@@ -34,11 +34,19 @@ class Pages:
         if query.response_option in {1, 2, 3}:
             context["total"] = total
         shape, records = self.collection.shape, self.collection.records
-        rows = b"" if query.response_option in {2, 3} else b",".join(self.collection.row(records[i]) for _, i in wanted)
+        rows = (
+            b""
+            if query.response_option in {2, 3}
+            else b",".join(self._row(records[i], query.location) for _, i in wanted)
+        )
         plural = shape.plural.encode()
         return (
             b'{"code":0,"message":"success","' + plural + b'":[' + rows + b'],"page_context":' + _encode(context) + b"}"
         )
+
+    def _row(self, record: Record, place: int | None) -> bytes:
+        render_at = self.collection.shape.render_row_at
+        return self.collection.row(record) if place is None or render_at is None else _encode(render_at(record, place))
 
     def _context(self, query: ListQuery, has_more_page: bool) -> dict[str, object]:
         return {

@@ -6,6 +6,7 @@ import msgspec
 
 from zoho_sandbox.clock import OrgClock
 from zoho_sandbox.collection import Facets
+from zoho_sandbox.organization import Organization
 from zoho_sandbox.records import Shape
 from zoho_sandbox.refusals import invalid_value
 
@@ -25,15 +26,26 @@ class ListQuery(msgspec.Struct, frozen=True):
     contains: tuple[tuple[str, str], ...]
     search: str
     response_option: int
+    # The place of the location whose stock the rows shall show; None for all together.
+    location: int | None = None
 
 
 def read_query(
-    shape: Shape, params: Mapping[str, str], clock: OrgClock, default_filter: str, fixed: Facets = ()
+    shape: Shape,
+    params: Mapping[str, str],
+    organization: Organization,
+    *,
+    default_filter: str,
+    heeds_time: bool,
+    fixed: Facets = (),
 ) -> ListQuery:
-    """The query in `params`; raises the refusal Zoho gives for a value it cannot read."""
+    """The query in `params`; raises the refusal Zoho gives for a value it cannot read.
+
+    Without `heeds_time` the list looks at `last_modified_time` as little as at any unknown parameter.
+    """
     column = params.get("sort_column", shape.default_sort)
-    if column not in shape.columns:
-        raise invalid_value("sort_column")
+    if column not in shape.sortable:
+        column = shape.default_sort
     order = params.get("sort_order", shape.default_order)
     applied, facets = _filters(shape, params, default_filter, dict(fixed))
     page, per_page = page_wanted(params)
@@ -44,10 +56,11 @@ def read_query(
         descending=order in {"D", "descending"},
         facets=facets,
         applied_filter=applied,
-        since=_since(params, clock),
+        since=_since(params, organization.clock) if heeds_time else None,
         contains=_contains(shape, params),
         search=params.get("search_text", "").lower(),
         response_option=_whole(params, "response_option", 0, least=0),
+        location=_location(shape, params, organization),
     )
 
 
@@ -73,6 +86,13 @@ def _since(params: Mapping[str, str], clock: OrgClock) -> int | None:
         return clock.parse(text)
     except ValueError:
         raise invalid_value("last_modified_time") from None
+
+
+def _location(shape: Shape, params: Mapping[str, str], organization: Organization) -> int | None:
+    wanted = params.get("location_id") or params.get("warehouse_id")
+    if not wanted or shape.render_row_at is None:
+        return None
+    return organization.place_of(wanted)
 
 
 def _filters(

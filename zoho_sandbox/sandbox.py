@@ -34,6 +34,7 @@ class Sandbox:
         self.stream = EditStream(self.world, settings.seed)
         self.rate_limit_headers = settings.rate_limit_headers
         self.default_filter = settings.default_filter
+        self.undocumented_filters = settings.undocumented_filters
         self.calls: Counter[tuple[str, int]] = Counter()
         self._calls_lock = threading.Lock()
 
@@ -61,6 +62,7 @@ class Sandbox:
             "webhooks_per_day": self.desk.cap.limit,
             "rate_limit_headers": self.rate_limit_headers,
             "default_filter": self.default_filter,
+            "undocumented_filters": self.undocumented_filters,
         }
 
     def set_limits(self, wanted: dict[str, Any]) -> None:
@@ -79,3 +81,4 @@ class Sandbox:
         self.desk.cap.limit = new["webhooks_per_day"]
         self.rate_limit_headers = new["rate_limit_headers"]
         self.default_filter = new["default_filter"]
+        self.undocumented_filters = new["undocumented_filters"]

@@ -15,3 +15,4 @@ TRADES = ("Trading", "Stores", "Electric", "Hardware", "& Sons", "Supplies", "Ma
 TOWNS = ("Baghdad", "Basra", "Erbil", "Mosul", "Najaf", "Karbala", "Kirkuk", "Sulaymaniyah")
 REGIONS = ("North", "South", "Centre", "")
 SERVICES = ("Installation", "Delivery", "Annual Maintenance", "Site Survey")
+PRICE_LISTS = ("Wholesale", "Retail", "Contractors", "Key Accounts", "Export", "Online")

@@ -4,7 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from zoho_sandbox.clock import OrgClock
 from zoho_sandbox.collection import Collection
@@ -14,8 +13,6 @@ from zoho_sandbox.paging import Pages
 from zoho_sandbox.records import Record, State
 from zoho_sandbox.refusals import missing
 from zoho_sandbox.settings import Settings
-
-_NAME_FIELD = {"items": "name", "contacts": "contact_name", "invoices": "invoice_number"}
 
 
 @dataclass(frozen=True)
@@ -48,51 +45,53 @@ class World:
         self.listeners: list[Callable[[Change], None]] = []
         self.changes: Counter[str] = Counter()
         self.stock_bumps_modified = True
-        # How many invoices stand on an item or a contact: what is used cannot be deleted.
+        # How many records stand on a record: what is used cannot be deleted.
         self.uses: Counter[str] = Counter()
         self._names: dict[str, Counter[str]] = {name: Counter() for name in self.collections}
         self._last_id = BASE_ID + 1_000_000
-        self._last_number = 0
+        self._last_numbers: Counter[str] = Counter()
 
     def new_id(self) -> str:
         # Steps leave room for the ids of parts (a contact's person and addresses).
         self._last_id += 8
         return str(self._last_id)
 
-    def new_invoice_number(self) -> str:
-        self._last_number += 1
-        return f"INV-{self._last_number:06d}"
+    def new_number(self, prefix: str) -> str:
+        """The next number of a series, like `INV-000001`."""
+        self._last_numbers[prefix] += 1
+        return f"{prefix}{self._last_numbers[prefix]:06d}" if prefix else str(self._last_numbers[prefix])
 
-    def find(self, plural: str, record_id: str) -> Record:
+    def find(self, name: str, record_id: str) -> Record:
         """The live record; raises Zoho's 1002 when there is none."""
-        collection = self.collections[plural]
+        collection = self.collections[name]
         record = collection.records.get(record_id)
         if record is None:
             raise missing(collection.shape.noun)
         return record
 
-    def name_is_taken(self, plural: str, name: str) -> bool:
-        return self._names[plural][name.lower()] > 0
+    def name_is_taken(self, name: str, given: str) -> bool:
+        """Whether a living record of the collection bears the name already."""
+        return self._names[name][given.lower()] > 0
 
-    def seed(self, plural: str, records: list[Record]) -> None:
+    def seed(self, name: str, records: list[Record]) -> None:
         """Take records that were always there: nothing is told to anyone."""
-        self.collections[plural].fill(records)
+        self.collections[name].fill(records)
         for record in records:
-            self._account(plural, record, 1)
+            self._account(name, record, 1)
 
-    def create(self, plural: str, state: State) -> Record:
+    def create(self, name: str, state: State) -> Record:
         now = self.clock.now()
         record = Record(self.new_id(), state, now, now)
-        self._commit(plural, "created", None, record)
+        self._commit(name, "created", None, record)
         return record
 
-    def update(self, plural: str, before: Record, state: State) -> Record:
+    def update(self, name: str, before: Record, state: State) -> Record:
         record = Record(before.id, state, before.created, max(self.clock.now(), before.modified))
-        self._commit(plural, "edited", before, record)
+        self._commit(name, "edited", before, record)
         return record
 
-    def delete(self, plural: str, record: Record) -> None:
-        self._commit(plural, "deleted", record, None)
+    def delete(self, name: str, record: Record) -> None:
+        self._commit(name, "deleted", record, None)
 
     def move_stock(self, before: Record, state: State) -> Record:
         """A stock movement: an edit of the item, or (by switch) a change its modified time does not show."""
@@ -103,22 +102,21 @@ class World:
         self.changes["items.moved"] += 1
         return record
 
-    def _commit(self, plural: str, event: str, before: Record | None, after: Record | None) -> None:
-        collection = self.collections[plural]
+    def _commit(self, name: str, event: str, before: Record | None, after: Record | None) -> None:
+        collection = self.collections[name]
         collection.replace(before, after)
         if before is not None:
-            self._account(plural, before, -1)
+            self._account(name, before, -1)
         if after is not None:
-            self._account(plural, after, 1)
-        self.changes[f"{plural}.{event}"] += 1
+            self._account(name, after, 1)
+        self.changes[f"{name}.{event}"] += 1
         change = Change(collection, event, before, after)
         for listener in self.listeners:
             listener(change)
 
-    def _account(self, plural: str, record: Record, step: int) -> None:
-        state: dict[str, Any] = record.state
-        self._names[plural][state[_NAME_FIELD[plural]].lower()] += step
-        if plural == "invoices":
-            self.uses[state["customer_id"]] += step
-            for item_id in {line["item_id"] for line in state["lines"]}:
-                self.uses[item_id] += step
+    def _account(self, name: str, record: Record, step: int) -> None:
+        shape, state = self.collections[name].shape, record.state
+        if shape.name_key:
+            self._names[name][state[shape.name_key].lower()] += step
+        for record_id in shape.stands_on(state):
+            self.uses[record_id] += step

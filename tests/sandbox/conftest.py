@@ -18,7 +18,21 @@ from zoho_sandbox.sandbox import Sandbox
 from zoho_sandbox.settings import Settings
 
 ORG = "876543210"
-SMALL = Settings(products=450, customers=60, vendors=9, invoices=30, as_of="2026-11-22")
+SMALL = Settings(
+    products=450,
+    customers=60,
+    vendors=9,
+    orders=40,
+    invoices=30,
+    payments=20,
+    bills=15,
+    credit_notes=8,
+    adjustments=10,
+    price_lists=3,
+    prices=100,
+    users=5,
+    as_of="2026-11-22",
+)
 FREE = {"calls_per_minute": 0, "calls_per_day": 0, "concurrent_calls": 0, "webhooks_per_day": 0}
 
 

@@ -74,6 +74,12 @@ def test_a_filter_zoho_does_not_know_is_no_filter(books: Caller) -> None:
     assert len(books.ids("items", "item_id", modified_time="2030-01-01T00:00:00+0300")) == 450
 
 
+def test_an_order_zoho_does_not_know_is_the_usual_order(books: Caller) -> None:
+    assert books.get("/items", sort_column="colour") == books.get("/items")
+    newest = books.get("/creditnotes", sort_column="last_modified_time")
+    assert newest["page_context"]["sort_column"] == "created_time"
+
+
 def test_contacts_are_told_apart_by_type_and_by_alias(books: Caller) -> None:
     assert len(books.ids("contacts", "contact_id", contact_type="vendor")) == 9
     customers = books.get("/customers")
@@ -142,7 +148,7 @@ def test_stock_totals_are_the_sums_of_the_locations(books: Caller) -> None:
             ("available_stock", "location_available_stock"),
             ("actual_available_stock", "location_actual_available_stock"),
         ):
-            assert row[total] == item[total] == sum(location[part] for location in item["locations"])
+            assert row[total] == item[total] == sum(float(location[part]) for location in item["locations"])
 
 
 def test_custom_fields_are_keys_in_lists_and_a_table_in_details(books: Caller) -> None:

@@ -1,4 +1,7 @@
-"""List, detail, create, update, delete and status actions of one kind of record."""
+"""List, detail, create, update, delete and actions of one kind of record."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -9,71 +12,91 @@ from zoho_sandbox.collection import Facets
 from zoho_sandbox.query import read_query
 from zoho_sandbox.records import Record
 from zoho_sandbox.writes import WRITES, create, delete, update
+from zoho_sandbox.writes.items import STOCK_FIELDS
+
+# What only actions, other records and the control interface move: written as a field it is not looked at.
+_UNTOUCHABLE = ("status", "payment_made", "pay", "prices", *STOCK_FIELDS)
 
 
-def add_record_routes(api: Blueprint, path: str, plural: str, fixed: Facets) -> None:
-    """Add the routes of the records called `plural` under `path`; `fixed` is what the path filters by."""
-    routes = _RecordRoutes(plural, fixed)
+def add_record_routes(api: Blueprint, path: str, name: str, fixed: Facets) -> None:
+    """Add the routes of the collection `name` under `path`; `fixed` is what the path filters by."""
+    routes = _RecordRoutes(api.name, name, fixed)
     one = f"/{path}/<record_id>"
     api.add_url_rule(f"/{path}", f"{path}_list", routes.list_page, methods=["GET"])
     api.add_url_rule(f"/{path}", f"{path}_create", routes.create, methods=["POST"])
     api.add_url_rule(one, f"{path}_detail", routes.detail, methods=["GET"])
     api.add_url_rule(one, f"{path}_update", routes.update, methods=["PUT"])
     api.add_url_rule(one, f"{path}_delete", routes.delete, methods=["DELETE"])
-    for action, status in WRITES[plural].actions.items():
-        name = f"{path}_{action.replace('/', '_')}"
-        api.add_url_rule(f"{one}/{action}", name, routes.act, methods=["POST"], defaults={"status": status})
+    for action, changes in WRITES[name].actions.items():
+        view = {"view_func": routes.act, "methods": ["POST"], "defaults": {"changes": changes}}
+        api.add_url_rule(f"{one}/{action}", f"{path}_{action}", **view)
+    if name == "users":
+        api.add_url_rule("/users/me", "users_me", routes.me, methods=["GET"])
+    if name == "creditnotes":
+        api.add_url_rule(f"{one}/invoices", "creditnotes_apply", routes.apply, methods=["POST"])
 
 
 class _RecordRoutes:
-    """The views of one kind of record."""
+    """The views of one kind of record under one product."""
 
-    def __init__(self, plural: str, fixed: Facets) -> None:
-        self.plural = plural
+    def __init__(self, product: str, name: str, fixed: Facets) -> None:
+        self.product = product
+        self.name = name
         self.fixed = fixed
 
     def list_page(self) -> Response:
         sandbox = current_sandbox()
-        world = sandbox.world
-        shape = world.collections[self.plural].shape
-        query = read_query(shape, request.args, world.clock, sandbox.default_filter, self.fixed)
+        world, shape = sandbox.world, sandbox.world.collections[self.name].shape
+        heeds_time = self.product in shape.incremental or (sandbox.undocumented_filters and bool(shape.incremental))
+        query = read_query(
+            shape,
+            request.args,
+            world.organization,
+            default_filter=sandbox.default_filter,
+            heeds_time=heeds_time,
+            fixed=self.fixed,
+        )
         with world.lock:
-            return encoded_answer(world.pages[self.plural].page(query))
+            return encoded_answer(world.pages[self.name].page(query))
 
     def detail(self, record_id: str) -> Response:
         world = current_sandbox().world
         with world.lock:
-            return self._single(world.find(self.plural, record_id))
+            return self._single(world.find(self.name, record_id))
+
+    def me(self) -> Response:
+        return self.detail(current_sandbox().world.organization.user_id)
 
     def create(self) -> Response:
-        payload = dict(self.fixed) | written_payload()
-        if self.plural == "invoices" and request.args.get("send") == "true":
+        payload = dict(self.fixed) | self._written()
+        if self.name == "invoices" and request.args.get("send") == "true":
             payload["status"] = "sent"
-        else:
-            # Only a status action (or `send`) moves a record on: a written status is not looked at.
-            payload.pop("status", None)
-        record = create(current_sandbox().world, self.plural, payload)
+        record = create(current_sandbox().world, self.name, payload)
         return self._single(record, f"The {self._noun()} has been created.", 201)
 
     def update(self, record_id: str) -> Response:
-        payload = written_payload()
-        for untouchable in ("status", "payment_made", "stock_on_hand"):
-            payload.pop(untouchable, None)
-        record = update(current_sandbox().world, self.plural, record_id, payload)
+        record = update(current_sandbox().world, self.name, record_id, self._written())
         return self._single(record, f"The {self._noun()} has been updated.")
+
+    def apply(self, record_id: str) -> Response:
+        update(current_sandbox().world, self.name, record_id, {"invoices": self._written().get("invoices")})
+        return json_answer({"code": 0, "message": "Credits have been applied to the invoice(s)."})
 
     def delete(self, record_id: str) -> Response:
         noun = self._noun()
-        delete(current_sandbox().world, self.plural, record_id)
+        delete(current_sandbox().world, self.name, record_id)
         return json_answer({"code": 0, "message": f"The {noun} has been deleted."})
 
-    def act(self, record_id: str, status: str) -> Response:
-        update(current_sandbox().world, self.plural, record_id, {"status": status})
-        return json_answer({"code": 0, "message": f"The {self._noun()} has been marked as {status}."})
+    def act(self, record_id: str, changes: Mapping[str, Any]) -> Response:
+        update(current_sandbox().world, self.name, record_id, changes)
+        return json_answer({"code": 0, "message": f"The {self._noun()} has been marked as {changes['status']}."})
+
+    def _written(self) -> dict[str, Any]:
+        return {key: value for key, value in written_payload().items() if key not in _UNTOUCHABLE}
 
     def _noun(self) -> str:
-        return current_sandbox().world.collections[self.plural].shape.singular
+        return current_sandbox().world.collections[self.name].shape.noun.lower()
 
     def _single(self, record: Record, message: str = "success", status: int = 200) -> Response:
-        collection = current_sandbox().world.collections[self.plural]
+        collection = current_sandbox().world.collections[self.name]
         return single_answer(collection.shape.singular, collection.detail(record), message, status)

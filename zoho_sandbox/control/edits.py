@@ -10,7 +10,13 @@ from zoho_sandbox.api.gate import current_sandbox
 from zoho_sandbox.control.reading import body_as
 from zoho_sandbox.writes import create, delete, update
 
-_PLURALS = {"item": "items", "customer": "contacts", "vendor": "contacts", "contact": "contacts", "invoice": "invoices"}
+_COLLECTIONS = {
+    **dict.fromkeys(("customer", "vendor", "contact"), "contacts"),
+    **{shown: f"{shown}s" for shown in ("item", "salesorder", "invoice", "customerpayment", "bill", "creditnote")},
+    **{shown: f"{shown}s" for shown in ("inventoryadjustment", "pricebook", "user")},
+    "tax": "taxes",
+    "category": "categories",
+}
 
 
 class StreamWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,19 +62,19 @@ def stop() -> Response:
 def edit() -> Response:
     """The record after the edit, in full; for a deletion the last there was."""
     wanted, world = body_as(EditWanted), current_sandbox().world
-    plural = _PLURALS.get(wanted.module, wanted.module)
-    if plural not in world.collections:
-        raise ValueError(f"unknown module {wanted.module!r}; known are {', '.join(_PLURALS)}")
-    collection = world.collections[plural]
+    name = _COLLECTIONS.get(wanted.module, wanted.module)
+    if name not in world.collections:
+        raise ValueError(f"unknown module {wanted.module!r}; known are {', '.join(_COLLECTIONS)}")
+    collection = world.collections[name]
     with world.lock:
         if wanted.action == "create":
             side = {"contact_type": wanted.module} if wanted.module in {"customer", "vendor"} else {}
-            return encoded_answer(collection.detail(create(world, plural, side | wanted.changes)), 201)
-        record_id = wanted.id or _first(world.collections[plural].view((), "created_time"))
+            return encoded_answer(collection.detail(create(world, name, side | wanted.changes)), 201)
+        record_id = wanted.id or _first(world.collections[name].view((), "created_time"))
         if wanted.action == "update":
-            return encoded_answer(collection.detail(update(world, plural, record_id, wanted.changes)))
-        record = world.find(plural, record_id)
-        delete(world, plural, record_id)
+            return encoded_answer(collection.detail(update(world, name, record_id, wanted.changes)))
+        record = world.find(name, record_id)
+        delete(world, name, record_id)
         return encoded_answer(collection.detail(record))
 
 

@@ -14,8 +14,8 @@ from zoho_sandbox.edits.moves import (
     make_addition,
     make_removal,
     make_update,
-    random_record,
 )
+from zoho_sandbox.edits.picking import random_record
 from zoho_sandbox.records import Record
 from zoho_sandbox.refusals import RefusalError
 from zoho_sandbox.world import World
@@ -116,28 +116,28 @@ class EditStream:
             return make_addition(self._world, rng, name)
         if name in REMOVALS:
             return make_removal(self._world, rng, name)
-        plural, _payload = UPDATES[name]
-        record = self._pick(rng, plural)
+        _weight, collection, _payload = UPDATES[name]
+        record = self._pick(rng, collection)
         if record is None:
             return None
-        self._last[plural] = record.id
+        self._last[collection] = record.id
         return make_update(self._world, rng, name, record)
 
-    def _pick(self, rng: random.Random, plural: str) -> Record | None:
+    def _pick(self, rng: random.Random, name: str) -> Record | None:
         """The last one again, a favourite, or any."""
-        records = self._world.collections[plural].records
-        if rng.random() < _AGAIN_SHARE and self._last.get(plural) in records:
-            return records[self._last[plural]]
+        records = self._world.collections[name].records
+        if rng.random() < _AGAIN_SHARE and self._last.get(name) in records:
+            return records[self._last[name]]
         if rng.random() >= _HOT_SHARE:
-            return random_record(self._world, rng, plural)
-        hot = self._hot.setdefault(plural, [])
+            return random_record(self._world, rng, name)
+        hot = self._hot.setdefault(name, [])
         if len(hot) < HOT_RECORDS:
-            record = random_record(self._world, rng, plural)
+            record = random_record(self._world, rng, name)
             if record is not None:
                 hot.append(record.id)
             return record
         place = rng.randrange(HOT_RECORDS)
         if hot[place] not in records:
-            fresh = random_record(self._world, rng, plural)
+            fresh = random_record(self._world, rng, name)
             hot[place] = fresh.id if fresh is not None else hot[place]
         return records.get(hot[place])

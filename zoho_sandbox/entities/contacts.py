@@ -1,7 +1,7 @@
 """Contacts: the customers and vendors of the organisation, one kind of record with a `contact_type`."""
 
-from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
+from zoho_sandbox.organization import Organization, custom_parts, fixed_id
+from zoho_sandbox.records import BOOKS, TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
 
 _ROW: Rendered = {
     "contact_id": "",
@@ -121,20 +121,23 @@ class _ContactWire:
             "created_time": clock.stamp(record.created),
             "last_modified_time": clock.stamp(record.modified),
         }
-        return rendered | self.organization.custom_parts("contacts", state.get("cf", ""))
+        return rendered | custom_parts(self.organization.custom_fields["contacts"], state.get("cf", ""))
 
 
 def contact_shape(organization: Organization) -> Shape:
     """The shape of contacts as `organization` keeps them."""
     wire = _ContactWire(organization)
     return Shape(
+        name="contacts",
         plural="contacts",
         singular="contact",
+        wrapper="contact",
         noun="Contact",
         id_key="contact_id",
         report_name="Contacts",
         default_sort="contact_name",
         columns=_COLUMNS,
+        sortable=frozenset(_COLUMNS),
         facets={name: state_facet(name) for name in ("status", "contact_type", "contact_name", "email", "phone")},
         status_filters=_STATUS_FILTERS,
         contains={"contact_name_contains": "contact_name", "email_contains": "email"},
@@ -142,6 +145,8 @@ def contact_shape(organization: Organization) -> Shape:
         render_row=wire.row,
         render_detail=wire.detail,
         rule_module=lambda record: str(record.state["contact_type"]),
+        incremental=frozenset({BOOKS}),
+        name_key="contact_name",
     )
 
 

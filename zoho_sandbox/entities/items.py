@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zoho_sandbox.organization import Organization, fixed_id
+from zoho_sandbox.organization import Organization, custom_parts, fixed_id
 from zoho_sandbox.records import TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
 
 _ROW: Rendered = {
@@ -111,6 +111,13 @@ class _ItemWire:
                 rendered[key] = value
         return rendered
 
+    def row_at(self, record: Record, place: int) -> Rendered:
+        """The row with the stock of one location instead of all."""
+        rendered = self.row(record)
+        if "stocks" in record.state:
+            rendered |= _counts(record.state["stocks"][place], record.state["committed"][place])
+        return rendered
+
     def detail(self, record: Record) -> Rendered:
         state = record.state
         rendered = self._fill(_DETAIL.copy(), record)
@@ -119,9 +126,11 @@ class _ItemWire:
             "pricebook_rate": rendered["rate"],
             "rate_formatted": f"{self.organization.currency_code} {rendered['rate']:,.2f}",
             "locations": _locations(self.organization, state) if "stocks" in state else [],
+            "committed_stock": round(sum(state.get("committed", ())), 2),
+            "actual_committed_stock": round(sum(state.get("committed", ())), 2),
             "package_details": {key: state.get(key, _ROW[key]) for key in _SIZES},
         }
-        return rendered | self.organization.custom_parts("items", state.get("cf", ""))
+        return rendered | custom_parts(self.organization.custom_fields["items"], state.get("cf", ""))
 
     def _fill(self, rendered: Rendered, record: Record) -> Rendered:
         """Put what is the record's own into a copy of what all have in common: the path of every list row."""
@@ -135,9 +144,7 @@ class _ItemWire:
         if state.get("tax_percentage"):
             rendered["tax_id"], rendered["tax_name"] = self.organization.tax_id, "VAT"
         if "stocks" in state:
-            held = round(sum(state["stocks"]), 2)
-            rendered["stock_on_hand"] = rendered["available_stock"] = held
-            rendered["actual_available_stock"] = round(held - sum(state["committed"]), 2)
+            rendered |= _counts(sum(state["stocks"]), sum(state["committed"]))
         return rendered
 
 
@@ -145,13 +152,16 @@ def item_shape(organization: Organization) -> Shape:
     """The shape of items as `organization` keeps them."""
     wire = _ItemWire(organization)
     return Shape(
+        name="items",
         plural="items",
         singular="item",
+        wrapper="item",
         noun="Item",
         id_key="item_id",
         report_name="Items",
         default_sort="name",
         columns=_COLUMNS,
+        sortable=frozenset(_COLUMNS),
         facets={name: state_facet(name, str(_ROW[name])) for name in ("status", "sku", "category_id", "product_type")},
         status_filters={"Status.Active": ("status", "active"), "Status.Inactive": ("status", "inactive")},
         contains={"name_contains": "name", "description_contains": "description"},
@@ -159,10 +169,22 @@ def item_shape(organization: Organization) -> Shape:
         render_row=wire.row,
         render_detail=wire.detail,
         rule_module=lambda _record: "item",
+        name_key="name",
+        render_row_at=wire.row_at,
     )
 
 
+def _counts(held: float, committed: float) -> Rendered:
+    held = round(held, 2)
+    return {
+        "stock_on_hand": held,
+        "available_stock": held,
+        "actual_available_stock": round(held - committed, 2),
+    }
+
+
 def _locations(organization: Organization, state: dict[str, Any]) -> list[Rendered]:
+    """Stock by location, in text as Zoho's own description of the call types it."""
     counts = zip(organization.locations, state["stocks"], state["committed"], strict=True)
     return [
         {
@@ -170,9 +192,7 @@ def _locations(organization: Organization, state: dict[str, Any]) -> list[Render
             "location_name": name,
             "status": "active",
             "is_primary": primary,
-            "location_stock_on_hand": held,
-            "location_available_stock": held,
-            "location_actual_available_stock": round(held - committed, 2),
+            **{f"location_{name}": f"{count:.2f}" for name, count in _counts(held, committed).items()},
         }
         for (location_id, name, primary), held, committed in counts
     ]

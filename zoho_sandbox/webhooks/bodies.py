@@ -11,7 +11,7 @@ from zoho_sandbox.webhooks.rules import Rule
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\.([A-Z0-9_]+)\}")
 # What a client needs to know the record by; everything else may be missing from a partial body.
-_KEPT = ("contact_type", "name", "contact_name", "invoice_number", "last_modified_time", "status")
+_KEPT = ("contact_type", "name", "contact_name", "last_modified_time", "status")
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -22,9 +22,9 @@ class Body(msgspec.Struct, frozen=True):
     pairs: tuple[tuple[str, str], ...] = ()
 
 
-def body_of(rule: Rule, singular: str, detail: bytes) -> Body:
+def body_of(rule: Rule, wrapper: str, detail: bytes) -> Body:
     """The record's encoded detail as `rule` wants it. There is no event name, id or time of sending in it."""
-    wrapped = b'{"' + singular.encode() + b'":' + detail + b"}"
+    wrapped = b'{"' + wrapper.encode() + b'":' + detail + b"}"
     if rule.format == "default":
         return Body(wrapped, "application/json")
     if rule.format == "raw":
@@ -41,7 +41,7 @@ def partial(detail: bytes, id_key: str, rng: random.Random) -> bytes:
     """The record without its lines and without a third of its other keys."""
     record: dict[str, Any] = msgspec.json.decode(detail)
     record.pop("line_items", None)
-    for key in [key for key in record if key != id_key and key not in _KEPT]:
+    for key in [key for key in record if key != id_key and key not in _KEPT and not key.endswith("_number")]:
         if rng.random() < 1 / 3:
             del record[key]
     return msgspec.json.encode(record)

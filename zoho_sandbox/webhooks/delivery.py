@@ -13,7 +13,7 @@ class Delivery:
     sequence: int
     rule: Rule
     target: Target
-    singular: str
+    wrapper: str
     record_id: str
     kind: str
     detail: bytes

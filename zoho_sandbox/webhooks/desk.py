@@ -111,7 +111,7 @@ class WebhookDesk:
             kind, detail = "stale", change.collection.detail(change.before)
         elif faults.partial and chance() < faults.partial:
             kind, detail = "partial", partial(detail, change.collection.shape.id_key, self._random)
-        delivery = Delivery(0, rule, target, change.collection.shape.singular, record.id, kind, detail)
+        delivery = Delivery(0, rule, target, change.collection.shape.wrapper, record.id, kind, detail)
         if faults.delay_seconds[1]:
             delivery.due_at += self._random.uniform(*faults.delay_seconds)
         return delivery
@@ -121,7 +121,7 @@ class WebhookDesk:
             0,
             delivery.rule,
             delivery.target,
-            delivery.singular,
+            delivery.wrapper,
             delivery.record_id,
             kind,
             detail,

@@ -80,7 +80,7 @@ class Sender(threading.Thread):
     def _send(self, delivery: Delivery) -> tuple[int | None, str]:
         """The status answered, or what went wrong."""
         rule, target = delivery.rule, delivery.target
-        body = body_of(rule, delivery.singular, delivery.detail)
+        body = body_of(rule, delivery.wrapper, delivery.detail)
         headers = {"Content-Type": body.content_type, "User-Agent": USER_AGENT, **rule.headers}
         secret = _WRONG_SECRET if delivery.kind == "forged" else rule.secret
         if rule.secret:

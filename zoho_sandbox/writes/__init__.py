@@ -1,47 +1,84 @@
-"""What may be written and what a write makes of a record: one module per kind, found here by plural name."""
+"""What may be written and what a write makes of a record: the rules of each kind, found here by collection."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from zoho_sandbox.records import Record, State
 from zoho_sandbox.world import World
+from zoho_sandbox.writes.bills import BILL_WRITES
 from zoho_sandbox.writes.contacts import ContactWrites
-from zoho_sandbox.writes.invoices import InvoiceWrites
-from zoho_sandbox.writes.items import ItemWrites
+from zoho_sandbox.writes.creditnotes import CREDIT_NOTE_WRITES
+from zoho_sandbox.writes.customerpayments import PaymentWrites
+from zoho_sandbox.writes.inventoryadjustments import AdjustmentWrites
+from zoho_sandbox.writes.invoices import INVOICE_WRITES
+from zoho_sandbox.writes.items import STOCK_FIELDS, ItemWrites
+from zoho_sandbox.writes.plain import CATEGORY_WRITES, PRICE_LIST_WRITES, TAX_WRITES, USER_WRITES
+from zoho_sandbox.writes.salesorders import SALES_ORDER_WRITES
+from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, forget_item, spread
 
 
 class Writes(Protocol):
-    """The rules for writing one kind of record; every refusal is Zoho's."""
+    """The rules for writing one kind of record; every refusal is Zoho's.
 
-    actions: ClassVar[Mapping[str, str]]
+    `actions` are what a POST below a record does to it; `effects` what a record in this state does to others.
+    """
 
+    @property
+    def actions(self) -> Mapping[str, Mapping[str, Any]]: ...
     def created(self, world: World, payload: Mapping[str, Any]) -> State: ...
     def changed(self, world: World, record: Record, payload: Mapping[str, Any]) -> State: ...
     def check_deletable(self, world: World, record: Record) -> None: ...
+    @property
+    def effects(self) -> Any: ...
 
 
-WRITES: dict[str, Writes] = {"items": ItemWrites(), "contacts": ContactWrites(), "invoices": InvoiceWrites()}
+WRITES: dict[str, Writes] = {
+    "items": ItemWrites(),
+    "contacts": ContactWrites(),
+    "salesorders": SALES_ORDER_WRITES,
+    "invoices": INVOICE_WRITES,
+    "customerpayments": PaymentWrites(),
+    "bills": BILL_WRITES,
+    "creditnotes": CREDIT_NOTE_WRITES,
+    "inventoryadjustments": AdjustmentWrites(),
+    "pricebooks": PRICE_LIST_WRITES,
+    "users": USER_WRITES,
+    "taxes": TAX_WRITES,
+    "categories": CATEGORY_WRITES,
+}
 
 
-def create(world: World, plural: str, payload: Mapping[str, Any]) -> Record:
+def create(world: World, name: str, payload: Mapping[str, Any]) -> Record:
     """Create a record from what a caller sent."""
     with world.lock:
-        return world.create(plural, WRITES[plural].created(world, payload))
+        record = world.create(name, WRITES[name].created(world, payload))
+        spread(world, NO_EFFECTS, _effects(name, record.state))
+        return record
 
 
-def update(world: World, plural: str, record_id: str, payload: Mapping[str, Any]) -> Record:
+def update(world: World, name: str, record_id: str, payload: Mapping[str, Any]) -> Record:
     """Change a live record by what a caller sent."""
     with world.lock:
-        record = world.find(plural, record_id)
-        state = WRITES[plural].changed(world, record, payload)
-        if plural == "items" and set(payload) == {"stock_on_hand"}:
-            return world.move_stock(record, state)
-        return world.update(plural, record, state)
+        before = world.find(name, record_id)
+        state = WRITES[name].changed(world, before, payload)
+        if name == "items" and set(payload) <= STOCK_FIELDS:
+            return world.move_stock(before, state)
+        record = world.update(name, before, state)
+        spread(world, _effects(name, before.state), _effects(name, state))
+        return record
 
 
-def delete(world: World, plural: str, record_id: str) -> None:
+def delete(world: World, name: str, record_id: str) -> None:
     """Delete a live record unless something stands on it."""
     with world.lock:
-        record = world.find(plural, record_id)
-        WRITES[plural].check_deletable(world, record)
-        world.delete(plural, record)
+        record = world.find(name, record_id)
+        WRITES[name].check_deletable(world, record)
+        world.delete(name, record)
+        spread(world, _effects(name, record.state), NO_EFFECTS)
+        if name == "items":
+            forget_item(world, record_id)
+
+
+def _effects(name: str, state: State) -> Effects:
+    effects: Effects = WRITES[name].effects(state)
+    return effects

@@ -7,6 +7,7 @@ from zoho_sandbox.records import Record, State
 from zoho_sandbox.refusals import RefusalError, invalid_value
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
+from zoho_sandbox.writes.settling import NO_EFFECTS, Effects
 
 _READERS: dict[str, fields.Reader] = {
     "contact_name": fields.needed_text,
@@ -29,7 +30,10 @@ _PERSON = ("first_name", "last_name", "email", "phone", "mobile")
 class ContactWrites:
     """The rules for writing contacts."""
 
-    actions: ClassVar[Mapping[str, str]] = {"active": "active", "inactive": "inactive"}
+    actions: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "active": {"status": "active"},
+        "inactive": {"status": "inactive"},
+    }
 
     def created(self, world: World, payload: Mapping[str, Any]) -> State:
         if "contact_name" not in payload:
@@ -53,6 +57,9 @@ class ContactWrites:
             raise RefusalError(
                 400, 3057, "This contact cannot be deleted as transactions are associated with it. Mark it as inactive."
             )
+
+    def effects(self, state: State) -> Effects:  # noqa: ARG002 - a contact changes nothing but itself
+        return NO_EFFECTS
 
     def _read(self, world: World, payload: Mapping[str, Any]) -> State:
         read = fields.read_fields(_READERS, payload)

@@ -44,6 +44,13 @@ def amount(name: str, value: Any) -> float:
     return read
 
 
+def mark(name: str, value: Any) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise invalid_value(name)
+    return value
+
+
 def whole(name: str, value: Any) -> int:
     return int(number(name, value))
 

@@ -1,0 +1,91 @@
+"""Customer payments: money that came in, and the invoices it was applied to."""
+
+from zoho_sandbox.entities.facts import Facts
+from zoho_sandbox.entities.lines import money
+from zoho_sandbox.organization import Organization, fixed_id
+from zoho_sandbox.records import BOOKS, Record, Rendered, State, number_key
+
+MODES = ("cash", "banktransfer", "check", "creditcard")
+_SHARED: Rendered = {
+    "payment_id": "",
+    "payment_number": "",
+    "payment_mode": "cash",
+    "date": "",
+    "amount": 0.0,
+    "unused_amount": 0.0,
+    "tax_amount_withheld": 0.0,
+    "account_id": fixed_id(35010),
+    "account_name": "Undeposited Funds",
+    "customer_id": "",
+    "customer_name": "",
+    "reference_number": "",
+    "description": "",
+    "currency_id": "",
+    "currency_code": "",
+    "exchange_rate": 1.0,
+    "location_id": "",
+    "location_name": "",
+    "created_time": "",
+    "last_modified_time": "",
+}
+_ROW = _SHARED | {
+    "payment_type": "Invoice Payment",
+    "payment_status": "paid",
+    "bcy_amount": 0.0,
+    "bcy_unused_amount": 0.0,
+    "invoice_numbers": "",
+    "applied_invoices": [],
+    "gateway_transaction_id": "",
+    "payment_gateway": "",
+    "has_attachment": False,
+}
+_DETAIL = _SHARED | {
+    "status": "paid",
+    "amount_refunded": 0.0,
+    "bank_charges": 0.0,
+    "currency_symbol": "$",
+    "email": "",
+    "tax_account_id": "",
+    "tax_account_name": "",
+    "invoices": [],
+    "payment_refunds": [],
+    "last_four_digits": "",
+    "online_transaction_id": "",
+}
+
+
+def unused(state: State) -> float:
+    """What of the payment is not applied to an invoice."""
+    return money(state["amount"] - sum(applied["amount_applied"] for applied in state.get("invoices", ())))
+
+
+def _values(_organization: Organization, record: Record) -> Rendered:
+    state, left = record.state, unused(record.state)
+    applied = state.get("invoices", [])
+    return {
+        "payment_type": "Invoice Payment" if applied else "Customer Advance",
+        "bcy_amount": state["amount"],
+        "unused_amount": left,
+        "bcy_unused_amount": left,
+        "invoice_numbers": ",".join(part["invoice_number"] for part in applied),
+        "applied_invoices": [{key: part[key] for key in ("invoice_id", "invoice_number")} for part in applied],
+    }
+
+
+CUSTOMER_PAYMENTS = Facts(
+    plural="customerpayments",
+    singular="payment",
+    noun="Payment",
+    report_name="Payments Received",
+    row=_ROW,
+    detail=_DETAIL,
+    values=_values,
+    sortable=("date", "payment_number", "customer_name", "amount", "created_time", "last_modified_time"),
+    keys={"amount": number_key("amount")},
+    facets=("customer_id", "payment_mode", "reference_number", "date"),
+    search=("payment_number", "reference_number", "customer_name"),
+    incremental=frozenset({BOOKS}),
+    rule_module="customerpayment",
+    name_key="payment_number",
+    stands_on=lambda state: {state["customer_id"], *(part["invoice_id"] for part in state.get("invoices", ()))},
+)
