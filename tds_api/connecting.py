@@ -19,7 +19,7 @@ from tds_core.reading.connection import access
 from tds_core.sources.errors import AuthError
 from tds_core.sources.zoho import consent
 from tds_core.sources.zoho.connecting import Connector, data_center_of, not_among, standing
-from tds_core.sources.zoho.oauth import SCOPES
+from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES
 from tds_core.sources.zoho.setup import open_oauth, open_vault
 from tds_models.db import session_scope
 
@@ -50,7 +50,7 @@ def connecting_routes(edge: Edge) -> Blueprint:
     def begin(form: dict[str, Any]) -> Response:
         """Let in who gives the API token; lead those who are in to Zoho's consent page."""
         if desk.admission.is_own_form(request):
-            return desk.leave(form["data_center"])
+            return desk.leave(form["data_center"], with_webhooks=form["webhooks"])
         return desk.admit(form["token"])
 
     @routes.get("/callback")
@@ -97,6 +97,7 @@ class _Desk:
             has_public_url=bool(settings.public_url),
             form_key=self.admission.form_key(request),
             scopes=SCOPES,
+            automation_scopes=AUTOMATION_SCOPES,
         )
         if news:
             self.news.drop(shown)
@@ -114,7 +115,7 @@ class _Desk:
             log.warning("admission_refused", remote_address=request.remote_addr)
         return self.ask_token("This is not the API token." if token else "Give the API token first.")
 
-    def leave(self, data_center: str) -> Response:
+    def leave(self, data_center: str, *, with_webhooks: bool) -> Response:
         settings = self.edge.settings
         server = consent.accounts_servers(settings).get(data_center, "")
         try:
@@ -128,7 +129,9 @@ class _Desk:
             state = consent.begin(session, asked)
         oauth = replace(open_oauth(settings), accounts_url=server)
         log.info("consent_asked", accounts_url=server)
-        return page("leaving.html", url=oauth.authorize_url(redirect_uri=asked.redirect_uri, state=state))
+        scopes = (*SCOPES, *AUTOMATION_SCOPES) if with_webhooks else SCOPES
+        url = oauth.authorize_url(redirect_uri=asked.redirect_uri, state=state, scopes=scopes)
+        return page("leaving.html", url=url)
 
     def come_back(self, answer: dict[str, Any]) -> Response:
         back = make_response(redirect(f"{PATH}/start", 303))

@@ -19,6 +19,8 @@ _FERNET_KEYS = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet key
 _TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
 # Zoho's form refuses any other secret, and a shorter one is guessable.
 _ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits")
+_PREFIX = env.matching(r"[A-Za-z0-9-]{1,20}", "1 to 20 letters, digits and hyphens")
+_RULE_TYPES = env.matching(r"\w+,\w+,\w+", "three words, comma separated")
 _PORT = env.whole(1, 65535)
 _ZONE = env.matching(r"[A-Za-z][\w+-]*(/[\w+-]+)*", "a time zone such as Asia/Baghdad")
 _CALLS = env.whole(0, 1_000_000)
@@ -162,10 +164,16 @@ class Settings:
         env.matching(r"\d{1,20}", "digits"),
     )  # fmt: skip
     zoho_webhook_secret: str = _zoho(
-        "ZOHO_WEBHOOK_SECRET", "text", "", "Signs webhooks; the one entered in Zoho.", _ZOHO_SECRET, secret=True
+        "ZOHO_WEBHOOK_SECRET", "text", "", "Signs webhooks. Make one: openssl rand -hex 24", _ZOHO_SECRET, secret=True
     )
     zoho_webhook_secret_previous: str = _zoho(
         "ZOHO_WEBHOOK_SECRET_PREVIOUS", "text", "", "Still accepted while rotating.", _ZOHO_SECRET, secret=True
+    )
+    zoho_webhook_prefix: str = _zoho(
+        "ZOHO_WEBHOOK_PREFIX", "text", "TDS", "How the names of our webhooks in Zoho begin.", _PREFIX
+    )
+    zoho_rule_types: str = _zoho(
+        "ZOHO_RULE_TYPES", "text", "add,edit,delete", "Zoho's words for rules on new, changed, deleted.", _RULE_TYPES
     )
     http_timeout_seconds: float = _zoho(
         "TDS_HTTP_TIMEOUT_SECONDS", "seconds", 30.0, "Longest wait for an answer of Zoho.", env.whole(1, 600)

@@ -1,7 +1,7 @@
 """`tds zoho`: connects an organisation and shows how the connection does."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,42 +16,54 @@ from tds_api.cli import migrations
 from tds_api.cli.callback import CallbackPage
 from tds_api.cli.database import database
 from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.zoho_webhooks import webhooks
 from tds_core.config import Settings, load_settings
 from tds_core.crypto import Vault
 from tds_core.embedded import EmbeddedPostgres
 from tds_core.embedded.home import secret_of_home
 from tds_core.errors import TdsError
+from tds_core.logging import configure_logging
 from tds_core.sources.zoho import connecting, rekeying
 from tds_core.sources.zoho.connecting import Connector, OrganizationSeen
 from tds_core.sources.zoho.consent import known_server
-from tds_core.sources.zoho.oauth import SCOPES, OAuthClient
+from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient
 from tds_core.sources.zoho.setup import open_oauth, open_tokens, open_vault
 from tds_models.db import session_scope
 
 CONSENT_WITHIN_SECONDS = 300.0
 
 zoho = typer.Typer(no_args_is_help=True, help="Connect a Zoho organisation, and see how the connection does.")
+zoho.add_typer(webhooks, name="webhooks")
+
+
+@zoho.callback()
+def quietly() -> None:
+    """Leave the log to programs: what goes wrong, a command says itself."""
+    configure_logging(load_settings().replace("command line", log_level="CRITICAL"), process="cli")
 
 
 @zoho.command()
 def connect(
     code: str = typer.Option("", help="A code of the API console's self client; asked for when it is not given."),
     browser: bool = typer.Option(False, "--browser", help="Through Zoho's consent page and a page on this machine."),
+    with_webhooks: bool = typer.Option(False, "--webhooks", help="Also for `tds zoho webhooks`: it writes settings."),
     port: int = typer.Option(8899, help="Port of that page; its address must be registered with the client."),
 ) -> None:
     """Connect the organisation: get a refresh token, keep it encrypted in the database, and try it out."""
     settings = load_settings()
     oauth, console = open_oauth(settings), Console()
+    scopes = (*SCOPES, *AUTOMATION_SCOPES) if with_webhooks else SCOPES
     if browser:
         page = CallbackPage(port)
         console.print(f"Register this redirect address with the client: {page.redirect_uri}\nThen open:\n")
-        console.print(escape(oauth.authorize_url(redirect_uri=page.redirect_uri, state=page.state)), soft_wrap=True)
+        url = oauth.authorize_url(redirect_uri=page.redirect_uri, state=page.state, scopes=scopes)
+        console.print(escape(url), soft_wrap=True)
         consent = page.wait(CONSENT_WITHIN_SECONDS)
         if consent.accounts_url:  # Zoho knows best in which data centre the organisation lives
             oauth = replace(oauth, accounts_url=known_server(settings, consent.accounts_url))
         found = _connect(settings, oauth, consent.code, page.redirect_uri)
     else:
-        found = _connect(settings, oauth, code or _asked_code(console))
+        found = _connect(settings, oauth, code or _asked_code(console, scopes))
     _tell(console, settings, found)
 
 
@@ -95,10 +107,10 @@ def rotate_key() -> None:
         console.print("Once every process of TDS runs with it, unset TDS_SECRET_KEY_PREVIOUS.")
 
 
-def _asked_code(console: Console) -> str:
+def _asked_code(console: Console, scopes: Sequence[str]) -> str:
     console.print("In Zoho's API console (api-console.zoho.com of your data centre) open your Self Client, tab")
     console.print("Generate Code, scope (a code works once, for at most 10 minutes):\n")
-    console.print(",".join(SCOPES) + "\n", soft_wrap=True)
+    console.print(",".join(scopes) + "\n", soft_wrap=True)
     entered: str = typer.prompt("Code")
     return entered.strip()
 

@@ -10,6 +10,7 @@ class StartForm(Arguments):
 
     token = fields.String(load_default="", validate=validate.Length(max=500))
     data_center = fields.String(load_default="", validate=validate.Length(max=10))
+    webhooks = fields.Boolean(load_default=False)
     form_key = fields.String(load_default="", validate=validate.Length(max=100))
 
 

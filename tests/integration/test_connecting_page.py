@@ -177,6 +177,14 @@ def test_each_data_centre_is_asked_at_its_own_accounts_server(browser: Browser) 
     assert browser.press(data_center="mars").status_code == 422
 
 
+def test_write_access_is_asked_for_only_when_it_is_wished(browser: Browser) -> None:
+    assert "settings.CREATE" not in re.search(r'href="(http[^"]+)"', browser.press().text)[1]
+    key = re.search(r'name="form_key" value="([^"]+)"', browser.client.get(START).text)[1]
+    wished = browser.client.post(START, data={"form_key": key, "data_center": "us", "webhooks": "yes"})
+    for verb in ("CREATE", "UPDATE", "DELETE", "READ"):
+        assert f"ZohoBooks.settings.{verb}" in html.unescape(wished.text)
+
+
 def test_a_state_is_good_once_and_not_for_long(browser: Browser, sender: Sender, standin: StandIn) -> None:
     answer = browser.consent()
     assert "belongs to no request" in browser.come_back({**answer, "state": "guessed"})

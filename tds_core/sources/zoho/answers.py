@@ -17,6 +17,7 @@ from tds_core.sources.errors import (
 NO_SUCH_RECORD = 1002
 INVALID_URL = 5
 UNKNOWN_ORGANIZATION = 6041
+NAME_TAKEN = 107051
 # Zoho documents no length of its block after too many calls in a minute; a minute is what integrators wait.
 MINUTE_BLOCK_SECONDS = 60.0
 CONCURRENCY_WAIT_SECONDS = 1.0
@@ -41,6 +42,17 @@ class TokenRefusedError(SourceError):
     code = "token_refused"
 
 
+class ScopeError(AuthError):
+    """A fresh access token was refused as well: the connection lacks a scope, or its user a right."""
+
+
+class NameTakenError(PermanentError):
+    """Another record of its kind has this name."""
+
+
+_REFUSALS: dict[int, type[SourceError]] = {NAME_TAKEN: NameTakenError, INVALID_URL: ContractError}
+
+
 def refused_by(status: int, body: bytes) -> int:
     """Zoho's own code of the limit that refused a call; 0 when none did."""
     return _envelope(body).code if status == 429 else 0
@@ -62,9 +74,7 @@ def check(status: int, body: bytes, headers: dict[str, str], *, now: datetime) -
         raise TransientError(said)
     if envelope.code == UNKNOWN_ORGANIZATION:
         raise AuthError(f"{said} Check ZOHO_ORGANIZATION_ID and the user who connected TDS.", after_seconds=60)
-    if envelope.code == INVALID_URL:
-        raise ContractError(said)
-    raise PermanentError(said)
+    raise _REFUSALS.get(envelope.code, PermanentError)(said)
 
 
 def _limit(code: int, said: str, headers: dict[str, str], now: datetime) -> SourceError:

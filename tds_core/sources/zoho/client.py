@@ -12,9 +12,9 @@ import structlog
 from tds_core import metrics
 from tds_core.breakers.breakers import Breakers
 from tds_core.sources.base import Page, Reading
-from tds_core.sources.errors import SNOOZE, AuthError, ContractError, NotAskedError, SourceError, TransientError
+from tds_core.sources.errors import SNOOZE, ContractError, NotAskedError, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check, refused_by
+from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRefusedError, check, refused_by
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.shapes import read_page, read_record
@@ -145,8 +145,9 @@ class ZohoClient:
         try:
             return self._ask(question, host, token)
         except TokenRefusedError as error:
-            raise AuthError(
-                f"{error} A fresh token was refused too: check the scopes of ZOHO_REFRESH_TOKEN.", after_seconds=60
+            raise ScopeError(
+                f"{error} A fresh token was refused too: check the connection's scopes and its user's rights.",
+                after_seconds=60,
             ) from None
 
     def _ask(self, question: Question, host: str, token: str) -> bytes:

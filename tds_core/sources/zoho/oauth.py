@@ -1,5 +1,6 @@
 """Zoho's OAuth: trades a refresh token or a code for tokens, and reads the errors Zoho hides in good answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ import requests
 
 from tds_core.sources.errors import AuthError, RateError, TransientError
 
-#: What TDS reads; write scopes are only needed to install webhooks.
+#: What TDS reads.
 SCOPES = (
     "ZohoBooks.contacts.READ",
     "ZohoBooks.invoices.READ",
@@ -17,6 +18,8 @@ SCOPES = (
     "ZohoInventory.items.READ",
     "ZohoInventory.settings.READ",
 )
+#: What setting up webhooks takes beside it.
+AUTOMATION_SCOPES = tuple(f"ZohoBooks.settings.{verb}" for verb in ("CREATE", "UPDATE", "DELETE"))
 # More than ten tokens in ten minutes and Zoho answers nothing else for the rest of the ten.
 TOKEN_BLOCK_SECONDS = 600.0
 
@@ -49,12 +52,12 @@ class OAuthClient:
     client_secret: str
     timeout_seconds: float = 15.0
 
-    def authorize_url(self, *, redirect_uri: str, state: str) -> str:
+    def authorize_url(self, *, redirect_uri: str, state: str, scopes: Sequence[str] = SCOPES) -> str:
         """Where an administrator of the organisation gives TDS access (with a refresh token)."""
         query = {
             "response_type": "code",
             "client_id": self.client_id,
-            "scope": ",".join(SCOPES),
+            "scope": ",".join(scopes),
             "redirect_uri": redirect_uri,
             "access_type": "offline",
             "prompt": "consent",

@@ -1,0 +1,144 @@
+"""`tds zoho webhooks`: sets up in Zoho what tells TDS of changes, shows how that does, and takes it away."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tds_api.cli.database import database
+from tds_api.cli.output import say_json
+from tds_core.breakers.setup import open_breakers
+from tds_core.config import Settings, load_settings
+from tds_core.sources.zoho.rules.mending import Done, Mender
+from tds_core.sources.zoho.rules.plan import Place, Plan
+from tds_core.sources.zoho.rules.setup import check_installable, open_mender
+from tds_core.sources.zoho.setup import open_zoho
+from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
+
+webhooks = typer.Typer(no_args_is_help=True, help="The webhooks and workflow rules in Zoho that tell TDS of changes.")
+
+WOULD_DO = "would do"
+_DRY_RUN = typer.Option(False, "--dry-run", help="Only show what would be done.")
+_JSON = typer.Option(False, "--json", help="For programs.")
+
+
+@webhooks.command()
+def install(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
+    """Create what is missing and mend what differs; what is right is left alone. Exit code 1 when some of it failed."""
+    settings = load_settings()
+    check_installable(settings)
+    with _mender(settings) as mender:
+        plan = mender.look(_entities())
+        done = _carry_out(mender, plan.to_mend, dry_run=dry_run)
+    _say(plan, done, as_json=as_json, column=WOULD_DO if dry_run else "done")
+    if not as_json:
+        _advise(settings, plan, done, dry_run=dry_run)
+    if plan.lacking or any(each.problem for each in done):
+        raise typer.Exit(1)
+
+
+@webhooks.command()
+def status(as_json: bool = _JSON) -> None:
+    """Show each webhook with its rule; exit code 1 unless all are installed and active as they should be."""
+    settings = load_settings()
+    settings.require("TDS_PUBLIC_URL")
+    with _mender(settings) as mender:
+        plan = mender.look(_entities())
+    _say(plan, [], as_json=as_json)
+    if not plan.is_fulfilled:
+        if not as_json:
+            Console().print("Mend it with: tds zoho webhooks install")
+        raise typer.Exit(1)
+
+
+@webhooks.command()
+def remove(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
+    """Delete our webhooks and rules in Zoho, and nobody else's."""
+    with _mender(load_settings()) as mender:
+        places = mender.look(_entities()).to_remove
+        done = _carry_out(mender, places, dry_run=dry_run)
+    _say(Plan(places), done, as_json=as_json, column=WOULD_DO if dry_run else "done")
+    if any(each.problem for each in done):
+        raise typer.Exit(1)
+
+
+def _entities() -> list[Any]:
+    return list(ENTITIES.values())
+
+
+@contextlib.contextmanager
+def _mender(settings: Settings) -> Iterator[Mender]:
+    with database(settings) as engine:
+        client = open_zoho(settings, lambda: session_scope(engine), open_breakers(settings))
+        yield open_mender(settings, client)
+
+
+def _carry_out(mender: Mender, places: Sequence[Place], *, dry_run: bool) -> list[Done]:
+    return [Done(place, tuple(place.steps)) if dry_run else mender.mend(place) for place in places]
+
+
+def _rows(plan: Plan, done: Sequence[Done]) -> list[dict[str, Any]]:
+    """One row for each place and for each event there is no room for."""
+    became = {each.place.name: each for each in done}
+    rows = []
+    for place in plan.places:
+        hook, end = place.hook, became.get(place.name)
+        rows.append(
+            {
+                "name": place.name,
+                "entity": hook.entity if hook else None,
+                "events": list(hook.events) if hook else [],
+                "url": hook.url if hook else place.webhook.url if place.webhook else None,
+                "found_url": place.webhook.url if place.webhook else None,
+                "state": [str(drift) for drift in place.drifts] or ["installed"],
+                "steps": [str(step) for step in end.steps] if end else [],
+                "problem": end.problem if end else "",
+            }
+        )
+    for each in plan.lacking:
+        rows.append({"name": None, "entity": each.entity, "events": [each.event], "url": None, "found_url": None,
+                     "state": ["no room"], "steps": [], "problem": each.says})  # fmt: skip
+    return rows
+
+
+def _say(plan: Plan, done: Sequence[Done], *, as_json: bool, column: str = "") -> None:
+    """Show what was found, and under `column` the steps that follow."""
+    rows = _rows(plan, done)
+    if as_json:
+        say_json({"dry_run": column == WOULD_DO, "webhooks": rows})
+        return
+    console = Console()
+    if not rows:
+        console.print("There is nothing of ours in Zoho.")
+        return
+    table = Table("webhook and rule", "events", "found", column, header_style="dim", box=None)
+    for row in rows:
+        cells = (escape(row["name"] or row["entity"]), ", ".join(row["events"]), _found(row), ", ".join(row["steps"]))
+        table.add_row(*cells)
+    console.print(table)
+
+
+def _found(row: dict[str, Any]) -> str:
+    colour = "green" if row["state"] == ["installed"] else "yellow"
+    said = f"[{colour}]{', '.join(row['state'])}[/]"
+    if "other URL" in row["state"]:
+        said += f"\n[dim]{escape(row['found_url'] or '-')}[/]"
+    return f"{said}\n[red]{escape(row['problem'])}[/]" if row["problem"] else said
+
+
+def _advise(settings: Settings, plan: Plan, done: Sequence[Done], *, dry_run: bool) -> None:
+    console = Console()
+    if dry_run:
+        return
+    if not settings.public_url.startswith("https://"):
+        console.print("[yellow]TDS_PUBLIC_URL is not https://: what Zoho sends could be read on its way.[/]")
+    count = sum(not each.problem for each in done)
+    if not plan.to_mend:
+        console.print("[green]All is in place; nothing was changed.[/]")
+    elif count == len(done):
+        console.print(f"[green]{count} mended.[/] Change a record in Zoho, then look: tds stats")

@@ -1,0 +1,1 @@
+"""Webhooks and workflow rules in Zoho, set up by command: what should be there, what is, and the way between."""
