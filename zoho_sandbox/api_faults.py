@@ -8,17 +8,28 @@ from typing import Any
 KINDS = (
     *("error_500", "html_502", "html_503", "html_504", "truncated", "slow_body", "reset", "delay"),
     *("rate_minute", "rate_day", "concurrency", "unauthorized", "no_page_context"),
+    *("listing_cut", "listing_empty", "listing_halved"),
 )
 
 
 @dataclass
 class Appointment:
-    """The next `count` calls whose path starts with `path_prefix` fail as `kind` says."""
+    """The next `count` calls whose path starts with `path_prefix` fail as `kind` says; with 0 all, until cleared.
+
+    The kinds named after listings meet list calls only, from page `page` on.
+    """
 
     kind: str
     count: int = 1
     path_prefix: str = ""
     seconds: float = 1.0
+    page: int = 1
+
+    def meets(self, path: str, page: int | None) -> bool:
+        """Whether a call is one of those; `page` is None for calls that list nothing."""
+        if self.kind.startswith("listing_") and (page is None or page < self.page):
+            return False
+        return path.startswith(self.path_prefix)
 
 
 class ApiFaults:
@@ -46,21 +57,26 @@ class ApiFaults:
             raise ValueError("a chance lies between 0 and 1")
         self.chances = {kind: chance for kind, chance in read.items() if chance}
 
-    def draw(self, path: str) -> Appointment | None:
-        """The fault this call meets, if any; appointments come before chance."""
+    def draw(self, path: str, page: int | None) -> Appointment | None:
+        """The fault this call meets, if any; appointments come before chance. `page` is that of a list call."""
         if not self._queue and not self.chances:
             return None
         with self._lock:
             for appointment in self._queue:
-                if path.startswith(appointment.path_prefix):
-                    appointment.count -= 1
-                    if appointment.count <= 0:
-                        self._queue.remove(appointment)
-                    return Appointment(appointment.kind, 1, "", appointment.seconds)
+                if appointment.meets(path, page):
+                    self._spend(appointment)
+                    return Appointment(appointment.kind, seconds=appointment.seconds)
             for kind, chance in self.chances.items():
-                if self._random.random() < chance:
-                    return Appointment(kind, 1, "", self.seconds)
+                by_chance = Appointment(kind, seconds=self.seconds)
+                if self._random.random() < chance and by_chance.meets(path, page):
+                    return by_chance
         return None
+
+    def _spend(self, appointment: Appointment) -> None:
+        if appointment.count == 1:
+            self._queue.remove(appointment)
+        elif appointment.count > 1:
+            appointment.count -= 1
 
     def clear(self) -> None:
         with self._lock:

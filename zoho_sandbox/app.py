@@ -3,7 +3,7 @@
 from flask import Flask, request
 
 from zoho_sandbox.api.accounts import accounts_routes
-from zoho_sandbox.api.gate import answer_errors
+from zoho_sandbox.api.gate import answer_errors, note_arrival, note_call
 from zoho_sandbox.api.roots import PREFIXES, api_root
 from zoho_sandbox.control import control_routes
 from zoho_sandbox.sandbox import Sandbox
@@ -13,7 +13,9 @@ def create_app(sandbox: Sandbox) -> Flask:
     """The accounts server, both API roots and the control interface over one sandbox."""
     app = Flask(__name__, static_folder=None)
     app.extensions["sandbox"] = sandbox
+    app.before_request(note_arrival)
     app.before_request(_take_body)
+    app.after_request(note_call)
     app.register_blueprint(accounts_routes)
     for product in PREFIXES:
         app.register_blueprint(api_root(product))

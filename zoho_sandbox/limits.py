@@ -1,10 +1,10 @@
 """The organisation's API quota: calls in any minute, calls a day by product, and calls at once."""
 
+import math
 import threading
 from collections import deque
-from collections.abc import Callable
 
-from zoho_sandbox.clock import OrgClock
+from zoho_sandbox.clock import FastClock, OrgClock
 from zoho_sandbox.refusals import too_many_at_once, too_many_per_day, too_many_per_minute
 from zoho_sandbox.settings import Settings
 
@@ -15,12 +15,12 @@ _MINUTE_SECONDS = 60.0
 class Quota:
     """Counts admitted calls and refuses what is over; a limit of 0 never refuses. Refused calls do not count."""
 
-    def __init__(self, settings: Settings, clock: OrgClock, source: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, clock: OrgClock, windows: FastClock) -> None:
         self.calls_per_minute = settings.calls_per_minute
         self.calls_per_day = settings.calls_per_day
         self.concurrent_calls = settings.concurrent_calls
         self._clock = clock
-        self._now = source
+        self._now = windows
         self._lock = threading.Lock()
         self._recent: deque[float] = deque()
         self._today: dict[str, int] = {}
@@ -49,14 +49,14 @@ class Quota:
             self._in_flight -= 1
 
     def headers(self, product: str) -> dict[str, str]:
-        """The daily quota as Zoho tells it; the reset is in seconds."""
+        """The daily quota as Zoho tells it; the reset is in the caller's seconds."""
         with self._lock:
             now = self._now()
             self._roll(now)
             return {
                 "X-Rate-Limit-Limit": str(self.calls_per_day),
                 "X-Rate-Limit-Remaining": str(max(self.calls_per_day - self._today.get(product, 0), 0)),
-                "X-Rate-Limit-Reset": str(int(self._day + DAY_SECONDS - now)),
+                "X-Rate-Limit-Reset": str(math.ceil((self._day + DAY_SECONDS - now) / self._now.speed)),
             }
 
     def used(self) -> dict[str, object]:

@@ -58,7 +58,8 @@ class Accounts:
         self._lock = threading.Lock()
         self._codes: dict[str, Code] = {}
         self._grants: OrderedDict[str, Grant] = OrderedDict()
-        self._grants[settings.refresh_token] = Grant(settings.refresh_token, FULL_ACCESS)
+        self._first_token = settings.refresh_token
+        self.restore_refresh_token()
         self._by_token: dict[str, Grant] = {}
 
     def check_client(self, client_id: str, client_secret: str | None) -> None:
@@ -148,6 +149,19 @@ class Accounts:
             for grant in self._grants.values():
                 grant.tokens.clear()
             return ended
+
+    def revoke_refresh_tokens(self) -> int:
+        """End every refresh token, as when the person who gave access leaves. Answers how many."""
+        with self._lock:
+            ended = list(self._grants)
+            for refresh_token in ended:
+                self._forget(refresh_token)
+            return len(ended)
+
+    def restore_refresh_token(self) -> None:
+        """Let the refresh token the sandbox was started with work, again or still."""
+        with self._lock:
+            self._grants.setdefault(self._first_token, Grant(self._first_token, FULL_ACCESS))
 
     def live_token_count(self) -> int:
         with self._lock:

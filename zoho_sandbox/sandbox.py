@@ -1,16 +1,16 @@
 """One running stand-in: the organisation, its accounts server, quota, faults, webhooks and edits, put together."""
 
-import threading
-from collections import Counter
 from functools import partial
 from typing import Any
 
 from zoho_sandbox.api_faults import ApiFaults
 from zoho_sandbox.automation.book import AutomationBook
-from zoho_sandbox.clock import OrgClock
+from zoho_sandbox.calls import CallLog
+from zoho_sandbox.clock import FastClock, OrgClock
 from zoho_sandbox.edits.stream import EditStream
 from zoho_sandbox.limits import Quota
 from zoho_sandbox.oauth import Accounts
+from zoho_sandbox.outage import Outage
 from zoho_sandbox.seeding import seed_world
 from zoho_sandbox.settings import Settings
 from zoho_sandbox.webhooks.desk import WebhookDesk
@@ -26,17 +26,18 @@ class Sandbox:
         self.world = World(settings, self.clock)
         seed_world(self.world, settings)
         self.accounts = Accounts(settings, self.clock.source)
-        self.quota = Quota(settings, self.clock, self.clock.source)
+        self.window_clock = FastClock(self.clock.source, settings.window_speed)
+        self.quota = Quota(settings, self.clock, self.window_clock)
         self.faults = ApiFaults(settings.seed)
-        self.desk = WebhookDesk(settings, self.clock)
+        self.desk = WebhookDesk(settings, self.clock, self.window_clock)
         self.world.listeners.append(self.desk.announce)
         self.automation = AutomationBook(self.world.new_id, partial(self.desk.set_rules, origin="workflows"))
         self.stream = EditStream(self.world, settings.seed)
         self.rate_limit_headers = settings.rate_limit_headers
         self.default_filter = settings.default_filter
         self.undocumented_filters = settings.undocumented_filters
-        self.calls: Counter[tuple[str, int]] = Counter()
-        self._calls_lock = threading.Lock()
+        self.outage = Outage(settings.blocking_threads)
+        self.call_log = CallLog()
 
     def start(self) -> None:
         self.desk.start()
@@ -47,9 +48,10 @@ class Sandbox:
         self.stream.stop()
         self.desk.stop()
 
-    def count_call(self, endpoint: str, status: int) -> None:
-        with self._calls_lock:
-            self.calls[endpoint, status] += 1
+    @property
+    def calls(self) -> dict[tuple[str, int], int]:
+        """How often each endpoint of the API answered with each status."""
+        return self.call_log.counts(accounts=False)
 
     def limits(self) -> dict[str, Any]:
         """Every limit by name; 0 means none."""
@@ -61,6 +63,7 @@ class Sandbox:
             "token_seconds": self.accounts.token_seconds,
             "webhooks_per_day": self.desk.cap.limit,
             "rate_limit_headers": self.rate_limit_headers,
+            "window_speed": self.window_clock.speed,
             "default_filter": self.default_filter,
             "undocumented_filters": self.undocumented_filters,
         }
@@ -69,6 +72,8 @@ class Sandbox:
         """Set some limits by name (null means none too); ValueError for a name that is none or a wrong value."""
         known = self.limits()
         wanted = {name: 0 if value is None else value for name, value in wanted.items()}
+        if type(wanted.get("window_speed")) is int:
+            wanted["window_speed"] = float(wanted["window_speed"])
         for name, value in wanted.items():
             if name not in known or type(value) is not type(known[name]) or (isinstance(value, int) and value < 0):
                 raise ValueError(f"not a limit: {name}={value!r}; known are {', '.join(known)}")
@@ -79,6 +84,7 @@ class Sandbox:
         self.accounts.refreshes_max = new["token_refreshes"]
         self.accounts.token_seconds = new["token_seconds"]
         self.desk.cap.limit = new["webhooks_per_day"]
+        self.window_clock.set_speed(new["window_speed"])
         self.rate_limit_headers = new["rate_limit_headers"]
         self.default_filter = new["default_filter"]
         self.undocumented_filters = new["undocumented_filters"]

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_refreshes: int = 10
     token_seconds: int = 3600
     webhooks_per_day: int = 1000
+    # How fast the windows of calls a minute and a day, and of webhooks a day, go by.
+    window_speed: float = 1.0
     rate_limit_headers: bool = True
     default_filter: str = "Status.All"
     # Whether Inventory's lists heed `last_modified_time` where no document says so, and the keys around the webhook

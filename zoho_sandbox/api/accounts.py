@@ -2,10 +2,11 @@
 
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, redirect, request
+from flask import Blueprint, Response, current_app, g, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from zoho_sandbox.answers import json_answer
+from zoho_sandbox.api.faulty import early_answer, outage_fault, spoil
 from zoho_sandbox.oauth import FULL_ACCESS, Accounts, DeniedError
 
 accounts_routes = Blueprint("accounts", __name__, url_prefix="/oauth")
@@ -26,6 +27,22 @@ def _denied(denied: DeniedError) -> Response:
     if denied.status == 400:
         return json_answer({"error_description": _TOO_MANY, "error": denied.error, "status": "failure"}, 400)
     return json_answer({"error": denied.error}, denied.status)
+
+
+@accounts_routes.before_request
+def _fail_while_away() -> Response | None:
+    sandbox = current_app.extensions["sandbox"]
+    kind = sandbox.outage.kind(accounts=True)
+    if kind is None:
+        return None
+    g.fault = outage_fault(sandbox.outage, kind)
+    return None if kind == "truncated" else early_answer(g.fault, 0)
+
+
+@accounts_routes.after_request
+def _spoil_while_away(answer: Response) -> Response:
+    fault = g.get("fault")
+    return spoil(fault, answer) if fault and fault.kind == "truncated" else answer
 
 
 @accounts_routes.get("/v2/auth")

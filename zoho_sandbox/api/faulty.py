@@ -3,11 +3,14 @@
 import re
 import time
 from collections.abc import Iterator
+from zlib import crc32
 
+import msgspec
 from flask import Response, request
 
 from zoho_sandbox.answers import refusal_answer
 from zoho_sandbox.api_faults import Appointment
+from zoho_sandbox.outage import Kind, Outage
 from zoho_sandbox.refusals import (
     RefusalError,
     internal,
@@ -56,12 +59,35 @@ def spoil(fault: Appointment, answer: Response) -> Response:
     if fault.kind == "no_page_context":
         body = _PAGE_CONTEXT.sub(b"", body)
         return Response(body, answer.status_code, content_type=answer.content_type)
+    if fault.kind.startswith("listing_"):
+        return Response(_mutilated(fault.kind, body), answer.status_code, content_type=answer.content_type)
     if fault.kind == "slow_body":
         request.environ[STREAMED] = True
         slow = Response(_slowly(body, fault.seconds), answer.status_code, content_type=answer.content_type)
         slow.headers["Content-Length"] = str(len(body))
         return slow
     return answer
+
+
+def outage_fault(outage: Outage, kind: Kind) -> Appointment:
+    """The fault every call meets while the API is away."""
+    if kind == "hanging":
+        outage.hang()
+    return Appointment({"hanging": "reset", "html": "html_503"}.get(kind, kind))
+
+
+def _mutilated(kind: str, body: bytes) -> bytes:
+    """A list answer that looks well: ended too early, empty, or without half of its rows (always the same ones)."""
+    answer = msgspec.json.decode(body)
+    if kind in {"listing_cut", "listing_empty"}:
+        answer["page_context"]["has_more_page"] = False
+    [plural] = [key for key, value in answer.items() if isinstance(value, list)]
+    if kind == "listing_empty":
+        answer[plural] = []
+    elif kind == "listing_halved":
+        # A row's first key is its id.
+        answer[plural] = [row for row in answer[plural] if crc32(next(iter(row.values())).encode()) % 2]
+    return msgspec.json.encode(answer)
 
 
 def _gateway_page(status: int) -> Response:

@@ -1,12 +1,12 @@
 """What every API call passes: token, organisation, quota and faults, in the order Zoho checks them."""
 
-from collections import Counter
+import time
 
 from flask import Blueprint, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from zoho_sandbox.answers import refusal_answer
-from zoho_sandbox.api.faulty import early_answer, spoil
+from zoho_sandbox.api.faulty import early_answer, outage_fault, spoil
 from zoho_sandbox.refusals import RefusalError, internal, invalid_url, unauthenticated, unauthorized, wrong_organization
 from zoho_sandbox.sandbox import Sandbox
 
@@ -24,16 +24,20 @@ def guard(api: Blueprint, product: str) -> None:
 
     def enter() -> Response | None:
         sandbox = current_sandbox()
+        if kind := sandbox.outage.kind():
+            g.fault = outage_fault(sandbox.outage, kind)
+            # What is truncated is a real answer; the others know none.
+            if kind != "truncated":
+                return early_answer(g.fault, sandbox.quota.calls_per_day)
         _check_token(product)
         _check_organization(sandbox)
         sandbox.quota.enter(product)
         g.admitted = True
-        g.fault = sandbox.faults.draw(request.path)
+        g.setdefault("fault", sandbox.faults.draw(request.path, _page_listed()))
         return early_answer(g.fault, sandbox.quota.calls_per_day) if g.fault else None
 
     def leave(answer: Response) -> Response:
         sandbox = current_sandbox()
-        sandbox.count_call(_endpoint(), answer.status_code)
         if sandbox.rate_limit_headers and sandbox.quota.calls_per_day and g.get("admitted"):
             answer.headers.update(sandbox.quota.headers(product))
         fault = g.get("fault")
@@ -59,9 +63,36 @@ def answer_errors(error: Exception) -> Response | HTTPException:
     return refusal_answer(internal())
 
 
-def _endpoint() -> str:
-    rule = request.url_rule.rule if request.url_rule else request.path
-    return f"{request.method} {rule}"
+def note_call(answer: Response) -> Response:
+    """Keep each call to the API and to the accounts server in the log, once it is answered."""
+    if not request.path.startswith("/_control"):
+        rule = request.url_rule.rule if request.url_rule else request.path
+        fault, is_error = g.get("fault"), answer.status_code >= 300 and answer.is_json
+        current_sandbox().call_log.note(
+            method=request.method,
+            path=request.path,
+            # The accounts server may be sent secrets in the query.
+            query="" if request.path.startswith("/oauth") else request.query_string.decode(errors="replace"),
+            endpoint=f"{request.method} {rule}",
+            status=0 if fault and fault.kind == "reset" else answer.status_code,
+            code=(answer.get_json(silent=True) or {}).get("code") if is_error else None,
+            at=round(time.time(), 3),
+            seconds=round(time.monotonic() - g.arrived_at, 4),
+        )
+    return answer
+
+
+def note_arrival() -> None:
+    """Remember when a call came in."""
+    g.arrived_at = time.monotonic()
+
+
+def _page_listed() -> int | None:
+    """The page a list call asks for; None for any other call."""
+    if not (request.endpoint or "").endswith("_list"):
+        return None
+    page = request.args.get("page", "1")
+    return int(page) if page.isdecimal() else 1
 
 
 def _check_token(product: str) -> None:
@@ -87,11 +118,3 @@ def _check_organization(sandbox: Sandbox) -> None:
     organization_id = request.args.get("organization_id", "")
     if organization_id != sandbox.world.organization.id:
         raise wrong_organization(organization_id)
-
-
-def tally(counter: Counter[tuple[str, int]]) -> dict[str, dict[str, int]]:
-    """Counts by endpoint and status, as JSON can carry them."""
-    table: dict[str, dict[str, int]] = {}
-    for (endpoint, status), count in sorted(counter.items()):
-        table.setdefault(endpoint, {})[str(status)] = count
-    return table

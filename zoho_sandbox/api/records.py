@@ -28,8 +28,8 @@ def add_record_routes(api: Blueprint, path: str, name: str, fixed: Facets) -> No
     api.add_url_rule(one, f"{path}_update", routes.update, methods=["PUT"])
     api.add_url_rule(one, f"{path}_delete", routes.delete, methods=["DELETE"])
     for action, changes in WRITES[name].actions.items():
-        view = {"view_func": routes.act, "methods": ["POST"], "defaults": {"changes": changes}}
-        api.add_url_rule(f"{one}/{action}", f"{path}_{action}", **view)
+        named = f"{path}_{action}"
+        api.add_url_rule(f"{one}/{action}", named, routes.act, methods=["POST"], defaults={"changes": changes})
     if name == "users":
         api.add_url_rule("/users/me", "users_me", routes.me, methods=["GET"])
     if name == "creditnotes":

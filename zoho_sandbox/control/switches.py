@@ -9,6 +9,7 @@ from zoho_sandbox.answers import json_answer
 from zoho_sandbox.api.gate import current_sandbox
 from zoho_sandbox.api_faults import Appointment
 from zoho_sandbox.control.reading import body_as, changed
+from zoho_sandbox.outage import Kind
 from zoho_sandbox.webhooks.faults import WebhookFaults
 
 
@@ -16,6 +17,14 @@ class Switch(msgspec.Struct, forbid_unknown_fields=True):
     """On or off."""
 
     on: bool
+
+
+class OutageWanted(msgspec.Struct, forbid_unknown_fields=True):
+    """How the API shall fail, for how long, and whether the accounts server fails with it."""
+
+    kind: Kind
+    seconds: float
+    accounts: bool = True
 
 
 class FaultQueue(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,6 +40,9 @@ def add_switch_routes(control: Blueprint) -> None:
     control.add_url_rule("/fault-once", view_func=fault_once, methods=["POST"])
     control.add_url_rule("/fault-queue", view_func=fault_queue, methods=["POST"])
     control.add_url_rule("/revoke-tokens", view_func=revoke_tokens, methods=["POST"])
+    control.add_url_rule("/refresh-tokens", view_func=refresh_tokens, methods=["POST"])
+    control.add_url_rule("/outage", view_func=begin_outage, methods=["POST"])
+    control.add_url_rule("/outage", view_func=end_outage, methods=["DELETE"])
     control.add_url_rule("/tokens", view_func=issue_token, methods=["POST"])
     control.add_url_rule("/stock-bumps-modified", view_func=stock_bumps_modified, methods=["POST"])
 
@@ -59,6 +71,7 @@ def set_faults() -> Response:
 def clear_faults() -> Response:
     sandbox = current_sandbox()
     sandbox.faults.clear()
+    sandbox.outage.end()
     sandbox.desk.faults = WebhookFaults()
     return json_answer({"api": sandbox.faults.state(), "webhooks": sandbox.desk.faults})
 
@@ -77,6 +90,27 @@ def fault_queue() -> Response:
 
 def revoke_tokens() -> Response:
     return json_answer({"revoked_count": current_sandbox().accounts.revoke_access_tokens()})
+
+
+def refresh_tokens() -> Response:
+    """Off ends every refresh token with all it gave out; on brings back the one the sandbox was started with."""
+    accounts = current_sandbox().accounts
+    if body_as(Switch).on:
+        accounts.restore_refresh_token()
+        return json_answer({"ended_count": 0})
+    return json_answer({"ended_count": accounts.revoke_refresh_tokens()})
+
+
+def begin_outage() -> Response:
+    wanted, outage = body_as(OutageWanted), current_sandbox().outage
+    outage.begin(wanted.kind, wanted.seconds, accounts=wanted.accounts)
+    return json_answer(outage.state())
+
+
+def end_outage() -> Response:
+    outage = current_sandbox().outage
+    outage.end()
+    return json_answer(outage.state())
 
 
 def issue_token() -> Response:

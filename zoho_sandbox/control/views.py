@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from zoho_sandbox.answers import json_answer
 from zoho_sandbox.api.faulty import STREAMED
-from zoho_sandbox.api.gate import current_sandbox, tally
+from zoho_sandbox.api.gate import current_sandbox
 from zoho_sandbox.collection import Collection
 
 _DUMP_LINES = 500
@@ -17,6 +17,8 @@ def add_view_routes(control: Blueprint) -> None:
     control.add_url_rule("/state", view_func=state, methods=["GET"])
     control.add_url_rule("/dump/<plural>", view_func=dump, methods=["GET"])
     control.add_url_rule("/deleted/<plural>", view_func=deleted, methods=["GET"])
+    control.add_url_rule("/calls", view_func=calls, methods=["GET"])
+    control.add_url_rule("/calls", view_func=forget_calls, methods=["DELETE"])
 
 
 def _collection(plural: str) -> Collection:
@@ -41,10 +43,11 @@ def state() -> Response:
             "now": world.clock.stamp(world.clock.now()),
             "entities": entities,
             "changes": changes,
-            "api_calls": tally(sandbox.calls),
+            "api_calls": sandbox.call_log.table(accounts=False),
             "quota_used": quota.used(),
             "limits": sandbox.limits(),
             "faults": sandbox.faults.state(),
+            "outage": sandbox.outage.state(),
             "webhook_faults": sandbox.desk.faults,
             "deliveries": sandbox.desk.state(),
             "edits": sandbox.stream.state(),
@@ -72,3 +75,20 @@ def deleted(plural: str) -> Response:
     collection = _collection(plural)
     with current_sandbox().world.lock:
         return json_answer({"ids": sorted(collection.deleted)})
+
+
+def calls() -> Response:
+    """Counts of all calls by endpoint and status, and the latest: `?after=`, `limit=`, `status=`, `path_prefix=`."""
+    asked, log = request.args, current_sandbox().call_log
+    found = log.rows(
+        after=int(asked.get("after", "0")),
+        limit=int(asked.get("limit", "1000")),
+        status=int(asked["status"]) if "status" in asked else None,
+        path_prefix=asked.get("path_prefix", ""),
+    )
+    return json_answer({"counts": log.table(accounts=True), "calls": found})
+
+
+def forget_calls() -> Response:
+    current_sandbox().call_log.forget()
+    return json_answer({})

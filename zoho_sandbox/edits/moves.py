@@ -53,7 +53,7 @@ def _any(_state: State) -> bool:
 
 
 def _draft(state: State) -> bool:
-    return state["status"] == "draft"
+    return bool(state["status"] == "draft")
 
 
 def _took_stock(state: State) -> bool:

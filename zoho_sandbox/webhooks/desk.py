@@ -7,7 +7,7 @@ import zlib
 from itertools import chain
 from typing import Any
 
-from zoho_sandbox.clock import OrgClock
+from zoho_sandbox.clock import FastClock, OrgClock
 from zoho_sandbox.settings import Settings
 from zoho_sandbox.webhooks.bodies import forged, partial
 from zoho_sandbox.webhooks.cap import DailyCap
@@ -24,10 +24,10 @@ _DUPLICATE_WITHIN_SECONDS = 0.5
 class WebhookDesk:
     """Takes every committed change and sees to its deliveries."""
 
-    def __init__(self, settings: Settings, clock: OrgClock) -> None:
+    def __init__(self, settings: Settings, clock: OrgClock, windows: FastClock) -> None:
         self.faults = WebhookFaults()
         self.ledger = Ledger()
-        self.cap = DailyCap(settings.webhooks_per_day, clock)
+        self.cap = DailyCap(settings.webhooks_per_day, clock, windows)
         self._clock = clock
         # Rules by who set them (the control interface, the organisation's workflows), and all by what they hear.
         self._rules: dict[str, list[Rule]] = {}
