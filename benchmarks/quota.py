@@ -5,6 +5,7 @@ Time can be compressed: at speed 20 a minute of the stand-in, and of the governo
 
 import argparse
 import json
+import logging
 import multiprocessing
 import queue
 import statistics
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+import structlog
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tds_core.embedded import EmbeddedRedis
@@ -125,9 +127,9 @@ def stand_in(redis_url: str, speed: float, per_day: int) -> Iterator[tuple[Stand
 
 def work(stand: Stand, seconds: float, results: Any) -> None:
     """One process: a thread for each class, asking until the time is up or its share of the day is used."""
-    found = Hammered()
-    client = stand.governor()
-    threads = [threading.Thread(target=_ask_on, args=(stand, client, each, seconds, found)) for each in Traffic]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    found, governor = Hammered(), stand.governor()
+    threads = [threading.Thread(target=_ask_on, args=(stand, governor, each, seconds, found)) for each in Traffic]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -211,13 +213,12 @@ def measure(*, seconds: float, speed: float, per_day: int = PER_DAY) -> Mapping[
                     total = found
                     break
                 said = governor.forecast({}).days[0].runs_out_at.get(Traffic.LIVE)
-                forecasts.append((time.time(), said.timestamp() if said else None))
+                if said:
+                    forecasts.append((time.time(), said.timestamp()))
             return {"hammered_seconds": round(time.time() - began), **_figures(total, sandbox, forecasts, began)}
 
 
-def _figures(
-    total: Hammered, sandbox: Sandbox, forecasts: list[tuple[float, float | None]], began: float
-) -> dict[str, Any]:
+def _figures(total: Hammered, sandbox: Sandbox, forecasts: list[tuple[float, float]], began: float) -> dict[str, Any]:
     refused = sum(count for (_, status), count in sandbox.calls.items() if status == 429)
     figures: dict[str, Any] = {
         "refused_by_zoho": refused,
@@ -230,10 +231,10 @@ def _figures(
     spent_at = total.ended_at.get(Traffic.LIVE)
     if spent_at:
         figures["day_spent_after_s"] = round(spent_at - began, 1)
-        # Judged half-way: how far off was the moment it named, in parts of the time that was left?
-        half = [said for at, said in forecasts if said and at >= began + (spent_at - began) / 2]
-        if half:
-            figures["forecast_off_percent"] = round(100 * abs(half[0] - spent_at) / ((spent_at - began) / 2), 1)
+        # How far off was the moment it named half-way, in parts of the time from the first call to the last?
+        first_at = forecasts[0][0]
+        said = next(said for at, said in forecasts if at >= (first_at + spent_at) / 2)
+        figures["forecast_off_percent"] = round(100 * abs(said - spent_at) / (spent_at - first_at), 1)
     return figures
 
 

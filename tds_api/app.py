@@ -14,6 +14,7 @@ from tds_api.edge import Edge, make_edge
 from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
 from tds_api.monitoring import monitoring_routes
+from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
 from tds_api.spelling import ExactJson
 from tds_api.webhooks import webhook_routes
@@ -46,6 +47,12 @@ def _install_routes(app: Flask, edge: Edge) -> None:
     api = describe(app)
     api.register_blueprint(connecting_routes(edge))
     guard = token_guard(edge.settings.api_token)
-    for routes in (reception_routes(edge), work_routes(edge), entity_routes(edge), breaker_routes(edge)):
+    for routes in (
+        reception_routes(edge),
+        work_routes(edge),
+        entity_routes(edge),
+        breaker_routes(edge),
+        quota_routes(edge),
+    ):
         routes.before_request(guard)
         api.register_blueprint(routes)

@@ -15,6 +15,7 @@ from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.errors import TdsError
 from tds_core.reading.errors import InvalidCursorError, NotFoundError
 from tds_core.sources.zoho import refusals
+from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ STATUS: dict[type[Exception], int] = {
     BreakersAwayError: 503,
     InvalidCursorError: 400,
     IntakeUnavailableError: 503,
+    QuotaUnknownError: 503,
     refusals.WebhookRefusedError: 400,
     refusals.UnprovenError: 401,
     refusals.BodyTooLargeError: 413,

@@ -10,15 +10,18 @@ from tds_api.breakers import BreakerGauges
 from tds_api.edge import Edge
 from tds_api.errors import problem
 from tds_api.gauges import TableGauges
+from tds_api.quota import QuotaGauges
 from tds_core.metrics import scraped_registry
 from tds_core.reading import readiness, work
 from tds_core.reading.connection import Access, connection
+from tds_core.sources.zoho.quota.setup import open_governor
 from tds_models.db import session_scope
 
 
 def monitoring_routes(edge: Edge) -> Blueprint:
     """Open routes, bindable to an inner address by whatever stands before TDS."""
     routes = Blueprint("monitoring", __name__)
+    governor = open_governor(edge.settings)
 
     @routes.get("/healthz")
     def alive() -> Response:
@@ -36,6 +39,7 @@ def monitoring_routes(edge: Edge) -> Blueprint:
         registry = scraped_registry()
         registry.register(TableGauges(edge.engine))
         registry.register(BreakerGauges(edge.breakers))
+        registry.register(QuotaGauges(governor))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/tds/health")

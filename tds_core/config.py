@@ -22,7 +22,6 @@ _ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits"
 _PREFIX = env.matching(r"[A-Za-z0-9-]{1,20}", "1 to 20 letters, digits and hyphens")
 _RULE_TYPES = env.matching(r"\w+,\w+,\w+", "three words, comma separated")
 _PORT = env.whole(1, 65535)
-_ZONE = env.matching(r"[A-Za-z][\w+-]*(/[\w+-]+)*", "a time zone such as Asia/Baghdad")
 _CALLS = env.whole(0, 1_000_000)
 _SHARE = env.whole(0, 30)
 _DAY = env.whole(0, 86_400)
@@ -210,7 +209,7 @@ class Settings:
         "ZOHO_QUOTA_WAIT_SECONDS", "seconds", 5.0, "A longer wait for a call puts its work off.", env.whole(0, 60)
     )
     zoho_quota_zone: str = _quota(
-        "ZOHO_QUOTA_ZONE", "text", "UTC", "Whose midnight begins a day, until Zoho tells it.", _ZONE
+        "ZOHO_QUOTA_ZONE", "text", "UTC", "Whose midnight begins a day, until Zoho tells it.", env.time_zone()
     )
     zoho_quota_processes: int = _quota(
         "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: workers x concurrency.", _CALLS

@@ -4,11 +4,14 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from environs import Env, EnvValidationError, validate
+from marshmallow import ValidationError
 
 from tds_core.errors import ConfigError
 
@@ -64,6 +67,19 @@ def whole(low: int, high: int) -> Rule:
 def one_of(*choices: str) -> Rule:
     """Accept exactly one of the given words."""
     return Rule(validate.OneOf(choices), "one of " + ", ".join(choices))
+
+
+def time_zone() -> Rule:
+    """Accept the names of time zones that are known here."""
+    return Rule(zone_named, "a time zone such as Asia/Baghdad")
+
+
+def zone_named(name: str) -> tzinfo:
+    """The time zone of a name; UTC is there even where no other is. Raises ValidationError."""
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValidationError("unknown time zone") from None
 
 
 def matching(pattern: str, expects: str) -> Rule:

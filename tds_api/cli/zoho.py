@@ -16,6 +16,7 @@ from tds_api.cli import migrations
 from tds_api.cli.callback import CallbackPage
 from tds_api.cli.database import database
 from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.quota import quota
 from tds_api.cli.zoho_webhooks import webhooks
 from tds_core.config import Settings, load_settings
 from tds_core.crypto import Vault
@@ -33,6 +34,7 @@ from tds_models.db import session_scope
 CONSENT_WITHIN_SECONDS = 300.0
 
 zoho = typer.Typer(no_args_is_help=True, help="Connect a Zoho organisation, and see how the connection does.")
+zoho.command()(quota)
 zoho.add_typer(webhooks, name="webhooks")
 
 

@@ -245,3 +245,20 @@ def test_documents_are_served_before_products(world: World) -> None:
     world.deliver(delivery("product", product("1")), delivery("invoice", invoice("1")))
     found = world.rows("select entity from tds_sync_queue order by priority")
     assert [row["entity"] for row in found] == ["invoice", "product"]
+
+
+def test_a_claim_is_all_bulk_or_none_so_that_the_urgent_never_wait_for_bulk(world: World) -> None:
+    world.enqueue("product", "b1", "b2", bulk=True)
+    world.enqueue("product", "u1")
+    urgent, bulk = world.claim(), world.claim()
+    assert (ids(urgent), ids(bulk)) == (["u1"], ["b1", "b2"])
+    assert urgent is not None
+    assert bulk is not None
+    assert (urgent.bulk, urgent.was_all) == (False, False)
+    assert (bulk.bulk, bulk.was_all) == (True, True)
+
+
+def test_bulk_work_that_becomes_urgent_is_claimed_with_the_urgent(world: World) -> None:
+    world.enqueue("product", "1", "2", bulk=True)
+    world.enqueue("product", "2")
+    assert [ids(world.claim()), ids(world.claim())] == [["2"], ["1"]]

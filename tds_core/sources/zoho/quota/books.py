@@ -29,8 +29,8 @@ class Books:
         self._clock = clock
         self._away = False
         self._rest_until = 0.0
-        if shared is None and limits.exist:
-            log.warning("quota_not_shared", process_count=processes, mend="set TDS_REDIS_URL")
+        self._processes = processes
+        self._said_alone = False
 
     def admit(self, call: Call, *, wait_seconds: float) -> tuple[Ledger, Reply]:
         """Ask the books in force; returns them with their reply."""
@@ -43,6 +43,9 @@ class Books:
             else:
                 self._come_back()
                 return self.shared, reply
+        if self.shared is None and not self._said_alone:
+            self._said_alone = True
+            log.warning("quota_not_shared", process_count=self._processes, mend="set TDS_REDIS_URL")
         reply = self._own.admit(call, wait_seconds=wait_seconds)
         if self.shared and reply.verdict is not Verdict.GO:
             # Redis may be back long before this process's part is free again.

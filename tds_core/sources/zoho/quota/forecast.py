@@ -137,14 +137,15 @@ def forecast_day(day: DayUsage, limits: Limits, at: datetime) -> DayForecast:
 def forecast_backlog(usage: Usage, limits: Limits, api: str, call_count: int) -> BacklogForecast:
     """When `call_count` back-fill calls to `api` will have been made beside what the other classes do."""
     day, now = usage.days[api], usage.at.timestamp()
-    present = rhythm(day, limits, now).present
-    others = sum(rate for name, rate in present.items() if name != Traffic.BACKFILL)
+    reset, found = day.resets_at.timestamp(), rhythm(day, limits, now)
+    others = _without_backfill(found.present)
     per_minute = usage.minute.ceilings[Traffic.BACKFILL]
     pace = max(0.0, per_minute / limits.minute_seconds - others) if per_minute else math.inf
     share = day.level.ceilings[Traffic.BACKFILL] or math.inf
-    left = day.resets_at.timestamp() - now
-    today = max(0.0, min(share - day.level.used - others * left, pace * left))
-    daily = max(0.0, min(share - others * limits.day_seconds, pace * limits.day_seconds))
+    left = reset - now
+    today = max(0.0, min(share - day.level.used - _others(found, now, now, reset), pace * left))
+    tomorrow = _others(found, now, reset, reset + limits.day_seconds)
+    daily = max(0.0, min(share - tomorrow, pace * limits.day_seconds))
     if call_count <= today:
         seconds = call_count / pace if call_count else 0.0
     elif daily >= 1:
@@ -158,3 +159,17 @@ def forecast_backlog(usage: Usage, limits: Limits, api: str, call_count: int) ->
         calls_per_day=None if math.isinf(daily) else int(daily),
         ends_at=None if math.isinf(seconds) else usage.at + timedelta(seconds=seconds),
     )
+
+
+def _without_backfill(rates: _Rates) -> float:
+    return sum(rate for name, rate in rates.items() if name != Traffic.BACKFILL)
+
+
+def _others(found: Rhythm, now: float, begin: float, end: float) -> float:
+    """Calls expected of all but back-fill between two moments."""
+    total, moment = 0.0, begin
+    while moment < end:
+        until = min(end, found.lasts_until(moment, now))
+        total += _without_backfill(found.at(moment, now)) * (until - moment)
+        moment = until
+    return total

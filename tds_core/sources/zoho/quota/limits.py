@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from zoneinfo import ZoneInfo
 
 from tds_core.config import Settings
+from tds_core.environment import zone_named
 from tds_core.sources.traffic import Traffic
 
 DAY_SECONDS = 86_400.0
@@ -72,7 +72,7 @@ def limits_of(settings: Settings) -> Limits:
         reserved={traffic: share / 100 for traffic, share in percent.items()},
         wait_seconds=settings.zoho_quota_wait_seconds,
         lease_seconds=LEASE_FACTOR * (settings.http_timeout_seconds + settings.http_connect_seconds),
-        zone=ZoneInfo(settings.zoho_quota_zone),
+        zone=zone_named(settings.zoho_quota_zone),
     )
 
 

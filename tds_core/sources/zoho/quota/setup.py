@@ -23,6 +23,6 @@ def open_ledger(settings: Settings) -> SharedLedger | None:
 
 
 def open_governor(settings: Settings) -> Governor:
-    """The organisation's governor. Raises `ConfigError` for a time zone that does not exist."""
+    """The organisation's governor. It asks Redis for nothing before the first call."""
     processes = settings.zoho_quota_processes or max(1, settings.workers * settings.worker_concurrency)
     return Governor(limits_of(settings), open_ledger(settings), processes=processes)

@@ -79,7 +79,8 @@ def read_usage(ledger: SharedLedger, limits: Limits) -> Usage:
     try:
         told, minute, flying, queue, state, *days = pipe.execute()
     except redis.RedisError as error:
-        raise QuotaUnknownError(f"Redis, where calls are counted, does not answer ({type(error).__name__}).") from None
+        said = f"Redis, where calls are counted, does not answer ({type(error).__name__}): check TDS_REDIS_URL."
+        raise QuotaUnknownError(said) from None
     now = ledger.clock() if ledger.clock else told[0] + told[1] / 1e6
     standing = {key.decode(): float(value) for key, value in state.items()}
     return Usage(

@@ -1,0 +1,81 @@
+"""`tds zoho quota`: what is used and left of the calls Zoho allows, as bars, and when it runs out."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from tds_api.cli.database import transaction
+from tds_api.cli.output import distance, moment, say_json, say_table
+from tds_core.config import load_settings
+from tds_core.reading.backlog import detail_calls
+from tds_core.reading.quota import shown
+from tds_core.sources.traffic import Traffic
+from tds_core.sources.zoho.quota.setup import open_governor
+
+BAR = 40
+_FULL, _NEARLY = 1.0, 0.8
+
+
+def quota(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
+    """Show what is used and left of the calls Zoho allows, when the day's run out, and when a backlog ends."""
+    governor = open_governor(load_settings())
+    with transaction() as session:
+        backlog = detail_calls(session)
+    found = shown(governor.forecast(backlog))
+    if as_json:
+        say_json(found)
+        return
+    console = Console()
+    _levels(console, found)
+    for day in found["days"]:
+        console.print(_ahead(day), soft_wrap=True)
+    for each in found["backlogs"]:
+        if each["call_count"]:
+            console.print(_end(each), soft_wrap=True)
+    if found["blocked_until"]:
+        console.print(f"[red]Zoho has blocked the organisation: asked again {_when(found['blocked_until'])}[/]")
+
+
+def _levels(console: Console, found: Mapping[str, Any]) -> None:
+    rows = [("this minute", found["minute"]), ("at once", found["concurrent"])]
+    rows += [(f"{day['api']}, today", day) for day in found["days"]]
+    for name, level in rows:
+        amount = f"{level['used']:,} of {level['limit']:,}" if level["limit"] else f"{level['used']:,}, no limit"
+        console.print(f"{name:<18} {_bar(level)} {amount}", soft_wrap=True)
+    classes = [(each, *(day["by_class"][each] for day in found["days"])) for each in (*Traffic, "others")]
+    console.print()
+    say_table("Calls today", ("for", *(day["api"] for day in found["days"])), classes, console=console)
+    console.print()
+
+
+def _bar(level: Mapping[str, Any]) -> str:
+    share = level["used"] / level["limit"] if level["limit"] else 0.0
+    color = "red" if share >= _FULL else "yellow" if share >= _NEARLY else "green"
+    filled = min(BAR, round(share * BAR))
+    return f"[{color}]{'█' * filled}[/][dim]{'░' * (BAR - filled)}[/]"
+
+
+def _ahead(day: Mapping[str, Any]) -> str:
+    """How a product's day goes on, in a sentence."""
+    name, resets = day["api"], f"begins anew {_when(day['resets_at'])}"
+    if day["spent_until"]:
+        return f"[red]{name}: Zoho says the day is spent;[/] asked again {_when(day['spent_until'])}"
+    ends = [f"{each} {_when(end)}" for each, end in day["runs_out_at"].items()]
+    if ends:
+        return f"[yellow]{name}: at this rhythm runs out for {', '.join(ends)};[/] {resets}"
+    return f"{name}: lasts ({day['used_at_reset']:,} calls by then); {resets}"
+
+
+def _end(backlog: Mapping[str, Any]) -> str:
+    calls = f"{backlog['api']}: {backlog['call_count']:,} calls of back-fill to make"
+    if backlog["ends_at"] is None:
+        return f"[red]{calls}; other calls leave nothing for them[/]"
+    pace = f", at most {backlog['calls_per_day']:,} a day" if backlog["calls_per_day"] else ""
+    return f"{calls}{pace}; done {_when(backlog['ends_at'])}"
+
+
+def _when(at: datetime) -> str:
+    return f"{distance((datetime.now(UTC) - at).total_seconds())} ({moment(at)})"
