@@ -9,7 +9,8 @@ from tds_api.cli.output import say_json, say_table
 from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.setup import open_breakers
 from tds_core.breakers.states import BreakerState
-from tds_core.config import load_settings
+from tds_core.config import Settings, load_settings
+from tds_core.logging import configure_logging
 
 breakers = typer.Typer(help="Show the circuit breakers; close one by hand.")
 
@@ -35,10 +36,16 @@ def reset(name: str = typer.Argument(help="A breaker, see: tds breakers")) -> No
     typer.echo(f"{found.name} is closed. Work that waits for it comes back by itself.")
 
 
+def quiet_breakers(settings: Settings) -> Breakers:
+    """The breakers of `settings`, without log lines between the lines of a command."""
+    configure_logging(settings.replace("command line", log_level="ERROR"), process="cli")
+    return open_breakers(settings)
+
+
 def _shared() -> Breakers:
     settings = load_settings()
     settings.require("TDS_REDIS_URL")
-    return open_breakers(settings)
+    return quiet_breakers(settings)
 
 
 def _row(state: BreakerState) -> tuple[object, ...]:

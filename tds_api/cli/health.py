@@ -5,8 +5,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database
 from tds_api.cli.output import say_json
+from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.config import Settings, load_settings
 from tds_core.errors import ConfigError
 from tds_core.reading import readiness
@@ -25,7 +27,7 @@ def health(
     settings = load_settings()
     with database(settings) as engine, session_scope(engine) as session:
         judged = [_schema(readiness.revision(session)), *components(facts(session))]
-    judged.insert(1, _redis(settings))
+    judged[1:1] = [_redis(settings), _breakers(settings)]
     if only:
         judged = _chosen(judged, only)
     verdict = overall(judged)
@@ -56,6 +58,18 @@ def _redis(settings: Settings) -> Component:
     if readiness.redis_answers(settings.redis_url):
         return Component("redis", State.OK, "answers")
     return Component("redis", State.WARNING, "does not answer; nothing is lost, but syncs wait", "See: tds doctor")
+
+
+def _breakers(settings: Settings) -> Component:
+    """What is left alone because it fails; without Redis each process knows only its own."""
+    try:
+        found = quiet_breakers(settings).states(of_all=True)
+    except BreakersAwayError:
+        return Component("breakers", State.OK, "are kept by each process alone")
+    shut = [f"{each.name} {each.state}: {each.last_error}" for each in found if each.next_probe_at]
+    if shut:
+        return Component("breakers", State.WARNING, "; ".join(shut), "See: tds breakers")
+    return Component("breakers", State.OK, "all are closed")
 
 
 def _show(verdict: str, judged: list[Component]) -> None:

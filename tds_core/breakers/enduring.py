@@ -66,8 +66,8 @@ class EnduringStore:
         if reply is not None:
             self._last[name] = reply, monotonic()
             return reply
-        if name in self._last:
-            last, seen_at = self._last.pop(name)
+        if seen := self._last.pop(name, None):
+            last, seen_at = seen
             self._local.begin(name, last, since_seconds=monotonic() - seen_at)
         return decide()
 

@@ -14,6 +14,8 @@ from tds_core.breakers.states import moment
 # since an operator may close it before its time.
 CLOSED_TRUST_SECONDS = 0.2
 OPEN_TRUST_SECONDS = 1.0
+# Whoever is refused because a probe is out looks again this soon.
+PROBE_WAIT_SECONDS = 5.0
 
 
 class Heard(pybreaker.CircuitBreakerStorage):
@@ -42,8 +44,9 @@ class Heard(pybreaker.CircuitBreakerStorage):
         return self.reply if monotonic() < self.trusted_until else None
 
     def wait_seconds(self) -> float:
-        """How long until asking again makes sense."""
-        return max(0.0, self.wake_at - monotonic())
+        """How long until asking again makes sense; a probe that is out mostly ends well before its time is up."""
+        left = max(0.0, self.wake_at - monotonic())
+        return min(left, PROBE_WAIT_SECONDS) if self.reply.state is State.HALF_OPEN else left
 
     @property
     def untold_rejections(self) -> int:

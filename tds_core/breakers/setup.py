@@ -27,7 +27,10 @@ def open_breakers(settings: Settings) -> Breakers:
         open_seconds=settings.breaker_open_seconds,
         open_most_seconds=settings.breaker_open_most_seconds,
         successes=settings.breaker_successes,
-        probe_seconds=settings.breaker_probe_seconds,
+        # Or a second one would start while the first still waits for its answer.
+        probe_seconds=max(
+            settings.breaker_probe_seconds, settings.http_timeout_seconds + settings.http_connect_seconds
+        ),
     )
     client = _client(settings.redis_url) if settings.redis_url else None
     return Breakers(client, rules, special={DATABASE: DATABASE_RULES})

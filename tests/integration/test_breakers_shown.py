@@ -11,6 +11,7 @@ from tds_core.config import load_settings
 from tests.breaking import NAME, ask, fail, is_refused
 from tests.command_line import CommandLine
 from tests.webhook_sender import TOKEN, Sender, sender_for
+from tests.world import World
 
 PATH = "/api/tds/circuit-breakers"
 
@@ -102,6 +103,15 @@ def test_the_command_closes_one(tds: CommandLine, breakers: Breakers) -> None:
     assert [each["state"] for each in tds("breakers", "--json").json] == ["closed"]
     said = tds("breakers", "reset", "zoho.books.nothing")
     assert (said.exit_code, "see: tds breakers" in said.errors) == (1, True)
+
+
+def test_health_is_degraded_while_one_is_open_and_names_it(world: World, tds: CommandLine, breakers: Breakers) -> None:
+    said = tds("health", "--json", "--only", "breakers")
+    [found] = said.json["components"]
+    assert (said.exit_code, found["state"]) == (1, "warning")
+    assert f"{NAME} open: TransientError: HTTP 502" in found["says"]
+    tds("breakers", "reset", NAME)
+    assert tds("health", "--only", "breakers").exit_code == 0
 
 
 def test_the_command_tells_redis_away_from_no_breakers(tds: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

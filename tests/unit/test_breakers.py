@@ -104,6 +104,14 @@ def test_only_one_is_let_through_to_probe(breakers: Breakers, clock: Time) -> No
     assert state(breakers).state is State.CLOSED
 
 
+def test_who_is_refused_for_a_probe_that_is_out_looks_again_soon(breakers: Breakers, clock: Time) -> None:
+    fail(breakers, 5)
+    clock.pass_by(67)
+    with breakers.guard(NAME), pytest.raises(BreakerOpenError) as refused, breakers.guard(NAME):
+        raise AssertionError("not to be asked")
+    assert refused.value.after_seconds == 5
+
+
 def test_a_probe_that_fails_costs_no_attempt_and_opens_it_for_twice_as_long(breakers: Breakers, clock: Time) -> None:
     fail(breakers, 5)
     clock.pass_by(67)
@@ -206,6 +214,16 @@ def test_it_is_one_of_pybreaker_s_with_its_listeners(breakers: Breakers, clock: 
     assert breaker.success_counter == 1
     breaker.call(lambda: "asked")
     assert Ears.changes == ["open", "half-open", "closed"]
+
+
+def test_a_probe_may_take_as_long_as_a_call_may_take(clock: Time) -> None:
+    given = {"TDS_BREAKER_PROBE_SECONDS": "10", "TDS_HTTP_TIMEOUT_SECONDS": "100", "TDS_HTTP_CONNECT_SECONDS": "5"}
+    breakers = open_breakers(load_settings(given))
+    fail(breakers, 5)
+    clock.pass_by(67)
+    with breakers.guard(NAME):
+        clock.pass_by(104)
+        assert is_refused(breakers)
 
 
 def test_every_threshold_is_a_setting(clock: Time) -> None:
