@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 # Records without a batch call are read one by one; settling in between keeps what was read.
 SINGLE_READS = 20
+# Bulk reading gives its worker back after so long, and reads less at a time, so that the urgent soon get one.
+BULK_SECONDS, BULK_READS = 2.0, 10
 # How long work rests after an outage cut a batch off.
 RELEASE_SECONDS = 1.0
 # And after a fault that is nobody's but ours: long enough not to spin, short enough for a fixed worker.
@@ -76,18 +78,36 @@ def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence
     """Read `items` from the source, settling chunk by chunk; once the source wants peace, the rest is put off."""
     if not items:
         return
-    entity = ENTITIES[claim.entity]
-    size = entity.stream.batch.size if entity.stream.batch else SINGLE_READS
+    batch = ENTITIES[claim.entity].stream.batch
+    size = batch.size if batch else BULK_READS if claim.bulk else SINGLE_READS
+    until = time.monotonic() + BULK_SECONDS
     with beating(claim.token):
         for start in range(0, len(items), size):
-            chunk = items[start : start + size]
-            with scope() as session:
-                refused = pause.pause_left(session, claim.source)
-                read_at = queue.database_clock(session)
-            ids = [item.source_id for item in chunk]
-            reading = Reading(failures=dict.fromkeys(ids, refused)) if refused else _ask(claim, ids)
-            candidates, failures = interpret(entity, chunk, reading, events, read_at=read_at)
-            settle_batch(claim, candidates=candidates, failures=failures)
+            held_back = _read_chunk(claim, items[start : start + size], events)
+            if held_back or (claim.bulk and time.monotonic() > until):
+                _release(claim, held_back.after_seconds if held_back else 0.0)
+                return
+
+
+def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> SourceError | None:
+    """Read and settle `chunk`. Returns what held bulk work back, if anything did: those records are still leased.
+
+    Bulk work is held back often, so it waits without a line in anybody's log of attempts.
+    """
+    with scope() as session:
+        refused = pause.pause_left(session, claim.source)
+        read_at = queue.database_clock(session)
+    ids = [item.source_id for item in chunk]
+    reading = Reading(failures=dict.fromkeys(ids, refused)) if refused else _ask(claim, ids)
+    held_back: dict[str, SourceError] = {}
+    for key, error in list(reading.failures.items()):
+        if claim.bulk and isinstance(error, SNOOZE) and error.heeded:
+            held_back[key] = error
+            del reading.failures[key]
+    settled = [item for item in chunk if item.source_id not in held_back]
+    candidates, failures = interpret(ENTITIES[claim.entity], settled, reading, events, read_at=read_at)
+    settle_batch(claim, candidates=candidates, failures=failures)
+    return next(iter(held_back.values()), None)
 
 
 def _traffic(claim: Claim) -> Traffic:

@@ -28,7 +28,7 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
             log.warning("claim_interrupted", entity=entity, error=type(error).__name__)
             return total
         total += len(claim.items) if claim else 0
-        if claim is None or claim.was_all:
+        if claim is None or (claim.was_all and not claim.bulk):  # bulk may have been given back half read
             return total
     with suppress(*nudge.FAILURES):  # the dispatcher looks too
         nudge.nudge(entity)

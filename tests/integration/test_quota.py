@@ -14,6 +14,7 @@ from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.quota.limits import limits_of
 from tds_core.sources.zoho.quota.setup import open_governor
 from tds_models.db import session_scope
+from tds_tasks.batch import sync_batch
 from tests.command_line import CommandLine
 from tests.webhook_sender import Sender, sender_for
 from tests.world import ScriptedSource, World, delivery, invoice, product
@@ -31,6 +32,34 @@ def test_each_reading_goes_as_what_it_is_for(world: World, source: ScriptedSourc
     world.enqueue("invoice", "4")
     world.drain("invoice")
     assert source.traffic[-1] is Traffic.OPERATOR
+
+
+def test_bulk_reading_gives_its_worker_back_and_is_not_forgotten(
+    world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tds_tasks.batch.BULK_SECONDS", 0.0)
+    source.records = {str(n): invoice(str(n)) for n in range(25)}
+    world.enqueue("invoice", *source.records, bulk=True)
+    first = sync_batch("invoice")
+    assert first is not None
+    assert [len(ids) for ids in source.asked] == [10]
+    assert world.value("select count(*) from tds_sync_queue where lease_token is null and attempts = 0") == 15
+    world.drain("invoice")
+    assert (world.queue_depth(), len(world.mirror("invoice", "number"))) == (0, 25)
+
+
+def test_bulk_work_that_is_held_back_keeps_what_was_read_and_waits_in_silence(
+    world: World, source: ScriptedSource
+) -> None:
+    refusal = RateError("the minute is to be used evenly", after_seconds=7)
+    refusal.heeded = True
+    source.records = {"1": invoice("1"), "2": refusal, "3": refusal}
+    world.enqueue("invoice", "1", "2", "3", bulk=True)
+    world.drain("invoice")
+    assert world.mirror("invoice", "number").keys() == {"1"}
+    waiting = world.rows("select attempts, next_attempt_at - now() > interval '6 s' as rests from tds_sync_queue")
+    assert [(each["attempts"], each["rests"]) for each in waiting] == [(0, True)] * 2
+    assert world.value("select count(*) from tds_sync_logs where source_id <> '1'") == 0
 
 
 def test_our_own_refusal_leaves_the_source_open_to_the_others(world: World, source: ScriptedSource) -> None:

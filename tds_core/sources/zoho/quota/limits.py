@@ -12,7 +12,7 @@ from tds_core.sources.traffic import Traffic
 DAY_SECONDS = 86_400.0
 APIS = ("books", "inventory")
 # Back-fill is put off at no cost, so it keeps no worker waiting.
-BACKFILL_WAIT_SECONDS = 1.0
+BACKFILL_WAIT_SECONDS = 0.25
 # After this many times the longest call somebody must have died with the slot.
 LEASE_FACTOR = 2
 
