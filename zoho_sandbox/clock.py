@@ -60,15 +60,22 @@ class FastClock:
     """Time that goes by `speed` times as fast from when it was set; it never jumps."""
 
     def __init__(self, source: Callable[[], float], speed: float = 1.0) -> None:
+        now = source()
         self._source = source
-        self._real = self._told = source()
-        self.speed = speed
+        # What was told at which real time, and how fast it goes on since: replaced as one.
+        self._pace = (now, now, speed)
 
     def __call__(self) -> float:
-        return self._told + (self._source() - self._real) * self.speed
+        told, real, speed = self._pace
+        return told + (self._source() - real) * speed
+
+    @property
+    def speed(self) -> float:
+        """How many seconds go by in one."""
+        return self._pace[2]
 
     def set_speed(self, speed: float) -> None:
         """Go on from now at another speed; ValueError unless it is above nought."""
         if speed <= 0:
             raise ValueError("the speed must be above nought")
-        self._told, self._real, self.speed = self(), self._source(), speed
+        self._pace = (self(), self._source(), speed)

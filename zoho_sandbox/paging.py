@@ -6,7 +6,7 @@ from operator import itemgetter
 import msgspec
 
 from zoho_sandbox.collection import Collection, Entry
-from zoho_sandbox.query import ListQuery
+from zoho_sandbox.query import DATE_BOUNDS, ListQuery
 from zoho_sandbox.records import Record
 
 _encode = msgspec.json.Encoder().encode
@@ -62,13 +62,14 @@ class Pages:
     def _select(self, query: ListQuery) -> tuple[list[Entry], int]:
         """The entries in ascending order, and where among them the page numbering starts."""
         by_time = query.column == "last_modified_time"
-        plain = not (query.contains or query.search)
+        plain = not (query.contains or query.search or query.dates)
         if plain and query.since is None:
             return self.collection.view(query.facets, query.column), 0
         if plain and by_time:
             entries = self.collection.view(query.facets, query.column)
             return entries, bisect_left(entries, (query.since, ""))
-        signature = (self.collection.version, query.facets, query.column, query.since, query.contains, query.search)
+        asked = (query.facets, query.column, query.since, query.contains, query.search, query.dates)
+        signature = (self.collection.version, *asked)
         if self._memory[0] != signature:
             self._memory = (signature, self._search(query))
         return self._memory[1], 0
@@ -83,6 +84,8 @@ class Pages:
     def _holds(self, record: Record, query: ListQuery) -> bool:
         state = record.state
         if any(part not in str(state.get(field, "")).lower() for field, part in query.contains):
+            return False
+        if not all(DATE_BOUNDS[bound](state["date"], day) for bound, day in query.dates):
             return False
         texts = (str(state.get(field, "")).lower() for field in self.collection.shape.search)
         return not query.search or any(query.search in text for text in texts)

@@ -1,6 +1,7 @@
 """What a list call asks for, read from its parameters; unknown parameters mean nothing, as at Zoho."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import ge, gt, le, lt
 
 import msgspec
 
@@ -11,6 +12,12 @@ from zoho_sandbox.records import Shape
 from zoho_sandbox.refusals import invalid_value
 
 PER_PAGE_MAX = 200
+DATE_BOUNDS: dict[str, Callable[[str, str], bool]] = {
+    "date_start": ge,
+    "date_end": le,
+    "date_before": lt,
+    "date_after": gt,
+}
 
 
 class ListQuery(msgspec.Struct, frozen=True):
@@ -25,6 +32,8 @@ class ListQuery(msgspec.Struct, frozen=True):
     since: int | None
     contains: tuple[tuple[str, str], ...]
     search: str
+    # Bounds of the document's date: how it must compare, and to which day.
+    dates: tuple[tuple[str, str], ...]
     response_option: int
     # The place of the location whose stock the rows shall show; None for all together.
     location: int | None = None
@@ -59,6 +68,7 @@ def read_query(
         since=_since(params, organization.clock) if heeds_time else None,
         contains=_contains(shape, params),
         search=params.get("search_text", "").lower(),
+        dates=tuple((name, params[name]) for name in DATE_BOUNDS if shape.is_dated and params.get(name)),
         response_option=_whole(params, "response_option", 0, least=0),
         location=_location(shape, params, organization),
     )

@@ -52,6 +52,8 @@ class Shape:
     incremental: frozenset[str] = EVERYWHERE
     default_order: str = "A"
     search: tuple[str, ...] = field(default=())
+    # Whether lists know `date_start`, `date_end`, `date_before` and `date_after`.
+    is_dated: bool = False
     # The field of the state that is given once among the living records; empty where names may repeat.
     name_key: str = ""
     # The ids of the records this one stands on, which therefore cannot be deleted.

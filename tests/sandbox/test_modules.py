@@ -82,6 +82,23 @@ def test_custom_fields_are_keys_of_rows_and_a_table_in_details(inventory: Caller
         assert key not in detail
 
 
+def test_documents_can_be_listed_by_date_and_by_what_became_of_them(books: Caller) -> None:
+    orders = books.get("/salesorders", sort_column="date", sort_order="A")["salesorders"]
+    middle = orders[20]["date"]
+    for bound, holds in (
+        ("date_start", lambda day: day >= middle),
+        ("date_end", lambda day: day <= middle),
+        ("date_before", lambda day: day < middle),
+        ("date_after", lambda day: day > middle),
+    ):
+        found = books.ids("salesorders", "salesorder_id", **{bound: middle})
+        assert set(found) == {row["salesorder_id"] for row in orders if holds(row["date"])}
+    invoiced = books.get("/salesorders", filter_by="Status.Invoiced")["salesorders"]
+    assert {row["invoiced_status"] for row in invoiced} == {"invoiced"}
+    paid = books.get("/customerpayments", filter_by="PaymentMode.Cash")["customerpayments"]
+    assert {row["payment_mode"] for row in paid} == {"cash"}
+
+
 def test_price_lists_hold_the_prices_asked_for_and_all_but_one_are_by_item(inventory: Caller) -> None:
     rows = inventory.get("/pricebooks")["pricebooks"]
     details = [inventory.get(f"/pricebooks/{row['pricebook_id']}")["pricebook"] for row in rows]

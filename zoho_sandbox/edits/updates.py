@@ -96,12 +96,13 @@ def bill_pay(world: World, rng: random.Random, record: Record) -> Payload:
 
 def credit_apply(world: World, rng: random.Random, record: Record) -> Payload:
     """Set a credit against an invoice of the same customer that owes something, if one is found."""
-    mine = (("customer_id", record.state["customer_id"]),)
-    invoice = random_record(world, rng, "invoices", mine) if record.state["status"] == "open" else None
-    amount = min(credit_left(record.state), totals(invoice.state)["balance"]) if invoice else 0.0
-    if invoice is None or amount <= 0 or invoice.state["status"] == "draft":
-        return reference(world, rng, record)
-    return {"invoices": [{"invoice_id": invoice.id, "amount_applied": amount}]}
+    for invoice in world.collections["invoices"].records.values() if record.state["status"] == "open" else ():
+        state = invoice.state
+        if state["customer_id"] == record.state["customer_id"] and state["status"] != "draft":
+            amount = min(credit_left(record.state), totals(state)["balance"])
+            if amount > 0:
+                return {"invoices": [{"invoice_id": invoice.id, "amount_applied": amount}]}
+    return reference(world, rng, record)
 
 
 def described(_world: World, rng: random.Random, _record: Record) -> Payload:

@@ -5,7 +5,8 @@ from zoho_sandbox.entities.lines import money
 from zoho_sandbox.organization import Organization, fixed_id
 from zoho_sandbox.records import BOOKS, Record, Rendered, State, number_key
 
-MODES = ("cash", "banktransfer", "check", "creditcard")
+_MODES_SHOWN = ("Cash", "BankTransfer", "Check", "CreditCard")
+MODES = tuple(shown.lower() for shown in _MODES_SHOWN)
 _SHARED: Rendered = {
     "payment_id": "",
     "payment_number": "",
@@ -80,9 +81,10 @@ CUSTOMER_PAYMENTS = Facts(
     row=_ROW,
     detail=_DETAIL,
     values=_values,
-    sortable=("date", "payment_number", "customer_name", "amount", "created_time", "last_modified_time"),
+    sortable=("date", "payment_number", "customer_name", "amount", "created_time"),
     keys={"amount": number_key("amount")},
     facets=("customer_id", "payment_mode", "reference_number", "date"),
+    status_filters={f"PaymentMode.{shown}": ("payment_mode", shown.lower()) for shown in _MODES_SHOWN},
     search=("payment_number", "reference_number", "customer_name"),
     incremental=frozenset({BOOKS}),
     rule_module="customerpayment",

@@ -31,6 +31,8 @@ class Facts:
     default_sort: str = "created_time"
     default_order: str = "D"
     facets: tuple[str, ...] = ()
+    # What lists filter by beyond the state's own fields.
+    worked_out_facets: Mapping[str, Callable[[Record], str]] = field(default_factory=dict)
     status_filters: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     search: tuple[str, ...] = ()
     incremental: frozenset[str] = EVERYWHERE
@@ -90,10 +92,11 @@ def shape_of(facts: Facts, organization: Organization, wrapper: str = "") -> Sha
         default_order=facts.default_order,
         columns=columns,
         sortable=frozenset(facts.sortable),
-        facets={name: state_facet(name) for name in facts.facets},
+        facets={name: state_facet(name) for name in facts.facets} | dict(facts.worked_out_facets),
         status_filters=dict(facts.status_filters),
         contains={f"{name}_contains": name for name in facts.search},
         search=facts.search,
+        is_dated="date" in facts.row,
         render_row=row,
         render_detail=detail,
         rule_module=lambda _record: facts.rule_module,

@@ -90,7 +90,12 @@ _LINE: Rendered = dict.fromkeys(PROGRESS, 0.0) | {
 }
 
 
-def progress(state: State, name: str, words: tuple[str, str, str]) -> str:
+def invoiced_status(state: State) -> str:
+    """How much of the order is on invoices."""
+    return _progress(state, "quantity_invoiced", ("not_invoiced", "partially_invoiced", "invoiced"))
+
+
+def _progress(state: State, name: str, words: tuple[str, str, str]) -> str:
     """One of three words, by how much of the order's quantity `name` counts: none, some, all."""
     done = sum(line.get(name, 0.0) for line in state["lines"])
     wanted = sum(line["quantity"] for line in state["lines"])
@@ -105,8 +110,8 @@ def _values(organization: Organization, record: Record) -> Rendered:
     worked_out = {
         "order_status": status,
         "current_sub_status": status,
-        "invoiced_status": progress(state, "quantity_invoiced", ("not_invoiced", "partially_invoiced", "invoiced")),
-        "shipped_status": progress(state, "quantity_shipped", ("pending", "partially_shipped", "fulfilled")),
+        "invoiced_status": invoiced_status(state),
+        "shipped_status": _progress(state, "quantity_shipped", ("pending", "partially_shipped", "fulfilled")),
         "paid_status": "unpaid",
         "total_invoiced_amount": round(invoiced, 2),
     }
@@ -128,7 +133,13 @@ SALES_ORDERS = Facts(
     ),
     keys=SUM_KEYS,
     facets=("status", "customer_id", "salesorder_number", "reference_number"),
-    status_filters=status_filters(*STATUSES) | {"Status.Open": ("status", "confirmed")},
+    worked_out_facets={"invoiced_status": lambda record: invoiced_status(record.state)},
+    status_filters=status_filters(*STATUSES)
+    | {
+        "Status.Open": ("status", "confirmed"),
+        "Status.Invoiced": ("invoiced_status", "invoiced"),
+        "Status.PartiallyInvoiced": ("invoiced_status", "partially_invoiced"),
+    },
     search=("salesorder_number", "reference_number", "customer_name"),
     incremental=frozenset({BOOKS}),
     rule_module="salesorder",

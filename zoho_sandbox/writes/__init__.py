@@ -61,7 +61,7 @@ def update(world: World, name: str, record_id: str, payload: Mapping[str, Any]) 
     with world.lock:
         before = world.find(name, record_id)
         state = WRITES[name].changed(world, before, payload)
-        if name == "items" and set(payload) <= STOCK_FIELDS:
+        if name == "items" and payload and set(payload) <= STOCK_FIELDS:
             return world.move_stock(before, state)
         record = world.update(name, before, state)
         spread(world, _effects(name, before.state), _effects(name, state))

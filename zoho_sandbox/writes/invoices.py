@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoho_sandbox.entities.invoices import STATUSES
+from zoho_sandbox.entities.lines import totals
 from zoho_sandbox.records import State
+from zoho_sandbox.refusals import RefusalError
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
 from zoho_sandbox.writes.documents import DocumentWrites, check_not_overpaid
@@ -13,6 +15,8 @@ from zoho_sandbox.writes.settling import settled
 
 def _settle(_world: World, state: State, payload: Mapping[str, Any]) -> State:
     check_not_overpaid(state)
+    if state["status"] == "void" and totals(state)["payment_made"] + totals(state)["credits_applied"] > 0:
+        raise RefusalError(400, 4039, "Invoices with payments or credits cannot be made void.")
     return state if "status" in payload else settled(state, "sent")
 
 
