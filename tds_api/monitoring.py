@@ -13,7 +13,7 @@ from tds_api.gauges import TableGauges
 from tds_api.quota import QuotaGauges
 from tds_core.metrics import scraped_registry
 from tds_core.reading import readiness, work
-from tds_core.reading.connection import Access, connection
+from tds_core.reading.connection import connection
 from tds_core.sources.zoho.quota.setup import open_governor
 from tds_models.db import session_scope
 
@@ -78,7 +78,7 @@ def _health(edge: Edge) -> Response:
         response.status_code = 503
         return response
     redis = _redis(edge)
-    degraded = redis == "away" or zoho["access"] == Access.REFUSED
+    degraded = redis == "away" or zoho.get("since") is not None
     return jsonify(
         status="degraded" if degraded else "ok", database="reachable", redis=redis, zoho=zoho, figures=figures
     )

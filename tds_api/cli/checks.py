@@ -18,7 +18,8 @@ from tds_core.environment import SECRETS_FILE
 from tds_core.errors import ConfigError, TdsError
 from tds_core.urls import without_driver
 
-_ZOHO = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_ORGANIZATION_ID", "ZOHO_WEBHOOK_SECRET")
+# Access itself is not a setting: it is kept in the database, and `tds zoho status` tries it out.
+_ZOHO = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_ORGANIZATION_ID", "ZOHO_WEBHOOK_SECRET")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def status(
 
 @zoho.command("rotate-key")
 def rotate_key() -> None:
-    """Lock the stored tokens with TDS_SECRET_KEY; afterwards TDS_SECRET_KEY_PREVIOUS is not needed any more."""
+    """Lock the stored tokens with TDS_SECRET_KEY; first restart TDS with the old key in TDS_SECRET_KEY_PREVIOUS."""
     settings = load_settings()
     vault = open_vault(settings)
     with database(settings) as engine, session_scope(engine) as session:
@@ -106,7 +106,7 @@ def rotate_key() -> None:
     console = Console()
     console.print(f"{count} stored tokens are locked with TDS_SECRET_KEY now.")
     if settings.secret_key_previous:
-        console.print("Once every process of TDS runs with it, unset TDS_SECRET_KEY_PREVIOUS.")
+        console.print("TDS_SECRET_KEY_PREVIOUS can be unset now.")
 
 
 def _asked_code(console: Console, scopes: Sequence[str]) -> str:

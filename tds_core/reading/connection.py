@@ -30,9 +30,10 @@ def access(stored: Mapping[str, Any], settings: Settings) -> Access:
 
 
 def connection(session: Session, settings: Settings) -> dict[str, Any]:
-    """How access does, for machines; since when it is refused, why, and what to do, where it is."""
+    """How access does, for machines; where there is none: since when, and why, with what to do about it."""
     stored = standing(session)
     state = access(stored, settings)
     if state in (Access.CONNECTED, Access.UNTRIED):
         return {"access": state}
-    return {"access": state, "since": stored.get("refused_at"), "reason": stored.get("refusal"), "mend": CONNECT}
+    reason = stored.get("refusal") or f"not connected to Zoho. {CONNECT}"
+    return {"access": state, "since": stored.get("refused_at"), "reason": reason}

@@ -8,8 +8,6 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sources.zoho.oauth import CONNECT
-
 # The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
 DISPATCHER_SILENT_SECONDS = 10.0
 BEAT_SILENT_SECONDS = 60.0
@@ -18,6 +16,7 @@ LAG_SECONDS = 900.0
 DEPTH_WARNING, DEPTH_CRITICAL = 1_000, 5_000
 DEAD_LETTERS_CRITICAL = 100
 
+CHECK = "tds zoho status"
 COST = {"ok": 0, "warning": 10, "critical": 40}
 
 
@@ -131,11 +130,13 @@ def _dead_letters(found: Facts) -> Component:
 
 def _source(found: Facts) -> Component:
     if found["refusal"]:
-        return Component("zoho", State.CRITICAL, f"refuses TDS, so nothing is read: {found['refusal']}", CONNECT)
+        return Component(
+            "zoho", State.CRITICAL, f"gives no access, so nothing is read: {found['refusal']}", f"Then: {CHECK}"
+        )
     left = found["paused_seconds"] or 0.0
     if left > 0:
         says = f"left alone for {left:.0f} s more: {found['pause_reason']}"
-        return Component("zoho", State.WARNING, says, "See: tds zoho status")
+        return Component("zoho", State.WARNING, says, f"See: {CHECK}")
     return Component("zoho", State.OK, "may be asked")
 
 
