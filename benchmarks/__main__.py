@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import bulk, fast_fail, ingest
+from benchmarks import bulk, fast_fail, ingest, quota
 
 #: What is measured: a name, and what answers figures by name.
 BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "ingest": lambda: ingest.measure(seconds=4.0, threads=64),
     "bulk": lambda: bulk.measure(100_000),
     "fast_fail": fast_fail.measure,
+    "quota": lambda: quota.measure(seconds=90, speed=20, per_day=400),
 }
 
 

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from tds_core.sources.errors import QuotaError, RateError
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.client import ZohoClient
-from tds_core.sources.zoho.quota.books import Books
 from tds_core.sources.zoho.quota.call import Call, Verdict
 from tds_core.sources.zoho.quota.governor import Governor
+from tds_core.sources.zoho.quota.ledgers import Ledgers
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.quota.shared import SharedLedger
 from tds_core.sync.retry import Fate, plan
@@ -107,12 +107,12 @@ class Clock:
         return self.now
 
 
-def books(limits: Limits, server: fakeredis.FakeServer, clock: Clock, processes: int = 4) -> Books:
+def ledgers(limits: Limits, server: fakeredis.FakeServer, clock: Clock, processes: int = 4) -> Ledgers:
     ledger = SharedLedger(fakeredis.FakeRedis(server=server), limits, organization="42", clock=clock)
-    return Books(limits, ledger, processes=processes, clock=clock)
+    return Ledgers(limits, ledger, processes=processes, clock=clock)
 
 
-def admitted(found: Books, wanted: int) -> int:
+def admitted(found: Ledgers, wanted: int) -> int:
     replies = [
         found.admit(Call(f"{id(found)}-{n}-{time.monotonic_ns()}", "books", LIVE), wait_seconds=0)[1]
         for n in range(wanted)
@@ -123,7 +123,7 @@ def admitted(found: Books, wanted: int) -> int:
 def test_when_redis_goes_each_process_rests_a_minute_and_then_takes_its_part_until_it_is_back() -> None:
     server, clock = fakeredis.FakeServer(), Clock()
     limits = Limits(calls_per_minute=100, lease_seconds=1)
-    crew = [books(limits, server, clock) for _ in range(4)]
+    crew = [ledgers(limits, server, clock) for _ in range(4)]
     assert sum(admitted(each, 30) for each in crew) == 100
     server.connected = False
     with capture_logs() as logs:
@@ -140,7 +140,7 @@ def test_when_redis_goes_each_process_rests_a_minute_and_then_takes_its_part_unt
 
 def test_a_moment_without_redis_costs_no_minute_once_it_is_back() -> None:
     server, clock = fakeredis.FakeServer(), Clock()
-    found = books(Limits(calls_per_minute=100), server, clock)
+    found = ledgers(Limits(calls_per_minute=100), server, clock)
     admitted(found, 1)
     server.connected = False
     _, reply = found.admit(Call("x", "books", LIVE), wait_seconds=0)
@@ -152,7 +152,7 @@ def test_a_moment_without_redis_costs_no_minute_once_it_is_back() -> None:
 
 def test_the_part_of_a_day_without_redis_begins_where_the_shared_count_was() -> None:
     server, clock = fakeredis.FakeServer(), Clock()
-    found = books(Limits(calls_per_day={"books": 100}), server, clock)
+    found = ledgers(Limits(calls_per_day={"books": 100}), server, clock)
     assert admitted(found, 80) == 80
     server.connected = False
     admitted(found, 1)
@@ -162,6 +162,6 @@ def test_the_part_of_a_day_without_redis_begins_where_the_shared_count_was() -> 
 
 def test_without_any_redis_a_process_takes_its_part_and_says_so() -> None:
     with capture_logs() as logs:
-        found = Books(Limits(calls_per_minute=100), None, processes=8)
+        found = Ledgers(Limits(calls_per_minute=100), None, processes=8)
         assert admitted(found, 50) == 12
     assert [each["event"] for each in logs] == ["quota_not_shared"]

@@ -1,4 +1,4 @@
-"""One call on its way through the quota: who wants it, and what the books that count calls say to it."""
+"""One call on its way through the quota: who wants it, and what the ledger that counts calls say to it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ from tds_core.sources.zoho.quota.told import Told
 
 
 class Verdict(StrEnum):
-    """What the governor's books say to a call."""
+    """What the ledger says to a call."""
 
     GO = "go"
     WAIT = "wait"  # its turn comes within its patience
@@ -29,7 +29,7 @@ class Call:
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the books say: the verdict, why, in how many seconds to ask again, and which day of theirs it is."""
+    """What the ledger says: the verdict, why, in how many seconds to ask again, and which day of theirs it is."""
 
     verdict: Verdict
     wait_seconds: float = 0.0
@@ -40,7 +40,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(Protocol):
-    """The books that count calls: those all processes share, or one process's own."""
+    """The ledger that counts calls: those all processes share, or one process's own."""
 
     def admit(self, call: Call, *, wait_seconds: float) -> Reply:
         """Count `call` if it may be made now. `wait_seconds`: how long it is ready to wait."""

@@ -10,9 +10,9 @@ from tds_core import metrics
 from tds_core.sources.errors import QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.quota import told
-from tds_core.sources.zoho.quota.books import Books
 from tds_core.sources.zoho.quota.call import Call, Ledger, Reply, Verdict
 from tds_core.sources.zoho.quota.forecast import Forecast, forecast
+from tds_core.sources.zoho.quota.ledgers import Ledgers
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.quota.shared import SharedLedger
 from tds_core.sources.zoho.quota.usage import Usage, nothing_counted, read_usage
@@ -38,9 +38,9 @@ class Governor:
     """Admits calls to one organisation. Safe for threads and processes; not to be used inside a transaction."""
 
     def __init__(self, limits: Limits, shared: SharedLedger | None = None, *, processes: int = 1) -> None:
-        """`processes`: how many are expected to ask, for when there are no shared books."""
+        """`processes`: how many are expected to ask, for when there are no shared ledger."""
         self._limits = limits
-        self._books = Books(limits, shared, processes=processes)
+        self._ledgers = Ledgers(limits, shared, processes=processes)
 
     @contextmanager
     def admit(self, *, api: str, traffic: Traffic) -> Iterator[Permit]:
@@ -57,14 +57,14 @@ class Governor:
         try:
             yield permit
         except (RateError, QuotaError) as error:
-            error.heeded = ledger is self._books.shared
+            error.heeded = ledger is self._ledgers.shared
             raise
         finally:
-            self._books.answer(ledger, call, day, permit.told)
+            self._ledgers.answer(ledger, call, day, permit.told)
 
     def usage(self) -> Usage:
-        """What is used and what is left now. Raises QuotaUnknownError when the shared books cannot be read."""
-        shared = self._books.shared
+        """What is used and what is left now. Raises QuotaUnknownError when the shared ledger cannot be read."""
+        shared = self._ledgers.shared
         return read_usage(shared, self._limits) if shared else nothing_counted(self._limits, time.time())
 
     def forecast(self, backlog: Mapping[str, int]) -> Forecast:
@@ -72,11 +72,11 @@ class Governor:
         return forecast(self.usage(), self._limits, backlog)
 
     def _wait(self, call: Call) -> tuple[Ledger, int]:
-        """Wait for the call's turn. Returns the books that counted it, and their day."""
+        """Wait for the call's turn. Returns the ledger that counted it, and its day."""
         began, patience = time.monotonic(), self._limits.patience(call.traffic)
         while True:
             waited = time.monotonic() - began
-            ledger, reply = self._books.admit(call, wait_seconds=patience - waited)
+            ledger, reply = self._ledgers.admit(call, wait_seconds=patience - waited)
             if reply.verdict is not Verdict.WAIT:
                 break
             pause = min(reply.wait_seconds, LONGEST_POLL_SECONDS)

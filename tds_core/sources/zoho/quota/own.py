@@ -1,4 +1,4 @@
-"""One process's own books, for when those all processes share are away: it takes an equal part and no more."""
+"""One process's own ledger, for when those all processes share are away: it takes an equal part and no more."""
 
 import math
 import threading
@@ -29,7 +29,7 @@ class OwnLedger:
         self._spent: set[str] = set()
 
     def take_over(self, day_used: Mapping[str, int]) -> None:
-        """Begin where the shared books were lost: with a part of what is left of the day, and after a minute's rest,
+        """Begin where the shared ledger were lost: with a part of what is left of the day, and after a minute's rest,
         for what the others asked in the last minute is not known.
         """
         with self._lock:

@@ -12,7 +12,7 @@ REDIS_SECONDS = 1.0
 
 
 def open_ledger(settings: Settings) -> SharedLedger | None:
-    """The books all processes share; `None` when no Redis is set, or nothing is limited."""
+    """The ledger all processes share; `None` when no Redis is set, or nothing is limited."""
     limits = limits_of(settings)
     if not settings.redis_url or not limits.exist:
         return None

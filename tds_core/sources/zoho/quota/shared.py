@@ -1,4 +1,4 @@
-"""The books all processes share, in Redis."""
+"""The ledger all processes share, in Redis."""
 
 import math
 import random
@@ -40,13 +40,13 @@ class SharedLedger:
         self._prefix = f"tds:quota:{{{organization}}}"
         self._admit, self._answer = client.register_script(ADMIT), client.register_script(ANSWER)
         self._born = ""
-        #: Calls of today by API, as these books said last.
+        #: Calls of today by API, as this ledger said last.
         self.day_used: dict[str, int] = {}
 
     def admit(self, call: Call, *, wait_seconds: float, unseen: bool = False) -> Reply:
         """See `Ledger.admit`; a call that has to wait takes its place among its class, the urgent classes first.
 
-        `unseen`: calls of the last minute are not in these books, so nothing is to be asked for a minute.
+        `unseen`: calls of the last minute are not in this ledger, so nothing is to be asked for a minute.
         """
         limits, traffic = self._limits, call.traffic
         asked = self._ask(
@@ -73,7 +73,7 @@ class SharedLedger:
         return reply
 
     def answer(self, call: Call, day: int, told: Told) -> None:
-        """See `Ledger.answer`; what Zoho told corrects the books."""
+        """See `Ledger.answer`; what Zoho told corrects the ledger."""
         compressed = self._limits.day_seconds / DAY_SECONDS  # 1 but where time is compressed
         seconds = {name: getattr(told, name) for name in ("reset_seconds", "wait_seconds")}
         asked = self._ask(

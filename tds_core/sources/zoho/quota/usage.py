@@ -1,4 +1,4 @@
-"""What is used and what is left, as the shared books say it at one moment."""
+"""What is used and what is left, as the shared ledger say it at one moment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Counts = Mapping[int, Mapping[str, int]]
 
 
 class QuotaUnknownError(TdsError):
-    """The books are in Redis, and Redis does not answer."""
+    """The ledger is in Redis, and Redis does not answer."""
 
     code = "quota_unknown"
     retriable = True
@@ -66,7 +66,7 @@ class Usage:
 
 
 def read_usage(ledger: SharedLedger, limits: Limits) -> Usage:
-    """Everything the books hold, in one round trip. Raises QuotaUnknownError when Redis is away."""
+    """Everything the ledger holds, in one round trip. Raises QuotaUnknownError when Redis is away."""
     pipe = ledger.client.pipeline(transaction=False)
     pipe.time()
     common = dict(zip(KEYS, ledger.keys(""), strict=True))
@@ -95,7 +95,7 @@ def read_usage(ledger: SharedLedger, limits: Limits) -> Usage:
 
 
 def nothing_counted(limits: Limits, now: float) -> Usage:
-    """Where no books are shared, or nothing is limited."""
+    """Where no ledger is shared, or nothing is limited."""
     return Usage(
         at=_moment(now),
         minute=_level(limits, limits.calls_per_minute, 0),

@@ -1,4 +1,4 @@
-"""The shared books promise: no more than Zoho counts in any minute, urgent calls first, and nothing lost on the way."""
+"""The shared ledger promises: no more than Zoho counts in any minute, and urgent calls first."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ LIMITS = Limits(calls_per_minute=100, calls_per_day={"books": 1000, "inventory":
 
 @dataclass
 class Desk:
-    """One process at the shared books, and a clock that stands until it is moved."""
+    """One process at the shared ledger, and a clock that stands until it is moved."""
 
     limits: Limits = LIMITS
     redis: fakeredis.FakeRedis = field(default_factory=fakeredis.FakeRedis)

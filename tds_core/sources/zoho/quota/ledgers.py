@@ -1,4 +1,4 @@
-"""Which books count: those all processes share while Redis answers, this process's own while it does not."""
+"""Which ledger counts: the one all processes share while Redis answers, this process's own while it does not."""
 
 import time
 from collections.abc import Callable
@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 REDIS_REST_SECONDS = 5.0
 
 
-class Books:
-    """The shared books with the own ones behind them. That Redis is away, and back, is said once."""
+class Ledgers:
+    """The shared ledger with the own ones behind them. That Redis is away, and back, is said once."""
 
     def __init__(
         self, limits: Limits, shared: SharedLedger | None, *, processes: int, clock: Callable[[], float] = time.time
@@ -33,7 +33,7 @@ class Books:
         self._said_alone = False
 
     def admit(self, call: Call, *, wait_seconds: float) -> tuple[Ledger, Reply]:
-        """Ask the books in force; returns them with their reply."""
+        """Ask the ledger in force; returns it with its reply."""
         if self.shared and self._clock() >= self._rest_until:
             try:
                 unseen = self._away and self._own.made_calls()
@@ -55,7 +55,7 @@ class Books:
         return self._own, reply
 
     def answer(self, ledger: Ledger, call: Call, day: int, told: Told) -> None:
-        """Close the call in the books that opened it. What Redis does not hear now ends there with the call's lease."""
+        """Close the call where it was opened. What Redis does not hear now ends there with the call's lease."""
         try:
             ledger.answer(call, day, told)
         except redis.RedisError as error:
