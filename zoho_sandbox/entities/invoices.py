@@ -1,7 +1,7 @@
 """Invoices: what was sold to whom; what is owed follows from the lines, the payments and the credits."""
 
 from zoho_sandbox.entities.facts import Facts, status_filters
-from zoho_sandbox.entities.lines import SUM_KEYS, figures, line_parts, stands_on
+from zoho_sandbox.entities.lines import ADDRESS, SUM_KEYS, figures, line_parts, stands_on
 from zoho_sandbox.organization import Organization, fixed_id
 from zoho_sandbox.records import BOOKS, Record, Rendered
 
@@ -42,6 +42,8 @@ _SHARED: Rendered = {
     "invoice_url": "",
     "total": 0.0,
     "balance": 0.0,
+    "billing_address": ADDRESS,
+    "shipping_address": ADDRESS,
 }
 _ROW = _SHARED | {"company_name": "", "due_days": "", "schedule_time": "", "documents": "", "updated_time": ""}
 _DETAIL = _SHARED | {
@@ -74,8 +76,6 @@ _DETAIL = _SHARED | {
     "salesorders": [],
     "line_items": [],
     "taxes": [],
-    "billing_address": {},
-    "shipping_address": {},
 }
 _LINE: Rendered = {"salesorder_item_id": "", "serial_numbers": [], "batches": []}
 

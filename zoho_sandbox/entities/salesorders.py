@@ -39,7 +39,13 @@ _SHARED: Rendered = {
     "created_time": "",
     "last_modified_time": "",
 }
+_UNSET = (
+    *("company_name", "color_code", "delivery_method_id", "pickup_location_id", "due_by_days", "due_in_days"),
+    *("shipment_days", "zcrm_potential_id", "zcrm_potential_name"),
+)
 _ROW = _SHARED | {
+    **dict.fromkeys(_UNSET, ""),
+    "is_manually_fulfilled": False,
     "email": "",
     "total_invoiced_amount": 0.0,
     "quantity": 0.0,
@@ -54,6 +60,20 @@ _EMPTY = (
 )
 _DETAIL = _SHARED | {
     **{key: [] for key in _EMPTY},
+    "contact_persons": [],
+    "entity_tags": "",
+    "estimate_id": "",
+    "total_quantity": 0.0,
+    "discount_total": 0.0,
+    "bcy_sub_total": 0.0,
+    "bcy_tax_total": 0.0,
+    "roundoff_value": 0.0,
+    "has_discount": False,
+    "can_send_in_mail": True,
+    "attachment_name": "",
+    "created_by_id": "",
+    "created_by_name": "Sandbox",
+    "last_modified_by_id": "",
     "currency_symbol": "$",
     "exchange_rate": 1.0,
     "price_precision": 2,
@@ -113,6 +133,11 @@ def _values(organization: Organization, record: Record) -> Rendered:
         "invoiced_status": invoiced_status(state),
         "shipped_status": _progress(state, "quantity_shipped", ("pending", "partially_shipped", "fulfilled")),
         "paid_status": "unpaid",
+        "total_quantity": counted["quantity"],
+        "bcy_sub_total": sums["sub_total"],
+        "bcy_tax_total": sums["tax_total"],
+        "has_discount": any(line.get("discount") for line in lines),
+        **dict.fromkeys(("created_by_id", "last_modified_by_id"), organization.user_id),
         "total_invoiced_amount": round(invoiced, 2),
     }
     return sums | counted | worked_out
