@@ -1,5 +1,7 @@
 """Work that meets an open breaker waits unharmed: no attempt, no dead letter, no pause for the rest of the source."""
 
+import time
+
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -105,3 +107,23 @@ def test_a_connection_the_server_ended_is_a_failure_to_reach_it(engine: Engine, 
         connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
     assert state(breakers).failure_count == 1
     own.dispose()
+
+
+def test_probes_of_an_outage_cost_no_attempt_and_its_end_is_noticed(
+    synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TDS_BREAKER_OPEN_SECONDS", "1")
+    monkeypatch.setenv("TDS_BREAKER_OPEN_MOST_SECONDS", "1")
+    forget_context()
+    standin.fail("html_502", ITEMS, count=8)
+    synced.enqueue("product", *standin.ids("items")[:3], must_read=True)
+    for _ in range(6):
+        synced.drain("product", make_due=True)
+    for _ in range(3):
+        time.sleep(1.15)
+        synced.drain("product", make_due=True)
+    assert synced.value("select array_agg(distinct attempts) from tds_sync_queue") == [5]
+    time.sleep(1.15)
+    synced.drain("product", make_due=True)
+    assert synced.queue_depth() == 0
+    assert len(standin.calls) == 1 + 8 + 1
