@@ -70,7 +70,9 @@ class Settings:
     public_url: str = _api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", _ADDRESS)
     api_processes: int = _api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
     api_threads: int = _api("TDS_API_THREADS", "integer", 64, "Threads of each of them.", env.whole(1, 1024))
-    secret_key: str = _api("TDS_SECRET_KEY", "text", "", "Encrypts tokens at rest.", _FERNET_KEY, secret=True)
+    secret_key: str = _api(
+        "TDS_SECRET_KEY", "text", "", "Encrypts tokens; Fernet.generate_key() makes one.", _FERNET_KEY, secret=True
+    )
     secret_key_previous: str = _api(
         "TDS_SECRET_KEY_PREVIOUS", "text", "", "Still opens what it locked, while rotating.", _FERNET_KEYS, secret=True
     )
