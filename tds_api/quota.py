@@ -34,7 +34,7 @@ def quota_routes(edge: Edge) -> Blueprint:
 
 
 class QuotaGauges(Collector):
-    """Reads the shared books when it is asked; while they cannot be read it says nothing."""
+    """Reads the shared ledger when it is asked; while that cannot be read it says nothing."""
 
     def __init__(self, governor: Governor) -> None:
         self._governor = governor
