@@ -7,7 +7,7 @@ from functools import cached_property
 
 from sqlalchemy import Table
 
-from tds_models.fields import Field
+from tds_models.fields import Field, Plan, plan_for
 from tds_models.mirror import line_table, mirror_table
 
 
@@ -63,6 +63,11 @@ class Lines:
     id_key: str
     fields: tuple[Field, ...]
 
+    @cached_property
+    def plan(self) -> Plan:
+        """How a line's values are read."""
+        return plan_for(self.fields)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entity:
@@ -77,6 +82,11 @@ class Entity:
     fields: tuple[Field, ...]
     stream: Stream
     lines: tuple[Lines, ...] = ()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How a record's values are read."""
+        return plan_for(self.fields)
 
     @cached_property
     def table(self) -> Table:

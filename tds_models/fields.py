@@ -37,17 +37,17 @@ def read_text(value: Any) -> str:
 
 def read_number(value: Any) -> Decimal:
     """An exact decimal; never through a float."""
-    number = value if type(value) is Decimal else _spelled_number(value)
+    number = value if type(value) is Decimal else Decimal(value) if type(value) is int else _spelled_number(value)
     if not number.is_finite() or not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
         raise ValueError(f"number out of range: {str(value)[:40]}")
     return number
 
 
 def _spelled_number(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+    if type(value) is not str:
         raise ValueError(f"expected a number, got {type(value).__name__}")
     try:
-        return Decimal(value.replace(",", "") if isinstance(value, str) else value)
+        return Decimal(value.replace(",", ""))
     except InvalidOperation:
         raise ValueError(f"expected a number, got {str(value)[:40]!r}") from None
 
@@ -108,21 +108,25 @@ def read_json(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of value: its reader, its column type, that type's name in SQL."""
+    """A kind of value: its reader, its column type, that type's name in SQL.
+
+    `as_it_is`: the type of JSON value that is stored as it stands, unless it is empty.
+    """
 
     name: str
     read: Callable[[Any], Any]
     column: TypeEngine[Any]
     sql: str
+    as_it_is: type | None = None
 
 
-TEXT = Kind("text", read_text, Text(), "text")
+TEXT = Kind("text", read_text, Text(), "text", str)
 NUMBER = Kind("number", read_number, Numeric(), "numeric")
 INTEGER = Kind("integer", read_integer, BigInteger(), "bigint")
-BOOLEAN = Kind("boolean", read_boolean, Boolean(), "boolean")
+BOOLEAN = Kind("boolean", read_boolean, Boolean(), "boolean", bool)
 DATE = Kind("date", read_date, Date(), "date")
 INSTANT = Kind("instant", read_instant, Instant, "timestamptz")
-REFERENCE = Kind("reference", read_reference, Text(), "text")
+REFERENCE = Kind("reference", read_reference, Text(), "text", str)
 JSON = Kind("json", read_json, JSONB(), "jsonb")
 
 
@@ -143,25 +147,32 @@ class Field:
     personal: bool = False
 
     @cached_property
-    def plain(self) -> bool:
-        """Whether any text is a good value as it stands."""
-        return self.kind is TEXT and not self.required
+    def empty(self) -> str | None:
+        """What an empty text means here."""
+        return "" if self.kind is TEXT else None
 
     def value_of(self, raw: Any) -> Any:
         """The stored value of `raw`; raises `ValueError` naming the field."""
-        if raw is None or (raw == "" and self.kind is not TEXT):
+        if raw is None or (type(raw) is str and not raw):
             if self.required:
                 raise ValueError(f"{self.key}: required, but empty")
-            return None
+            return None if raw is None else self.empty
         try:
             value = self.kind.read(raw)
         except ValueError as error:
             raise ValueError(f"{self.key}: {error}") from None
         if self.least is not None and value < self.least:
             raise ValueError(f"{self.key}: {value} is less than {self.least}")
-        if self.required and value == "":
-            raise ValueError(f"{self.key}: required, but empty")
         return value
+
+
+#: How the values of some fields are read: our name, the source's key, the type taken as it is, the field.
+Plan = tuple[tuple[str, str, type | None, Field], ...]
+
+
+def plan_for(fields: tuple[Field, ...]) -> Plan:
+    """The plan to read `fields` by: worked out once, for it is followed for every value of every record."""
+    return tuple((field.name, field.key, field.kind.as_it_is, field) for field in fields)
 
 
 def text(name: str, key: str | None = None, *, required: bool = False, personal: bool = False) -> Field:

@@ -2,9 +2,10 @@
 
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +22,7 @@ from tds_core.sync.retry import Fate, plan
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
+from tds_tasks.ahead import ahead
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings, source
 from tds_tasks.settling import OUTAGES
@@ -83,34 +85,46 @@ def _source_of(run: RunLease) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page and what is new on it, how long it took to come and how many calls it cost."""
+    """A page, the database's clock before it was asked for, how long it took to come and how many calls it cost."""
 
     page: Page
-    prepared: Prepared
+    read_at: datetime
     seconds: float
     call_count: int
 
 
 def _read_on(run: RunLease, *, until: float) -> bool:
-    """Read pages until the list ends (False) or the time is up (True); one is on its way while one is applied."""
-    with ThreadPoolExecutor(1, thread_name_prefix="page") as fetcher:
-        coming = fetcher.submit(_fetch, run, run.position)
-        while True:
-            fetched = coming.result()
-            ahead = run.position.after(fetched.page)
-            time_left = time.monotonic() < until
-            if not ahead.ended and time_left:
-                coming = fetcher.submit(_fetch, run, ahead)
-            _take(run, fetched)
-            if ahead.ended:
-                with scope() as session:
-                    passes.finish_pass(session, run)
-                log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
-                return False
-            if not time_left:
-                with scope() as session:
-                    runs.yield_run(session, run)
-                return True
+    """Read pages until the list ends (False) or the time is up (True); one comes and is read while one is written."""
+    with ahead(_prepared(run, _fetched(run, until))) as ready:
+        for fetched, prepared in ready:
+            _take(run, fetched, prepared)
+    with scope() as session:
+        if not run.position.ended:
+            runs.yield_run(session, run)
+            return True
+        passes.finish_pass(session, run)
+    log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
+    return False
+
+
+def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
+    """The pages from the run's position on: at least one, and no more once the time is up."""
+    position = run.position
+    while True:
+        fetched = _fetch(run, position)
+        yield fetched
+        position = position.after(fetched.page)
+        if position.ended or time.monotonic() >= until:
+            return
+
+
+def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[tuple[Fetched, Prepared]]:
+    before: Mapping[str, bytes] = {}
+    for fetched in pages:
+        with scope() as session:
+            prepared = passes.prepare_page(session, run, fetched.page, read_at=fetched.read_at, before=before)
+        before = prepared.hashes
+        yield fetched, prepared
 
 
 def _fetch(run: RunLease, position: Position) -> Fetched:
@@ -120,19 +134,17 @@ def _fetch(run: RunLease, position: Position) -> Fetched:
     with scope() as session:
         read_at = queue.database_clock(session)
     page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
-    with scope() as session:
-        prepared = passes.prepare_page(session, run, page, read_at=read_at)
-    return Fetched(page, prepared, time.monotonic() - began, client.call_count - calls)
+    return Fetched(page, read_at, time.monotonic() - began, client.call_count - calls)
 
 
-def _take(run: RunLease, fetched: Fetched) -> None:
+def _take(run: RunLease, fetched: Fetched, prepared: Prepared) -> None:
     began = time.monotonic()
     with scope() as session:
         counts = passes.take_page(
             session,
             run,
             fetched.page,
-            fetched.prepared,
+            prepared,
             fetch_seconds=fetched.seconds,
             call_count=fetched.call_count,
             lease_seconds=RUN_LEASE_SECONDS,

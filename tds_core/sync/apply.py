@@ -10,13 +10,9 @@ from sqlalchemy.orm import Session
 
 from tds_core.sync import audit
 from tds_core.sync.candidate import Candidate, Seen
-from tds_core.sync.copying import try_copy_rows
 from tds_core.sync.decide import WRITES, Decision, Outcome, decide
 from tds_core.sync.statements import Statements, statements_for
 from tds_models.entity import Entity
-
-# From so many new rows on, COPY is cheaper than an INSERT.
-COPY_AT_LEAST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,42 +95,9 @@ def _create(session: Session, entity: Entity, statements: Statements, new: Decid
     """Write new rows. Returns the ids that are ours: the others were created by somebody else just now."""
     if not new:
         return set()
-    if len(new) >= COPY_AT_LEAST and not any(candidate.gone for candidate, _ in new):
-        copied = [_copied(entity, candidate) for candidate, _ in new]
-        if try_copy_rows(session, entity.table.fullname, copied_columns(entity), copied):
-            return {candidate.source_id for candidate, _ in new}
     rows = [_row(entity, candidate, None) for candidate, _ in new]
     given = {"source": entity.stream.source, "rows": msgspec.json.encode(rows).decode()}
     return set(session.execute(statements.insert, given).scalars())
-
-
-def copied_columns(entity: Entity) -> list[str]:
-    """The columns of a new row, in the order `_copied` gives them."""
-    fields = [field.name for field in entity.fields]
-    return [
-        "source",
-        "source_id",
-        *fields,
-        "source_modified_at",
-        "source_record",
-        "list_hash",
-        "version",
-        "confirmed_at",
-    ]
-
-
-def _copied(entity: Entity, candidate: Candidate) -> list[Any]:
-    value_of = candidate.values.get
-    return [
-        entity.stream.source,
-        candidate.source_id,
-        *[value_of(field.name) for field in entity.fields],
-        candidate.modified_at,
-        candidate.record.decode(),
-        "\\x" + candidate.list_hash.hex() if candidate.list_hash else None,
-        1,
-        candidate.read_at,
-    ]
 
 
 def _execute(session: Session, entity: Entity, statement: Any, rows: Sequence[Row]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from tds_core.sync.candidate import Candidate
-from tds_core.sync.copying import copy_rows
+from tds_core.sync.copying import Copy, copy, spell
 from tds_core.sync.decide import Decision
 from tds_models.entity import Entity
 
@@ -34,22 +34,27 @@ def record(
     """Write down `written`, whose rows stood as `current` before."""
     if not written:
         return
+    copy(session, spell_entries(entity, written, current))
+
+
+def spell_entries(
+    entity: Entity, written: Sequence[tuple[Candidate, Decision]], current: Mapping[str, Mapping[str, Any]]
+) -> Copy:
+    """The entries of `written`, ready to be appended in the transaction that writes the rows."""
     rows = [_entry(entity, candidate, decision, current.get(candidate.source_id)) for candidate, decision in written]
-    copy_rows(session, "tds_audit_trail", COLUMNS, rows)
+    return spell("tds_audit_trail", COLUMNS, rows)
 
 
 def _entry(
     entity: Entity, candidate: Candidate, decision: Decision, before: Mapping[str, Any] | None
 ) -> tuple[Any, ...]:
-    # A created record's empty fields say nothing; leaving them out halves the trail.
-    changes = {k: v for k, v in decision.changes.items() if before is not None or v[1] is not None}
     return (
         entity.stream.source,
         entity.name,
         candidate.source_id,
         1 if before is None else before["version"] + 1,
         decision.outcome.value,
-        msgspec.json.encode(changes).decode(),
+        msgspec.json.encode(decision.changes).decode(),
         candidate.provenance.origin,
         candidate.provenance.id,
         candidate.provenance.correlation_id,

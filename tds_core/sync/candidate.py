@@ -13,7 +13,7 @@ import msgspec
 
 from tds_core.sources.errors import InvalidRecordError
 from tds_models.entity import Entity, Lines
-from tds_models.fields import Field, read_instant, read_reference
+from tds_models.fields import Plan, read_instant, read_reference
 
 # Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
 ABSENT: Any = object()
@@ -106,7 +106,7 @@ def transform(
         wrong.append(f"{stream.id_key}: required, but empty")
     if stream.kind and record.get(stream.kind[0]) not in (None, stream.kind[1]):
         wrong.append(f"{stream.kind[0]}: is {record[stream.kind[0]]!r}, a {entity.name} has {stream.kind[1]!r}")
-    values = _values(entity.fields, record, wrong)
+    values = _values(entity.plan, record, wrong)
     lines = {each.name: _lines(each, record[each.key], wrong) for each in entity.lines if each.key in record}
     if wrong:
         raise InvalidRecordError("; ".join(wrong))
@@ -134,19 +134,17 @@ def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> An
         return None
 
 
-def _values(fields: Sequence[Field], record: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
+def _values(plan: Plan, record: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
     values = {}
-    for field in fields:
-        raw = record.get(field.key, ABSENT)
-        if raw is ABSENT:
-            continue
-        if type(raw) is str and field.plain and "\x00" not in raw:
-            values[field.name] = raw  # by far the most common value needs no reading
-            continue
-        try:
-            values[field.name] = field.value_of(raw)
-        except ValueError as error:
-            wrong.append(str(error))
+    for name, key, as_it_is, field in plan:
+        raw = record.get(key, ABSENT)
+        if type(raw) is as_it_is and raw:
+            values[name] = raw
+        elif raw is not ABSENT:
+            try:
+                values[name] = field.value_of(raw)
+            except ValueError as error:
+                wrong.append(str(error))
     return values
 
 
@@ -159,7 +157,7 @@ def _lines(lines: Lines, raw: Any, wrong: list[str]) -> list[dict[str, Any]]:
         found: list[str] = []
         line: dict[str, Any] = {"position": position, "line_id": _read(each, lines.id_key, read_reference, found)}
         line.update(dict.fromkeys((field.name for field in lines.fields), None))
-        line.update(_values(lines.fields, each, found))
+        line.update(_values(lines.plan, each, found))
         wrong.extend(f"{lines.key}[{position}].{message}" for message in found)
         rows.append(line)
     return rows

@@ -48,7 +48,9 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
     if candidate.gone:
         return _decide_gone(candidate, current)
     if current is None:
-        return Decision(Outcome.CREATED, {name: (None, value) for name, value in _content(candidate).items()})
+        # A created record's empty fields say nothing; leaving them out halves its entry in the trail.
+        content = _content(candidate).items()
+        return Decision(Outcome.CREATED, {name: (None, value) for name, value in content if value is not None})
     overtaken = _is_overtaken(candidate, current)
     if current["deleted_at"] is not None:
         return Decision(Outcome.LOOK_AGAIN if overtaken else Outcome.RESTORED, _differences(candidate, current))

@@ -4,7 +4,7 @@ Preparing (skip and read) needs no lock and so runs while the page before is bei
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import dead_letters, queue
 from tds_core.sync.apply import apply, confirm, read_rows
 from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
+from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome, decide, is_settled
 from tds_core.sync.statements import statements_for
 from tds_models.entity import Entity
@@ -22,38 +23,63 @@ from tds_models.entity import Entity
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One page, ready to be written: how many rows the mirror has already, what is new, and what breaks the rules."""
+    """One page, ready to be written: its rows' fingerprints, how many the mirror has already, what is new, what is
+    changed, and what breaks the rules.
+    """
 
+    hashes: Mapping[str, bytes]
     equal_count: int
+    creation: Creation | None
     candidates: Sequence[Candidate]
     invalid: Sequence[tuple[str, InvalidRecordError]]
 
 
 def prepare(
-    session: Session, entity: Entity, rows: Sequence[ListedRow], *, read_at: datetime, provenance: Provenance
+    session: Session,
+    entity: Entity,
+    rows: Sequence[ListedRow],
+    *,
+    read_at: datetime,
+    provenance: Provenance,
+    before: Mapping[str, bytes],
 ) -> Prepared:
-    """Skip the rows of a page asked for at `read_at` whose bytes the mirror has already; read the others."""
+    """Skip the rows of a page asked for at `read_at` whose bytes the mirror has already; read the others.
+
+    `before`: the fingerprints of the page before, which is being written only now and may share rows with this one.
+    """
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
     given = {"source": entity.stream.source, "ids": list(hashes)}
-    known = {key: bytes(value) for key, value in session.execute(statements_for(entity.name).known, given)}
-    fresh = [row for row in rows if known.get(row.source_id) != hashes[row.source_id]]
+    stored = session.execute(statements_for(entity.name).known, given)
+    known = {**before, **{row.source_id: row.list_hash for row in stored}}
+    fresh = {row.source_id: row.raw for row in rows if bytes(known.get(row.source_id) or b"") != hashes[row.source_id]}
     candidates, invalid = [], []
-    for row in fresh:
-        list_hash = hashes[row.source_id]
+    for source_id, raw in fresh.items():
+        list_hash = hashes[source_id]
         try:
             candidates.append(
-                transform(entity, row.raw, seen=Seen.LIST, read_at=read_at, list_hash=list_hash, provenance=provenance)
+                transform(entity, raw, seen=Seen.LIST, read_at=read_at, list_hash=list_hash, provenance=provenance)
             )
         except InvalidRecordError as error:
-            invalid.append((row.source_id, error))
-    return Prepared(len(rows) - len(fresh), candidates, invalid)
+            invalid.append((source_id, error))
+    new = [candidate for candidate in candidates if candidate.source_id not in known]
+    creation = prepare_creation(entity, new) if entity.stream.list_is_complete else None
+    if creation:
+        candidates = [candidate for candidate in candidates if candidate.source_id in known]
+    return Prepared(hashes, len(hashes) - len(fresh), creation, candidates, invalid)
 
 
 def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Counter[str]:
     """Write a prepared page. Returns how many records had which outcome."""
     counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
+    candidates = prepared.candidates
+    if prepared.creation and create(session, prepared.creation):
+        counts[Outcome.CREATED] += len(prepared.creation.candidates)
+        _heal(session, entity, [candidate.source_id for candidate in prepared.creation.candidates])
+    elif prepared.creation:
+        candidates = [*candidates, *prepared.creation.candidates]
     write = _apply if entity.stream.list_is_complete else _survey
-    counts.update(write(session, entity, prepared.candidates, correlation_id))
+    if candidates:
+        counts.update(write(session, entity, candidates, correlation_id))
     _bury(session, entity, prepared.invalid, correlation_id)
     return +counts
 
@@ -63,7 +89,7 @@ def _apply(session: Session, entity: Entity, candidates: Sequence[Candidate], co
     again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
     _owe(session, entity, again, correlation_id)
     right = [each.candidate.source_id for each in applied if each.outcome not in (Outcome.LOOK_AGAIN, Outcome.STALE)]
-    dead_letters.heal(session, source=entity.stream.source, entity=entity.name, source_ids=right)
+    _heal(session, entity, right)
     return Counter(each.outcome for each in applied)
 
 
@@ -96,6 +122,10 @@ def survey(candidate: Candidate, row: dict[str, object] | None) -> Outcome | Non
     if row is None or row["deleted_at"] is not None or row["source_modified_at"] != candidate.modified_at:
         return None
     return Outcome.UNCHANGED if is_settled(row) or decision.outcome is Outcome.UNCHANGED else None
+
+
+def _heal(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
+    dead_letters.heal(session, source=entity.stream.source, entity=entity.name, source_ids=source_ids)
 
 
 def _owe(session: Session, entity: Entity, source_ids: Sequence[str], correlation_id: str) -> None:

@@ -1,6 +1,7 @@
 """A pass: reads a stream page by page; each page, its cursor and the run's position move in one transaction."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -15,28 +16,32 @@ from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
 
+# A page that a crash of the database forgets is forgotten with its position, and read again: no need to wait for the
+# disk.
 HOLD = text("""
 update tds_sync_runs set leased_until = now() + make_interval(secs => :lease)
-where id = :id and lease_token = :token and cancel_requested_at is null returning clock_timestamp()
+where id = :id and lease_token = :token and cancel_requested_at is null
+returning set_config('synchronous_commit', 'off', true)
 """)
 
 ADVANCE = text("""
+with page as (
+    insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)
+    values (:id, :page, :ids, :fetch_seconds, extract(epoch from clock_timestamp() - now()))
+)
 update tds_sync_runs set position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
     fetched_count = fetched_count + :fetched, api_call_count = api_call_count + :calls,
     outcomes = cast(:outcomes as jsonb)
 where id = :id and lease_token = :token
 """)
 
-ADD_PAGE = text("""
-insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)
-values (:id, :page, :ids, :fetch_seconds, extract(epoch from clock_timestamp() - now()))
-""")
 
-
-def prepare_page(session: Session, run: RunLease, page: Page, *, read_at: datetime) -> Prepared:
-    """Read what is new on `page`, which was asked for after `read_at` (the database's clock). Writes nothing."""
+def prepare_page(
+    session: Session, run: RunLease, page: Page, *, read_at: datetime, before: Mapping[str, bytes]
+) -> Prepared:
+    """Read what is new on `page`, asked for after `read_at` (the database's clock). Writes nothing. See `prepare`."""
     provenance = Provenance("run", run.id, run.correlation_id)
-    return prepare(session, ENTITIES[run.entity], page.rows, read_at=read_at, provenance=provenance)
+    return prepare(session, ENTITIES[run.entity], page.rows, read_at=read_at, provenance=provenance, before=before)
 
 
 class LostRunError(Exception):
@@ -57,9 +62,6 @@ def take_page(
 
     Afterwards `run.position` is where the next page begins.
     """
-    # A page that a crash of the database forgets is forgotten with its position, and read again: no need to wait for
-    # the disk.
-    session.execute(text("set local synchronous_commit = off"))
     held = session.execute(HOLD, {"id": run.id, "token": run.token, "lease": lease_seconds}).scalar()
     if held is None:
         raise LostRunError
@@ -79,13 +81,6 @@ def take_page(
             "fetched": len(page.rows),
             "calls": call_count,
             "outcomes": msgspec.json.encode(run.outcomes).decode(),
-            "page": run.page_count,
-        },
-    )
-    session.execute(
-        ADD_PAGE,
-        {
-            "id": run.id,
             "page": run.page_count,
             "ids": [row.source_id for row in page.rows],
             "fetch_seconds": fetch_seconds,

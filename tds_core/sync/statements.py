@@ -46,8 +46,10 @@ def statements_for(name: str) -> Statements:
         read=text(_read(entity)),
         lock=text(f"{_read(entity)} for update"),
         known=text(
-            f"select source_id, list_hash from {table} where source = :source and source_id = any(:ids)"
-            " and deleted_at is null and confirmed_at is not null and list_hash is not null"
+            # the fingerprint only where it vouches for the row
+            "select source_id,"
+            " case when deleted_at is null and confirmed_at is not null then list_hash end as list_hash"
+            f" from {table} where source = :source and source_id = any(:ids)"
         ),
         insert=text(_insert(entity)),
         update=text(_update(entity)),

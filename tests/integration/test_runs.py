@@ -58,8 +58,8 @@ def test_a_page_is_all_or_nothing(synced: World, standin: StandIn, monkeypatch: 
     run_id = synced.request_run("product", "incremental")
     monkeypatch.setattr(
         passes,
-        "ADD_PAGE",
-        passes.text("select 1 / 0 where :id + :fetch_seconds > 0 and :ids is not null and :page > 0"),
+        "ADVANCE",
+        passes.text("select 1 / 0 where :id > 0"),
     )
     with pytest.raises(Exception, match="division by zero"):
         synced.advance(run_id)
