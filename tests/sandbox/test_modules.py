@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.sandbox.conftest import Caller, Listener
+from tests.sandbox.conftest import SMALL, Caller, Listener
 from zoho_sandbox.sandbox import Sandbox
 
 Control = Callable[..., Any]
@@ -227,6 +227,13 @@ def test_every_module_with_rules_tells_its_changes_under_its_own_key_and_the_oth
     control("POST", "/flush")
     keys = sorted(next(iter(msgspec.json.decode(heard.body))) for heard in listener.heard)
     assert keys == sorted(wanted.values())
+
+
+def test_what_nobody_knows_of_webhook_bodies_can_be_had_either_way() -> None:
+    settings = msgspec.structs.replace(SMALL, payment_wrapper="customerpayment")
+    shapes = {name: held.shape for name, held in Sandbox(settings).world.collections.items()}
+    assert shapes["customerpayments"].wrapper == "customerpayment"
+    assert shapes["inventoryadjustments"].wrapper == "inventory_adjustment"
 
 
 @pytest.mark.parametrize(("name", "id_key"), [("pricebooks", "pricebook_id"), ("users", "user_id")])

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any
 
@@ -135,6 +137,25 @@ def test_a_slow_body_outlasts_an_impatient_reader(served: Served) -> None:
             headers=dict(served.session.headers),
             timeout=0.2,
         )
+
+
+def test_while_zoho_hangs_many_callers_wait_and_the_control_interface_answers(served: Served) -> None:
+    served.control("/outage", {"kind": "hanging", "seconds": 60})
+
+    def wait() -> None:
+        with suppress(requests.exceptions.RequestException):
+            served.get("/books/v3/items")
+
+    callers = [threading.Thread(target=wait) for _ in range(30)]
+    for caller in callers:
+        caller.start()
+    time.sleep(0.5)
+    assert sum(caller.is_alive() for caller in callers) == 12
+    requests.delete(f"{served.url}/_control/outage", timeout=5)
+    for caller in callers:
+        caller.join(5)
+    assert not any(caller.is_alive() for caller in callers)
+    assert served.get("/books/v3/items").status_code == 200
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])

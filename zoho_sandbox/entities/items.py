@@ -126,10 +126,12 @@ class _ItemWire:
             "pricebook_rate": rendered["rate"],
             "rate_formatted": f"{self.organization.currency_code} {rendered['rate']:,.2f}",
             "locations": _locations(self.organization, state) if "stocks" in state else [],
-            "committed_stock": round(sum(state.get("committed", ())), 2),
-            "actual_committed_stock": round(sum(state.get("committed", ())), 2),
             "package_details": {key: state.get(key, _ROW[key]) for key in _SIZES},
         }
+        if "stocks" in state:
+            committed, free = round(sum(state["committed"]), 2), rendered["actual_available_stock"]
+            rendered |= dict.fromkeys(("committed_stock", "actual_committed_stock"), committed)
+            rendered |= dict.fromkeys(("available_for_sale_stock", "actual_available_for_sale_stock"), free)
         return rendered | custom_parts(self.organization.custom_fields["items"], state.get("cf", ""))
 
     def _fill(self, rendered: Rendered, record: Record) -> Rendered:

@@ -28,8 +28,7 @@ class Writes(Protocol):
     def created(self, world: World, payload: Mapping[str, Any]) -> State: ...
     def changed(self, world: World, record: Record, payload: Mapping[str, Any]) -> State: ...
     def check_deletable(self, world: World, record: Record) -> None: ...
-    @property
-    def effects(self) -> Any: ...
+    def effects(self, state: State, /) -> Effects: ...
 
 
 WRITES: dict[str, Writes] = {
@@ -52,7 +51,7 @@ def create(world: World, name: str, payload: Mapping[str, Any]) -> Record:
     """Create a record from what a caller sent."""
     with world.lock:
         record = world.create(name, WRITES[name].created(world, payload))
-        spread(world, NO_EFFECTS, _effects(name, record.state))
+        spread(world, NO_EFFECTS, WRITES[name].effects(record.state))
         return record
 
 
@@ -60,11 +59,12 @@ def update(world: World, name: str, record_id: str, payload: Mapping[str, Any]) 
     """Change a live record by what a caller sent."""
     with world.lock:
         before = world.find(name, record_id)
-        state = WRITES[name].changed(world, before, payload)
+        rules = WRITES[name]
+        state = rules.changed(world, before, payload)
         if name == "items" and payload and set(payload) <= STOCK_FIELDS:
             return world.move_stock(before, state)
         record = world.update(name, before, state)
-        spread(world, _effects(name, before.state), _effects(name, state))
+        spread(world, rules.effects(before.state), rules.effects(state))
         return record
 
 
@@ -74,11 +74,6 @@ def delete(world: World, name: str, record_id: str) -> None:
         record = world.find(name, record_id)
         WRITES[name].check_deletable(world, record)
         world.delete(name, record)
-        spread(world, _effects(name, record.state), NO_EFFECTS)
+        spread(world, WRITES[name].effects(record.state), NO_EFFECTS)
         if name == "items":
             forget_item(world, record_id)
-
-
-def _effects(name: str, state: State) -> Effects:
-    effects: Effects = WRITES[name].effects(state)
-    return effects
