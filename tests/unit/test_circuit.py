@@ -158,7 +158,7 @@ def figures_of(circuit: Circuit) -> dict[str, object]:
 
 
 TestCircuits = Circuits.TestCase
-TestCircuits.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCircuits.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 @given(reopenings=st.integers(0, 10_000), chance=st.floats(0, 1, exclude_max=True))
