@@ -8,6 +8,7 @@ from typing import Any
 from tests.sandbox.conftest import Listener
 from zoho_sandbox.edits.moves import USUAL_MIX
 from zoho_sandbox.edits.stream import EditStream
+from zoho_sandbox.entities.creditnotes import credit_left
 from zoho_sandbox.entities.lines import totals
 from zoho_sandbox.sandbox import Sandbox
 from zoho_sandbox.webhooks.rules import MODULES
@@ -43,9 +44,15 @@ def test_edits_leave_no_stock_below_nothing_and_no_invoice_overpaid(sandbox: San
     for payment in records["customerpayments"]:
         for part in payment.state["invoices"]:
             applied[part["invoice_id"]] += part["amount_applied"]
+    credited: Counter[str] = Counter()
+    for credit in records["creditnotes"]:
+        assert credit_left(credit.state) >= 0
+        for part in credit.state.get("invoices", ()):
+            credited[part["invoice_id"]] += part["amount"]
     for invoice in records["invoices"]:
         sums = totals(invoice.state)
         assert sums["payment_made"] == round(applied[invoice.id], 2)
+        assert sums["credits_applied"] == round(credited[invoice.id], 2)
         assert sums["balance"] >= 0
 
 

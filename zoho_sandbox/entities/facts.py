@@ -22,7 +22,6 @@ class Facts:
     report_name: str
     row: Rendered
     detail: Rendered
-    id_key: str = ""
     # The record's values beyond its state and times; `parts` are those only a detail needs.
     values: Values = lambda _organization, _record: {}
     parts: Values = lambda _organization, _record: {}
@@ -58,7 +57,7 @@ def selected(table: Rendered, values: Rendered) -> Rendered:
 
 def shape_of(facts: Facts, organization: Organization, wrapper: str = "") -> Shape:
     """The shape of the records `facts` describes; `wrapper` is a webhook's key for them, if not the singular."""
-    clock, id_key = organization.clock, facts.id_key or f"{facts.singular}_id"
+    clock, id_key = organization.clock, f"{facts.singular}_id"
     custom = organization.custom_fields.get(facts.name or facts.plural)
 
     def values(record: Record) -> Rendered:

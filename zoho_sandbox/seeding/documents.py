@@ -10,7 +10,7 @@ from zoho_sandbox.records import Record, State
 from zoho_sandbox.seeding.past import Past
 from zoho_sandbox.seeding.trade import Trade
 from zoho_sandbox.settings import Settings
-from zoho_sandbox.writes.salesorders import effects as order_effects
+from zoho_sandbox.writes import bills, creditnotes, customerpayments, salesorders
 from zoho_sandbox.writes.settling import settled
 
 
@@ -60,7 +60,7 @@ def _confirm(past: Past, state: State) -> None:
     items = past.world.collections["items"].records
     confirmed = state | {"status": "confirmed"}
     wanted = [
-        (items[item_id].state, place, count) for (_, item_id, _, place), count in order_effects(confirmed).items()
+        (items[item_id].state, place, count) for (_, item_id, _, place), count in salesorders.effects(confirmed).items()
     ]
     wanted = [(item, place, count) for item, place, count in wanted if "stocks" in item]
     if all(item["stocks"][place] - item["committed"][place] >= count for item, place, count in wanted):
@@ -105,22 +105,12 @@ def _payment(past: Past, trade: Trade, unpaid: list[Record]) -> Record:
     if invoice is None:
         state["amount"] = float(rng.randrange(10, 500))
         return record
-    sums = totals(invoice.state)
-    amount = sums["balance"] if rng.random() < 0.8 else money(sums["balance"] * 0.4)
+    balance = totals(invoice.state)["balance"]
+    amount = balance if rng.random() < 0.8 else money(balance * 0.4)
     state["amount"] = amount
-    state["invoices"] = [
-        {
-            "invoice_payment_id": world.new_id(),
-            "invoice_id": invoice.id,
-            "invoice_number": invoice.state["invoice_number"],
-            "date": invoice.state["date"],
-            "invoice_amount": sums["total"],
-            "amount_applied": amount,
-            "balance_amount": money(sums["balance"] - amount),
-        }
-    ]
-    paid = {"payment_made": amount, "last_payment_date": state["date"]}
-    invoice.state = settled(invoice.state | paid, "sent")
+    state["invoices"] = [customerpayments.applied(world, invoice, amount)]
+    money_in = {"payment_made": amount, "last_payment_date": state["date"]}
+    invoice.state = settled(invoice.state | money_in, "sent")
     return record
 
 
@@ -136,9 +126,7 @@ def _credit_note(past: Past, trade: Trade, invoices: list[Record]) -> Record:
         # A credit belongs to the customer of the invoice it is set against.
         state |= {key: invoice.state[key] for key in ("customer_id", "customer_name", "company_name")}
         amount = min(credit_left(state), totals(invoice.state)["balance"])
-        part = {key: invoice.state[key] for key in ("invoice_number", "date")}
-        ids = {"creditnote_invoice_id": past.world.new_id(), "invoice_id": invoice.id}
-        state["invoices"] = [part | ids | {"amount": amount}]
+        state["invoices"] = [creditnotes.applied(past.world, invoice, amount)]
         invoice.state = settled(invoice.state | {"credits_applied": amount}, "sent")
         state["status"] = "closed" if credit_left(state) <= 0 else "open"
     return record
@@ -150,11 +138,10 @@ def _bill(past: Past, trade: Trade) -> Record:
     state["status"] = "open" if luck < 0.92 else "void" if luck < 0.96 else "draft"
     record = _dated(past, state, "due_date")
     if luck < 0.7:
-        state["payment_made"] = totals(state)["total"] if luck < 0.6 else money(totals(state)["total"] / 2)
-        payment_id = past.world.new_id()
-        payment = {"payment_id": payment_id, "bill_payment_id": str(int(payment_id) + 1), "payment_mode": "cash"}
-        state["payments"] = [payment | {"date": state["due_date"], "amount": state["payment_made"]}]
-        record.state = settled(state, "open")
+        total = totals(state)["total"]
+        record.state = settled(
+            bills.paid(past.world, state, total if luck < 0.6 else total / 2, state["due_date"]), "open"
+        )
     elif state["status"] == "open" and state["due_date"] < past.today:
         state["status"] = "overdue"
     return record

@@ -13,6 +13,22 @@ from zoho_sandbox.writes.documents import DocumentWrites, check_not_overpaid
 from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, line_stock, settled
 
 
+def paid(world: World, state: State, amount: float, date: str) -> State:
+    """The bill with one more payment to the vendor."""
+    payment_id = world.new_id()
+    payment = {
+        "payment_id": payment_id,
+        "bill_payment_id": str(int(payment_id) + 1),
+        "payment_mode": "cash",
+        "date": date,
+        "amount": money(amount),
+        "exchange_rate": 1.0,
+        "is_single_bill_payment": True,
+    }
+    made = money(state.get("payment_made", 0.0) + amount)
+    return state | {"payments": [*state.get("payments", ()), payment], "payment_made": made}
+
+
 def _effects(state: State) -> Effects:
     return NO_EFFECTS if state["status"] in {"draft", "void"} else line_stock(state["lines"], "stocks", "quantity")
 
@@ -21,18 +37,7 @@ def _settle(world: World, state: State, payload: Mapping[str, Any]) -> State:
     """With `pay`, the amount of a payment to the vendor, the bill holds one more payment."""
     amount = state.pop("pay", None)
     if amount is not None:
-        payment_id = world.new_id()
-        payment = {
-            "payment_id": payment_id,
-            "bill_payment_id": str(int(payment_id) + 1),
-            "payment_mode": "cash",
-            "date": world.clock.date(world.clock.now()),
-            "amount": money(amount),
-            "exchange_rate": 1.0,
-            "is_single_bill_payment": True,
-        }
-        paid = money(state.get("payment_made", 0.0) + amount)
-        state = state | {"payments": [*state.get("payments", ()), payment], "payment_made": paid}
+        state = paid(world, state, amount, world.clock.date(world.clock.now()))
     check_not_overpaid(state)
     return state if "status" in payload else settled(state, "open")
 

@@ -4,12 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoho_sandbox.entities.creditnotes import STATUSES, credit_left
-from zoho_sandbox.records import State
+from zoho_sandbox.records import Record, State
 from zoho_sandbox.refusals import RefusalError
 from zoho_sandbox.world import World
 from zoho_sandbox.writes.applying import applied_effects, read_applied
 from zoho_sandbox.writes.documents import DocumentWrites
 from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, line_stock
+
+
+def applied(world: World, invoice: Record, amount: float) -> dict[str, Any]:
+    """A part of the credit, set against an invoice."""
+    return {
+        "creditnote_invoice_id": world.new_id(),
+        "invoice_id": invoice.id,
+        "invoice_number": invoice.state["invoice_number"],
+        "date": invoice.state["date"],
+        "amount": amount,
+    }
 
 
 def _effects(state: State) -> Effects:
@@ -23,16 +34,8 @@ def _effects(state: State) -> Effects:
 
 def _settle(world: World, state: State, payload: Mapping[str, Any]) -> State:
     """`invoices` in a payload are further invoices the credit is set against."""
-    today = world.clock.date(world.clock.now())
     for invoice, amount in read_applied(world, payload.get("invoices", []), "amount", state["customer_id"]):
-        part = {
-            "creditnote_invoice_id": world.new_id(),
-            "invoice_id": invoice.id,
-            "invoice_number": invoice.state["invoice_number"],
-            "date": today,
-            "amount": amount,
-        }
-        state = state | {"invoices": [*state.get("invoices", ()), part]}
+        state = state | {"invoices": [*state.get("invoices", ()), applied(world, invoice, amount)]}
     if state["status"] == "void" and state.get("invoices"):
         raise RefusalError(400, 12014, "Credit notes applied to invoices cannot be made void.")
     if credit_left(state) < -0.005:

@@ -51,13 +51,13 @@ class PaymentWrites:
         if "invoices" in payload:
             found = read_applied(world, payload["invoices"], "amount_applied", state["customer_id"], before["invoices"])
             known = {part["invoice_id"]: part for part in before["invoices"]}
-            state["invoices"] = [_part(world, invoice, amount, known.get(invoice.id)) for invoice, amount in found]
+            state["invoices"] = [applied(world, invoice, amount, known.get(invoice.id)) for invoice, amount in found]
         if unused(state) < -0.005:
             raise RefusalError(400, 24017, "The amount applied to the invoices is more than the payment.")
         return state | fields.read_custom(world.organization.custom_fields["customerpayments"].api_name, payload)
 
 
-def _part(world: World, invoice: Record, amount: float, known: Mapping[str, Any] | None) -> dict[str, Any]:
+def applied(world: World, invoice: Record, amount: float, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """One application, with what the invoice owes once it counts."""
     sums, before = totals(invoice.state), known["amount_applied"] if known else 0.0
     return {
