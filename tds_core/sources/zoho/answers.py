@@ -21,6 +21,8 @@ NAME_TAKEN = 107051
 # Zoho documents no length of its block after too many calls in a minute; a minute is what integrators wait.
 MINUTE_BLOCK_SECONDS = 60.0
 CONCURRENCY_WAIT_SECONDS = 1.0
+# A day that is spent, with no word of when the next begins, is tried again this often.
+LONGEST_UNTOLD_SECONDS = 3600.0
 
 
 class Envelope(msgspec.Struct):
@@ -90,9 +92,9 @@ def _limit(code: int, said: str, headers: dict[str, str], now: datetime) -> Sour
 
 
 def _until_midnight(now: datetime) -> float:
-    """Seconds to the next midnight UTC: when the daily count starts again is not documented."""
+    """Seconds to the next midnight UTC, an hour at most: when the daily count starts again is not documented."""
     tomorrow = (now.astimezone(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (tomorrow - now).total_seconds()
+    return min(LONGEST_UNTOLD_SECONDS, (tomorrow - now).total_seconds())
 
 
 def _seconds(value: str | None) -> float | None:
