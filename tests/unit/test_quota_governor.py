@@ -16,7 +16,9 @@ from tds_core.sources.zoho.quota.call import Call, Verdict
 from tds_core.sources.zoho.quota.governor import Governor
 from tds_core.sources.zoho.quota.ledgers import Ledgers
 from tds_core.sources.zoho.quota.limits import Limits
+from tds_core.sources.zoho.quota.own import OwnLedger
 from tds_core.sources.zoho.quota.shared import SharedLedger
+from tds_core.sources.zoho.quota.told import Told
 from tds_core.sync.retry import Fate, plan
 from tds_models.entities import ENTITIES
 
@@ -158,6 +160,19 @@ def test_the_part_of_a_day_without_redis_begins_where_the_shared_count_was() -> 
     admitted(found, 1)
     clock.now += 61
     assert admitted(found, 50) == 5
+
+
+def test_what_zoho_refuses_is_heeded_without_redis_too() -> None:
+    clock = Clock()
+    alone = OwnLedger(Limits(calls_per_minute=100, concurrent_calls=10), processes=1, clock=clock)
+    for code, wait, verdict in ((44, 60, Verdict.RATE), (1070, 60, Verdict.RATE), (45, 3600, Verdict.DAY)):
+        call = Call(f"refused-{code}", "books", LIVE)
+        assert alone.admit(call, wait_seconds=0).verdict is Verdict.GO
+        alone.answer(call, 0, Told(code=code))
+        reply = alone.admit(Call("next", "books", LIVE), wait_seconds=0)
+        assert (reply.verdict, reply.wait_seconds) == (verdict, pytest.approx(wait))
+        clock.now += wait + 1
+    assert alone.admit(Call("last", "books", LIVE), wait_seconds=0).verdict is Verdict.GO
 
 
 def test_without_any_redis_a_process_takes_its_part_and_says_so() -> None:

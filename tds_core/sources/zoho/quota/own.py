@@ -10,7 +10,9 @@ from tds_core.sources.zoho.quota.limits import Limits, next_midnight
 from tds_core.sources.zoho.quota.told import DAY_SPENT, MINUTE_BLOCKED, TOO_MANY_AT_ONCE, Told
 
 CONCURRENCY_WAIT_SECONDS = 0.05
-PART_USED = "this process's part is used"
+# A spent day, with no word of when the next begins, is tried again this often.
+UNTOLD_SECONDS = 3600.0
+PART_USED, SAID_SPENT = "this process's part is used", "the source says it is spent"
 
 
 class OwnLedger:
@@ -26,10 +28,10 @@ class OwnLedger:
         self._used: Counter[str] = Counter()
         self._day_ends_at = 0.0
         self._blocked_until = 0.0
-        self._spent: set[str] = set()
+        self._spent_until: dict[str, float] = {}
 
     def take_over(self, day_used: Mapping[str, int]) -> None:
-        """Begin where the shared ledger were lost: with a part of what is left of the day, and after a minute's rest,
+        """Begin where the shared ledger was lost: with a part of what is left of the day, and after a minute's rest,
         for what the others asked in the last minute is not known.
         """
         with self._lock:
@@ -50,8 +52,11 @@ class OwnLedger:
             now = self._clock()
             self._forget(now)
             limits, traffic = self._limits, call.traffic
+            spent = self._spent_until.get(call.api, 0.0)
+            if spent > now:
+                return Reply(verdict=Verdict.DAY, wait_seconds=spent - now, why=SAID_SPENT)
             day = self._part(limits.ceiling(limits.calls_per_day.get(call.api, 0), traffic))
-            if call.api in self._spent or (day and self._used[call.api] >= day):
+            if day and self._used[call.api] >= day:
                 return Reply(verdict=Verdict.DAY, wait_seconds=self._day_ends_at - now, why=PART_USED)
             wait = max(self._blocked_until - now, self._minute_wait(call, now), self._slot_wait(call))
             if wait > 0:
@@ -70,8 +75,7 @@ class OwnLedger:
             if call.id in self._until:
                 self._until[call.id] = now + self._limits.minute_seconds
             if told.code == DAY_SPENT:
-                self._spent.add(call.api)
-                self._day_ends_at = now + told.reset_seconds if told.reset_seconds else self._day_ends_at
+                self._spent_until[call.api] = now + (told.reset_seconds or UNTOLD_SECONDS)
             if told.code in (MINUTE_BLOCKED, TOO_MANY_AT_ONCE):
                 block = max(self._limits.minute_seconds, told.wait_seconds or 0)
                 self._blocked_until = max(self._blocked_until, now + block)
@@ -86,7 +90,6 @@ class OwnLedger:
         if now >= self._day_ends_at:
             self._day_ends_at = next_midnight(now, self._limits.zone)
             self._used.clear()
-            self._spent.clear()
 
     def _minute_wait(self, call: Call, now: float) -> float:
         part = self._part(self._limits.ceiling(self._limits.calls_per_minute, call.traffic))
