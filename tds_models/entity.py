@@ -32,7 +32,9 @@ class Batch:
 class Stream:
     """One entity as one source serves it.
 
+    `modified_key`: where a record says when it changed; `None`: it does not say.
     `list_is_complete`: a list row holds every declared field; otherwise a changed row is read in detail.
+    `list_shows_changes`: false where a record can change without its list row, so that every pass reads it in detail.
     `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
     `kind`: key and value that tell this entity's records from others on the same path.
     """
@@ -42,10 +44,11 @@ class Stream:
     list_key: str
     record_key: str
     id_key: str
-    modified_key: str = "last_modified_time"
+    modified_key: str | None = "last_modified_time"
     where: Mapping[str, str] = field(default_factory=dict)
     increment: Increment = Increment.FILTER
     list_is_complete: bool = True
+    list_shows_changes: bool = True
     batch: Batch | None = None
     wrappers: tuple[str, ...] = ()
     rule_module: str | None = None
@@ -73,7 +76,9 @@ class Lines:
 class Entity:
     """One kind of thing TDS mirrors, declared once; routes, tasks, tables and tests come from here.
 
-    `priority`: 2 is served before 5, 5 before 8.
+    `priority`: 2 is served before 5, 5 before 8. `closed`: statuses after which nobody works on a record any more;
+    their details are read last. `fed_by`: entities whose changes change this one without a word of its own, and which
+    of their lines name the record (`None`: they have its id).
     """
 
     name: str
@@ -82,6 +87,13 @@ class Entity:
     fields: tuple[Field, ...]
     stream: Stream
     lines: tuple[Lines, ...] = ()
+    closed: tuple[str, ...] = ()
+    fed_by: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def header_first(self) -> bool:
+        """Whether a list row is mirrored at once and the rest of the record read later."""
+        return not self.stream.list_is_complete
 
     @cached_property
     def plan(self) -> Plan:
@@ -91,7 +103,7 @@ class Entity:
     @cached_property
     def table(self) -> Table:
         """The mirror table, `erp.<name>`."""
-        return mirror_table(self.name, self.fields)
+        return mirror_table(self.name, self.fields, header_first=self.header_first)
 
     @cached_property
     def line_tables(self) -> dict[str, Table]:

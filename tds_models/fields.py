@@ -106,6 +106,18 @@ def read_json(value: Any) -> Any:
     return value
 
 
+def read_custom(value: Any) -> dict[str, str | bool]:
+    """An organisation's own fields by their API names: text and booleans, numbers as their text.
+
+    Sources give a value for people and one for programs (`…_unformatted`); the latter is kept.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object, got {type(value).__name__}")
+    names = [name for name in value if not name.endswith("_unformatted")]
+    chosen = {name: value.get(f"{name}_unformatted", value[name]) for name in names}
+    return {name: each if type(each) is bool else read_text(each) for name, each in chosen.items() if each is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of value: its reader, its column type, that type's name in SQL.
@@ -128,6 +140,7 @@ DATE = Kind("date", read_date, Date(), "date")
 INSTANT = Kind("instant", read_instant, Instant, "timestamptz")
 REFERENCE = Kind("reference", read_reference, Text(), "text", str)
 JSON = Kind("json", read_json, JSONB(), "jsonb")
+CUSTOM = Kind("custom", read_custom, JSONB(), "jsonb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,3 +226,12 @@ def refers(name: str, to: str | None, key: str | None = None, *, required: bool 
 def nested(name: str, key: str | None = None, *, personal: bool = False) -> Field:
     """A nested JSON value kept whole."""
     return Field(name=name, key=key or name, kind=JSON, personal=personal)
+
+
+#: Where Zoho's details keep an organisation's own fields; its list rows spread them, each under its own `cf_…` key.
+CUSTOM_KEY, CUSTOM_PREFIX = "custom_field_hash", "cf_"
+
+
+def custom() -> Field:
+    """The organisation's own fields, as one JSON object by API name."""
+    return Field(name="custom_fields", key=CUSTOM_KEY, kind=CUSTOM)

@@ -20,8 +20,11 @@ from tds_models.base import Instant, mirror_metadata
 from tds_models.fields import NUMBER, REFERENCE, Field
 
 
-def mirror_table(name: str, fields: tuple[Field, ...]) -> Table:
-    """`erp.<name>`: one row a record, keyed by source and source id; deleted records stay as tombstones."""
+def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = False) -> Table:
+    """`erp.<name>`: one row a record, keyed by source and source id; deleted records stay as tombstones.
+
+    `header_first`: a row may hold no more than its list row showed, and says so.
+    """
     return Table(
         name,
         mirror_metadata,
@@ -29,6 +32,7 @@ def mirror_table(name: str, fields: tuple[Field, ...]) -> Table:
         Column("source_id", Text, primary_key=True),
         *(Column(field.name, field.kind.column) for field in fields),
         *_standing(),
+        *([_lines_confirmed_at()] if header_first else []),
         *(
             CheckConstraint(f"{field.name} >= {field.least}", name=field.name)
             for field in fields
@@ -76,6 +80,14 @@ def _standing() -> list[Column[Any]]:
         ),
         Column("deleted_at", Instant, comment="when we learned that the source no longer has it"),
     ]
+
+
+def _lines_confirmed_at() -> Column[Any]:
+    return Column(
+        "lines_confirmed_at",
+        Instant,
+        comment="when the record was last seen whole, with its lines; null: only a list row since it changed",
+    )
 
 
 def line_table(entity: str, lines: str, fields: tuple[Field, ...]) -> Table:

@@ -18,6 +18,7 @@ _SPELLED: dict[kinds.Kind, Any] = {
     kinds.INSTANT: lambda: fields.AwareDateTime(allow_none=True),
     kinds.REFERENCE: lambda: fields.String(allow_none=True),
     kinds.JSON: lambda: fields.Raw(allow_none=True),
+    kinds.CUSTOM: lambda: fields.Dict(keys=fields.String(), allow_none=True),
 }
 
 
@@ -36,6 +37,7 @@ def row_schema(entity: str) -> type[Schema]:
         "source": fields.String(),
         "source_id": id_field(),
         **_declared(ENTITIES[entity].fields),
+        **({"lines_confirmed_at": instant_field()} if ENTITIES[entity].header_first else {}),
         "source_modified_at": instant_field(),
         "version": fields.Integer(),
         "created_at": instant_field(),

@@ -17,10 +17,11 @@ from tds_models.entity import Entity
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one candidate."""
+    """What became of one candidate, and which of its fields and lines it changed."""
 
     candidate: Candidate
     outcome: Outcome
+    changed: frozenset[str]
 
 
 Row = Mapping[str, Any]
@@ -39,7 +40,9 @@ def apply(session: Session, entity: Entity, candidates: Iterable[Candidate]) -> 
         decided = [(candidate, decide(candidate, current.get(key))) for key, candidate in sorted(waiting.items())]
         lost = _write(session, entity, decided, current)
         applied += [
-            Applied(candidate, decision.outcome) for candidate, decision in decided if candidate.source_id not in lost
+            Applied(candidate, decision.outcome, frozenset(decision.changes))
+            for candidate, decision in decided
+            if candidate.source_id not in lost
         ]
         # Somebody else created these in the meantime: they are rows now, so decide again, against them.
         waiting = {key: waiting[key] for key in lost}

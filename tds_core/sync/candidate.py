@@ -13,11 +13,12 @@ import msgspec
 
 from tds_core.sources.errors import InvalidRecordError
 from tds_models.entity import Entity, Lines
-from tds_models.fields import Plan, read_instant, read_reference
+from tds_models.fields import CUSTOM_KEY, CUSTOM_PREFIX, Plan, read_instant, read_reference
 
 # Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
 ABSENT: Any = object()
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
+CUSTOM_MARK = f'"{CUSTOM_PREFIX}'.encode()
 # An escape after an even number of backslashes; the odd one would only spell a backslash.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -98,9 +99,11 @@ def transform(
         raise InvalidRecordError("contains a NUL character, which PostgreSQL cannot store")
     if not isinstance(record, dict):
         raise InvalidRecordError(f"expected a JSON object, got {type(record).__name__}")
+    if CUSTOM_MARK in raw and CUSTOM_KEY not in record:
+        record[CUSTOM_KEY] = {key: value for key, value in record.items() if key.startswith(CUSTOM_PREFIX)}
     wrong: list[str] = []
     stream = entity.stream
-    modified_at = _read(record, stream.modified_key, read_instant, wrong)
+    modified_at = _read(record, stream.modified_key, read_instant, wrong) if stream.modified_key else None
     source_id = _read(record, stream.id_key, read_reference, wrong)
     if not source_id:
         wrong.append(f"{stream.id_key}: required, but empty")

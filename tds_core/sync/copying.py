@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import psycopg2
 import psycopg2.errors
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -22,7 +23,7 @@ ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"))
 
 def spelled(rows: Sequence[Sequence[Any]]) -> tuple[str, str]:
     """`rows` as COPY's text format has them, and its options: no text can be taken for NULL or end a field."""
-    texts = [[NULL if each is None else each if type(each) is str else str(each) for each in row] for row in rows]
+    texts = [[NULL if each is None else each if type(each) is str else _plain(each) for each in row] for row in rows]
     page = ROW_END.join([VALUE_END.join(row) for row in texts]) + ROW_END
     ends, nulls = sum(map(len, rows)) - len(rows), sum([row.count(None) for row in rows])
     if (page.count(VALUE_END), page.count(ROW_END), page.count(NULL)) == (ends, len(rows), nulls):
@@ -30,8 +31,12 @@ def spelled(rows: Sequence[Sequence[Any]]) -> tuple[str, str]:
     return "".join(["\t".join(map(_spelled_value, row)) + "\n" for row in rows]), ""
 
 
+def _plain(value: Any) -> str:
+    return msgspec.json.encode(value).decode() if isinstance(value, (dict, list)) else str(value)
+
+
 def _spelled_value(value: Any) -> str:
-    return r"\N" if value is None else _replaced(str(value), (*ESCAPES, ("\t", "\\t")))
+    return r"\N" if value is None else _replaced(_plain(value), (*ESCAPES, ("\t", "\\t")))
 
 
 def _replaced(text: str, replacements: Iterable[tuple[str, str]]) -> str:
@@ -49,7 +54,7 @@ class Copy:
 
 
 def spell(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Copy:
-    r"""`rows` made ready for `table`; a value is text, a number, a time or `None`, JSON as text, bytes as `\x` hex."""
+    r"""`rows` made ready for `table`; a value is text, a number, a time or `None`, JSON, bytes as `\x` hex."""
     lines, options = spelled(rows)
     return Copy(f"copy {table} ({', '.join(columns)}) from stdin {options}", lines.encode())
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError
-from tds_core.sync import dead_letters, queue
-from tds_core.sync.apply import apply, confirm, read_rows
+from tds_core.sync import dead_letters, queue, usefulness
+from tds_core.sync.apply import Row, apply, confirm, read_rows
 from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome, decide, is_settled
@@ -62,7 +62,7 @@ def prepare(
         except InvalidRecordError as error:
             invalid.append((source_id, error))
     new = [candidate for candidate in candidates if candidate.source_id not in known]
-    creation = prepare_creation(entity, new) if entity.stream.list_is_complete else None
+    creation = prepare_creation(entity, new)
     if creation:
         candidates = [candidate for candidate in candidates if candidate.source_id in known]
     return Prepared(hashes, len(hashes) - len(fresh), creation, candidates, invalid)
@@ -71,66 +71,105 @@ def prepare(
 def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Counter[str]:
     """Write a prepared page. Returns how many records had which outcome."""
     counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
+    created = prepared.creation.candidates if prepared.creation else ()
     candidates = prepared.candidates
+    if entity.header_first:
+        # The queue is locked before the mirror, as workers do.
+        surveyed = _survey(session, entity, candidates)
+        _owe_details(session, entity, surveyed, created, correlation_id)
+        counts.update(surveyed.outcomes)
+        counts["to_read"] += len(surveyed.changed) + len(surveyed.never_read) + len(created)
+        candidates = [*surveyed.changed, *surveyed.never_read]
     if prepared.creation and create(session, prepared.creation):
-        counts[Outcome.CREATED] += len(prepared.creation.candidates)
-        _heal(session, entity, [candidate.source_id for candidate in prepared.creation.candidates])
-    elif prepared.creation:
-        candidates = [*candidates, *prepared.creation.candidates]
-    write = _apply if entity.stream.list_is_complete else _survey
-    if candidates:
-        counts.update(write(session, entity, candidates, correlation_id))
+        counts[Outcome.CREATED] += len(created)
+    else:
+        candidates = [*candidates, *created]
+    applied = apply(session, entity, candidates) if candidates else []
+    counts.update(each.outcome for each in applied)
+    if entity.stream.list_is_complete:
+        again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
+        _owe(session, entity, again, correlation_id)
+        unsure = {each.candidate.source_id for each in applied if each.outcome in (Outcome.LOOK_AGAIN, Outcome.STALE)}
+        seen = [candidate.source_id for candidate in (*prepared.candidates, *created)]
+        _heal(session, entity, [source_id for source_id in seen if source_id not in unsure])
     _bury(session, entity, prepared.invalid, correlation_id)
     return +counts
 
 
-def _apply(session: Session, entity: Entity, candidates: Sequence[Candidate], correlation_id: str) -> Counter[str]:
-    applied = apply(session, entity, candidates)
-    again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
-    _owe(session, entity, again, correlation_id)
-    right = [each.candidate.source_id for each in applied if each.outcome not in (Outcome.LOOK_AGAIN, Outcome.STALE)]
-    _heal(session, entity, right)
-    return Counter(each.outcome for each in applied)
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What partial list rows say: what needs nothing, what changed since it was read, and what never was."""
+
+    outcomes: Sequence[Outcome]
+    changed: Sequence[Candidate]
+    never_read: Sequence[Candidate]
 
 
-def _survey(session: Session, entity: Entity, candidates: Sequence[Candidate], correlation_id: str) -> Counter[str]:
-    """For lists that show only part of a record: confirm what is known, owe a reading where something changed."""
+def _survey(session: Session, entity: Entity, candidates: Sequence[Candidate]) -> Surveyed:
+    """For lists that show only part of a record: confirm what is known, and tell what has to be read."""
     current = read_rows(session, entity, sorted(candidate.source_id for candidate in candidates))
-    counts: Counter[str] = Counter()
-    to_read, to_confirm = [], []
+    outcomes: list[Outcome] = []
+    to_confirm: list[Candidate] = []
+    changed: list[Candidate] = []
+    never_read: list[Candidate] = []
     for candidate in candidates:
-        outcome = survey(candidate, current.get(candidate.source_id))
-        counts[outcome or "to_read"] += 1
+        row = current.get(candidate.source_id)
+        outcome = survey(candidate, row, shows_changes=entity.stream.list_shows_changes)
         if outcome is None:
-            to_read.append(candidate.source_id)
-        elif outcome is Outcome.UNCHANGED:
-            to_confirm.append(candidate)
-    _owe(session, entity, to_read, correlation_id)  # the queue is locked before the mirror, as workers do
+            (changed if row and row["lines_confirmed_at"] else never_read).append(candidate)
+        else:
+            outcomes.append(outcome)
+            to_confirm += [candidate] if outcome is Outcome.UNCHANGED else []
     confirm(session, entity, to_confirm, current)
-    return counts
+    return Surveyed(outcomes, changed, never_read)
 
 
-def survey(candidate: Candidate, row: dict[str, object] | None) -> Outcome | None:
+def _owe_details(
+    session: Session, entity: Entity, surveyed: Surveyed, created: Sequence[Candidate], correlation_id: str
+) -> None:
+    """What changed is read first; what never was, in the order in which it is useful."""
+    _owe(session, entity, [candidate.source_id for candidate in surveyed.changed], correlation_id)
+    behind = {each.source_id: usefulness.rank(entity, each) for each in (*surveyed.never_read, *created)}
+    _owe(session, entity, list(behind), correlation_id, behind)
+
+
+def survey(candidate: Candidate, row: Row | None, *, shows_changes: bool) -> Outcome | None:
     """What a partial list row says of `row`: unchanged, stale, or (`None`) that the record has to be read.
 
     A row that was read well after its last change is right, however the list spells it; one that was read in the very
-    second of the change, or that only a webhook told us of, is confirmed when all that the list shows agrees.
+    second of the change, or that only a webhook told us of, is confirmed when all that the list shows agrees. Without
+    a time of change only what the list shows can tell, if it tells anything.
     """
     decision = decide(candidate, row)
     if decision.outcome is Outcome.STALE:
         return Outcome.STALE
-    if row is None or row["deleted_at"] is not None or row["source_modified_at"] != candidate.modified_at:
+    if row is None or row["deleted_at"] is not None or row["lines_confirmed_at"] is None or not shows_changes:
         return None
-    return Outcome.UNCHANGED if is_settled(row) or decision.outcome is Outcome.UNCHANGED else None
+    if row["source_modified_at"] != candidate.modified_at:
+        return None
+    told = candidate.modified_at is not None and is_settled(row)
+    return Outcome.UNCHANGED if told or decision.outcome is Outcome.UNCHANGED else None
 
 
 def _heal(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
     dead_letters.heal(session, source=entity.stream.source, entity=entity.name, source_ids=source_ids)
 
 
-def _owe(session: Session, entity: Entity, source_ids: Sequence[str], correlation_id: str) -> None:
+def _owe(
+    session: Session,
+    entity: Entity,
+    source_ids: Sequence[str],
+    correlation_id: str,
+    behind: Mapping[str, int] | None = None,
+) -> None:
     queue.enqueue(
-        session, entity=entity.name, source_ids=source_ids, origin="run", bulk=True, correlation_id=correlation_id
+        session,
+        entity=entity.name,
+        source_ids=source_ids,
+        origin="run",
+        bulk=True,
+        behind=behind,
+        correlation_id=correlation_id,
     )
 
 

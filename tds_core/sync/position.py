@@ -17,11 +17,14 @@ from itertools import pairwise
 from typing import Any
 
 from tds_core.sources.base import ListedRow, Page
+from tds_models.entity import Increment
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """`since` and `page` are what to ask for next; `newest` is the newest change seen; `sorted` false: plain paging.
+
+    `until`: a list that shows the newest first is read no further than to here.
 
     `walk_count`: rows of the second `since` seen on this walk through it; `walked_count`: on the walk before.
     """
@@ -32,7 +35,15 @@ class Position:
     sorted: bool = True
     walk_count: int = 0
     walked_count: int | None = None
+    until: datetime | None = None
     ended: bool = False
+
+    @classmethod
+    def first(cls, increment: Increment, since: datetime | None) -> "Position":
+        """Where a pass begins that is to see everything changed at or after `since` (`None`: everything)."""
+        if increment is Increment.FILTER:
+            return cls(since=since)
+        return cls(sorted=False, until=since if increment is Increment.SORTED else None)
 
     def after(self, page: Page) -> "Position":
         """Where the page after `page` begins."""
@@ -42,7 +53,8 @@ class Position:
         if not in_order:
             # From the first page on, should the order have been lost later: what was read counts, nothing is skipped.
             following = self.page + 1 if not self.sorted or self.page == 1 else 1
-            return replace(self, page=following, newest=newest, sorted=False, ended=not page.has_more)
+            ended = not page.has_more or self._is_behind(times)
+            return replace(self, page=following, newest=newest, sorted=False, ended=ended)
         last = times[-1] if times else self.since
         count = self.walk_count + sum(time == self.since for time in times)
         if last == self.since and page.has_more:
@@ -50,6 +62,10 @@ class Position:
         if self.page > 1 and count != self.walked_count:
             return replace(self, page=1, newest=newest, walk_count=0, walked_count=count)
         return Position(since=last, newest=newest, ended=not page.has_more)
+
+    def _is_behind(self, times: Sequence[datetime]) -> bool:
+        """Whether a list that shows the newest first has come to what was known already."""
+        return self.until is not None and any(time < self.until for time in times)
 
     def as_json(self) -> dict[str, Any]:
         """The position as it is stored. One that ended is stored as its last page, to be asked for once more."""
@@ -60,12 +76,13 @@ class Position:
             "sorted": self.sorted,
             "walk_count": self.walk_count,
             "walked_count": self.walked_count,
+            "until": self.until.isoformat() if self.until else None,
         }
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Position":
         """The position that was stored."""
-        since, newest = stored.get("since"), stored.get("newest")
+        since, newest, until = stored.get("since"), stored.get("newest"), stored.get("until")
         return cls(
             since=datetime.fromisoformat(since) if since else None,
             page=int(stored.get("page", 1)),
@@ -73,6 +90,7 @@ class Position:
             sorted=bool(stored.get("sorted", True)),
             walk_count=int(stored.get("walk_count", 0)),
             walked_count=stored.get("walked_count"),
+            until=datetime.fromisoformat(until) if until else None,
         )
 
 

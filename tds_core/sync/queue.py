@@ -1,6 +1,6 @@
 """The queue: one live work item per record. Every write says under which condition the item is still mine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -49,14 +49,16 @@ class Claim:
 
 ITEM_FIELDS = frozenset(Item.__dataclass_fields__)
 
+# A pass that meets a record which waits to be read anyway, and no later than it asks for, has nothing to add.
 ENQUEUE = text("""
 insert into tds_sync_queue as q (source, entity, source_id, priority, origin, must_read, correlation_id)
-select :source, :entity, id, :priority, :origin, :must_read, :correlation_id
-from unnest(cast(:ids as text[])) as id group by id order by id
+select :source, :entity, id, priority, :origin, :must_read, :correlation_id
+from unnest(cast(:ids as text[]), cast(:priorities as smallint[])) as wanted(id, priority) order by id
 on conflict (source, entity, source_id) do update set
     generation = nextval('tds_generation_seq'), must_read = q.must_read or excluded.must_read,
     priority = least(q.priority, excluded.priority), next_attempt_at = least(q.next_attempt_at, now()),
     updated_at = now()
+where not (:bulk and q.must_read and q.lease_token is null and q.priority <= excluded.priority)
 """)
 
 
@@ -68,11 +70,16 @@ def enqueue(
     origin: str,
     must_read: bool = True,
     bulk: bool = False,
+    behind: Mapping[str, int] | None = None,
     correlation_id: str = "",
 ) -> int:
-    """Owe these records a sync; one that is owed already is asked for again. Returns how many were given."""
+    """Owe these records a sync; one that is owed already is asked for again. Returns how many were given.
+
+    `behind`: how far behind other bulk work each of them may wait, by source id.
+    """
     ids = sorted(set(source_ids))
     if ids:
+        first, waits = ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0), behind or {}
         session.execute(
             ENQUEUE,
             {
@@ -81,7 +88,8 @@ def enqueue(
                 "ids": ids,
                 "origin": origin,
                 "must_read": must_read,
-                "priority": ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0),
+                "priorities": [first + waits.get(each, 0) for each in ids],
+                "bulk": bulk,
                 "correlation_id": correlation_id,
             },
         )

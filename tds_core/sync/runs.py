@@ -84,7 +84,7 @@ def _begin(session: Session, run_id: int, entity: str, mode: str, overlap_second
     since = None
     if mode == Mode.INCREMENTAL:
         since = cursors.begin_at(session, entity, overlap_seconds=overlap_seconds)
-    position = Position(since=since)
+    position = Position.first(ENTITIES[entity].stream.increment, since)
     expected = absence.live_count(session, ENTITIES[entity]) if since is None else None
     given = {"id": run_id, "expected": expected, "position": msgspec.json.encode(position.as_json()).decode()}
     session.execute(BEGIN, given)

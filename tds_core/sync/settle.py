@@ -11,6 +11,7 @@ from tds_core.sync import attempts, dead_letters, queue, verdicts
 from tds_core.sync.apply import Applied, apply
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import Outcome
+from tds_core.sync.feeding import feed
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.retry import Fate, code_of, plan
 from tds_models.entities import ENTITIES
@@ -50,6 +51,8 @@ def settle(
     applied = apply(session, entity, [candidates[key] for key in held if key in candidates])
     ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
     _finish(session, claim, held, ended, settlement)
+    if ended and not claim.bulk:  # what was read in bulk is left to the next pass over those it feeds
+        feed(session, entity, ended, correlation_id=ended[0].candidate.provenance.correlation_id)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
     failed = [(held[key], error) for key, error in failures.items() if key in held]
     _fail(session, claim, failed, settlement, max_attempts=max_attempts, chance=chance)

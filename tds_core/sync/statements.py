@@ -48,7 +48,7 @@ def statements_for(name: str) -> Statements:
         known=text(
             # the fingerprint only where it vouches for the row
             "select source_id,"
-            " case when deleted_at is null and confirmed_at is not null then list_hash end as list_hash"
+            f" case when {_vouched(entity)} then list_hash end as list_hash"
             f" from {table} where source = :source and source_id = any(:ids)"
         ),
         insert=text(_insert(entity)),
@@ -66,10 +66,16 @@ def _typed(fields: tuple[Field, ...]) -> str:
     return ", ".join(f"{field.name} {field.kind.sql}" for field in fields)
 
 
+def _vouched(entity: Entity) -> str:
+    whole = " and lines_confirmed_at is not null" if entity.header_first else ""
+    return f"deleted_at is null and confirmed_at is not null{whole}"
+
+
 def _read(entity: Entity) -> str:
+    whole = "lines_confirmed_at, " if entity.header_first else ""
     return f"""
         select source_id, {_names(entity.fields)}, source_modified_at, list_hash, version, changed_at, confirmed_at,
-               deleted_at
+               {whole}deleted_at
         from {entity.table.fullname} where source = :source and source_id = any(:ids) order by source_id"""
 
 
@@ -79,20 +85,31 @@ def _given(entity: Entity) -> str:
 
 
 def _insert(entity: Entity) -> str:
+    column, value = (", lines_confirmed_at", ", case when r.whole then now() end") if entity.header_first else ("", "")
     return f"""
         insert into {entity.table.fullname} (source, source_id, {_names(entity.fields)}, source_modified_at,
-            source_record, list_hash, version, confirmed_at, deleted_at)
+            source_record, list_hash, version, confirmed_at, deleted_at{column})
         select :source, r.source_id, {_names(entity.fields, "r.")}, r.source_modified_at, r.record,
-            decode(r.list_hash, 'hex'), 1, case when r.confirmed then now() end, case when r.gone then now() end
+            decode(r.list_hash, 'hex'), 1, case when r.confirmed then now() end, case when r.gone then now() end{value}
         from {_given(entity)} order by r.source_id
         on conflict (source, source_id) do nothing returning source_id"""
 
 
-STANDING = """
+# A whole reading says nothing of the list row, but as long as the time is the same the row last seen still stands.
+_LIST_HASH = """coalesce(decode(r.list_hash, 'hex'),
+        case when r.confirmed and r.source_modified_at = t.source_modified_at then t.list_hash end)"""
+_STANDING = f"""
     source_modified_at = greatest(t.source_modified_at, r.source_modified_at),
     source_record = case when r.whole then r.record else t.source_record || r.record end,
-    list_hash = decode(r.list_hash, 'hex'),
+    list_hash = {_LIST_HASH},
     confirmed_at = case when r.confirmed then now() end"""
+
+
+def _standing(entity: Entity, *, unless_whole: str) -> str:
+    """Where a row stands after a record; `unless_whole`: what is known of its lines after no more than a list row."""
+    if not entity.header_first:
+        return _STANDING
+    return f"{_STANDING}, lines_confirmed_at = case when r.whole then now() else {unless_whole} end"
 
 
 # The ids are given once more, because the planner knows how long an array is, but takes any recordset for a hundred
@@ -103,14 +120,15 @@ _MATCHED = "t.source = :source and t.source_id = any(cast(:ids as text[])) and t
 def _update(entity: Entity) -> str:
     fields = ", ".join(f"{field.name} = r.{field.name}" for field in entity.fields)
     return f"""
-        update {entity.table.fullname} t set {fields}, {STANDING}, version = t.version + 1, changed_at = now(),
-            deleted_at = case when r.gone then now() end
+        update {entity.table.fullname} t set {fields}, {_standing(entity, unless_whole="null")},
+            version = t.version + 1, changed_at = now(), deleted_at = case when r.gone then now() end
         from {_given(entity)} where {_MATCHED}"""
 
 
 def _touch(entity: Entity) -> str:
+    unmoved = "case when r.source_modified_at is not distinct from t.source_modified_at then t.lines_confirmed_at end"
     return f"""
-        update {entity.table.fullname} t set {STANDING}, changed_at = case
+        update {entity.table.fullname} t set {_standing(entity, unless_whole=unmoved)}, changed_at = case
             when t.source_modified_at is distinct from r.source_modified_at then now() else t.changed_at end
         from {_given(entity)} where {_MATCHED}"""
 

@@ -1,18 +1,38 @@
 """The registry: every entity TDS mirrors, one line each, in the order a first load takes them."""
 
+from tds_models.entities.bill import BILL
+from tds_models.entities.category import CATEGORY
+from tds_models.entities.credit_note import CREDIT_NOTE
 from tds_models.entities.customer import CUSTOMER
+from tds_models.entities.customer_payment import CUSTOMER_PAYMENT
 from tds_models.entities.invoice import INVOICE
+from tds_models.entities.location import LOCATION
+from tds_models.entities.price_list import PRICE_LIST
 from tds_models.entities.product import PRODUCT
+from tds_models.entities.sales_order import SALES_ORDER
+from tds_models.entities.stock_adjustment import STOCK_ADJUSTMENT
+from tds_models.entities.stock_level import STOCK_LEVEL
+from tds_models.entities.user import USER
 from tds_models.entities.vendor import VENDOR
 from tds_models.entity import Entity
 
 ENTITIES: dict[str, Entity] = {
     entity.name: entity
     for entity in (
+        LOCATION,
+        CATEGORY,
+        USER,
         PRODUCT,
         CUSTOMER,
         VENDOR,
+        PRICE_LIST,
+        STOCK_LEVEL,
+        SALES_ORDER,
         INVOICE,
+        CUSTOMER_PAYMENT,
+        CREDIT_NOTE,
+        BILL,
+        STOCK_ADJUSTMENT,
     )
 }
 

@@ -1,7 +1,7 @@
 """What customers and vendors have in common: both are Zoho contacts, told apart by `contact_type`."""
 
 from tds_models.entity import Stream
-from tds_models.fields import Field, at, integer, number, refers, text
+from tds_models.fields import Field, at, custom, integer, number, refers, text
 
 COMMON: tuple[Field, ...] = (
     text("name", "contact_name", required=True),
@@ -16,6 +16,7 @@ COMMON: tuple[Field, ...] = (
     text("currency_code"),
     integer("payment_terms"),
     text("payment_terms_label"),
+    custom(),
     at("source_created_at", "created_time"),
 )
 

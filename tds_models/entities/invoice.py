@@ -1,7 +1,8 @@
 """Invoice: what a customer owes for goods delivered, line by line."""
 
-from tds_models.entity import Entity, Lines, Stream
-from tds_models.fields import at, number, on, refers, text
+from tds_models.entities.document import MONEY, lines
+from tds_models.entity import Entity, Stream
+from tds_models.fields import at, custom, number, on, refers, text
 
 INVOICE = Entity(
     name="invoice",
@@ -12,41 +13,24 @@ INVOICE = Entity(
         text("reference_number"),
         refers("customer_id", to="customer", required=True),
         text("customer_name"),
+        refers("sales_order_id", to="sales_order", key="salesorder_id"),
         text("status"),
         on("invoiced_on", "date"),
         on("due_on", "due_date"),
-        text("currency_code"),
-        number("exchange_rate"),
-        number("sub_total"),
-        number("tax_total"),
+        *MONEY,
         number("shipping_charge"),
-        number("adjustment"),
-        number("total"),
-        number("balance"),
+        number("payment_made"),
+        number("credits_applied"),
+        number("write_off_amount"),
+        refers("location_id", to="location"),
         refers("salesperson_id", to=None),
         text("salesperson_name"),
         text("notes"),
+        custom(),
         at("source_created_at", "created_time"),
     ),
-    lines=(
-        Lines(
-            name="lines",
-            key="line_items",
-            id_key="line_item_id",
-            fields=(
-                refers("product_id", to="product", key="item_id"),
-                text("sku"),
-                text("name"),
-                text("description"),
-                number("quantity"),
-                text("unit"),
-                number("rate"),
-                text("discount"),
-                number("tax_percentage"),
-                number("line_total", "item_total"),
-            ),
-        ),
-    ),
+    lines=(lines(),),
+    closed=("paid", "void"),
     stream=Stream(
         api="books",
         path="invoices",
@@ -54,7 +38,7 @@ INVOICE = Entity(
         record_key="invoice",
         id_key="invoice_id",
         where={"filter_by": "Status.All"},
-        list_is_complete=False,  # Zoho lists invoices without their lines
+        list_is_complete=False,  # Zoho lists documents without their lines
         wrappers=("invoice",),
         rule_module="invoice",
         complete_with=(

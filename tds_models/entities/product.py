@@ -1,7 +1,7 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
 from tds_models.entity import Batch, Entity, Stream
-from tds_models.fields import at, boolean, number, refers, text
+from tds_models.fields import at, boolean, custom, number, refers, text
 
 PRODUCT = Entity(
     name="product",
@@ -18,7 +18,7 @@ PRODUCT = Entity(
         text("item_type"),
         text("brand"),
         text("manufacturer"),
-        refers("category_id", to=None),
+        refers("category_id", to="category"),
         text("category_name"),
         number("price", "rate", least=0),
         number("purchase_price", "purchase_rate", least=0),
@@ -33,6 +33,7 @@ PRODUCT = Entity(
         text("upc"),
         text("ean"),
         text("part_number"),
+        custom(),
         at("source_created_at", "created_time"),
     ),
     # how Zoho serves it

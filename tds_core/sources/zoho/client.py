@@ -18,7 +18,7 @@ from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRe
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.shapes import read_page, read_record
-from tds_models.entity import Stream
+from tds_models.entity import Increment, Stream
 
 log = structlog.get_logger(__name__)
 
@@ -78,14 +78,11 @@ class ZohoClient:
         self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
     ) -> Page:
         """See `Source.list_page`. Zoho ignores parameters it does not know, so the answer is checked."""
-        parameters = {
-            **stream.where,
-            "page": str(page),
-            "per_page": str(PAGE_SIZE),
-            "sort_column": stream.modified_key,
-            "sort_order": "A",
-        }
-        if since is not None:
+        parameters = {**stream.where, "page": str(page), "per_page": str(PAGE_SIZE)}
+        if stream.modified_key and stream.increment is not Increment.FULL:
+            order = "A" if stream.increment is Increment.FILTER else "D"
+            parameters |= {"sort_column": stream.modified_key, "sort_order": order}
+        if stream.modified_key and since is not None:
             parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
         found = read_page(stream, self.ask(Question(stream.api, stream.path, stream.path, parameters, traffic)))
         early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]

@@ -34,7 +34,7 @@ class _Reader:
     def __init__(self, entity: Entity) -> None:
         stream = entity.stream
         kind = (stream.kind[0],) if stream.kind else ()
-        keys = list(dict.fromkeys((stream.id_key, stream.modified_key, *kind, *stream.complete_with)))
+        keys = list(dict.fromkeys((stream.id_key, stream.modified_key or "", *kind, *stream.complete_with)))
         names = {f"f{n}": key for n, key in enumerate(keys)}
         fields: list[tuple[str, Any, Any]] = [(name, msgspec.Raw, _ABSENT) for name in names]
         self.decode = msgspec.json.Decoder(

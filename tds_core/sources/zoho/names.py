@@ -32,9 +32,9 @@ def _plain(name: str) -> str:
 
 def _spellings(entity: Entity) -> set[str]:
     stream = entity.stream
-    names = {entity.name, f"{entity.name}s", stream.list_key, stream.record_key, *stream.wrappers}
-    if stream.rule_module:
-        names.add(stream.rule_module)
+    names = {entity.name, f"{entity.name}s"}
+    if stream.rule_module:  # nobody else is ever announced, and may share its path with somebody who is
+        names |= {stream.list_key, stream.record_key, stream.rule_module, *stream.wrappers}
     return {_plain(name) for name in names}
 
 

@@ -22,6 +22,8 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def _by_id_key() -> dict[str, tuple[Entity, ...]]:
     found: dict[str, tuple[Entity, ...]] = {}
     for entity in ENTITIES.values():
+        if not entity.stream.rule_module:
+            continue
         found[entity.stream.id_key] = (*found.get(entity.stream.id_key, ()), entity)
     return found
 

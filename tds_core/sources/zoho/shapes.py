@@ -30,13 +30,13 @@ def _list_decoder(list_key: str) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _head_decoder(id_key: str, modified_key: str) -> msgspec.json.Decoder[Any]:
+def _head_decoder(id_key: str, modified_key: str | None) -> msgspec.json.Decoder[Any]:
     """Reads a record's id and modification time and skips everything else."""
     return msgspec.json.Decoder(
         msgspec.defstruct(
             "Head",
             [("id", str | int), ("modified", str | None, None)],
-            rename={"id": id_key, "modified": modified_key},
+            rename={"id": id_key, "modified": modified_key or "no time of change"},
         )
     )
 

@@ -1,0 +1,41 @@
+"""Bill: what the company owes a vendor for goods received, line by line."""
+
+from tds_models.entities.document import MONEY, lines
+from tds_models.entity import Entity, Stream
+from tds_models.fields import at, custom, number, on, refers, text
+
+BILL = Entity(
+    name="bill",
+    title="Bills",
+    priority=5,
+    fields=(
+        text("number", "bill_number", required=True),
+        text("reference_number"),
+        refers("vendor_id", to="vendor", required=True),
+        text("vendor_name"),
+        text("status"),
+        on("billed_on", "date"),
+        on("due_on", "due_date"),
+        *MONEY,
+        number("payment_made"),
+        number("vendor_credits_applied"),
+        refers("location_id", to="location"),
+        text("notes"),
+        custom(),
+        at("source_created_at", "created_time"),
+    ),
+    lines=(lines(text("account_name")),),
+    closed=("paid", "void"),
+    stream=Stream(
+        api="books",
+        path="bills",
+        list_key="bills",
+        record_key="bill",
+        id_key="bill_id",
+        where={"filter_by": "Status.All"},
+        list_is_complete=False,
+        wrappers=("bill",),
+        rule_module="bill",
+        complete_with=("bill_id", "bill_number", "vendor_id", "status", "total", "line_items", "last_modified_time"),
+    ),
+)

@@ -1,0 +1,26 @@
+"""Category: the shelf a product is found on."""
+
+from tds_models.entity import Entity, Increment, Stream
+from tds_models.fields import boolean, refers, text
+
+CATEGORY = Entity(
+    name="category",
+    title="Categories",
+    priority=8,
+    fields=(
+        text("name", required=True),
+        text("description"),
+        refers("parent_id", to=None, key="parent_category_id"),  # the root has no record: it is called -1
+        boolean("is_visible", "visibility"),
+        text("status"),
+    ),
+    stream=Stream(
+        api="inventory",
+        path="categories",
+        list_key="categories",
+        record_key="category",
+        id_key="category_id",
+        modified_key=None,
+        increment=Increment.FULL,
+    ),
+)

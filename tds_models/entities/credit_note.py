@@ -1,0 +1,62 @@
+"""Credit note: what the company owes a customer back, and the invoices it was set off against."""
+
+from tds_models.entities.document import MONEY, lines
+from tds_models.entity import Entity, Lines, Stream
+from tds_models.fields import at, boolean, custom, number, on, refers, text
+
+CREDIT_NOTE = Entity(
+    name="credit_note",
+    title="Credit notes",
+    priority=5,
+    fields=(
+        text("number", "creditnote_number", required=True),
+        text("reference_number"),
+        refers("customer_id", to="customer", required=True),
+        text("customer_name"),
+        text("status"),
+        on("credited_on", "date"),
+        *MONEY,
+        number("credits_used", "total_credits_used"),
+        number("refunded", "total_refunded_amount"),
+        refers("location_id", to="location"),
+        text("notes"),
+        custom(),
+        at("source_created_at", "created_time"),
+    ),
+    lines=(
+        lines(refers("invoice_id", to="invoice"), boolean("is_returned_to_stock")),
+        Lines(
+            name="applications",
+            key="invoices",
+            id_key="creditnote_invoice_id",
+            fields=(
+                refers("invoice_id", to="invoice"),
+                text("invoice_number"),
+                on("applied_on", "date"),
+                number("amount", "credited_amount"),
+            ),
+        ),
+    ),
+    closed=("closed", "void"),
+    stream=Stream(
+        api="books",
+        path="creditnotes",
+        list_key="creditnotes",
+        record_key="creditnote",
+        id_key="creditnote_id",
+        where={"filter_by": "Status.All"},
+        list_is_complete=False,
+        wrappers=("creditnote", "credit_note"),
+        rule_module="creditnote",
+        complete_with=(
+            "creditnote_id",
+            "creditnote_number",
+            "customer_id",
+            "status",
+            "total",
+            "line_items",
+            "invoices",
+            "last_modified_time",
+        ),
+    ),
+)

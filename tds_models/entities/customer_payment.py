@@ -1,0 +1,58 @@
+"""Customer payment: money received, and the invoices it paid."""
+
+from tds_models.entity import Entity, Lines, Stream
+from tds_models.fields import at, custom, number, on, refers, text
+
+CUSTOMER_PAYMENT = Entity(
+    name="customer_payment",
+    title="Customer payments",
+    priority=5,
+    fields=(
+        text("number", "payment_number"),
+        text("reference_number"),
+        refers("customer_id", to="customer", required=True),
+        text("customer_name"),
+        text("payment_mode"),
+        text("status", "payment_status"),
+        on("paid_on", "date"),
+        text("currency_code"),
+        number("exchange_rate"),
+        number("amount", least=0),
+        number("unused_amount"),
+        number("tax_withheld", "tax_amount_withheld"),
+        number("bank_charges"),
+        number("refunded", "amount_refunded"),
+        refers("account_id", to=None),
+        text("account_name"),
+        text("description"),
+        refers("location_id", to="location"),
+        custom(),
+        at("source_created_at", "created_time"),
+    ),
+    lines=(
+        Lines(
+            name="applications",
+            key="invoices",
+            id_key="invoice_payment_id",
+            fields=(
+                refers("invoice_id", to="invoice"),
+                text("invoice_number"),
+                on("invoiced_on", "date"),
+                number("invoice_amount"),
+                number("amount", "amount_applied"),
+                number("balance", "balance_amount"),
+            ),
+        ),
+    ),
+    stream=Stream(
+        api="books",
+        path="customerpayments",
+        list_key="customerpayments",
+        record_key="payment",
+        id_key="payment_id",
+        list_is_complete=False,
+        wrappers=("customerpayment", "payment", "customer_payment"),
+        rule_module="customerpayment",
+        complete_with=("payment_id", "customer_id", "amount", "invoices", "last_modified_time"),
+    ),
+)

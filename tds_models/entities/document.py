@@ -1,0 +1,33 @@
+"""What sales and purchase documents have in common: goods and services, line by line."""
+
+from tds_models.entity import Lines
+from tds_models.fields import Field, number, refers, text
+
+LINE: tuple[Field, ...] = (
+    refers("product_id", to="product", key="item_id"),
+    text("sku"),
+    text("name"),
+    text("description"),
+    number("quantity"),
+    text("unit"),
+    number("rate"),
+    text("discount"),
+    number("tax_percentage"),
+    number("line_total", "item_total"),
+    refers("location_id", to="location"),
+)
+
+MONEY: tuple[Field, ...] = (
+    text("currency_code"),
+    number("exchange_rate"),
+    number("sub_total"),
+    number("tax_total"),
+    number("adjustment"),
+    number("total"),
+    number("balance"),
+)
+
+
+def lines(*more: Field) -> Lines:
+    """The lines of a document, with `more` fields than all documents have."""
+    return Lines(name="lines", key="line_items", id_key="line_item_id", fields=(*LINE, *more))

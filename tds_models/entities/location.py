@@ -1,0 +1,26 @@
+"""Location: a shop, office or warehouse that stock and documents belong to."""
+
+from tds_models.entity import Entity, Increment, Stream
+from tds_models.fields import boolean, refers, text
+
+LOCATION = Entity(
+    name="location",
+    title="Locations",
+    priority=8,
+    fields=(
+        text("name", "location_name", required=True),
+        text("type"),
+        text("status"),
+        boolean("is_primary"),
+        refers("parent_id", to="location", key="parent_location_id"),
+    ),
+    stream=Stream(
+        api="books",
+        path="locations",
+        list_key="locations",
+        record_key="location",
+        id_key="location_id",
+        modified_key=None,
+        increment=Increment.FULL,
+    ),
+)

@@ -1,0 +1,50 @@
+"""Price list: the prices some customers pay, product by product."""
+
+from tds_models.entity import Entity, Increment, Lines, Stream
+from tds_models.fields import boolean, integer, nested, number, refers, text
+
+PRICE_LIST = Entity(
+    name="price_list",
+    title="Price lists",
+    priority=8,
+    fields=(
+        text("name", required=True),
+        text("description"),
+        refers("currency_id", to=None),
+        text("currency_code"),
+        text("status"),
+        text("pricebook_type"),
+        text("pricing_scheme"),
+        text("rounding_type"),
+        text("sales_or_purchase_type"),
+        boolean("is_default"),
+        boolean("is_increase"),
+        number("percentage"),
+        integer("decimal_places", "decimal_place"),
+    ),
+    lines=(
+        Lines(
+            name="prices",
+            key="pricebook_items",
+            id_key="pricebook_item_id",
+            fields=(
+                refers("product_id", to="product", key="item_id"),
+                number("price", "pricebook_rate", least=0),
+                text("discount", "pricebook_discount"),
+                text("pricing_scheme"),
+                nested("brackets", "price_brackets"),
+            ),
+        ),
+    ),
+    stream=Stream(
+        api="inventory",
+        path="pricebooks",
+        list_key="pricebooks",
+        record_key="pricebook",
+        id_key="pricebook_id",
+        modified_key=None,
+        increment=Increment.FULL,
+        list_is_complete=False,
+        list_shows_changes=False,  # neither a price nor a time of change is on the list
+    ),
+)

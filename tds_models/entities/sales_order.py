@@ -1,0 +1,66 @@
+"""Sales order: what a customer ordered, and how far it is shipped, invoiced and paid."""
+
+from tds_models.entities.document import MONEY, lines
+from tds_models.entity import Entity, Stream
+from tds_models.fields import at, boolean, custom, number, on, refers, text
+
+SALES_ORDER = Entity(
+    name="sales_order",
+    title="Sales orders",
+    priority=2,
+    fields=(
+        text("number", "salesorder_number", required=True),
+        text("reference_number"),
+        refers("customer_id", to="customer", required=True),
+        text("customer_name"),
+        text("status"),
+        text("order_status"),
+        text("invoiced_status"),
+        text("paid_status"),
+        text("shipped_status"),
+        on("ordered_on", "date"),
+        on("shipment_on", "shipment_date"),
+        *MONEY,
+        number("shipping_charge"),
+        number("total_invoiced", "total_invoiced_amount"),
+        number("quantity"),
+        boolean("is_backorder"),
+        boolean("is_drop_shipment"),
+        text("delivery_method"),
+        refers("location_id", to="location"),
+        text("salesperson_name"),
+        text("notes"),
+        custom(),
+        at("source_created_at", "created_time"),
+    ),
+    lines=(
+        lines(
+            number("quantity_packed"),
+            number("quantity_shipped"),
+            number("quantity_invoiced"),
+            number("quantity_cancelled"),
+            number("quantity_returned"),
+        ),
+    ),
+    closed=("closed", "void", "fulfilled"),
+    stream=Stream(
+        api="books",
+        path="salesorders",
+        list_key="salesorders",
+        record_key="salesorder",
+        id_key="salesorder_id",
+        where={"filter_by": "Status.All"},
+        list_is_complete=False,
+        wrappers=("salesorder", "sales_order"),
+        rule_module="salesorder",
+        complete_with=(
+            "salesorder_id",
+            "salesorder_number",
+            "customer_id",
+            "status",
+            "total",
+            "line_items",
+            "last_modified_time",
+        ),
+    ),
+)

@@ -1,0 +1,52 @@
+"""Stock adjustment: goods counted, lost or found, outside any sale or purchase."""
+
+from tds_models.entity import Entity, Increment, Lines, Stream
+from tds_models.fields import at, custom, number, on, refers, text
+
+STOCK_ADJUSTMENT = Entity(
+    name="stock_adjustment",
+    title="Stock adjustments",
+    priority=8,
+    fields=(
+        on("adjusted_on", "date"),
+        text("reason"),
+        text("description"),
+        text("reference_number"),
+        text("adjustment_type"),
+        text("status"),
+        number("total"),
+        refers("location_id", to="location"),
+        text("created_by", "created_by_name"),
+        custom(),
+        at("source_created_at", "created_time"),
+    ),
+    lines=(
+        Lines(
+            name="lines",
+            key="line_items",
+            id_key="line_item_id",
+            fields=(
+                refers("product_id", to="product", key="item_id"),
+                text("sku"),
+                text("name"),
+                text("unit"),
+                number("quantity_adjusted"),
+                number("value_adjusted"),
+                number("line_total", "item_total"),
+                refers("location_id", to="location"),
+            ),
+        ),
+    ),
+    stream=Stream(
+        api="inventory",
+        path="inventoryadjustments",
+        list_key="inventory_adjustments",
+        record_key="inventory_adjustment",
+        id_key="inventory_adjustment_id",
+        increment=Increment.FULL,  # no filter and no order by time of change is known for this list
+        list_is_complete=False,
+        wrappers=("inventory_adjustment", "inventoryadjustment"),
+        rule_module="inventoryadjustment",
+        complete_with=("inventory_adjustment_id", "status", "line_items", "last_modified_time"),
+    ),
+)

@@ -1,0 +1,52 @@
+"""Stock level: how much of a product lies where. Zoho tells it inside the item, location by location."""
+
+from tds_models.entity import Batch, Entity, Increment, Lines, Stream
+from tds_models.fields import number, refers, text
+
+STOCK_LEVEL = Entity(
+    name="stock_level",
+    title="Stock levels",
+    priority=8,
+    fields=(
+        text("sku"),
+        number("stock_on_hand"),
+        number("available_stock"),
+        number("actual_available_stock"),
+        number("committed_stock"),
+    ),
+    lines=(
+        Lines(
+            name="locations",
+            key="locations",
+            id_key="location_id",
+            fields=(
+                refers("location_id", to="location"),
+                text("location_name"),
+                number("stock_on_hand", "location_stock_on_hand"),
+                number("available_stock", "location_available_stock"),
+                number("actual_available_stock", "location_actual_available_stock"),
+            ),
+        ),
+    ),
+    # a record here is a product's stock, so its id is the product's
+    fed_by={
+        "product": None,
+        "invoice": "lines",
+        "sales_order": "lines",
+        "bill": "lines",
+        "credit_note": "lines",
+        "stock_adjustment": "lines",
+    },
+    stream=Stream(
+        api="inventory",
+        path="items",
+        list_key="items",
+        record_key="item",
+        id_key="item_id",
+        where={"filter_by": "Status.All"},
+        modified_key=None,  # whether a movement of stock moves an item's time of change is not known
+        increment=Increment.FULL,
+        list_is_complete=False,
+        batch=Batch(path="itemdetails", parameter="item_ids", size=100),
+    ),
+)

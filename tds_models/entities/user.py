@@ -1,0 +1,29 @@
+"""User: somebody who works in the Zoho organisation."""
+
+from tds_models.entity import Entity, Increment, Stream
+from tds_models.fields import refers, text
+
+USER = Entity(
+    name="user",
+    title="Users",
+    priority=8,
+    fields=(
+        text("name", required=True),
+        text("email", personal=True),
+        text("mobile", personal=True),
+        refers("role_id", to=None),
+        text("role", "user_role"),
+        text("user_type"),
+        text("status"),
+    ),
+    stream=Stream(
+        api="books",
+        path="users",
+        list_key="users",
+        record_key="user",
+        id_key="user_id",
+        where={"filter_by": "Status.All"},
+        modified_key=None,
+        increment=Increment.FULL,
+    ),
+)
