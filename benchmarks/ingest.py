@@ -1,5 +1,5 @@
-"""How many durable, verified webhooks one API process takes a second, beside the same server doing nothing and the
-bare statement.
+"""How many durable, verified webhooks one API process takes a second, beside the same server doing nothing (behind its
+door alone, and in a Flask view) and the bare statement.
 """
 
 import argparse
@@ -64,15 +64,17 @@ def request_of(body: bytes) -> bytes:
 
 
 @contextmanager
-def server(database_url: str, *, threads: int, empty: bool) -> Iterator[tuple[int, psutil.Process]]:
-    """One API process as `tds up` starts it; yields its port and process."""
+def server(database_url: str, *, threads: int, empty: str = "") -> Iterator[tuple[int, psutil.Process]]:
+    """One API process as `tds up` starts it; yields its port and process. `empty` names what does nothing in it: its
+    `door`, or a Flask `view` without the door.
+    """
     port = _free_port()
     environ = {
         **os.environ,
         "TDS_DATABASE_URL": database_url,
         "ZOHO_WEBHOOK_SECRET": SECRET,
         "TDS_LOG_LEVEL": "WARNING",
-        **({"BENCHMARK_EMPTY": "yes"} if empty else {}),
+        "BENCHMARK_EMPTY": empty,
     }
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", "127.0.0.1", "--port"]
     command += [str(port), "--workers", "1", "--blocking-threads", str(threads), "benchmarks.ingest_app:app"]
@@ -136,57 +138,57 @@ def measure(*, seconds: float, threads: int) -> dict[str, float]:
         with EmbeddedPostgres(Path(home)) as postgres:
             upgrade(postgres.url)
             with (
-                server(postgres.url, threads=threads, empty=False) as (port, process),
-                server(postgres.url, threads=threads, empty=True) as (empty_port, empty_process),
+                server(postgres.url, threads=threads) as full,
+                server(postgres.url, threads=threads, empty="view") as view,
+                server(postgres.url, threads=threads, empty="door") as door,
             ):
-                return _rounds(postgres.url, (port, process), (empty_port, empty_process), seconds)
+                return _rounds(postgres.url, full, view, door, seconds)
 
 
 Served = tuple[int, psutil.Process]
 
 
-def _rounds(url: str, served: Served, doing_nothing: Served, seconds: float) -> dict[str, float]:
-    port, empty_port = served[0], doing_nothing[0]
-    full: list[Load] = []
-    empty: list[Load] = []
+def _rounds(url: str, full: Served, view: Served, door: Served, seconds: float) -> dict[str, float]:
+    served = (full, view, door)
+    counts = [int(_pressed(each, 2000).per_second * seconds) for each in served]
+    loads: list[list[Load]] = [[], [], []]
+    spent: list[list[float]] = [[], [], []]
     bare: list[float] = []
-    cpu: list[float] = []
-    empty_cpu: list[float] = []
-    guess = _pressed(port, 2000).per_second
-    empty_guess = _pressed(empty_port, 2000).per_second
     for _ in range(ROUNDS):
-        full.append(_pressed(port, int(guess * seconds), spent=cpu, by=served[1]))
-        empty.append(_pressed(empty_port, int(empty_guess * seconds), spent=empty_cpu, by=doing_nothing[1]))
+        for n, each in enumerate(served):
+            before = cpu_seconds(each[1])
+            loads[n].append(_pressed(each, counts[n]))
+            spent[n].append((cpu_seconds(each[1]) - before) / counts[n])
         bare.append(statement_per_second(url, int(300 * seconds)))
-    peak = statistics.median(load.per_second for load in full)
-    at_half = [_paced(port, peak / 2, seconds) for _ in range(ROUNDS)]
-    empty_peak, bare_peak = statistics.median(load.per_second for load in empty), statistics.median(bare)
+    peak, view_peak, door_peak = (statistics.median(load.per_second for load in some) for some in loads)
+    cpu, view_cpu, door_cpu = (round(statistics.median(some) * 1e6) for some in spent)
+    at_half = [_paced(full, peak / 2, seconds) for _ in range(ROUNDS)]
+    bare_peak = statistics.median(bare)
     return {
         "webhooks_per_s": round(peak),
-        "p99_ms": round(statistics.median(load.percentile_ms(0.99) for load in full), 1),
+        "p99_ms": round(statistics.median(load.percentile_ms(0.99) for load in loads[0]), 1),
         "p99_ms_at_half_peak": round(statistics.median(load.percentile_ms(0.99) for load in at_half), 1),
-        "empty_per_s": round(empty_peak),
+        "empty_view_per_s": round(view_peak),
+        "empty_door_per_s": round(door_peak),
         "statement_per_s": round(bare_peak),
-        "ratio_to_empty": round(peak / empty_peak, 3),
+        "ratio_to_empty_view": round(peak / view_peak, 3),
+        "ratio_to_empty_door": round(peak / door_peak, 3),
         "ratio_to_statement": round(peak / bare_peak, 2),
-        "cpu_us_per_webhook": round(statistics.median(cpu) * 1e6),
-        "empty_cpu_us": round(statistics.median(empty_cpu) * 1e6),
+        "cpu_us_per_webhook": cpu,
+        "empty_view_cpu_us": view_cpu,
+        "empty_door_cpu_us": door_cpu,
     }
 
 
-def _pressed(port: int, count: int, *, spent: list[float] | None = None, by: psutil.Process | None = None) -> Load:
-    """`count` webhooks as fast as they are taken; the processor seconds `by` spent on each are added to `spent`."""
+def _pressed(served: Served, count: int) -> Load:
+    """`count` webhooks as fast as they are taken."""
     requests = [request_of(body) for body in bodies(count)]
-    before = cpu_seconds(by) if by else 0.0
-    load = _checked(press(port, requests, connections=CONNECTIONS))
-    if by and spent is not None:
-        spent.append((cpu_seconds(by) - before) / count)
-    return load
+    return _checked(press(served[0], requests, connections=CONNECTIONS))
 
 
-def _paced(port: int, per_second: float, seconds: float) -> Load:
+def _paced(served: Served, per_second: float, seconds: float) -> Load:
     requests = [request_of(body) for body in bodies(int(per_second * seconds))]
-    return _checked(pace(port, requests, per_second=per_second, connections=CONNECTIONS))
+    return _checked(pace(served[0], requests, per_second=per_second, connections=CONNECTIONS))
 
 
 def _checked(load: Load) -> Load:

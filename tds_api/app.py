@@ -10,6 +10,7 @@ from tds_api.breakers import breaker_routes
 from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
 from tds_api.description import describe
+from tds_api.door import Door
 from tds_api.edge import Edge, make_edge
 from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
@@ -17,7 +18,7 @@ from tds_api.monitoring import monitoring_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
 from tds_api.spelling import ExactJson
-from tds_api.webhooks import webhook_routes
+from tds_api.webhooks import taking, webhook_routes
 from tds_api.work import work_routes
 from tds_core.config import Settings
 
@@ -42,7 +43,9 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
 
 
 def _install_routes(app: Flask, edge: Edge) -> None:
-    app.register_blueprint(webhook_routes(edge))
+    take = taking(edge)
+    app.register_blueprint(webhook_routes(edge, take))
+    app.wsgi_app = Door(take, app.wsgi_app)  # type: ignore[method-assign]
     app.register_blueprint(monitoring_routes(edge))
     api = describe(app)
     api.register_blueprint(connecting_routes(edge))

@@ -1,4 +1,4 @@
-"""The door for Zoho: a webhook is proven, understood and made durable, in this order, before it is answered."""
+"""The way in for Zoho: a webhook is proven, understood and made durable, in this order, before it is answered."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from flask import Blueprint, Response, request
 
 from tds_api.correlation import CORRELATION_KEY
+from tds_api.door import REFUSAL_KEY, WEBHOOKS, Take, answer_to
 from tds_api.edge import Edge
 from tds_api.refused import Allowance, reject, set_aside
 from tds_core.sources.zoho.bodies import is_form
@@ -14,6 +15,8 @@ from tds_core.sources.zoho.refusals import BodyCutShortError, BodyTooLargeError,
 from tds_core.sources.zoho.signature import Pair, pairs_of, verify
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery, Receipt
+
+_BODY_KEY = "tds.webhook_body"
 
 
 class _Headers(Mapping[str, str]):
@@ -42,28 +45,40 @@ def _key(name: str) -> str:
     return "HTTP_" + name.upper().replace("-", "_")
 
 
-def webhook_routes(edge: Edge) -> Blueprint:
-    """Both webhook routes. Plain Flask views: this is the one hot path of the API."""
-    routes = Blueprint("webhooks", __name__)
+def taking(edge: Edge) -> Take:
+    """What makes a webhook durable. Raises UnprovenError, NotUnderstoodError or what the intake raises."""
     secrets = [edge.settings.zoho_webhook_secret, edge.settings.zoho_webhook_secret_previous]
-    unsigned = edge.settings.unsigned_webhooks
+    believed = None if edge.settings.unsigned_webhooks else secrets
     limit = edge.settings.webhook_max_bytes
+
+    def take(environ: dict[str, Any], entity: str | None, event: str | None) -> Receipt:
+        body = environ[_BODY_KEY] = _read_body(environ, limit)
+        return edge.intake.take(_proven(environ, entity, event, body, believed))
+
+    return take
+
+
+def webhook_routes(edge: Edge, take: Take) -> Blueprint:
+    """Both webhook routes as Flask sees them: what the door refused, and addresses spelled in unusual ways."""
+    routes = Blueprint("webhooks", __name__)
     allowance = Allowance(burst=200, per_second=20)
 
-    def take(entity: str | None = None, event: str | None = None) -> Response:
-        environ, body = request.environ, b""
+    def answer(entity: str | None = None, event: str | None = None) -> Response:
+        environ = request.environ
         try:
-            body = _read_body(environ, limit)
-            delivery = _proven(environ, entity, event, body, None if unsigned else secrets)
-            return _accepted(edge.intake.take(delivery))
+            if REFUSAL_KEY in environ:
+                raise environ.pop(REFUSAL_KEY)  # popped: an error that its own traceback reaches is garbage for long
+            status, text = answer_to(take(environ, entity, event))
+            return Response(text, status, content_type="application/json")
         except UnprovenError as error:
+            body = environ.get(_BODY_KEY, b"")
             size = request.content_length or len(body)
             return reject(edge, allowance, request, error=error, body=body, body_size=size)
         except NotUnderstoodError as error:
-            return set_aside(edge, error=error, body=body)
+            return set_aside(edge, error=error, body=environ.get(_BODY_KEY, b""))
 
-    routes.add_url_rule("/api/tds/zoho/webhooks/<entity>/<event>", "take", take, methods=["POST"])
-    routes.add_url_rule("/api/tds/zoho/webhooks", "take_any", take, methods=["POST"])
+    routes.add_url_rule(f"{WEBHOOKS}/<entity>/<event>", "take", answer, methods=["POST"])
+    routes.add_url_rule(WEBHOOKS, "take_any", answer, methods=["POST"])
     return routes
 
 
@@ -86,13 +101,6 @@ def _proven(
         headers=headers,
         correlation_id=environ[CORRELATION_KEY],
     )
-
-
-def _accepted(receipt: Receipt) -> Response:
-    """202 with a new event's id; 200 with the first event's for what was received before."""
-    duplicate = "true" if receipt.duplicate else "false"
-    text = f'{{"event_id":"{receipt.event_id}","duplicate":{duplicate}}}'
-    return Response(text.encode(), 200 if receipt.duplicate else 202, content_type="application/json")
 
 
 def _read_body(environ: Mapping[str, Any], limit: int) -> bytes:

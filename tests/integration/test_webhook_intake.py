@@ -122,6 +122,20 @@ def test_every_form_a_webhook_may_take_is_accepted(sender: Sender, body: bytes, 
     assert sender.rows("select entity, source_id from tds_sync_queue") == [("product", "1")]
 
 
+def test_an_address_with_a_slash_too_many_is_taken_like_any_other(sender: Sender) -> None:
+    answer = sender.send(wrapped("1"), f"{PATH}/", headers={"X-Correlation-Id": "mine"})
+    assert (answer.status_code, answer.headers["X-Correlation-Id"]) == (202, "mine")
+    assert sender.send(wrapped("1")).json == {**answer.json, "duplicate": True}
+
+
+def test_a_bug_on_the_way_in_is_a_problem_that_names_its_log_line(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tds_api.webhooks.parse", lambda **_: 1 / 0)
+    answer = sender.send(wrapped(), headers={"X-Correlation-Id": "mine"})
+    assert (answer.status_code, answer.json["code"], answer.json["correlation_id"]) == (500, "internal_error", "mine")
+
+
 def test_a_signature_over_the_body_alone_does_not_cover_a_query(sender: Sender) -> None:
     body = wrapped("1")
     signed = sender.send(body, GENERIC, query="entity=product&event=updated")
