@@ -36,7 +36,9 @@ class Stream:
     `list_is_complete`: a list row holds every declared field; otherwise a changed row is read in detail.
     `list_shows_changes`: false where a record can change without its list row, so that every pass reads it in detail.
     `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
+    `paged`: false where a list is one page and does not say that it is the last.
     `kind`: key and value that tell this entity's records from others on the same path.
+    `right`: what the source calls the right to read it, where it is not called like the path.
     """
 
     api: str
@@ -49,11 +51,13 @@ class Stream:
     increment: Increment = Increment.FILTER
     list_is_complete: bool = True
     list_shows_changes: bool = True
+    paged: bool = True
     batch: Batch | None = None
     wrappers: tuple[str, ...] = ()
     rule_module: str | None = None
     complete_with: tuple[str, ...] = ()
     kind: tuple[str, str] | None = None
+    right: str | None = None
     source: str = "zoho"
 
 

@@ -106,8 +106,8 @@ def read_json(value: Any) -> Any:
     return value
 
 
-def read_custom(value: Any) -> dict[str, str | bool]:
-    """An organisation's own fields by their API names: text and booleans, numbers as their text.
+def read_custom(value: Any) -> dict[str, str | bool] | None:
+    """An organisation's own fields by their API names: text and booleans, numbers as their text; `None` without any.
 
     Sources give a value for people and one for programs (`…_unformatted`); the latter is kept.
     """
@@ -115,7 +115,8 @@ def read_custom(value: Any) -> dict[str, str | bool]:
         raise ValueError(f"expected an object, got {type(value).__name__}")
     names = [name for name in value if not name.endswith("_unformatted")]
     chosen = {name: value.get(f"{name}_unformatted", value[name]) for name in names}
-    return {name: each if type(each) is bool else read_text(each) for name, each in chosen.items() if each is not None}
+    read = {name: each if type(each) is bool else read_text(each) for name, each in chosen.items() if each is not None}
+    return read or None
 
 
 @dataclass(frozen=True, slots=True)

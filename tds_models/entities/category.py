@@ -20,6 +20,7 @@ CATEGORY = Entity(
         list_key="categories",
         record_key="category",
         id_key="category_id",
+        right="settings",
         modified_key=None,
         increment=Increment.FULL,
     ),

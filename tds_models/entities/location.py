@@ -15,12 +15,14 @@ LOCATION = Entity(
         refers("parent_id", to="location", key="parent_location_id"),
     ),
     stream=Stream(
-        api="books",
+        api="inventory",  # Books does not show one alone
         path="locations",
         list_key="locations",
         record_key="location",
         id_key="location_id",
+        right="settings",
         modified_key=None,
         increment=Increment.FULL,
+        paged=False,
     ),
 )

@@ -42,6 +42,7 @@ PRICE_LIST = Entity(
         list_key="pricebooks",
         record_key="pricebook",
         id_key="pricebook_id",
+        right="settings",
         modified_key=None,
         increment=Increment.FULL,
         list_is_complete=False,

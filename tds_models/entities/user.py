@@ -23,6 +23,7 @@ USER = Entity(
         record_key="user",
         id_key="user_id",
         where={"filter_by": "Status.All"},
+        right="settings",
         modified_key=None,
         increment=Increment.FULL,
     ),

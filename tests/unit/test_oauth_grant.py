@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tds_core.sources.errors import AuthError, RateError, SourceError, TransientError
-from tds_core.sources.zoho.oauth import Grant, OAuthClient, read_grant
+from tds_core.sources.zoho.oauth import SCOPES, Grant, OAuthClient, read_grant
 
 
 def granted(body: Any, status: int = 200) -> Grant:
@@ -52,3 +52,10 @@ def test_no_answer_at_all_may_pass() -> None:
         client.refresh("refresh-secret")
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(client)
+
+
+def test_consent_is_asked_for_all_that_is_read_and_for_nothing_else() -> None:
+    books = ("bills", "contacts", "creditnotes", "customerpayments", "invoices", "salesorders", "settings")
+    inventory = ("inventoryadjustments", "items", "settings")
+    named = [f"ZohoBooks.{each}" for each in books] + [f"ZohoInventory.{each}" for each in inventory]
+    assert set(SCOPES) == {f"{name}.READ" for name in named}

@@ -1,8 +1,8 @@
-"""The lists that do not change (organisation, locations, currencies) and the bulk read of items."""
+"""What is only read: organisation, locations, currencies, and the bulk read of items."""
 
 from flask import Blueprint, Response, request
 
-from zoho_sandbox.answers import encoded_answer, json_answer
+from zoho_sandbox.answers import encoded_answer, json_answer, single_answer
 from zoho_sandbox.api.gate import current_sandbox
 from zoho_sandbox.organization import Organization
 from zoho_sandbox.refusals import invalid_value, missing
@@ -11,7 +11,7 @@ ITEM_IDS_MAX = 100
 
 
 def add_fixed_routes(api: Blueprint, *, bulk_details: bool) -> None:
-    """Add them to one product; only Inventory has `/itemdetails`. None of the lists carries a page context."""
+    """Add them to one product; only Inventory has `/itemdetails` and single locations. None of the lists carries a page context."""
     api.add_url_rule("/organizations", view_func=organizations, methods=["GET"])
     api.add_url_rule("/organizations/<organization_id>", view_func=organization, methods=["GET"])
     api.add_url_rule("/locations", view_func=locations, methods=["GET"])
@@ -19,6 +19,7 @@ def add_fixed_routes(api: Blueprint, *, bulk_details: bool) -> None:
     api.add_url_rule("/settings/currencies", view_func=currencies, methods=["GET"])
     if bulk_details:
         api.add_url_rule("/itemdetails", view_func=item_details, methods=["GET"])
+        api.add_url_rule("/locations/<location_id>", view_func=location, methods=["GET"])
 
 
 def _organization() -> Organization:
@@ -57,17 +58,18 @@ def organization(organization_id: str) -> Response:
 
 
 def locations() -> Response:
-    rows = [
-        {
-            "location_id": location_id,
-            "location_name": name,
-            "type": "general",
-            "is_primary": primary,
-            "status": "active",
-        }
-        for location_id, name, primary in _organization().locations
-    ]
-    return json_answer({"code": 0, "message": "success", "locations": rows})
+    world = current_sandbox().world
+    with world.lock:
+        held = world.collections["locations"]
+        rows = b",".join(held.row(record) for record in held.records.values())
+    return encoded_answer(b'{"code":0,"message":"success","locations":[' + rows + b"]}")
+
+
+def location(location_id: str) -> Response:
+    world = current_sandbox().world
+    with world.lock:
+        found = world.collections["locations"].detail(world.find("locations", location_id))
+    return single_answer("location", found)
 
 
 def warehouses() -> Response:

@@ -13,7 +13,7 @@ from zoho_sandbox.writes import create, delete, update
 _COLLECTIONS = {
     **dict.fromkeys(("customer", "vendor", "contact"), "contacts"),
     **{shown: f"{shown}s" for shown in ("item", "salesorder", "invoice", "customerpayment", "bill", "creditnote")},
-    **{shown: f"{shown}s" for shown in ("inventoryadjustment", "pricebook", "user")},
+    **{shown: f"{shown}s" for shown in ("inventoryadjustment", "pricebook", "user", "location")},
     "tax": "taxes",
     "category": "categories",
 }

@@ -10,13 +10,13 @@ from zoho_sandbox.entities.invoices import INVOICES
 from zoho_sandbox.entities.items import item_shape
 from zoho_sandbox.entities.pricebooks import PRICE_LISTS
 from zoho_sandbox.entities.salesorders import SALES_ORDERS
-from zoho_sandbox.entities.settings import CATEGORIES, TAXES, USERS
+from zoho_sandbox.entities.settings import CATEGORIES, LOCATIONS, TAXES, USERS
 from zoho_sandbox.organization import Organization
 from zoho_sandbox.records import Shape
 
 _DECLARED = (
     *(SALES_ORDERS, INVOICES, CUSTOMER_PAYMENTS, BILLS, CREDIT_NOTES, INVENTORY_ADJUSTMENTS),
-    *(PRICE_LISTS, USERS, TAXES, CATEGORIES),
+    *(PRICE_LISTS, USERS, TAXES, CATEGORIES, LOCATIONS),
 )
 
 

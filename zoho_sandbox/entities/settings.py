@@ -1,4 +1,4 @@
-"""The small lists behind the records: users, taxes and item categories. No workflow rule knows them."""
+"""The small lists behind the records: users, taxes, item categories, locations. No workflow rule knows them."""
 
 from zoho_sandbox.entities.facts import Facts
 from zoho_sandbox.organization import Organization
@@ -95,4 +95,32 @@ CATEGORIES = Facts(
     keys={"name": lambda record: str(record.state["name"]).lower()},
     incremental=frozenset(),
     name_key="name",
+)
+_LOCATION: Rendered = {
+    "location_id": "",
+    "location_name": "",
+    "type": "general",
+    "parent_location_id": "",
+    "email": "",
+    "phone": "",
+}
+
+
+def _location_values(_organization: Organization, record: Record) -> Rendered:
+    is_active = record.state["status"] == "active"
+    own = {"location_id": record.id, "location_name": record.state["location_name"]}
+    return own | {"is_primary_location": record.state["is_primary"], "is_location_active": is_active}
+
+
+LOCATIONS = Facts(
+    plural="locations",
+    singular="location",
+    noun="Location",
+    report_name="Locations",
+    row=_LOCATION | {"is_primary": False, "status": "active"},
+    # Zoho spells the last two otherwise where it shows one alone.
+    detail=_LOCATION | {"website": "", "is_primary_location": False, "is_location_active": True},
+    values=_location_values,
+    incremental=frozenset(),
+    name_key="location_name",
 )

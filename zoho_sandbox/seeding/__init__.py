@@ -3,7 +3,7 @@
 from zoho_sandbox.seeding.documents import seed_documents
 from zoho_sandbox.seeding.goods import seed_categories, seed_items, seed_price_lists
 from zoho_sandbox.seeding.past import Past
-from zoho_sandbox.seeding.people import seed_contacts, seed_users
+from zoho_sandbox.seeding.people import seed_contacts, seed_locations, seed_users
 from zoho_sandbox.seeding.trade import Trade
 from zoho_sandbox.settings import Settings
 from zoho_sandbox.world import World
@@ -18,3 +18,4 @@ def seed_world(world: World, settings: Settings) -> None:
     seed_users(past, settings.users)
     customers, vendors = seed_contacts(past, settings.customers, settings.vendors)
     seed_documents(past, Trade(past, items, customers, vendors), settings)
+    seed_locations(past)

@@ -1,4 +1,4 @@
-"""Customers, vendors and users as they were."""
+"""Customers, vendors, users and the places they work at, as they were."""
 
 import random
 
@@ -21,6 +21,18 @@ def seed_users(past: Past, count: int) -> None:
     """Seed the people of the organisation itself, its owner first."""
     users = [past.record(_user(past.rng, number), _user_id(past, number)) for number in range(1, count + 1)]
     past.world.seed("users", users)
+
+
+def seed_locations(past: Past) -> None:
+    """Seed the places that stock and documents belong to."""
+    places = past.world.organization.locations
+    past.world.seed(
+        "locations",
+        [
+            past.record({"location_name": name, "is_primary": primary, "status": "active"}, location_id)
+            for location_id, name, primary in places
+        ],
+    )
 
 
 def person(rng: random.Random, number: int) -> State:

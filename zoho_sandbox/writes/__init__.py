@@ -12,7 +12,13 @@ from zoho_sandbox.writes.customerpayments import PaymentWrites
 from zoho_sandbox.writes.inventoryadjustments import AdjustmentWrites
 from zoho_sandbox.writes.invoices import INVOICE_WRITES
 from zoho_sandbox.writes.items import STOCK_FIELDS, ItemWrites
-from zoho_sandbox.writes.plain import CATEGORY_WRITES, PRICE_LIST_WRITES, TAX_WRITES, USER_WRITES
+from zoho_sandbox.writes.plain import (
+    CATEGORY_WRITES,
+    LOCATION_WRITES,
+    PRICE_LIST_WRITES,
+    TAX_WRITES,
+    USER_WRITES,
+)
 from zoho_sandbox.writes.salesorders import SALES_ORDER_WRITES
 from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, forget_item, spread
 
@@ -44,6 +50,7 @@ WRITES: dict[str, Writes] = {
     "users": USER_WRITES,
     "taxes": TAX_WRITES,
     "categories": CATEGORY_WRITES,
+    "locations": LOCATION_WRITES,
 }
 
 

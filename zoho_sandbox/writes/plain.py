@@ -1,4 +1,4 @@
-"""Writing what is little more than its fields: price lists, users, taxes and item categories."""
+"""Writing what is little more than its fields: price lists, users, taxes, item categories and locations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -110,4 +110,15 @@ CATEGORY_WRITES = PlainWrites(
     needed=("name",),
     usual={"status": "active"},
     readers={**dict.fromkeys(("description", "parent_category_id"), fields.text), "name": fields.needed_text},
+)
+LOCATION_WRITES = PlainWrites(
+    name="locations",
+    name_key="location_name",
+    needed=("location_name",),
+    usual={"status": "active", "is_primary": False},
+    readers={
+        **dict.fromkeys(("email", "phone", "parent_location_id"), fields.text),
+        "location_name": fields.needed_text,
+        "status": _ON_OFF,
+    },
 )

@@ -9,15 +9,12 @@ import msgspec
 import requests
 
 from tds_core.sources.errors import AuthError, RateError, TransientError
+from tds_models.entities import ENTITIES
 
+_PRODUCTS = {"books": "ZohoBooks", "inventory": "ZohoInventory"}
+_STREAMS = [entity.stream for entity in ENTITIES.values() if entity.stream.source == "zoho"]
 #: What TDS reads.
-SCOPES = (
-    "ZohoBooks.contacts.READ",
-    "ZohoBooks.invoices.READ",
-    "ZohoBooks.settings.READ",
-    "ZohoInventory.items.READ",
-    "ZohoInventory.settings.READ",
-)
+SCOPES = tuple(sorted({f"{_PRODUCTS[each.api]}.{each.right or each.path}.READ" for each in _STREAMS}))
 #: What setting up webhooks takes beside it.
 AUTOMATION_SCOPES = tuple(f"ZohoBooks.settings.{verb}" for verb in ("CREATE", "UPDATE", "DELETE"))
 # More than ten tokens in ten minutes and Zoho answers nothing else for the rest of the ten.
