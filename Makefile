@@ -41,11 +41,15 @@ test: dev  ## style, types, house rules and every test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
 
-bench: dev  ## run all benchmarks and print a table
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.lock
+	$(PIP) --require-hashes --only-binary=:all: -r requirements/bench.lock
+	@touch $@
+
+bench: $(VENV)/.bench  ## run all benchmarks and print a table
 	$(BIN)/python -m benchmarks
 
 lock: dev  ## pin every dependency again, with hashes
-	cd requirements && for part in runtime dev; do ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	cd requirements && for part in runtime dev bench; do ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate -q $$part.in -o $$part.lock; done
 
 clean:  ## remove the environment and all local data

@@ -1,12 +1,11 @@
-"""How fast a whole catalogue comes over: first load with history, a reload of the same, and an incremental run of the
-one per cent that changed; beside a floor that does the least a mirror can do.
+"""How fast a catalogue comes over: a first load, a reload after 1 % changed, and the next 1 % by an incremental run.
 
-The floor, one process without look-ahead: fetch a page, split it, hash each record, parse it, COPY page and typed
-columns into a temporary table, upsert where the hash differs, and one history row per change with the record as it
-came. It has no guard against older records, no field diff, no queue, no cursor, no resumption, no deletions.
+TDS, with its history, beside the least a mirror can do (`bulk_floor`) and beside dlt (`bulk_dlt`), each from the same
+stand-in into the same PostgreSQL, in turn, every run in a process of its own whose start is not counted.
 """
 
 import argparse
+import importlib.util
 import itertools
 import json
 import os
@@ -16,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +24,44 @@ import psycopg2
 import requests
 from cryptography.fernet import Fernet
 
-from benchmarks import bulk_floor
 from tds_api.cli.migrations import upgrade
-from tds_core.embedded import EmbeddedPostgres
+from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_core.urls import without_driver
 
 ROUNDS = 3
-_prices = itertools.count(1)
 UNLIMITED = ("--calls-per-minute=0", "--calls-per-day=0", "--concurrent-calls=0", "--token-refreshes=0")
+NOTHING_ELSE = [
+    f"--{name}=0" for name in ("invoices", "orders", "payments", "bills", "credit-notes", "adjustments", "price-lists")
+]
+#: The contestants: their modules, the first of them the one the others are held beside.
+PEERS = {"": "benchmarks.bulk_tds", "floor_": "benchmarks.bulk_floor", "dlt_": "benchmarks.bulk_dlt"}
+STEPS = ("first_load", "reload", "incremental")
+_prices = itertools.count(1)
 
-# One run of TDS, in a process of its own as a worker would do it.
-RUN = """
-import sys, time
-from tds_core.logging import configure_logging
-from tds_core.sync import runs
-from tds_tasks.context import scope, settings
-from tds_tasks.runs import advance_run
-from tds_tasks.app import tune_process
-tune_process()
-configure_logging(settings(), process="benchmark")
-start = time.perf_counter()
-with scope() as session:
-    run = runs.request_run(session, entity="product", mode=sys.argv[1], requested_by="benchmark")
-while advance_run(run, slice_seconds=3600):
-    pass
-print(time.perf_counter() - start)
-"""
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one run took."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    api_calls: int
 
 
 @contextmanager
 def sandbox(products: int) -> Iterator[dict[str, str]]:
     """A stand-in for Zoho with `products` items and no limits."""
-    command = [sys.executable, "-m", "zoho_sandbox", f"--products={products}", "--customers=1", "--vendors=1"]
-    process = subprocess.Popen([*command, "--invoices=0", *UNLIMITED], stdout=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "zoho_sandbox",
+        f"--products={products}",
+        "--customers=1",
+        "--vendors=1",
+        *NOTHING_ELSE,
+    ]
+    process = subprocess.Popen([*command, *UNLIMITED], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
@@ -65,12 +70,12 @@ def sandbox(products: int) -> Iterator[dict[str, str]]:
         process.wait()
 
 
-def environment(url: str, zoho: dict[str, str]) -> dict[str, str]:
-    """The settings of the worker process."""
+def environment(url: str, redis_url: str, zoho: dict[str, str], home: str) -> dict[str, str]:
+    """The settings of a run's process."""
     return {
         **os.environ,
         "TDS_DATABASE_URL": url,
-        "TDS_REDIS_URL": "redis://127.0.0.1:1/0",
+        "TDS_REDIS_URL": redis_url,
         "TDS_SECRET_KEY": Fernet.generate_key().decode(),
         "TDS_LOG_LEVEL": "WARNING",
         "ZOHO_ACCOUNTS_URL": zoho["url"],
@@ -83,13 +88,40 @@ def environment(url: str, zoho: dict[str, str]) -> dict[str, str]:
         "ZOHO_BOOKS_CALLS_PER_DAY": "0",
         "ZOHO_INVENTORY_CALLS_PER_DAY": "0",
         "ZOHO_CONCURRENT_CALLS": "0",
+        "ZOHO": json.dumps(zoho),
+        "DLT_HOME": home,
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true",
     }
 
 
-def run_tds(mode: str, env: dict[str, str]) -> float:
-    """Seconds one run of `mode` takes, without the start of its process."""
-    ended = subprocess.run([sys.executable, "-c", RUN, mode], env=env, check=True, stdout=subprocess.PIPE, text=True)
-    return float(ended.stdout)
+def api_calls(zoho: dict[str, str]) -> int:
+    """How many calls the stand-in has answered."""
+    counts = requests.get(f"{zoho['url']}/_control/state", timeout=10).json()["api_calls"]
+    return sum(count for by_status in counts.values() for count in by_status.values())
+
+
+def cpu_seconds(postmaster: psutil.Process) -> float:
+    """What this process's ended children and all of PostgreSQL have computed so far."""
+    ended = sum(os.times()[2:4]) + postmaster.cpu_times().children_user + postmaster.cpu_times().children_system
+    backends = [postmaster, *postmaster.children()]
+    return ended + sum(each.cpu_times().user + each.cpu_times().system for each in backends)
+
+
+def run(module: str, mode: str, env: dict[str, str], zoho: dict[str, str], postmaster: psutil.Process) -> Took:
+    """One run of `module` in a process of its own."""
+    cpu, calls = cpu_seconds(postmaster), api_calls(zoho)
+    ended = subprocess.run([sys.executable, "-m", module, mode], env=env, stdout=subprocess.PIPE, text=True, check=True)
+    told = json.loads(ended.stdout.splitlines()[-1])
+    return Took(told["seconds"], cpu_seconds(postmaster) - cpu, told["peak_mb"], api_calls(zoho) - calls)
+
+
+def change_some(zoho: dict[str, str], ids: list[str]) -> None:
+    """Edit these items in the stand-in, each time to prices it has not seen."""
+    base = next(_prices) * 1_000_000
+    for number, source_id in enumerate(ids):
+        edit = {"module": "item", "action": "update", "id": source_id, "changes": {"rate": base + number}}
+        requests.post(f"{zoho['url']}/_control/edit", json=edit, timeout=10).raise_for_status()
 
 
 def stages(connection: Any) -> dict[str, float]:
@@ -100,67 +132,86 @@ def stages(connection: Any) -> dict[str, float]:
             " where run_id = (select max(id) from tds_sync_runs)"
         )
         fetch, apply = cursor.fetchone()
-    return {"fetch_and_read_seconds": round(fetch, 2), "write_seconds": round(apply, 2)}
+    return {"fetch_s": fetch, "write_s": apply}
 
 
-def change_some(zoho: dict[str, str], connection: Any, count: int) -> None:
-    """Edit `count` items in the stand-in, each time to prices it has not seen."""
-    base = next(_prices) * 1_000_000
+def check(connection: Any, products: int, changed: int) -> None:
+    """Refuse figures of a load that did not bring everything over."""
     with connection.cursor() as cursor:
-        cursor.execute("select source_id from erp.product order by source_id limit %s", (count,))
-        ids = [row[0] for row in cursor.fetchall()]
-    for number, source_id in enumerate(ids):
-        edit = {"module": "item", "action": "update", "id": source_id, "changes": {"rate": base + number}}
-        requests.post(f"{zoho['url']}/_control/edit", json=edit, timeout=10).raise_for_status()
+        cursor.execute("select (select count(*) from erp.product), (select count(*) from floor.item)")
+        assert cursor.fetchone() == (products, products)
+        cursor.execute("select count(*) from tds_audit_trail where operation = 'updated'")
+        assert cursor.fetchone()[0] == changed
+        cursor.execute(
+            "select count(*) from erp.product p join floor.item f on f.item_id = p.source_id"
+            " where p.price is distinct from f.rate"
+        )
+        assert cursor.fetchone()[0] == 0
 
 
-def cpu_seconds(postmaster: psutil.Process) -> float:
-    """What this process, its ended children and all of PostgreSQL have computed so far."""
-    own = sum(os.times()[:4])
-    backends = [postmaster, *postmaster.children()]
-    ended = postmaster.cpu_times().children_user + postmaster.cpu_times().children_system
-    return own + ended + sum(each.cpu_times().user + each.cpu_times().system for each in backends)
-
-
-def one_round(url: str, zoho: dict[str, str], products: int, postmaster: psutil.Process) -> dict[str, Any]:
-    """TDS and the floor, each from an empty database."""
+def one_round(
+    url: str, redis_url: str, zoho: dict[str, str], products: int, postmaster: psutil.Process
+) -> dict[str, float]:
+    """Every contestant's three steps, each from an empty database."""
     upgrade(url)
     connection = psycopg2.connect(without_driver(url))
     connection.autocommit = True
-    env = environment(url, zoho)
-    before = cpu_seconds(postmaster)
-    figures: dict[str, Any] = {"full_seconds": run_tds("full", env), **stages(connection)}
-    figures["full_cpu_seconds"] = cpu_seconds(postmaster) - before
-    figures["reload_seconds"] = run_tds("full", env)
-    before = cpu_seconds(postmaster)
-    figures["floor_full_seconds"] = bulk_floor.load(connection, zoho)
-    figures["floor_full_cpu_seconds"] = cpu_seconds(postmaster) - before
-    figures["floor_reload_seconds"] = bulk_floor.load(connection, zoho)
-    change_some(zoho, connection, products // 100)
-    figures["incremental_seconds"] = run_tds("incremental", env)
+    figures: dict[str, float] = {}
+    some = max(1, products // 100)
+    with tempfile.TemporaryDirectory() as home:
+        env = environment(url, redis_url, zoho, home)
+        ids: list[str] = []
+        for step in STEPS:
+            change_some(zoho, ids[:some])
+            for prefix, module in contestants().items():
+                took = run(module, "incremental" if step == "incremental" else "full", env, zoho, postmaster)
+                figures |= {
+                    f"{prefix}{step}_s": took.seconds,
+                    f"{prefix}{step}_cpu_s": took.cpu_seconds,
+                    f"{prefix}{step}_api_calls": took.api_calls,
+                    f"{prefix}{step}_peak_mb": took.peak_mb,
+                }
+                if not prefix:
+                    figures |= {f"{step}_{name}": value for name, value in stages(connection).items()}
+            with connection.cursor() as cursor:
+                cursor.execute("select source_id from erp.product order by md5(source_id || %s)", (step,))
+                ids = [row[0] for row in cursor]
+    check(connection, products, 2 * some)
     with connection.cursor() as cursor:
-        cursor.execute("select count(*) from erp.product")
-        assert cursor.fetchone()[0] == products
-        cursor.execute("select count(*) from tds_audit_trail where operation = 'updated'")
-        assert cursor.fetchone()[0] == products // 100
         cursor.execute("drop schema erp, public, floor cascade; create schema public")
+        cursor.execute("drop schema if exists dlt_items, dlt_items_staging cascade")
     connection.close()
     return figures
 
 
+def contestants() -> dict[str, str]:
+    """The modules by the prefix of their figures; dlt only where it is installed."""
+    there = importlib.util.find_spec("dlt") is not None
+    return {prefix: module for prefix, module in PEERS.items() if there or prefix != "dlt_"}
+
+
 def measure(products: int, rounds: int = ROUNDS) -> dict[str, Any]:
-    """Medians over `rounds` and the ratios of TDS to the floor."""
-    with tempfile.TemporaryDirectory() as home, EmbeddedPostgres(Path(home)) as postgres, sandbox(products) as zoho:
+    """Medians over `rounds`, and the ratios of TDS to the floor and of dlt to TDS."""
+    with (
+        tempfile.TemporaryDirectory() as home,
+        EmbeddedPostgres(Path(home)) as postgres,
+        EmbeddedRedis(Path(home)) as redis,
+        sandbox(products) as zoho,
+    ):
         assert postgres.pid is not None
         postmaster = psutil.Process(postgres.pid)
-        taken = [one_round(postgres.url, zoho, products, postmaster) for _ in range(rounds)]
+        taken = [one_round(postgres.url, redis.url, zoho, products, postmaster) for _ in range(rounds)]
     result: dict[str, Any] = {key: round(statistics.median(each[key] for each in taken), 2) for key in taken[0]}
+    ratios = {f"{step}_vs_floor": round(result[f"{step}_s"] / result[f"floor_{step}_s"], 2) for step in STEPS}
+    if "dlt_first_load_s" in result:
+        ratios["vs_dlt"] = round(result["dlt_first_load_s"] / result["first_load_s"], 1)
     return {
         "products": products,
-        "items_per_s": round(products / result["full_seconds"]),
-        "floor_items_per_s": round(products / result["floor_full_seconds"]),
-        "ratio_to_floor": round(result["full_seconds"] / result["floor_full_seconds"], 2),
-        "reload_ratio_to_floor": round(result["reload_seconds"] / result["floor_reload_seconds"], 2),
+        "items_per_s": round(products / result["first_load_s"]),
+        "floor_items_per_s": round(products / result["floor_first_load_s"]),
+        **ratios,
+        "peak_mb": max(result[f"{step}_peak_mb"] for step in STEPS),
+        "api_calls": sum(result[f"{step}_api_calls"] for step in STEPS),
         **result,
     }
 

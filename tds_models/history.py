@@ -20,7 +20,7 @@ class AuditEntry(Base):
     __table_args__ = (
         # A version exists once: the same change cannot be recorded, or made, twice.
         Index("uq_tds_audit_trail_version", "entity", "source_id", "source", "version", unique=True),
-        Index("ix_tds_audit_trail_recorded_at", "recorded_at"),
+        Index("ix_tds_audit_trail_recorded_at", "recorded_at", postgresql_using="brin"),  # it only grows
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from tds_models.base import Instant, mirror_metadata
-from tds_models.fields import NUMBER, REFERENCE, Field
+from tds_models.fields import NUMBER, Field
 
 
 def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = False) -> Table:
@@ -38,7 +38,7 @@ def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = F
             for field in fields
             if field.kind is NUMBER and field.least is not None
         ),
-        *(Index(None, field.name) for field in fields if field.kind is REFERENCE),
+        *(Index(None, field.name) for field in fields if field.refers_to),
         Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
     )
 
@@ -107,5 +107,5 @@ def line_table(entity: str, lines: str, fields: tuple[Field, ...]) -> Table:
             name=f"fk_{name}_parent",
             ondelete="CASCADE",
         ),
-        *(Index(None, field.name) for field in fields if field.kind is REFERENCE),
+        *(Index(None, field.name) for field in fields if field.refers_to),
     )

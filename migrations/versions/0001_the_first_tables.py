@@ -29,7 +29,7 @@ def upgrade() -> None:
     sa.Column('recorded_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tds_audit_trail'))
     )
-    op.create_index('ix_tds_audit_trail_recorded_at', 'tds_audit_trail', ['recorded_at'], unique=False)
+    op.create_index('ix_tds_audit_trail_recorded_at', 'tds_audit_trail', ['recorded_at'], unique=False, postgresql_using='brin')
     op.create_index('uq_tds_audit_trail_version', 'tds_audit_trail', ['entity', 'source_id', 'source', 'version'], unique=True)
     op.create_table('tds_dead_letter_queue',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -270,7 +270,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('source', 'source_id', name=op.f('pk_customer')),
     schema='erp'
     )
-    op.create_index(op.f('ix_customer_currency_id'), 'customer', ['currency_id'], unique=False, schema='erp')
     op.create_index('ix_customer_live', 'customer', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_table('invoice',
     sa.Column('source', sa.Text(), nullable=False),
@@ -307,7 +306,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_invoice_customer_id'), 'invoice', ['customer_id'], unique=False, schema='erp')
     op.create_index('ix_invoice_live', 'invoice', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
-    op.create_index(op.f('ix_invoice_salesperson_id'), 'invoice', ['salesperson_id'], unique=False, schema='erp')
     op.create_table('product',
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('source_id', sa.Text(), nullable=False),
@@ -351,7 +349,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_product_category_id'), 'product', ['category_id'], unique=False, schema='erp')
     op.create_index('ix_product_live', 'product', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
-    op.create_index(op.f('ix_product_tax_id'), 'product', ['tax_id'], unique=False, schema='erp')
     op.create_table('vendor',
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('source_id', sa.Text(), nullable=False),
@@ -381,7 +378,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('source', 'source_id', name=op.f('pk_vendor')),
     schema='erp'
     )
-    op.create_index(op.f('ix_vendor_currency_id'), 'vendor', ['currency_id'], unique=False, schema='erp')
     op.create_index('ix_vendor_live', 'vendor', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_table('invoice_line',
     sa.Column('source', sa.Text(), nullable=False),
@@ -409,18 +405,14 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_invoice_line_product_id'), table_name='invoice_line', schema='erp')
     op.drop_table('invoice_line', schema='erp')
     op.drop_index('ix_vendor_live', table_name='vendor', schema='erp', postgresql_where=sa.text('deleted_at is null'))
-    op.drop_index(op.f('ix_vendor_currency_id'), table_name='vendor', schema='erp')
     op.drop_table('vendor', schema='erp')
-    op.drop_index(op.f('ix_product_tax_id'), table_name='product', schema='erp')
     op.drop_index('ix_product_live', table_name='product', schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.drop_index(op.f('ix_product_category_id'), table_name='product', schema='erp')
     op.drop_table('product', schema='erp')
-    op.drop_index(op.f('ix_invoice_salesperson_id'), table_name='invoice', schema='erp')
     op.drop_index('ix_invoice_live', table_name='invoice', schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.drop_index(op.f('ix_invoice_customer_id'), table_name='invoice', schema='erp')
     op.drop_table('invoice', schema='erp')
     op.drop_index('ix_customer_live', table_name='customer', schema='erp', postgresql_where=sa.text('deleted_at is null'))
-    op.drop_index(op.f('ix_customer_currency_id'), table_name='customer', schema='erp')
     op.drop_table('customer', schema='erp')
     op.drop_table('tds_sync_run_pages')
     op.drop_index('ix_tds_schedule_slots_slot_at', table_name='tds_schedule_slots')
@@ -451,7 +443,7 @@ def downgrade() -> None:
     op.drop_index('ix_tds_dead_letter_queue_fingerprint', table_name='tds_dead_letter_queue')
     op.drop_table('tds_dead_letter_queue')
     op.drop_index('uq_tds_audit_trail_version', table_name='tds_audit_trail')
-    op.drop_index('ix_tds_audit_trail_recorded_at', table_name='tds_audit_trail')
+    op.drop_index('ix_tds_audit_trail_recorded_at', table_name='tds_audit_trail', postgresql_using='brin')
     op.drop_table('tds_audit_trail')
     op.execute("drop sequence tds_event_id_seq")
     op.execute("drop sequence tds_generation_seq")

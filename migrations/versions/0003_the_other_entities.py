@@ -69,7 +69,6 @@ def upgrade() -> None:
     schema='erp'
     )
     op.create_index('ix_category_live', 'category', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
-    op.create_index(op.f('ix_category_parent_id'), 'category', ['parent_id'], unique=False, schema='erp')
     op.create_table('credit_note',
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('source_id', sa.Text(), nullable=False),
@@ -143,7 +142,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('source', 'source_id', name=op.f('pk_customer_payment')),
     schema='erp'
     )
-    op.create_index(op.f('ix_customer_payment_account_id'), 'customer_payment', ['account_id'], unique=False, schema='erp')
     op.create_index(op.f('ix_customer_payment_customer_id'), 'customer_payment', ['customer_id'], unique=False, schema='erp')
     op.create_index('ix_customer_payment_live', 'customer_payment', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_index(op.f('ix_customer_payment_location_id'), 'customer_payment', ['location_id'], unique=False, schema='erp')
@@ -196,7 +194,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('source', 'source_id', name=op.f('pk_price_list')),
     schema='erp'
     )
-    op.create_index(op.f('ix_price_list_currency_id'), 'price_list', ['currency_id'], unique=False, schema='erp')
     op.create_index('ix_price_list_live', 'price_list', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.create_table('sales_order',
     sa.Column('source', sa.Text(), nullable=False),
@@ -316,7 +313,6 @@ def upgrade() -> None:
     schema='erp'
     )
     op.create_index('ix_user_live', 'user', ['source_modified_at'], unique=False, schema='erp', postgresql_where=sa.text('deleted_at is null'))
-    op.create_index(op.f('ix_user_role_id'), 'user', ['role_id'], unique=False, schema='erp')
     op.create_table('bill_line',
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('parent_id', sa.Text(), nullable=False, comment='source id of the bill'),
@@ -523,7 +519,6 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_bill_line_product_id'), table_name='bill_line', schema='erp')
     op.drop_index(op.f('ix_bill_line_location_id'), table_name='bill_line', schema='erp')
     op.drop_table('bill_line', schema='erp')
-    op.drop_index(op.f('ix_user_role_id'), table_name='user', schema='erp')
     op.drop_index('ix_user_live', table_name='user', schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.drop_table('user', schema='erp')
     op.drop_index('ix_stock_level_live', table_name='stock_level', schema='erp', postgresql_where=sa.text('deleted_at is null'))
@@ -536,7 +531,6 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_sales_order_customer_id'), table_name='sales_order', schema='erp')
     op.drop_table('sales_order', schema='erp')
     op.drop_index('ix_price_list_live', table_name='price_list', schema='erp', postgresql_where=sa.text('deleted_at is null'))
-    op.drop_index(op.f('ix_price_list_currency_id'), table_name='price_list', schema='erp')
     op.drop_table('price_list', schema='erp')
     op.drop_index(op.f('ix_location_parent_id'), table_name='location', schema='erp')
     op.drop_index('ix_location_live', table_name='location', schema='erp', postgresql_where=sa.text('deleted_at is null'))
@@ -544,13 +538,11 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_customer_payment_location_id'), table_name='customer_payment', schema='erp')
     op.drop_index('ix_customer_payment_live', table_name='customer_payment', schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.drop_index(op.f('ix_customer_payment_customer_id'), table_name='customer_payment', schema='erp')
-    op.drop_index(op.f('ix_customer_payment_account_id'), table_name='customer_payment', schema='erp')
     op.drop_table('customer_payment', schema='erp')
     op.drop_index(op.f('ix_credit_note_location_id'), table_name='credit_note', schema='erp')
     op.drop_index('ix_credit_note_live', table_name='credit_note', schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.drop_index(op.f('ix_credit_note_customer_id'), table_name='credit_note', schema='erp')
     op.drop_table('credit_note', schema='erp')
-    op.drop_index(op.f('ix_category_parent_id'), table_name='category', schema='erp')
     op.drop_index('ix_category_live', table_name='category', schema='erp', postgresql_where=sa.text('deleted_at is null'))
     op.drop_table('category', schema='erp')
     op.drop_index(op.f('ix_bill_vendor_id'), table_name='bill', schema='erp')
