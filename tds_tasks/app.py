@@ -12,9 +12,9 @@ app = Celery("tds", include=["tds_tasks.sync", "tds_tasks.runs", "tds_tasks.time
 app.config_from_object("celeryconfig")
 
 
-# A run reads its next page in one thread while another writes; with Python's usual 5 ms each would wait that long for
-# the other at every answer of the database.
-THREAD_SWITCH_SECONDS = 0.0005
+# A run fetches, reads and writes its pages in three threads; with Python's usual 5 ms each would wait that long for the
+# others at every answer of the database.
+THREAD_SWITCH_SECONDS = 0.002
 
 
 @signals.worker_process_init.connect
