@@ -145,8 +145,8 @@ class World:
         """Take a pass to its end, and what it found owed as well. Returns the run's row."""
         run_id = self.request_run(entity, mode)
         self.advance(run_id)
-        if drains:
-            self.drain(entity)
+        while drains and self.drain(entity):
+            pass
         return self.run_row(run_id)
 
     def advance(self, run_id: int, *, slice_seconds: float = 30) -> None:
@@ -183,8 +183,9 @@ class World:
     def verdicts(self) -> list[str | None]:
         return [row["verdict"] for row in self.rows("select verdict from tds_inbox_events order by id")]
 
-    def queue_depth(self) -> int:
-        return self.value("select count(*) from tds_sync_queue")
+    def queue_depth(self, entity: str = "%") -> int:
+        """Live work items, those of `entity` alone if it is named."""
+        return self.value("select count(*) from tds_sync_queue where entity like :entity", entity=entity)
 
     def audit(self, entity: str, source_id: str) -> list[dict[str, Any]]:
         return self.rows(

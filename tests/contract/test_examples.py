@@ -42,6 +42,7 @@ PRODUCT_ROW = {
     "upc": "",
     "ean": "",
     "part_number": "",
+    "custom_fields": {"cf_origin": "Iraq"},
     "source_created_at": datetime(2024, 2, 28, 20, 59, 59, tzinfo=UTC),
 }
 
@@ -116,6 +117,7 @@ LINES = [
         "discount": "10%",
         "tax_percentage": Decimal(5),
         "line_total": Decimal("90.00"),
+        "location_id": None,
     },
     {
         "position": 1,
@@ -130,6 +132,7 @@ LINES = [
         "discount": "0.0",
         "tax_percentage": None,
         "line_total": Decimal(10),
+        "location_id": None,
     },
 ]
 

@@ -107,5 +107,5 @@ def test_nothing_is_lost_and_all_of_it_catches_up_after_connecting(
     revoked.advance(run_id)
     revoked.drain("product")
     assert revoked.run_row(run_id)["state"] == "completed"
-    assert (revoked.queue_depth(), revoked.verdicts()) == (0, ["deleted"])
+    assert (revoked.queue_depth("product"), revoked.verdicts()) == (0, ["deleted"])
     assert revoked.mirror("product", "name") == names(standin)

@@ -125,5 +125,5 @@ def test_probes_of_an_outage_cost_no_attempt_and_its_end_is_noticed(
     assert synced.value("select array_agg(distinct attempts) from tds_sync_queue") == [5]
     time.sleep(1.15)
     synced.drain("product", make_due=True)
-    assert synced.queue_depth() == 0
+    assert synced.queue_depth("product") == 0
     assert len(standin.calls) == 1 + 8 + 1

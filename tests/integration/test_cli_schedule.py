@@ -6,6 +6,7 @@ import pytest
 
 from tds_core.timetable import jobs
 from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
 from tests.command_line import CommandLine
 from tests.world import World
 
@@ -67,7 +68,7 @@ def test_a_rhythm_that_is_none_changes_nothing(tds: CommandLine, world: World) -
 
 def test_a_job_can_be_run_now(tds: CommandLine, world: World) -> None:
     assert tds("schedule", "run", "nightly").exit_code == 0
-    assert world.value("select count(*) from tds_sync_runs where mode = 'full'") == 4
+    assert world.value("select count(*) from tds_sync_runs where mode = 'full'") == len(ENTITIES)
     assert listed(tds)["nightly"]["last_result"] == "completed"
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from tds_models.entities import ENTITIES
 from tests.command_line import CommandLine
 from tests.standin import StandIn
 from tests.world import World
@@ -27,7 +28,7 @@ def worker(world: World) -> Iterator[None]:
         while not stop.wait(0.05):
             for row in world.rows("select id from tds_sync_runs where state in ('queued', 'running')"):
                 world.advance(row["id"])
-            for entity in ("product", "customer", "vendor", "invoice"):
+            for entity in ENTITIES:
                 world.drain(entity)
 
     thread = threading.Thread(target=work)
@@ -49,7 +50,7 @@ def test_a_run_is_asked_for_and_left_to_the_workers(tds: CommandLine, synced: Wo
 
 def test_all_means_every_entity(tds: CommandLine, synced: World) -> None:
     said = tds("sync", "all", "--mode", "full", "--json")
-    assert sorted(run["entity"] for run in said.json) == ["customer", "invoice", "product", "vendor"]
+    assert sorted(run["entity"] for run in said.json) == sorted(ENTITIES)
 
 
 def test_waiting_ends_when_the_run_has_ended(tds: CommandLine, synced: World) -> None:
@@ -111,7 +112,7 @@ def test_ids_belong_to_one_entity_and_mode_targeted(tds: CommandLine, arguments:
 def test_an_entity_nobody_mirrors_is_told_with_those_there_are(tds: CommandLine) -> None:
     said = tds("sync", "unicorn")
     assert said.exit_code == 1
-    assert "product, customer, vendor, invoice" in said.errors
+    assert ", ".join(ENTITIES) in said.errors
 
 
 def test_watching_ends_before_long(tds: CommandLine, synced: World) -> None:

@@ -19,7 +19,7 @@ def test_a_complete_body_becomes_a_row_without_a_call(world: World, source: Scri
     row = world.row("product", ID)
     assert (row["name"], row["version"], row["confirmed_at"]) == (f"Item {ID}", 1, None)
     assert world.verdicts() == ["applied"]
-    assert world.queue_depth() == source.call_count == 0
+    assert world.queue_depth("product") == source.call_count == 0
 
 
 def test_an_incomplete_body_is_read(world: World, source: ScriptedSource) -> None:
@@ -157,7 +157,7 @@ def test_an_event_that_comes_while_its_record_dies_is_not_lost(world: World, sou
     world.drain("product", make_due=True)
     assert world.verdicts() == ["dead_lettered", "applied"]
     assert world.row("product", ID)["price"] == 2
-    assert world.queue_depth() == 0
+    assert world.queue_depth("product") == 0
 
 
 def test_an_event_that_comes_while_its_record_is_written_goes_round_again(

@@ -11,7 +11,7 @@ ITEM_IDS_MAX = 100
 
 
 def add_fixed_routes(api: Blueprint, *, bulk_details: bool) -> None:
-    """Add them to one product; only Inventory has `/itemdetails` and single locations. None of the lists carries a page context."""
+    """Add them to one product; only Inventory has `/itemdetails` and single locations. No list has a page context."""
     api.add_url_rule("/organizations", view_func=organizations, methods=["GET"])
     api.add_url_rule("/organizations/<organization_id>", view_func=organization, methods=["GET"])
     api.add_url_rule("/locations", view_func=locations, methods=["GET"])
