@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tds_core.sources.base import ListedRow, Page
 from tds_core.sync.position import Position
+from tds_models.entity import Increment
 from tests.world import at
 
 SIZE = 3
@@ -102,3 +103,27 @@ def test_a_list_that_is_not_sorted_is_read_by_page_numbers_from_its_first_page()
 def test_an_empty_page_does_not_move_back() -> None:
     position = Position(since=at(5), page=1, newest=at(5)).after(Page([], False))
     assert (position.since, position.newest) == (at(5), at(5))
+
+
+def newest_first(*seconds: int, has_more: bool = True) -> Page:
+    return Page([ListedRow(str(second), at(second), b"{}") for second in seconds], has_more)
+
+
+def test_a_list_that_shows_the_newest_first_is_read_no_further_than_to_what_was_known() -> None:
+    position = Position.first(Increment.SORTED, at(50))
+    position = position.after(newest_first(90, 80, 70))
+    assert (position.page, position.since, position.ended) == (2, None, False)
+    position = Position.from_json(position.as_json()).after(newest_first(60, 50, 49))
+    assert (position.ended, position.newest) == (True, at(90))
+
+
+def test_of_a_list_without_a_filter_every_page_is_read() -> None:
+    position = Position.first(Increment.FULL, at(50))
+    position = position.after(newest_first(10, 9))
+    assert (position.page, position.since, position.ended) == (2, None, False)
+    assert position.after(newest_first(8, has_more=False)).ended
+
+
+def test_a_first_pass_over_a_sorted_list_reads_all_of_it() -> None:
+    position = Position.first(Increment.SORTED, None).after(newest_first(90, 1))
+    assert (position.page, position.ended) == (2, False)

@@ -1,0 +1,115 @@
+"""Documents come by their headers first: useful at once, honest about what is missing, whole in the best order."""
+
+import pytest
+
+from tests.standin import StandIn
+from tests.world import World, delivery, invoice
+
+WAITING = (
+    "select source_id, priority, generation, must_read from tds_sync_queue where entity = :entity order by priority"
+)
+
+
+@pytest.mark.parametrize("entity", ["sales_order", "invoice", "bill", "credit_note", "customer_payment"])
+def test_a_pass_brings_every_header_before_any_detail_is_read(synced: World, standin: StandIn, entity: str) -> None:
+    run = synced.run(entity, "full", drains=False)
+    rows = synced.rows(f"select * from erp.{entity}")
+    assert len(rows) == run["outcomes"]["to_read"] == run["outcomes"]["created"] > 0
+    assert not [path for path in standin.calls if path.count("/") > 3]  # lists only
+    for row in rows:
+        assert row["lines_confirmed_at"] is None
+        assert row["source_modified_at"] is not None
+    assert synced.queue_depth() == len(rows)
+
+
+def test_details_complete_the_header_and_say_so(synced: World, standin: StandIn) -> None:
+    synced.run("invoice", "full")
+    rows = synced.rows("select source_id, lines_confirmed_at, sub_total from erp.invoice")
+    assert all(row["lines_confirmed_at"] and row["sub_total"] is not None for row in rows)
+    lines = dict(synced.mirror("invoice", "(select count(*) from erp.invoice_line l where l.parent_id = source_id)"))
+    sent = {key: (len(standin.detail("invoices", key)["line_items"]),) for key in standin.ids("invoices")}
+    assert lines == sent
+
+
+def test_open_and_new_records_are_read_before_closed_and_old_ones(synced: World, standin: StandIn) -> None:
+    synced.run("invoice", "full", drains=False)
+    waiting = synced.rows(WAITING, entity="invoice")
+    place = {row["source_id"]: at for at, row in enumerate(waiting)}
+    rows = synced.rows("select source_id, status, source_modified_at from erp.invoice")
+    is_open = {row["source_id"]: row["status"] not in ("paid", "void") for row in rows}
+    assert {True, False} == set(is_open.values())
+    assert max(place[key] for key in place if is_open[key]) < min(place[key] for key in place if not is_open[key])
+    order = sorted((row for row in rows if is_open[row["source_id"]]), key=lambda row: place[row["source_id"]])
+    assert order[0]["source_modified_at"] > order[-1]["source_modified_at"]
+
+
+def test_a_second_pass_adds_nothing_to_what_waits_already(synced: World, standin: StandIn) -> None:
+    synced.run("sales_order", "full", drains=False)
+    before = synced.rows(WAITING, entity="sales_order")
+    run = synced.run("sales_order", "full", drains=False)
+    assert synced.rows(WAITING, entity="sales_order") == before
+    assert set(run["outcomes"]) <= {"to_read", "unchanged", "absent"}
+    assert synced.value("select count(*) from tds_audit_trail") == len(before)
+
+
+def test_a_second_pass_over_whole_documents_reads_no_detail_and_writes_nothing(synced: World, standin: StandIn) -> None:
+    synced.run("invoice", "full")
+    versions = synced.mirror("invoice", "version, changed_at, xmin::text")
+    standin.calls.clear()
+    run = synced.run("invoice", "full")
+    assert [path for path in standin.calls if path.count("/") > 3] == []
+    assert run["outcomes"]["unchanged"] >= len(versions)
+    assert synced.mirror("invoice", "version, changed_at, xmin::text") == versions
+
+
+def test_a_changed_document_says_that_its_lines_are_old_until_they_are_read(synced: World, standin: StandIn) -> None:
+    synced.run("invoice", "full")
+    changed = standin.ids("invoices")[0]
+    standin.edit("invoices", changed, reference_number="NEW-1")
+    synced.run("invoice", "incremental", drains=False)
+    row = synced.row("invoice", changed)
+    assert (row["reference_number"], row["lines_confirmed_at"]) == ("NEW-1", None)
+    others = synced.rows("select lines_confirmed_at from erp.invoice where source_id <> :id", id=changed)
+    assert all(row["lines_confirmed_at"] for row in others)
+    synced.drain("invoice")
+    assert synced.row("invoice", changed)["lines_confirmed_at"] is not None
+
+
+def test_what_changed_is_read_before_what_never_was(synced: World, standin: StandIn) -> None:
+    synced.run("invoice", "full")
+    changed, forgotten = standin.ids("invoices")[:2]
+    synced.execute(
+        "update erp.invoice set lines_confirmed_at = null, list_hash = null where source_id = :id", id=forgotten
+    )
+    standin.edit("invoices", changed, reference_number="NEW-2")
+    synced.run("invoice", "full", drains=False)
+    assert [row["source_id"] for row in synced.rows(WAITING, entity="invoice")] == [changed, forgotten]
+
+
+def test_price_lists_are_read_on_every_pass_because_their_list_shows_no_price(synced: World, standin: StandIn) -> None:
+    synced.run("price_list", "full")
+    collection = standin.sandbox.world.collections["pricebooks"]
+    price_list = next(key for key in collection.records if standin.detail("pricebooks", key)["pricebook_items"])
+    entry = standin.detail("pricebooks", price_list)["pricebook_items"][0]
+    standin.edit("pricebooks", price_list, prices={entry["item_id"]: 777.25})
+    synced.run("price_list", "incremental")
+    prices = synced.rows("select price::float8 as price from erp.price_list_price where parent_id = :id", id=price_list)
+    assert 777.25 in [row["price"] for row in prices]
+
+
+def test_a_webhook_s_whole_body_leaves_nothing_to_read(synced: World, standin: StandIn) -> None:
+    synced.deliver(delivery("invoice", invoice()))
+    synced.drain("invoice")
+    row = synced.row("invoice", invoice()["invoice_id"])
+    assert row["lines_confirmed_at"] is not None and row["confirmed_at"] is None
+
+
+def test_custom_fields_are_the_same_from_list_and_detail(synced: World, standin: StandIn) -> None:
+    synced.run("product", "full")
+    listed = synced.mirror("product", "custom_fields")
+    assert any(fields for (fields,) in listed.values())
+    for key in listed:
+        synced.enqueue("product", key)
+    synced.drain("product")
+    assert synced.mirror("product", "custom_fields") == listed
+    assert {row["version"] for row in synced.rows("select version from erp.product")} == {1}
