@@ -107,6 +107,10 @@ class Settings:
     cursor_overlap_seconds: float = _work(
         "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", _DAY
     )
+    guard_percent: int = _work(
+        "TDS_GUARD_PERCENT", "integer", 5, "Share of its records a run may change unasked.", env.whole(0, 100)
+    )
+    guard_records: int = _work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", _CALLS)
 
     breaker_failures: int = _breaker(
         "TDS_BREAKER_FAILURES", "integer", 5, "Failures in a row that open a circuit.", env.whole(1, 1000)

@@ -1,4 +1,4 @@
-"""Passes over a stream: runs, the pages they read, and the cursors they leave behind."""
+"""Passes over a stream: runs, the pages they read, what held them, and the cursors they leave behind."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ class Mode(StrEnum):
     INCREMENTAL = "incremental"  # what changed since the cursor
     FULL = "full"  # everything, then a look for what is gone
     TARGETED = "targeted"  # given records
+    DRY_RUN = "dry_run"  # what a pass would change; it changes nothing
 
 
 class RunState(StrEnum):
@@ -25,9 +26,15 @@ class RunState(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    HELD = "held"  # it would change more than the guard lets pass: a person decides
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+#: States of a run that has not ended.
+OPEN = (RunState.QUEUED, RunState.RUNNING, RunState.HELD)
 
 
 class Run(Base):
@@ -35,13 +42,14 @@ class Run(Base):
 
     __tablename__ = "tds_sync_runs"
     __table_args__ = (
-        # One open pass per stream: two would only fetch the same pages twice.
+        # One open pass of a kind per stream: two would only fetch the same pages twice.
         Index(
             "uq_tds_sync_runs_open",
             "source",
             "entity",
+            "mode",
             unique=True,
-            postgresql_where=text("state in ('queued', 'running') and mode <> 'targeted'"),
+            postgresql_where=text("state in ('queued', 'running', 'held') and mode in ('full', 'incremental')"),
         ),
         Index("ix_tds_sync_runs_started", "entity", "requested_at"),
     )
@@ -52,6 +60,9 @@ class Run(Base):
     mode: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, server_default=RunState.QUEUED.value)
     requested_by: Mapped[str] = mapped_column(Text)
+    asked: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default=text("'{}'"), comment="beside the mode: which records, or how a dry run reads"
+    )
     requested_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
     started_at: Mapped[datetime | None] = mapped_column(Instant)
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
@@ -68,10 +79,35 @@ class Run(Base):
         Integer, comment="how many records the mirror knew when it began"
     )
     outcomes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"), comment="records by outcome")
+    changed_count: Mapped[int] = mapped_column(
+        Integer, server_default=text("0"), comment="records the mirror had that it changed: what the guard counts"
+    )
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="what a dry run found")
     cancel_requested_at: Mapped[datetime | None] = mapped_column(Instant)
     lease_token: Mapped[UUID | None]
     leased_until: Mapped[datetime | None] = mapped_column(Instant)
     correlation_id: Mapped[str] = mapped_column(Text)
+
+
+class RunHold(Base):
+    """One time a run was held because it would change too much: why, what was at stake, and what was decided."""
+
+    __tablename__ = "tds_run_holds"
+    __table_args__ = (
+        Index("uq_tds_run_holds_open", "run_id", unique=True, postgresql_where=text("decided_at is null")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("tds_sync_runs.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(Text, comment="change or deletion")
+    reason: Mapped[str] = mapped_column(Text)
+    record_count: Mapped[int] = mapped_column(Integer, comment="how many records the run would have come to")
+    preview: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="counts and some examples")
+    held_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    decision: Mapped[str | None] = mapped_column(Text, comment="approved, rejected or cancelled")
+    decided_by: Mapped[str | None] = mapped_column(Text)
+    decided_at: Mapped[datetime | None] = mapped_column(Instant)
+    approved_count: Mapped[int | None] = mapped_column(Integer, comment="how many records the run may come to")
 
 
 class RunPage(Base):

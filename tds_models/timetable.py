@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, func, text
+from sqlalchemy import ForeignKey, Index, Integer, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,9 +32,12 @@ class ScheduleSlot(Base):
 
     job: Mapped[str] = mapped_column(ForeignKey("tds_scheduled_jobs.name", ondelete="CASCADE"), primary_key=True)
     slot_at: Mapped[datetime] = mapped_column(Instant, primary_key=True)
-    claimed_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    claimed_at: Mapped[datetime | None] = mapped_column(
+        Instant, server_default=func.now(), comment="null: asked for by a person, and nobody's yet"
+    )
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("1"), comment="how often it was taken")
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
-    result: Mapped[str | None] = mapped_column(Text, comment="completed, failed or skipped")
+    result: Mapped[str | None] = mapped_column(Text, comment="completed, failed, skipped or lost")
     detail: Mapped[str | None] = mapped_column(Text)
 
 

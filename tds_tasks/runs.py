@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tds_core.sources.base import Page
 from tds_core.sources.errors import SNOOZE, SourceError
 from tds_core.sources.traffic import Traffic
 from tds_core.sync import passes, queue, runs
+from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Fate, plan
@@ -94,17 +96,29 @@ class Fetched:
 
 
 def _read_on(run: RunLease, *, until: float) -> bool:
-    """Read pages until the list ends (False) or the time is up (True); one comes and is read while one is written."""
-    with ahead(_prepared(run, _fetched(run, until))) as ready:
+    """Read pages until the list ends (False) or the time is up (True): one comes, one is read, one is written."""
+    said_end = True
+    with ahead(_fetched(run, until)) as pages, ahead(_prepared(run, pages)) as ready:
         for fetched, prepared in ready:
-            _take(run, fetched, prepared)
+            said_end = fetched.page.said_end
+            try:
+                _take(run, fetched, prepared)
+            except passes.TooMuchError as too_much:
+                with scope() as session:
+                    passes.hold_page(session, run, too_much.stake, call_count=fetched.call_count)
+                return False
     with scope() as session:
         if not run.position.ended:
             runs.yield_run(session, run)
             return True
-        passes.finish_pass(session, run)
-    log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
+        ended = passes.finish_pass(session, run, said_end=said_end, limits=_limits())
+    if ended:
+        log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
     return False
+
+
+def _limits() -> Limits:
+    return Limits(settings().guard_percent, settings().guard_records)
 
 
 def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
@@ -119,11 +133,12 @@ def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
 
 
 def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[tuple[Fetched, Prepared]]:
-    before: Mapping[str, bytes] = {}
+    ahead_of_us: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
     for fetched in pages:
+        before = {key: value for hashes in ahead_of_us for key, value in hashes.items()}
         with scope() as session:
             prepared = passes.prepare_page(session, run, fetched.page, read_at=fetched.read_at, before=before)
-        before = prepared.hashes
+        ahead_of_us.append(prepared.hashes)
         yield fetched, prepared
 
 
@@ -148,6 +163,7 @@ def _take(run: RunLease, fetched: Fetched, prepared: Prepared) -> None:
             fetch_seconds=fetched.seconds,
             call_count=fetched.call_count,
             lease_seconds=RUN_LEASE_SECONDS,
+            limits=_limits(),
         )
     metrics.sync_seconds.labels(run.entity, run.mode).observe(time.monotonic() - began)
     for outcome, count in counts.items():

@@ -20,10 +20,11 @@ class ListedRow:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list."""
+    """One page of a list. `said_end` is False when the answer did not say whether more follows, though it should."""
 
     rows: Sequence[ListedRow]
     has_more: bool
+    said_end: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Absence: what a complete listing did not show may be gone. It is only asked about; a 404 decides, one by one."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from sqlalchemy import text
@@ -22,20 +23,25 @@ def live_count(session: Session, entity: Entity) -> int:
     return int(session.execute(statement, {"source": entity.stream.source}).scalar_one())
 
 
-def enqueue_absent(session: Session, entity: Entity, run: Pass) -> int:
-    """Owe a reading to every living row that no page of `run` showed. Returns how many.
+def absent(session: Session, entity: Entity, run: Pass) -> list[str]:
+    """The living rows that no page of `run` showed.
 
     Rows that came into the mirror after the run began are left out: its first pages could not know them.
     """
     statement = text(f"""
         select m.source_id from {entity.table.fullname} m join tds_sync_runs r on r.id = :run
         where m.source = :source and m.deleted_at is null and m.created_at < r.started_at
-          and m.source_id not in (select unnest(p.source_ids) from tds_sync_run_pages p where p.run_id = :run)""")
-    absent = session.execute(statement, {"source": entity.stream.source, "run": run.id}).scalars().all()
+          and m.source_id not in (select unnest(p.source_ids) from tds_sync_run_pages p where p.run_id = :run)
+        order by m.source_id""")
+    return list(session.execute(statement, {"source": entity.stream.source, "run": run.id}).scalars())
+
+
+def ask_about(session: Session, entity: Entity, source_ids: Sequence[str], run: Pass) -> int:
+    """Owe each of these rows a reading of its own. Returns how many."""
     return queue.enqueue(
         session,
         entity=entity.name,
-        source_ids=absent,
+        source_ids=source_ids,
         origin="sweep",
         bulk=True,
         correlation_id=run.correlation_id,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.sync.runs import BEHIND
+
 # Counting stops at a cap: more than this many due items need no exact figure to wake all workers.
 DUE = text("""
 select e.entity, count(w.id) as due_count,
@@ -17,9 +19,9 @@ join lateral (
 ) w on true group by e.entity
 """)
 
-DUE_RUNS = text("""
-select id from tds_sync_runs where state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
-order by requested_at limit :limit
+DUE_RUNS = text(f"""
+select id from tds_sync_runs r where state in ('queued', 'running') and lease_token is null
+  and next_attempt_at <= now() and not {BEHIND} order by requested_at limit :limit
 """)
 
 

@@ -12,13 +12,16 @@ from sqlalchemy.orm import Session
 
 from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError
-from tds_core.sync import dead_letters, queue, usefulness
+from tds_core.sync import dead_letters, queue, untold, usefulness
 from tds_core.sync.apply import Row, apply, confirm, read_rows
 from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome, decide, is_settled
 from tds_core.sync.statements import statements_for
 from tds_models.entity import Entity
+
+#: Outcomes that change a record the mirror had.
+CHANGES = frozenset({Outcome.UPDATED, Outcome.RESTORED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,20 @@ def prepare(
     return Prepared(hashes, len(hashes) - len(fresh), creation, candidates, invalid)
 
 
-def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Counter[str]:
-    """Write a prepared page. Returns how many records had which outcome."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How many records of a page had which outcome, and how many the mirror had that the source changed."""
+
+    counts: Counter[str]
+    changed_count: int
+
+
+def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Taken:
+    """Write a prepared page."""
     counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
     created = prepared.creation.candidates if prepared.creation else ()
     candidates = prepared.candidates
+    changed: set[str] = set()
     if entity.header_first:
         # The queue is locked before the mirror, as workers do.
         surveyed = _survey(session, entity, candidates)
@@ -80,20 +92,24 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
         counts.update(surveyed.outcomes)
         counts["to_read"] += len(surveyed.changed) + len(surveyed.never_read) + len(created)
         candidates = [*surveyed.changed, *surveyed.never_read]
+        if entity.stream.list_shows_changes:
+            changed.update(each.source_id for each in surveyed.changed)
     if prepared.creation and create(session, prepared.creation):
         counts[Outcome.CREATED] += len(created)
     else:
         candidates = [*candidates, *created]
     applied = apply(session, entity, candidates) if candidates else []
     counts.update(each.outcome for each in applied)
+    changed.update(each.candidate.source_id for each in applied if each.outcome in CHANGES)
     if entity.stream.list_is_complete:
         again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
+        again += untold.without_custom_fields(session, entity, prepared.candidates)
         _owe(session, entity, again, correlation_id)
         unsure = {each.candidate.source_id for each in applied if each.outcome in (Outcome.LOOK_AGAIN, Outcome.STALE)}
         seen = [candidate.source_id for candidate in (*prepared.candidates, *created)]
         _heal(session, entity, [source_id for source_id in seen if source_id not in unsure])
     _bury(session, entity, prepared.invalid, correlation_id)
-    return +counts
+    return Taken(+counts, len(changed))
 
 
 @dataclass(frozen=True, slots=True)

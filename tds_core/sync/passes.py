@@ -9,10 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.sources.base import Page
-from tds_core.sync import absence, cursors, runs
+from tds_core.sync import absence, cursors, holds, runs, watch
 from tds_core.sync.candidate import Provenance
+from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared, prepare, take
 from tds_core.sync.runs import RunLease
+from tds_core.sync.watch import Stake
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
 
@@ -31,7 +33,7 @@ with page as (
 )
 update tds_sync_runs set position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
     fetched_count = fetched_count + :fetched, api_call_count = api_call_count + :calls,
-    outcomes = cast(:outcomes as jsonb)
+    outcomes = cast(:outcomes as jsonb), changed_count = :changed
 where id = :id and lease_token = :token
 """)
 
@@ -48,6 +50,14 @@ class LostRunError(Exception):
     """The run was cancelled, or its lease went to somebody else: stop, and write nothing."""
 
 
+class TooMuchError(Exception):
+    """The page would change more than passes unasked: take the transaction back and lay the run down."""
+
+    def __init__(self, stake: Stake) -> None:
+        super().__init__(stake.reason)
+        self.stake = stake
+
+
 def take_page(
     session: Session,
     run: RunLease,
@@ -57,18 +67,26 @@ def take_page(
     fetch_seconds: float,
     call_count: int,
     lease_seconds: float,
+    limits: Limits,
 ) -> Counter[str]:
-    """Apply one page and move the run, and the cursor, behind it: one transaction. Raises `LostRunError`.
+    """Apply one page and move the run, and the cursor, behind it: one transaction.
+
+    Raises `LostRunError`, and `TooMuchError` when the page goes beyond `limits`.
 
     Afterwards `run.position` is where the next page begins.
     """
     held = session.execute(HOLD, {"id": run.id, "token": run.token, "lease": lease_seconds}).scalar()
     if held is None:
         raise LostRunError
-    counts = take(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id)
+    taken = take(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id)
+    stake = watch.changes_at_stake(session, run, changed_count=taken.changed_count, limits=limits)
+    if stake is not None:
+        raise TooMuchError(stake)
     position = run.position.after(page)
     run.page_count += 1
-    run.outcomes.update(counts)
+    run.fetched_count += len(page.rows)
+    run.changed_count += taken.changed_count
+    run.outcomes.update(taken.counts)
     reached = position.newest if position.ended else position.since
     if position.sorted and reached and (run.mode == Mode.INCREMENTAL or position.ended):
         cursors.advance(session, run.entity, reached, run_id=run.id)
@@ -82,18 +100,48 @@ def take_page(
             "calls": call_count,
             "outcomes": msgspec.json.encode(run.outcomes).decode(),
             "page": run.page_count,
+            "changed": run.changed_count,
             "ids": [row.source_id for row in page.rows],
             "fetch_seconds": fetch_seconds,
         },
     )
     run.position = position
-    return counts
+    return taken.counts
 
 
-def finish_pass(session: Session, run: RunLease) -> None:
-    """The list was read to its end: after a full pass, look for what it did not show."""
+def hold_page(session: Session, run: RunLease, stake: Stake, *, call_count: int) -> None:
+    """Lay the run down at the page that was taken back; it is asked for again once a person has approved."""
+    _hold(session, run, stake, call_count)
+
+
+def finish_pass(session: Session, run: RunLease, *, said_end: bool, limits: Limits) -> bool:
+    """The list was read to its end: after a full pass, look for what it did not show. False: the run is held.
+
+    `said_end`: the last page said that it was the last.
+    """
     if run.mode == Mode.FULL:
-        run.outcomes["absent"] = absence.enqueue_absent(session, ENTITIES[run.entity], run)
+        entity = ENTITIES[run.entity]
+        missing = absence.absent(session, entity, run)
+        stake = watch.absences_at_stake(session, run, missing, said_end=said_end, limits=limits)
+        if stake is not None:
+            _hold(session, run, stake)
+            return False
+        run.outcomes["absent"] = absence.ask_about(session, entity, missing, run)
     if run.position.newest and not run.position.sorted:
         cursors.advance(session, run.entity, run.position.newest, run_id=run.id)
     runs.complete(session, run)
+    return True
+
+
+def _hold(session: Session, run: RunLease, stake: Stake, call_count: int = 0) -> None:
+    held = holds.hold(
+        session,
+        run,
+        stake.kind,
+        reason=stake.reason,
+        record_count=stake.record_count,
+        preview=stake.preview,
+        call_count=call_count,
+    )
+    if not held:
+        runs.settle_cancelled(session, run)

@@ -1,7 +1,9 @@
 """Runs: passes over a stream that can be watched, cancelled, and resumed at the page where they stopped."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,32 +16,58 @@ from tds_models.entities import ENTITIES
 from tds_models.runs import Mode, RunState
 
 REQUEST = text("""
-insert into tds_sync_runs (source, entity, mode, requested_by, correlation_id)
-values (:source, :entity, :mode, :requested_by, :correlation_id)
-on conflict (source, entity) where state in ('queued', 'running') and mode <> 'targeted' do nothing
+insert into tds_sync_runs (source, entity, mode, requested_by, correlation_id, asked, expected_count)
+values (:source, :entity, :mode, :requested_by, :correlation_id, cast(:asked as jsonb), :expected)
+on conflict (source, entity, mode) where state in ('queued', 'running', 'held') and mode in ('full', 'incremental')
+do nothing returning id
+""")
+
+# A full pass brings what an incremental one would, so an incremental one that has not begun becomes a full one.
+UPGRADE = text("""
+update tds_sync_runs set mode = 'full', requested_by = :requested_by
+where source = :source and entity = :entity and mode = 'incremental' and state = 'queued' and lease_token is null
 returning id
 """)
 
 OPEN = text("""
-select id from tds_sync_runs where source = :source and entity = :entity and state in ('queued', 'running')
-  and mode <> 'targeted'
+select id from tds_sync_runs where source = :source and entity = :entity and state in ('queued', 'running', 'held')
+  and (mode = 'full' or (mode = 'incremental' and :mode = 'incremental')) order by mode limit 1
 """)
 
 
 def request_run(session: Session, *, entity: str, mode: str, requested_by: str, correlation_id: str = "") -> int:
-    """Ask for a pass over `entity`. Returns its id; the id of the open one when a pass is under way already."""
-    source = ENTITIES[entity].stream.source
-    given = {
-        "source": source,
+    """Ask for a pass over `entity`. Returns its id; the id of an open one that brings at least as much.
+
+    A full pass asked for while an incremental one runs waits behind it.
+    """
+    given = _request(entity, mode, requested_by, correlation_id)
+    questions = (OPEN, UPGRADE, REQUEST) if mode == Mode.FULL else (OPEN, REQUEST)
+    while True:
+        for question in questions:
+            run_id = session.execute(question, given).scalar()
+            if run_id is not None:
+                return int(run_id)
+        # Somebody else's request came between; unless it has ended already, it is open now.
+
+
+def request_dry_run(session: Session, *, entity: str, full: bool, requested_by: str, correlation_id: str = "") -> int:
+    """Ask what a pass over `entity` would change; it changes nothing. Returns the run's id."""
+    given = _request(entity, Mode.DRY_RUN, requested_by, correlation_id, asked={"full": full})
+    return int(session.execute(REQUEST, given).scalar_one())
+
+
+def _request(
+    entity: str, mode: str, requested_by: str, correlation_id: str, asked: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "source": ENTITIES[entity].stream.source,
         "entity": entity,
         "mode": Mode(mode).value,
         "requested_by": requested_by,
         "correlation_id": correlation_id or str(uuid4()),
+        "asked": msgspec.json.encode(asked or {}).decode(),
+        "expected": None,
     }
-    while True:
-        run_id = session.execute(REQUEST, given).scalar() or session.execute(OPEN, given).scalar()
-        if run_id is not None:  # else the open one ended between the two questions
-            return int(run_id)
 
 
 @dataclass(slots=True)
@@ -53,15 +81,26 @@ class RunLease:
     token: UUID
     position: Position
     page_count: int
+    fetched_count: int
+    changed_count: int
     correlation_id: str
     outcomes: Counter[str]
+    asked: Mapping[str, Any]
+    report: dict[str, Any]
 
 
-CLAIM = text("""
-update tds_sync_runs set state = 'running', started_at = coalesce(started_at, now()), lease_token = :token,
+#: Whether run `r` waits for an earlier pass over its stream to end.
+BEHIND = """exists (
+    select from tds_sync_runs o where r.mode in ('full', 'incremental') and o.mode in ('full', 'incremental')
+      and o.source = r.source and o.entity = r.entity and o.id < r.id and o.state in ('queued', 'running', 'held'))"""
+
+CLAIM = text(f"""
+update tds_sync_runs r set state = 'running', started_at = coalesce(started_at, now()), lease_token = :token,
     leased_until = now() + make_interval(secs => :lease)
 where id = :id and state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
-returning id, entity, mode, attempts, position, page_count, correlation_id, outcomes
+  and not {BEHIND}
+returning id, entity, mode, attempts, position, page_count, fetched_count, changed_count, correlation_id, outcomes,
+    asked, coalesce(report, '{{}}') as report
 """)
 
 BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expected_count = :expected where id = :id")
@@ -75,14 +114,16 @@ def claim_run(session: Session, run_id: int, *, lease_seconds: float, overlap_se
         return None
     position = Position.from_json(row["position"])
     if not row["position"]:
-        position = _begin(session, run_id, row["entity"], row["mode"], overlap_seconds)
+        incremental = row["mode"] == Mode.INCREMENTAL or not row["asked"].get("full", True)
+        position = _begin(session, run_id, row["entity"], overlap_seconds if incremental else None)
     fields = {key: value for key, value in row.items() if key not in ("position", "outcomes")}
     return RunLease(token=token, position=position, outcomes=Counter(row["outcomes"]), **fields)
 
 
-def _begin(session: Session, run_id: int, entity: str, mode: str, overlap_seconds: float) -> Position:
+def _begin(session: Session, run_id: int, entity: str, overlap_seconds: float | None) -> Position:
+    """Where the run begins: behind the cursor, or (`None`) at the very beginning."""
     since = None
-    if mode == Mode.INCREMENTAL:
+    if overlap_seconds is not None:
         since = cursors.begin_at(session, entity, overlap_seconds=overlap_seconds)
     position = Position.first(ENTITIES[entity].stream.increment, since)
     expected = absence.live_count(session, ENTITIES[entity]) if since is None else None
@@ -144,10 +185,14 @@ def yield_run(
 
 
 CANCEL = text("""
+with decided as (
+    update tds_run_holds set decision = 'cancelled', decided_by = :by, decided_at = now()
+    where run_id = :id and decided_at is null
+)
 update tds_sync_runs set cancel_requested_at = now(),
     state = case when lease_token is null then 'cancelled' else state end,
     ended_at = case when lease_token is null then now() end, end_reason = 'cancelled by ' || :by
-where id = :id and state in ('queued', 'running') returning id
+where id = :id and state in ('queued', 'running', 'held') returning id
 """)
 
 CANCELLED = text("""

@@ -16,6 +16,7 @@ PURE = frozenset(
     f"tds_core/{name}.py"
     for name in (
         "sync/decide",
+        "sync/guard",
         "sync/retry",
         "sync/position",
         "timetable/slots",

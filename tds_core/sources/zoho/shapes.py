@@ -15,7 +15,7 @@ from tds_models.fields import read_instant
 class PageContext(msgspec.Struct):
     """The part of `page_context` that matters; some lists come without it, as a single page."""
 
-    has_more_page: bool = False
+    has_more_page: bool | None = None
 
 
 @cache
@@ -54,7 +54,8 @@ def read_page(stream: Stream, body: bytes, list_key: str | None = None) -> Page:
     for raw in listing.rows:
         head = _decode(heads, raw)
         rows.append(ListedRow(str(head.id), _moment(head.modified), bytes(raw)))
-    return Page(rows, bool(listing.context and listing.context.has_more_page))
+    has_more = listing.context.has_more_page if listing.context else None
+    return Page(rows, bool(has_more), said_end=has_more is not None or not stream.paged)
 
 
 def read_record(stream: Stream, body: bytes) -> bytes:

@@ -1,0 +1,60 @@
+"""The guard against mass change: decides from counts whether a run may go on or a person has to look first."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: A listing in which so large a part of the mirror is missing is not believed, however small the mirror is.
+IMPLAUSIBLE_PART = 1 / 3
+
+
+class Kind(StrEnum):
+    """What a run would do too much of."""
+
+    CHANGE = "change"
+    DELETION = "deletion"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a run may change unasked: a share of the living records in percent, or so many records."""
+
+    percent: int
+    records: int
+
+    def of(self, living: int) -> int:
+        """How many of `living` records a run may change, and how many it may find gone: the larger of the two."""
+        return max(self.records, living * self.percent // 100)
+
+
+def too_many_changes(changed: int, *, living: int, approved: int, limits: Limits) -> str | None:
+    """Why a run that would come to `changed` changed records is held; `None` when it may go on."""
+    allowed = max(limits.of(living), approved)
+    if changed <= allowed:
+        return None
+    return f"{changed:,} of {living:,} records would be changed, more than the {allowed:,} that pass unasked"
+
+
+def too_many_absences(
+    absent: int, *, living: int, listed: int, approved: int, limits: Limits, said_end: bool
+) -> str | None:
+    """Why a run whose complete listing left out `absent` of `living` records is held; `None`: they may be asked for.
+
+    `listed`: how many rows the listing had. `said_end`: the last page said that it was the last.
+    """
+    if absent <= approved or not absent:
+        return None
+    missing = f"{absent:,} of {living:,} records are missing"
+    if not listed:
+        return f"the listing was empty: {missing}"
+    if not said_end:
+        return f"the listing ended without saying so: {missing}"
+    if absent > limits.of(living):
+        return f"{missing}, more than the {limits.of(living):,} that pass unasked"
+    if absent > 1 and absent >= living * IMPLAUSIBLE_PART:
+        return f"{missing}: a listing without so large a part is not believed"
+    return None
+
+
+def with_margin(record_count: int) -> int:
+    """Up to how many records an approval reaches: what was held, and as much again for what comes behind it."""
+    return 2 * record_count

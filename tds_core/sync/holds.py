@@ -1,0 +1,121 @@
+"""Holds: a run that would change too much waits for a person, who sees what is at stake and approves or rejects it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.errors import TdsError
+from tds_core.sync.guard import Kind, with_margin
+from tds_core.sync.runs import RunLease
+
+log = structlog.get_logger(__name__)
+
+#: So many records are shown of those at stake.
+EXAMPLE_COUNT = 20
+
+
+class NotHeldError(TdsError):
+    """The run does not wait for a decision."""
+
+    code = "run_not_held"
+
+
+HOLD = text("""
+with held as (
+    update tds_sync_runs set state = 'held', end_reason = :reason, lease_token = null, leased_until = null,
+        api_call_count = api_call_count + :calls
+    where id = :id and lease_token = :token and cancel_requested_at is null returning id
+)
+insert into tds_run_holds (run_id, kind, reason, record_count, preview)
+select id, :kind, :reason, :count, cast(:preview as jsonb) from held returning id
+""")
+
+
+def hold(
+    session: Session,
+    run: RunLease,
+    kind: Kind,
+    *,
+    reason: str,
+    record_count: int,
+    preview: Mapping[str, Any],
+    call_count: int = 0,
+) -> bool:
+    """Lay `run` down until a person decides. False when it was cancelled, or went to somebody else.
+
+    `call_count`: calls made for a page that was not written.
+    """
+    given = {
+        "id": run.id,
+        "token": run.token,
+        "kind": kind.value,
+        "reason": reason,
+        "count": record_count,
+        "preview": msgspec.json.encode(preview).decode(),
+        "calls": call_count,
+    }
+    if session.execute(HOLD, given).first() is None:
+        return False
+    log.warning("run_held", run_id=run.id, entity=run.entity, kind=kind.value, record_count=record_count, reason=reason)
+    return True
+
+
+APPROVED = text("""
+select coalesce(max(approved_count), 0) from tds_run_holds
+where run_id = :run and kind = :kind and decision = 'approved'
+""")
+
+
+def approved_count(session: Session, run_id: int, kind: Kind) -> int:
+    """Up to how many records a person let this run come to; 0 when nobody was asked."""
+    return int(session.execute(APPROVED, {"run": run_id, "kind": kind.value}).scalar_one())
+
+
+OPEN_HOLD = text("select kind, record_count from tds_run_holds where run_id = :id and decided_at is null for update")
+
+DECIDE = text("""
+update tds_run_holds set decision = :decision, decided_by = :by, decided_at = now(), approved_count = :approved
+where run_id = :id and decided_at is null
+""")
+
+GO_ON = text("""
+update tds_sync_runs set state = 'running', attempts = 0, next_attempt_at = now(), end_reason = 'approved by ' || :by
+where id = :id and state = 'held'
+""")
+
+REJECT = text("""
+update tds_sync_runs set state = 'rejected', ended_at = now(), end_reason = 'rejected by ' || :by || ': ' || end_reason
+where id = :id and state = 'held'
+""")
+
+
+def approve(session: Session, run_id: int, *, by: str, up_to: int | None = None) -> int:
+    """Let a held run go on where it stopped. Returns up to how many records it may come to now: `up_to`, or what it
+    was held for and as much again; beyond that it is held anew. Raises NotHeldError.
+    """
+    record_count = _held_for(session, run_id)
+    approved = max(record_count, with_margin(record_count) if up_to is None else up_to)
+    session.execute(DECIDE, {"id": run_id, "decision": "approved", "by": by, "approved": approved})
+    session.execute(GO_ON, {"id": run_id, "by": by})
+    log.info("run_approved", run_id=run_id, operator=by, approved_count=approved)
+    return approved
+
+
+def reject(session: Session, run_id: int, *, by: str) -> None:
+    """End a held run; what it wrote before stays, and it changes nothing more. Raises NotHeldError."""
+    _held_for(session, run_id)
+    session.execute(DECIDE, {"id": run_id, "decision": "rejected", "by": by, "approved": None})
+    session.execute(REJECT, {"id": run_id, "by": by})
+    log.info("run_rejected", run_id=run_id, operator=by)
+
+
+def _held_for(session: Session, run_id: int) -> int:
+    """How many records the run is held for; it stays held until the caller's transaction ends."""
+    found = session.execute(OPEN_HOLD, {"id": run_id}).first()
+    if found is None:
+        raise NotHeldError(f"Run {run_id} does not wait for a decision. Those that do: tds runs --state held")
+    return int(found.record_count)
