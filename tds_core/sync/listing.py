@@ -53,7 +53,7 @@ def prepare(
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
     given = {"source": entity.stream.source, "ids": list(hashes)}
     stored = session.execute(statements_for(entity.name).known, given)
-    known = {**before, **{row.source_id: row.list_hash for row in stored}}
+    known = {**{row.source_id: row.list_hash for row in stored}, **before}
     fresh = {row.source_id: row.raw for row in rows if bytes(known.get(row.source_id) or b"") != hashes[row.source_id]}
     candidates, invalid = [], []
     for source_id, raw in fresh.items():

@@ -72,6 +72,7 @@ class ZohoClient:
         self._organization_id = organization_id
         self._timeout = (connect_seconds, timeout_seconds)
         self._session = requests.Session()
+        self._host = ""
         self.call_count = 0
 
     def list_page(
@@ -153,8 +154,16 @@ class ZohoClient:
         with self._breakers.guard(f"zoho.{question.api}.{part}"), leave as permit:
             return self._call(question, host, token, permit)
 
+    def _heed_environment(self, host: str) -> None:
+        """Take proxies and certificates from the environment once for a host, not at every call."""
+        found = self._session.merge_environment_settings(host, {}, None, None, None)
+        self._session.proxies, self._session.verify = found["proxies"], found["verify"]
+        self._session.trust_env, self._host = False, host
+
     def _call(self, question: Question, host: str, token: str, permit: Permit) -> bytes:
         self.call_count += 1
+        if host != self._host:
+            self._heed_environment(host)
         try:
             answer = self._session.request(
                 question.method,
