@@ -1,6 +1,7 @@
 """The client promises that one bad record is no reason to doubt another, and that only a 404 means gone."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +158,16 @@ def test_no_answer_may_pass(client: ZohoClient, zoho: responses.RequestsMock, br
     with pytest.raises(TransientError, match="no answer") as caught:
         client.list_page(PRODUCT, since=None, page=1)
     assert "token-1" not in str(caught.value)
+
+
+def test_a_proxy_of_the_environment_is_used_and_a_netrc_never_replaces_the_token(
+    client: ZohoClient, zoho: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine api.test login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    zoho.get(ITEMS, json={"items": []})
+    client.list_page(PRODUCT, since=None, page=1)
+    [call] = zoho.calls
+    assert call.request.headers["Authorization"] == "Zoho-oauthtoken token-1"
+    assert call.request.req_kwargs["proxies"]["https"] == "http://proxy.test:3128"
