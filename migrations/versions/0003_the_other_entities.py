@@ -217,7 +217,6 @@ def upgrade() -> None:
     sa.Column('total', sa.Numeric(), nullable=True),
     sa.Column('balance', sa.Numeric(), nullable=True),
     sa.Column('shipping_charge', sa.Numeric(), nullable=True),
-    sa.Column('total_invoiced', sa.Numeric(), nullable=True),
     sa.Column('quantity', sa.Numeric(), nullable=True),
     sa.Column('is_backorder', sa.Boolean(), nullable=True),
     sa.Column('is_drop_shipment', sa.Boolean(), nullable=True),

@@ -33,7 +33,7 @@ CREDIT_NOTE = Entity(
                 refers("invoice_id", to="invoice"),
                 text("invoice_number"),
                 on("applied_on", "date"),
-                number("amount", "credited_amount"),
+                number("amount"),
             ),
         ),
     ),

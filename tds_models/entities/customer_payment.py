@@ -13,7 +13,7 @@ CUSTOMER_PAYMENT = Entity(
         refers("customer_id", to="customer", required=True),
         text("customer_name"),
         text("payment_mode"),
-        text("status", "payment_status"),
+        text("status"),
         on("paid_on", "date"),
         text("currency_code"),
         number("exchange_rate"),

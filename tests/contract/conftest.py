@@ -1,4 +1,4 @@
-"""Contract tests stand on the same world as the core's integration tests."""
+"""Contract tests stand on the same world as the core's integration tests, once for each entity."""
 
 import pytest
 

@@ -1,14 +1,15 @@
 """What a column should hold, told from the source's JSON a second time and in the plainest way, to compare with."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from tds_models.entity import Entity
+from tds_models.entity import Entity, Lines
 from tds_models.fields import Field
 from tests.standin import StandIn
+from tests.world import World
 
 _READ = {
     "text": lambda raw: raw if isinstance(raw, str) else str(raw).lower() if isinstance(raw, bool) else str(raw),
@@ -24,10 +25,51 @@ _READ = {
 
 def plain(field: Field, record: Mapping[str, Any]) -> Any:
     """The value `field` should have for `record`."""
+    if field.kind.name == "custom":
+        return custom_fields(record)
     raw = record.get(field.key)
     if raw is None or (raw == "" and field.kind.name != "text"):
         return None
     return _READ[field.kind.name](raw)
+
+
+def custom_fields(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The organisation's own fields, which details keep together and rows spread."""
+    shown = record.get("custom_field_hash") or {key: each for key, each in record.items() if key.startswith("cf_")}
+    return {key: each for key, each in shown.items() if not key.endswith("_unformatted")} or None
+
+
+def plain_row(entity: Entity, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The row `record` should have, with the time of its change."""
+    modified = record[entity.stream.modified_key] if entity.stream.modified_key else None
+    stamp = datetime.fromisoformat(modified).astimezone(UTC) if modified else None
+    return {**{field.name: plain(field, record) for field in entity.fields}, "source_modified_at": stamp}
+
+
+def plain_lines(lines: Lines, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines `record` should have, in their order."""
+    return [
+        {"position": at, "line_id": line[lines.id_key], **{field.name: plain(field, line) for field in lines.fields}}
+        for at, line in enumerate(record[lines.key])
+    ]
+
+
+def mirrored_rows(world: World, entity: Entity) -> dict[str, dict[str, Any]]:
+    """The living rows by id, as far as `plain_row` can tell what should be in them."""
+    names = [*(field.name for field in entity.fields), "source_modified_at"]
+    found = world.rows(f"select * from {entity.table.fullname} where deleted_at is null")
+    return {row["source_id"]: {name: row[name] for name in names} for row in found}
+
+
+def mirrored_lines(world: World, entity: Entity, lines: Lines) -> dict[str, list[dict[str, Any]]]:
+    """The lines of living rows by the row's id, in their order."""
+    names = ("position", "line_id", *(field.name for field in lines.fields))
+    kept: dict[str, list[dict[str, Any]]] = {source_id: [] for source_id in mirrored_rows(world, entity)}
+    table = entity.line_tables[lines.name].fullname
+    for row in world.rows(f"select * from {table} order by parent_id, position"):
+        if row["parent_id"] in kept:
+            kept[row["parent_id"]].append({name: row[name] for name in names})
+    return kept
 
 
 def exact(raw: bytes | str) -> dict[str, Any]:
@@ -37,15 +79,15 @@ def exact(raw: bytes | str) -> dict[str, Any]:
 
 def records(standin: StandIn, entity: Entity) -> dict[str, dict[str, Any]]:
     """Every living record of `entity` in full, by id."""
-    collection = standin.sandbox.world.collections[entity.stream.path]
-    kind = entity.stream.kind
-    details = [exact(collection.detail(record)) for record in collection.records.values()]
-    return {each[entity.stream.id_key]: each for each in details if kind is None or each[kind[0]] == kind[1]}
+    return _shown(standin, entity, standin.sandbox.world.collections[entity.stream.path].detail)
 
 
 def rows(standin: StandIn, entity: Entity) -> dict[str, dict[str, Any]]:
     """Every living record of `entity` as lists show it, by id."""
-    collection = standin.sandbox.world.collections[entity.stream.path]
+    return _shown(standin, entity, standin.sandbox.world.collections[entity.stream.path].row)
+
+
+def _shown(standin: StandIn, entity: Entity, show: Callable[[Any], bytes]) -> dict[str, dict[str, Any]]:
     kind = entity.stream.kind
-    shown = [exact(collection.row(record)) for record in collection.records.values()]
+    shown = [exact(show(record)) for record in standin.sandbox.world.collections[entity.stream.path].records.values()]
     return {each[entity.stream.id_key]: each for each in shown if kind is None or each[kind[0]] == kind[1]}

@@ -1,0 +1,30 @@
+"""One change for each kind of record the stand-in holds, the same for every entity that is made of it."""
+
+from typing import Any
+
+from tests.standin import StandIn
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "items": {"rate": 3.25, "stock_on_hand": 4321},
+    "contacts": {"phone": "+964-770"},
+    "salesorders": {"reference_number": "R-1"},
+    "invoices": {"notes": "changed"},
+    "customerpayments": {"description": "changed"},
+    "bills": {"reference_number": "R-2"},
+    "creditnotes": {"reference_number": "R-3"},
+    "inventoryadjustments": {"description": "changed"},
+    "categories": {"description": "changed"},
+    "locations": {"location_name": "Moved"},
+    "users": {"user_role": "changed"},
+}
+
+
+def change(standin: StandIn, path: str, record_id: str) -> None:
+    """Change a record so that all that is made of it changes."""
+    changes = CHANGES.get(path) or {"prices": {standin.ids("items")[0]: 8.5}}  # of a list of prices, one price
+    standin.edit(path, record_id, **changes)
+
+
+def clear_custom_field(standin: StandIn, path: str, record_id: str) -> None:
+    """Take away the value of the organisation's own field."""
+    standin.edit(path, record_id, **{standin.sandbox.world.organization.custom_fields[path].api_name: ""})

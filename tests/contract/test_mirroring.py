@@ -1,0 +1,126 @@
+"""The contract of every entity: what comes over is what the source says, to the last digit, whichever way."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+
+from tds_core.sources.zoho.webhooks import parse
+from tds_core.sync.inbox import Delivery
+from tds_models.entities import ENTITIES
+from tds_models.entity import Entity
+from tests.contract.choosing import each, has_custom_fields, is_announced
+from tests.contract.edits import change, clear_custom_field
+from tests.contract.plain import mirrored_lines, mirrored_rows, plain_lines, plain_row, records, rows
+from tests.standin import StandIn
+from tests.world import World
+
+
+def assert_equal(synced: World, standin: StandIn, entity: Entity) -> None:
+    """The mirror holds what the source does, and nothing else: rows, their times, and their lines in order."""
+    shown = rows(standin, entity) if entity.stream.list_is_complete else records(standin, entity)
+    assert mirrored_rows(synced, entity) == {key: plain_row(entity, record) for key, record in shown.items()}
+    for lines in entity.lines:
+        assert mirrored_lines(synced, entity, lines) == {key: plain_lines(lines, each) for key, each in shown.items()}
+
+
+def versions(synced: World, entity: Entity) -> dict[str, int]:
+    return {row["source_id"]: row["version"] for row in synced.rows(f"select * from {entity.table.fullname}")}
+
+
+def test_a_full_pass_brings_every_record_with_every_line(synced: World, standin: StandIn, entity: Entity) -> None:
+    synced.run(entity.name, "full")
+    assert records(standin, entity)
+    assert_equal(synced, standin, entity)
+
+
+@each(lambda entity: entity.header_first)
+def test_list_rows_are_in_the_mirror_before_any_record_was_read(
+    synced: World, standin: StandIn, entity: Entity
+) -> None:
+    synced.run(entity.name, "full", drains=False)
+    assert mirrored_rows(synced, entity).keys() == records(standin, entity).keys()
+    assert synced.value(f"select count(lines_confirmed_at) from {entity.table.fullname}") == 0
+    assert synced.queue_depth(entity.name) == len(records(standin, entity))
+
+
+def test_a_second_full_pass_writes_neither_row_nor_history(synced: World, standin: StandIn, entity: Entity) -> None:
+    synced.run(entity.name, "full")
+    before, told = versions(synced, entity), synced.value("select count(*) from tds_audit_trail")
+    synced.run(entity.name, "full")
+    assert versions(synced, entity) == before
+    assert synced.value("select count(*) from tds_audit_trail") == told
+    assert synced.queue_depth(entity.name) == 0
+
+
+def test_an_increment_brings_only_what_changed(synced: World, standin: StandIn, entity: Entity) -> None:
+    synced.run(entity.name, "full")
+    before = versions(synced, entity)
+    source_id = next(iter(records(standin, entity)))
+    change(standin, entity.stream.path, source_id)
+    synced.run(entity.name, "incremental")
+    after = versions(synced, entity)
+    assert [key for key in after if after[key] != before[key]] == [source_id]
+    assert_equal(synced, standin, entity)
+
+
+@each(has_custom_fields)
+def test_a_custom_field_that_is_cleared_there_is_cleared_here(synced: World, standin: StandIn, entity: Entity) -> None:
+    synced.run(entity.name, "full")
+    source_id = next(key for key, row in mirrored_rows(synced, entity).items() if row["custom_fields"])
+    clear_custom_field(standin, entity.stream.path, source_id)
+    synced.run(entity.name, "incremental")
+    assert synced.row(entity.name, source_id)["custom_fields"] is None
+    assert_equal(synced, standin, entity)
+
+
+def test_what_the_source_deletes_is_a_tombstone_after_a_full_pass(
+    synced: World, standin: StandIn, entity: Entity
+) -> None:
+    synced.run(entity.name, "full")
+    source_id = next(iter(records(standin, entity)))
+    standin.delete(entity.stream.path, source_id)
+    synced.run(entity.name, "full")
+    dead = synced.rows(f"select source_id from {entity.table.fullname} where deleted_at is not null")
+    assert [row["source_id"] for row in dead] == [source_id]
+    assert_equal(synced, standin, entity)
+
+
+def webhook(entity: Entity, record: dict[str, Any]) -> Delivery:
+    return parse(
+        entity=entity.name,
+        event="updated",
+        content_type="application/json",
+        body=msgspec.json.encode(record),
+        query=[],
+        form=None,
+        headers={},
+        correlation_id="c",
+    )
+
+
+@each(is_announced)
+def test_whole_webhook_bodies_bring_the_same_without_a_call(synced: World, standin: StandIn, entity: Entity) -> None:
+    synced.deliver(*(webhook(entity, record) for record in records(standin, entity).values()))
+    while synced.drain(entity.name):
+        pass
+    assert standin.calls == []
+    assert Counter(synced.verdicts()) == {"applied": len(records(standin, entity))}
+    assert mirrored_rows(synced, entity) == {
+        key: plain_row(entity, record) for key, record in records(standin, entity).items()
+    }
+
+
+FEEDINGS = [(ENTITIES[feeder], fed) for fed in ENTITIES.values() for feeder in fed.fed_by]
+
+
+@pytest.mark.parametrize(("feeder", "fed"), FEEDINGS, ids=lambda entity: entity.name)
+def test_a_change_owes_a_reading_to_what_it_feeds(synced: World, standin: StandIn, feeder: Entity, fed: Entity) -> None:
+    source_id, record = next(iter(records(standin, feeder).items()))
+    synced.enqueue(feeder.name, source_id)
+    synced.drain(feeder.name)
+    named_by = fed.fed_by[feeder.name]
+    lines = next((record[each.key] for each in feeder.lines if each.name == named_by), [record])
+    owed = synced.rows("select source_id from tds_sync_queue where entity = :entity", entity=fed.name)
+    assert {row["source_id"] for row in owed} == {line[fed.stream.id_key] for line in lines}
