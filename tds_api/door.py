@@ -31,7 +31,7 @@ class Door:
         self._behind = behind
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        names = _named(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
+        names = _named(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "POST" else None
         if names is None:
             return self._behind(environ, start_response)
         environ[CORRELATION_KEY] = correlation_id = choose_correlation_id(environ)
