@@ -19,6 +19,14 @@ class Increment(StrEnum):
     FULL = "full"  # it does not: every pass reads everything
 
 
+class Shows(StrEnum):
+    """Which changes of a record its list row gives away."""
+
+    ALL = "all"  # by the time of change or by what it shows
+    SOME = "some"  # a full pass reads every record in detail, others what the list gives away
+    NONE = "none"  # every pass reads every record in detail
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One call that answers the details of many records."""
@@ -34,7 +42,7 @@ class Stream:
 
     `modified_key`: where a record says when it changed; `None`: it does not say.
     `list_is_complete`: a list row holds every declared field; otherwise a changed row is read in detail.
-    `list_shows_changes`: false where a record can change without its list row, so that every pass reads it in detail.
+    `list_shows`: which changes of a record its list row gives away.
     `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
     `paged`: false where a list is one page and does not say that it is the last.
     `kind`: key and value that tell this entity's records from others on the same path.
@@ -50,7 +58,7 @@ class Stream:
     where: Mapping[str, str] = field(default_factory=dict)
     increment: Increment = Increment.FILTER
     list_is_complete: bool = True
-    list_shows_changes: bool = True
+    list_shows: Shows = Shows.ALL
     paged: bool = True
     batch: Batch | None = None
     wrappers: tuple[str, ...] = ()

@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import dead_letters, queue, untold, usefulness
-from tds_core.sync.apply import Row, apply, confirm, read_rows
+from tds_core.sync.apply import apply, confirm
 from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
 from tds_core.sync.creation import Creation, create, prepare_creation
-from tds_core.sync.decide import Outcome, decide, is_settled
+from tds_core.sync.decide import Outcome
 from tds_core.sync.statements import statements_for
-from tds_models.entity import Entity
+from tds_core.sync.survey import Surveyed, survey
+from tds_models.entity import Entity, Shows
 
 #: Outcomes that change a record the mirror had.
 CHANGES = frozenset({Outcome.UPDATED, Outcome.RESTORED})
@@ -27,7 +28,7 @@ CHANGES = frozenset({Outcome.UPDATED, Outcome.RESTORED})
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One page, ready to be written: its rows' fingerprints, how many the mirror has already, what is new, what is
-    changed, and what breaks the rules.
+    changed, and what breaks the rules. `reads_all`: every record is to be read in detail, whatever its row shows.
     """
 
     hashes: Mapping[str, bytes]
@@ -35,6 +36,7 @@ class Prepared:
     creation: Creation | None
     candidates: Sequence[Candidate]
     invalid: Sequence[tuple[str, InvalidRecordError]]
+    reads_all: bool
 
 
 def prepare(
@@ -45,15 +47,18 @@ def prepare(
     read_at: datetime,
     provenance: Provenance,
     before: Mapping[str, bytes],
+    thorough: bool,
 ) -> Prepared:
     """Skip the rows of a page asked for at `read_at` whose bytes the mirror has already; read the others.
 
     `before`: the fingerprints of the page before, which is being written only now and may share rows with this one.
+    `thorough`: the pass looks for what the list may hide.
     """
+    reads_all = entity.stream.list_shows is Shows.NONE or (thorough and entity.stream.list_shows is Shows.SOME)
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
     given = {"source": entity.stream.source, "ids": list(hashes)}
     stored = session.execute(statements_for(entity.name).known, given)
-    known = {**{row.source_id: row.list_hash for row in stored}, **before}
+    known = {**{row.source_id: None if reads_all else row.list_hash for row in stored}, **before}
     fresh = {row.source_id: row.raw for row in rows if bytes(known.get(row.source_id) or b"") != hashes[row.source_id]}
     candidates, invalid = [], []
     for source_id, raw in fresh.items():
@@ -68,7 +73,7 @@ def prepare(
     creation = prepare_creation(entity, new)
     if creation:
         candidates = [candidate for candidate in candidates if candidate.source_id in known]
-    return Prepared(hashes, len(hashes) - len(fresh), creation, candidates, invalid)
+    return Prepared(hashes, len(hashes) - len(fresh), creation, candidates, invalid, reads_all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +92,13 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
     changed: set[str] = set()
     if entity.header_first:
         # The queue is locked before the mirror, as workers do.
-        surveyed = _survey(session, entity, candidates)
+        surveyed = survey(session, entity, candidates, shows_changes=not prepared.reads_all)
         _owe_details(session, entity, surveyed, created, correlation_id)
+        confirm(session, entity, surveyed.to_confirm, surveyed.current)
         counts.update(surveyed.outcomes)
         counts["to_read"] += len(surveyed.changed) + len(surveyed.never_read) + len(created)
         candidates = [*surveyed.changed, *surveyed.never_read]
-        if entity.stream.list_shows_changes:
+        if not prepared.reads_all:
             changed.update(each.source_id for each in surveyed.changed)
     if prepared.creation and create(session, prepared.creation):
         counts[Outcome.CREATED] += len(created)
@@ -112,34 +118,6 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
     return Taken(+counts, len(changed))
 
 
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """What partial list rows say: what needs nothing, what changed since it was read, and what never was."""
-
-    outcomes: Sequence[Outcome]
-    changed: Sequence[Candidate]
-    never_read: Sequence[Candidate]
-
-
-def _survey(session: Session, entity: Entity, candidates: Sequence[Candidate]) -> Surveyed:
-    """For lists that show only part of a record: confirm what is known, and tell what has to be read."""
-    current = read_rows(session, entity, sorted(candidate.source_id for candidate in candidates))
-    outcomes: list[Outcome] = []
-    to_confirm: list[Candidate] = []
-    changed: list[Candidate] = []
-    never_read: list[Candidate] = []
-    for candidate in candidates:
-        row = current.get(candidate.source_id)
-        outcome = survey(candidate, row, shows_changes=entity.stream.list_shows_changes)
-        if outcome is None:
-            (changed if row and row["lines_confirmed_at"] else never_read).append(candidate)
-        else:
-            outcomes.append(outcome)
-            to_confirm += [candidate] if outcome is Outcome.UNCHANGED else []
-    confirm(session, entity, to_confirm, current)
-    return Surveyed(outcomes, changed, never_read)
-
-
 def _owe_details(
     session: Session, entity: Entity, surveyed: Surveyed, created: Sequence[Candidate], correlation_id: str
 ) -> None:
@@ -147,24 +125,6 @@ def _owe_details(
     _owe(session, entity, [candidate.source_id for candidate in surveyed.changed], correlation_id)
     behind = {each.source_id: usefulness.rank(entity, each) for each in (*surveyed.never_read, *created)}
     _owe(session, entity, list(behind), correlation_id, behind)
-
-
-def survey(candidate: Candidate, row: Row | None, *, shows_changes: bool) -> Outcome | None:
-    """What a partial list row says of `row`: unchanged, stale, or (`None`) that the record has to be read.
-
-    A row that was read well after its last change is right, however the list spells it; one that was read in the very
-    second of the change, or that only a webhook told us of, is confirmed when all that the list shows agrees. Without
-    a time of change only what the list shows can tell, if it tells anything.
-    """
-    decision = decide(candidate, row)
-    if decision.outcome is Outcome.STALE:
-        return Outcome.STALE
-    if row is None or row["deleted_at"] is not None or row["lines_confirmed_at"] is None or not shows_changes:
-        return None
-    if row["source_modified_at"] != candidate.modified_at:
-        return None
-    told = candidate.modified_at is not None and is_settled(row)
-    return Outcome.UNCHANGED if told or decision.outcome is Outcome.UNCHANGED else None
 
 
 def _heal(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:

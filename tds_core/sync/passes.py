@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.sources.base import Page
-from tds_core.sync import absence, cursors, holds, runs, watch
+from tds_core.sync import absence, cursors, dry_run, holds, runs, watch
 from tds_core.sync.candidate import Provenance
 from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared, prepare, take
@@ -33,7 +33,7 @@ with page as (
 )
 update tds_sync_runs set position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
     fetched_count = fetched_count + :fetched, api_call_count = api_call_count + :calls,
-    outcomes = cast(:outcomes as jsonb), changed_count = :changed
+    outcomes = cast(:outcomes as jsonb), changed_count = :changed, report = cast(:report as jsonb)
 where id = :id and lease_token = :token
 """)
 
@@ -43,7 +43,15 @@ def prepare_page(
 ) -> Prepared:
     """Read what is new on `page`, asked for after `read_at` (the database's clock). Writes nothing. See `prepare`."""
     provenance = Provenance("run", run.id, run.correlation_id)
-    return prepare(session, ENTITIES[run.entity], page.rows, read_at=read_at, provenance=provenance, before=before)
+    return prepare(
+        session,
+        ENTITIES[run.entity],
+        page.rows,
+        read_at=read_at,
+        provenance=provenance,
+        before=before,
+        thorough=run.mode == Mode.FULL,
+    )
 
 
 class LostRunError(Exception):
@@ -78,17 +86,12 @@ def take_page(
     held = session.execute(HOLD, {"id": run.id, "token": run.token, "lease": lease_seconds}).scalar()
     if held is None:
         raise LostRunError
-    taken = take(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id)
-    stake = watch.changes_at_stake(session, run, changed_count=taken.changed_count, limits=limits)
-    if stake is not None:
-        raise TooMuchError(stake)
+    counts = _look(session, run, prepared) if run.mode == Mode.DRY_RUN else _write(session, run, prepared, limits)
     position = run.position.after(page)
     run.page_count += 1
     run.fetched_count += len(page.rows)
-    run.changed_count += taken.changed_count
-    run.outcomes.update(taken.counts)
     reached = position.newest if position.ended else position.since
-    if position.sorted and reached and (run.mode == Mode.INCREMENTAL or position.ended):
+    if position.sorted and reached and (run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)):
         cursors.advance(session, run.entity, reached, run_id=run.id)
     session.execute(
         ADVANCE,
@@ -101,12 +104,29 @@ def take_page(
             "outcomes": msgspec.json.encode(run.outcomes).decode(),
             "page": run.page_count,
             "changed": run.changed_count,
+            "report": dry_run.spell(run.report) if run.mode == Mode.DRY_RUN else None,
             "ids": [row.source_id for row in page.rows],
             "fetch_seconds": fetch_seconds,
         },
     )
     run.position = position
+    return counts
+
+
+def _write(session: Session, run: RunLease, prepared: Prepared, limits: Limits) -> Counter[str]:
+    taken = take(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id)
+    stake = watch.changes_at_stake(session, run, changed_count=taken.changed_count, limits=limits)
+    if stake is not None:
+        raise TooMuchError(stake)
+    run.changed_count += taken.changed_count
+    run.outcomes.update(taken.counts)
     return taken.counts
+
+
+def _look(session: Session, run: RunLease, prepared: Prepared) -> Counter[str]:
+    """What a dry run finds is told in its report; it has brought no record anywhere."""
+    dry_run.look_at_page(session, run, prepared)
+    return Counter()
 
 
 def hold_page(session: Session, run: RunLease, stake: Stake, *, call_count: int) -> None:
@@ -119,6 +139,9 @@ def finish_pass(session: Session, run: RunLease, *, said_end: bool, limits: Limi
 
     `said_end`: the last page said that it was the last.
     """
+    if run.mode == Mode.DRY_RUN:
+        _end_dry_run(session, run)
+        return True
     if run.mode == Mode.FULL:
         entity = ENTITIES[run.entity]
         missing = absence.absent(session, entity, run)
@@ -131,6 +154,16 @@ def finish_pass(session: Session, run: RunLease, *, said_end: bool, limits: Limi
         cursors.advance(session, run.entity, run.position.newest, run_id=run.id)
     runs.complete(session, run)
     return True
+
+
+REPORT = text("update tds_sync_runs set report = cast(:report as jsonb) where id = :id and lease_token = :token")
+
+
+def _end_dry_run(session: Session, run: RunLease) -> None:
+    if run.asked["full"]:
+        dry_run.look_for_absent(session, run)
+    session.execute(REPORT, {"id": run.id, "token": run.token, "report": dry_run.spell(run.report)})
+    runs.complete(session, run, "the list was read to its end; nothing was changed")
 
 
 def _hold(session: Session, run: RunLease, stake: Stake, call_count: int = 0) -> None:

@@ -1,6 +1,6 @@
 """Price list: the prices some customers pay, product by product."""
 
-from tds_models.entity import Entity, Increment, Lines, Stream
+from tds_models.entity import Entity, Increment, Lines, Shows, Stream
 from tds_models.fields import boolean, integer, nested, number, refers, text
 
 PRICE_LIST = Entity(
@@ -46,6 +46,6 @@ PRICE_LIST = Entity(
         modified_key=None,
         increment=Increment.FULL,
         list_is_complete=False,
-        list_shows_changes=False,  # neither a price nor a time of change is on the list
+        list_shows=Shows.NONE,  # neither a price nor a time of change is on the list
     ),
 )

@@ -1,6 +1,6 @@
 """Stock level: how much of a product lies where. Zoho tells it inside the item, location by location."""
 
-from tds_models.entity import Batch, Entity, Increment, Lines, Stream
+from tds_models.entity import Batch, Entity, Increment, Lines, Shows, Stream
 from tds_models.fields import number, refers, text
 
 STOCK_LEVEL = Entity(
@@ -47,6 +47,7 @@ STOCK_LEVEL = Entity(
         modified_key=None,  # whether a movement of stock moves an item's time of change is not known
         increment=Increment.FULL,
         list_is_complete=False,
+        list_shows=Shows.SOME,  # a transfer between two locations changes no total
         batch=Batch(path="itemdetails", parameter="item_ids", size=100),
     ),
 )

@@ -98,6 +98,22 @@ def test_price_lists_are_read_on_every_pass_because_their_list_shows_no_price(sy
     assert 777.25 in [row["price"] for row in prices]
 
 
+def test_a_full_pass_sees_stock_that_only_changed_its_place(synced: World, standin: StandIn) -> None:
+    synced.run("stock_level", "full")
+    places = "select location_id, stock_on_hand::float8 as held from erp.stock_level_location where parent_id = :id"
+    product, held = next(
+        (row["source_id"], {each["location_id"]: each["held"] for each in synced.rows(places, id=row["source_id"])})
+        for row in synced.rows("select source_id from erp.stock_level where stock_on_hand > 0")
+    )
+    source = max(held, key=lambda key: held[key])
+    target = next(key for key in held if key != source)
+    standin.edit("items", product, transfer={"from": source, "to": target, "quantity": 1})
+    synced.run("stock_level", "incremental")
+    synced.run("stock_level", "full")
+    moved = {row["location_id"]: row["held"] for row in synced.rows(places, id=product)}
+    assert moved == {**held, source: held[source] - 1, target: held[target] + 1}
+
+
 def test_a_webhook_s_whole_body_leaves_nothing_to_read(synced: World, standin: StandIn) -> None:
     synced.deliver(delivery("invoice", invoice()))
     synced.drain("invoice")
