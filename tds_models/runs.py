@@ -52,6 +52,7 @@ class Run(Base):
             postgresql_where=text("state in ('queued', 'running', 'held') and mode in ('full', 'incremental')"),
         ),
         Index("ix_tds_sync_runs_started", "entity", "requested_at"),
+        Index("ix_tds_sync_runs_waits", "waits_for", postgresql_where=text("waits_for is not null")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -71,6 +72,11 @@ class Run(Base):
     attempts: Mapped[int] = mapped_column(
         Integer, server_default=text("0"), comment="failures since the last page that went well"
     )
+    failures: Mapped[int] = mapped_column(
+        Integer, server_default=text("0"), comment="the same, also those that do not count as attempts"
+    )
+    failed_at: Mapped[datetime | None] = mapped_column(Instant, comment="when the last of them was")
+    waits_for: Mapped[str | None] = mapped_column(Text, comment="the circuit breaker whose closing ends the wait")
     position: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     page_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     api_call_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))

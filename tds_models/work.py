@@ -55,6 +55,15 @@ class WorkItem(Base):
             postgresql_where=text("lease_token is null"),
         ),
         Index("ix_tds_sync_queue_suspect", "entity", postgresql_where=text("crashes > 0")),
+        Index(
+            "ix_tds_sync_queue_waits",
+            "entity",
+            "waits_for",
+            "failures",
+            "priority",
+            "next_attempt_at",
+            postgresql_where=text("waits_for is not null"),
+        ),
         Index("ix_tds_sync_queue_leased", "leased_until", postgresql_where=text("lease_token is not null")),
         HOT,
     )
@@ -73,6 +82,11 @@ class WorkItem(Base):
     )
     snoozes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     crashes: Mapped[int] = mapped_column(Integer, server_default=text("0"), comment="leases that ended without a word")
+    failures: Mapped[int] = mapped_column(
+        Integer, server_default=text("0"), comment="times its reading failed, counted as attempts or not"
+    )
+    failed_at: Mapped[datetime | None] = mapped_column(Instant, comment="when it did so last")
+    waits_for: Mapped[str | None] = mapped_column(Text, comment="the circuit breaker whose closing ends the wait")
     lease_token: Mapped[UUID | None]
     leased_until: Mapped[datetime | None] = mapped_column(Instant)
     leased_by: Mapped[str | None] = mapped_column(Text)

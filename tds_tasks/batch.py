@@ -68,10 +68,10 @@ def _bring_over(claim: Claim, events: Mapping[str, Sequence[Event]]) -> None:
     _read_all(claim, [*to_read, *settlement.to_read], events)
 
 
-def _release(claim: Claim, delay_seconds: float) -> None:
+def _release(claim: Claim, delay_seconds: float, waits_for: str = "") -> None:
     """Give back what was not settled, uncounted; if even that fails, the leases run out by themselves."""
     with suppress(SQLAlchemyError), scope() as session:
-        queue.release(session, claim, delay_seconds=delay_seconds)
+        queue.release(session, claim, delay_seconds=delay_seconds, waits_for=waits_for)
 
 
 def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> None:
@@ -84,8 +84,11 @@ def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence
     with beating(claim.token):
         for start in range(0, len(items), size):
             held_back = _read_chunk(claim, items[start : start + size], events)
-            if held_back or (claim.bulk and time.monotonic() > until):
-                _release(claim, held_back.after_seconds if held_back else 0.0)
+            if held_back:
+                _release(claim, held_back.after_seconds, held_back.waits_for)
+                return
+            if claim.bulk and time.monotonic() > until:
+                _release(claim, 0.0)
                 return
 
 

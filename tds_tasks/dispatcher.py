@@ -6,6 +6,8 @@ Any number may run; an advisory lock makes one of them lead and dies with it. It
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from sqlalchemy import Connection, Engine, text
@@ -13,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tds_core import pulse
+from tds_core.breakers.setup import open_breakers
 from tds_core.config import load_settings
 from tds_core.logging import configure_logging
 from tds_core.sync.due import Due, due_runs, due_work
@@ -20,6 +23,7 @@ from tds_core.sync.rescue import rescue
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
+from tds_tasks.waking import Waker
 
 log = structlog.get_logger(__name__)
 
@@ -35,16 +39,17 @@ OUTAGE_SECONDS = 2.0
 class Dispatcher:
     """One look at a time; state is only what must not be said twice."""
 
-    def __init__(self, engine: Engine, *, slots: int, claim_size: int) -> None:
-        self._engine = engine
+    def __init__(self, waker: Waker, *, slots: int, claim_size: int) -> None:
+        self._waker = waker
         self._slots = slots
         self._claim_size = claim_size
         self._nudged_at: dict[str, float] = {}
         self._failing = False
 
     def look(self, connection: Connection) -> None:
-        """Rescue, then nudge."""
-        with Session(connection) as session, session.begin():
+        """Rescue and wake, then nudge."""
+        self._waker.look(lambda: _transaction(connection))
+        with _transaction(connection) as session:
             rescued = rescue(session)
             work = due_work(session, list(ENTITIES))
             runs = due_runs(session, limit=RUNS_AT_ONCE)
@@ -80,6 +85,12 @@ class Dispatcher:
         return True
 
 
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[Session]:
+    with Session(connection) as session, session.begin():
+        yield session
+
+
 def lead(engine: Engine, dispatcher: Dispatcher, stop: threading.Event) -> None:
     """Hold the leader's lock and look, until stopped or the connection dies. Waits while another leads."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock, engine.connect() as connection:
@@ -110,7 +121,8 @@ def main() -> None:
     nudge.publish_fast()
     engine = make_engine(settings.database_url, pool_size=2, application="tds-dispatcher")
     slots = max(1, settings.workers * settings.worker_concurrency)
-    dispatcher = Dispatcher(engine, slots=slots, claim_size=settings.claim_size)
+    waker = Waker(open_breakers(settings), calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
+    dispatcher = Dispatcher(waker, slots=slots, claim_size=settings.claim_size)
     log.info("dispatcher_started")
     while not stop.is_set():
         try:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core import metrics
 from tds_core.sources import pause
 from tds_core.sources.base import Page
-from tds_core.sources.errors import SNOOZE, SourceError
+from tds_core.sources.errors import SNOOZE, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
 from tds_core.sync import passes, queue, runs
 from tds_core.sync.guard import Limits
@@ -173,13 +173,20 @@ def _take(run: RunLease, fetched: Fetched, prepared: Prepared) -> None:
 def _put_off(run: RunLease, error: SourceError) -> None:
     """The source failed: wait and go on at the same page, or end the run when waiting would not help."""
     chance = random.random()  # noqa: S311  (jitter, not a secret)
-    decided = plan(error, attempts=run.attempts + 1, max_attempts=settings().max_attempts, chance=chance)
-    log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decided.fate)
     with scope() as session:
+        decided = plan(error, runs.past_of(session, run), max_attempts=settings().max_attempts, chance=chance)
         if decided.fate is Fate.DEAD:
             runs.fail(session, run, f"{error.code}: {error}")
         else:
-            counted = int(decided.fate is Fate.RETRY)
-            runs.yield_run(session, run, delay_seconds=decided.delay_seconds, counted=counted, reason=str(error))
+            runs.yield_run(
+                session,
+                run,
+                delay_seconds=decided.delay_seconds,
+                counted=decided.fate is Fate.RETRY,
+                failed=isinstance(error, TransientError),
+                waits_for=error.waits_for,
+                reason=str(error),
+            )
         if isinstance(error, SNOOZE):
             pause.pause(session, _source_of(run), error)
+    log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decided.fate)

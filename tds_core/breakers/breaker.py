@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Any, TypeVar
 
 import pybreaker
@@ -25,8 +26,8 @@ class Breaker(pybreaker.CircuitBreaker):
     """pybreaker's breaker without its lock around the call, and with one probe at a time for all processes.
 
     `TransientError` is a failure; other source errors are answers, so they are successes, unless the source was not
-    asked at all. A probe that fails raises `BreakerOpenError` in place of its error: the work that was the probe waits
-    like the work that was refused, and pays no more for having been first.
+    asked at all. A failure is told how long the dependency had answered nobody, which tells an outage from a fault of
+    what was asked; and what failed as the probe, or opened the breaker, waits like the work that is refused.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Breaker(pybreaker.CircuitBreaker):
             yield
         except SourceError as error:
             now = self.settle(admitted, self.outcome_of(error), error)
-            if admitted.state is State.HALF_OPEN and now.state is State.OPEN and self.is_system_error(error):
-                raise self._refusal(f"its probe failed: {error}") from error
+            if isinstance(error, TransientError):
+                error.silent_seconds = inf if now.silent_ms is None else now.silent_ms / 1000
+                if now.state is not State.CLOSED:
+                    error.waits_for, error.after_seconds = self._heard.name, self._heard.wait_seconds()
             raise
         except BaseException:  # whatever it is, it leaves with the probe's right otherwise
             self.settle(admitted, Outcome.NEITHER)
@@ -114,14 +117,14 @@ class Breaker(pybreaker.CircuitBreaker):
         admitted = self.admit()
         if not admitted.is_admitted:
             metrics.breaker_rejections.labels(self._heard.name).inc()
-            raise self._refusal("not asked")
+            raise self._refusal()
         for listener in self.listeners:
             listener.before_call(self, self.calling)
         return admitted
 
-    def _refusal(self, why: str) -> CircuitOpenError:
+    def _refusal(self) -> CircuitOpenError:
         wait = self._heard.wait_seconds()
-        return CircuitOpenError(f"{self._heard.name}: breaker {self._heard.state}, {why}", after_seconds=wait)
+        return CircuitOpenError(self._heard.name, f"breaker {self._heard.state}, not asked", after_seconds=wait)
 
     def _hear(self, reply: Reply) -> None:
         """Keep `reply`; a state that changed, here or in another process, is told to the listeners once."""

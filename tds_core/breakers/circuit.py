@@ -35,6 +35,7 @@ class Reply:
     `is_admitted`: a call may be made now; after a call has ended, another one.
     `turn` fences: a call's outcome moves the circuit only while the turn is the one it was admitted in.
     `is_shared` tells whether all processes were asked, or this one alone.
+    `silent_ms` is for how long the dependency had answered nobody when the call ended; None: it never answered.
     """
 
     state: State
@@ -42,6 +43,7 @@ class Reply:
     wait_ms: int
     is_admitted: bool = False
     is_shared: bool = False
+    silent_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -95,7 +97,8 @@ class Circuit:
         elif turn == self.turn and self.state is State.HALF_OPEN:
             self._judge_probe(rules, now_ms, outcome, chance)
         wait_ms = 0 if self.state is State.CLOSED else max(0, self.wake_at_ms - now_ms)
-        return Reply(self.state, self.turn, wait_ms, is_admitted=self.state is State.CLOSED)
+        silent_ms = now_ms - self.last_success_at_ms if self.last_success_at_ms else None
+        return Reply(self.state, self.turn, wait_ms, is_admitted=self.state is State.CLOSED, silent_ms=silent_ms)
 
     def close(self, now_ms: int) -> None:
         """Let calls through again, as if nothing had been."""

@@ -14,9 +14,10 @@ local key, names, action, name = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = redis.call('HMGET', key, 'state', 'turn', 'failures_in_row', 'successes_in_row', 'reopenings',
-    'wake_at_ms', 'window')
+    'wake_at_ms', 'window', 'last_success_at_ms')
 local state, turn, wake_at = found[1] or 'closed', tonumber(found[2] or 0), tonumber(found[6] or 0)
 local in_row, successes, reopenings = tonumber(found[3] or 0), tonumber(found[4] or 0), tonumber(found[5] or 0)
+local answered_at = tonumber(found[8] or 0)
 
 local function text(number)
     return string.format('%.0f', number)
@@ -37,10 +38,11 @@ local function add(field, count)
 end
 
 local function answer(admitted)
+    local silent = answered_at > 0 and now - answered_at or -1
     if state == 'closed' then
-        return {{state, turn, 0, 1}}
+        return {{state, turn, 0, 1, silent}}
     end
-    return {{state, turn, admitted == 1 and 0 or math.max(0, wake_at - now), admitted}}
+    return {{state, turn, admitted == 1 and 0 or math.max(0, wake_at - now), admitted, silent}}
 end
 
 local function change(to)
@@ -142,6 +144,7 @@ add(outcome .. '_count', 1)
 if failed then
     put('last_failure_at_ms', text(now), 'last_error', ARGV[15])
 elseif outcome == 'success' then
+    answered_at = now
     put('last_success_at_ms', text(now))
 else
     put('state', state)

@@ -107,8 +107,9 @@ class SharedStore:
         return {name: _circuit(fields) for name, fields in zip(names, found, strict=True) if fields}
 
     def _ask(self, *told: str | float) -> Reply:
-        state, turn, wait_ms, admitted = self._script(keys=_keys(str(told[1])), args=list(told))
-        return Reply(State(_text(state)), int(turn), int(wait_ms), bool(admitted), is_shared=True)
+        state, turn, wait_ms, admitted, silent_ms = self._script(keys=_keys(str(told[1])), args=list(told))
+        silent = None if silent_ms < 0 else int(silent_ms)
+        return Reply(State(_text(state)), int(turn), int(wait_ms), bool(admitted), is_shared=True, silent_ms=silent)
 
 
 def _keys(name: str) -> list[str]:

@@ -6,7 +6,8 @@ from tds_core.errors import TdsError
 class SourceError(TdsError):
     """Something went wrong while asking a source. `after_seconds`: how long the source wants to be left alone.
 
-    `is_answer` is False for what we say ourselves, without having asked.
+    `is_answer` is False for what we say ourselves, without having asked. `waits_for` names the circuit breaker whose
+    closing ends the wait, if one does.
     """
 
     code = "source_error"
@@ -15,15 +16,21 @@ class SourceError(TdsError):
     def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
         super().__init__(message)
         self.after_seconds = after_seconds
+        self.waits_for = ""
         #: All processes know already, so nobody has to be told to leave the source alone.
         self.heeded = False
 
 
 class TransientError(SourceError):
-    """No answer, a broken one, or the source's own fault: the same question may do better later."""
+    """No answer, a broken one, or the source's own fault: the same question may do better later.
+
+    `silent_seconds`: for how long this part of the source had answered nobody; infinite when it never did, `None`
+    when nobody keeps count.
+    """
 
     code = "transient"
     retriable = True
+    silent_seconds: float | None = None
 
 
 class RateError(SourceError):
@@ -62,8 +69,9 @@ class BreakerOpenError(SourceError):
     retriable = True
     is_answer = False
 
-    def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
-        super().__init__(message, after_seconds=after_seconds)
+    def __init__(self, breaker: str, message: str = "breaker open", *, after_seconds: float = 0.0) -> None:
+        super().__init__(f"{breaker}: {message}", after_seconds=after_seconds)
+        self.waits_for = breaker
         self.heeded = True  # the breaker stops everybody by itself, and may be closed early
 
 

@@ -32,6 +32,7 @@ with page as (
     values (:id, :page, :ids, :fetch_seconds, extract(epoch from clock_timestamp() - now()))
 )
 update tds_sync_runs set position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
+    failures = 0, failed_at = null,
     fetched_count = fetched_count + :fetched, api_call_count = api_call_count + :calls,
     outcomes = cast(:outcomes as jsonb), changed_count = :changed, report = cast(:report as jsonb)
 where id = :id and lease_token = :token
@@ -109,7 +110,7 @@ def take_page(
             "fetch_seconds": fetch_seconds,
         },
     )
-    run.position = position
+    run.position, run.attempts, run.failures = position, 0, 0
     return counts
 
 

@@ -1,7 +1,7 @@
 """The queue: one live work item per record. Every write says under which condition the item is still mine."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -17,7 +17,11 @@ BULK_PRIORITY = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A claimed work item. `generation` is the one that was claimed; completing needs it unchanged."""
+    """A claimed work item. `generation` is the one that was claimed; completing needs it unchanged.
+
+    `failures`: how often reading it failed before, counted as an attempt or not; `failed_seconds`: how long ago it last
+    did, told once it is fenced.
+    """
 
     id: int
     source_id: str
@@ -25,6 +29,8 @@ class Item:
     must_read: bool
     origin: str
     attempts: int
+    failures: int = 0
+    failed_seconds: float | None = None
     priority: int
     correlation_id: str
     created_at: datetime
@@ -106,10 +112,10 @@ with due as materialized (
 )
 update tds_sync_queue q
 set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
-    attempts = q.attempts + 1, updated_at = now()
+    attempts = q.attempts + 1, waits_for = null, updated_at = now()
 from due where q.id = due.id and due.bulk = (select bool_and(bulk) from due)
-returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.priority, q.correlation_id,
-    q.created_at, clock_timestamp() as claimed_at, due.bulk, (select count(*) from due) as due_count
+returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.failures, q.priority,
+    q.correlation_id, q.created_at, clock_timestamp() as claimed_at, due.bulk, (select count(*) from due) as due_count
 """
 # A record whose lease once ended without a word is claimed alone, so that it can take no other record down with it;
 # and first, because under load there is always something else that is due.
@@ -158,7 +164,8 @@ def heartbeat(session: Session, *, token: UUID, lease_seconds: float) -> int:
 
 # In the order in which events arrive and runs enqueue, so that nobody waits in a circle.
 FENCE = text("""
-select id from tds_sync_queue where id = any(:ids) and lease_token = :token order by source_id for update
+select id, extract(epoch from clock_timestamp() - failed_at)::float8 as failed_seconds from tds_sync_queue
+where id = any(:ids) and lease_token = :token order by source_id for update
 """)
 
 
@@ -169,7 +176,10 @@ def fence(session: Session, claim: Claim, items: Iterable[Item]) -> list[Item]:
     """
     wanted = {item.id: item for item in items}
     held = session.execute(FENCE, {"ids": sorted(wanted), "token": claim.token})
-    return [wanted[row.id] for row in held]
+    return [
+        wanted[row.id] if row.failed_seconds is None else replace(wanted[row.id], failed_seconds=row.failed_seconds)
+        for row in held
+    ]
 
 
 # An item that was asked for again while we worked is not finished: it goes round, with the attempts it deserves.
@@ -182,7 +192,7 @@ with done as (
 )
 update tds_sync_queue q
 set lease_token = null, leased_until = null, leased_by = null, attempts = 0, snoozes = 0, crashes = 0,
-    last_error = null, next_attempt_at = now(), updated_at = now()
+    failures = 0, failed_at = null, last_error = null, next_attempt_at = now(), updated_at = now()
 from done d where q.id = d.id and q.lease_token = :token and q.generation <> d.generation
 """)
 
@@ -203,9 +213,11 @@ def finish(session: Session, claim: Claim, items: Sequence[Item]) -> None:
 PUT_BACK = text("""
 update tds_sync_queue q set lease_token = null, leased_until = null, leased_by = null, last_error = r.error,
     attempts = q.attempts - r.uncounted, snoozes = q.snoozes + r.uncounted, must_read = q.must_read or r.must_read,
+    failures = q.failures + r.failed::int, failed_at = case when r.failed then clock_timestamp() else q.failed_at end,
+    waits_for = nullif(r.waits_for, ''),
     next_attempt_at = now() + make_interval(secs => r.delay), updated_at = now()
 from jsonb_to_recordset(cast(:rows as jsonb)) as r(
-    id bigint, delay float8, uncounted int, must_read boolean, error text)
+    id bigint, delay float8, uncounted int, failed boolean, waits_for text, must_read boolean, error text)
 where q.id = r.id and q.lease_token = :token
 """)
 
@@ -213,7 +225,7 @@ where q.id = r.id and q.lease_token = :token
 def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) -> None:
     """Give items back, due after `delay` seconds; `uncounted` is 1 where the attempt shall not count (a snooze).
 
-    A row has id, delay, uncounted, must_read and error.
+    A row has id, delay, uncounted, must_read, error, failed (whether reading it did), waits_for (a breaker's name).
     """
     if rows:
         session.execute(PUT_BACK, {"rows": msgspec.json.encode(rows).decode(), "token": claim.token})
@@ -221,14 +233,17 @@ def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) 
 
 RELEASE = text("""
 update tds_sync_queue set lease_token = null, leased_until = null, leased_by = null, attempts = attempts - 1,
-    next_attempt_at = now() + make_interval(secs => :delay), updated_at = now()
+    waits_for = nullif(:waits_for, ''), next_attempt_at = now() + make_interval(secs => :delay), updated_at = now()
 where id in (select id from tds_sync_queue where lease_token = :token order by source_id for update)
 """)
 
 
-def release(session: Session, claim: Claim, *, delay_seconds: float) -> None:
-    """Give back everything still held under `claim`; the attempt does not count."""
-    session.execute(RELEASE, {"token": claim.token, "delay": delay_seconds})
+def release(session: Session, claim: Claim, *, delay_seconds: float, waits_for: str = "") -> None:
+    """Give back everything still held under `claim`; the attempt does not count.
+
+    `waits_for`: the circuit breaker whose closing ends the wait sooner.
+    """
+    session.execute(RELEASE, {"token": claim.token, "delay": delay_seconds, "waits_for": waits_for})
 
 
 def _count(result: object) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tds_core.errors import TdsError
-from tds_core.sources.errors import SNOOZE, SourceError
+from tds_core.sources.errors import SNOOZE, SourceError, TransientError
 
 BASE_SECONDS = 2.0
 CAP_SECONDS = 15 * 60.0
@@ -27,19 +27,46 @@ class Plan:
     delay_seconds: float = 0.0
 
 
-def plan(error: Exception, *, attempts: int, max_attempts: int, chance: float) -> Plan:
-    """What to do after `error` on attempt number `attempts`; `chance` in [0, 1) is the jitter.
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What became of a piece of work before it failed just now.
 
-    Retries wait a random share ("full jitter") of a span that doubles with every attempt, from 2 s to 15 min.
-    Snoozes wait as long as the source asked, and up to half as long again so that the waiting do not return as one.
+    `attempts`: the number of this attempt, of those that count. `failures`: how often asking for it failed before,
+    counted or not; `failed_seconds`: how long ago it last did, `None` for never.
     """
-    if isinstance(error, SNOOZE):
-        return Plan(Fate.SNOOZE, max(LEAST_SNOOZE_SECONDS, error.after_seconds) * (1 + chance / 2))
-    retriable = error.retriable if isinstance(error, TdsError) else True
-    if not retriable or attempts >= max_attempts:
-        return Plan(Fate.DEAD)
+
+    attempts: int
+    failures: int = 0
+    failed_seconds: float | None = None
+
+
+def plan(error: Exception, past: Past, *, max_attempts: int, chance: float) -> Plan:
+    """What to do after `error`; `chance` in [0, 1) is the jitter.
+
+    Retries wait a random share ("full jitter") of a span that doubles with every failure, from 2 s to 15 min.
+    Snoozes wait as long as the source asked, and up to half as long again so that the waiting do not return as one.
+    An outage costs no attempt: a failure counts only when the source answered others since the one before.
+    """
     wanted = error.after_seconds if isinstance(error, SourceError) else 0.0
-    return Plan(Fate.RETRY, max(wanted, chance * min(CAP_SECONDS, BASE_SECONDS * 2 ** (attempts - 1))))
+    if isinstance(error, SNOOZE):
+        return Plan(Fate.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted) * (1 + chance / 2))
+    span = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(max(past.attempts - 1, past.failures), 30))
+    if isinstance(error, TransientError) and may_be_an_outage(error, past):
+        return Plan(Fate.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted * (1 + chance / 2), chance * span))
+    retriable = error.retriable if isinstance(error, TdsError) else True
+    if not retriable or past.attempts >= max_attempts:
+        return Plan(Fate.DEAD)
+    return Plan(Fate.RETRY, max(wanted, chance * span))
+
+
+def may_be_an_outage(error: TransientError, past: Past) -> bool:
+    """Whether nothing shows yet that the fault is the work's own: the source answered nobody since it failed before.
+
+    A source of which nobody keeps count is given no such credit.
+    """
+    if error.silent_seconds is None:
+        return False
+    return past.failed_seconds is None or error.silent_seconds >= past.failed_seconds
 
 
 def code_of(error: Exception) -> str:

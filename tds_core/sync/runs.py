@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.sync import absence, cursors
 from tds_core.sync.position import Position
+from tds_core.sync.retry import Past
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode, RunState
 
@@ -78,6 +79,7 @@ class RunLease:
     entity: str
     mode: str
     attempts: int
+    failures: int
     token: UUID
     position: Position
     page_count: int
@@ -96,11 +98,11 @@ BEHIND = """exists (
 
 CLAIM = text(f"""
 update tds_sync_runs r set state = 'running', started_at = coalesce(started_at, now()), lease_token = :token,
-    leased_until = now() + make_interval(secs => :lease)
+    leased_until = now() + make_interval(secs => :lease), waits_for = null
 where id = :id and state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
   and not {BEHIND}
-returning id, entity, mode, attempts, position, page_count, fetched_count, changed_count, correlation_id, outcomes,
-    asked, coalesce(report, '{{}}') as report
+returning id, entity, mode, attempts, failures, position, page_count, fetched_count, changed_count, correlation_id,
+    outcomes, asked, coalesce(report, '{{}}') as report
 """)
 
 BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expected_count = :expected where id = :id")
@@ -164,24 +166,49 @@ def _end(session: Session, run: RunLease, state: RunState, reason: str) -> None:
 
 YIELD = text("""
 update tds_sync_runs set lease_token = null, leased_until = null, attempts = attempts + :counted,
-    next_attempt_at = now() + make_interval(secs => :delay),
+    failures = failures + :failed, failed_at = case when :failed = 1 then clock_timestamp() else failed_at end,
+    waits_for = nullif(:waits_for, ''), next_attempt_at = now() + make_interval(secs => :delay),
     end_reason = case when cancel_requested_at is null then :reason else end_reason end
 where id = :id and lease_token = :token
 """)
 
 
 def yield_run(
-    session: Session, run: RunLease, *, delay_seconds: float = 0.0, counted: int = 0, reason: str = ""
+    session: Session,
+    run: RunLease,
+    *,
+    delay_seconds: float = 0.0,
+    counted: bool = False,
+    failed: bool = False,
+    waits_for: str = "",
+    reason: str = "",
 ) -> None:
-    """Lay the run down to be taken up again after `delay_seconds`; `counted` 1 when an attempt failed."""
+    """Lay the run down to be taken up again after `delay_seconds`.
+
+    `failed`: asking for its page did, and `counted`: that counts as an attempt. `waits_for`: the circuit breaker whose
+    closing ends the wait sooner.
+    """
     given = {
         "id": run.id,
         "token": run.token,
         "delay": delay_seconds,
-        "counted": counted,
+        "counted": int(counted),
+        "failed": int(failed),
+        "waits_for": waits_for,
         "reason": reason[:500] or None,
     }
     session.execute(YIELD, given)
+
+
+FAILED_SECONDS = text(
+    "select extract(epoch from clock_timestamp() - failed_at)::float8 from tds_sync_runs where id = :id"
+)
+
+
+def past_of(session: Session, run: RunLease) -> Past:
+    """What became of the page before it failed just now."""
+    failed_seconds = session.execute(FAILED_SECONDS, {"id": run.id}).scalar()
+    return Past(attempts=run.attempts + 1, failures=run.failures, failed_seconds=failed_seconds)
 
 
 CANCEL = text("""

@@ -7,14 +7,23 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from tds_core.errors import TdsError
+from tds_core.sources.errors import SourceError, TransientError
 from tds_core.sync import attempts, dead_letters, queue, verdicts
 from tds_core.sync.apply import Applied, apply
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import Outcome
 from tds_core.sync.feeding import feed
 from tds_core.sync.queue import Claim, Item
-from tds_core.sync.retry import Fate, code_of, plan
+from tds_core.sync.retry import Fate, Past, code_of, plan
 from tds_models.entities import ENTITIES
+
+
+class OvertakenError(TdsError):
+    """The record was changed here while it was being read: what was read may be older."""
+
+    code = "overtaken"
+    retriable = True
 
 
 @dataclass(slots=True)
@@ -91,7 +100,7 @@ def _look_again(
         if each.candidate.seen is Seen.BODY:
             settlement.to_read.append(item)
         else:
-            overtaken.append(_back(item, 0.0, 1, "changed here while it was being read"))
+            overtaken.append(_back(item, 0.0, uncounted=True, error=OvertakenError("changed while it was being read")))
             settlement.counts["overtaken"] += 1
     queue.put_back(session, claim, overtaken)
 
@@ -107,7 +116,7 @@ def _fail(
 ) -> None:
     back, letters, dead, logged = [], [], [], []
     for item, error in failed:
-        decided = plan(error, attempts=item.attempts, max_attempts=max_attempts, chance=chance())
+        decided = plan(error, _past(item), max_attempts=max_attempts, chance=chance())
         settlement.counts[decided.fate] += 1
         logged.append(attempts.failed(item, decided.fate, error))
         settlement.ends.append(_end(item, decided.fate, error=code_of(error), attempt=item.attempts))
@@ -115,7 +124,7 @@ def _fail(
             dead.append(item)
             letters.append(_letter(item, error))
         else:
-            back.append(_back(item, decided.delay_seconds, int(decided.fate is Fate.SNOOZE), str(error)))
+            back.append(_back(item, decided.delay_seconds, uncounted=decided.fate is Fate.SNOOZE, error=error))
     queue.put_back(session, claim, back)
     dead_letters.bury(session, source=claim.source, entity=claim.entity, letters=letters)
     queue.finish(session, claim, dead)  # what was asked for in the meantime goes round again
@@ -128,8 +137,20 @@ def _end(subject: Item | Candidate, outcome: str, **more: object) -> dict[str, A
     return {"source_id": subject.source_id, "outcome": str(outcome), "correlation_id": thread, **more}
 
 
-def _back(item: Item, delay: float, uncounted: int, error: str) -> dict[str, Any]:
-    return {"id": item.id, "delay": delay, "uncounted": uncounted, "must_read": True, "error": error[:500]}
+def _past(item: Item) -> Past:
+    return Past(attempts=item.attempts, failures=item.failures, failed_seconds=item.failed_seconds)
+
+
+def _back(item: Item, delay: float, *, uncounted: bool, error: Exception) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "delay": delay,
+        "uncounted": int(uncounted),
+        "failed": isinstance(error, TransientError),
+        "waits_for": error.waits_for if isinstance(error, SourceError) else "",
+        "must_read": True,
+        "error": str(error)[:500],
+    }
 
 
 def _letter(item: Item, error: Exception) -> dict[str, Any]:

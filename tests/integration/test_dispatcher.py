@@ -11,17 +11,19 @@ from redis.exceptions import ConnectionError as RedisAway
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_core.breakers.breakers import Breakers
 from tds_models.db import make_engine
 from tds_tasks import dispatcher as dispatching
 from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.dispatcher import Dispatcher, lead
+from tds_tasks.waking import Waker
 from tests.world import World
 
 
 @pytest.fixture
 def looking(world: World) -> Dispatcher:
-    return Dispatcher(world.engine, slots=4, claim_size=10)
+    return Dispatcher(Waker(Breakers(), calls_per_minute=0, look_seconds=0.5), slots=4, claim_size=10)
 
 
 def look(world: World, looking: Dispatcher) -> list[str]:

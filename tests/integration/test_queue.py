@@ -117,7 +117,14 @@ def test_a_worker_that_lost_its_lease_can_finish_or_put_back_nothing(world: Worl
     with session_scope(world.engine) as session:
         assert queue.fence(session, lost, lost.items) == []
         queue.finish(session, lost, lost.items)
-        row = {"id": lost.items[0].id, "delay": 9.0, "uncounted": 0, "must_read": True, "error": "late"}
+        row = {
+            "id": lost.items[0].id,
+            "delay": 9.0,
+            "uncounted": 0,
+            "failed": False,
+            "must_read": True,
+            "error": "late",
+        }
         queue.put_back(session, lost, [row])
         assert queue.heartbeat(session, token=lost.token, lease_seconds=60) == 0
     item = world.one("select * from tds_sync_queue")
@@ -206,7 +213,14 @@ def test_a_snooze_does_not_count_as_an_attempt_and_a_retry_does(world: World) ->
     assert claim is not None
     by_name = {item.source_id: item for item in claim.items}
     rows: list[dict[str, object]] = [
-        {"id": by_name[name].id, "delay": 60.0, "uncounted": uncounted, "must_read": True, "error": "x"}
+        {
+            "id": by_name[name].id,
+            "delay": 60.0,
+            "uncounted": uncounted,
+            "failed": False,
+            "must_read": True,
+            "error": "x",
+        }
         for name, uncounted in (("snoozed", 1), ("tried", 0))
     ]
     with session_scope(world.engine) as session:

@@ -3,6 +3,8 @@
 Every promise is kept with Redis and without it.
 """
 
+from math import inf
+
 import fakeredis
 import pybreaker
 import pytest
@@ -21,7 +23,7 @@ from tds_core.sources.errors import (
     RateError,
     TransientError,
 )
-from tds_core.sync.retry import Fate, plan
+from tds_core.sync.retry import Fate, Past, plan
 from tests.breaking import NAME, RULES, Time, ask, fail, is_refused, state
 
 
@@ -84,7 +86,7 @@ def test_a_refusal_says_when_to_come_back_and_costs_no_attempt(breakers: Breaker
     assert 40 <= refused.value.after_seconds <= 46
     assert isinstance(refused.value, SNOOZE)
     assert isinstance(refused.value, pybreaker.CircuitBreakerError)
-    decided = plan(refused.value, attempts=8, max_attempts=8, chance=0.0)
+    decided = plan(refused.value, Past(8), max_attempts=8, chance=0.0)
     assert (decided.fate, decided.delay_seconds) == (Fate.SNOOZE, refused.value.after_seconds)
 
 
@@ -112,18 +114,28 @@ def test_who_is_refused_for_a_probe_that_is_out_looks_again_soon(breakers: Break
     assert refused.value.after_seconds == 5
 
 
-def test_a_probe_that_fails_costs_no_attempt_and_opens_it_for_twice_as_long(breakers: Breakers, clock: Time) -> None:
+def test_a_probe_that_fails_waits_with_the_others_and_opens_it_for_twice_as_long(
+    breakers: Breakers, clock: Time
+) -> None:
     fail(breakers, 5)
-    clock.pass_by(67)
-    with pytest.raises(BreakerOpenError) as refused, breakers.guard(NAME):
-        raise TransientError("still down")
-    assert 120 <= refused.value.after_seconds <= 132
-    assert "still down" in str(refused.value)
-    for least in (240, 480, 900, 900):
-        clock.pass_by(refused.value.after_seconds + 0.001)
-        with pytest.raises(BreakerOpenError) as refused, breakers.guard(NAME):
+    wait = 67.0
+    for least in (120, 240, 480, 900, 900):
+        clock.pass_by(wait + 0.001)
+        with pytest.raises(TransientError, match="still down") as failed, breakers.guard(NAME):
             raise TransientError("still down")
-        assert least <= refused.value.after_seconds <= least * 1.1
+        wait = failed.value.after_seconds
+        assert least <= wait <= least * 1.1
+        assert failed.value.waits_for == NAME
+
+
+def test_a_failure_is_told_for_how_long_nobody_was_answered(breakers: Breakers, clock: Time) -> None:
+    for answers, silence in ((0, inf), (1, 20), (0, 40), (1, 20)):
+        ask(breakers, count=answers)
+        clock.pass_by(20)
+        with pytest.raises(TransientError) as failed, breakers.guard(NAME):
+            raise TransientError("HTTP 502")
+        assert failed.value.silent_seconds == silence
+        assert failed.value.waits_for == ""
 
 
 def test_a_probe_that_never_ends_gives_its_right_back(breakers: Breakers, clock: Time) -> None:

@@ -140,6 +140,7 @@ class Circuits(RuleBasedStateMachine):
         there = self.shared.settle(NAME, RULES, admitted=shared, **told)
         assert here.state is there.state is self.plain.state
         assert (here.turn, here.wait_ms, here.is_admitted) == (there.turn, there.wait_ms, there.is_admitted)
+        assert here.silent_ms == there.silent_ms
 
     @invariant()
     def all_three_agree(self) -> None:

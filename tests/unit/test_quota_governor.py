@@ -19,7 +19,7 @@ from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.quota.own import OwnLedger
 from tds_core.sources.zoho.quota.shared import SharedLedger
 from tds_core.sources.zoho.quota.told import Told
-from tds_core.sync.retry import Fate, plan
+from tds_core.sync.retry import Fate, Past, plan
 from tds_models.entities import ENTITIES
 
 LIVE = Traffic.LIVE
@@ -43,7 +43,7 @@ def test_a_full_minute_puts_work_off_without_costing_an_attempt() -> None:
         take(strict)
     assert 50 < caught.value.after_seconds <= 60
     assert caught.value.heeded
-    assert plan(caught.value, attempts=99, max_attempts=8, chance=0).fate is Fate.SNOOZE
+    assert plan(caught.value, Past(99), max_attempts=8, chance=0).fate is Fate.SNOOZE
 
 
 def test_a_spent_day_puts_work_off_until_the_day_is_over() -> None:

@@ -1,16 +1,25 @@
 """Retry, snooze or give up: each error has one fate, and waiting has bounds."""
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tds_core.errors import TdsError
 from tds_core.sources import errors
-from tds_core.sync.retry import CAP_SECONDS, Fate, Plan, code_of, plan
+from tds_core.sync.retry import CAP_SECONDS, Fate, Past, Plan, code_of, plan
 
 
 def decided(error: Exception, *, attempts: int = 1, chance: float = 0.5) -> Plan:
-    return plan(error, attempts=attempts, max_attempts=8, chance=chance)
+    return plan(error, Past(attempts), max_attempts=8, chance=chance)
+
+
+def silence(seconds: float) -> errors.TransientError:
+    """A failure of a source that has answered nobody for so long."""
+    error = errors.TransientError("HTTP 502")
+    error.silent_seconds = seconds
+    return error
 
 
 @pytest.mark.parametrize("error", [errors.RateError("x"), errors.QuotaError("x"), errors.AuthError("x")])
@@ -32,8 +41,44 @@ def test_what_may_pass_is_tried_until_the_last_attempt() -> None:
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
 def test_a_retry_waits_at_most_its_span_and_never_longer_than_the_cap(attempts: int, chance: float) -> None:
-    waits = plan(errors.TransientError("x"), attempts=attempts, max_attempts=99, chance=chance).delay_seconds
+    waits = plan(errors.TransientError("x"), Past(attempts), max_attempts=99, chance=chance).delay_seconds
     assert 0 <= waits <= min(CAP_SECONDS, 2.0**attempts)
+
+
+@given(
+    failures=st.integers(1, 100),
+    failed=st.floats(0, 1e6),
+    more=st.floats(0, 1e6),
+    chance=st.floats(0, 1, exclude_max=True),
+)
+def test_an_outage_costs_no_attempt_however_long_it_lasts(
+    failures: int, failed: float, more: float, chance: float
+) -> None:
+    for silent in (failed + more, inf):
+        fate = plan(silence(silent), Past(8, failures, failed), max_attempts=8, chance=chance)
+        assert fate.fate is Fate.SNOOZE
+        assert 1 <= fate.delay_seconds <= CAP_SECONDS
+
+
+def test_the_first_failure_of_a_record_proves_nothing_against_it() -> None:
+    assert plan(silence(0.1), Past(1), max_attempts=8, chance=0.5).fate is Fate.SNOOZE
+
+
+def test_a_record_that_fails_while_others_are_answered_pays_for_it_and_is_given_up_in_the_end() -> None:
+    fates = [plan(silence(3), Past(n, n, 10), max_attempts=8, chance=0.5).fate for n in range(1, 9)]
+    assert fates == [Fate.RETRY] * 7 + [Fate.DEAD]
+
+
+def test_what_fails_in_an_outage_is_asked_ever_more_rarely() -> None:
+    waits = [plan(silence(inf), Past(1, n, 10), max_attempts=8, chance=0.9).delay_seconds for n in range(12)]
+    assert waits == sorted(waits)
+    assert waits[-1] == CAP_SECONDS * 0.9
+
+
+def test_what_waits_for_a_breaker_waits_until_it_is_probed() -> None:
+    error = silence(inf)
+    error.after_seconds = 60
+    assert 60 <= decided(error, chance=0.0).delay_seconds <= decided(error, chance=0.9).delay_seconds <= 90
 
 
 def test_a_source_that_says_how_long_is_given_at_least_as_long() -> None:

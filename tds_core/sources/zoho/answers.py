@@ -52,6 +52,8 @@ class NameTakenError(PermanentError):
     """Another record of its kind has this name."""
 
 
+# Reads to the end of the body and builds nothing.
+_PARSED = msgspec.json.Decoder(msgspec.Raw)
 _REFUSALS: dict[int, type[SourceError]] = {NAME_TAKEN: NameTakenError, INVALID_URL: ContractError}
 
 
@@ -63,6 +65,7 @@ def refused_by(status: int, body: bytes) -> int:
 def check(status: int, body: bytes, headers: dict[str, str], *, now: datetime) -> None:
     """Return when the answer is good; raise the error that says what to do otherwise."""
     if status in (200, 201):
+        _must_be_whole(body)
         return
     envelope = _envelope(body)
     said = f"HTTP {status}, code {envelope.code}: {envelope.message[:300]}"
@@ -77,6 +80,13 @@ def check(status: int, body: bytes, headers: dict[str, str], *, now: datetime) -
     if envelope.code == UNKNOWN_ORGANIZATION:
         raise AuthError(f"{said} Check ZOHO_ORGANIZATION_ID and the user who connected TDS.", after_seconds=60)
     raise _REFUSALS.get(envelope.code, PermanentError)(said)
+
+
+def _must_be_whole(body: bytes) -> None:
+    try:
+        _PARSED.decode(body)
+    except msgspec.DecodeError as error:
+        raise TransientError(f"a broken answer: {error}") from None
 
 
 def _limit(code: int, said: str, headers: dict[str, str], now: datetime) -> SourceError:

@@ -194,4 +194,8 @@ class ZohoClient:
 
 def _for_the_rest(error: SourceError) -> SourceError:
     """What `error` means for the records that were to be asked for after it."""
-    return error if isinstance(error, SNOOZE) else NotAskedError(f"not asked for, after: {error}")
+    if isinstance(error, SNOOZE):
+        return error
+    rest = NotAskedError(f"not asked for, after: {error}", after_seconds=error.after_seconds)
+    rest.waits_for, rest.heeded = error.waits_for, bool(error.waits_for)
+    return rest
