@@ -99,13 +99,13 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def stand_in(redis_url: str, speed: float, per_day: int) -> Iterator[tuple[Stand, Sandbox]]:
-    """A stand-in with Zoho's own limits whose clock runs `speed` times as fast."""
+    """A stand-in with Zoho's own limits whose minutes and days go by `speed` times as fast."""
     began = time.time()
     settings = Settings(
         products=20, customers=5, vendors=1, invoices=5, organization_id=ORGANIZATION, token_refreshes=0,
-        calls_per_minute=PER_MINUTE, calls_per_day=per_day, concurrent_calls=AT_ONCE,
+        calls_per_minute=PER_MINUTE, calls_per_day=per_day, concurrent_calls=AT_ONCE, window_speed=speed,
     )  # fmt: skip
-    sandbox = Sandbox(settings, OrgClock("+0300", lambda: NOON + (time.time() - began) * speed))
+    sandbox = Sandbox(settings, OrgClock("+0300", lambda: NOON + time.time() - began))
     app = create_app(sandbox)
 
     @app.after_request

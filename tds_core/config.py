@@ -220,6 +220,10 @@ class Settings:
     zoho_quota_processes: int = _quota(
         "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: workers x concurrency.", _CALLS
     )
+    zoho_quota_speed: int = _quota(
+        "ZOHO_QUOTA_SPEED", "integer", 1, "How fast minutes and days go by; above 1 with a stand-in only.",
+        env.whole(1, 10_000),
+    )  # fmt: skip
 
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
@@ -284,6 +288,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     accounts_url, api_url = DATA_CENTERS[fields["zoho_data_center"]]
     fields["zoho_accounts_url"] = (fields["zoho_accounts_url"] or accounts_url).rstrip("/")
     fields["zoho_api_url"] = (fields["zoho_api_url"] or api_url).rstrip("/")
+    if fields["zoho_quota_speed"] > 1 and fields["zoho_api_url"] in {url for _, url in DATA_CENTERS.values()}:
+        raise ConfigError("ZOHO_QUOTA_SPEED above 1 is for a stand-in of the same speed: Zoho has no other minutes.")
     fields["database_url"] = with_driver(fields["database_url"])
     fields["broker_url"] = fields["broker_url"] or fields["redis_url"]
     fields["home"] = Path(fields["home"]).expanduser().absolute()

@@ -106,6 +106,8 @@ def test_the_settings_divide_what_zoho_allows() -> None:
     limits = limits_of(load_settings({}))
     assert [limits.ceiling(100, each) for each in Traffic] == [90, 81, 76, 63]
     assert [limits.ceiling(10, each) for each in Traffic] == [9, 8, 7, 6]
+    fast = limits_of(load_settings({"ZOHO_QUOTA_SPEED": "60", "ZOHO_API_URL": "http://127.0.0.1:8100"}))
+    assert (fast.minute_seconds, fast.day_seconds) == (1, 1440)
     with pytest.raises(ConfigError, match="ZOHO_QUOTA_ZONE"):
         load_settings({"ZOHO_QUOTA_ZONE": "Mars/Olympus"})
 

@@ -99,6 +99,14 @@ def test_a_heartbeat_too_slow_for_its_lease_is_refused() -> None:
         load_settings({"TDS_LEASE_SECONDS": "10", "TDS_HEARTBEAT_SECONDS": "6"})
 
 
+def test_time_is_compressed_with_a_stand_in_and_never_with_zoho() -> None:
+    assert load_settings({"ZOHO_QUOTA_SPEED": "60", "ZOHO_API_URL": "http://127.0.0.1:8100/"}).zoho_quota_speed == 60
+    with pytest.raises(ConfigError, match="ZOHO_QUOTA_SPEED"):
+        load_settings({"ZOHO_QUOTA_SPEED": "60"})
+    with pytest.raises(ConfigError, match="ZOHO_QUOTA_SPEED"):
+        load_settings({"ZOHO_QUOTA_SPEED": "60", "ZOHO_API_URL": "https://www.zohoapis.eu/"})
+
+
 def test_require_names_everything_missing_and_where_to_get_it() -> None:
     settings = load_settings({"ZOHO_CLIENT_ID": "1000.X"})
     with pytest.raises(ConfigError) as caught:

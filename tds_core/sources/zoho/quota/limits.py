@@ -73,6 +73,8 @@ def limits_of(settings: Settings) -> Limits:
         wait_seconds=settings.zoho_quota_wait_seconds,
         lease_seconds=LEASE_FACTOR * (settings.http_timeout_seconds + settings.http_connect_seconds),
         zone=zone_named(settings.zoho_quota_zone),
+        minute_seconds=60.0 / settings.zoho_quota_speed,
+        day_seconds=DAY_SECONDS / settings.zoho_quota_speed,
     )
 
 

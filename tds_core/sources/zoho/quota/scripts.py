@@ -154,7 +154,7 @@ if number(DAY, 'number') ~= ask.day_number then return end -- it speaks of a day
 
 local reset_at = number(DAY, 'reset_at')
 if ask.reset_seconds then
-  local told_at = now + ask.reset_seconds + 1 -- told in whole seconds: rather too late than too early
+  local told_at = now + ask.reset_seconds + ask.minute / 60 -- told in whole seconds: rather too late than too early
   if told_at - reset_at > ask.day / 2 then begin_day(told_at) end
   redis.call('HSET', DAY, 'reset_at', text(told_at), 'reset_told', 1)
   reset_at = told_at

@@ -11,7 +11,7 @@ import redis
 
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.quota.call import Call, Reply
-from tds_core.sources.zoho.quota.limits import DAY_SECONDS, Limits, next_midnight
+from tds_core.sources.zoho.quota.limits import Limits, next_midnight
 from tds_core.sources.zoho.quota.scripts import ADMIT, ANSWER
 from tds_core.sources.zoho.quota.told import Told
 
@@ -74,14 +74,13 @@ class SharedLedger:
 
     def answer(self, call: Call, day: int, told: Told) -> None:
         """See `Ledger.answer`; what Zoho told corrects the ledger."""
-        compressed = self._limits.day_seconds / DAY_SECONDS  # 1 but where time is compressed
-        seconds = {name: getattr(told, name) for name in ("reset_seconds", "wait_seconds")}
         asked = self._ask(
             call,
             code=told.code,
             limit=told.limit,
             remaining=told.remaining,
-            **{name: None if each is None else each * compressed for name, each in seconds.items()},
+            reset_seconds=told.reset_seconds,
+            wait_seconds=told.wait_seconds,
             day_number=day,
             unseen_at_most=self._limits.concurrent_calls or 10,
             jitter=1 + random.random() / 2,  # noqa: S311  (not a secret)
