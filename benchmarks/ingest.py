@@ -168,14 +168,14 @@ def _rounds(url: str, full: Served, view: Served, door: Served, seconds: float) 
         "webhooks_per_s": round(peak),
         "p99_ms": round(statistics.median(load.percentile_ms(0.99) for load in loads[0]), 1),
         "p99_ms_at_half_peak": round(statistics.median(load.percentile_ms(0.99) for load in at_half), 1),
-        "empty_view_per_s": round(view_peak),
+        "empty_per_s": round(view_peak),
         "empty_door_per_s": round(door_peak),
         "statement_per_s": round(bare_peak),
-        "ratio_to_empty_view": round(peak / view_peak, 3),
+        "ratio_to_empty": round(peak / view_peak, 3),
         "ratio_to_empty_door": round(peak / door_peak, 3),
         "ratio_to_statement": round(peak / bare_peak, 2),
         "cpu_us_per_webhook": cpu,
-        "empty_view_cpu_us": view_cpu,
+        "empty_cpu_us": view_cpu,
         "empty_door_cpu_us": door_cpu,
     }
 
