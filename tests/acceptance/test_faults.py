@@ -72,7 +72,7 @@ where source_id in (select source_id from erp.product where deleted_at is null l
 
 def test_a_difference_is_found_and_fails_the_demo() -> None:
     """The comparison itself must be able to fail: a row that was tampered with is a difference."""
-    small = ("--products", "60", "--customers", "30", "--vendors", "5", "--invoices", "10")
+    small = ("--size", "small")
     with demo("--for", "6", "--rate", "10", *small) as running:
         running.wait_for_events(5)
         # No later reading repairs it: to the sync, the row is as new and as confirmed as it was.

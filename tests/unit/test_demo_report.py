@@ -5,12 +5,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from typer import BadParameter
 
 from tds_api.cli.demo.comparison import differences
-from tds_api.cli.demo.expected import EXPECTED, Expected
+from tds_api.cli.demo.expected import Expected
+from tds_api.cli.demo.facts import EXPECTED
 from tds_api.cli.demo.figures import Owed
 from tds_api.cli.demo.report import problems
 from tds_api.cli.demo.rules import ENTITY_OF_MODULE
+from tds_api.cli.demo.sizes import ENTITY_OF, SIZES, counts_of
 from tds_models.entities import ENTITIES
 
 NOTHING_OWED = Owed(0, 0, 0)
@@ -81,7 +84,7 @@ def row_of(expected: Expected, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_equal_sides_have_no_differences() -> None:
-    assert list(differences(PRODUCT, RECORD, row_of(PRODUCT, RECORD), [])) == []
+    assert list(differences(PRODUCT, RECORD, row_of(PRODUCT, RECORD), {})) == []
 
 
 @pytest.mark.parametrize(
@@ -89,31 +92,52 @@ def test_equal_sides_have_no_differences() -> None:
 )
 def test_one_wrong_column_is_one_difference(column: str, value: Any) -> None:
     wrong = {**row_of(PRODUCT, RECORD), column: value}
-    assert [each.field for each in differences(PRODUCT, RECORD, wrong, [])] == [column]
+    assert [each.field for each in differences(PRODUCT, RECORD, wrong, {})] == [column]
 
 
 def test_a_missing_and_a_wrongly_deleted_row_are_differences() -> None:
     deleted = {**row_of(PRODUCT, RECORD), "deleted_at": datetime.now(UTC)}
-    assert [each.what for each in differences(PRODUCT, RECORD, None, [])] == ["missing here"]
-    assert [each.what for each in differences(PRODUCT, RECORD, deleted, [])] == ["live there, deleted here"]
+    assert [each.what for each in differences(PRODUCT, RECORD, None, {})] == ["missing here"]
+    assert [each.what for each in differences(PRODUCT, RECORD, deleted, {})] == ["live there, deleted here"]
 
 
-def test_lines_must_agree_in_content_and_order() -> None:
+def test_parts_must_agree_in_content_and_order() -> None:
     invoice = next(each for each in EXPECTED if each.entity == "invoice")
     record = {"invoice_id": "1", "line_items": [{"line_item_id": "1", "quantity": 1}, {"line_item_id": "2"}]}
-    lines = invoice.lines(record)
-    assert list(differences(invoice, record, row_of(invoice, record), lines)) == []
-    for wrong in (lines[::-1], lines[:1], [*lines, lines[0]]):
-        assert [each.what for each in differences(invoice, record, row_of(invoice, record), wrong)] == ["lines"]
+    row, [parts] = row_of(invoice, record), invoice.parts
+    lines = parts.rows(record)
+    assert list(differences(invoice, record, row, {"line_items": lines})) == []
+    for wrong in (lines[::-1], lines[:1], [*lines, lines[0]], []):
+        assert [each.what for each in differences(invoice, record, row, {"line_items": wrong})] == ["parts"]
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda each: each.entity)
 def test_no_typed_column_of_the_mirror_is_left_out_of_the_comparison(expected: Expected) -> None:
     entity = ENTITIES[expected.entity]
-    assert set(expected.columns) == {field.name for field in entity.fields} | {"source_modified_at"}
-    for lines in entity.lines:
-        assert set(expected.line_columns) == {field.name for field in lines.fields} | {"line_id"}
+    stamps = {"source_modified_at"} if entity.stream.modified_key else set()
+    assert (expected.table, set(expected.columns)) == (
+        entity.table.fullname,
+        {field.name for field in entity.fields} | stamps,
+    )
+    assert {parts.table: set(parts.columns) for parts in expected.parts} == {
+        entity.line_tables[lines.name].fullname: {field.name for field in lines.fields} | {"line_id"}
+        for lines in entity.lines
+    }
 
 
-def test_every_entity_whose_webhooks_are_sent_is_compared() -> None:
-    assert {each.entity for each in EXPECTED} == set(ENTITY_OF_MODULE.values()) <= set(ENTITIES)
+def test_every_entity_is_compared() -> None:
+    assert sorted(each.entity for each in EXPECTED) == sorted(ENTITIES)
+
+
+def test_webhooks_are_sent_for_every_entity_whose_module_zoho_s_rules_know() -> None:
+    rule_modules = {entity.stream.rule_module: name for name, entity in ENTITIES.items() if entity.stream.rule_module}
+    assert rule_modules == ENTITY_OF_MODULE
+
+
+def test_every_size_names_every_count_and_some_of_them_can_be_changed() -> None:
+    for size in SIZES:
+        assert set(counts_of(size, [])) == {*ENTITY_OF, "prices"}
+    assert counts_of("small", ["orders=900"]) == {**SIZES["small"], "orders": 900}
+    for wrong in ("orders", "orders=", "orders=-1", "boats=3"):
+        with pytest.raises(BadParameter, match="names are products, customers"):
+            counts_of("usual", [wrong])

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
 
 import requests
 import typer
@@ -15,6 +14,7 @@ from tds_api.cli.demo.lines import Lines
 from tds_api.cli.demo.play import Play, Script, Show
 from tds_api.cli.demo.screen import Screen
 from tds_api.cli.demo.silent import Silence
+from tds_api.cli.demo.sizes import SIZES, counts_of, expected_counts
 from tds_api.cli.demo.stage import free_port, on_stage, settings_of_demo
 from tds_api.cli.demo.standin import StandInSpec
 from tds_api.cli.up import StopRequested, stop_signals
@@ -30,16 +30,14 @@ def demo(  # noqa: PLR0917 (every one is an option of the command)
     drop: float = typer.Option(0.0, min=0.0, max=1.0, help="Share of webhooks that are never sent."),
     seed: int = typer.Option(7, help="The same seed makes the same organisation and the same edits."),
     workers: int = typer.Option(-1, help="Worker processes instead of TDS_WORKERS."),
-    products: int = typer.Option(2221, min=0, help="Products in the stand-in."),
-    customers: int = typer.Option(2503, min=0, help="Customers in the stand-in."),
-    vendors: int = typer.Option(81, min=0, help="Vendors in the stand-in."),
-    invoices: int = typer.Option(400, min=0, help="Invoices in the stand-in."),
+    size: str = typer.Option("usual", help=f"How large the stand-in is: {', '.join(SIZES)}."),
+    records: list[str] = typer.Option([], metavar="NAME=COUNT", help="Another count than the size's: orders=900."),  # noqa: B008
 ) -> None:
     """Run everything against a Zoho stand-in that is edited all the time, and watch both sides agree.
 
     Exit code 1: a record differs, an event has no verdict, or a delivery is not accounted for.
     """
-    counts = {"products": products, "customers": customers, "vendors": vendors, "invoices": invoices}
+    counts = counts_of(size, records)
     spec = StandInSpec(port=free_port(), counts=counts, seed=seed)
     settings = settings_of_demo(spec, workers=workers if workers >= 0 else None)
     configure_logging(settings.replace("command line", log_format="console", log_level="ERROR"), process="demo")
@@ -70,7 +68,7 @@ def _perform(settings: Settings, spec: StandInSpec, show: Show, script: Script) 
             raise StopRequested
 
         stops.append(give_up)
-        report = _played(Play(stage, show, script, expected=_by_entity(spec.counts)), settings)
+        report = _played(Play(stage, show, script, expected=expected_counts(spec.counts)), settings)
         stops[:] = [stage.stack.processes.hurry]
     return report
 
@@ -89,7 +87,3 @@ def _show(as_json: bool) -> Show:
         return Silence()
     console = Console()
     return Screen() if console.is_terminal and not console.is_dumb_terminal else Lines()
-
-
-def _by_entity(counts: Mapping[str, int]) -> dict[str, int]:
-    return {plural.removesuffix("s"): count for plural, count in counts.items()}

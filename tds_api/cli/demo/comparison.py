@@ -6,13 +6,15 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from tds_api.cli.demo.expected import EXPECTED, Expected
+from tds_api.cli.demo.expected import Expected, Parts
+from tds_api.cli.demo.facts import EXPECTED
 from tds_api.cli.demo.standin import StandIn
 
 EXAMPLES_SHOWN = 10
 
 Row = Mapping[str, Any]
-Lines = list[dict[str, Any]]
+#: The rows of a record's parts in their order, by the parts' key.
+Kept = Mapping[str, list[dict[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,9 +31,10 @@ class Difference:
 
 @dataclasses.dataclass
 class Comparison:
-    """How many records were looked at and where the two sides disagree."""
+    """How many records and parts of records were looked at, and where the two sides disagree."""
 
     record_count: int = 0
+    part_count: int = 0
     differences: list[Difference] = dataclasses.field(default_factory=list)
 
     def examples(self) -> list[dict[str, str]]:
@@ -43,7 +46,7 @@ class Comparison:
 
 
 def compare(connection: Connection, stand_in: StandIn) -> Comparison:
-    """Compare all records of all entities, the deleted ones too."""
+    """Compare all records of all entities with their parts, the deleted ones too."""
     comparison = Comparison()
     dumps = {plural: list(stand_in.dump(plural)) for plural in {each.plural for each in EXPECTED}}
     for expected in EXPECTED:
@@ -57,19 +60,20 @@ def _compare_entity(
     connection: Connection, expected: Expected, records: Mapping[str, Row], gone: set[str], comparison: Comparison
 ) -> None:
     mirror = {row["source_id"]: row for row in rows_of(connection, expected)}
-    lines = lines_of(connection, expected)
+    kept = parts_of(connection, expected)
     comparison.record_count += len(records) + sum(1 for key in mirror if key in gone)
     for source_id, record in records.items():
         row = mirror.get(source_id)
-        comparison.differences += differences(expected, record, row, lines.get(source_id, []))
+        comparison.part_count += sum(len(record.get(each.key, ())) for each in expected.parts)
+        comparison.differences += differences(expected, record, row, kept.get(source_id, {}))
     for source_id, row in mirror.items():
         if source_id not in records and row["deleted_at"] is None:
             what = "deleted there, live here" if source_id in gone else "unknown there, live here"
             comparison.differences.append(Difference(expected.entity, source_id, what))
 
 
-def differences(expected: Expected, record: Row, row: Row | None, lines: Lines) -> Iterator[Difference]:
-    """Where one living record and its mirror row disagree."""
+def differences(expected: Expected, record: Row, row: Row | None, kept: Kept) -> Iterator[Difference]:
+    """Where one living record and its mirror row, or its parts and theirs, disagree."""
     entity, source_id = expected.entity, record[expected.id_key]
     if row is None:
         yield Difference(entity, source_id, "missing here")
@@ -80,10 +84,10 @@ def differences(expected: Expected, record: Row, row: Row | None, lines: Lines) 
     for column, value in expected.row(record).items():
         if row[column] != value:
             yield Difference(entity, source_id, "field", column, value, row[column])
-    if expected.line_table:
-        wanted = expected.lines(record)
-        if wanted != lines:
-            yield Difference(entity, source_id, "lines", expected.line_key, wanted, lines)
+    for parts in expected.parts:
+        wanted, found = parts.rows(record), kept.get(parts.key, [])
+        if wanted != found:
+            yield Difference(entity, source_id, "parts", parts.key, wanted, found)
 
 
 def rows_of(connection: Connection, expected: Expected, ids: Sequence[str] | None = None) -> Sequence[Row]:
@@ -94,14 +98,17 @@ def rows_of(connection: Connection, expected: Expected, ids: Sequence[str] | Non
     return connection.execute(text(f"{asked} where source_id = any(:ids)"), {"ids": list(ids)}).mappings().all()
 
 
-def lines_of(connection: Connection, expected: Expected, ids: Sequence[str] | None = None) -> dict[str, Lines]:
-    """The lines of documents in their order, by the document's id."""
-    if not expected.line_table:
-        return {}
+def parts_of(connection: Connection, expected: Expected, ids: Sequence[str] | None = None) -> dict[str, Kept]:
+    """The rows of records' parts, by the record's id."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for parts in expected.parts:
+        for row in connection.execute(*_asked(parts, ids)).mappings():
+            kept = found.setdefault(row["parent_id"], {}).setdefault(parts.key, [])
+            kept.append({name: row[name] for name in parts.columns})
+    return dict(found)
+
+
+def _asked(parts: Parts, ids: Sequence[str] | None) -> tuple[Any, dict[str, Any]]:
     some = "" if ids is None else "where parent_id = any(:ids)"
-    columns = ", ".join(expected.line_columns)
-    asked = text(f"select parent_id, {columns} from {expected.line_table} {some} order by parent_id, position")
-    found: dict[str, Lines] = {}
-    for row in connection.execute(asked, {} if ids is None else {"ids": list(ids)}).mappings():
-        found.setdefault(row["parent_id"], []).append({name: row[name] for name in expected.line_columns})
-    return found
+    asked = f"select parent_id, {', '.join(parts.columns)} from {parts.table} {some} order by parent_id, position"
+    return text(asked), {} if ids is None else {"ids": list(ids)}

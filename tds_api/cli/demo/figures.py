@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from tds_models.entities import ENTITIES
+
 _OWED = text("""
 select (select count(*) from tds_inbox_events where verdict is null),
        (select count(*) from tds_sync_queue),
@@ -28,18 +30,23 @@ _RUNS = text("""
 select distinct on (entity) entity, state, fetched_count from tds_sync_runs
 where requested_by = 'demo' and mode = 'full' order by entity, id desc
 """)
-_FIRST = text("""
-select min(created_at) from (
-    select min(created_at) as created_at from erp.product union all select min(created_at) from erp.customer
-    union all select min(created_at) from erp.vendor union all select min(created_at) from erp.invoice) as every_one
-""")
+_TABLES = {name: entity.table.fullname for name, entity in ENTITIES.items()}
+_OLDEST = " union all ".join(f"select min(created_at) as created_at from {table}" for table in _TABLES.values())
+_FIRST = text(f"select min(created_at) from ({_OLDEST}) as every_one")
+_WHOLE = text(
+    " union all ".join(
+        f"select '{name}', count(lines_confirmed_at) from {_TABLES[name]}"
+        for name, entity in ENTITIES.items()
+        if entity.header_first
+    )
+)
 _DUPLICATES = text("select coalesce(sum(duplicate_count), 0) from tds_inbox_fingerprints")
 _REJECTED = text("select count(*) from tds_rejected_deliveries")
 _DEAD = text("select count(*) from tds_dead_letter_queue where resolved_at is null")
 _QUEUE = text("select entity, count(*) from tds_sync_queue group by entity order by entity")
 _NEWEST_CHANGE = text("select coalesce(max(id), 0) from tds_audit_trail")
 _CHANGED_RECORDS = text("""
-select count(*) from (select distinct entity, source_id from tds_audit_trail where id > :after) as changed
+select entity, count(distinct source_id) from tds_audit_trail where id > :after group by entity
 """)
 
 
@@ -85,9 +92,24 @@ def p95_ms_by_entity(connection: Connection, *, since: datetime, until: datetime
     return {row[0]: round(row[1] * 1000, 1) for row in found}
 
 
-def runs(connection: Connection) -> dict[str, tuple[str, int]]:
-    """The demo's first run of each entity: its state and how many records it fetched."""
-    return {row.entity: (row.state, row.fetched_count) for row in connection.execute(_RUNS)}
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """How far an entity's first load is: whether its list is read to the end, rows of it so far, and records read
+    whole (`None` where the list shows them whole).
+    """
+
+    is_listed: bool
+    listed_count: int
+    whole_count: int | None
+
+
+def loads(connection: Connection) -> dict[str, Load]:
+    """How far the demo's first load of each entity is."""
+    whole = {row[0]: row[1] for row in connection.execute(_WHOLE)}
+    return {
+        row.entity: Load(row.state not in ("queued", "running"), row.fetched_count, whole.get(row.entity))
+        for row in connection.execute(_RUNS)
+    }
 
 
 def first_record_at(connection: Connection) -> datetime | None:
@@ -120,9 +142,9 @@ def newest_change(connection: Connection) -> int:
     return int(connection.execute(_NEWEST_CHANGE).scalar_one())
 
 
-def records_changed_since(connection: Connection, mark: int) -> int:
-    """How many records were changed after a mark."""
-    return int(connection.execute(_CHANGED_RECORDS, {"after": mark}).scalar_one())
+def records_changed_since(connection: Connection, mark: int) -> dict[str, int]:
+    """How many records of each entity were changed after a mark."""
+    return {row[0]: row[1] for row in connection.execute(_CHANGED_RECORDS, {"after": mark})}
 
 
 Figures = dict[str, Any]

@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.cli.demo import words
-from tds_api.cli.demo.figures import Figures
+from tds_api.cli.demo.figures import Figures, Load
 from tds_api.cli.demo.glimpse import Watcher
 from tds_api.cli.demo.stage import Stage
 
@@ -35,11 +35,11 @@ class Lines:
         for name, address in words.addresses(stage):
             typer.echo(f"  {name:<10} {address}")
 
-    def loading(self, runs: dict[str, tuple[str, int]], expected: dict[str, int]) -> None:
+    def loading(self, loads: dict[str, Load], expected: dict[str, int]) -> None:
         """See `Show`."""
         if time.monotonic() - self._told_at >= PROGRESS_EVERY_SECONDS:
             self._told_at = time.monotonic()
-            typer.echo("  ".join(f"{name} {count:,}/{expected[name]:,}" for name, (_, count) in runs.items()))
+            typer.echo("  ".join(f"{name} {words.progress(load, expected[name])}" for name, load in loads.items()))
 
     def first_record(self, seconds: float) -> None:
         """See `Show`."""

@@ -29,8 +29,8 @@ class Show(Protocol):
     def ready(self, stage: Stage, seconds: float) -> None:
         """All programs run."""
 
-    def loading(self, runs: dict[str, tuple[str, int]], expected: dict[str, int]) -> None:
-        """How far the first load is: each entity's run (state, records fetched), and how many there are."""
+    def loading(self, loads: dict[str, figures.Load], expected: dict[str, int]) -> None:
+        """How far the first load of each entity is, and how many records there are to load."""
 
     def first_record(self, seconds: float) -> None:
         """The mirror holds its first record, so many seconds after the command began."""
@@ -98,7 +98,7 @@ class Play:
             ended_at = figures.clock(connection)
         show.closing("Quiet. Now the scheduled reads, which see what webhooks did not tell …")
         with self._timed("sweep"):
-            healed = acts.sweep(stage, also_full=self._script.drop > 0)
+            swept = acts.sweep(stage, also_full=self._script.drop > 0)
         show.closing("Comparing every record, field by field …")
         with self._timed("comparison"), stage.engine.connect() as connection:
             comparison = compare(connection, stage.stand_in)
@@ -107,7 +107,7 @@ class Play:
             edit_count=edit_count,
             edits_began_at=began_at,
             edits_ended_at=ended_at,
-            healed_by_sweep=healed,
+            swept=swept,
             comparison=comparison,
             timings={name: None if value is None else round(value, 2) for name, value in self._timings.items()},
         )
@@ -116,7 +116,7 @@ class Play:
         show.closed(report)
         return report
 
-    def _progress(self, runs: dict[str, tuple[str, int]], first_record_at: datetime | None) -> None:
+    def _progress(self, loads: dict[str, figures.Load], first_record_at: datetime | None) -> None:
         if first_record_at is not None and self._first_record_at is None:
             self._first_record_at = first_record_at
             seconds = first_record_at.timestamp() - psutil.Process().create_time()
@@ -124,8 +124,8 @@ class Play:
             self._show.first_record(seconds)
         # A list is read with an overlap, so that nothing slips between two pages: those rows come twice.
         shown = {
-            name: (state, min(count, self._expected[name]))
-            for name, (state, count) in runs.items()
+            name: dataclasses.replace(load, listed_count=min(load.listed_count, self._expected[name]))
+            for name, load in loads.items()
             if name in self._expected
         }
         self._show.loading(shown, self._expected)

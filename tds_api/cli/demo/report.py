@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tds_api.cli.demo import figures
+from tds_api.cli.demo.acts import Swept
 from tds_api.cli.demo.comparison import Comparison
 from tds_api.cli.demo.standin import call_count
 
@@ -22,7 +23,7 @@ class Played:
     edit_count: int
     edits_began_at: datetime
     edits_ended_at: datetime
-    healed_by_sweep: int
+    swept: Swept
     comparison: Comparison
     timings: Mapping[str, float | None]
 
@@ -47,9 +48,11 @@ def make_report(connection: Connection, state: Mapping[str, Any], played: Played
             connection, since=played.edits_began_at, until=played.edits_ended_at
         ),
         "records_compared": played.comparison.record_count,
+        "parts_compared": played.comparison.part_count,
         "differences": len(played.comparison.differences),
         "difference_examples": played.comparison.examples(),
-        "healed_by_sweep": played.healed_by_sweep,
+        "healed_by_sweep": played.swept.healed_count,
+        "polled_by_sweep": played.swept.polled_count,
         "api_calls": call_count(state),
         "timings_seconds": dict(played.timings),
     }

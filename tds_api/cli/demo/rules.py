@@ -3,7 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
-ENTITY_OF_MODULE = {"item": "product", "customer": "customer", "vendor": "vendor", "invoice": "invoice"}
+#: The modules that Zoho's workflow rules know; of the rest no webhook tells.
+ENTITY_OF_MODULE = {
+    "item": "product",
+    "customer": "customer",
+    "vendor": "vendor",
+    "salesorder": "sales_order",
+    "invoice": "invoice",
+    "customerpayment": "customer_payment",
+    "bill": "bill",
+    "creditnote": "credit_note",
+    "inventoryadjustment": "stock_adjustment",
+}
 EVENT_OF_RULE = {"created": "created", "edited": "updated", "deleted": "deleted"}
 
 # Chances, each drawn anew for every change; what stale and dropped webhooks leave wrong only the hourly read can mend.

@@ -7,11 +7,11 @@ import requests
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.cli.demo import picture, words
-from tds_api.cli.demo.figures import Figures
+from tds_api.cli.demo.figures import Figures, Load
 from tds_api.cli.demo.glimpse import Watcher
 from tds_api.cli.demo.stage import Stage
 
@@ -41,16 +41,21 @@ class Screen:
             self._console.print(f"  {name:<10} [cyan]{escape(address)}[/]", soft_wrap=True)
         self._console.print("\n[bold]First load[/]")
 
-    def loading(self, runs: dict[str, tuple[str, int]], expected: dict[str, int]) -> None:
+    def loading(self, loads: dict[str, Load], expected: dict[str, int]) -> None:
         """See `Show`."""
         if self._bars is None:
-            columns = (TextColumn("  {task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (TextColumn("  {task.description:<16}"), BarColumn(), TextColumn("{task.fields[told]}"))
             self._bars = Progress(*columns, console=self._console)
-            self._tasks = {name: self._bars.add_task(name, total=count) for name, count in expected.items()}
+            self._tasks = {name: self._bars.add_task(name, told="") for name in expected}
             self._bars.start()
-        for name, (state, count) in runs.items():
-            is_over = state not in ("queued", "running")
-            self._bars.update(self._tasks[name], completed=expected[name] if is_over else count)
+        for name, load in loads.items():
+            # What is listed first and read whole afterwards has two halves to go.
+            listed = expected[name] if load.is_listed else load.listed_count
+            total, done = expected[name], listed
+            if load.whole_count is not None:
+                total, done = 2 * expected[name], listed + min(load.whole_count, expected[name])
+            told = words.progress(load, expected[name])
+            self._bars.update(self._tasks[name], total=total, completed=done, told=told)
 
     def first_record(self, seconds: float) -> None:
         """See `Show`."""

@@ -2,7 +2,7 @@
 
 import time
 
-from tds_api.cli.demo.figures import Figures
+from tds_api.cli.demo.figures import Figures, Load
 from tds_api.cli.demo.stage import Stage
 
 
@@ -18,7 +18,7 @@ class Silence:
     def ready(self, stage: Stage, seconds: float) -> None:
         """See `Show`."""
 
-    def loading(self, runs: dict[str, tuple[str, int]], expected: dict[str, int]) -> None:
+    def loading(self, loads: dict[str, Load], expected: dict[str, int]) -> None:
         """See `Show`."""
 
     def first_record(self, seconds: float) -> None:

@@ -2,19 +2,28 @@
 
 from collections.abc import Iterator, Mapping
 
-from tds_api.cli.demo.figures import Figures
+from tds_api.cli.demo.figures import Figures, Load
 from tds_api.cli.demo.glimpse import Glimpse
 from tds_api.cli.demo.sample import Sample
 from tds_api.cli.demo.stage import Stage
 from tds_core.urls import without_driver
 
 #: The stand-in's counts say "contacts" for what the mirror keeps as customers and vendors.
-TITLES = {"items": "products", "contacts": "customers and vendors", "invoices": "invoices"}
+TITLES = {
+    "items": "products",
+    "contacts": "customers and vendors",
+    "salesorders": "orders",
+    "invoices": "invoices",
+    "customerpayments": "payments",
+    "bills": "bills",
+    "creditnotes": "credit notes",
+    "inventoryadjustments": "adjustments",
+}
 
 
 def opening(counts: Mapping[str, int]) -> str:
     """What is about to be seen."""
-    sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    sizes = ", ".join(f"{count:,} {name.replace('-', ' ')}" for name, count in counts.items())
     return f"A Zoho stand-in with {sizes}; Zoho's limits on calls and webhooks are lifted in it. All data is made up."
 
 
@@ -32,6 +41,14 @@ def addresses(stage: Stage) -> Iterator[tuple[str, str]]:
 def first_record(seconds: float) -> str:
     """When the mirror began to fill."""
     return f"The first synced record was in the mirror {seconds:.1f} s after the command began."
+
+
+def progress(load: Load, expected: int) -> str:
+    """How far an entity's first load is: rows of its list, and where those are not the whole record, records read."""
+    listed = expected if load.is_listed else load.listed_count
+    if load.whole_count is None:
+        return f"{listed:,}/{expected:,}"
+    return f"{listed:,}/{expected:,} listed, {min(load.whole_count, expected):,} read"
 
 
 def agreement(sample: Sample) -> str:
@@ -68,9 +85,15 @@ def outcome(report: Figures) -> Iterator[str]:
         f" and {report['rejected']:,} forgeries recognised; half the events were in the mirror within"
         f" {milliseconds(latency['p50'])}, 95 % within {milliseconds(latency['p95'])}."
     )
-    yield f"{report['healed_by_sweep']:,} records put right by the scheduled reads, where webhooks had misled."
+    yield (
+        f"{report['healed_by_sweep']:,} records put right by the scheduled reads, where webhooks had misled;"
+        f" {report['polled_by_sweep']:,} brought by them, of which no webhook ever tells."
+    )
     agrees = "yes" if not report["differences"] else f"NO, {report['differences']} differences"
-    yield f"Compared {report['records_compared']:,} records field by field. Agreement: {agrees}."
+    yield (
+        f"Compared {report['records_compared']:,} records and {report['parts_compared']:,} lines of theirs field by"
+        f" field. Agreement: {agrees}."
+    )
     for problem in report["problems"]:
         yield f"Problem: {problem}"
     for example in report["difference_examples"]:
