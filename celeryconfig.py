@@ -79,7 +79,7 @@ beat_schedule = {
 TIMETABLE = {
     "full-sync": ("0 2 * * *", "runs", {"mode": "full"}, "once"),
     "incremental-sync": ("0 * * * *", "runs", {"mode": "incremental"}, "once"),
-    "stock-sync": ("*/15 * * * *", "runs", {"mode": "incremental", "entities": ["product"]}, "skip"),
+    "stock-sync": ("*/15 * * * *", "runs", {"mode": "incremental", "entities": ["stock_level"]}, "skip"),
     "lease-rescue": ("every:60", "rescue", {}, "skip"),
     "queue-health": ("every:60", "measure", {}, "skip"),
     "retention": ("30 3 * * *", "retention", {}, "once"),

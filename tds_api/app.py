@@ -17,7 +17,10 @@ from tds_api.errors import install_errors
 from tds_api.monitoring import monitoring_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
+from tds_api.runs import run_routes
+from tds_api.schedules import schedule_routes
 from tds_api.spelling import ExactJson
+from tds_api.syncs import sync_routes
 from tds_api.webhooks import taking, webhook_routes
 from tds_api.work import work_routes
 from tds_core.config import Settings
@@ -52,7 +55,10 @@ def _install_routes(app: Flask, edge: Edge) -> None:
     guard = token_guard(edge.settings.api_token)
     for routes in (
         reception_routes(edge),
+        run_routes(edge),
+        sync_routes(edge),
         work_routes(edge),
+        schedule_routes(edge),
         entity_routes(edge),
         breaker_routes(edge),
         quota_routes(edge),

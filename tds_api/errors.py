@@ -16,6 +16,9 @@ from tds_core.errors import TdsError
 from tds_core.reading.errors import InvalidCursorError, NotFoundError
 from tds_core.sources.zoho import refusals
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
+from tds_core.sync.asking import AskedWrongError
+from tds_core.sync.holds import NotHeldError
+from tds_core.timetable.orders import UnknownJobError
 
 log = structlog.get_logger(__name__)
 
@@ -28,17 +31,13 @@ class UnauthorizedError(TdsError):
     code = "unauthorized"
 
 
-class ArgumentsError(TdsError):
-    """Arguments that do not go together."""
-
-    code = "invalid_arguments"
-
-
 # The nearest class of an error decides.
 STATUS: dict[type[Exception], int] = {
     TdsError: 500,
     UnauthorizedError: 401,
-    ArgumentsError: 422,
+    AskedWrongError: 422,
+    NotHeldError: 409,
+    UnknownJobError: 404,
     NotFoundError: 404,
     BreakersAwayError: 503,
     InvalidCursorError: 400,

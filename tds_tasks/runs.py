@@ -16,13 +16,14 @@ from tds_core.sources import pause
 from tds_core.sources.base import Page
 from tds_core.sources.errors import SNOOZE, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import passes, queue, runs
+from tds_core.sync import passes, queue, runs, targeted
 from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Fate, plan
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
+from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.ahead import ahead
 from tds_tasks.app import app
@@ -53,11 +54,13 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
             lease_seconds=RUN_LEASE_SECONDS,
             overlap_seconds=settings().cursor_overlap_seconds,
         )
-        refused = pause.pause_left(session, _source_of(run)) if run else None
+        refused = pause.pause_left(session, _source_of(run)) if run and run.mode != Mode.TARGETED else None
         if run and refused:
             runs.yield_run(session, run, delay_seconds=refused.after_seconds, reason=str(refused))
     if run is None or refused:
         return False
+    if run.mode == Mode.TARGETED:
+        return _watch(run)
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
     try:
         goes_on = _read_on(run, until=time.monotonic() + slice_seconds)
@@ -79,6 +82,16 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         with suppress(*nudge.FAILURES):  # the dispatcher looks too
             nudge.nudge_run(run.id)
     return goes_on
+
+
+def _watch(run: RunLease) -> bool:
+    """Look how far the workers are with the run's records; the dispatcher has it looked at again."""
+    with scope() as session:
+        runs.settle_cancelled(session, run)
+        ended = targeted.look(session, run)
+    if ended:
+        log.info("run_completed", run_id=run.id, entity=run.entity, mode=run.mode, **run.outcomes)
+    return False
 
 
 def _source_of(run: RunLease) -> str:

@@ -12,6 +12,7 @@ from tds_api.cli import (
     explain,
     health,
     migrate,
+    runs,
     sandbox,
     schedule,
     stats,
@@ -27,6 +28,7 @@ app = typer.Typer(name="tds", no_args_is_help=True, add_completion=False, pretty
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("sync")(sync.sync)
+app.add_typer(runs.runs, name="runs")
 app.command("stats")(stats.stats)
 app.command("health")(health.health)
 app.command("explain")(explain.explain)

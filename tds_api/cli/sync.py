@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 from rich.console import Console
@@ -13,11 +12,11 @@ from sqlalchemy import Engine
 
 from tds_api.cli.database import database
 from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.reports import show_report, show_runs
 from tds_core.errors import ConfigError
-from tds_core.reading import targets, work
+from tds_core.reading import runs, targets
 from tds_core.reading.health import DISPATCHER_SILENT_SECONDS, facts
-from tds_core.sync.queue import enqueue
-from tds_core.sync.runs import request_run
+from tds_core.sync.asking import ask
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -32,38 +31,59 @@ class SyncMode(StrEnum):
     INCREMENTAL = "incremental"
     FULL = "full"
     TARGETED = "targeted"
+    DRY_RUN = "dry-run"
 
 
-def sync(
+def sync(  # noqa: PLR0917 (options, which are given by name)
     entity: str = typer.Argument(help="For example product; or all."),
-    mode: Annotated[SyncMode, typer.Option(help="What changed, everything, or the given records.")] = (
-        SyncMode.INCREMENTAL
-    ),
+    mode: Annotated[
+        SyncMode, typer.Option(help="What changed, everything, the given records, or what a pass would change.")
+    ] = SyncMode.INCREMENTAL,
     ids: Annotated[list[str] | None, typer.Option("--id", help="A record, mode targeted; may be repeated.")] = None,
+    id_list: Annotated[str, typer.Option("--ids", help="Records, comma separated.")] = "",
+    full: bool = typer.Option(False, "--full", help="Mode dry-run: read everything, not only what changed."),
     wait: bool = typer.Option(False, "--wait", help="Watch until it has ended. Ctrl-C stops watching, not the sync."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
-    """Ask for a sync; the workers of a running TDS do it. With --wait, exit code 1 means that some of it failed."""
-    if (mode is SyncMode.TARGETED) != bool(ids) or (ids and entity == "all"):
-        raise ConfigError("--id belongs to --mode targeted with one entity: tds sync product --mode targeted --id 123")
+    """Ask for a sync; the workers of a running TDS do it. With --wait, exit code 1 means that some of it failed.
+
+    A dry run is always waited for: it ends with what a pass would change.
+    """
+    given = [*(ids or ()), *(each.strip() for each in id_list.split(",") if each.strip())]
+    if (mode is SyncMode.TARGETED) != bool(given) or (given and entity == "all"):
+        raise ConfigError("Ids belong to --mode targeted with one entity: tds sync product --mode targeted --id 123")
+    if full and mode is not SyncMode.DRY_RUN:
+        raise ConfigError("--full says how a dry run reads; for a full pass: --mode full")
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
     console = Console(stderr=True, quiet=as_json)
+    wait = wait or mode is SyncMode.DRY_RUN
     with database() as engine:
         if wait:
             _warn_of_silence(engine, console)
-        if ids:
-            found, failed = _targeted(engine, names[0], ids, wait=wait, console=console)
-        else:
-            found, failed = _runs(engine, names, mode, wait=wait, console=console)
+        found = _runs(engine, names, mode, given, full=full, wait=wait, console=console)
+        records = _records(engine, found[0]) if given else []
     if as_json:
-        say_json(found)
-    elif ids:
-        say_table("Records", ("record", "still owed", "outcome", "why", "error", "ended"),
-                  [tuple(row.values()) for row in found], console=Console())  # fmt: skip
+        say_json(records or found)
     else:
-        _show_runs(found)
-    if failed:
+        _say(mode, found, records)
+    if wait and (_failed(found) or any(row["outcome"] not in _GOOD for row in records)):
         raise typer.Exit(1)
+
+
+def _say(mode: SyncMode, found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> None:
+    console = Console()
+    if mode is SyncMode.DRY_RUN:
+        for run in found:
+            show_report(run, console)
+        return
+    show_runs(found, console)
+    if records:
+        say_table("Records", ("record", "still owed", "outcome", "why", "error", "ended"),
+                  [tuple(row.values()) for row in records], console=console)  # fmt: skip
+
+
+def _failed(found: Sequence[dict[str, Any]]) -> bool:
+    return any(run["state"] in ("failed", "cancelled", "held", "rejected") for run in found)
 
 
 def _warn_of_silence(engine: Engine, console: Console) -> None:
@@ -73,33 +93,31 @@ def _warn_of_silence(engine: Engine, console: Console) -> None:
         console.print("[yellow]Nothing runs that could do this now; it waits until TDS is started: tds up[/]")
 
 
-def _targeted(
-    engine: Engine, entity: str, ids: Sequence[str], *, wait: bool, console: Console
-) -> tuple[list[dict[str, Any]], bool]:
-    source = ENTITIES[entity].stream.source
-    with session_scope(engine) as session:
-        mark = targets.attempts_mark(session)
-        enqueue(session, entity=entity, source_ids=ids, origin="operator", correlation_id=str(uuid4()))
-    with console.status(f"Reading {len(ids)} records"):
-        while True:
-            with session_scope(engine) as session:
-                found = targets.outcomes(session, source=source, entity=entity, source_ids=ids, after=mark)
-            if not wait or not any(row["is_owed"] for row in found):
-                break
-            time.sleep(LOOK_SECONDS)
-    return found, wait and any(row["outcome"] not in _GOOD for row in found)
-
-
 def _runs(
-    engine: Engine, names: Sequence[str], mode: SyncMode, *, wait: bool, console: Console
-) -> tuple[list[dict[str, Any]], bool]:
+    engine: Engine,
+    names: Sequence[str],
+    mode: SyncMode,
+    ids: Sequence[str],
+    *,
+    full: bool,
+    wait: bool,
+    console: Console,
+) -> list[dict[str, Any]]:
+    wanted_mode = mode.value.replace("-", "_")
     with session_scope(engine) as session:
-        wanted = [request_run(session, entity=name, mode=mode.value, requested_by="operator") for name in names]
+        wanted = [
+            ask(session, entity=name, mode=wanted_mode, ids=ids, full=full, requested_by="operator") for name in names
+        ]
     if wait:
         _watch(engine, wanted, console)
     with session_scope(engine) as session:
-        found = [work.run(session, run_id) for run_id in wanted]
-    return found, any(run["state"] in ("failed", "cancelled") for run in found)
+        return [runs.run(session, run_id) for run_id in wanted]
+
+
+def _records(engine: Engine, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """What became of the records of a targeted run."""
+    with session_scope(engine) as session:
+        return targets.outcomes_of(session, run["id"])
 
 
 def _watch(engine: Engine, wanted: Sequence[int], console: Console) -> None:
@@ -111,7 +129,7 @@ def _watch(engine: Engine, wanted: Sequence[int], console: Console) -> None:
         bars = {run_id: progress.add_task("", total=None, says="") for run_id in wanted}
         while True:
             with session_scope(engine) as session:
-                found = [work.run(session, run_id) for run_id in wanted]
+                found = [runs.run(session, run_id) for run_id in wanted]
             for run in found:
                 # How many there will be is a guess from what the mirror knows; the end of the list decides.
                 count, is_open = run["fetched_count"], run["state"] in _OPEN
@@ -122,15 +140,3 @@ def _watch(engine: Engine, wanted: Sequence[int], console: Console) -> None:
             if not any(run["state"] in _OPEN for run in found):
                 return
             time.sleep(LOOK_SECONDS)
-
-
-def _show_runs(found: Sequence[dict[str, Any]]) -> None:
-    columns = ("run", "entity", "mode", "state", "fetched", "calls", "outcomes", "why")
-    rows = [
-        (
-            run["id"], run["entity"], run["mode"], run["state"], run["fetched_count"], run["api_call_count"],
-            ", ".join(f"{name} {count}" for name, count in run["outcomes"].items()), run["end_reason"],
-        )
-        for run in found
-    ]  # fmt: skip
-    say_table("Runs", columns, rows, console=Console())

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field
+from tds_api.schemas.common import PageArguments, id_field, instant_field
 from tds_models import fields as kinds
 from tds_models.entities import ENTITIES
 
@@ -124,19 +124,3 @@ class Explanation(Schema):
     source_id = id_field()
     steps = fields.List(fields.Nested(Step))
     owed = fields.Raw(allow_none=True)
-
-
-class SyncArguments(Arguments):
-    """What to sync."""
-
-    mode = fields.String(required=True, validate=validate.OneOf(["incremental", "full", "targeted"]))
-    ids = fields.List(fields.String(validate=validate.Regexp(r"\A[!-~]{1,64}\Z")), validate=validate.Length(1, 10_000))
-
-
-class SyncAnswer(Schema):
-    """What was asked for: a run, or work items."""
-
-    entity = fields.String()
-    mode = fields.String()
-    run_id = id_field()
-    item_count = fields.Integer()

@@ -1,10 +1,9 @@
-"""The shapes of events, refused deliveries, runs and work items."""
+"""The shapes of events, refused deliveries and work items."""
 
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import PageArguments, entity_field, id_field, instant_field, name_field
 from tds_models.inbox import Verdict
-from tds_models.runs import Mode, RunState
 
 
 class EventArguments(PageArguments):
@@ -69,40 +68,6 @@ class Reception(Schema):
     by_entity = fields.List(fields.Dict())
     by_verdict = fields.Dict(keys=fields.String(), values=fields.Integer())
     rejected = fields.List(fields.Dict())
-
-
-class RunArguments(PageArguments):
-    """Which runs."""
-
-    entity = entity_field()
-    state = fields.String(validate=validate.OneOf(list(RunState)))
-    mode = fields.String(validate=validate.OneOf(list(Mode)))
-    since = instant_field()
-
-
-class Run(Schema):
-    """One pass over a stream."""
-
-    id = id_field()
-    source = fields.String()
-    entity = fields.String()
-    mode = fields.String()
-    state = fields.String()
-    requested_by = fields.String()
-    requested_at = instant_field()
-    started_at = instant_field()
-    ended_at = instant_field()
-    end_reason = fields.String(allow_none=True)
-    next_attempt_at = instant_field()
-    attempts = fields.Integer()
-    page_count = fields.Integer()
-    api_call_count = fields.Integer()
-    fetched_count = fields.Integer()
-    expected_count = fields.Integer(allow_none=True)
-    outcomes = fields.Dict(keys=fields.String(), values=fields.Integer())
-    cancel_requested_at = instant_field()
-    leased_until = instant_field()
-    correlation_id = fields.String()
 
 
 class QueueArguments(PageArguments):

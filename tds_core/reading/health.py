@@ -56,7 +56,9 @@ select
     (select refusal from tds_source_tokens where refused_at is not null limit 1) as refusal,
     (select string_agg(entity || ': ' || coalesce(end_reason, 'unknown'), '; ' order by entity) from (
         select distinct on (entity) entity, state, end_reason from tds_sync_runs
-        where state in ('completed', 'failed') order by entity, id desc) as last where state = 'failed') as failed_runs
+        where state in ('completed', 'failed') order by entity, id desc) as last where state = 'failed') as failed_runs,
+    (select string_agg(entity || ' (run ' || id || '): ' || end_reason, '; ' order by id) from tds_sync_runs
+        where state = 'held') as held_runs
 """)
 
 Facts = Mapping[str, Any]
@@ -141,6 +143,11 @@ def _source(found: Facts) -> Component:
 
 
 def _runs(found: Facts) -> Component:
+    if found["held_runs"]:
+        says = f"waiting for a decision, and no pass begins there: {found['held_runs']}"
+        return Component(
+            "runs", State.WARNING, says, "See what is at stake: tds runs show ID; then: tds runs approve ID"
+        )
     if found["failed_runs"]:
         says = f"last run failed: {found['failed_runs']}"
         return Component("runs", State.WARNING, says, "Try again: tds sync ENTITY --wait")

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.reading.errors import NotFoundError
 from tds_core.timetable.slots import next_slot
 
 _JOBS = text("""
@@ -16,6 +17,14 @@ from tds_scheduled_jobs j
 left join lateral (select * from tds_schedule_slots s where s.job = j.name order by s.slot_at desc limit 1) s on true
 order by j.name
 """)
+
+
+def schedule(session: Session, name: str) -> dict[str, Any]:
+    """One job with its last slot. Raises NotFoundError."""
+    found = [job for job in schedules(session) if job["name"] == name]
+    if not found:
+        raise NotFoundError(f"There is no job {name[:80]!r}.")
+    return found[0]
 
 
 def schedules(session: Session) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.reading import mirror, reception, work
+from tds_core.reading import mirror, reception, runs, work
 from tds_models.entities import ENTITIES
 
 _LAST_FULL = text("""
@@ -36,5 +36,5 @@ def sides(session: Session, *, run_count: int = 8) -> dict[str, Any]:
         "queue": work.queue_stats(session),
         "dead_letters": [dict(row) for row in session.execute(_DEAD_LETTERS).mappings()],
         "events": reception.reception_health(session),
-        "runs": work.runs(session, limit=run_count).items,
+        "runs": runs.runs(session, limit=run_count).items,
     }

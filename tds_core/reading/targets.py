@@ -19,6 +19,7 @@ left join lateral (
 ) last on true
 order by asked.place
 """)
+_ASKED = text("select source, entity, asked from tds_sync_runs where id = :run")
 _MARK = text("select coalesce(max(id), 0) from tds_sync_logs")
 
 
@@ -33,3 +34,11 @@ def outcomes(
     """For each record whether it is still owed a sync, and how its latest attempt after the mark ended."""
     given = {"source": source, "entity": entity, "ids": list(source_ids), "after": after}
     return [dict(row) for row in session.execute(_OUTCOMES, given).mappings()]
+
+
+def outcomes_of(session: Session, run_id: int) -> list[dict[str, Any]]:
+    """The same for the records of a targeted run."""
+    run = session.execute(_ASKED, {"run": run_id}).one()
+    return outcomes(
+        session, source=run.source, entity=run.entity, source_ids=run.asked["ids"], after=run.asked["after"]
+    )

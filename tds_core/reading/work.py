@@ -1,14 +1,11 @@
-"""Runs and the live queue, as people and programs ask for them."""
+"""The live queue and the figures of health, as people and programs ask for them."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Float, Integer, Text, column, select, table, text
 from sqlalchemy.orm import Session
 
-from tds_core.reading.errors import NotFoundError
 from tds_core.reading.paging import Page, Row, read_page
-from tds_models.runs import Run
 
 _QUEUE = table(
     "tds_v_active_queue",
@@ -28,35 +25,6 @@ _QUEUE = table(
     column("last_error", Text),
     column("correlation_id", Text),
 )
-_RUN = [column for column in Run.__table__.columns if column.key not in ("lease_token", "position")]
-
-
-def runs(
-    session: Session,
-    *,
-    cursor: str | None = None,
-    limit: int = 50,
-    entity: str | None = None,
-    state: str | None = None,
-    mode: str | None = None,
-    since: datetime | None = None,
-) -> Page:
-    """Runs, the newest first; `since` bounds when they were requested."""
-    statement = select(*_RUN)
-    for key, wanted in (("entity", entity), ("state", state), ("mode", mode)):
-        if wanted is not None:
-            statement = statement.where(Run.__table__.c[key] == wanted)
-    if since is not None:
-        statement = statement.where(Run.requested_at >= since)
-    return read_page(session, statement, keys=[Run.__table__.c.id], cursor=cursor, limit=limit)
-
-
-def run(session: Session, run_id: int) -> Row:
-    """One run. Raises NotFoundError."""
-    found = session.execute(select(*_RUN).where(Run.id == run_id)).mappings().first()
-    if found is None:
-        raise NotFoundError(f"There is no run {run_id}.")
-    return dict(found)
 
 
 def queue(

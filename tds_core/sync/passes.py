@@ -51,7 +51,7 @@ def prepare_page(
         read_at=read_at,
         provenance=provenance,
         before=before,
-        thorough=run.mode == Mode.FULL,
+        thorough=run.mode == Mode.FULL or bool(run.asked.get("full")),
     )
 
 

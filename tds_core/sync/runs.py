@@ -115,7 +115,7 @@ def claim_run(session: Session, run_id: int, *, lease_seconds: float, overlap_se
     if row is None:
         return None
     position = Position.from_json(row["position"])
-    if not row["position"]:
+    if not row["position"] and row["mode"] != Mode.TARGETED:
         incremental = row["mode"] == Mode.INCREMENTAL or not row["asked"].get("full", True)
         position = _begin(session, run_id, row["entity"], overlap_seconds if incremental else None)
     fields = {key: value for key, value in row.items() if key not in ("position", "outcomes")}
@@ -141,9 +141,9 @@ where id = :id and lease_token = :token
 """)
 
 
-def complete(session: Session, run: RunLease) -> None:
+def complete(session: Session, run: RunLease, reason: str = "the list was read to its end") -> None:
     """End the run well."""
-    _end(session, run, RunState.COMPLETED, "the list was read to its end")
+    _end(session, run, RunState.COMPLETED, reason)
 
 
 def fail(session: Session, run: RunLease, reason: str) -> None:

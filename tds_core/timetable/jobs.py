@@ -17,6 +17,9 @@ log = structlog.get_logger(__name__)
 
 # A slot found this late was missed; younger ones are only a little late.
 LATE_SECONDS = 300.0
+# A task lives 150 s at most (celeryconfig): a slot without an end that was taken before then died with its process.
+LOST_SECONDS = 180.0
+MOST_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Taken:
 
     job: str
     slot_at: datetime
+    claimed_at: datetime
     task: str
     arguments: Mapping[str, Any]
 
@@ -55,22 +59,49 @@ from tds_scheduled_jobs j where j.paused_at is null order by j.name
 TAKE = text("""
 insert into tds_schedule_slots (job, slot_at, result, ended_at)
 values (:job, :slot_at, cast(:result as text), case when cast(:result as text) is not null then now() end)
-on conflict do nothing returning 1
+on conflict do nothing returning claimed_at
+""")
+
+# A newer slot of its job does what a lost one would have done; and one that takes its process down is given up.
+GIVE_UP = text("""
+update tds_schedule_slots s set ended_at = now(), result = 'lost',
+    detail = 'its process stopped without a word, ' || attempts || ' times'
+where ended_at is null and claimed_at < now() - make_interval(secs => :lost)
+  and (attempts >= :most or exists (select from tds_schedule_slots n where n.job = s.job and n.slot_at > s.slot_at))
+returning job, slot_at, attempts
+""")
+
+TAKE_LOST = text("""
+update tds_schedule_slots s
+set claimed_at = now(), attempts = attempts + case when claimed_at is null then 0 else 1 end
+from tds_scheduled_jobs j
+where j.name = s.job and (s.job, s.slot_at) in (
+    select job, slot_at from tds_schedule_slots
+    where ended_at is null and (claimed_at is null or claimed_at < now() - make_interval(secs => :lost))
+    order by slot_at for update skip locked)
+returning s.job, s.slot_at, s.claimed_at, j.task, j.arguments
 """)
 
 
 def take_due(session: Session) -> list[Taken]:
-    """Take every due slot nobody has. A late slot of a job that skips is only written down as skipped."""
-    taken = []
+    """Take every due slot nobody has, and those whose process died or which a person asked for.
+
+    A late slot of a job that skips is only written down as skipped.
+    """
+    given = {"lost": LOST_SECONDS, "most": MOST_ATTEMPTS}
+    for slot in session.execute(GIVE_UP, given).mappings():
+        log.error("schedule_slot_lost", **slot)
+    taken = [Taken(**slot) for slot in session.execute(TAKE_LOST, given).mappings()]
     for job in session.execute(JOBS).mappings().all():
         due = _due(job)
         if due is None:
             continue
         late = (job["now"] - due.slot_at).total_seconds() > LATE_SECONDS
         skipped = late and job["missed"] == "skip"
-        given = {"job": job["name"], "slot_at": due.slot_at, "result": "skipped" if skipped else None}
-        if session.execute(TAKE, given).first() and not skipped:
-            taken.append(Taken(job["name"], due.slot_at, job["task"], job["arguments"]))
+        wanted = {"job": job["name"], "slot_at": due.slot_at, "result": "skipped" if skipped else None}
+        claimed_at = session.execute(TAKE, wanted).scalar()
+        if claimed_at and not skipped:
+            taken.append(Taken(job["name"], due.slot_at, claimed_at, job["task"], job["arguments"]))
     return taken
 
 
@@ -85,10 +116,11 @@ def _due(job: RowMapping) -> DueSlot | None:
 
 END = text("""
 update tds_schedule_slots set ended_at = now(), result = :result, detail = :detail
-where job = :job and slot_at = :slot_at
+where job = :job and slot_at = :slot_at and claimed_at = :claimed_at and ended_at is null
 """)
 
 
 def end(session: Session, taken: Taken, *, result: str, detail: str = "") -> None:
-    """Write down how a slot ended: completed or failed."""
-    session.execute(END, {"job": taken.job, "slot_at": taken.slot_at, "result": result, "detail": detail[:500] or None})
+    """Write down how a slot ended: completed or failed. Whoever lost it to another writes nothing."""
+    given = {"job": taken.job, "slot_at": taken.slot_at, "claimed_at": taken.claimed_at}
+    session.execute(END, {**given, "result": result, "detail": detail[:500] or None})

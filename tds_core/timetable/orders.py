@@ -22,9 +22,14 @@ _PAUSE = text("update tds_scheduled_jobs set paused_at = coalesce(paused_at, now
 # The slots that went by while a job was paused are not missed ones: it begins anew.
 _RESUME = text("update tds_scheduled_jobs set paused_at = null, updated_at = now() where name = :name")
 _SET = text("update tds_scheduled_jobs set cron = :cron, updated_at = now() where name = :name")
+_POLICY = text("update tds_scheduled_jobs set missed = :missed where name = :name")
+_ASK = text("""
+insert into tds_schedule_slots (job, slot_at, claimed_at, attempts)
+select name, clock_timestamp(), null, 1 from tds_scheduled_jobs where name = :name
+""")
 _RUN = text("""
 insert into tds_schedule_slots (job, slot_at) select name, clock_timestamp() from tds_scheduled_jobs where name = :name
-returning slot_at, (select task from tds_scheduled_jobs where name = :name),
+returning slot_at, claimed_at, (select task from tds_scheduled_jobs where name = :name),
           (select arguments from tds_scheduled_jobs where name = :name)
 """)
 
@@ -50,13 +55,26 @@ def set_rhythm(session: Session, name: str, rhythm: str) -> datetime:
     return upcoming
 
 
+def set_missed(session: Session, name: str, missed: str) -> None:
+    """Say what happens to slots the job missed: `once` catches up on them once, `skip` leaves them out.
+
+    Raises UnknownJobError.
+    """
+    _change(session, _POLICY, name, missed=missed)
+
+
+def ask_now(session: Session, name: str) -> None:
+    """Ask for a slot outside the rhythm; whoever next looks at the timetable takes it. Raises UnknownJobError."""
+    _change(session, _ASK, name)
+
+
 def take_now(session: Session, name: str) -> Taken:
     """Take a slot outside the rhythm, to be run by the caller. Raises UnknownJobError."""
     row = session.execute(_RUN, {"name": name}).first()
     if row is None:
         raise _unknown(session, name)
-    slot_at, task, arguments = row
-    return Taken(name, slot_at, task, arguments)
+    slot_at, claimed_at, task, arguments = row
+    return Taken(name, slot_at, claimed_at, task, arguments)
 
 
 def _change(session: Session, statement: Any, name: str, **values: str) -> None:

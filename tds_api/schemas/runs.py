@@ -1,0 +1,155 @@
+"""The shapes of runs: how they are asked for and found, how far they are, what held them, and decisions about that."""
+
+from marshmallow import Schema, fields, validate
+
+from tds_api.schemas.common import Arguments, PageArguments, entity_field, id_field, instant_field
+from tds_models.runs import Mode, RunState
+
+MOST_IDS = 10_000
+
+
+class RunArguments(PageArguments):
+    """Which runs."""
+
+    entity = entity_field()
+    state = fields.String(validate=validate.OneOf(list(RunState)))
+    mode = fields.String(validate=validate.OneOf(list(Mode)))
+    since = instant_field()
+
+
+class Run(Schema):
+    """One pass over a stream, or over given records."""
+
+    id = id_field()
+    source = fields.String()
+    entity = fields.String()
+    mode = fields.String()
+    state = fields.String()
+    requested_by = fields.String()
+    requested_at = instant_field()
+    started_at = instant_field()
+    ended_at = instant_field()
+    end_reason = fields.String(allow_none=True, metadata={"description": "why it ended, or why it does not go on"})
+    behind_id = fields.String(allow_none=True, metadata={"description": "the run of this entity that goes first"})
+    next_attempt_at = instant_field()
+    attempts = fields.Integer()
+    page_count = fields.Integer()
+    api_call_count = fields.Integer(
+        allow_none=True, metadata={"description": "null for targeted runs, whose records the queue reads"}
+    )
+    fetched_count = fields.Integer()
+    expected_count = fields.Integer(allow_none=True)
+    changed_count = fields.Integer(metadata={"description": "records the mirror had that it changed"})
+    duration_seconds = fields.Float(allow_none=True)
+    ends_at = fields.AwareDateTime(
+        format="iso", allow_none=True, metadata={"description": "when it ends if it goes on like this"}
+    )
+    outcomes = fields.Dict(keys=fields.String(), values=fields.Integer())
+    cancel_requested_at = instant_field()
+    leased_until = instant_field()
+    correlation_id = fields.String()
+
+
+class Hold(Schema):
+    """One time a run was held, and what was decided."""
+
+    kind = fields.String(metadata={"description": "change or deletion"})
+    reason = fields.String()
+    record_count = fields.Integer(metadata={"description": "records the run would have come to"})
+    preview = fields.Raw(metadata={"description": "counts and up to 20 examples"})
+    held_at = instant_field()
+    decision = fields.String(allow_none=True)
+    decided_by = fields.String(allow_none=True)
+    decided_at = instant_field()
+    approved_count = fields.Integer(allow_none=True, metadata={"description": "records the run may come to"})
+
+
+class WholeRun(Run):
+    """One run with what held it, the newest first, and what a dry run found."""
+
+    holds = fields.List(fields.Nested(Hold))
+    report = fields.Raw(allow_none=True)
+
+
+class Approval(Arguments):
+    """How far an approval reaches."""
+
+    up_to = fields.Integer(
+        validate=validate.Range(1, 2**31 - 1),
+        metadata={"description": "records the run may come to; without it twice what it was held for"},
+    )
+
+
+def _an_id() -> fields.String:
+    return fields.String(validate=validate.Regexp(r"\A[!-~]{1,64}\Z"))
+
+
+class SyncArguments(Arguments):
+    """What to sync."""
+
+    ids = fields.List(_an_id(), validate=validate.Length(1, MOST_IDS))
+    mode = fields.String(required=True, validate=validate.OneOf(list(Mode)))
+    full = fields.Boolean(
+        load_default=False, metadata={"description": "a dry run reads everything, not only what changed"}
+    )
+
+
+class RunRequest(SyncArguments):
+    """A run to start."""
+
+    entity = fields.String(required=True, validate=entity_field().validate)
+
+
+class SyncAnswer(Schema):
+    """What was asked for."""
+
+    entity = fields.String()
+    mode = fields.String()
+    run_id = id_field()
+    item_count = fields.Integer(metadata={"description": "records that are owed a reading; mode targeted alone"})
+
+
+class SyncAllArguments(Arguments):
+    """How to sync every entity."""
+
+    mode = fields.String(load_default="incremental", validate=validate.OneOf([Mode.INCREMENTAL, Mode.FULL]))
+
+
+class StockIds(Arguments):
+    """Products whose stock is asked for."""
+
+    ids = fields.List(_an_id(), required=True, validate=validate.Length(1, MOST_IDS))
+
+
+class StockAtLocation(Schema):
+    """The stock of one location."""
+
+    location_id = id_field()
+    location_name = fields.String(allow_none=True)
+    product_count = fields.Integer()
+    stock_on_hand = fields.Decimal(as_string=True)
+
+
+class StockPasses(Schema):
+    """How the passes over stock went."""
+
+    run_count = fields.Integer()
+    failed_count = fields.Integer()
+    api_call_count = fields.Integer(allow_none=True)
+    changed_count = fields.Integer(allow_none=True)
+    average_seconds = fields.Float(allow_none=True)
+
+
+class StockStats(Schema):
+    """How much stock is mirrored, how fresh it is, and how its passes went."""
+
+    product_count = fields.Integer()
+    details_left = fields.Integer(metadata={"description": "products whose stock by location is still to be read"})
+    out_of_stock_count = fields.Integer()
+    negative_count = fields.Integer()
+    stock_on_hand = fields.Decimal(as_string=True)
+    oldest_confirmed_at = instant_field()
+    last_changed_at = instant_field()
+    locations = fields.List(fields.Nested(StockAtLocation))
+    last_day = fields.Nested(StockPasses)
+    last_run = fields.Nested(Run, allow_none=True)

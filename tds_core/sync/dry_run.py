@@ -1,0 +1,78 @@
+"""A dry run: the decisions a pass would make, counted and shown field by field; nothing is written but the report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sync import absence, watch
+from tds_core.sync.apply import read_rows
+from tds_core.sync.candidate import Candidate
+from tds_core.sync.decide import Outcome, decide
+from tds_core.sync.listing import CHANGES, Prepared
+from tds_core.sync.runs import RunLease
+from tds_core.sync.survey import judge
+from tds_models.entities import ENTITIES
+
+#: So many records of a kind are shown; all are counted.
+SHOWN_COUNT = 100
+SHOWN = {Outcome.CREATED: "created", **dict.fromkeys(CHANGES, "updated")}
+
+# A row may stand on two pages; the second time it is no news.
+SEEN = text("""
+select distinct id from tds_sync_run_pages p cross join unnest(p.source_ids) as id
+where p.run_id = :run and id = any(:ids)
+""")
+
+
+def look_at_page(session: Session, run: RunLease, prepared: Prepared) -> None:
+    """Enter into the run's report what writing this page would do."""
+    entity = ENTITIES[run.entity]
+    seen = set(session.execute(SEEN, {"run": run.id, "ids": list(prepared.hashes)}).scalars())
+    candidates = [*prepared.candidates, *(prepared.creation.candidates if prepared.creation else ())]
+    candidates = [each for each in candidates if each.source_id not in seen]
+    wrong = {source_id for source_id, _ in prepared.invalid} - seen
+    equal = set(prepared.hashes) - seen - wrong - {each.source_id for each in candidates}
+    counts = {Outcome.UNCHANGED: len(equal), "invalid": len(wrong)}
+    current = read_rows(session, entity, sorted(each.source_id for each in candidates))
+    for candidate in candidates:
+        row = current.get(candidate.source_id)
+        decision = decide(candidate, row)
+        counts[decision.outcome] = counts.get(decision.outcome, 0) + 1
+        if decision.outcome in SHOWN:
+            _show(run.report, SHOWN[decision.outcome], _example(candidate, row, decision.changes))
+        if entity.header_first and judge(candidate, row, shows_changes=not prepared.reads_all) is None:
+            counts["to_read"] = counts.get("to_read", 0) + 1
+    run.outcomes.update(counts)
+
+
+def look_for_absent(session: Session, run: RunLease) -> None:
+    """Enter into the report what a full pass would ask for because the list did not show it."""
+    entity = ENTITIES[run.entity]
+    missing = absence.absent(session, entity, run)
+    names = watch.names_of(session, entity, missing[:SHOWN_COUNT])
+    for source_id in missing[:SHOWN_COUNT]:
+        _show(run.report, "absent", {"source_id": source_id, "name": names.get(source_id)})
+    run.outcomes["absent"] = len(missing)
+
+
+def spell(report: Mapping[str, Any]) -> str:
+    """The report as it is stored."""
+    return msgspec.json.encode(report).decode()
+
+
+def _show(report: dict[str, Any], kind: str, example: Mapping[str, Any]) -> None:
+    shown = report.setdefault(kind, [])
+    if len(shown) < SHOWN_COUNT:
+        shown.append(example)
+
+
+def _example(
+    candidate: Candidate, row: Mapping[str, Any] | None, changes: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
+    values = {**(row or {}), **candidate.values}
+    name = next((values[key] for key in ("name", "number", "sku") if values.get(key)), None)
+    example = {"source_id": candidate.source_id, "name": name}
+    return example if row is None else {**example, "changes": changes}
