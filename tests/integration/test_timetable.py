@@ -121,6 +121,59 @@ def test_a_rhythm_nobody_can_read_stops_only_its_own_job(world: World, ran: list
     assert ran == [{"name": "b-right"}]
 
 
+def take(world: World) -> list[jobs.Taken]:
+    with session_scope(world.engine) as session:
+        return jobs.take_due(session)
+
+
+def die(world: World) -> None:
+    """The process that took the open slots stopped without a word, long ago."""
+    world.execute("update tds_schedule_slots set claimed_at = now() - interval '10 minutes' where ended_at is null")
+
+
+def test_a_slot_whose_process_died_is_run_again(world: World, ran: list[Any]) -> None:
+    put_job(world, "daily")
+    [lost] = take(world)
+    timetable.tick()
+    assert ran == [], "its process may live"
+    die(world)
+    timetable.tick()
+    assert ran == [{"name": "daily"}]
+    assert results(world) == [("daily", "completed", "noted")]
+    timetable.run_slot(lost)
+    assert results(world) == [("daily", "completed", "noted")], "who lost it writes nothing"
+
+
+def test_two_that_find_a_lost_slot_run_it_once(world: World, ran: list[Any]) -> None:
+    put_job(world, "daily")
+    take(world)
+    die(world)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda _: take(world), range(3)))
+    assert sum(map(len, found)) == 1
+
+
+def test_a_slot_that_takes_every_process_down_is_given_up_and_said(world: World, ran: list[Any]) -> None:
+    put_job(world, "daily")
+    for _ in range(3):
+        assert len(take(world)) == 1
+        die(world)
+    assert take(world) == []
+    assert results(world) == [("daily", "lost", "its process stopped without a word, 3 times")]
+
+
+def test_a_lost_slot_is_left_to_the_newer_one_of_its_job(world: World, ran: list[Any]) -> None:
+    put_job(world, "often", "every:60")
+    take(world)
+    die(world)
+    world.execute("update tds_schedule_slots set slot_at = slot_at - interval '1 hour'")
+    world.execute(
+        "insert into tds_schedule_slots (job, slot_at, ended_at, result) values ('often', now(), now(), 'completed')"
+    )
+    assert take(world) == []
+    assert [row[1] for row in results(world)] == ["lost", "completed"]
+
+
 def test_the_timetable_tds_starts_with_asks_only_for_jobs_there_are(world: World) -> None:
     import celeryconfig
 
