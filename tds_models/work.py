@@ -1,7 +1,6 @@
-"""Work owed: one live item per record, the story of its attempts, and the letters that died."""
+"""Work owed: one live item per record, and the story of its attempts."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -17,7 +16,6 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tds_models.base import Base, Instant
@@ -118,30 +116,3 @@ class Attempt(Base):
     correlation_id: Mapped[str] = mapped_column(Text)
     waited_seconds: Mapped[float | None]
     ended_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
-
-
-class DeadLetter(Base):
-    """Work given up until a person decides. Nothing here is ever dropped by TDS itself."""
-
-    __tablename__ = "tds_dead_letter_queue"
-    __table_args__ = (
-        Index("ix_tds_dead_letter_queue_open", "entity", "dead_at", postgresql_where=text("resolved_at is null")),
-        Index("ix_tds_dead_letter_queue_fingerprint", "fingerprint"),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    source: Mapped[str] = mapped_column(Text)
-    entity: Mapped[str] = mapped_column(Text)
-    source_id: Mapped[str] = mapped_column(Text)
-    error_class: Mapped[str] = mapped_column(Text)
-    error: Mapped[str] = mapped_column(Text)
-    fingerprint: Mapped[str] = mapped_column(
-        Text, comment="class, entity and message shape: equal ones are one problem"
-    )
-    attempts: Mapped[int] = mapped_column(Integer)
-    priority: Mapped[int] = mapped_column(SmallInteger)
-    record: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="the newest record known when it died")
-    correlation_id: Mapped[str] = mapped_column(Text)
-    dead_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
-    resolved_at: Mapped[datetime | None] = mapped_column(Instant)
-    resolution: Mapped[str | None] = mapped_column(Text, comment="revived, healed or resolved")
