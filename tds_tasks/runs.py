@@ -2,16 +2,18 @@
 
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tds_core import metrics
+from tds_core.database_errors import is_away, named, refuses
+from tds_core.errors import TdsError
 from tds_core.sources import pause
 from tds_core.sources.base import Page
 from tds_core.sources.errors import SNOOZE, SourceError, TransientError
@@ -22,6 +24,7 @@ from tds_core.sync.listing import Prepared
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Fate, plan
 from tds_core.sync.runs import RunLease
+from tds_core.sync.sifting import sift
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
 from tds_tasks import nudge
@@ -68,9 +71,8 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         _put_off(run, error)
         return False
     except OUTAGES as error:
-        log.warning("run_interrupted", error=type(error).__name__)
-        with suppress(SQLAlchemyError), scope() as session:
-            runs.yield_run(session, run, delay_seconds=OUTAGE_SECONDS, reason=type(error).__name__)
+        with suppress(SQLAlchemyError):
+            _interrupt(run, error)
         return False
     except passes.LostRunError:
         with scope() as session:
@@ -92,6 +94,16 @@ def _watch(run: RunLease) -> bool:
     if ended:
         log.info("run_completed", run_id=run.id, entity=run.entity, mode=run.mode, **run.outcomes)
     return False
+
+
+def _interrupt(run: RunLease, error: BaseException) -> None:
+    """An outage costs the run nothing; a statement that fails again and again ends it."""
+    if isinstance(error, DBAPIError) and not is_away(error):
+        _put_off(run, named(error))
+        return
+    log.warning("run_interrupted", error=type(error).__name__)
+    with scope() as session:
+        runs.yield_run(session, run, delay_seconds=OUTAGE_SECONDS, reason=type(error).__name__)
 
 
 def _source_of(run: RunLease) -> str:
@@ -166,9 +178,25 @@ def _fetch(run: RunLease, position: Position) -> Fetched:
 
 
 def _take(run: RunLease, fetched: Fetched, prepared: Prepared) -> None:
+    """Write a page; when the database refuses it, write it without the records it refuses."""
     began = time.monotonic()
+    try:
+        counts = _write(run, fetched, prepared)
+    except DBAPIError as error:
+        if not refuses(error):
+            raise
+        log.warning("run_page_refused", detail=str(named(error)), page=run.page_count + 1)
+        with scope() as session:
+            sifted = sift(session, ENTITIES[run.entity], prepared)
+        counts = _write(run, fetched, sifted)
+    metrics.sync_seconds.labels(run.entity, run.mode).observe(time.monotonic() - began)
+    for outcome, count in counts.items():
+        metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
+
+
+def _write(run: RunLease, fetched: Fetched, prepared: Prepared) -> Counter[str]:
     with scope() as session:
-        counts = passes.take_page(
+        return passes.take_page(
             session,
             run,
             fetched.page,
@@ -178,13 +206,10 @@ def _take(run: RunLease, fetched: Fetched, prepared: Prepared) -> None:
             lease_seconds=RUN_LEASE_SECONDS,
             limits=_limits(),
         )
-    metrics.sync_seconds.labels(run.entity, run.mode).observe(time.monotonic() - began)
-    for outcome, count in counts.items():
-        metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
 
 
-def _put_off(run: RunLease, error: SourceError) -> None:
-    """The source failed: wait and go on at the same page, or end the run when waiting would not help."""
+def _put_off(run: RunLease, error: TdsError) -> None:
+    """The page failed: wait and go on there, or end the run when waiting would not help."""
     chance = random.random()  # noqa: S311  (jitter, not a secret)
     with scope() as session:
         decided = plan(error, runs.past_of(session, run), max_attempts=settings().max_attempts, chance=chance)
@@ -197,7 +222,7 @@ def _put_off(run: RunLease, error: SourceError) -> None:
                 delay_seconds=decided.delay_seconds,
                 counted=decided.fate is Fate.RETRY,
                 failed=isinstance(error, TransientError),
-                waits_for=error.waits_for,
+                waits_for=error.waits_for if isinstance(error, SourceError) else "",
                 reason=str(error),
             )
         if isinstance(error, SNOOZE):

@@ -11,26 +11,36 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from tds_core import metrics
-from tds_core.sources.errors import InvalidRecordError
+from tds_core.database_errors import StatementFailedError, is_away, named
 from tds_core.sync.candidate import Candidate
 from tds_core.sync.queue import Claim
 from tds_core.sync.settle import Settlement, settle
 from tds_tasks.context import scope, settings
+from tds_tasks.heartbeat import beating
 
 log = structlog.get_logger(__name__)
 
-#: Errors that say nothing about any record: the database is away or made us the victim, or our time is up.
+#: Errors of the database or of our time, among which are those that say nothing about any record: see `is_outage`.
 OUTAGES = (OperationalError, InterfaceError, SoftTimeLimitExceeded)
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether `error` says nothing about any record: the database is away, or our time is up."""
+    return isinstance(error, SoftTimeLimitExceeded) or is_away(error)
+
+
 def settle_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Settlement:
-    """Settle `candidates` and `failures` (by source id) of `claim`. Raises only OUTAGES."""
+    """Settle `candidates` and `failures` (by source id) of `claim`.
+
+    Raises outages, and what fails one record after another.
+    """
     try:
         settlement = _settle(claim, candidates, failures)
-    except OUTAGES:
-        raise
     except Exception as error:
-        settlement = _settle_singly(claim, candidates, failures, error)
+        if is_outage(error):
+            raise
+        with beating(claim.token):  # it may have taken long, and may again
+            settlement = _settle_singly(claim, candidates, failures, error)
     for outcome, count in settlement.counts.items():
         metrics.sync_outcomes.labels(claim.entity, outcome).inc(count)
     for seconds in settlement.freshness_seconds:
@@ -55,29 +65,27 @@ def _settle(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping
 def _settle_singly(
     claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception], error: Exception
 ) -> Settlement:
-    """The batch was refused because of `error`: find the record that breaks it, and let the others pass."""
+    """The batch was refused because of `error`: find the record that breaks it, and let the others pass.
+
+    When one after another fails without having been refused, it is not the records: the rest is left for later.
+    """
     log.warning("sync_batch_refused", entity=claim.entity, error=type(error).__name__, item_count=len(candidates))
     total = _settle(claim, {}, failures)
+    in_vain = 0
     for key, candidate in candidates.items():
         try:
             settlement = _settle(claim, {key: candidate}, {})
-        except OUTAGES:
-            raise
+            in_vain = 0
         except Exception as own:
-            named = _named(own)
-            # What the database says goes on to quote the row, so of its errors only the first line is logged.
-            shown = {"detail": str(named)} if named is not own else {"exc_info": True}
+            failure = named(own) if isinstance(own, DBAPIError) else own
+            in_vain += isinstance(failure, StatementFailedError)
+            if is_outage(own) or in_vain > 1:
+                raise
+            shown = {"detail": str(failure)} if failure is not own else {"exc_info": True}
             log.error("sync_item_refused", entity=claim.entity, source_id=key, error=type(own).__name__, **shown)
-            settlement = _settle(claim, {}, {key: named})
+            settlement = _settle(claim, {}, {key: failure})
         total.counts.update(settlement.counts)
         total.to_read += settlement.to_read
         total.freshness_seconds += settlement.freshness_seconds
         total.ends += settlement.ends
     return total
-
-
-def _named(error: Exception) -> Exception:
-    """What the database refuses about a record (a range, a constraint) is a fault of the record."""
-    if isinstance(error, DBAPIError):
-        return InvalidRecordError(f"the database refused it: {str(error.orig).splitlines()[0][:300]}")
-    return error

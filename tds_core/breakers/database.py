@@ -5,15 +5,13 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.setup import DATABASE
+from tds_core.database_errors import is_away
 
 # That all is well is said this often, not after every transaction.
 PRAISE_SECONDS = 1.0
-# Connection failed, too many connections or out of memory, shut down or starting up; no code at all: never connected.
-_AWAY = ("08", "53", "57P")
 
 
 def report_database(engine: Engine, breakers: Breakers) -> None:
@@ -22,7 +20,7 @@ def report_database(engine: Engine, breakers: Breakers) -> None:
 
     @event.listens_for(engine, "handle_error")
     def failed(context: ExceptionContext) -> None:
-        if _is_away(context):
+        if context.sqlalchemy_exception and is_away(context.sqlalchemy_exception):
             breakers.observe(DATABASE, context.original_exception)
 
     @event.listens_for(engine, "checkin")
@@ -32,11 +30,3 @@ def report_database(engine: Engine, breakers: Breakers) -> None:
         if connection is not None and monotonic() - praised_at >= PRAISE_SECONDS:
             praised_at = monotonic()
             breakers.observe(DATABASE)
-
-
-def _is_away(context: ExceptionContext) -> bool:
-    """Whether nobody could have been served; a deadlock or a statement that took too long is an answer."""
-    if not isinstance(context.sqlalchemy_exception, (OperationalError, InterfaceError)):
-        return False
-    code = getattr(context.original_exception, "pgcode", None)
-    return code is None or code.startswith(_AWAY)

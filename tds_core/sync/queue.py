@@ -162,9 +162,12 @@ def heartbeat(session: Session, *, token: UUID, lease_seconds: float) -> int:
     return _count(session.execute(HEARTBEAT, {"token": token, "lease": lease_seconds}))
 
 
-# In the order in which events arrive and runs enqueue, so that nobody waits in a circle.
+# In the order in which events arrive and runs enqueue, so that nobody waits in a circle. No statement of what follows
+# may take longer than a lease lasts without a heartbeat.
 FENCE = text("""
-select id, extract(epoch from clock_timestamp() - failed_at)::float8 as failed_seconds from tds_sync_queue
+select id, extract(epoch from clock_timestamp() - failed_at)::float8 as failed_seconds,
+    set_config('statement_timeout', '10s', true)
+from tds_sync_queue
 where id = any(:ids) and lease_token = :token order by source_id for update
 """)
 

@@ -1,0 +1,45 @@
+"""Errors of the database told apart: it is away, it refuses what a record says, or a statement failed."""
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from tds_core.errors import TdsError
+from tds_core.sources.errors import InvalidRecordError
+
+# Connection failed, too many connections or out of memory, shut down or starting up; no code at all: never connected.
+_AWAY = ("08", "53", "57P")
+# What is said cannot be stored: of the wrong kind, against a constraint, or too large for an index.
+_REFUSED = ("22", "23", "54")
+
+
+class StatementFailedError(TdsError):
+    """The database was there and did not do what it was asked: it took too long, waited in a circle, or was asked
+    wrongly. Another time may go better.
+    """
+
+    code = "statement_failed"
+    retriable = True
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could have served nobody; a deadlock or a statement that took too long is an answer."""
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return False
+    code = _code(error)
+    return code is None or code.startswith(_AWAY)
+
+
+def refuses(error: DBAPIError) -> bool:
+    """Whether the database will never take what it was given."""
+    return isinstance(error, (DataError, IntegrityError)) or (_code(error) or "").startswith(_REFUSED)
+
+
+def named(error: DBAPIError) -> TdsError:
+    """The error as one of ours. What the database says goes on to quote the row, so only its first line is kept."""
+    said = str(error.orig).splitlines()[0][:300] if str(error.orig) else type(error.orig).__name__
+    if refuses(error):
+        return InvalidRecordError(f"the database refused it: {said}")
+    return StatementFailedError(f"a statement failed: {said}")
+
+
+def _code(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "pgcode", None)
