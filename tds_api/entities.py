@@ -8,8 +8,10 @@ from tds_api.edge import Edge
 from tds_api.schemas.common import PageArguments, page_schema
 from tds_api.schemas.mirror import Change, Explanation, RowArguments, Standing, row_schema, whole_row_schema
 from tds_core.reading import mirror
+from tds_core.reading.details import progress
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.timeline import explain
+from tds_core.sources.zoho.quota.setup import open_governor
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
@@ -18,13 +20,17 @@ from tds_models.entity import Entity
 def entity_routes(edge: Edge) -> Blueprint:
     """The mirror."""
     routes = Blueprint("entities", __name__, url_prefix="/api/tds", description="The mirror")
+    governor = open_governor(edge.settings)
 
     @routes.get("/entities")
     @routes.response(200, Standing(many=True))
     def standings() -> Any:
-        """Where every entity stands: rows, newest change, cursor and last run."""
+        """Where every entity stands: rows, newest change, details to come, cursor and last run."""
         with session_scope(edge.engine) as session:
-            return [mirror.standing(session, entity) for entity in ENTITIES.values()]
+            found = [mirror.standing(session, entity) for entity in ENTITIES.values()]
+        ahead = progress({row["entity"]: row["details_left"] or 0 for row in found}, governor)
+        ends = {name: each["ends_at"] for each in ahead for name in each["left"]}
+        return [{**row, "details_end_at": ends.get(row["entity"])} for row in found]
 
     for entity in ENTITIES.values():
         _routes_of(routes, edge, entity)

@@ -1,11 +1,11 @@
-"""How runs are printed: tables of them, what held one, and what a dry run found, field by field."""
+"""How runs are printed: tables of them, details to come, what held one, and what a dry run found, field by field."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 
-from tds_api.cli.output import cell, say_table
+from tds_api.cli.output import cell, moment, say_table
 from tds_models.runs import RunState
 
 _COLUMNS = ("run", "entity", "mode", "state", "by", "records", "changed", "calls", "began", "took, s", "ends", "why")
@@ -41,6 +41,18 @@ def _why(run: Mapping[str, Any]) -> str | None:
         return f"waits for run {run['behind_id']}"
     outcomes = ", ".join(f"{name} {count:,}" for name, count in run["outcomes"].items())
     return outcomes if run["state"] == RunState.COMPLETED else run["end_reason"] or outcomes
+
+
+def show_details(ahead: Iterable[Mapping[str, Any]], console: Console) -> None:
+    """Print, for each API, how many details are still to be read, and on which day the quota lets the last be read."""
+    for each in ahead:
+        left = ", ".join(f"{name} {count:,}" for name, count in each["left"].items())
+        said = f"{each['api']}: known by their list rows alone: {left}; {each['call_count']:,} calls"
+        if each["calls_today"] is not None:
+            said += f", of which today's quota allows {min(each['call_count'], each['calls_today']):,}"
+        if each["ends_at"] is not None:
+            said += f"; all read {moment(each['ends_at'])} at the earliest"
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def show_hold(hold: Mapping[str, Any], console: Console) -> None:

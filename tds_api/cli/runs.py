@@ -7,9 +7,12 @@ from rich.console import Console
 
 from tds_api.cli.database import transaction
 from tds_api.cli.output import say_json
-from tds_api.cli.reports import show_hold, show_report, show_runs
+from tds_api.cli.reports import show_details, show_hold, show_report, show_runs
+from tds_core.config import load_settings
 from tds_core.errors import ConfigError
 from tds_core.reading import runs as reading
+from tds_core.reading.details import details_left, progress
+from tds_core.sources.zoho.quota.setup import open_governor
 from tds_core.sync import holds
 from tds_core.sync.runs import cancel as cancel_run
 from tds_models.runs import RunState
@@ -48,11 +51,13 @@ def _list(state: str, entity: str, limit: int, as_json: bool) -> None:
         raise ConfigError(f"There is no state {state[:80]!r}: {', '.join(RunState)}.")
     with transaction() as session:
         found = reading.runs(session, limit=limit, state=state or None, entity=entity or None).items
+        left = details_left(session)
     if as_json:
         say_json(found)
         return
     console = Console()
     show_runs(found, console)
+    show_details(progress(left, open_governor(load_settings())), console)
     for run in found:
         if run["state"] == RunState.HELD:
             console.print(f"Run {run['id']} waits for a decision: tds runs show {run['id']}", soft_wrap=True)

@@ -7,23 +7,30 @@ from rich.console import Console
 
 from tds_api.cli.database import transaction
 from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.reports import show_details
+from tds_core.config import load_settings
+from tds_core.reading.details import progress
 from tds_core.reading.sides import sides
+from tds_core.sources.zoho.quota.setup import open_governor
 
 
 def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Show what Zoho and the mirror hold, the queue, dead letters, events of the last day and the latest runs."""
     with transaction() as session:
         found = sides(session)
+    left = {row["entity"]: row["details_left"] or 0 for row in found["entities"]}
+    found["details"] = progress(left, open_governor(load_settings()))
     if as_json:
         say_json(found)
         return
     console = Console()
     say_table(
         "Entities (Zoho's count is from the last full run)",
-        ("entity", "Zoho", "mirror", "deleted", "unconfirmed", "newest", "cursor", "last run"),
+        ("entity", "Zoho", "mirror", "deleted", "unconfirmed", "details left", "newest", "cursor", "last run"),
         [_entity(row) for row in found["entities"]],
         console=console,
     )
+    show_details(found["details"], console)
     console.print()
     say_table("Queue", ("entity", "due", "waiting", "leased", "oldest due, s"),
               [tuple(row.values()) for row in found["queue"]], console=console)  # fmt: skip
@@ -40,6 +47,7 @@ def _entity(row: dict[str, Any]) -> tuple[Any, ...]:
     run = row["last_run"]
     return (
         row["entity"], row["source_count"], row["live_count"], row["deleted_count"], row["unconfirmed_count"],
+        row["details_left"],
         row["newest_modified_at"], row["cursor_at"], f"{run['mode']} {run['state']}" if run else None,
     )  # fmt: skip
 

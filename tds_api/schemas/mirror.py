@@ -102,6 +102,12 @@ class Standing(Schema):
     live_count = fields.Integer()
     deleted_count = fields.Integer()
     unconfirmed_count = fields.Integer(metadata={"description": "only a webhook said so until now"})
+    details_left = fields.Integer(
+        allow_none=True, metadata={"description": "known by a list row alone; null where a list row is all there is"}
+    )
+    details_end_at = fields.AwareDateTime(
+        format="iso", allow_none=True, metadata={"description": "when the quota lets the last of them be read"}
+    )
     newest_modified_at = instant_field()
     last_changed_at = instant_field()
     cursor_at = instant_field()

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, null, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -88,14 +88,19 @@ def history(session: Session, entity: Entity, source_id: str, *, cursor: str | N
 
 
 def standing(session: Session, entity: Entity) -> Row:
-    """Where an entity stands: rows by state, its newest change, its cursor and its last run."""
+    """Where an entity stands: rows by state, its newest change, its cursor and its last run.
+
+    `details_left`: living rows known by a list row alone; None where a list row is all there is.
+    """
     table = entity.table
     live = table.c.deleted_at.is_(None)
+    to_read = func.count().filter(live, table.c.lines_confirmed_at.is_(None)) if entity.header_first else null()
     counts = session.execute(
         select(
             func.count().filter(live).label("live_count"),
             func.count().filter(~live).label("deleted_count"),
             func.count().filter(live, table.c.confirmed_at.is_(None)).label("unconfirmed_count"),
+            to_read.label("details_left"),
             func.max(table.c.source_modified_at).label("newest_modified_at"),
             func.max(table.c.changed_at).label("last_changed_at"),
         )
