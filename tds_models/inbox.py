@@ -44,7 +44,7 @@ class InboxEvent(Base):
     id: Mapped[int] = mapped_column(BigInteger, EVENT_ID, server_default=EVENT_ID.next_value(), primary_key=True)
     source: Mapped[str] = mapped_column(Text)
     entity: Mapped[str | None] = mapped_column(Text)
-    event: Mapped[str | None] = mapped_column(Text, comment="created, updated or deleted")
+    event: Mapped[str | None] = mapped_column(Text, comment="created, updated or deleted; edited by a person")
     source_id: Mapped[str | None] = mapped_column(Text)
     source_modified_at: Mapped[datetime | None] = mapped_column(Instant)
     record: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="the record inside the wrapper")

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 SINGLE_READS = 20
 # Bulk reading gives its worker back after so long, and reads less at a time, so that the urgent soon get one.
 BULK_SECONDS, BULK_READS = 2.0, 10
+# Doors a person opened.
+FOR_OPERATORS = frozenset({"operator", "revive"})
 # How long work rests after an outage cut a batch off.
 RELEASE_SECONDS = 1.0
 # And after a fault that is nobody's but ours: long enough not to spin, short enough for a fixed worker.
@@ -116,7 +118,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
 def _traffic(claim: Claim) -> Traffic:
     if claim.bulk:
         return Traffic.BACKFILL
-    return Traffic.OPERATOR if all(item.origin == "operator" for item in claim.items) else Traffic.LIVE
+    return Traffic.OPERATOR if all(item.origin in FOR_OPERATORS for item in claim.items) else Traffic.LIVE
 
 
 def _ask(claim: Claim, ids: Sequence[str]) -> Reading:

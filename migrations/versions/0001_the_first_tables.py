@@ -54,7 +54,7 @@ def upgrade() -> None:
     sa.Column('id', sa.BigInteger(), server_default=sa.text("nextval('tds_event_id_seq')"), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('entity', sa.Text(), nullable=True),
-    sa.Column('event', sa.Text(), nullable=True, comment='created, updated or deleted'),
+    sa.Column('event', sa.Text(), nullable=True, comment='created, updated or deleted; edited by a person'),
     sa.Column('source_id', sa.Text(), nullable=True),
     sa.Column('source_modified_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('record', postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment='the record inside the wrapper'),

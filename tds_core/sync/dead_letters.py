@@ -1,7 +1,7 @@
 """Dead letters: work given up with its reason, grouped by fingerprint, until a person decides."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,19 +11,39 @@ from sqlalchemy.orm import Session
 # What differs between two failures of one kind: ids, numbers, quoted values.
 VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
 
+# A record whose problem is known, or whose letter was being revived, gets no second letter: that one goes on, with
+# what it died of now. A revival ends with the attempt it led to, whichever letter goes on.
 BURY = text("""
 with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, error_class text, error text,
         fingerprint text, attempts int, priority smallint, correlation_id text, generation bigint)
+), ended as (
+    update tds_dead_letter_revivals r set ended_at = clock_timestamp(), outcome = 'dead', error = g.error
+    from tds_dead_letter_queue d join given g using (source_id)
+    where r.letter_id = d.id and r.revived_at is not null and r.ended_at is null
+      and d.source = :source and d.entity = :entity and d.resolved_at is null
+    returning r.letter_id
+), known as (
+    select distinct on (d.source_id) d.id, g.* from tds_dead_letter_queue d join given g using (source_id)
+    where d.source = :source and d.entity = :entity and d.resolved_at is null
+      and (d.fingerprint = g.fingerprint or d.id in (select letter_id from ended))
+    order by d.source_id, d.fingerprint = g.fingerprint desc, d.id
+), newest as (
+    select g.source_id, (select record from tds_inbox_events e where e.entity = :entity and e.source_id = g.source_id
+                         and e.source = :source order by e.id desc limit 1) as record
+    from given g
+), again as (
+    update tds_dead_letter_queue d
+    set error_class = k.error_class, error = k.error, fingerprint = k.fingerprint, attempts = d.attempts + k.attempts,
+        record = case when d.edited_at is null then coalesce(n.record, d.record) else d.record end,
+        correlation_id = k.correlation_id, last_dead_at = clock_timestamp()
+    from known k join newest n using (source_id) where d.id = k.id
 ), letters as (
     insert into tds_dead_letter_queue (source, entity, source_id, error_class, error, fingerprint, attempts, priority,
                                        record, correlation_id)
-    select :source, :entity, g.source_id, g.error_class, g.error, g.fingerprint, g.attempts, g.priority,
-           (select record from tds_inbox_events e where e.entity = :entity and e.source_id = g.source_id
-            and e.source = :source order by e.id desc limit 1), g.correlation_id
-    from given g
-    where not exists (select from tds_dead_letter_queue d where d.source = :source and d.entity = :entity
-        and d.source_id = g.source_id and d.fingerprint = g.fingerprint and d.resolved_at is null)
+    select :source, :entity, g.source_id, g.error_class, g.error, g.fingerprint, g.attempts, g.priority, n.record,
+           g.correlation_id
+    from given g join newest n using (source_id) where g.source_id not in (select source_id from known)
 )
 update tds_inbox_events e
 set verdict = 'dead_lettered', verdict_at = clock_timestamp(), verdict_reason = left(g.error, 500)
@@ -42,7 +62,7 @@ def bury(session: Session, *, source: str, entity: str, letters: Sequence[dict[s
     """Write dead letters and give the verdict to the events they carry.
 
     A problem whose letter is still open gets no second one. A letter has source_id, error_class, error, attempts,
-    priority, correlation_id and generation (events up to it).
+    priority, correlation_id and generation (events up to it); no two are about one record.
     """
     if not letters:
         return
@@ -51,12 +71,24 @@ def bury(session: Session, *, source: str, entity: str, letters: Sequence[dict[s
 
 
 HEAL = text("""
-update tds_dead_letter_queue set resolved_at = now(), resolution = 'healed'
-where source = :source and entity = :entity and source_id = any(:ids) and resolved_at is null
+with given as (
+    select * from unnest(cast(:ids as text[]), cast(:outcomes as text[])) as g(source_id, outcome)
+), closed as (
+    update tds_dead_letter_queue d
+    set resolved_at = clock_timestamp(), resolution = case when exists (
+        select from tds_dead_letter_revivals r where r.letter_id = d.id and r.ended_at is null
+        and r.revived_at is not null) then 'revived' else 'healed' end
+    from given g
+    where d.source = :source and d.entity = :entity and d.source_id = g.source_id and d.resolved_at is null
+    returning d.id, g.outcome
+)
+update tds_dead_letter_revivals r set ended_at = clock_timestamp(), outcome = c.outcome
+from closed c where r.letter_id = c.id and r.ended_at is null
 """)
 
 
-def heal(session: Session, *, source: str, entity: str, source_ids: Sequence[str]) -> None:
-    """Close the dead letters of records that have since been brought over."""
-    if source_ids:
-        session.execute(HEAL, {"source": source, "entity": entity, "ids": list(source_ids)})
+def heal(session: Session, *, source: str, entity: str, outcomes: Mapping[str, str]) -> None:
+    """Close the dead letters of records that have since been brought over, with what became of each record."""
+    if outcomes:
+        given = {"source": source, "entity": entity, "ids": list(outcomes), "outcomes": list(outcomes.values())}
+        session.execute(HEAL, given)

@@ -128,7 +128,8 @@ def _owe_details(
 
 
 def _heal(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
-    dead_letters.heal(session, source=entity.stream.source, entity=entity.name, source_ids=source_ids)
+    outcomes = dict.fromkeys(source_ids, "confirmed")
+    dead_letters.heal(session, source=entity.stream.source, entity=entity.name, outcomes=outcomes)
 
 
 def _owe(

@@ -15,7 +15,7 @@ from tds_models.entity import Entity
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event without a verdict. `record` is JSON text."""
+    """An event without a verdict. `record` is JSON text. `event`: what a webhook said had happened, or `edited`."""
 
     id: int
     source_id: str
@@ -23,10 +23,11 @@ class Event:
     complete: bool
     record: str
     correlation_id: str
+    event: str = "updated"
 
 
 PENDING = text("""
-select e.id, e.source_id, e.source_modified_at, e.complete, e.record::text as record, e.correlation_id
+select e.id, e.source_id, e.source_modified_at, e.complete, e.record::text as record, e.correlation_id, e.event
 from tds_inbox_events e
 join unnest(cast(:ids as text[]), cast(:generations as bigint[])) as c(source_id, generation) using (source_id)
 where e.entity = :entity and e.source = :source and e.verdict is null and e.generation <= c.generation
@@ -51,19 +52,23 @@ def pending_events(session: Session, claim: Claim) -> dict[str, list[Event]]:
     return events
 
 
+#: The event of a record that a person changed before it was tried again.
+EDITED = "edited"
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def choose(events: Iterable[Event]) -> Event | None:
     """The event whose body is the newest state, or `None` when the bodies cannot tell.
 
-    Sources stamp changes in whole seconds: two different bodies with the same newest time leave the order open.
+    Sources stamp changes in whole seconds: two different bodies with the same newest time leave the order open, unless
+    the later one is a person's correction.
     """
     ranked = sorted(events, key=lambda event: (event.source_modified_at or EARLIEST, event.id))
     if not ranked or not ranked[-1].complete:
         return None
     newest = ranked[-1]
-    if len(ranked) > 1 and ranked[-2].source_modified_at == newest.source_modified_at:
+    tied = len(ranked) > 1 and ranked[-2].source_modified_at == newest.source_modified_at
+    if tied and newest.event != EDITED:
         return None
     return newest
 
@@ -93,7 +98,7 @@ def _candidate(entity: Entity, event: Event) -> Candidate | None:
             entity,
             event.record.encode(),
             seen=Seen.BODY,
-            provenance=Provenance("webhook", event.id, event.correlation_id),
+            provenance=Provenance("operator" if event.event == EDITED else "webhook", event.id, event.correlation_id),
         )
     except InvalidRecordError:
         return None

@@ -75,8 +75,8 @@ def _finish(
         return
     items = [held[each.candidate.source_id] for each in ended]
     queue.finish(session, claim, items)
-    dead_letters.heal(session, source=claim.source, entity=claim.entity, source_ids=[item.source_id for item in items])
     outcomes = {each.candidate.source_id: each.outcome for each in ended}
+    dead_letters.heal(session, source=claim.source, entity=claim.entity, outcomes=outcomes)
     attempts.log(session, claim, [attempts.ended(item, outcomes[item.source_id]) for item in items])
     settlement.counts.update(outcomes.values())
     settlement.ends += [_end(each.candidate, each.outcome) for each in ended]
