@@ -95,7 +95,8 @@ def test_nothing_catches_everything_unnamed() -> None:
 
 
 def test_entities_do_not_import_one_another() -> None:
-    shared = ("tds_models.entities.contact", "tds_models.entities.document")  # in common to several; no entities themselves
+    # what several have in common; no entities themselves
+    shared = ("tds_models.entities.contact", "tds_models.entities.document")
     declared = {module.name: module for module in modules("tds_models")}
     for name in ENTITIES:
         imports = declared[f"tds_models/entities/{name}.py"].imports()
