@@ -1,226 +1,219 @@
 """Every setting of TDS, declared once: its variable, type, default and meaning. The reference is made from it."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tds_core import declaring as d
 from tds_core import environment as env
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.errors import ConfigError
 from tds_core.urls import with_driver, without_password
-
-_ADDRESS = env.matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")
-_DATABASE = env.matching(r"postgres(ql)?(\+psycopg2)?://\S+", "a postgresql:// address")
-_REDIS = env.matching(r"(rediss?|unix)://\S+", "a redis:// address")
-_FERNET_KEY = env.matching(r"[\w-]{43}=", "a Fernet key")
-_FERNET_KEYS = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet keys, comma separated")
-_TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
-# Zoho's form refuses any other secret, and a shorter one is guessable.
-_ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits")
-_PREFIX = env.matching(r"[A-Za-z0-9-]{1,20}", "1 to 20 letters, digits and hyphens")
-_RULE_TYPES = env.matching(r"\w+,\w+,\w+", "three words, comma separated")
-_PORT = env.whole(1, 65535)
-_CALLS = env.whole(0, 1_000_000)
-_SHARE = env.whole(0, 30)
-_DAY = env.whole(0, 86_400)
-_LONG = env.whole(1, 86_400)
-
-
-def _declare(
-    variable: str,
-    kind: env.Kind,
-    default: Any,
-    meaning: str,
-    rule: env.Rule = env.ANYTHING,
-    *,
-    group: str,
-    secret: bool = False,
-) -> Any:
-    declaration = env.Declaration(variable, kind, default, meaning, group, rule, secret)
-    return dataclasses.field(default=default, repr=not secret, metadata={"declaration": declaration})
-
-
-_storage = functools.partial(_declare, group="Storage")
-_api = functools.partial(_declare, group="API and security")
-_webhook = functools.partial(_declare, group="Webhooks")
-_work = functools.partial(_declare, group="Work")
-_breaker = functools.partial(_declare, group="Circuit breakers")
-_watch = functools.partial(_declare, group="Logs and Flower")
-_zoho = functools.partial(_declare, group="Zoho")
-_quota = functools.partial(_declare, group="Quota of calls to Zoho")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
-    database_url: str = _storage(
-        "TDS_DATABASE_URL", "text", "", "PostgreSQL 15 or newer; unset: `tds up` runs one.", _DATABASE, secret=True
+    database_url: str = d.storage(
+        "TDS_DATABASE_URL", "text", "", "PostgreSQL 15 or newer; unset: `tds up` runs one.", d.DATABASE, secret=True
     )
-    redis_url: str = _storage(
-        "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", _REDIS, secret=True
+    redis_url: str = d.storage(
+        "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", d.REDIS, secret=True
     )
-    broker_url: str = _storage("TDS_BROKER_URL", "text", "", "Celery's broker; unset: TDS_REDIS_URL.", secret=True)
-    home: Path = _storage("TDS_HOME", "path", ".tds", "Generated secrets, logs, embedded servers.")  # noqa: RUF009 (a field)
+    broker_url: str = d.storage("TDS_BROKER_URL", "text", "", "Celery's broker; unset: TDS_REDIS_URL.", secret=True)
+    home: Path = d.storage("TDS_HOME", "path", ".tds", "Generated secrets, logs, embedded servers.")  # noqa: RUF009 (a field)
 
-    host: str = _api("TDS_HOST", "text", "127.0.0.1", "Address the API listens on.")
-    port: int = _api("TDS_PORT", "integer", 8800, "Port the API listens on.", _PORT)
-    public_url: str = _api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", _ADDRESS)
-    api_processes: int = _api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
-    api_threads: int = _api("TDS_API_THREADS", "integer", 64, "Threads of each of them.", env.whole(1, 1024))
-    secret_key: str = _api(
-        "TDS_SECRET_KEY", "text", "", "Encrypts tokens; Fernet.generate_key() makes one.", _FERNET_KEY, secret=True
+    host: str = d.api("TDS_HOST", "text", "127.0.0.1", "Address the API listens on.")
+    port: int = d.api("TDS_PORT", "integer", 8800, "Port the API listens on.", d.PORT)
+    public_url: str = d.api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", d.ADDRESS)
+    api_processes: int = d.api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
+    api_threads: int = d.api("TDS_API_THREADS", "integer", 64, "Threads of each of them.", env.whole(1, 1024))
+    secret_key: str = d.api(
+        "TDS_SECRET_KEY", "text", "", "Encrypts tokens; Fernet.generate_key() makes one.", d.FERNET_KEY, secret=True
     )
-    secret_key_previous: str = _api(
-        "TDS_SECRET_KEY_PREVIOUS", "text", "", "Still opens what it locked, while rotating.", _FERNET_KEYS, secret=True
+    secret_key_previous: str = d.api(
+        "TDS_SECRET_KEY_PREVIOUS",
+        "text",
+        "",
+        "Still opens what it locked, while rotating.",
+        d.FERNET_KEYS,
+        secret=True,
     )
-    api_token: str = _api("TDS_API_TOKEN", "text", "", "Token of the first administrator.", _TOKEN, secret=True)
+    api_token: str = d.api("TDS_API_TOKEN", "text", "", "Token of the first administrator.", d.TOKEN, secret=True)
 
-    webhook_max_bytes: int = _webhook(
+    webhook_max_bytes: int = d.webhook(
         "TDS_WEBHOOK_MAX_BYTES", "integer", 1_048_576, "Largest body taken, in bytes.", env.whole(1024, 67_108_864)
     )
-    unsigned_webhooks: bool = _webhook(
+    unsigned_webhooks: bool = d.webhook(
         "TDS_UNSIGNED_WEBHOOKS", "yes/no", False, "Take webhooks without a signature; said at every start."
     )
-    duplicate_window_seconds: float = _webhook(
-        "TDS_DUPLICATE_WINDOW_SECONDS", "seconds", 600.0, "Within it, same record and content is one event.", _DAY
+    duplicate_window_seconds: float = d.webhook(
+        "TDS_DUPLICATE_WINDOW_SECONDS", "seconds", 600.0, "Within it, same record and content is one event.", d.DAY
     )
 
-    workers: int = _work("TDS_WORKERS", "integer", 2, "Worker processes of `tds up`.", env.whole(0, 64))
-    worker_concurrency: int = _work(
+    workers: int = d.work("TDS_WORKERS", "integer", 2, "Worker processes of `tds up`.", env.whole(0, 64))
+    worker_concurrency: int = d.work(
         "TDS_WORKER_CONCURRENCY", "integer", 2, "Tasks one worker runs at once.", env.whole(1, 256)
     )
-    claim_size: int = _work(
+    claim_size: int = d.work(
         "TDS_CLAIM_SIZE", "integer", 100, "Work items claimed and applied together.", env.whole(1, 10_000)
     )
-    lease_seconds: float = _work(
+    lease_seconds: float = d.work(
         "TDS_LEASE_SECONDS", "seconds", 15.0, "How long a claim lasts without a heartbeat.", env.whole(1, 3600)
     )
-    heartbeat_seconds: float = _work(
+    heartbeat_seconds: float = d.work(
         "TDS_HEARTBEAT_SECONDS", "seconds", 4.0, "How often claims are renewed; below half a lease.", env.whole(0, 1800)
     )
-    max_attempts: int = _work(
+    max_attempts: int = d.work(
         "TDS_MAX_ATTEMPTS", "integer", 8, "Counted attempts before a dead letter.", env.whole(1, 1000)
     )
-    cursor_overlap_seconds: float = _work(
-        "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", _DAY
+    cursor_overlap_seconds: float = d.work(
+        "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", d.DAY
     )
-    guard_percent: int = _work(
+    guard_percent: int = d.work(
         "TDS_GUARD_PERCENT", "integer", 5, "Share of its records a run may change unasked.", env.whole(0, 100)
     )
-    guard_records: int = _work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", _CALLS)
+    guard_records: int = d.work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", d.CALLS)
 
-    breaker_failures: int = _breaker(
+    revive_per_minute: int = d.letter(
+        "TDS_REVIVE_PER_MINUTE", "integer", 60, "Letters of a batch retried in a minute.", env.whole(1, 60_000)
+    )
+    revive_after_seconds: float = d.letter(
+        "TDS_REVIVE_AFTER_SECONDS",
+        "seconds",
+        86_400.0,
+        "So long after it died a letter is retried by itself.",
+        d.MONTH,
+    )
+    revive_times: int = d.letter(
+        "TDS_REVIVE_TIMES", "integer", 3, "So often at most; then it waits for a person.", env.whole(0, 100)
+    )
+    revive_at_once: int = d.letter(
+        "TDS_REVIVE_AT_ONCE", "integer", 50, "So many in one cycle of the timetable.", d.CALLS
+    )
+
+    breaker_failures: int = d.breaker(
         "TDS_BREAKER_FAILURES", "integer", 5, "Failures in a row that open a circuit.", env.whole(1, 1000)
     )
-    breaker_failure_percent: int = _breaker(
+    breaker_failure_percent: int = d.breaker(
         "TDS_BREAKER_FAILURE_PERCENT", "integer", 50, "Share of failed calls that opens it.", env.whole(1, 100)
     )
-    breaker_least_calls: int = _breaker(
+    breaker_least_calls: int = d.breaker(
         "TDS_BREAKER_LEAST_CALLS", "integer", 10, "Calls in the window before that share counts.", env.whole(1, 10_000)
     )
-    breaker_window_seconds: float = _breaker(
+    breaker_window_seconds: float = d.breaker(
         "TDS_BREAKER_WINDOW_SECONDS", "seconds", 60.0, "The window the share is taken of.", env.whole(1, 3600)
     )
-    breaker_open_seconds: float = _breaker(
+    breaker_open_seconds: float = d.breaker(
         "TDS_BREAKER_OPEN_SECONDS", "seconds", 60.0, "To the first probe; doubles with each that fails.",
         env.whole(1, 3600),
     )  # fmt: skip
-    breaker_open_most_seconds: float = _breaker(
-        "TDS_BREAKER_OPEN_MOST_SECONDS", "seconds", 900.0, "The longest time between two probes.", _LONG
+    breaker_open_most_seconds: float = d.breaker(
+        "TDS_BREAKER_OPEN_MOST_SECONDS", "seconds", 900.0, "The longest time between two probes.", d.LONG
     )
-    breaker_successes: int = _breaker(
+    breaker_successes: int = d.breaker(
         "TDS_BREAKER_SUCCESSES", "integer", 2, "Successful probes in a row that close it.", env.whole(1, 100)
     )
-    breaker_probe_seconds: float = _breaker(
+    breaker_probe_seconds: float = d.breaker(
         "TDS_BREAKER_PROBE_SECONDS", "seconds", 60.0, "A silent probe is given up; longer than any call takes.",
         env.whole(1, 3600),
     )  # fmt: skip
 
-    log_format: str = _watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
-    log_level: str = _watch(
+    log_format: str = d.watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
+    log_level: str = d.watch(
         "TDS_LOG_LEVEL", "text", "INFO", "The least grave line kept.", env.one_of("DEBUG", "INFO", "WARNING", "ERROR")
     )
-    slow_seconds: float = _watch(
+    slow_seconds: float = d.watch(
         "TDS_SLOW_SECONDS", "seconds", 5.0, "An operation that takes longer is flagged.", env.whole(0, 3600)
     )
-    flower_port: int = _watch("TDS_FLOWER_PORT", "integer", 8801, "Port of Flower, on loopback.", _PORT)
-    flower_user: str = _watch("TDS_FLOWER_USER", "text", "tds", "Login name of Flower.")
-    flower_password: str = _watch(
+    flower_port: int = d.watch("TDS_FLOWER_PORT", "integer", 8801, "Port of Flower, on loopback.", d.PORT)
+    flower_user: str = d.watch("TDS_FLOWER_USER", "text", "tds", "Login name of Flower.")
+    flower_password: str = d.watch(
         "TDS_FLOWER_PASSWORD", "text", "", "Its password; unset: `tds up` makes one.", secret=True
     )
 
-    zoho_data_center: str = _zoho(
+    zoho_data_center: str = d.zoho(
         "ZOHO_DATA_CENTER", "text", "us", "Where the organisation lives.", env.one_of(*DATA_CENTERS)
     )
-    zoho_accounts_url: str = _zoho("ZOHO_ACCOUNTS_URL", "text", "", "Zoho's login; unset: the data centre's.", _ADDRESS)
-    zoho_api_url: str = _zoho("ZOHO_API_URL", "text", "", "Zoho's API; unset: the data centre's.", _ADDRESS)
-    zoho_client_id: str = _zoho("ZOHO_CLIENT_ID", "text", "", "From api-console.zoho.com, your client.")
-    zoho_client_secret: str = _zoho(
+    zoho_accounts_url: str = d.zoho(
+        "ZOHO_ACCOUNTS_URL", "text", "", "Zoho's login; unset: the data centre's.", d.ADDRESS
+    )
+    zoho_api_url: str = d.zoho("ZOHO_API_URL", "text", "", "Zoho's API; unset: the data centre's.", d.ADDRESS)
+    zoho_client_id: str = d.zoho("ZOHO_CLIENT_ID", "text", "", "From api-console.zoho.com, your client.")
+    zoho_client_secret: str = d.zoho(
         "ZOHO_CLIENT_SECRET", "text", "", "From api-console.zoho.com, your client.", secret=True
     )
-    zoho_refresh_token: str = _zoho(
+    zoho_refresh_token: str = d.zoho(
         "ZOHO_REFRESH_TOKEN", "text", "", "From `tds zoho connect`, which can also keep it encrypted.", secret=True
     )
-    zoho_organization_id: str = _zoho(
+    zoho_organization_id: str = d.zoho(
         "ZOHO_ORGANIZATION_ID", "text", "", "In Zoho Books: Settings, Manage Organizations.",
         env.matching(r"\d{1,20}", "digits"),
     )  # fmt: skip
-    zoho_webhook_secret: str = _zoho(
-        "ZOHO_WEBHOOK_SECRET", "text", "", "Signs webhooks. Make one: openssl rand -hex 24", _ZOHO_SECRET, secret=True
+    zoho_webhook_secret: str = d.zoho(
+        "ZOHO_WEBHOOK_SECRET",
+        "text",
+        "",
+        "Signs webhooks. Make one: openssl rand -hex 24",
+        d.ZOHO_SECRET,
+        secret=True,
     )
-    zoho_webhook_secret_previous: str = _zoho(
-        "ZOHO_WEBHOOK_SECRET_PREVIOUS", "text", "", "Still accepted while rotating.", _ZOHO_SECRET, secret=True
+    zoho_webhook_secret_previous: str = d.zoho(
+        "ZOHO_WEBHOOK_SECRET_PREVIOUS", "text", "", "Still accepted while rotating.", d.ZOHO_SECRET, secret=True
     )
-    zoho_webhook_prefix: str = _zoho(
-        "ZOHO_WEBHOOK_PREFIX", "text", "TDS", "How the names of our webhooks in Zoho begin.", _PREFIX
+    zoho_webhook_prefix: str = d.zoho(
+        "ZOHO_WEBHOOK_PREFIX", "text", "TDS", "How the names of our webhooks in Zoho begin.", d.PREFIX
     )
-    zoho_rule_types: str = _zoho(
-        "ZOHO_RULE_TYPES", "text", "add,edit,delete", "Zoho's words for rules on new, changed, deleted.", _RULE_TYPES
+    zoho_rule_types: str = d.zoho(
+        "ZOHO_RULE_TYPES",
+        "text",
+        "add,edit,delete",
+        "Zoho's words for rules on new, changed, deleted.",
+        d.RULE_TYPES,
     )
-    http_timeout_seconds: float = _zoho(
+    http_timeout_seconds: float = d.zoho(
         "TDS_HTTP_TIMEOUT_SECONDS", "seconds", 30.0, "Longest wait for an answer of Zoho.", env.whole(1, 600)
     )
-    http_connect_seconds: float = _zoho(
+    http_connect_seconds: float = d.zoho(
         "TDS_HTTP_CONNECT_SECONDS", "seconds", 5.0, "Longest wait for a connection to Zoho.", env.whole(1, 600)
     )
 
-    zoho_calls_per_minute: int = _quota(
-        "ZOHO_CALLS_PER_MINUTE", "integer", 100, "Zoho's limit for the organisation; 0: none.", _CALLS
+    zoho_calls_per_minute: int = d.quota(
+        "ZOHO_CALLS_PER_MINUTE", "integer", 100, "Zoho's limit for the organisation; 0: none.", d.CALLS
     )
-    zoho_books_calls_per_day: int = _quota(
-        "ZOHO_BOOKS_CALLS_PER_DAY", "integer", 10_000, "By plan; a smaller one Zoho tells counts. 0: none.", _CALLS
+    zoho_books_calls_per_day: int = d.quota(
+        "ZOHO_BOOKS_CALLS_PER_DAY", "integer", 10_000, "By plan; a smaller one Zoho tells counts. 0: none.", d.CALLS
     )
-    zoho_inventory_calls_per_day: int = _quota(
-        "ZOHO_INVENTORY_CALLS_PER_DAY", "integer", 10_000, "The same for Inventory.", _CALLS
+    zoho_inventory_calls_per_day: int = d.quota(
+        "ZOHO_INVENTORY_CALLS_PER_DAY", "integer", 10_000, "The same for Inventory.", d.CALLS
     )
-    zoho_concurrent_calls: int = _quota(
-        "ZOHO_CONCURRENT_CALLS", "integer", 10, "Calls at once; Zoho's free plan allows 5. 0: no limit.", _CALLS
+    zoho_concurrent_calls: int = d.quota(
+        "ZOHO_CONCURRENT_CALLS", "integer", 10, "Calls at once; Zoho's free plan allows 5. 0: no limit.", d.CALLS
     )
-    zoho_quota_margin_percent: int = _quota(
+    zoho_quota_margin_percent: int = d.quota(
         "ZOHO_QUOTA_MARGIN_PERCENT", "integer", 10, "Never used: room for others' calls.", env.whole(0, 90)
     )
-    zoho_reserved_live_percent: int = _quota(
-        "ZOHO_RESERVED_LIVE_PERCENT", "integer", 10, "Kept for what webhooks announce, and stock.", _SHARE
+    zoho_reserved_live_percent: int = d.quota(
+        "ZOHO_RESERVED_LIVE_PERCENT", "integer", 10, "Kept for what webhooks announce, and stock.", d.SHARE
     )
-    zoho_reserved_operator_percent: int = _quota(
-        "ZOHO_RESERVED_OPERATOR_PERCENT", "integer", 5, "Kept beside it for what a person waits for.", _SHARE
+    zoho_reserved_operator_percent: int = d.quota(
+        "ZOHO_RESERVED_OPERATOR_PERCENT", "integer", 5, "Kept beside it for what a person waits for.", d.SHARE
     )
-    zoho_reserved_scheduled_percent: int = _quota(
-        "ZOHO_RESERVED_SCHEDULED_PERCENT", "integer", 15, "Kept beside those for scheduled lists.", _SHARE
+    zoho_reserved_scheduled_percent: int = d.quota(
+        "ZOHO_RESERVED_SCHEDULED_PERCENT", "integer", 15, "Kept beside those for scheduled lists.", d.SHARE
     )
-    zoho_quota_wait_seconds: float = _quota(
+    zoho_quota_wait_seconds: float = d.quota(
         "ZOHO_QUOTA_WAIT_SECONDS", "seconds", 5.0, "A longer wait for a call puts its work off.", env.whole(0, 60)
     )
-    zoho_quota_zone: str = _quota(
+    zoho_quota_zone: str = d.quota(
         "ZOHO_QUOTA_ZONE", "text", "UTC", "Whose midnight begins a day, until Zoho tells it.", env.time_zone()
     )
-    zoho_quota_processes: int = _quota(
-        "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: workers x concurrency.", _CALLS
+    zoho_quota_processes: int = d.quota(
+        "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: workers x concurrency.", d.CALLS
     )
-    zoho_quota_speed: int = _quota(
+    zoho_quota_speed: int = d.quota(
         "ZOHO_QUOTA_SPEED", "integer", 1, "How fast minutes and days go by; above 1 with a stand-in only.",
         env.whole(1, 10_000),
     )  # fmt: skip

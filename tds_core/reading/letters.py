@@ -1,0 +1,126 @@
+"""Dead letters as people and programs see them: one by one with their history, by problem, and their batches."""
+
+import dataclasses
+
+from sqlalchemy import RowMapping, case, exists, func, literal_column, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import Session
+
+from tds_core.letters.causes import diagnose
+from tds_core.reading.errors import NotFoundError
+from tds_core.reading.paging import Page, Row, read_page
+from tds_models.letters import DeadLetter, LetterAction, Revival, RevivalBatch
+
+_OPEN = DeadLetter.resolved_at.is_(None)
+_OF_LETTER = exists().where(Revival.letter_id == DeadLetter.id, Revival.ended_at.is_(None))
+_standing = case(
+    (DeadLetter.resolved_at.is_not(None), "closed"), (_OF_LETTER, "being_retried"), else_=literal_column("'dead'")
+)
+_REVIVED = (
+    select(func.count())
+    .where(Revival.letter_id == DeadLetter.id, Revival.revived_at.is_not(None))
+    .scalar_subquery()
+    .label("revived_count")
+)
+_SHOWN = [
+    *(column for column in DeadLetter.__table__.columns if column.key != "record"),
+    _standing.label("state"),
+    _REVIVED,
+]
+
+#: How a letter can stand; `open` are those that are not closed.
+STATES = ("dead", "being_retried", "closed", "open", "all")
+
+
+def letters(
+    session: Session,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    state: str = "open",
+    **wanted: str | None,
+) -> Page:
+    """Letters, the newest first; `wanted` are values of entity, error_class, fingerprint, source_id, assigned_to."""
+    statement = select(*_SHOWN)
+    if state == "open":
+        statement = statement.where(_OPEN)
+    elif state != "all":
+        statement = statement.where(_standing == state)
+    for name, value in wanted.items():
+        if value is not None:
+            statement = statement.where(DeadLetter.__table__.c[name] == value)
+    page = read_page(session, statement, keys=[DeadLetter.__table__.c.id], cursor=cursor, limit=limit)
+    return Page([_diagnosed(row) for row in page.items], page.next_cursor)
+
+
+def groups(session: Session, *, entity: str | None = None, error_class: str | None = None) -> list[Row]:
+    """Open letters by fingerprint, the most frequent first: one row is one problem."""
+    newest_first = aggregate_order_by(DeadLetter.error, DeadLetter.last_dead_at.desc())
+    statement = (
+        select(
+            DeadLetter.fingerprint,
+            DeadLetter.error_class,
+            func.array_agg(DeadLetter.entity.distinct()).label("entities"),
+            func.count().label("letter_count"),
+            func.count().filter(_OF_LETTER).label("being_retried_count"),
+            func.count(DeadLetter.assigned_to).label("assigned_count"),
+            func.min(DeadLetter.dead_at).label("first_seen_at"),
+            func.max(DeadLetter.last_dead_at).label("last_seen_at"),
+            func.array_agg(newest_first)[1].label("error"),
+        )
+        .where(_OPEN)
+        .group_by(DeadLetter.fingerprint, DeadLetter.error_class)
+        .order_by(func.count().desc(), DeadLetter.fingerprint)
+    )
+    for column, wanted in ((DeadLetter.entity, entity), (DeadLetter.error_class, error_class)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    return [_diagnosed(dict(row)) for row in session.execute(statement).mappings()]
+
+
+def letter(session: Session, letter_id: int) -> Row:
+    """One letter: its record, what it means, every revival and what people did. Raises NotFoundError."""
+    statement = select(*_SHOWN, DeadLetter.record).where(DeadLetter.id == letter_id)
+    found = session.execute(statement).mappings().first() if letter_id < 2**63 else None
+    if found is None:
+        raise NotFoundError(f"There is no dead letter {letter_id}.")
+    revivals = select(*Revival.__table__.columns).where(Revival.letter_id == letter_id).order_by(Revival.id)
+    actions = select(*LetterAction.__table__.columns).where(LetterAction.letter_id == letter_id)
+    return {
+        **_diagnosed(dict(found)),
+        "revivals": [dict(row) for row in session.execute(revivals).mappings()],
+        "actions": [dict(row) for row in session.execute(actions.order_by(LetterAction.id)).mappings()],
+    }
+
+
+def _diagnosed(row: Row) -> Row:
+    return {**row, "diagnosis": dataclasses.asdict(diagnose(row["error_class"], row["error"]))}
+
+
+_OUTCOMES = text("""
+select coalesce(outcome, case when revived_at is null then 'waiting' else 'at_work' end) as outcome, count(*) as count
+from tds_dead_letter_revivals where batch_id = :id group by 1
+""")
+
+
+def batches(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page:
+    """Batches of revivals, the newest first."""
+    statement = select(*RevivalBatch.__table__.columns)
+    page = read_page(session, statement, keys=[RevivalBatch.__table__.c.id], cursor=cursor, limit=limit)
+    return Page([_counted(session, row) for row in page.items], page.next_cursor)
+
+
+def batch(session: Session, batch_id: int) -> Row:
+    """One batch, and how many of its letters came to what. Raises NotFoundError."""
+    columns = RevivalBatch.__table__.columns
+    statement = select(*columns).where(RevivalBatch.id == batch_id)
+    found = session.execute(statement).mappings().first() if batch_id < 2**63 else None
+    if found is None:
+        raise NotFoundError(f"There is no batch {batch_id}.")
+    return _counted(session, found)
+
+
+def _counted(session: Session, row: RowMapping | Row) -> Row:
+    counted = {found.outcome: found.count for found in session.execute(_OUTCOMES, {"id": row["id"]}).all()}
+    state = "cancelled" if row["cancelled_at"] else "completed" if row["ended_at"] else "running"
+    return {**row, "state": state, "outcomes": counted}
