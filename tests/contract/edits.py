@@ -25,6 +25,18 @@ def change(standin: StandIn, path: str, record_id: str) -> None:
     standin.edit(path, record_id, **changes)
 
 
+def change_unseen(standin: StandIn, path: str, record_id: str) -> None:
+    """Change what no list row shows: stock goes from one place to another, or one price of a list moves."""
+    if path != "items":
+        change(standin, path, record_id)
+        return
+    held = standin.detail(path, record_id)["locations"]
+    fullest = max(held, key=lambda place: float(place["location_stock_on_hand"]))
+    other = next(place for place in held if place is not fullest)
+    moved = {"from": fullest["location_id"], "to": other["location_id"], "quantity": 1.0}
+    standin.edit(path, record_id, transfer=moved)
+
+
 def clear_custom_field(standin: StandIn, path: str, record_id: str) -> None:
     """Take away the value of the organisation's own field."""
     standin.edit(path, record_id, **{standin.sandbox.world.organization.custom_fields[path].api_name: ""})

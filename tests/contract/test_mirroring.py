@@ -9,9 +9,9 @@ import pytest
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery
 from tds_models.entities import ENTITIES
-from tds_models.entity import Entity
+from tds_models.entity import Entity, Shows
 from tests.contract.choosing import each, has_custom_fields, is_announced
-from tests.contract.edits import change, clear_custom_field
+from tests.contract.edits import change, change_unseen, clear_custom_field
 from tests.contract.plain import mirrored_lines, mirrored_rows, plain_lines, plain_row, records, rows
 from tests.standin import StandIn
 from tests.world import World
@@ -62,6 +62,19 @@ def test_an_increment_brings_only_what_changed(synced: World, standin: StandIn, 
     synced.run(entity.name, "incremental")
     after = versions(synced, entity)
     assert [key for key in after if after[key] != before[key]] == [source_id]
+    assert_equal(synced, standin, entity)
+
+
+@each(lambda entity: entity.stream.list_shows is not Shows.ALL)
+def test_a_change_that_no_list_gives_away_is_found_by_a_full_pass(
+    synced: World, standin: StandIn, entity: Entity
+) -> None:
+    synced.run(entity.name, "full")
+    source_id = next(iter(records(standin, entity)))
+    before = records(standin, entity)[source_id]
+    change_unseen(standin, entity.stream.path, source_id)
+    assert plain_lines(entity.lines[0], records(standin, entity)[source_id]) != plain_lines(entity.lines[0], before)
+    synced.run(entity.name, "full")
     assert_equal(synced, standin, entity)
 
 
