@@ -1,4 +1,4 @@
-"""The dispatcher: twice a second it takes back silent leases and wakes workers for due work nobody was told about.
+"""The dispatcher: twice a second it takes back silent leases, revives the next letters of batches and wakes workers.
 
 Any number may run; an advisory lock makes one of them lead and dies with it. It needs no Redis to rescue, and no Beat.
 """
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from tds_core import pulse
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import load_settings
+from tds_core.letters import batches
 from tds_core.logging import configure_logging
 from tds_core.sync.due import Due, due_runs, due_work
 from tds_core.sync.rescue import rescue
@@ -47,8 +48,10 @@ class Dispatcher:
         self._failing = False
 
     def look(self, connection: Connection) -> None:
-        """Rescue and wake, then nudge."""
+        """Rescue, wake and revive, then nudge."""
         self._waker.look(lambda: _transaction(connection))
+        with _transaction(connection) as session:
+            batches.step(session)
         with _transaction(connection) as session:
             rescued = rescue(session)
             work = due_work(session, list(ENTITIES))

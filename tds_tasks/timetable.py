@@ -7,13 +7,14 @@ import structlog
 
 import celeryconfig
 from tds_core import pulse, retention
+from tds_core.letters.reviving import revive_due
 from tds_core.sync import runs
 from tds_core.sync.rescue import rescue
 from tds_core.timetable import jobs
 from tds_core.timetable.jobs import Taken
 from tds_models.entities import ENTITIES
 from tds_tasks.app import app
-from tds_tasks.context import scope
+from tds_tasks.context import scope, settings
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,17 @@ def _rescue(_: Mapping[str, Any]) -> str:
         return str(rescue(session))
 
 
+def _revive(_: Mapping[str, Any]) -> str:
+    with scope() as session:
+        count = revive_due(
+            session,
+            after_seconds=settings().revive_after_seconds,
+            most_times=settings().revive_times,
+            count=settings().revive_at_once,
+        )
+    return f"{count} dead letters"
+
+
 def _measure(_: Mapping[str, Any]) -> str:
     with scope() as session:
         return str(pulse.measure(session))
@@ -79,6 +91,7 @@ def _remove_old(_: Mapping[str, Any]) -> str:
 JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "runs": _request_runs,
     "rescue": _rescue,
+    "revive": _revive,
     "measure": _measure,
     "retention": _remove_old,
 }
