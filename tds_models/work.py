@@ -94,6 +94,17 @@ class WorkItem(Base):
     updated_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
 
 
+class BackfillRest(Base):
+    """Until when bulk work leaves an API of a source alone, because its share of the quota is used."""
+
+    __tablename__ = "tds_backfill_rests"
+
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    api: Mapped[str] = mapped_column(Text, primary_key=True)
+    rests_until: Mapped[datetime] = mapped_column(Instant)
+    reason: Mapped[str] = mapped_column(Text)
+
+
 class Attempt(Base):
     """One attempt at a work item, and how it ended."""
 

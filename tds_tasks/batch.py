@@ -10,9 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core import metrics
 from tds_core.sources import pause
 from tds_core.sources.base import Reading
-from tds_core.sources.errors import SNOOZE, SourceError
+from tds_core.sources.errors import SNOOZE, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import queue
+from tds_core.sync import queue, resting
 from tds_core.sync.pending import Event, bodies, pending_events
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.readings import interpret
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 # Records without a batch call are read one by one; settling in between keeps what was read.
 SINGLE_READS = 20
 # Bulk reading gives its worker back after so long, and reads less at a time, so that the urgent soon get one.
-BULK_SECONDS, BULK_READS = 2.0, 10
+BULK_SECONDS, BULK_READS = 2.0, 5
 # Doors a person opened.
 FOR_OPERATORS = frozenset({"operator", "revive"})
 # How long work rests after an outage cut a batch off.
@@ -87,11 +87,21 @@ def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence
         for start in range(0, len(items), size):
             held_back = _read_chunk(claim, items[start : start + size], events)
             if held_back:
-                _release(claim, held_back.after_seconds, held_back.waits_for)
+                _hold_back(claim, held_back)
                 return
             if claim.bulk and time.monotonic() > until:
                 _release(claim, 0.0)
                 return
+
+
+def _hold_back(claim: Claim, error: SourceError) -> None:
+    """Give back what was not read: where the quota refused, it rests as a whole and keeps its order."""
+    if not isinstance(error, (RateError, QuotaError)):
+        _release(claim, error.after_seconds, error.waits_for)
+        return
+    with suppress(SQLAlchemyError), scope() as session:
+        resting.rest(session, source=claim.source, api=ENTITIES[claim.entity].stream.api, refusal=error)
+    _release(claim, 0.0)
 
 
 def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> SourceError | None:

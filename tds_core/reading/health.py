@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.sync.queue import BULK_PRIORITY
+
 # The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
 DISPATCHER_SILENT_SECONDS = 10.0
 BEAT_SILENT_SECONDS = 60.0
@@ -44,9 +46,13 @@ select
         as dispatcher_silent_seconds,
     (select extract(epoch from clock_timestamp() - beat_at)::float8 from tds_pulses where name = 'beat')
         as beat_silent_seconds,
-    (select count(*) from tds_sync_queue) as depth,
+    (select count(*) from tds_sync_queue where priority < :bulk) as depth,
+    (select count(*) from tds_sync_queue where priority >= :bulk) as backlog,
     (select extract(epoch from clock_timestamp() - min(next_attempt_at))::float8 from tds_sync_queue
-        where lease_token is null and next_attempt_at <= now()) as oldest_due_seconds,
+        where lease_token is null and next_attempt_at <= now() and priority < :bulk) as oldest_due_seconds,
+    (select extract(epoch from clock_timestamp() - min(next_attempt_at))::float8 from tds_sync_queue
+        where lease_token is null and next_attempt_at <= now() and priority >= :bulk
+          and not exists (select from tds_backfill_rests where rests_until > now())) as backlog_due_seconds,
     (select extract(epoch from clock_timestamp() - max(ended_at))::float8 from tds_sync_logs)
         as last_attempt_seconds,
     (select count(*) from tds_dead_letter_queue where resolved_at is null) as dead_letter_count,
@@ -66,7 +72,7 @@ Facts = Mapping[str, Any]
 
 def facts(session: Session) -> dict[str, Any]:
     """What the judgement goes by; a figure is None where there was nothing to measure."""
-    return dict(session.execute(_FACTS).mappings().one())
+    return dict(session.execute(_FACTS, {"bulk": BULK_PRIORITY}).mappings().one())
 
 
 def components(found: Facts) -> Iterator[Component]:
@@ -107,6 +113,8 @@ def _pulse(name: str, silent: float | None, patience: float, otherwise: State) -
 def _queue(found: Facts) -> Component:
     depth, oldest = found["depth"], found["oldest_due_seconds"] or 0.0
     says = f"{depth} items, the oldest due for {max(oldest, 0):.1f} s"
+    if found["backlog"]:
+        says += f"; {found['backlog']} more are read at leisure"
     if depth > DEPTH_CRITICAL or oldest > LAG_SECONDS:
         return Component("queue", State.CRITICAL, says, "Start more workers (TDS_WORKERS), or look at their logs.")
     if depth > DEPTH_WARNING or oldest > NO_PROGRESS_SECONDS:
@@ -116,7 +124,8 @@ def _queue(found: Facts) -> Component:
 
 def _progress(found: Facts) -> Component:
     """Red when work is due and nothing ends, whatever is alive."""
-    due, last = found["oldest_due_seconds"] or 0.0, found["last_attempt_seconds"]
+    due = max(found["oldest_due_seconds"] or 0.0, found["backlog_due_seconds"] or 0.0)
+    last = found["last_attempt_seconds"]
     if due > NO_PROGRESS_SECONDS and (last is None or last > NO_PROGRESS_SECONDS):
         says = f"work is due for {due:.0f} s and none has ended since"
         return Component("workers", State.CRITICAL, says, "Look at the workers' logs; restart them.")

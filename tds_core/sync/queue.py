@@ -13,6 +13,8 @@ from tds_models.entities import ENTITIES
 
 # Work found by reading lists waits behind what a webhook or an operator asked for.
 BULK_PRIORITY = 10
+# Records without a batch call that are claimed to be read in bulk.
+BULK_CLAIM = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,19 +105,25 @@ def enqueue(
 
 
 # The inner select is an optimisation fence: without it the planner may update more rows than the limit.
-# Of what is due only one kind is taken, so that no urgent record waits until bulk was read.
+# Of what is due only one kind is taken, so that no urgent record waits until bulk was read; of bulk, which rests while
+# its share of the quota is used, no more than can be read soon, so that the most useful stay first.
 CLAIM = """
 with due as materialized (
-    select id, priority >= :bulk as bulk from tds_sync_queue
+    select id, priority, next_attempt_at, priority >= :bulk as bulk from tds_sync_queue
     where entity = :entity and lease_token is null and next_attempt_at <= now() and {which}
+      and priority < (select case when count(*) > 0 then :bulk else 32767 end from tds_backfill_rests
+                      where source = :source and api = :api and rests_until > now())
     order by priority, next_attempt_at limit :limit for update skip locked
+), chosen as (
+    select id, bulk, row_number() over (order by priority, next_attempt_at) as place from due
+    where bulk = (select bool_and(bulk) from due)
 )
 update tds_sync_queue q
 set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
     attempts = q.attempts + 1, waits_for = null, updated_at = now()
-from due where q.id = due.id and due.bulk = (select bool_and(bulk) from due)
+from chosen c where q.id = c.id and (c.place <= :bulk_limit or not c.bulk)
 returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.failures, q.priority,
-    q.correlation_id, q.created_at, clock_timestamp() as claimed_at, due.bulk, (select count(*) from due) as due_count
+    q.correlation_id, q.created_at, clock_timestamp() as claimed_at, c.bulk, (select count(*) from due) as due_count
 """
 # A record whose lease once ended without a word is claimed alone, so that it can take no other record down with it;
 # and first, because under load there is always something else that is due.
@@ -124,22 +132,30 @@ CLAIM_OTHERS = text(CLAIM.format(which="crashes = 0"))
 
 
 def claim(session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str) -> Claim | None:
-    """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due."""
-    token = uuid4()
-    bulk = ENTITIES[entity].priority + BULK_PRIORITY
-    given = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
+    """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due, or may be read."""
+    token, stream = uuid4(), ENTITIES[entity].stream
+    given = {
+        "entity": entity,
+        "source": stream.source,
+        "api": stream.api,
+        "token": token,
+        "lease": lease_seconds,
+        "worker": worker,
+        "bulk": ENTITIES[entity].priority + BULK_PRIORITY,
+        "bulk_limit": stream.batch.size if stream.batch else BULK_CLAIM,
+    }
     suspects = session.execute(CLAIM_SUSPECT, {**given, "limit": 1}).mappings().all()
     rows = suspects or session.execute(CLAIM_OTHERS, {**given, "limit": limit}).mappings().all()
     if not rows:
         return None
     items = [Item(**{k: v for k, v in row.items() if k in ITEM_FIELDS}) for row in rows]
     return Claim(
-        source=ENTITIES[entity].stream.source,
+        source=stream.source,
         entity=entity,
         token=token,
         claimed_at=rows[0]["claimed_at"],
         worker=worker,
-        items=sorted(items, key=lambda item: item.source_id),
+        items=sorted(items, key=lambda item: (item.priority, item.source_id)),
         bulk=rows[0]["bulk"],
         was_all=not suspects and len(rows) == rows[0]["due_count"] < limit,
     )

@@ -51,6 +51,17 @@ def test_due_work_nobody_was_told_about_is_announced(world: World, looking: Disp
     assert look(world, looking) == ["tds.sync.product"]
 
 
+def test_back_fill_that_rests_wakes_nobody(world: World, looking: Dispatcher) -> None:
+    world.enqueue("invoice", "1", bulk=True)
+    world.enqueue("product", "1", bulk=True)
+    make_old(world)
+    world.execute("insert into tds_backfill_rests values ('zoho', 'books', now() + interval '1 minute', 'used')")
+    assert look(world, looking) == ["tds.sync.product"]
+    world.enqueue("invoice", "2")
+    make_old(world)
+    assert look(world, looking) == ["tds.sync.invoice"]
+
+
 def test_as_many_workers_are_woken_as_there_is_work_and_no_more(world: World, looking: Dispatcher) -> None:
     world.enqueue("product", *(str(n) for n in range(25)))
     world.enqueue("invoice", *(str(n) for n in range(900)))

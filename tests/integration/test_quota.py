@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
-from tds_core.sources.errors import RateError
+from tds_core.sources.errors import QuotaError, RateError
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.quota.limits import limits_of
 from tds_core.sources.zoho.quota.setup import open_governor
@@ -42,8 +42,8 @@ def test_bulk_reading_gives_its_worker_back_and_is_not_forgotten(
     world.enqueue("invoice", *source.records, bulk=True)
     first = sync_batch("invoice")
     assert first is not None
-    assert [len(ids) for ids in source.asked] == [10]
-    assert world.value("select count(*) from tds_sync_queue where lease_token is null and attempts = 0") == 15
+    assert [len(ids) for ids in source.asked] == [5]
+    assert world.value("select count(*) from tds_sync_queue where lease_token is null and attempts = 0") == 20
     world.drain("invoice")
     assert (world.queue_depth(), len(world.mirror("invoice", "number"))) == (0, 25)
 
@@ -57,9 +57,41 @@ def test_bulk_work_that_is_held_back_keeps_what_was_read_and_waits_in_silence(
     world.enqueue("invoice", "1", "2", "3", bulk=True)
     world.drain("invoice")
     assert world.mirror("invoice", "number").keys() == {"1"}
-    waiting = world.rows("select attempts, next_attempt_at - now() > interval '6 s' as rests from tds_sync_queue")
-    assert [(each["attempts"], each["rests"]) for each in waiting] == [(0, True)] * 2
+    assert [row["attempts"] for row in world.rows("select attempts from tds_sync_queue")] == [0, 0]
     assert world.value("select count(*) from tds_sync_logs where source_id <> '1'") == 0
+
+
+def hold_back(world: World, source: ScriptedSource, *, seconds: float) -> None:
+    """Let back-fill of Books be refused a place."""
+    refusal = QuotaError("the day's share is used", after_seconds=seconds)
+    refusal.heeded = True
+    source.records["0"] = refusal
+    world.enqueue("invoice", "0", bulk=True)
+    world.drain("invoice")
+    source.asked.clear()
+
+
+def test_back_fill_without_a_place_rests_as_a_whole_and_keeps_its_order(world: World, source: ScriptedSource) -> None:
+    hold_back(world, source, seconds=50)
+    source.records |= {each: invoice(each) for each in "012345"}
+    world.enqueue("invoice", *"12345", bulk=True, behind={each: int(each) for each in "12345"})
+    assert [world.drain(entity) for entity in ("invoice", "bill", "sales_order")] == [0, 0, 0]
+    world.execute("update tds_backfill_rests set rests_until = now()")
+    world.drain("invoice")
+    assert [each for asked in source.asked for each in asked] == list("012345")
+
+
+def test_what_is_urgent_and_what_has_a_quota_of_its_own_goes_on_meanwhile(world: World, source: ScriptedSource) -> None:
+    hold_back(world, source, seconds=50)
+    source.records |= {"7": invoice("7"), "8": product("8")}
+    world.enqueue("invoice", "7")
+    world.enqueue("product", "8", bulk=True)
+    assert (world.drain("invoice"), world.drain("product")) == (1, 1)
+
+
+def test_back_fill_rests_no_longer_than_a_quarter_of_an_hour_at_a_time(world: World, source: ScriptedSource) -> None:
+    hold_back(world, source, seconds=86_400)
+    assert 890 < world.value("select extract(epoch from rests_until - now())::float8 from tds_backfill_rests") <= 900
 
 
 def test_our_own_refusal_leaves_the_source_open_to_the_others(world: World, source: ScriptedSource) -> None:

@@ -98,14 +98,34 @@ def test_a_large_backlog_ends_on_the_day_its_share_of_all_days_before_says() -> 
 
 
 def test_a_backlog_that_gets_no_call_has_no_end() -> None:
-    found = forecast_backlog(usage(day(700, every_minute(others=1))), LIMITS, "books", 10)
+    found = forecast_backlog(usage(day(700, every_minute(others=80))), LIMITS, "books", 10)
     assert (found.calls_per_day, found.ends_at) == (0, None)
 
 
-def test_a_busy_moment_does_not_take_the_nights_calls_from_a_backlog() -> None:
+def test_what_others_take_before_back_fill_has_its_share_comes_off_it() -> None:
+    found = forecast_backlog(usage(day(0, every_minute(live=35))), LIMITS, "books", 350)
+    assert found.calls_per_day == pytest.approx(350, abs=35)
+    assert found.ends_at is not None
+    assert minutes_to(found.ends_at) == pytest.approx(10, abs=1)
+
+
+def test_what_others_take_later_comes_off_their_own_share() -> None:
     hours = {HOUR - 24 + n: {"live": 10} for n in range(24)}
     found = forecast_backlog(usage(day(600, every_minute(live=5), hours)), LIMITS, "books", 1000)
-    assert found.calls_per_day == pytest.approx(700 - 240, rel=0.01)
+    assert found.calls_per_day == pytest.approx(700, abs=3)
+
+
+def test_the_first_pass_over_all_lists_is_not_taken_for_what_every_hour_brings() -> None:
+    burst = {MINUTE - 1: {"scheduled": 60}, MINUTE - 2: {"scheduled": 40}}
+    busy = day(100, burst, {HOUR: {"scheduled": 100}}, limit=2000)
+    found = forecast_backlog(usage(busy), LIMITS, "books", 3000)
+    assert found.calls_per_day == pytest.approx(1400, abs=5)
+    assert forecast_day(busy, LIMITS, NOON + timedelta(hours=2)).used_at_reset < 300
+
+
+def test_a_backlog_of_whole_days_ends_within_the_last_of_them() -> None:
+    found = forecast_backlog(usage(day(700, {})), LIMITS, "books", 700)
+    assert found.ends_at == NOON + timedelta(hours=12, minutes=10)
 
 
 def test_no_backlog_has_ended() -> None:

@@ -1,7 +1,7 @@
 """When a day's calls run out at the present rhythm, and on which day a backlog of readings ends."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,9 +47,10 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Calls a second by class: as of now, and for later hours as on earlier days where those are known."""
+    """Calls a second by class: as of now, and for later hours as on earlier days; where those are unknown, as usual."""
 
     present: _Rates
+    usual: _Rates
     by_hour: Mapping[int, _Rates]
     hour_seconds: float
 
@@ -57,7 +58,7 @@ class Rhythm:
         """The rates expected at `moment`; the hour that begins now goes on as it does."""
         if moment < now + self.hour_seconds:
             return self.present
-        return self.by_hour.get(int(moment // self.hour_seconds) % 24, self.present)
+        return self.by_hour.get(int(moment // self.hour_seconds) % 24, self.usual)
 
     def lasts_until(self, moment: float, now: float) -> float:
         """Until when the rates expected at `moment` are expected."""
@@ -84,7 +85,21 @@ def rhythm(day: DayUsage, limits: Limits, now: float) -> Rhythm:
     counted_since = min([n * minute for n in day.minutes] + [(n + 1) * hour for n in day.hours], default=now)
     span = max(minute, now - max(counted_since, first * minute))
     present = {name: total / span for name, total in _totals(recent).items()}
-    return Rhythm(present, _by_hour(day.hours, int(now // hour), hour), hour)
+    usual = _usual(day.hours, now, counted_since, hour) if day.hours else present
+    return Rhythm(present, usual, _by_hour(day.hours, int(now // hour), hour), hour)
+
+
+def _usual(hours: Counts, now: float, counted_since: float, hour_seconds: float) -> dict[str, float]:
+    """The mean rates of the last day, or of what was counted of it.
+
+    Lists are read by a timetable: what they took since yesterday is a day's worth, however short that was, so that the
+    first pass over everything is not taken for what every hour brings.
+    """
+    day_seconds = 24 * hour_seconds
+    recent = {n: counts for n, counts in hours.items() if n > int(now // hour_seconds) - 24}
+    span = min(day_seconds, max(now - counted_since, hour_seconds / 60))
+    timed = (Traffic.SCHEDULED, Traffic.BACKFILL)
+    return {name: total / (day_seconds if name in timed else span) for name, total in _totals(recent).items()}
 
 
 def _by_hour(hours: Counts, current: int, hour_seconds: float) -> dict[int, _Rates]:
@@ -137,39 +152,60 @@ def forecast_day(day: DayUsage, limits: Limits, at: datetime) -> DayForecast:
 def forecast_backlog(usage: Usage, limits: Limits, api: str, call_count: int) -> BacklogForecast:
     """When `call_count` back-fill calls to `api` will have been made beside what the other classes do."""
     day, now = usage.days[api], usage.at.timestamp()
-    reset, found = day.resets_at.timestamp(), rhythm(day, limits, now)
-    others = _without_backfill(found.present)
-    per_minute = usage.minute.ceilings[Traffic.BACKFILL]
-    pace = max(0.0, per_minute / limits.minute_seconds - others) if per_minute else math.inf
-    share = day.level.ceilings[Traffic.BACKFILL] or math.inf
-    left = reset - now
-    today = max(0.0, min(share - day.level.used - _others(found, now, now, reset), pace * left))
-    tomorrow = _others(found, now, reset, reset + limits.day_seconds)
-    daily = max(0.0, min(share - tomorrow, pace * limits.day_seconds))
-    if call_count <= today:
-        seconds = call_count / pace if call_count else 0.0
-    elif daily >= 1:
-        days, rest = divmod(call_count - today, daily)
-        seconds = left + days * limits.day_seconds + rest / pace
+    reset = day.resets_at.timestamp()
+    found = rhythm(day, limits, now)
+    room = _Room(usage.minute.ceilings[Traffic.BACKFILL] / limits.minute_seconds, day.level.ceilings[Traffic.BACKFILL])
+    today = list(room.flow(found, now, begin=now, end=reset, used=day.level.used))
+    daily = list(room.flow(found, now, begin=reset, end=reset + limits.day_seconds, used=0))
+    made_today, made_daily = (sum(calls for _, _, calls in flow) for flow in (today, daily))
+    if call_count <= made_today:
+        ends = _when(today, call_count, now)
+    elif made_daily >= 1:
+        days = math.ceil((call_count - made_today) / made_daily) - 1
+        rest = call_count - made_today - days * made_daily
+        ends = days * limits.day_seconds + _when(daily, rest, reset)
     else:
-        seconds = math.inf
+        ends = math.inf
     return BacklogForecast(
         api=api,
         call_count=call_count,
-        calls_per_day=None if math.isinf(daily) else int(daily),
-        ends_at=None if math.isinf(seconds) else usage.at + timedelta(seconds=seconds),
+        calls_per_day=None if math.isinf(made_daily) else int(made_daily),
+        ends_at=None if math.isinf(ends) else usage.at + timedelta(seconds=ends - now),
     )
 
 
-def _without_backfill(rates: _Rates) -> float:
-    return sum(rate for name, rate in rates.items() if name != Traffic.BACKFILL)
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What back-fill may take: calls a second, all classes together, and calls a day; 0 where there is no limit."""
+
+    pace: float
+    share: int
+
+    def flow(
+        self, found: Rhythm, now: float, *, begin: float, end: float, used: float
+    ) -> Iterator[tuple[float, float, float]]:
+        """From when, for how long and how many calls back-fill makes, hour by hour, until its share is used."""
+        moment, share = begin, self.share or math.inf
+        while moment < end:
+            until = min(end, found.lasts_until(moment, now))
+            others = sum(rate for name, rate in found.at(moment, now).items() if name != Traffic.BACKFILL)
+            pace = max(0.0, self.pace - others) if self.pace else math.inf
+            room, seconds = max(0.0, share - used), until - moment
+            if math.isinf(pace):
+                yield moment, 0.0, room
+                used += room
+            elif pace > 0:
+                seconds = min(seconds, room / (pace + others))
+                yield moment, seconds, pace * seconds
+                used += pace * seconds
+            used += others * (until - moment)
+            moment = until
 
 
-def _others(found: Rhythm, now: float, begin: float, end: float) -> float:
-    """Calls expected of all but back-fill between two moments."""
-    total, moment = 0.0, begin
-    while moment < end:
-        until = min(end, found.lasts_until(moment, now))
-        total += _without_backfill(found.at(moment, now)) * (until - moment)
-        moment = until
-    return total
+def _when(flow: Sequence[tuple[float, float, float]], call_count: float, begin: float) -> float:
+    """The moment at which so many calls of `flow` were made; `begin` for none."""
+    for moment, seconds, calls in flow:
+        if 0 < call_count <= calls:
+            return moment + seconds * call_count / calls if seconds else moment
+        call_count -= calls
+    return begin
