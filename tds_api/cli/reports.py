@@ -39,7 +39,7 @@ def _records(run: Mapping[str, Any]) -> str:
 def _why(run: Mapping[str, Any]) -> str | None:
     if run["behind_id"]:
         return f"waits for run {run['behind_id']}"
-    outcomes = ", ".join(f"{name} {count:,}" for name, count in run["outcomes"].items())
+    outcomes = ", ".join(f"{name} {count:,}" for name, count in run["outcomes"].items() if count)
     return outcomes if run["state"] == RunState.COMPLETED else run["end_reason"] or outcomes
 
 

@@ -12,7 +12,7 @@ from tds_core.reading.errors import NotFoundError
 from tds_core.reading.paging import Page, Row, read_page
 from tds_models.entity import Entity
 from tds_models.history import AuditEntry
-from tds_models.runs import Cursor, Run
+from tds_models.runs import Cursor, Mode, Run
 
 _HIDDEN = frozenset({"list_hash"})
 
@@ -107,7 +107,7 @@ def standing(session: Session, entity: Entity) -> Row:
     )
     cursor = select(Cursor.modified_at).where(Cursor.source == entity.stream.source, Cursor.entity == entity.name)
     last = select(Run.id, Run.mode, Run.state, Run.requested_at, Run.ended_at, Run.end_reason).where(
-        Run.entity == entity.name
+        Run.entity == entity.name, Run.mode != Mode.DRY_RUN
     )
     newest = session.execute(last.order_by(Run.id.desc()).limit(1)).mappings().first()
     return {

@@ -41,7 +41,7 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
 
     A full pass asked for while an incremental one runs waits behind it.
     """
-    given = _request(entity, mode, requested_by, correlation_id)
+    given = request_of(entity, mode, requested_by=requested_by, correlation_id=correlation_id)
     questions = (OPEN, UPGRADE, REQUEST) if mode == Mode.FULL else (OPEN, REQUEST)
     while True:
         for question in questions:
@@ -53,13 +53,22 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
 
 def request_dry_run(session: Session, *, entity: str, full: bool, requested_by: str, correlation_id: str = "") -> int:
     """Ask what a pass over `entity` would change; it changes nothing. Returns the run's id."""
-    given = _request(entity, Mode.DRY_RUN, requested_by, correlation_id, asked={"full": full})
+    given = request_of(
+        entity, Mode.DRY_RUN, requested_by=requested_by, correlation_id=correlation_id, asked={"full": full}
+    )
     return int(session.execute(REQUEST, given).scalar_one())
 
 
-def _request(
-    entity: str, mode: str, requested_by: str, correlation_id: str, asked: Mapping[str, Any] | None = None
+def request_of(
+    entity: str,
+    mode: str,
+    *,
+    requested_by: str,
+    correlation_id: str,
+    asked: Mapping[str, Any] | None = None,
+    expected_count: int | None = None,
 ) -> dict[str, Any]:
+    """What `REQUEST` takes. `asked`: what is asked for beside the mode."""
     return {
         "source": ENTITIES[entity].stream.source,
         "entity": entity,
@@ -67,7 +76,7 @@ def _request(
         "requested_by": requested_by,
         "correlation_id": correlation_id or str(uuid4()),
         "asked": msgspec.json.encode(asked or {}).decode(),
-        "expected": None,
+        "expected": expected_count,
     }
 
 
@@ -89,6 +98,7 @@ class RunLease:
     outcomes: Counter[str]
     asked: Mapping[str, Any]
     report: dict[str, Any]
+    passed_count: int = 0  # so many changes need no second look at the guard
 
 
 #: Whether run `r` waits for an earlier pass over its stream to end.

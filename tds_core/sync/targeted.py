@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from uuid import uuid4
 
 import msgspec
 from sqlalchemy import text
@@ -17,30 +16,22 @@ from tds_models.runs import Mode
 # A run that waits long (for a quota, say) looks less and less often.
 LEAST_REST_SECONDS, MOST_REST_SECONDS, REST_PART = 0.5, 15.0, 0.1
 
-REQUEST = text("""
-insert into tds_sync_runs (source, entity, mode, requested_by, correlation_id, asked, expected_count)
-values (:source, :entity, :mode, :requested_by, :correlation_id, cast(:asked as jsonb), :expected) returning id
-""")
-
 
 def request_records(
     session: Session, *, entity: str, source_ids: Sequence[str], requested_by: str, correlation_id: str = ""
 ) -> int:
     """Owe each of these records a reading, before what lists found. Returns the id of the run that watches them."""
     ids = list(dict.fromkeys(source_ids))
-    given = {
-        "source": ENTITIES[entity].stream.source,
-        "entity": entity,
-        "mode": Mode.TARGETED.value,
-        "requested_by": requested_by,
-        "correlation_id": correlation_id or str(uuid4()),
-        "asked": msgspec.json.encode({"ids": ids, "after": targets.attempts_mark(session)}).decode(),
-        "expected": len(ids),
-    }
-    run_id = int(session.execute(REQUEST, given).scalar_one())
-    queue.enqueue(
-        session, entity=entity, source_ids=ids, origin="operator", correlation_id=str(given["correlation_id"])
+    given = runs.request_of(
+        entity,
+        Mode.TARGETED,
+        requested_by=requested_by,
+        correlation_id=correlation_id,
+        asked={"ids": ids, "after": targets.attempts_mark(session)},
+        expected_count=len(ids),
     )
+    run_id = int(session.execute(runs.REQUEST, given).scalar_one())
+    queue.enqueue(session, entity=entity, source_ids=ids, origin="operator", correlation_id=given["correlation_id"])
     return run_id
 
 

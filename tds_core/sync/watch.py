@@ -45,13 +45,15 @@ def changes_at_stake(session: Session, run: RunLease, *, changed_count: int, lim
     The caller takes the page back. A first load changes what it meets: it is never held.
     """
     entity, total = ENTITIES[run.entity], run.changed_count + changed_count
-    if total <= limits.records or not changed_count:
+    if not changed_count or total <= max(limits.records, run.passed_count):
         return None
     living = absence.live_count(session, entity)
     approved = holds.approved_count(session, run.id, Kind.CHANGE)
     reason = too_many_changes(total, living=living, approved=approved, limits=limits)
     given = {"source": entity.stream.source, "entity": entity.name}
     if reason is None or session.execute(IS_FIRST, given).scalar_one():
+        # Counting a large mirror takes longer than a page: not again before half as many have changed once more.
+        run.passed_count = max(approved, limits.of(living), total + total // 2 if reason else 0)
         return None
     found = session.execute(CHANGED, {"run": run.id, "limit": EXAMPLE_COUNT}).mappings().all()
     names = names_of(session, entity, [row["source_id"] for row in found])

@@ -20,6 +20,7 @@ from tests.world import World
 pytestmark = pytest.mark.acceptance
 
 KILLS = 10
+SEED = int(os.environ.get("TDS_TEST_SEED") or random.randrange(10**6))
 WORKER = [sys.executable, "-m", "tests.dying_worker", "product", "invoice"]
 
 
@@ -76,9 +77,8 @@ def lines_here(world: World) -> dict[str, list[Any]]:
 
 
 def test_a_worker_killed_ten_times_leaves_nothing_out_and_does_nothing_twice(mortal: World, standin: StandIn) -> None:
-    seed = int(os.environ.get("TDS_TEST_SEED") or random.randrange(10**6))
-    sys.stdout.write(f"TDS_TEST_SEED={seed} does the same again\n")
-    chance = random.Random(seed)
+    sys.stdout.write(f"TDS_TEST_SEED={SEED} does the same again\n")
+    chance = random.Random(SEED)
     wanted = [mortal.request_run(entity, "full") for entity in ("product", "invoice")]
     for _ in range(KILLS):
         kill_somewhere(standin, chance)
