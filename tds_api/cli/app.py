@@ -18,6 +18,7 @@ from tds_api.cli import (
     stats,
     sync,
     up,
+    verify,
     zoho,
 )
 from tds_api.cli.database import DatabaseAwayError
@@ -32,6 +33,7 @@ app.add_typer(runs.runs, name="runs")
 app.command("stats")(stats.stats)
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
+app.command("verify")(verify.verify)
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(zoho.zoho, name="zoho")

@@ -1,0 +1,91 @@
+"""`tds verify`: proves from the tables alone that nothing was lost, doubled or went backwards."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import requests
+import typer
+from rich.console import Console
+from sqlalchemy.orm import Session
+
+from tds_api.cli.database import database
+from tds_api.cli.demo.comparison import Comparison, compare
+from tds_api.cli.demo.standin import StandIn
+from tds_api.cli.output import say_json, say_table
+from tds_core.errors import TdsError
+from tds_core.verifying.verify import Finding
+from tds_core.verifying.verify import verify as look
+from tds_models.db import session_scope
+
+
+class StandInAwayError(TdsError):
+    """Nobody answers at the stand-in's address."""
+
+    code = "stand_in_unreachable"
+
+
+def verify(
+    against: str = typer.Option("", metavar="URL", help="A Zoho stand-in whose records the mirror must equal, too."),
+    examples: int = typer.Option(20, min=1, max=1000, help="So many cases of each broken promise are shown."),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Check the whole history: every event ended or is owed, nothing twice, nothing backwards, every row its replay.
+
+    Exit code 1: a promise was broken.
+    """
+    with database() as engine:
+        with session_scope(engine) as session:
+            findings = look(session, examples=examples)
+        with session_scope(engine) as session:
+            comparison = _compared(session, against) if against else None
+    _show_json(findings, comparison) if as_json else show(findings, comparison, Console())
+    if any(each.violation_count for each in findings) or (comparison and comparison.differences):
+        raise typer.Exit(1)
+
+
+def _compared(session: Session, url: str) -> Comparison:
+    try:
+        with contextlib.closing(StandIn(url.rstrip("/"))) as stand_in:
+            return compare(session.connection(), stand_in)
+    except (requests.RequestException, ValueError) as error:
+        raise StandInAwayError(
+            f"No stand-in's controls answer at {url}: {type(error).__name__}. Start one: tds sandbox --port 8100"
+        ) from None
+
+
+def _show_json(findings: Sequence[Finding], comparison: Comparison | None) -> None:
+    broken = sum(each.violation_count for each in findings)
+    told: dict[str, Any] = {"violation_count": broken, "checks": findings}
+    if comparison:
+        told["comparison"] = {
+            "record_count": comparison.record_count,
+            "part_count": comparison.part_count,
+            "difference_count": len(comparison.differences),
+            "examples": comparison.examples(),
+        }
+    say_json(told)
+
+
+def show(findings: Sequence[Finding], comparison: Comparison | None, console: Console) -> None:
+    """Print what was looked at, each broken promise with its cases, and what they come to."""
+    rows = [(each.says, each.looked_at_count, each.violation_count or "none") for each in findings]
+    say_table("What the history must show", ("promise", "looked at", "broken"), rows, console=console)
+    for finding in findings:
+        if finding.violation_count:
+            console.print()
+            say_table(
+                f"{finding.promise}: {finding.violation_count:,} times not: {finding.says}",
+                ("entity", "record", "found", "look at"),
+                [(each.entity, each.source_id, each.found, each.look) for each in finding.examples],
+                console=console,
+            )
+    broken = sum(each.violation_count for each in findings)
+    console.print(f"\n{'[bold red]' if broken else '[green]'}{broken:,} promises broken.[/]")
+    if comparison:
+        console.print(
+            f"{comparison.record_count:,} records and {comparison.part_count:,} parts compared with the stand-in: "
+            f"{len(comparison.differences):,} differences."
+        )
+        for example in comparison.examples():
+            console.print(f"  {example}", markup=False)

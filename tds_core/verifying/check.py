@@ -1,0 +1,29 @@
+"""A check: one promise of TDS, and the question to the database whose every answer is a case in which it was broken."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Promise(StrEnum):
+    """What a broken promise means for whoever relies on the mirror."""
+
+    LOST = "lost"  # something accepted is neither done nor owed
+    DOUBLED = "doubled"  # something was done twice
+    BACKWARDS = "backwards"  # an older state came after a newer one
+    DIFFERENT = "different"  # a row is not what its history says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question about the whole history.
+
+    `broken` selects entity, source_id and found (what is wrong, in words); `counted` counts what was looked at. `look`
+    says where to go on; `{entity}` and `{source_id}` are filled in.
+    """
+
+    name: str
+    promise: Promise
+    says: str
+    broken: str
+    counted: str
+    look: str = "tds explain {entity} {source_id}"

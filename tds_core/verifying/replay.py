@@ -1,0 +1,101 @@
+"""The replay: every row and every line written anew from its history alone, and held against what stands."""
+
+from collections.abc import Iterator
+
+from tds_core.verifying.check import Check, Promise
+from tds_models.entity import Entity, Lines
+from tds_models.fields import Field
+
+
+def checks_of(entity: Entity) -> Iterator[Check]:
+    """Where rows of `entity`, and the lines of its documents, must stand by what is written in their history."""
+    yield Check(
+        name=f"{entity.name}_stands_as_told",
+        promise=Promise.DIFFERENT,
+        says=f"a {entity.title.lower()} is at its newest version, as alive and as new as that says",
+        broken=_standing(entity),
+        counted=f"select count(*) from {entity.table.fullname}",
+    )
+    yield Check(
+        name=f"{entity.name}_equals_its_replay",
+        promise=Promise.DIFFERENT,
+        says=f"every field of a {entity.title.lower()} is what its history comes to",
+        broken=_fields(entity),
+        counted=f"select count(*) from {entity.table.fullname}",
+    )
+    for lines in entity.lines:
+        yield Check(
+            name=f"{entity.name}_{lines.name}_equal_their_replay",
+            promise=Promise.DIFFERENT,
+            says=f"the {lines.name} of a {entity.title.lower()} are what its history comes to",
+            broken=_lines(entity, lines),
+            counted=f"select count(*) from {entity.line_tables[lines.name].fullname}",
+        )
+
+
+def _standing(entity: Entity) -> str:
+    return f"""
+        with told as (
+            select source, source_id, max(version) as version, max(source_modified_at) as reached,
+                (array_agg(operation order by version desc))[1] as operation
+            from tds_audit_trail where entity = '{entity.name}' group by source, source_id
+        )
+        select '{entity.name}' as entity, source_id, concat_ws('; ',
+            case when t.version is distinct from h.version then format('the row is at version %s, its history at %s',
+                coalesce(t.version::text, '(no row)'), coalesce(h.version::text, '(none)')) end,
+            case when (t.deleted_at is not null) <> (h.operation = 'deleted')
+                then format('deleted at %s, but was %s last', coalesce(t.deleted_at::text, '(never)'), h.operation) end,
+            case when h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached)
+                then format('the row is of %s, its history reached %s', t.source_modified_at, h.reached) end) as found
+        from {entity.table.fullname} t full join told h using (source, source_id)
+        where t.version is distinct from h.version or (t.deleted_at is not null) <> (h.operation = 'deleted')
+            or (h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached))"""
+
+
+def _fields(entity: Entity) -> str:
+    stands = ", ".join(f"t.{field.name}" for field in entity.fields)
+    came_to = ", ".join(f"r.{field.name}" for field in entity.fields)
+    names = ", ".join(
+        f"case when t.{field.name} is distinct from r.{field.name} then '{field.name}' end" for field in entity.fields
+    )
+    return f"""
+        with told as (
+            select source, source_id, jsonb_object_agg(field, value) as state from (
+                select distinct on (a.source, a.source_id, c.key) a.source, a.source_id, c.key as field,
+                    c.value -> 1 as value
+                from tds_audit_trail a cross join lateral jsonb_each(a.changes) c
+                where a.entity = '{entity.name}' order by a.source, a.source_id, c.key, a.version desc
+            ) newest group by source, source_id
+        )
+        select '{entity.name}' as entity, t.source_id, 'not what the history comes to: '
+            || array_to_string(array_remove(array[{names}], null), ', ') as found
+        from {entity.table.fullname} t left join told using (source, source_id)
+        cross join lateral jsonb_to_record(coalesce(told.state, '{{}}')) as r({_typed(entity.fields)})
+        where ({stands}) is distinct from ({came_to})"""
+
+
+def _lines(entity: Entity, lines: Lines) -> str:
+    names = "".join(f", l.{field.name}" for field in lines.fields)
+    return f"""
+        with newest as (
+            select distinct on (source, source_id) source, source_id, changes -> '{lines.name}' -> 1 as value
+            from tds_audit_trail where entity = '{entity.name}' and changes ? '{lines.name}'
+            order by source, source_id, version desc
+        ), told as (
+            select n.source, n.source_id, jsonb_agg(jsonb_build_array(l.position, l.line_id{names})
+                order by l.position) as lines
+            from newest n cross join lateral jsonb_to_recordset(
+                case when jsonb_typeof(n.value) = 'array' then n.value else '[]' end
+            ) as l(position int, line_id text, {_typed(lines.fields)}) group by n.source, n.source_id
+        ), standing as (
+            select source, parent_id as source_id, jsonb_agg(jsonb_build_array(l.position, l.line_id{names})
+                order by l.position) as lines
+            from {entity.line_tables[lines.name].fullname} l group by source, parent_id
+        )
+        select '{entity.name}' as entity, source_id, format('%s {lines.name} stand, the history comes to %s',
+            coalesce(jsonb_array_length(s.lines), 0), coalesce(jsonb_array_length(told.lines), 0)) as found
+        from standing s full join told using (source, source_id) where s.lines is distinct from told.lines"""
+
+
+def _typed(fields: tuple[Field, ...]) -> str:
+    return ", ".join(f"{field.name} {field.kind.sql}" for field in fields)
