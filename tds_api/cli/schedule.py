@@ -1,5 +1,8 @@
 """`tds schedule`: the timetable, seen and changed while TDS runs."""
 
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
@@ -10,6 +13,14 @@ from tds_core.errors import TdsError
 from tds_core.logging import configure_logging
 from tds_core.reading.schedules import schedules
 from tds_core.timetable import orders
+
+
+class MissedPolicy(StrEnum):
+    """What happens to slots nobody took in time."""
+
+    ONCE = "once"
+    SKIP = "skip"
+
 
 schedule = typer.Typer(no_args_is_help=True, help="Show and change the timetable.")
 
@@ -24,15 +35,15 @@ def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs."
         return
     rows = [
         (
-            job["name"], job["cron"], "paused" if job["paused_at"] else job["next_at"], job["last_slot_at"],
-            job["last_result"] or ("running" if job["last_slot_at"] else None),
-            job["last_detail"] if job["last_result"] == "failed" else None,
+            job["name"], job["cron"], job["missed"], "paused" if job["paused_at"] else job["next_at"],
+            job["last_slot_at"],
+            job["last_result"] or ("running" if job["last_begun_at"] else "asked for" if job["last_slot_at"] else None),
+            job["last_detail"] if job["last_result"] in ("failed", "lost") else None,
         )
         for job in found
     ]  # fmt: skip
-    say_table(
-        "Timetable (rhythms are in UTC)", ("job", "rhythm", "next", "last", "result", "why"), rows, console=Console()
-    )
+    columns = ("job", "rhythm", "missed", "next", "last", "result", "why")
+    say_table("Timetable (rhythms are in UTC)", columns, rows, console=Console())
 
 
 @schedule.command()
@@ -61,6 +72,17 @@ def set_rhythm(
     with transaction() as session:
         following = orders.set_rhythm(session, name, rhythm)
     typer.echo(f"{name} runs next at {moment(following)}.")
+
+
+@schedule.command()
+def missed(
+    name: str = typer.Argument(help="A job, see: tds schedule list"),
+    policy: Annotated[MissedPolicy, typer.Argument(help="once: caught up once; skip: left out.")],
+) -> None:
+    """Say what happens to the slots a job missed while nothing ran."""
+    with transaction() as session:
+        orders.set_missed(session, name, policy.value)
+    typer.echo(f"{name}: slots that are missed are {'caught up once' if policy is MissedPolicy.ONCE else 'left out'}.")
 
 
 @schedule.command()

@@ -66,6 +66,13 @@ def test_a_rhythm_that_is_none_changes_nothing(tds: CommandLine, world: World) -
     assert listed(tds)["nightly"]["cron"] == "0 2 * * *"
 
 
+def test_what_happens_to_missed_slots_is_settable(tds: CommandLine) -> None:
+    assert tds("schedule", "missed", "nightly", "skip").exit_code == 0
+    assert listed(tds)["nightly"]["missed"] == "skip"
+    assert tds("schedule", "missed", "nightly", "twice").exit_code == 2
+    assert tds("schedule", "missed", "weekly", "once").exit_code == 1
+
+
 def test_a_job_can_be_run_now(tds: CommandLine, world: World) -> None:
     assert tds("schedule", "run", "nightly").exit_code == 0
     assert world.value("select count(*) from tds_sync_runs where mode = 'full'") == len(ENTITIES)
