@@ -76,7 +76,7 @@ def set_rhythm(
 
 @schedule.command()
 def missed(
-    name: str = typer.Argument(help="A job, see: tds schedule list"),
+    name: Annotated[str, typer.Argument(help="A job, see: tds schedule list")],
     policy: Annotated[MissedPolicy, typer.Argument(help="once: caught up once; skip: left out.")],
 ) -> None:
     """Say what happens to the slots a job missed while nothing ran."""
