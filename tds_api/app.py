@@ -14,6 +14,7 @@ from tds_api.door import Door
 from tds_api.edge import Edge, make_edge
 from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
+from tds_api.letters import letter_routes
 from tds_api.monitoring import monitoring_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
@@ -60,6 +61,7 @@ def _install_routes(app: Flask, edge: Edge) -> None:
         work_routes(edge),
         schedule_routes(edge),
         entity_routes(edge),
+        letter_routes(edge),
         breaker_routes(edge),
         quota_routes(edge),
     ):

@@ -13,6 +13,7 @@ from tds_api.correlation import correlation_id
 from tds_api.intake import IntakeUnavailableError
 from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.errors import TdsError
+from tds_core.letters import errors as letters
 from tds_core.reading.errors import InvalidCursorError, NotFoundError
 from tds_core.sources.zoho import refusals
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
@@ -37,6 +38,11 @@ STATUS: dict[type[Exception], int] = {
     UnauthorizedError: 401,
     AskedWrongError: 422,
     NotHeldError: 409,
+    letters.LetterClosedError: 409,
+    letters.AlreadyRevivedError: 409,
+    letters.LettersChangedError: 409,
+    letters.NothingChosenError: 422,
+    letters.WrongRecordError: 422,
     UnknownJobError: 404,
     NotFoundError: 404,
     BreakersAwayError: 503,

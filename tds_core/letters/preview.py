@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tds_core.errors import ConfigError
 from tds_core.letters.estimate import seconds_for
 from tds_core.letters.reviving import Waiting, waiting_letters
 from tds_core.letters.selection import Selection
 from tds_core.sources.base import Reading, Source
-from tds_core.sources.errors import SNOOZE, InvalidRecordError, SourceError
+from tds_core.sources.errors import SNOOZE, AuthError, InvalidRecordError, SourceError
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.quota.usage import Usage
 from tds_core.sync.apply import read_rows
@@ -119,6 +120,8 @@ def _ask(source: Callable[[str], Source], entity: str, ids: Sequence[str]) -> Re
         return source(stream.source).read(stream, ids, traffic=Traffic.OPERATOR)
     except SourceError as error:
         return Reading(failures=dict.fromkeys(ids, error))
+    except ConfigError as error:  # what is not set up cannot be asked, like any lack of access
+        return Reading(failures=dict.fromkeys(ids, AuthError(str(error))))
 
 
 def _judge(letter: Waiting, reading: Reading, row: Mapping[str, Any] | None, read_at: Any) -> dict[str, Any]:

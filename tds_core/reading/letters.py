@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from sqlalchemy import RowMapping, case, exists, func, literal_column, select, text
+import msgspec
+from sqlalchemy import RowMapping, Text, case, cast, exists, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
@@ -80,7 +81,8 @@ def groups(session: Session, *, entity: str | None = None, error_class: str | No
 
 def letter(session: Session, letter_id: int) -> Row:
     """One letter: its record, what it means, every revival and what people did. Raises NotFoundError."""
-    statement = select(*_SHOWN, DeadLetter.record).where(DeadLetter.id == letter_id)
+    record = cast(DeadLetter.record, Text).label("record")  # as it is spelled: no number becomes a float
+    statement = select(*_SHOWN, record).where(DeadLetter.id == letter_id)
     found = session.execute(statement).mappings().first() if letter_id < 2**63 else None
     if found is None:
         raise NotFoundError(f"There is no dead letter {letter_id}.")
@@ -88,6 +90,7 @@ def letter(session: Session, letter_id: int) -> Row:
     actions = select(*LetterAction.__table__.columns).where(LetterAction.letter_id == letter_id)
     return {
         **_diagnosed(dict(found)),
+        "record": msgspec.Raw(found["record"].encode()) if found["record"] else None,
         "revivals": [dict(row) for row in session.execute(revivals).mappings()],
         "actions": [dict(row) for row in session.execute(actions.order_by(LetterAction.id)).mappings()],
     }
