@@ -21,6 +21,7 @@ pytestmark = pytest.mark.acceptance
 
 KILLS = 10
 SEED = int(os.environ.get("TDS_TEST_SEED") or random.randrange(10**6))
+QUARANTINED = "select source_id, error_class from tds_dead_letter_queue where resolved_at is null"
 WORKER = [sys.executable, "-m", "tests.dying_worker", "product", "invoice"]
 
 
@@ -92,6 +93,11 @@ def test_a_worker_killed_ten_times_leaves_nothing_out_and_does_nothing_twice(mor
     assert mortal.mirror("product", "name") == names(standin)
     assert mortal.value("select max(version) from erp.product") == 1
     assert mortal.value("select count(*) from tds_audit_trail where entity = 'product'") == 300
-    dead = mortal.rows("select error from tds_dead_letter_queue where resolved_at is null")
-    assert dead == []
+    # A record that was in a dying worker's hands twice looks like what killed it: it is set aside until the next pass.
+    set_aside = mortal.rows(QUARANTINED)
+    assert {each["error_class"] for each in set_aside} <= {"crashed"}
+    if set_aside:
+        mortal.request_run("invoice", "full")
+        finish()
+    assert mortal.rows(QUARANTINED) == []
     assert lines_here(mortal) == lines_there(standin)
