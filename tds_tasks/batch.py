@@ -42,7 +42,12 @@ def sync_batch(entity: str) -> Claim | None:
     chosen = settings()
     with scope() as session:
         claim = queue.claim(
-            session, entity=entity, limit=chosen.claim_size, lease_seconds=chosen.lease_seconds, worker=worker_name()
+            session,
+            entity=entity,
+            limit=chosen.claim_size,
+            lease_seconds=chosen.lease_seconds,
+            worker=worker_name(),
+            at_leisure=max(1, chosen.workers * chosen.worker_concurrency - 1),
         )
         events = pending_events(session, claim) if claim else {}
     if claim is None:

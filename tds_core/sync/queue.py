@@ -15,6 +15,8 @@ from tds_models.entities import ENTITIES
 BULK_PRIORITY = 10
 # Records without a batch call that are claimed to be read in bulk.
 BULK_CLAIM = 20
+# As many workers as there are.
+MANY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Item:
 class Claim:
     """Items of one entity, leased together under one token: all of them bulk, or none.
 
-    `claimed_at` is the database's clock at the claim. `was_all`: nothing else was due.
+    `claimed_at` is the database's clock at the claim. `was_all`: nothing else was due; a bulk claim does not know.
     """
 
     source: str
@@ -105,47 +107,59 @@ def enqueue(
 
 
 # The inner select is an optimisation fence: without it the planner may update more rows than the limit.
-# Of what is due only one kind is taken, so that no urgent record waits until bulk was read; of bulk, which rests while
-# its share of the quota is used, no more than can be read soon, so that the most useful stay first.
 CLAIM = """
 with due as materialized (
-    select id, priority, next_attempt_at, priority >= :bulk as bulk from tds_sync_queue
+    select id from tds_sync_queue
     where entity = :entity and lease_token is null and next_attempt_at <= now() and {which}
-      and priority < (select case when count(*) > 0 then :bulk else 32767 end from tds_backfill_rests
-                      where source = :source and api = :api and rests_until > now())
     order by priority, next_attempt_at limit :limit for update skip locked
-), chosen as (
-    select id, bulk, row_number() over (order by priority, next_attempt_at) as place from due
-    where bulk = (select bool_and(bulk) from due)
 )
 update tds_sync_queue q
 set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
     attempts = q.attempts + 1, waits_for = null, updated_at = now()
-from chosen c where q.id = c.id and (c.place <= :bulk_limit or not c.bulk)
+from due where q.id = due.id
 returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.failures, q.priority,
-    q.correlation_id, q.created_at, clock_timestamp() as claimed_at, c.bulk, (select count(*) from due) as due_count
+    q.correlation_id, q.created_at, clock_timestamp() as claimed_at,
+    exists (select from tds_sync_queue where entity = :entity and lease_token is null
+            and next_attempt_at <= now() and priority >= :bulk) as bulk_waits
 """
 # A record whose lease once ended without a word is claimed alone, so that it can take no other record down with it;
 # and first, because under load there is always something else that is due.
-CLAIM_SUSPECT = text(CLAIM.format(which="crashes > 0"))
-CLAIM_OTHERS = text(CLAIM.format(which="crashes = 0"))
+CLAIM_SUSPECT = text(CLAIM.format(which="crashes > 0 and priority < :below"))
+# Urgent and bulk are never taken together, so that no urgent record waits until bulk was read.
+CLAIM_URGENT = text(CLAIM.format(which="crashes = 0 and priority < :bulk"))
+CLAIM_BULK = text(CLAIM.format(which="crashes = 0 and priority >= :bulk"))
+
+MAY_READ_BULK = text("""
+select not exists (select from tds_backfill_rests where source = :source and api = :api and rests_until > now())
+   and exists (select from tds_sync_queue where entity = :entity and lease_token is null
+               and next_attempt_at <= now() and priority >= :bulk)
+""")
+BULK_LOCK = text("select pg_advisory_xact_lock(7404202613)")
+AT_LEISURE = text("""
+select (select count(distinct lease_token) from tds_sync_queue where lease_token is not null and priority >= :any_bulk)
+     + (select count(*) from tds_sync_runs where lease_token is not null)
+""")
 
 
-def claim(session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str) -> Claim | None:
-    """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due, or may be read."""
-    token, stream = uuid4(), ENTITIES[entity].stream
-    given = {
-        "entity": entity,
-        "source": stream.source,
-        "api": stream.api,
-        "token": token,
-        "lease": lease_seconds,
-        "worker": worker,
-        "bulk": ENTITIES[entity].priority + BULK_PRIORITY,
-        "bulk_limit": stream.batch.size if stream.batch else BULK_CLAIM,
-    }
-    suspects = session.execute(CLAIM_SUSPECT, {**given, "limit": 1}).mappings().all()
-    rows = suspects or session.execute(CLAIM_OTHERS, {**given, "limit": limit}).mappings().all()
+def claim(
+    session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str, at_leisure: int = MANY
+) -> Claim | None:
+    """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due, or may be read.
+
+    `at_leisure`: how many workers bulk work and runs may keep busy together; the others are left to what is urgent.
+    """
+    stream, bulk = ENTITIES[entity].stream, ENTITIES[entity].priority + BULK_PRIORITY
+    token = uuid4()
+    given = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
+    asked = {"entity": entity, "source": stream.source, "api": stream.api, "bulk": bulk}
+    rows = session.execute(CLAIM_SUSPECT, {**given, "limit": 1, "below": bulk}).mappings().all()
+    was_all = not rows
+    rows = rows or session.execute(CLAIM_URGENT, {**given, "limit": limit}).mappings().all()
+    if not rows and session.execute(MAY_READ_BULK, asked).scalar() and _has_leisure(session, at_leisure):
+        # No more than can be read soon, so that the most useful stay first.
+        given["limit"] = min(limit, stream.batch.size if stream.batch else BULK_CLAIM)
+        rows = session.execute(CLAIM_SUSPECT, {**given, "limit": 1, "below": 32767}).mappings().all()
+        rows = rows or session.execute(CLAIM_BULK, given).mappings().all()
     if not rows:
         return None
     items = [Item(**{k: v for k, v in row.items() if k in ITEM_FIELDS}) for row in rows]
@@ -156,9 +170,15 @@ def claim(session: Session, *, entity: str, limit: int, lease_seconds: float, wo
         claimed_at=rows[0]["claimed_at"],
         worker=worker,
         items=sorted(items, key=lambda item: (item.priority, item.source_id)),
-        bulk=rows[0]["bulk"],
-        was_all=not suspects and len(rows) == rows[0]["due_count"] < limit,
+        bulk=rows[0]["priority"] >= bulk,
+        was_all=was_all and len(rows) < limit and not rows[0]["bulk_waits"],
     )
+
+
+def _has_leisure(session: Session, at_leisure: int) -> bool:
+    """Whether one more worker may read in bulk. Decided by one after the other, until the transaction ends."""
+    session.execute(BULK_LOCK)
+    return int(session.execute(AT_LEISURE, {"any_bulk": BULK_PRIORITY}).scalar_one()) < at_leisure
 
 
 def database_clock(session: Session) -> datetime:

@@ -9,6 +9,7 @@ from tds_core.sources.errors import SNOOZE, SourceError, TransientError
 BASE_SECONDS = 2.0
 CAP_SECONDS = 15 * 60.0
 LEAST_SNOOZE_SECONDS = 1.0
+SPREAD_SECONDS = 60.0
 
 
 class Fate(StrEnum):
@@ -44,12 +45,14 @@ def plan(error: Exception, past: Past, *, max_attempts: int, chance: float) -> P
     """What to do after `error`; `chance` in [0, 1) is the jitter.
 
     Retries wait a random share ("full jitter") of a span that doubles with every failure, from 2 s to 15 min.
-    Snoozes wait as long as the source asked, and up to half as long again so that the waiting do not return as one.
+    Snoozes wait as long as the source asked, and up to half as long again (a minute at most, or a wait for the next day
+    would end at noon), so that the waiting do not return as one.
     An outage costs no attempt: a failure counts only when the source answered others since the one before.
     """
     wanted = error.after_seconds if isinstance(error, SourceError) else 0.0
     if isinstance(error, SNOOZE):
-        return Plan(Fate.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted) * (1 + chance / 2))
+        asked = max(LEAST_SNOOZE_SECONDS, wanted)
+        return Plan(Fate.SNOOZE, asked + chance * min(asked / 2, SPREAD_SECONDS))
     span = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(max(past.attempts - 1, past.failures), 30))
     if isinstance(error, TransientError) and may_be_an_outage(error, past):
         return Plan(Fate.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted * (1 + chance / 2), chance * span))

@@ -123,6 +123,17 @@ def test_the_first_pass_over_all_lists_is_not_taken_for_what_every_hour_brings()
     assert forecast_day(busy, LIMITS, NOON + timedelta(hours=2)).used_at_reset < 300
 
 
+@pytest.mark.parametrize("speed", [7, 1_800, 5_000, 9_999])
+def test_hours_that_are_no_whole_seconds_come_to_an_end(speed: int) -> None:
+    fast = Limits(calls_per_minute=100, minute_seconds=60 / speed, day_seconds=86_400 / speed)
+    now = NOON.timestamp()
+    found = rhythm(day(0, {}), fast, now)
+    moment, count = now, 0
+    while moment < now + fast.day_seconds:
+        moment, count = found.lasts_until(moment, now), count + 1
+    assert count <= 26
+
+
 def test_a_backlog_of_whole_days_ends_within_the_last_of_them() -> None:
     found = forecast_backlog(usage(day(700, {})), LIMITS, "books", 700)
     assert found.ends_at == NOON + timedelta(hours=12, minutes=10)

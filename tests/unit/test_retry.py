@@ -87,6 +87,10 @@ def test_a_source_that_says_how_long_is_given_at_least_as_long() -> None:
         assert decided(errors.TransientError("x", after_seconds=60), chance=chance).delay_seconds >= 60
 
 
+def test_who_waits_for_the_next_day_is_back_soon_after_it_began() -> None:
+    assert decided(errors.QuotaError("x", after_seconds=80_000), chance=0.99).delay_seconds <= 80_060
+
+
 def test_a_snooze_never_spins() -> None:
     assert decided(errors.RateError("x"), chance=0.0).delay_seconds >= 1
 

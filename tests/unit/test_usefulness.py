@@ -25,7 +25,17 @@ def listed(status: str, days: float | None) -> Candidate:
 
 
 def test_open_before_closed_and_new_before_old() -> None:
-    wanted = [("sent", 0), ("overdue", 3), ("sent", 40), ("draft", 5000), ("paid", 0), ("void", 30), ("paid", 400)]
+    wanted = [
+        ("sent", 0),
+        ("overdue", 3),
+        ("sent", 40),
+        ("sent", 50),
+        ("draft", 5000),
+        ("paid", 0),
+        ("void", 30),
+        ("paid", 400),
+        ("void", 407),
+    ]
     ranks = [rank(ENTITIES["invoice"], listed(status, days)) for status, days in wanted]
     assert ranks == sorted(set(ranks))
     assert min(ranks) >= 1  # behind everything that changed

@@ -58,13 +58,17 @@ class Rhythm:
         """The rates expected at `moment`; the hour that begins now goes on as it does."""
         if moment < now + self.hour_seconds:
             return self.present
-        return self.by_hour.get(int(moment // self.hour_seconds) % 24, self.usual)
+        return self.by_hour.get(self._hour(moment) % 24, self.usual)
 
     def lasts_until(self, moment: float, now: float) -> float:
         """Until when the rates expected at `moment` are expected."""
         if moment < now + self.hour_seconds:
             return now + self.hour_seconds
-        return (moment // self.hour_seconds + 1) * self.hour_seconds
+        return (self._hour(moment) + 1) * self.hour_seconds
+
+    def _hour(self, moment: float) -> int:
+        """The number of its hour; a moment that rounding put just before the next one is in the next."""
+        return math.floor(moment / self.hour_seconds + 1e-6)
 
 
 def forecast(usage: Usage, limits: Limits, backlog: Mapping[str, int]) -> Forecast:
