@@ -19,6 +19,7 @@ from tds_core.breakers.setup import open_breakers
 from tds_core.config import load_settings
 from tds_core.letters import batches
 from tds_core.logging import configure_logging
+from tds_core.protections import Protection, is_off
 from tds_core.sync.due import Due, due_runs, due_work
 from tds_core.sync.rescue import rescue
 from tds_models.db import make_engine
@@ -72,7 +73,7 @@ class Dispatcher:
 
     def _wake(self, work: list[Due], runs: list[int]) -> None:
         now = time.monotonic()
-        for due in work:
+        for due in () if is_off(Protection.SWEEP) else work:
             if due.oldest_seconds < PATIENCE_SECONDS or not self._may(due.entity, now):
                 continue
             nudge.nudge(due.entity, count=min(self._slots, -(-due.count // self._claim_size)))

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from tds_core import metrics
 from tds_core.database_errors import StatementFailedError, is_away, named
+from tds_core.protections import Protection, is_off
 from tds_core.sync.candidate import Candidate
 from tds_core.sync.queue import Claim
 from tds_core.sync.settle import Settlement, settle
@@ -52,6 +53,8 @@ def settle_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures:
 
 def _settle(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Settlement:
     with scope() as session:
+        if is_off(Protection.TX):
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         return settle(
             session,
             claim,

@@ -11,6 +11,7 @@ from tds_api.cli import (
     doctor,
     explain,
     health,
+    letters,
     migrate,
     runs,
     sandbox,
@@ -21,6 +22,7 @@ from tds_api.cli import (
     verify,
     zoho,
 )
+from tds_api.cli.chaos import command as chaos
 from tds_api.cli.database import DatabaseAwayError
 from tds_api.cli.demo import command as demo
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
@@ -28,12 +30,14 @@ from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 app = typer.Typer(name="tds", no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("chaos")(chaos.chaos)
 app.command("sync")(sync.sync)
 app.add_typer(runs.runs, name="runs")
 app.command("stats")(stats.stats)
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.command("verify")(verify.verify)
+app.add_typer(letters.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(zoho.zoho, name="zoho")

@@ -24,15 +24,17 @@ from tds_core.environment import RUNNING_FILE, SECRETS_FILE
 from tds_core.errors import ConfigError
 
 OnStep = Callable[[str, float, str], None]
+Server = EmbeddedPostgres | EmbeddedRedis
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """A running TDS: complete settings, addresses for people, and the processes."""
+    """A running TDS: complete settings, addresses for people, the processes, and the servers of its own by name."""
 
     settings: Settings
     urls: Mapping[str, str]
     processes: Supervisor
+    servers: Mapping[str, Server]
 
     def wait(self) -> None:
         """Wait until a signal handler raises."""
@@ -60,17 +62,19 @@ def running_stack(
         _check_ports(settings)
         guard = Guardian()
         ends.callback(guard.close)
-        keepers: list[Callable[[], object]] = []
-        settings = _with_stores(_with_secrets(settings), ends, keepers, on_step)
+        servers: dict[str, Server] = {}
+        settings = _with_stores(_with_secrets(settings), ends, servers, on_step)
         with _step(on_step, "migrate") as says:
             says(f"revision {migrations.upgrade(settings.database_url)}")
         _fresh_directories(home)
         env = {**environment_of(settings), **(extra_env or {})}
-        supervisor = Supervisor(logs=home / "logs", env=env, guard=guard, keepers=keepers)
+        supervisor = Supervisor(
+            logs=home / "logs", env=env, guard=guard, keepers=[each.keep_running for each in servers.values()]
+        )
         ends.callback(supervisor.stop)
         _start_all(supervisor, programs(settings), on_step)
         _announce(settings, ends)
-        yield Stack(settings, _addresses(settings), supervisor)
+        yield Stack(settings, _addresses(settings), supervisor, servers)
 
 
 def _start_all(supervisor: Supervisor, programs: Iterable[Program], on_step: OnStep) -> None:
@@ -98,7 +102,7 @@ def _with_secrets(settings: Settings) -> Settings:
 
 
 def _with_stores(
-    settings: Settings, ends: contextlib.ExitStack, keepers: list[Callable[[], object]], on_step: OnStep
+    settings: Settings, ends: contextlib.ExitStack, servers: dict[str, Server], on_step: OnStep
 ) -> Settings:
     """Start PostgreSQL and Redis of our own where no address was given."""
     for field, variable, embedded in (
@@ -114,7 +118,7 @@ def _with_stores(
             server = embedded(settings.home)
             settings = settings.replace("embedded", **{field: server.start()})
             ends.callback(server.stop)
-            keepers.append(server.keep_running)
+            servers[name] = server
             says(f"embedded: {settings.shown(variable)}")
     if settings.source_of("TDS_BROKER_URL") in ("default", "running stack"):
         settings = settings.replace(settings.source_of("TDS_REDIS_URL"), broker_url=settings.redis_url)

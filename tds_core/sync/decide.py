@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from tds_core.protections import Protection, is_off
 from tds_core.sync.candidate import Candidate, Seen
 
 
@@ -87,7 +88,7 @@ def _compare_times(candidate: Candidate, current: Mapping[str, Any]) -> int:
     ours, theirs = current["source_modified_at"], candidate.modified_at
     if theirs is None:
         return 0
-    if ours is None:
+    if ours is None or is_off(Protection.GUARD):
         return 1
     return int(theirs > ours) - int(theirs < ours)
 

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.protections import Protection, is_off
 from tds_models.entities import ENTITIES
 
 # Work found by reading lists waits behind what a webhook or an operator asked for.
@@ -214,6 +215,8 @@ def fence(session: Session, claim: Claim, items: Iterable[Item]) -> list[Item]:
     Locked in the order of their source ids, as the inbox locks them: the two never wait for each other in a circle.
     """
     wanted = {item.id: item for item in items}
+    if is_off(Protection.FENCE):
+        return list(wanted.values())
     held = session.execute(FENCE, {"ids": sorted(wanted), "token": claim.token})
     return [
         wanted[row.id] if row.failed_seconds is None else replace(wanted[row.id], failed_seconds=row.failed_seconds)

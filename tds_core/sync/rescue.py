@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.protections import Protection, is_off
 from tds_core.sync import dead_letters
 
 #: A record that was in a worker's hands when it died this often is not tried on another worker.
@@ -54,6 +55,8 @@ class Rescued:
 
 def rescue(session: Session) -> Rescued:
     """Take back what silent workers hold; give up records that took their worker down twice."""
+    if is_off(Protection.LEASE):
+        return Rescued(0, 0, 0)
     freed = session.execute(RESCUE).mappings().all()
     killers = [row for row in freed if row["crashes"] >= CRASHES_TO_QUARANTINE]
     for row in killers:

@@ -117,6 +117,11 @@ def first_record_at(connection: Connection) -> datetime | None:
     return connection.execute(_FIRST).scalar()
 
 
+def received_count(connection: Connection) -> int:
+    """Events that were accepted and understood."""
+    return int(connection.execute(text("select count(*) from tds_inbox_events where entity is not null")).scalar_one())
+
+
 def duplicates(connection: Connection) -> int:
     """Deliveries that said what an earlier one had said."""
     return int(connection.execute(_DUPLICATES).scalar_one())

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -69,13 +69,18 @@ def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
 
 
 @contextlib.contextmanager
-def on_stage(settings: Settings, spec: StandInSpec, *, on_step: OnStep) -> Iterator[Stage]:
-    """Start everything in a clean home and end it again. Raises what `running_stack` raises."""
+def on_stage(
+    settings: Settings, spec: StandInSpec, *, on_step: OnStep, extra_env: Mapping[str, str] | None = None
+) -> Iterator[Stage]:
+    """Start everything in a clean home and end it again. Raises what `running_stack` raises.
+
+    `extra_env` reaches all programs.
+    """
     clean(settings.home)
     _forget_environment()
     spelled = {name: _spelled(settings.value_of(each)) for name, each in DECLARATIONS.items()}
     extra = {name: value for name, value in spelled.items() if value}
-    extra["TDS_UNSIGNED_WEBHOOKS"] = "no"
+    extra |= {"TDS_UNSIGNED_WEBHOOKS": "no", **(extra_env or {})}
     for name in ("TDS_DATABASE_URL", "TDS_REDIS_URL", "TDS_BROKER_URL"):
         extra.pop(name, None)
     with (

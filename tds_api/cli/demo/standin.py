@@ -68,8 +68,16 @@ class StandIn:
         self._ask("POST", "/webhooks", list(rules))
 
     def set_faults(self, faults: Mapping[str, Any]) -> None:
-        """Have webhooks go wrong this often."""
+        """Have webhooks go wrong this often; under `api`, calls."""
         self._ask("POST", "/faults", faults)
+
+    def begin_outage(self, kind: str, seconds: float) -> None:
+        """Have every call fail in this way for so long."""
+        self._ask("POST", "/outage", {"kind": kind, "seconds": seconds})
+
+    def revoke_tokens(self) -> None:
+        """End every access token."""
+        self._ask("POST", "/revoke-tokens")
 
     def start_edits(self, *, rate: float, seed: int) -> None:
         """Edit `rate` times a second until stopped."""

@@ -1,0 +1,121 @@
+"""One chaos run on a running stage: load, hurt, wait until quiet, read what webhooks did not tell, check everything."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from tds_api.cli.chaos.arena import Arena
+from tds_api.cli.chaos.orphans import Orphans
+from tds_api.cli.chaos.report import Endured, make_report
+from tds_api.cli.chaos.schedule import Schedule
+from tds_api.cli.demo import acts, figures
+from tds_api.cli.demo.comparison import Comparison, compare
+from tds_api.cli.demo.rules import faults, rules
+from tds_api.cli.demo.stage import Stage
+from tds_core.verifying.verify import Finding, verify
+from tds_models.db import session_scope
+
+QUIET_WITHIN_SECONDS = 300.0
+CHECK_EVERY_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is played: how long, how many edits a second, which nemeses and how often, and what is taken away."""
+
+    seconds: float
+    rate: float
+    seed: int
+    names: Sequence[str]
+    pace_seconds: float
+    without: Sequence[str]
+
+
+class Chaos:
+    """One run. `say(sentence)` hears what goes on."""
+
+    def __init__(self, stage: Stage, plan: Plan, say: Callable[[str], None]) -> None:
+        self._stage, self._plan, self._say = stage, plan, say
+        self._orphans = Orphans(stage.engine)
+        self._arena = Arena(stage, Random(plan.seed), self._orphans)  # noqa: S311 (a schedule, no secret)
+        self._acts: Counter[str] = Counter()
+        self._missed: Counter[str] = Counter()
+        self._began, self._checked_at = time.monotonic(), 0.0
+        self._caught: dict[str, Any] | None = None
+
+    def run(self) -> figures.Figures:
+        """Perform; returns the report."""
+        stage, plan = self._stage, self._plan
+        self._say("First load …")
+        acts.load(stage, lambda _loads, _first: None)
+        settings = stage.stack.settings
+        stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], settings.zoho_webhook_secret)))
+        stage.stand_in.set_faults(faults(0.0))
+        with stage.engine.connect() as connection:
+            began_at = figures.clock(connection)
+        stage.stand_in.start_edits(rate=plan.rate, seed=plan.seed)
+        self._began = time.monotonic()
+        self._say(f"Edits run, {plan.rate:g} a second; seed {plan.seed}, {len(plan.names)} nemeses.")
+        schedule = Schedule(self._arena, plan.names, pace_seconds=plan.pace_seconds, on_act=self._note)
+        schedule.run(self._began + plan.seconds, self._is_caught)
+        edit_count = stage.stand_in.stop_edits()
+        with stage.engine.connect() as connection:
+            ended_at = figures.clock(connection)
+        quiet_seconds, comparison = self._calm()
+        self._orphans.close()
+        endured = Endured(
+            seed=plan.seed, without=plan.without, edit_count=edit_count, began_at=began_at, ended_at=ended_at,
+            quiet_seconds=quiet_seconds, counts=self._arena.counts, acts=self._acts, missed=self._missed,
+            recovery=self._orphans.so_far(), findings=self._verify(), comparison=comparison, caught=self._caught,
+        )  # fmt: skip
+        with stage.engine.connect() as connection:
+            return make_report(connection, stage.stand_in.state(), endured)
+
+    def _calm(self) -> tuple[float, Comparison]:
+        """Wait until nothing is owed, read what nobody told, and compare; what was caught already needs none of it."""
+        if self._caught:
+            return 0.0, Comparison()
+        self._say("Edits stopped. Waiting until all is delivered and settled …")
+        began = time.monotonic()
+        left = acts.settle(self._stage, within_seconds=QUIET_WITHIN_SECONDS)
+        quiet_seconds = time.monotonic() - began
+        self._say(f"{f'Still owed: {left}' if left else 'Quiet'} after {quiet_seconds:.0f} s. Scheduled reads …")
+        acts.sweep(self._stage, also_full=True)
+        self._say("Comparing every record, field by field …")
+        with self._stage.engine.connect() as connection:
+            return quiet_seconds, compare(connection, self._stage.stand_in)
+
+    def _verify(self) -> list[Finding]:
+        with session_scope(self._stage.engine) as session:
+            return verify(session)
+
+    def _is_caught(self) -> bool:
+        """Without a protection the promises are checked all the time: it is asked how soon that shows."""
+        now = time.monotonic()
+        if not self._plan.without or now - self._checked_at < CHECK_EVERY_SECONDS:
+            return False
+        try:
+            broken = [finding for finding in self._verify() if finding.violation_count]
+        except SQLAlchemyError:
+            return False
+        finally:
+            self._checked_at = time.monotonic()
+        if broken:
+            self._caught = {
+                "after_seconds": round(now - self._began, 1),
+                "by": {finding.name: finding.violation_count for finding in broken},
+            }
+            self._say(f"Caught after {self._caught['after_seconds']} s: {self._caught['by']}")
+        return bool(broken)
+
+    def _note(self, name: str, what: str) -> None:
+        self._say(f"{time.monotonic() - self._began:7.1f} s  {name} {what}")
+        if what == "begins":
+            self._acts[name] += 1
+        elif what.startswith("missed"):
+            self._missed[name] += 1
