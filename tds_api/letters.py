@@ -33,8 +33,8 @@ MOST_IMPORTED_BYTES = 64 * 1024 * 1024
 class RawEdition(msgspec.Struct):
     """An edition as it was spelled: no number in it becomes a float on the way."""
 
-    record: msgspec.Raw | None = None
-    changes: msgspec.Raw | None = None
+    record: msgspec.Raw = msgspec.Raw()
+    changes: msgspec.Raw = msgspec.Raw()
 
 
 def letter_routes(edge: Edge) -> Blueprint:
@@ -106,14 +106,14 @@ def _decisions(routes: Blueprint, edge: Edge) -> None:
         """Give a letter another record, whole or by members; its next retry applies it instead of asking Zoho."""
         with session_scope(edge.engine) as session:
             given = msgspec.json.decode(request.get_data(), type=RawEdition)
-            if given.record is not None:
+            if "record" in arguments:
                 deciding.edit(session, letter_id, record=bytes(given.record), by=OPERATOR)
-            elif isinstance(arguments.get("changes"), dict) and given.changes is not None:
+            elif isinstance(arguments.get("changes"), dict):
                 deciding.amend(session, letter_id, changes=bytes(given.changes), by=OPERATOR)
             else:
                 raise WrongRecordError("Give a whole `record`, or `changes` to members of the kept one.")
             shown = reading.letter(session, letter_id)
-        return _retried(edge, letter_id) if arguments["retry"] else shown
+        return (_retried(edge, letter_id), 202) if arguments["retry"] else shown
 
 
 def _retried(edge: Edge, letter_id: int) -> Any:
