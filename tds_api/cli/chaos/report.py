@@ -43,7 +43,7 @@ def make_report(connection: Connection, state: Mapping[str, Any], run: Endured) 
     """Everything as one JSON object."""
     owed = figures.owed(connection)
     received = figures.received_count(connection)
-    unkept, doubled = _deliveries(state["deliveries"]["by_kind"], received)
+    unkept, doubled = deliveries_gone_wrong(state["deliveries"]["by_kind"], received)
     findings = list(run.findings)
     return {
         "seed": run.seed,
@@ -80,7 +80,7 @@ def is_well(report: Mapping[str, Any]) -> bool:
     return not any(report[name] for name in VERDICT)
 
 
-def _deliveries(by_kind: Mapping[str, Mapping[str, int]], received: int) -> tuple[int, int]:
+def deliveries_gone_wrong(by_kind: Mapping[str, Mapping[str, int]], received: int) -> tuple[int, int]:
     """Deliveries that were accepted and are not in the inbox, and events there that nobody sent.
 
     Whether a delivery was kept whose answer was an error, or was lost on the way, nobody knows.
