@@ -81,6 +81,9 @@ class Run(Base):
     page_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     api_call_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     fetched_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    skipped_count: Mapped[int] = mapped_column(
+        Integer, server_default=text("0"), comment="rows that were as an earlier pass left them, byte by byte"
+    )
     expected_count: Mapped[int | None] = mapped_column(
         Integer, comment="how many records the mirror knew when it began"
     )

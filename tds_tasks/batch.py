@@ -8,11 +8,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core import metrics
+from tds_core.quality import drift
 from tds_core.sources import pause
 from tds_core.sources.base import Reading
 from tds_core.sources.errors import SNOOZE, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
 from tds_core.sync import queue, resting
+from tds_core.sync.candidate import Seen
 from tds_core.sync.pending import Event, bodies, pending_events
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.readings import interpret
@@ -117,6 +119,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
     with scope() as session:
         refused = pause.pause_left(session, claim.source)
         read_at = queue.database_clock(session)
+        familiar = drift.familiar(session, ENTITIES[claim.entity], Seen.DETAIL)
     ids = [item.source_id for item in chunk]
     reading = Reading(failures=dict.fromkeys(ids, refused)) if refused else _ask(claim, ids)
     held_back: dict[str, SourceError] = {}
@@ -125,7 +128,9 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
             held_back[key] = error
             del reading.failures[key]
     settled = [item for item in chunk if item.source_id not in held_back]
-    candidates, failures = interpret(ENTITIES[claim.entity], settled, reading, events, read_at=read_at)
+    candidates, failures = interpret(
+        ENTITIES[claim.entity], settled, reading, events, read_at=read_at, familiar=familiar
+    )
     settle_batch(claim, candidates=candidates, failures=failures)
     return next(iter(held_back.values()), None)
 

@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
+from tds_core.quality import drift
 from tds_core.sources.base import Page, Reading
 from tds_core.sync import inbox, queue, runs
 from tds_core.sync.inbox import Delivery, Receipt
@@ -182,6 +183,10 @@ class World:
 
     def verdicts(self) -> list[str | None]:
         return [row["verdict"] for row in self.rows("select verdict from tds_inbox_events order by id")]
+
+    def forget_what_is_known(self) -> None:
+        """Be another process: one that has read nothing yet."""
+        drift._memories.clear()
 
     def queue_depth(self, entity: str = "%") -> int:
         """Live work items, those of `entity` alone if it is named."""

@@ -1,5 +1,8 @@
 """What can go wrong between TDS and a source, named by what to do about it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tds_core.errors import TdsError
 
 
@@ -88,9 +91,16 @@ class ContractError(SourceError):
 
 
 class InvalidRecordError(TdsError):
-    """A record breaks the rules of its entity; the message names each field. It needs a person."""
+    """A record breaks the rules of its entity; the message names each field. It needs a person.
+
+    `said`: the record, where it could be read at all.
+    """
 
     code = "validation"
+
+    def __init__(self, message: str, *, said: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 #: Errors that say nothing about the record: they put work off and leave its attempts alone.

@@ -1,8 +1,8 @@
 """A candidate: a source's record renamed, read exactly and checked, ready to be compared with the mirror."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -46,7 +46,8 @@ class Candidate:
 
     `values` holds the declared fields the record had: a field it did not mention keeps its stored value. `lines` holds
     the rows of each declared child table it had. `read_at` is the database's clock before the record was asked for
-    (`None` for a webhook body): what was changed after that moment may be newer than this record.
+    (`None` for a webhook body): what was changed after that moment may be newer than this record. `said` is all of the
+    record, when it has keys that are not familiar.
     """
 
     source_id: str
@@ -59,6 +60,16 @@ class Candidate:
     list_hash: bytes | None = None
     gone: bool = False
     provenance: Provenance
+    said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+
+
+#: Keys that need no second look, of a record's header ("") and of its lines by their name.
+Familiar = Mapping[str, Set[str]]
+
+
+def nothing_familiar(entity: Entity) -> Familiar:
+    """What makes any record of `entity` worth a look."""
+    return {"": frozenset(), **{lines.name: frozenset() for lines in entity.lines}}
 
 
 def fingerprint(raw: bytes) -> bytes:
@@ -89,8 +100,12 @@ def transform(
     provenance: Provenance,
     read_at: datetime | None = None,
     list_hash: bytes | None = None,
+    familiar: Familiar | None = None,
 ) -> Candidate:
-    """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` naming every field that is wrong."""
+    """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` naming every field that is wrong.
+
+    A record with other keys than `familiar` ones is kept beside what was read of it; without `familiar` none is.
+    """
     try:
         record = decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -112,7 +127,7 @@ def transform(
     values = _values(entity.plan, record, wrong)
     lines = {each.name: _lines(each, record[each.key], wrong) for each in entity.lines if each.key in record}
     if wrong:
-        raise InvalidRecordError("; ".join(wrong))
+        raise InvalidRecordError("; ".join(wrong), said=record)
     return Candidate(
         source_id=source_id or "",
         modified_at=modified_at,
@@ -123,7 +138,14 @@ def transform(
         read_at=read_at,
         list_hash=list_hash,
         provenance=provenance,
+        said=record if familiar is not None and _is_strange(entity, record, familiar) else None,
     )
+
+
+def _is_strange(entity: Entity, record: Mapping[str, Any], familiar: Familiar) -> bool:
+    if not record.keys() <= familiar[""]:
+        return True
+    return any(not line.keys() <= familiar[lines.name] for lines in entity.lines for line in record.get(lines.key, ()))
 
 
 def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> Any:
@@ -139,13 +161,13 @@ def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> An
 
 def _values(plan: Plan, record: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
     values = {}
-    for name, key, as_it_is, field in plan:
+    for name, key, as_it_is, declared in plan:
         raw = record.get(key, ABSENT)
         if type(raw) is as_it_is and raw:
             values[name] = raw
         elif raw is not ABSENT:
             try:
-                values[name] = field.value_of(raw)
+                values[name] = declared.value_of(raw)
             except ValueError as error:
                 wrong.append(str(error))
     return values
@@ -159,7 +181,7 @@ def _lines(lines: Lines, raw: Any, wrong: list[str]) -> list[dict[str, Any]]:
     for position, each in enumerate(raw):
         found: list[str] = []
         line: dict[str, Any] = {"position": position, "line_id": _read(each, lines.id_key, read_reference, found)}
-        line.update(dict.fromkeys((field.name for field in lines.fields), None))
+        line.update(dict.fromkeys((each.name for each in lines.fields), None))
         line.update(_values(lines.plan, each, found))
         wrong.extend(f"{lines.key}[{position}].{message}" for message in found)
         rows.append(line)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +15,7 @@ from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import dead_letters, queue, untold, usefulness
 from tds_core.sync.apply import apply, confirm
-from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
+from tds_core.sync.candidate import Candidate, Familiar, Provenance, Seen, fingerprint, nothing_familiar, transform
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome
 from tds_core.sync.statements import statements_for
@@ -28,15 +29,28 @@ CHANGES = frozenset({Outcome.UPDATED, Outcome.RESTORED})
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One page, ready to be written: its rows' fingerprints, how many the mirror has already, what is new, what is
-    changed, and what breaks the rules. `reads_all`: every record is to be read in detail, whatever its row shows.
+    changed, and what breaks the rules. `skipped_count`: rows that are as an earlier pass left them, byte by byte.
+    `reads_all`: every record is to be read in detail, whatever its row shows.
     """
 
     hashes: Mapping[str, bytes]
     equal_count: int
+    skipped_count: int
     creation: Creation | None
     candidates: Sequence[Candidate]
     invalid: Sequence[tuple[str, InvalidRecordError]]
     reads_all: bool
+
+    @property
+    def said(self) -> list[Mapping[str, Any]]:
+        """The records that are to be looked at once more, of those that may be written."""
+        created = self.creation.candidates if self.creation else ()
+        return [each.said for each in (*self.candidates, *created) if each.said is not None]
+
+    @property
+    def said_wrongly(self) -> list[Mapping[str, Any]]:
+        """The records that break the rules."""
+        return [error.said for _, error in self.invalid if error.said is not None]
 
 
 def prepare(
@@ -48,11 +62,13 @@ def prepare(
     provenance: Provenance,
     before: Mapping[str, bytes],
     thorough: bool,
+    familiar: Familiar,
 ) -> Prepared:
     """Skip the rows of a page asked for at `read_at` whose bytes the mirror has already; read the others.
 
     `before`: the fingerprints of the page before, which is being written only now and may share rows with this one.
-    `thorough`: the pass looks for what the list may hide.
+    `thorough`: the pass looks for what the list may hide. `familiar`: the keys that are no news; the page's first
+    record is looked at in any case.
     """
     reads_all = entity.stream.list_shows is Shows.NONE or (thorough and entity.stream.list_shows is Shows.SOME)
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
@@ -60,20 +76,24 @@ def prepare(
     stored = session.execute(statements_for(entity.name).known, given)
     known = {**{row.source_id: None if reads_all else row.list_hash for row in stored}, **before}
     fresh = {row.source_id: row.raw for row in rows if bytes(known.get(row.source_id) or b"") != hashes[row.source_id]}
-    candidates, invalid = [], []
+    candidates: list[Candidate] = []
+    invalid: list[tuple[str, InvalidRecordError]] = []
     for source_id, raw in fresh.items():
-        list_hash = hashes[source_id]
         try:
             candidates.append(
-                transform(entity, raw, seen=Seen.LIST, read_at=read_at, list_hash=list_hash, provenance=provenance)
-            )
+                transform(
+                    entity, raw, seen=Seen.LIST, read_at=read_at, list_hash=hashes[source_id], provenance=provenance,
+                    familiar=familiar if candidates else nothing_familiar(entity),
+                )
+            )  # fmt: skip
         except InvalidRecordError as error:
             invalid.append((source_id, error))
     new = [candidate for candidate in candidates if candidate.source_id not in known]
     creation = prepare_creation(entity, new)
     if creation:
         candidates = [candidate for candidate in candidates if candidate.source_id in known]
-    return Prepared(hashes, len(hashes) - len(fresh), creation, candidates, invalid, reads_all)
+    skipped_count = sum(key not in fresh and key not in before for key in hashes)
+    return Prepared(hashes, len(hashes) - len(fresh), skipped_count, creation, candidates, invalid, reads_all)
 
 
 @dataclass(frozen=True, slots=True)

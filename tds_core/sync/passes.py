@@ -8,9 +8,10 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.quality import drift
 from tds_core.sources.base import Page
 from tds_core.sync import absence, cursors, dry_run, holds, runs, watch
-from tds_core.sync.candidate import Provenance
+from tds_core.sync.candidate import Provenance, Seen
 from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared, prepare, take
 from tds_core.sync.runs import RunLease
@@ -33,7 +34,8 @@ with page as (
 )
 update tds_sync_runs set position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
     failures = 0, failed_at = null,
-    fetched_count = fetched_count + :fetched, api_call_count = api_call_count + :calls,
+    skipped_count = skipped_count + :skipped, fetched_count = fetched_count + :fetched,
+    api_call_count = api_call_count + :calls,
     outcomes = cast(:outcomes as jsonb), changed_count = :changed, report = cast(:report as jsonb)
 where id = :id and lease_token = :token
 """)
@@ -52,6 +54,7 @@ def prepare_page(
         provenance=provenance,
         before=before,
         thorough=run.mode == Mode.FULL or bool(run.asked.get("full")),
+        familiar=drift.familiar(session, ENTITIES[run.entity], Seen.LIST, run_id=run.id),
     )
 
 
@@ -101,6 +104,7 @@ def take_page(
             "token": run.token,
             "position": msgspec.json.encode(position.as_json()).decode(),
             "fetched": len(page.rows),
+            "skipped": prepared.skipped_count,
             "calls": call_count,
             "outcomes": msgspec.json.encode(run.outcomes).decode(),
             "page": run.page_count,
@@ -119,6 +123,7 @@ def _write(session: Session, run: RunLease, prepared: Prepared, limits: Limits) 
     stake = watch.changes_at_stake(session, run, changed_count=taken.changed_count, limits=limits)
     if stake is not None:
         raise TooMuchError(stake)
+    drift.notice(session, ENTITIES[run.entity], Seen.LIST, prepared.said, broken=prepared.said_wrongly)
     run.changed_count += taken.changed_count
     run.outcomes.update(taken.counts)
     return taken.counts
@@ -151,6 +156,7 @@ def finish_pass(session: Session, run: RunLease, *, said_end: bool, limits: Limi
             _hold(session, run, stake)
             return False
         run.outcomes["absent"] = absence.ask_about(session, entity, missing, run)
+        drift.look_for_gone(session, entity, run_id=run.id)
     if run.position.newest and not run.position.sorted:
         cursors.advance(session, run.entity, run.position.newest, run_id=run.id)
     runs.complete(session, run)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tds_core.sources.base import Reading
 from tds_core.sources.errors import InvalidRecordError, TransientError
-from tds_core.sync.candidate import Candidate, Provenance, Seen, tombstone, transform
+from tds_core.sync.candidate import Candidate, Familiar, Provenance, Seen, nothing_familiar, tombstone, transform
 from tds_core.sync.pending import Event
 from tds_core.sync.queue import Item
 from tds_models.entity import Entity
@@ -18,8 +18,12 @@ def interpret(
     events: Mapping[str, Sequence[Event]],
     *,
     read_at: datetime,
+    familiar: Familiar,
 ) -> tuple[dict[str, Candidate], dict[str, Exception]]:
-    """Candidates and failures by source id for `items`, of which `reading` was asked after `read_at`."""
+    """Candidates and failures by source id for `items`, of which `reading` was asked after `read_at`.
+
+    `familiar`: the keys that are no news; the first record is looked at in any case.
+    """
     candidates: dict[str, Candidate] = {}
     failures: dict[str, Exception] = dict(reading.failures)
     for item in items:
@@ -31,8 +35,9 @@ def interpret(
         elif key in reading.records:
             try:
                 candidates[key] = transform(
-                    entity, reading.records[key], seen=Seen.DETAIL, read_at=read_at, provenance=provenance
-                )
+                    entity, reading.records[key], seen=Seen.DETAIL, read_at=read_at, provenance=provenance,
+                    familiar=familiar if candidates else nothing_familiar(entity),
+                )  # fmt: skip
             except InvalidRecordError as error:
                 failures[key] = error
         elif key not in failures:

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.sources.errors import SourceError, TransientError
+from tds_core.quality import drift
+from tds_core.sources.errors import InvalidRecordError, SourceError, TransientError
 from tds_core.sync import attempts, dead_letters, queue, verdicts
 from tds_core.sync.apply import Applied, apply
 from tds_core.sync.candidate import Candidate, Seen
@@ -17,6 +18,7 @@ from tds_core.sync.feeding import feed
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.retry import Fate, Past, code_of, plan
 from tds_models.entities import ENTITIES
+from tds_models.entity import Entity
 
 
 class OvertakenError(TdsError):
@@ -65,7 +67,18 @@ def settle(
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
     failed = [(held[key], error) for key, error in failures.items() if key in held]
     _fail(session, claim, failed, settlement, max_attempts=max_attempts, chance=chance)
+    _notice(session, entity, applied, failed)
     return settlement
+
+
+def _notice(
+    session: Session, entity: Entity, applied: Sequence[Applied], failed: Sequence[tuple[Item, Exception]]
+) -> None:
+    """Look whether the details that were read are still what the declarations say."""
+    read = [each.candidate.said for each in applied if each.candidate.said is not None]
+    broken = [error.said for _, error in failed if isinstance(error, InvalidRecordError) and error.said is not None]
+    if read or broken:
+        drift.notice(session, entity, Seen.DETAIL, read, broken=broken)
 
 
 def _finish(

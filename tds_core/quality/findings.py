@@ -1,0 +1,87 @@
+"""Findings: written once while they are open, read by people and programs, and resolved by an operator."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from tds_core.reading.errors import NotFoundError
+from tds_core.reading.paging import Page, Row, read_page
+from tds_models.quality import Finding, Severity
+
+log = structlog.get_logger(__name__)
+
+_KEEP = text("""
+insert into tds_findings as f (kind, severity, source, entity, subject, detail)
+values (:kind, :severity, :source, :entity, :subject, cast(:detail as jsonb))
+on conflict (kind, source, entity, subject) where resolved_at is null
+do update set last_seen_at = now(), detail = f.detail || excluded.detail
+returning xmax = 0
+""")
+
+
+def keep(
+    session: Session,
+    *,
+    kind: str,
+    severity: Severity,
+    source: str,
+    entity: str,
+    subject: str,
+    detail: Mapping[str, Any],
+) -> None:
+    """Write a finding. One that is open already is seen again, and said in the log once."""
+    given = {"kind": kind, "severity": severity.value, "source": source, "entity": entity, "subject": subject}
+    is_new = session.execute(_KEEP, {**given, "detail": msgspec.json.encode(detail).decode()}).scalar()
+    if is_new:
+        log.warning("finding_kept", **given, detail=detail)
+
+
+_COLUMNS = Finding.__table__.columns
+
+
+def findings(
+    session: Session,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    kind: str | None = None,
+    entity: str | None = None,
+    is_open: bool | None = None,
+) -> Page:
+    """Findings, the newest first."""
+    statement = select(*_COLUMNS)
+    for name, wanted in (("kind", kind), ("entity", entity)):
+        if wanted is not None:
+            statement = statement.where(_COLUMNS[name] == wanted)
+    if is_open is not None:
+        is_resolved = _COLUMNS["resolved_at"].is_not(None)
+        statement = statement.where(~is_resolved if is_open else is_resolved)
+    return read_page(session, statement, keys=[_COLUMNS["id"]], cursor=cursor, limit=limit)
+
+
+_RESOLVE = text("""
+update tds_findings set resolved_at = coalesce(resolved_at, now()), resolved_by = coalesce(resolved_by, :by)
+where id = :id returning *
+""")
+
+
+def resolve(session: Session, finding_id: int, *, by: str) -> Row:
+    """Close a finding; one that is closed stays as it was closed. Raises `NotFoundError`."""
+    row = session.execute(_RESOLVE, {"id": finding_id, "by": by}).mappings().first() if finding_id < 2**63 else None
+    if row is None:
+        raise NotFoundError(f"There is no finding {finding_id}; see: tds findings")
+    return dict(row)
+
+
+_OPEN = text("""
+select kind, severity, count(*) from tds_findings where resolved_at is null group by 1, 2 order by 1, 2
+""")
+
+
+def open_counts(session: Session) -> list[Row]:
+    """How many findings are open, by kind and severity."""
+    return [dict(row) for row in session.execute(_OPEN).mappings()]
