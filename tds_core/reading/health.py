@@ -135,7 +135,7 @@ def _progress(found: Facts) -> Component:
 def _dead_letters(found: Facts) -> Component:
     count = found["dead_letter_count"]
     state = State.OK if not count else State.CRITICAL if count > DEAD_LETTERS_CRITICAL else State.WARNING
-    mend = "" if not count else "See each record's story: tds explain ENTITY ID"
+    mend = "" if not count else "See what they mean and what to do: tds dead-letter"
     return Component("dead letters", state, f"{count} wait for a decision", mend)
 
 

@@ -3,6 +3,7 @@
 from tds_core.letters import batches
 from tds_core.letters.selection import Selection
 from tds_core.sources.errors import PermanentError
+from tds_core.verifying.verify import verify
 from tds_models.db import session_scope
 from tests.world import ScriptedSource, World, delivery, product
 
@@ -53,3 +54,9 @@ def step(world: World, *, seconds: float = 1.0) -> int:
 def letter(world: World, letter_id: int) -> dict[str, object]:
     """A letter's row."""
     return world.one("select * from tds_dead_letter_queue where id = :id", id=letter_id)
+
+
+def broken_promises(world: World) -> list[str]:
+    """What the history checker complains about."""
+    with session_scope(world.engine) as session:
+        return [finding.name for finding in verify(session) if finding.violation_count]

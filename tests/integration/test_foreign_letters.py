@@ -12,7 +12,7 @@ from tds_core.reading import letters as reading
 from tds_models.db import session_scope
 from tests import world as worlds
 from tests.foreign_letters import INVOICES, PRODUCTS, export
-from tests.integration.letters import request, step
+from tests.integration.letters import broken_promises, request, step
 from tests.standin import SMALL, StandIn, serving
 from tests.world import World
 
@@ -55,6 +55,7 @@ def test_all_58_lost_webhooks_end_applied(world: World, standin: StandIn) -> Non
     counts = [world.value(f"select count(*) from erp.{name}") for name in ("product", "invoice")]
     assert counts == [PRODUCTS, INVOICES]
     assert world.value("select count(*) from tds_dead_letter_queue where resolution = 'revived'") == 58
+    assert broken_promises(world) == []
 
 
 def test_a_second_import_adds_nothing(world: World, standin: StandIn) -> None:

@@ -12,7 +12,7 @@ from tds_core.reading.errors import NotFoundError
 from tds_core.sources.errors import InvalidRecordError
 from tds_models.db import session_scope
 from tds_tasks import timetable
-from tests.integration.letters import dead, letter, many, mend
+from tests.integration.letters import broken_promises, dead, letter, many, mend
 from tests.world import ScriptedSource, World, at, delivery, forget_context, product
 
 ID = "460000000000001"
@@ -164,6 +164,7 @@ def test_an_edited_record_is_what_the_next_retry_applies(world: World, source: S
     assert history(world, letter_id) == [("ann", "created")]
     changes = world.value("select detail -> 'changes' from tds_dead_letter_actions")
     assert changes == {"rate": [-4, 4]}
+    assert broken_promises(world) == []
 
 
 def test_an_edit_that_would_die_again_is_refused_with_every_field(world: World, source: ScriptedSource) -> None:
