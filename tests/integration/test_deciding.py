@@ -53,7 +53,8 @@ def test_a_held_run_is_a_warning_of_health(tds: CommandLine, synced: World, held
 def test_approving_by_command_goes_on_and_says_by_whom(tds: CommandLine, synced: World, held: int) -> None:
     assert tds("runs", "approve", str(held)).exit_code == 0
     synced.advance(held)
-    synced.drain("product")
+    while synced.drain("product"):
+        pass  # a busy worker gives bulk back half read
     assert len(synced.mirror("product", "name")) == 36
     assert synced.value("select decided_by from tds_run_holds") == getuser()
 
@@ -137,7 +138,8 @@ def test_runs_are_started_over_http(sender: Sender, synced: World) -> None:
 def test_stock_is_asked_for_and_counted(sender: Sender, synced: World, standin: StandIn) -> None:
     run_id = sender.post("/api/tds/sync/stock", {}).json["run_id"]
     synced.advance(int(run_id))
-    synced.drain("stock_level")
+    while synced.drain("stock_level"):
+        pass  # a busy worker gives bulk back half read
     stats = sender.get("/api/tds/sync/stock/stats").json
     assert (stats["product_count"], stats["details_left"], stats["last_run"]["id"]) == (45, 0, run_id)
     assert sum(float(each["stock_on_hand"]) for each in stats["locations"]) == pytest.approx(

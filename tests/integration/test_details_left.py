@@ -20,7 +20,8 @@ def test_details_left_are_counted_and_become_fewer(tds: CommandLine, synced: Wor
     [ahead] = tds("stats", "--json").json["details"]
     assert (ahead["api"], ahead["left"], ahead["call_count"]) == ("books", {"invoice": 25}, 25)
     assert "invoice 25; 25 calls" in tds("runs").out
-    synced.drain("invoice")
+    while synced.drain("invoice"):
+        pass  # a busy worker gives bulk back half read
     said = tds("stats", "--json").json
     assert said["details"] == []
     assert {row["entity"]: row["details_left"] for row in said["entities"]}["invoice"] == 0
