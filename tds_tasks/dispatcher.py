@@ -17,14 +17,15 @@ from sqlalchemy.orm import Session
 from tds_core import pulse
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import load_settings
-from tds_core.letters import batches
 from tds_core.logging import configure_logging
 from tds_core.protections import Protection, is_off
 from tds_core.sync.due import Due, due_runs, due_work
-from tds_core.sync.rescue import rescue
+from tds_core.sync.rescue import expire, holders, rescue
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
+from tds_tasks.liveness import dead
+from tds_tasks.reviving import Reviver
 from tds_tasks.waking import Waker
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class Dispatcher:
 
     def __init__(self, waker: Waker, *, slots: int, claim_size: int) -> None:
         self._waker = waker
+        self._reviver = Reviver()
         self._slots = slots
         self._claim_size = claim_size
         self._nudged_at: dict[str, float] = {}
@@ -51,9 +53,9 @@ class Dispatcher:
     def look(self, connection: Connection) -> None:
         """Rescue, wake and revive, then nudge."""
         self._waker.look(lambda: _transaction(connection))
+        self._reviver.look(lambda: _transaction(connection))
         with _transaction(connection) as session:
-            batches.step(session)
-        with _transaction(connection) as session:
+            expire(session, dead(holders(session)))
             rescued = rescue(session)
             work = due_work(session, list(ENTITIES))
             runs = due_runs(session, limit=RUNS_AT_ONCE)

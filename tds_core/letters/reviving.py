@@ -1,6 +1,7 @@
 """Reviving: a letter becomes a work item again, and its events are open until that ends."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.letters.errors import AlreadyRevivedError, LetterClosedError
 from tds_core.reading.errors import NotFoundError
+from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import queue
 from tds_core.sync.candidate import Provenance, Seen, transform
 from tds_core.sync.pending import EDITED
@@ -87,14 +89,19 @@ def owe(session: Session, letters: Sequence[Waiting], *, correlation_id: str, bu
 
 
 def _edition(letter: Waiting) -> dict[str, Any]:
-    record = (letter.record or "{}").encode()
-    candidate = transform(ENTITIES[letter.entity], record, seen=Seen.BODY, provenance=Provenance(ORIGIN))
+    """The event that carries what a person wrote. What rules of a later version refuse is read from the source."""
+    modified_at = None
+    with suppress(InvalidRecordError):
+        record = (letter.record or "{}").encode()
+        modified_at = transform(
+            ENTITIES[letter.entity], record, seen=Seen.BODY, provenance=Provenance(ORIGIN)
+        ).modified_at
     return {
         "source": letter.source,
         "entity": letter.entity,
         "source_id": letter.source_id,
         "event": EDITED,
-        "modified_at": candidate.modified_at,
+        "modified_at": modified_at,
         "record": letter.record,
     }
 

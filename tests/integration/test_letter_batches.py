@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
 from tds_core.letters import batches
 from tds_core.letters.errors import LettersChangedError, NothingChosenError
@@ -15,6 +17,7 @@ from tds_core.letters.selection import Selection
 from tds_core.reading import letters as reading
 from tds_core.sources.errors import InvalidRecordError, RateError
 from tds_models.db import session_scope
+from tds_tasks.reviving import Reviver
 from tests.integration.letters import dead, many, mend, request, step
 from tests.world import ScriptedSource, World, product
 
@@ -127,6 +130,21 @@ def test_a_batch_ends_with_its_last_letter_and_knows_what_came_of_each(world: Wo
     step(world)
     row = batch_row(world, batch.id)
     assert (row["state"], row["outcomes"], row["requested_by"]) == ("completed", {"created": 2, "dead": 1}, "ann")
+
+
+def test_a_fault_in_reviving_is_said_once_and_stops_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(world, 1)
+    request(world)
+    reviver = Reviver()
+    scope = partial(session_scope, world.engine)
+    with monkeypatch.context() as broken, capture_logs() as lines:
+        broken.setattr(batches, "owe", lambda *given, **named: 1 / 0)
+        world.execute("update tds_dead_letter_batches set stepped_at = now() - interval '1 second'")
+        reviver.look(scope)
+        reviver.look(scope)
+    assert [line["event"] for line in lines] == ["letter_batches_failing"]
+    reviver.look(scope)
+    assert world.queue_depth("product") == 1
 
 
 DISPATCHER = [sys.executable, "-m", "tds_tasks.dispatcher"]
