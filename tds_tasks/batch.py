@@ -20,8 +20,9 @@ from tds_core.sync.queue import Claim, Item
 from tds_core.sync.readings import interpret
 from tds_core.sync.settle import Settlement
 from tds_models.entities import ENTITIES
-from tds_tasks.context import scope, settings, source, worker_name
+from tds_tasks.context import scope, settings, source
 from tds_tasks.heartbeat import beating
+from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES, settle_batch
 
 log = structlog.get_logger(__name__)

@@ -3,7 +3,6 @@
 from contextlib import AbstractContextManager
 from functools import cache
 from os import getpid
-from socket import gethostname
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -55,8 +54,3 @@ def source(name: str) -> Source:
         return _source(name, getpid())
     except ConfigError as error:
         raise AuthError(str(error), after_seconds=60) from None
-
-
-def worker_name() -> str:
-    """Who holds a lease, for people: host and process."""
-    return f"{gethostname()}:{getpid()}"

@@ -1,5 +1,6 @@
-"""Rescue: takes back leases whose holder stopped saying that it lives. It asks the heartbeat, never the age alone."""
+"""Rescue: takes back leases whose holder is dead or silent. It asks for signs of life, never for the age alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -30,6 +31,15 @@ with silent as materialized (
 select * from freed
 """)
 
+HOLDERS = text("select distinct leased_by from tds_sync_queue where lease_token is not null")
+
+# A row that is locked is being settled: whoever does it lives, or the database will notice that it does not.
+EXPIRE = text("""
+update tds_sync_queue set leased_until = least(leased_until, now() - interval '1 microsecond')
+where id in (select id from tds_sync_queue where lease_token is not null and leased_by = any(:holders)
+             for update skip locked)
+""")
+
 REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token is null")
 
 #: A run whose worker went silent this often without a page in between would go on so for ever.
@@ -51,6 +61,17 @@ class Rescued:
     item_count: int
     run_count: int
     quarantined_count: int
+
+
+def holders(session: Session) -> list[str]:
+    """Everybody who holds a lease."""
+    return [each for each in session.execute(HOLDERS).scalars() if each]
+
+
+def expire(session: Session, dead: Sequence[str]) -> None:
+    """End the leases of holders that are known to be dead, so that the next rescue takes them back."""
+    if dead:
+        session.execute(EXPIRE, {"holders": list(dead)})
 
 
 def rescue(session: Session) -> Rescued:
