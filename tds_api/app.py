@@ -14,6 +14,7 @@ from tds_api.door import Door
 from tds_api.edge import Edge, make_edge
 from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
+from tds_api.findings import finding_routes
 from tds_api.letters import letter_routes
 from tds_api.monitoring import monitoring_routes
 from tds_api.quota import quota_routes
@@ -63,6 +64,7 @@ def _install_routes(app: Flask, edge: Edge) -> None:
         entity_routes(edge),
         letter_routes(edge),
         breaker_routes(edge),
+        finding_routes(edge),
         quota_routes(edge),
     ):
         routes.before_request(guard)

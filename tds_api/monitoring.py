@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.breakers import BreakerGauges
 from tds_api.edge import Edge
 from tds_api.errors import problem
+from tds_api.findings import FindingGauges
 from tds_api.gauges import TableGauges
 from tds_api.quota import QuotaGauges
 from tds_core.metrics import scraped_registry
@@ -39,6 +40,7 @@ def monitoring_routes(edge: Edge) -> Blueprint:
         registry = scraped_registry()
         registry.register(TableGauges(edge.engine))
         registry.register(BreakerGauges(edge.breakers))
+        registry.register(FindingGauges(edge.engine))
         registry.register(QuotaGauges(governor))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 

@@ -10,6 +10,7 @@ from tds_api.cli import (
     configuration,
     doctor,
     explain,
+    findings,
     health,
     letters,
     migrate,
@@ -40,6 +41,7 @@ app.command("verify")(verify.verify)
 app.add_typer(letters.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
+app.add_typer(findings.findings, name="findings")
 app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)
 app.command("config")(configuration.config)

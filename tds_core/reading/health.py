@@ -56,6 +56,9 @@ select
     (select extract(epoch from clock_timestamp() - max(ended_at))::float8 from tds_sync_logs)
         as last_attempt_seconds,
     (select count(*) from tds_dead_letter_queue where resolved_at is null) as dead_letter_count,
+    (select string_agg(entity || ' ' || subject || ': ' || coalesce(detail ->> 'news', kind), '; ' order by id)
+        from (select * from tds_findings where resolved_at is null order by id limit 5) as first) as findings,
+    (select count(*) from tds_findings where resolved_at is null) as finding_count,
     (select extract(epoch from max(paused_until) - clock_timestamp())::float8 from tds_source_tokens)
         as paused_seconds,
     (select max(pause_reason) from tds_source_tokens where paused_until > clock_timestamp()) as pause_reason,
@@ -163,6 +166,14 @@ def _runs(found: Facts) -> Component:
     return Component("runs", State.OK, "the last ones ended well")
 
 
+def _findings(found: Facts) -> Component:
+    if found["finding_count"]:
+        more = found["finding_count"] - 5
+        says = f"{found['findings']}{f'; and {more} more' if more > 0 else ''}"
+        return Component("findings", State.WARNING, says, "See: tds findings; then: tds findings resolve ID")
+    return Component("findings", State.OK, "none are open")
+
+
 _JUDGES: tuple[Callable[[Facts], Component], ...] = (
-    _dispatcher, _beat, _progress, _queue, _dead_letters, _runs, _source,
+    _dispatcher, _beat, _progress, _queue, _dead_letters, _findings, _runs, _source,
 )  # fmt: skip

@@ -1,0 +1,56 @@
+"""`tds findings`: what a person should know of the records, and resolving it."""
+
+from getpass import getuser
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from tds_api.cli.database import transaction
+from tds_api.cli.output import entity_named, say_json, say_table
+from tds_core.quality import findings as quality
+
+findings = typer.Typer(help="Show findings, such as fields a source added or dropped; resolve one.")
+
+MOST = 500
+
+
+@findings.callback(invoke_without_command=True)
+def show(
+    context: typer.Context,
+    entity: str = typer.Option("", help="Of this entity only."),
+    kind: str = typer.Option("", help="Of this kind only, such as schema_drift."),
+    with_resolved: bool = typer.Option(False, "--all", help="Also those that are resolved."),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Show the open findings, the newest first."""
+    if context.invoked_subcommand:
+        return
+    of_entity = entity_named(entity).name if entity else None
+    with transaction() as session:
+        page = quality.findings(
+            session, kind=kind or None, entity=of_entity, is_open=None if with_resolved else True, limit=MOST
+        )
+    if as_json:
+        say_json(page.items)
+        return
+    columns = ("id", "entity", "kind", "severity", "about", "what", "first seen", "last seen", "resolved")
+    say_table("Findings", columns, map(_row, page.items), console=Console())
+
+
+@findings.command()
+def resolve(finding_id: int = typer.Argument(help="A finding's id, see: tds findings")) -> None:
+    """Close a finding."""
+    with transaction() as session:
+        found = quality.resolve(session, finding_id, by=getuser())
+    typer.echo(f"Finding {found['id']} ({found['entity']} {found['subject']}) is resolved by {found['resolved_by']}.")
+
+
+def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+    detail = found["detail"]
+    kinds = f", was {' or '.join(detail['kinds_before'])}" if detail.get("kinds_before") else ""
+    what = f"{detail.get('news', '')} ({detail['kind']}{kinds})" if detail.get("kind") else detail.get("news")
+    return (
+        found["id"], found["entity"], found["kind"], found["severity"], found["subject"], what,
+        found["first_seen_at"], found["last_seen_at"], found["resolved_at"],
+    )  # fmt: skip
