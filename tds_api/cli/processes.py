@@ -162,8 +162,10 @@ class Supervisor:
         now, name = time.monotonic(), running.program.name
         if running.due_at is None and has_ended(running.pid):
             self._bury(running)
+            # Who was killed did not fail: it is no more likely to die the next time.
             long_lived = now - running.started_at > _HEALTHY_AFTER_SECONDS
-            running.quick_death_count = 0 if long_lived else running.quick_death_count + 1
+            blameless = long_lived or running.process.returncode == -signal.SIGKILL
+            running.quick_death_count = 0 if blameless else running.quick_death_count + 1
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** max(running.quick_death_count - 1, 0), _LONGEST_PAUSE_SECONDS)
             running.due_at = now + pause
             log.warning("program_ended", program=name, exit_code=running.process.returncode, restart_in_seconds=pause)

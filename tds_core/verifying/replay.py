@@ -12,14 +12,14 @@ def checks_of(entity: Entity) -> Iterator[Check]:
     yield Check(
         name=f"{entity.name}_stands_as_told",
         promise=Promise.DIFFERENT,
-        says=f"a {entity.title.lower()} is at its newest version, as alive and as new as that says",
+        says=f"a row of {entity.name} is at its newest version, as alive and as new as that says",
         broken=_standing(entity),
         counted=f"select count(*) from {entity.table.fullname}",
     )
     yield Check(
         name=f"{entity.name}_equals_its_replay",
         promise=Promise.DIFFERENT,
-        says=f"every field of a {entity.title.lower()} is what its history comes to",
+        says=f"every field of a row of {entity.name} is what its history comes to",
         broken=_fields(entity),
         counted=f"select count(*) from {entity.table.fullname}",
     )
@@ -27,7 +27,7 @@ def checks_of(entity: Entity) -> Iterator[Check]:
         yield Check(
             name=f"{entity.name}_{lines.name}_equal_their_replay",
             promise=Promise.DIFFERENT,
-            says=f"the {lines.name} of a {entity.title.lower()} are what its history comes to",
+            says=f"the {lines.name} of a row of {entity.name} are what its history comes to",
             broken=_lines(entity, lines),
             counted=f"select count(*) from {entity.line_tables[lines.name].fullname}",
         )

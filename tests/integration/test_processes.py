@@ -65,6 +65,14 @@ def test_a_program_that_keeps_dying_is_given_longer_and_longer_pauses(supervisor
     assert pauses[2] > 2 * pauses[0]
 
 
+def test_a_program_that_others_kill_is_started_again_without_longer_pauses(supervisor: Supervisor) -> None:
+    running = supervisor.start(Program(name="victim", argv=[sys.executable, "-c", "import time; time.sleep(60)"]))
+    for count in (1, 2, 3):
+        os.kill(running.pid, signal.SIGKILL)
+        assert wait_for(lambda count=count: running.restart_count == count)
+    assert running.quick_death_count == 0
+
+
 def test_stop_ends_programs_with_all_descendants(supervisor: Supervisor) -> None:
     running = supervisor.start(family(supervisor))
     everybody = members(running.pid)

@@ -23,6 +23,8 @@ from tds_core.verifying.verify import Finding, verify
 from tds_models.db import session_scope
 
 QUIET_WITHIN_SECONDS = 300.0
+# Without a protection it is enough to see that quiet does not come.
+QUIET_WITHOUT_SECONDS = 60.0
 CHECK_EVERY_SECONDS = 3.0
 
 
@@ -84,8 +86,12 @@ class Chaos:
             return 0.0, Comparison()
         self._say("Edits stopped. Waiting until all is delivered and settled …")
         began = time.monotonic()
-        left = acts.settle(self._stage, within_seconds=QUIET_WITHIN_SECONDS)
+        patience_seconds = QUIET_WITHOUT_SECONDS if self._plan.without else QUIET_WITHIN_SECONDS
+        left = acts.settle(self._stage, within_seconds=patience_seconds)
         quiet_seconds = time.monotonic() - began
+        if left and self._plan.without:
+            self._catch({"still owed": left.events + left.items})
+            return quiet_seconds, Comparison()
         self._say(f"{f'Still owed: {left}' if left else 'Quiet'} after {quiet_seconds:.0f} s. Scheduled reads …")
         acts.sweep(self._stage, also_full=True)
         self._approve_held()
@@ -119,12 +125,12 @@ class Chaos:
         finally:
             self._checked_at = time.monotonic()
         if broken:
-            self._caught = {
-                "after_seconds": round(now - self._began, 1),
-                "by": {finding.name: finding.violation_count for finding in broken},
-            }
-            self._say(f"Caught after {self._caught['after_seconds']} s: {self._caught['by']}")
+            self._catch({finding.name: finding.violation_count for finding in broken})
         return bool(broken)
+
+    def _catch(self, by: dict[str, int]) -> None:
+        self._caught = {"after_seconds": round(time.monotonic() - self._began, 1), "by": by}
+        self._say(f"Caught after {self._caught['after_seconds']} s: {by}")
 
     def _note(self, name: str, what: str) -> None:
         self._say(f"{time.monotonic() - self._began:7.1f} s  {name} {what}")

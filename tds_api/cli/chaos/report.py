@@ -42,6 +42,8 @@ class Endured:
 def make_report(connection: Connection, state: Mapping[str, Any], run: Endured) -> figures.Figures:
     """Everything as one JSON object."""
     owed = figures.owed(connection)
+    # What was stopped in the middle owes something and has lost nothing yet.
+    left = 0 if run.caught and not run.quiet_seconds else owed.events + owed.items
     received = figures.received_count(connection)
     unkept, doubled = deliveries_gone_wrong(state["deliveries"]["by_kind"], received)
     findings = list(run.findings)
@@ -55,7 +57,7 @@ def make_report(connection: Connection, state: Mapping[str, Any], run: Endured) 
         "rejected": figures.rejected(connection),
         **{name: run.counts[name] for name in ("kills", "orphans", "freezes", "redis_wipes", "redis_stops")},
         **{name: run.counts[name] for name in ("pg_restarts", "connections_cut", "zoho_outages", "webhook_storms")},
-        "lost": broken(findings, Promise.LOST) + owed.events + owed.items + unkept,
+        "lost": broken(findings, Promise.LOST) + left + unkept,
         "doubled": broken(findings, Promise.DOUBLED) + doubled,
         "backwards": broken(findings, Promise.BACKWARDS),
         "differences": broken(findings, Promise.DIFFERENT) + len(run.comparison.differences),
