@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import bulk, fast_fail, ingest, organisation, quota
+from benchmarks import bulk, fast_fail, first_days, ingest, organisation, quota
 
 #: What is measured: a name, and what answers figures by name.
 BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
@@ -15,6 +15,7 @@ BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "fast_fail": fast_fail.measure,
     "quota": lambda: quota.measure(seconds=90, speed=20, per_day=400),
     "organisation": organisation.measure,
+    "first_days": first_days.measure,
 }
 
 
