@@ -6,11 +6,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.sync.queue import BULK_PRIORITY
+from tds_core.sync.resting import LISTS_FIRST
 from tds_core.sync.runs import BEHIND
 from tds_models.entities import ENTITIES
 
 # Counting stops at a cap: more than this many due items need no exact figure to wake all workers.
-DUE = text("""
+DUE = text(f"""
 select e.entity, count(w.id) as due_count,
        coalesce(extract(epoch from clock_timestamp() - min(w.next_attempt_at)), 0)::float8
 from unnest(cast(:entities as text[]), cast(:sources as text[]), cast(:apis as text[]), cast(:bulks as int[]))
@@ -19,7 +20,7 @@ left join tds_backfill_rests r on r.source = e.source and r.api = e.api and r.re
 join lateral (
     select id, next_attempt_at from tds_sync_queue q
     where q.entity = e.entity and q.lease_token is null and q.next_attempt_at <= now()
-      and q.priority < case when r.api is null then 32767 else e.bulk end
+      and q.priority < case when r.api is null and not {LISTS_FIRST} then 32767 else e.bulk end
     order by q.priority, q.next_attempt_at limit :cap
 ) w on true group by e.entity
 """)

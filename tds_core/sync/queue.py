@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.protections import Protection, is_off
+from tds_core.sync.resting import LISTS_FIRST
 from tds_models.entities import ENTITIES
 
 # Work found by reading lists waits behind what a webhook or an operator asked for.
@@ -130,15 +131,15 @@ CLAIM_SUSPECT = text(CLAIM.format(which="crashes > 0 and priority < :below"))
 CLAIM_URGENT = text(CLAIM.format(which="crashes = 0 and priority < :bulk"))
 CLAIM_BULK = text(CLAIM.format(which="crashes = 0 and priority >= :bulk"))
 
-MAY_READ_BULK = text("""
+MAY_READ_BULK = text(f"""
 select not exists (select from tds_backfill_rests where source = :source and api = :api and rests_until > now())
+   and not {LISTS_FIRST}
    and exists (select from tds_sync_queue where entity = :entity and lease_token is null
                and next_attempt_at <= now() and priority >= :bulk)
 """)
 BULK_LOCK = text("select pg_advisory_xact_lock(7404202613)")
 AT_LEISURE = text("""
-select (select count(distinct lease_token) from tds_sync_queue where lease_token is not null and priority >= :any_bulk)
-     + (select count(*) from tds_sync_runs where lease_token is not null)
+select count(distinct lease_token) from tds_sync_queue where lease_token is not null and priority >= :any_bulk
 """)
 
 
@@ -147,7 +148,7 @@ def claim(
 ) -> Claim | None:
     """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due, or may be read.
 
-    `at_leisure`: how many workers bulk work and runs may keep busy together; the others are left to what is urgent.
+    `at_leisure`: how many workers bulk work may keep busy; the others are left to what is urgent.
     """
     stream, bulk = ENTITIES[entity].stream, ENTITIES[entity].priority + BULK_PRIORITY
     token = uuid4()

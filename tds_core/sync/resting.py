@@ -1,6 +1,7 @@
-"""Resting: while back-fill's share of an API's quota is used, its work stays in the queue, unclaimed and unannounced.
+"""Resting: while lists are read, or back-fill's share of an API's quota is used, its work stays in the queue, unclaimed
+and unannounced.
 
-One row says so for all workers and the dispatcher; the thousands of items that wait need not be touched.
+One row says the latter for all workers and the dispatcher; the thousands of items that wait need not be touched.
 """
 
 from sqlalchemy import text
@@ -12,6 +13,14 @@ from tds_core.sources.errors import SourceError
 LEAST_SECONDS = 3.0
 # The quota may be raised, or corrected by what the source says, so it is asked again now and then.
 MOST_SECONDS = 900.0
+
+#: Whether lists are being read, or will be within a minute: they come first, for a list call shows 200 records and a
+#: detail one. What waits behind a run that a person has to decide about keeps nobody waiting.
+LISTS_FIRST = """exists (
+    select from tds_sync_runs p where p.mode in ('full', 'incremental') and p.state in ('queued', 'running')
+      and (p.lease_token is not null or p.next_attempt_at <= now() + interval '1 minute')
+      and not exists (select from tds_sync_runs h
+                      where h.source = p.source and h.entity = p.entity and h.state = 'held'))"""
 
 REST = text("""
 insert into tds_backfill_rests (source, api, rests_until, reason)

@@ -271,17 +271,13 @@ def test_a_claim_is_all_bulk_or_none_so_that_the_urgent_never_wait_for_bulk(worl
     assert (urgent.bulk, urgent.was_all, bulk.bulk) == (False, False, True)
 
 
-def test_bulk_work_and_runs_leave_a_worker_to_the_urgent(world: World) -> None:
+def test_bulk_work_leaves_a_worker_to_the_urgent(world: World) -> None:
     world.enqueue("invoice", *(str(n) for n in range(70)), bulk=True)
     world.enqueue("invoice", "urgent")
     assert claim_beside(world, 2) == ["urgent"]
     assert len(claim_beside(world, 2)) == len(claim_beside(world, 2)) == 20
     assert claim_beside(world, 2) == []
     assert len(claim_beside(world, 3)) == 20
-    world.execute("update tds_sync_queue set lease_token = null, leased_until = null where source_id <> 'urgent'")
-    world.request_run("bill", "full")
-    world.execute("update tds_sync_runs set state = 'running', lease_token = gen_random_uuid(), leased_until = now()")
-    assert claim_beside(world, 1) == []
 
 
 def claim_beside(world: World, at_leisure: int) -> list[str]:

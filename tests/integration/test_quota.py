@@ -89,6 +89,16 @@ def test_what_is_urgent_and_what_has_a_quota_of_its_own_goes_on_meanwhile(world:
     assert (world.drain("invoice"), world.drain("product")) == (1, 1)
 
 
+def test_lists_are_read_before_details(world: World, source: ScriptedSource) -> None:
+    source.records["1"] = invoice("1")
+    world.enqueue("invoice", "1", bulk=True)
+    run_id = world.request_run("bill", "full")
+    assert world.drain("invoice") == 0
+    world.execute("update tds_sync_runs set state = 'held' where id = :id", id=run_id)
+    world.request_run("bill", "incremental")
+    assert world.drain("invoice") == 1
+
+
 def test_back_fill_rests_no_longer_than_a_quarter_of_an_hour_at_a_time(world: World, source: ScriptedSource) -> None:
     hold_back(world, source, seconds=86_400)
     assert 890 < world.value("select extract(epoch from rests_until - now())::float8 from tds_backfill_rests") <= 900
