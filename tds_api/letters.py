@@ -62,6 +62,7 @@ def letter_routes(edge: Edge) -> Blueprint:
             return reading.letter(session, letter_id)
 
     @routes.post("/import")
+    @routes.doc(requestBody={"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}})
     @routes.response(200, Imported)
     def imported() -> Any:
         """Take in the dead letters of another system, one JSON object a line; what is known adds nothing."""

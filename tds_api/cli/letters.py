@@ -13,9 +13,11 @@ from tds_api.cli import letters_retry
 from tds_api.cli.database import transaction
 from tds_api.cli.letters_shown import show_groups, show_letter, show_letters
 from tds_api.cli.output import say_json, say_table
+from tds_core.config import load_settings
 from tds_core.errors import ConfigError
 from tds_core.letters import deciding, reviving
 from tds_core.letters.foreign import take_in
+from tds_core.logging import configure_logging
 from tds_core.reading import letters as reading
 
 letters = typer.Typer(help="See what was given up and why; assign, edit, close or retry it; take in foreign letters.")
@@ -30,6 +32,8 @@ _ID = typer.Argument(help="A letter, see: tds dead-letter list", metavar="ID", m
 @letters.callback(invoke_without_command=True)
 def overview(context: typer.Context, as_json: bool = _AS_JSON) -> None:
     """Show the problems behind the open letters, each with its meaning and what to do."""
+    # Without log lines between the lines of a command.
+    configure_logging(load_settings().replace("command line", log_level="ERROR"), process="cli")
     if context.invoked_subcommand is None:
         _groups("", "", as_json)
 

@@ -70,6 +70,9 @@ def bury(session: Session, *, source: str, entity: str, letters: Sequence[dict[s
     session.execute(BURY, {"source": source, "entity": entity, "rows": msgspec.json.encode(rows).decode()})
 
 
+# Asked first: most of the time there is none, and this is cheaper than finding none to close.
+ANY_OPEN = text("select 1 from tds_dead_letter_queue where entity = :entity and resolved_at is null limit 1")
+
 HEAL = text("""
 with given as (
     select * from unnest(cast(:ids as text[]), cast(:outcomes as text[])) as g(source_id, outcome)
@@ -89,6 +92,6 @@ from closed c where r.letter_id = c.id and r.ended_at is null
 
 def heal(session: Session, *, source: str, entity: str, outcomes: Mapping[str, str]) -> None:
     """Close the dead letters of records that have since been brought over, with what became of each record."""
-    if outcomes:
+    if outcomes and session.execute(ANY_OPEN, {"entity": entity}).scalar():
         given = {"source": source, "entity": entity, "ids": list(outcomes), "outcomes": list(outcomes.values())}
         session.execute(HEAL, given)

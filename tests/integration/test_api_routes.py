@@ -21,6 +21,8 @@ GUARDED = [
     "/runs/1",
     "/queue",
     "/queue/stats",
+    "/dead-letter",
+    "/dead-letter/retry",
     "/entities",
     "/entities/product",
     "/entities/product/1",

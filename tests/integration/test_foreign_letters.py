@@ -1,16 +1,20 @@
 """Dead letters of another system are taken in whole, once, and all end applied when they are retried."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 from tds_core.letters.foreign import Import, take_in
 from tds_core.reading import letters as reading
 from tds_models.db import session_scope
 from tests import world as worlds
+from tests.command_line import CommandLine
 from tests.foreign_letters import INVOICES, PRODUCTS, export
 from tests.integration.letters import broken_promises, request, step
 from tests.standin import SMALL, StandIn, serving
@@ -56,6 +60,43 @@ def test_all_58_lost_webhooks_end_applied(world: World, standin: StandIn) -> Non
     assert counts == [PRODUCTS, INVOICES]
     assert world.value("select count(*) from tds_dead_letter_queue where resolution = 'revived'") == 58
     assert broken_promises(world) == []
+
+
+@contextmanager
+def dispatcher_and_worker(world: World) -> Iterator[None]:
+    """Those who do what is asked for."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.05):
+            step(world, seconds=0)
+            for entity in ("product", "invoice"):
+                world.drain(entity)
+
+    thread = threading.Thread(target=work)
+    with capture_logs():  # it shares our standard output
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_two_commands_bring_all_58_over(
+    world: World, standin: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tds = CommandLine(monkeypatch, capsys)
+    file = tmp_path / "export.jsonl"
+    file.write_bytes(export(standin))
+    assert tds("dead-letter", "import", str(file), "--json").json["imported_count"] == 58
+    looked = tds("dead-letter", "retry", "--class", "foreign", "--preview", "--json").json
+    assert looked["least_calls"] == {"inventory": 1, "books": 6}
+    assert {(each["seen"], each["outcome"]) for each in looked["sample"]} == {("live", "created")}
+    with dispatcher_and_worker(world):
+        said = tds("dead-letter", "retry", "--class", "foreign", "--yes", "--wait", "--per-minute", "6000", "--json")
+    assert (said.exit_code, said.json["outcomes"]) == (0, {"created": 58})
+    assert world.verdicts() == ["applied"] * 58
 
 
 def test_a_second_import_adds_nothing(world: World, standin: StandIn) -> None:
