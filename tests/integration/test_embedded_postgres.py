@@ -110,6 +110,7 @@ def test_a_taken_port_is_left_to_its_owner(home: Path) -> None:
     with EmbeddedPostgres(home) as server:
         port = int(server.url.rpartition(":")[2].split("/")[0])
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the one before may linger
         other.bind(("127.0.0.1", port))
         other.listen()
         with EmbeddedPostgres(home) as server:
