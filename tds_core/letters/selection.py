@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_
-from sqlalchemy.sql import false
+from sqlalchemy import ColumnElement, exists, func
 
 from tds_core.letters.errors import NothingChosenError
 from tds_models.letters import DeadLetter, Revival
@@ -36,8 +35,7 @@ class Selection:
             )
         asked: list[ColumnElement[bool]] = [DeadLetter.resolved_at.is_(None), ~BEING_RETRIED]
         if self.ids:
-            fitting = [each for each in self.ids if 0 < each < 2**63]
-            asked.append(or_(false(), DeadLetter.id.in_(fitting)))
+            asked.append(DeadLetter.id.in_([each for each in self.ids if 0 < each < 2**63]))
         for column, wanted in (
             (DeadLetter.entity, self.entity),
             (DeadLetter.error_class, self.error_class),
