@@ -16,6 +16,7 @@ from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
 from tds_api.findings import finding_routes
 from tds_api.letters import letter_routes
+from tds_api.live import live_routes
 from tds_api.monitoring import monitoring_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
@@ -65,6 +66,7 @@ def _install_routes(app: Flask, edge: Edge) -> None:
         letter_routes(edge),
         breaker_routes(edge),
         finding_routes(edge),
+        live_routes(edge),
         quota_routes(edge),
     ):
         routes.before_request(guard)

@@ -15,6 +15,7 @@ from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.errors import TdsError
 from tds_core.letters import errors as letters
 from tds_core.reading.errors import InvalidCursorError, NotFoundError
+from tds_core.sources.errors import SNOOZE, SourceError
 from tds_core.sources.zoho import refusals
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_core.sync.asking import AskedWrongError
@@ -46,6 +47,8 @@ STATUS: dict[type[Exception], int] = {
     UnknownJobError: 404,
     NotFoundError: 404,
     BreakersAwayError: 503,
+    SourceError: 502,
+    **dict.fromkeys(SNOOZE, 503),
     InvalidCursorError: 400,
     IntakeUnavailableError: 503,
     QuotaUnknownError: 503,

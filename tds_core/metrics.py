@@ -45,6 +45,9 @@ api_call_seconds = Histogram(
     ["api", "path"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+live_reads = Counter(
+    "tds_live_reads", "Single records people asked for, by result: cached or asked.", ["entity", "result"]
+)
 breaker_rejections = Counter("tds_breaker_rejections", "Calls an open circuit breaker refused.", ["breaker"])
 quota_wait_seconds = Histogram(
     "tds_quota_wait_seconds",

@@ -90,7 +90,8 @@ class Entity:
 
     `priority`: 2 is served before 5, 5 before 8. `closed`: statuses after which nobody works on a record any more;
     their details are read last. `fed_by`: entities whose changes change this one without a word of its own, and which
-    of their lines name the record (`None`: they have its id).
+    of their lines name the record (`None`: they have its id). `cached_seconds`: for how long an answer of the source
+    about one record is good enough for a person who looks.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Entity:
     lines: tuple[Lines, ...] = ()
     closed: tuple[str, ...] = ()
     fed_by: Mapping[str, str | None] = field(default_factory=dict)
+    cached_seconds: int = 300
 
     @property
     def header_first(self) -> bool:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tds_api.cli.database import transaction
+from tds_api.cli.live import asked_live, show_live
 from tds_api.cli.output import cell, entity_named, say_json
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.timeline import explain as timeline
@@ -20,13 +21,16 @@ _COLOURS = {"event": "cyan", "attempt": "dim", "change": "green", "dead_letter":
 def explain(
     entity: str = typer.Argument(help="For example product."),
     source_id: str = typer.Argument(metavar="ID", help="Zoho's id of the record."),
+    live: bool = typer.Option(False, "--live", help="Ask Zoho for it as well, and compare."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
     """Show everything TDS knows of one record in one line of time: events, attempts, changes with before and after."""
     chosen = entity_named(entity)
     with transaction() as session:
         story = timeline(session, chosen, source_id)
-    if not story["steps"] and story["owed"] is None:
+    if live:
+        story["live"] = asked_live(chosen, source_id)
+    elif not story["steps"] and story["owed"] is None:
         raise NotFoundError(
             f"TDS has never heard of {entity} {source_id[:80]}. "
             f"Ask Zoho for it: tds sync {entity} --mode targeted --id {source_id[:80]} --wait"
@@ -44,6 +48,8 @@ def explain(
         owed = story["owed"]
         says = f"attempt {owed['attempts'] + 1} {cell(owed['next_attempt_at'])}, last error: {cell(owed['last_error'])}"
         console.print(f"[bold]Owed a sync[/]: {escape(says)}")
+    if live:
+        show_live(story["live"], console)
 
 
 def told(step: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from tds_api.cli.reports import show_details
 from tds_core.config import load_settings
 from tds_core.reading.details import progress
 from tds_core.reading.sides import sides
+from tds_core.sources.cache_setup import open_cache
 from tds_core.sources.zoho.quota.setup import open_governor
 
 
@@ -20,6 +21,7 @@ def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
         found = sides(session)
     left = {row["entity"]: row["details_left"] or 0 for row in found["entities"]}
     found["details"] = progress(left, open_governor(load_settings()))
+    found["live_reads"] = open_cache(load_settings()).counts()
     if as_json:
         say_json(found)
         return
@@ -41,6 +43,8 @@ def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
     _events(console, found["events"])
     console.print()
     _runs(console, found["runs"])
+    if found["live_reads"]:
+        _live_reads(console, found["live_reads"])
 
 
 def _entity(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -57,6 +61,13 @@ def _events(console: Console, events: dict[str, Any]) -> None:
     rows += [(f"refused: {row['reason']}", row["count"]) for row in events["rejected"]]
     title = f"Webhooks of the last {events['hours']} hours (the last one {cell(events['last_received_at'])})"
     say_table(title, ("verdict", "count"), rows, console=console)
+
+
+def _live_reads(console: Console, counts: dict[str, int]) -> None:
+    total = sum(counts.values())
+    if total:
+        share = f"{counts['cached'] / total:.0%}"
+        console.print(f"\nRecords people looked up at Zoho: {total:,}, {share} of them answered from the cache")
 
 
 def _runs(console: Console, runs: list[dict[str, Any]]) -> None:

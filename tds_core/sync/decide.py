@@ -54,7 +54,7 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
         return Decision(Outcome.CREATED, {name: (None, value) for name, value in content if value is not None})
     overtaken = _is_overtaken(candidate, current)
     if current["deleted_at"] is not None:
-        return Decision(Outcome.LOOK_AGAIN if overtaken else Outcome.RESTORED, _differences(candidate, current))
+        return Decision(Outcome.LOOK_AGAIN if overtaken else Outcome.RESTORED, differences(candidate, current))
     return _decide_live(candidate, current, overtaken)
 
 
@@ -62,7 +62,7 @@ def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bo
     age = _compare_times(candidate, current)
     if age < 0:
         return Decision(Outcome.STALE)
-    changes = _differences(candidate, current)
+    changes = differences(candidate, current)
     if not changes:
         return Decision(Outcome.UNCHANGED, touch=age > 0 or _confirms(candidate, current))
     if age == 0 and overtaken:
@@ -112,7 +112,8 @@ def _content(candidate: Candidate) -> dict[str, Any]:
     return {**candidate.values, **candidate.lines}
 
 
-def _differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The fields and lines `candidate` speaks of that `current` has otherwise: (before, after)."""
     return {name: (current[name], value) for name, value in _content(candidate).items() if differ(current[name], value)}
 
 

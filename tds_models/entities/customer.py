@@ -8,6 +8,7 @@ CUSTOMER = Entity(
     name="customer",
     title="Customers",
     priority=5,
+    cached_seconds=600,
     fields=(
         *COMMON,
         text("customer_sub_type"),

@@ -7,6 +7,7 @@ PRICE_LIST = Entity(
     name="price_list",
     title="Price lists",
     priority=8,
+    cached_seconds=1800,
     fields=(
         text("name", required=True),
         text("description"),

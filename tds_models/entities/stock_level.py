@@ -7,6 +7,7 @@ STOCK_LEVEL = Entity(
     name="stock_level",
     title="Stock levels",
     priority=8,
+    cached_seconds=60,
     fields=(
         text("sku"),
         number("stock_on_hand"),

@@ -7,6 +7,7 @@ VENDOR = Entity(
     name="vendor",
     title="Vendors",
     priority=8,
+    cached_seconds=600,
     fields=(
         *COMMON,
         balance("outstanding", "outstanding_payable_amount"),

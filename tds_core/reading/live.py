@@ -1,0 +1,92 @@
+"""One record as the source shows it now, beside the mirror's row."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sources import pause
+from tds_core.sources.base import Source
+from tds_core.sources.cache import Answer, AnswerCache
+from tds_core.sources.errors import InvalidRecordError
+from tds_core.sources.traffic import Traffic
+from tds_core.sync.apply import read_rows
+from tds_core.sync.candidate import Provenance, Seen, transform
+from tds_core.sync.decide import differences
+from tds_core.sync.queue import database_clock
+from tds_models.entity import Entity
+
+Scope = Callable[[], AbstractContextManager[Session]]
+
+# Whatever came to be known of the record later makes an answer old.
+NEWER = """
+select exists (select from tds_inbox_events where source = :source and entity = :entity and source_id = :id
+               and received_at >= :asked_at)
+    or exists (select from {table} where source = :source and source_id = :id
+               and greatest(changed_at, confirmed_at) >= :asked_at)
+"""
+
+
+def compare_live(scope: Scope, source: Source, cache: AnswerCache, entity: Entity, source_id: str) -> dict[str, Any]:
+    """What the source says of a record, what the mirror says, and in which fields they differ.
+
+    `verdict` is equal, different, only_there, only_here, nowhere, or unreadable (then `problem` says why). Raises
+    `SourceError`.
+    """
+    answer = cache.answer(
+        entity,
+        source_id,
+        ask=lambda: _ask(scope, source, entity, source_id),
+        is_current=lambda asked_at: _is_current(scope, entity, source_id, asked_at),
+    )
+    with scope() as session:
+        row = read_rows(session, entity, [source_id]).get(source_id)
+    here = row if row and row["deleted_at"] is None else None
+    told: dict[str, Any] = {
+        "entity": entity.name,
+        "source_id": source_id,
+        "asked_at": answer.asked_at,
+        "is_cached": answer.is_cached,
+        "record": None if answer.record is None else msgspec.Raw(answer.record),
+        "mirror_modified_at": here["source_modified_at"] if here else None,
+        "differences": [],
+        "problem": None,
+    }
+    if answer.record is None or here is None:
+        places = {(True, True): "only_there", (False, False): "only_here", (False, True): "nowhere"}
+        return {**told, "verdict": places[answer.record is not None, here is None]}
+    try:
+        candidate = transform(entity, answer.record, seen=Seen.DETAIL, provenance=Provenance("operator"))
+    except InvalidRecordError as error:
+        return {**told, "verdict": "unreadable", "problem": str(error)}
+    found = differences(candidate, here)
+    told["differences"] = [{"field": name, **_spelled(pair)} for name, pair in found.items()]
+    return {**told, "verdict": "different" if found else "equal"}
+
+
+def _spelled(pair: tuple[Any, Any]) -> dict[str, Any]:
+    """Both values as JSON has them, numbers as text."""
+    here, there = msgspec.to_builtins(pair)
+    return {"here": here, "there": there}
+
+
+def _ask(scope: Scope, source: Source, entity: Entity, source_id: str) -> Answer:
+    with scope() as session:
+        refused = pause.pause_left(session, entity.stream.source)
+        asked_at = database_clock(session)
+    if refused:
+        raise refused
+    reading = source.read(entity.stream, [source_id], traffic=Traffic.OPERATOR)
+    for error in reading.failures.values():
+        raise error
+    return Answer(reading.records.get(source_id), asked_at)
+
+
+def _is_current(scope: Scope, entity: Entity, source_id: str, asked_at: datetime) -> bool:
+    given = {"source": entity.stream.source, "entity": entity.name, "id": source_id, "asked_at": asked_at}
+    with scope() as session:
+        return not session.execute(text(NEWER.format(table=entity.table.fullname)), given).scalar()
