@@ -23,7 +23,8 @@ def kill_child(arena: Arena) -> Iterator[float]:
 
 def kill_worker(arena: Arena) -> Iterator[float]:
     """A whole worker dies with all it holds."""
-    family, held = _caught(arena, [[worker, *worker.children(recursive=True)] for worker in arena.workers()])
+    families = [[worker, *worker.children()] for worker in arena.workers()]
+    family, held = _caught(arena, [each for each in families if len(each) > 1])  # one that still starts holds nothing
     _kill(arena, family, held)
     yield 0.0
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -23,7 +24,7 @@ from tds_core.verifying.verify import Finding, verify
 from tds_models.db import session_scope
 
 QUIET_WITHIN_SECONDS = 300.0
-# Without a protection it is enough to see that quiet does not come.
+# Without a protection it is enough to see that the first load does not end, or that quiet does not come.
 QUIET_WITHOUT_SECONDS = 60.0
 CHECK_EVERY_SECONDS = 3.0
 
@@ -55,16 +56,7 @@ class Chaos:
     def run(self) -> figures.Figures:
         """Perform; returns the report."""
         stage, plan = self._stage, self._plan
-        self._say("First load …")
-        acts.load(stage, lambda _loads, _first: None)
-        settings = stage.stack.settings
-        stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], settings.zoho_webhook_secret)))
-        stage.stand_in.set_faults(faults(0.0))
-        with stage.engine.connect() as connection:
-            began_at = figures.clock(connection)
-        stage.stand_in.start_edits(rate=plan.rate, seed=plan.seed)
-        self._began = time.monotonic()
-        self._say(f"Edits run, {plan.rate:g} a second; seed {plan.seed}, {len(plan.names)} nemeses.")
+        began_at = self._begin()
         schedule = Schedule(self._arena, plan.names, pace_seconds=plan.pace_seconds, on_act=self._note)
         schedule.run(self._began + plan.seconds, self._is_caught)
         edit_count = stage.stand_in.stop_edits()
@@ -79,6 +71,22 @@ class Chaos:
         )  # fmt: skip
         with stage.engine.connect() as connection:
             return make_report(connection, stage.stand_in.state(), endured)
+
+    def _begin(self) -> datetime:
+        """Load the mirror, then have it edited; returns when, by the database's clock."""
+        stage, plan = self._stage, self._plan
+        self._say("First load …")
+        patience_seconds = QUIET_WITHOUT_SECONDS if plan.without else acts.LOADED_WITHIN_SECONDS
+        acts.load(stage, lambda _loads, _first: None, within_seconds=patience_seconds)
+        secret = stage.stack.settings.zoho_webhook_secret
+        stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], secret)))
+        stage.stand_in.set_faults(faults(0.0))
+        with stage.engine.connect() as connection:
+            began_at = figures.clock(connection)
+        stage.stand_in.start_edits(rate=plan.rate, seed=plan.seed)
+        self._began = time.monotonic()
+        self._say(f"Edits run, {plan.rate:g} a second; seed {plan.seed}, {len(plan.names)} nemeses.")
+        return began_at
 
     def _calm(self) -> tuple[float, Comparison]:
         """Wait until nothing is owed, read what nobody told, and compare; what was caught already needs none of it."""

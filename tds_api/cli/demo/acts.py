@@ -32,10 +32,10 @@ def request_runs(stage: Stage, mode: str, entities: Iterable[str]) -> None:
             request_run(session, entity=entity, mode=mode, requested_by="demo")
 
 
-def load(stage: Stage, on_progress: OnProgress) -> bool:
+def load(stage: Stage, on_progress: OnProgress, *, within_seconds: float = LOADED_WITHIN_SECONDS) -> bool:
     """Request a full run of everything and watch it; returns whether all of it ended in time."""
     request_runs(stage, "full", ENTITIES)
-    deadline = time.monotonic() + LOADED_WITHIN_SECONDS
+    deadline = time.monotonic() + within_seconds
     while time.monotonic() < deadline:
         with stage.engine.connect() as connection:
             on_progress(figures.loads(connection), figures.first_record_at(connection))
