@@ -42,6 +42,12 @@ def dead(holders: Iterable[str]) -> list[str]:
 
 def _runs(pid: int) -> bool:
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        return True  # somebody else's, so not one that ended
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True  # hidden from us, or gone just now: the next look will tell
