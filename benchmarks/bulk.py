@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,11 @@ def api_calls(zoho: dict[str, str]) -> int:
 def cpu_seconds(postmaster: psutil.Process) -> float:
     """What this process's ended children and all of PostgreSQL have computed so far."""
     ended = sum(os.times()[2:4]) + postmaster.cpu_times().children_user + postmaster.cpu_times().children_system
-    backends = [postmaster, *postmaster.children()]
-    return ended + sum(each.cpu_times().user + each.cpu_times().system for each in backends)
+    total = ended
+    for each in [postmaster, *postmaster.children()]:
+        with suppress(psutil.NoSuchProcess):  # it ended just now, and its parent has its count
+            total += sum(each.cpu_times()[:2])
+    return total
 
 
 def run(module: str, mode: str, env: dict[str, str], zoho: dict[str, str], postmaster: psutil.Process) -> Took:
