@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -33,7 +34,8 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def stack(home: Path) -> Iterator[dict[str, str]]:
     """What `tds up --json` says once it is ready; stopped by SIGTERM afterwards, when nothing may be left."""
-    free = [port for port in range(18_900, 19_000) if is_free(port)][:2]
+    # Anywhere below the ports that programs are given: another run of these tests may start in this very second.
+    free = [port for port in random.sample(range(18_000, 32_000), 50) if is_free(port)][:2]
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))},
         "TDS_HOME": str(home), "TDS_PORT": str(free[0]), "TDS_FLOWER_PORT": str(free[1]), "TDS_WORKERS": "1",
