@@ -14,5 +14,4 @@ def test_eight_hammering_processes_keep_every_limit_and_the_forecast_is_right() 
     assert found["calls_at_once_most"] <= 9
     assert found["calls_backfill"] > 20
     assert found["wait_p95_live_s"] < 2
-    # How right it is, is a figure of `benchmarks/quota.py`: a busy machine spends so short a day unevenly.
-    assert found["forecast_off_percent"] <= 60
+    assert found["forecast_off_percent"] <= 10
