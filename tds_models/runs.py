@@ -94,6 +94,7 @@ class Run(Base):
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="what a dry run found")
     cancel_requested_at: Mapped[datetime | None] = mapped_column(Instant)
     lease_token: Mapped[UUID | None]
+    leased_by: Mapped[str | None] = mapped_column(Text)
     leased_until: Mapped[datetime | None] = mapped_column(Instant)
     correlation_id: Mapped[str] = mapped_column(Text)
 

@@ -1,7 +1,7 @@
 """One batch: claim and commit; apply what the webhooks brought; read the rest outside any transaction; apply that."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -13,13 +13,14 @@ from tds_core.sources import pause
 from tds_core.sources.base import Reading
 from tds_core.sources.errors import SNOOZE, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import queue, resting
+from tds_core.sync import claiming, queue, resting
 from tds_core.sync.candidate import Seen
 from tds_core.sync.pending import Event, bodies, pending_events
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.readings import interpret
 from tds_core.sync.settle import Settlement
 from tds_models.entities import ENTITIES
+from tds_tasks import trial
 from tds_tasks.context import scope, settings, source
 from tds_tasks.heartbeat import beating
 from tds_tasks.liveness import worker_name
@@ -44,7 +45,7 @@ def sync_batch(entity: str) -> Claim | None:
     began = time.monotonic()
     chosen = settings()
     with scope() as session:
-        claim = queue.claim(
+        claim = claiming.claim(
             session,
             entity=entity,
             limit=chosen.claim_size,
@@ -57,18 +58,26 @@ def sync_batch(entity: str) -> Claim | None:
         return None
     # The calls to the source are made for many records at once: the batch ties them to the items' own lines.
     with structlog.contextvars.bound_contextvars(batch=str(claim.token)):
-        try:
-            _bring_over(claim, events)
-        except OUTAGES as error:
-            log.warning("sync_batch_interrupted", entity=entity, error=type(error).__name__)
-            _release(claim, RELEASE_SECONDS)
-        except Exception:  # the edge of the work: a bug of ours must neither kill the records nor spin on them
-            log.exception("sync_batch_failed", entity=entity)
-            _release(claim, FAULT_SECONDS)
+        if claim.is_suspect:
+            _work_out(claim, lambda: trial.hold(claim, lambda part: _work_out(part, lambda: _bring_over(part, events))))
+        else:
+            _work_out(claim, lambda: _bring_over(claim, events))
         seconds = time.monotonic() - began
         log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), duration_seconds=round(seconds, 3))
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
     return claim
+
+
+def _work_out(claim: Claim, work: Callable[[], None]) -> None:
+    """Do `work`, the edge around it: whatever it raises, `claim` is given back, and nothing leaves here."""
+    try:
+        work()
+    except OUTAGES as error:
+        log.warning("sync_batch_interrupted", entity=claim.entity, error=type(error).__name__)
+        _release(claim, RELEASE_SECONDS)
+    except Exception:  # a bug of ours must neither kill the records nor spin on them
+        log.exception("sync_batch_failed", entity=claim.entity)
+        _release(claim, FAULT_SECONDS)
 
 
 def _bring_over(claim: Claim, events: Mapping[str, Sequence[Event]]) -> None:

@@ -31,6 +31,7 @@ from tds_tasks import nudge
 from tds_tasks.ahead import ahead
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings, source
+from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
             session,
             run_id,
             lease_seconds=RUN_LEASE_SECONDS,
+            worker=worker_name(),
             overlap_seconds=settings().cursor_overlap_seconds,
         )
         refused = pause.pause_left(session, _source_of(run)) if run and run.mode != Mode.TARGETED else None

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from tds_core.quality import drift
 from tds_core.sources.base import Page, Reading
-from tds_core.sync import inbox, queue, runs
+from tds_core.sync import claiming, inbox, queue, runs
 from tds_core.sync.inbox import Delivery, Receipt
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -132,7 +132,7 @@ class World:
 
     def claim(self, entity: str = "product", *, limit: int = 100, lease_seconds: float = 60) -> queue.Claim | None:
         with session_scope(self.engine) as session:
-            return queue.claim(session, entity=entity, limit=limit, lease_seconds=lease_seconds, worker="test")
+            return claiming.claim(session, entity=entity, limit=limit, lease_seconds=lease_seconds, worker="test")
 
     def drain(self, entity: str, *, make_due: bool = False) -> int:
         """Do the due work of `entity`; `make_due` lets no pause stand in the way."""

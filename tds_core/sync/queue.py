@@ -3,22 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.protections import Protection, is_off
-from tds_core.sync.resting import LISTS_FIRST
 from tds_models.entities import ENTITIES
 
 # Work found by reading lists waits behind what a webhook or an operator asked for.
 BULK_PRIORITY = 10
-# Records without a batch call that are claimed to be read in bulk.
-BULK_CLAIM = 20
-# As many workers as there are.
-MANY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +42,7 @@ class Claim:
     """Items of one entity, leased together under one token: all of them bulk, or none.
 
     `claimed_at` is the database's clock at the claim. `was_all`: nothing else was due; a bulk claim does not know.
+    `is_suspect`: they were in a dying worker's hands; all of them, or none.
     """
 
     source: str
@@ -57,9 +53,8 @@ class Claim:
     items: Sequence[Item]
     bulk: bool
     was_all: bool
+    is_suspect: bool = False
 
-
-ITEM_FIELDS = frozenset(Item.__dataclass_fields__)
 
 # A pass that meets a record which waits to be read anyway, and no later than it asks for, has nothing to add.
 ENQUEUE = text("""
@@ -106,81 +101,6 @@ def enqueue(
             },
         )
     return len(ids)
-
-
-# The inner select is an optimisation fence: without it the planner may update more rows than the limit.
-CLAIM = """
-with due as materialized (
-    select id from tds_sync_queue
-    where entity = :entity and lease_token is null and next_attempt_at <= now() and {which}
-    order by priority, next_attempt_at limit :limit for update skip locked
-)
-update tds_sync_queue q
-set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
-    attempts = q.attempts + 1, waits_for = null, updated_at = now()
-from due where q.id = due.id
-returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.failures, q.priority,
-    q.correlation_id, q.created_at, clock_timestamp() as claimed_at,
-    exists (select from tds_sync_queue where entity = :entity and lease_token is null
-            and next_attempt_at <= now() and priority >= :bulk) as bulk_waits
-"""
-# A record whose lease once ended without a word is claimed alone, so that it can take no other record down with it;
-# and first, because under load there is always something else that is due.
-CLAIM_SUSPECT = text(CLAIM.format(which="crashes > 0 and priority < :below"))
-# Urgent and bulk are never taken together, so that no urgent record waits until bulk was read.
-CLAIM_URGENT = text(CLAIM.format(which="crashes = 0 and priority < :bulk"))
-CLAIM_BULK = text(CLAIM.format(which="crashes = 0 and priority >= :bulk"))
-
-MAY_READ_BULK = text(f"""
-select not exists (select from tds_backfill_rests where source = :source and api = :api and rests_until > now())
-   and not {LISTS_FIRST}
-   and exists (select from tds_sync_queue where entity = :entity and lease_token is null
-               and next_attempt_at <= now() and priority >= :bulk)
-""")
-BULK_LOCK = text("select pg_advisory_xact_lock(7404202613)")
-AT_LEISURE = text("""
-select count(distinct lease_token) from tds_sync_queue where lease_token is not null and priority >= :any_bulk
-""")
-
-
-def claim(
-    session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str, at_leisure: int = MANY
-) -> Claim | None:
-    """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due, or may be read.
-
-    `at_leisure`: how many workers bulk work may keep busy; the others are left to what is urgent.
-    """
-    stream, bulk = ENTITIES[entity].stream, ENTITIES[entity].priority + BULK_PRIORITY
-    token = uuid4()
-    given = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
-    asked = {"entity": entity, "source": stream.source, "api": stream.api, "bulk": bulk}
-    rows = session.execute(CLAIM_SUSPECT, {**given, "limit": 1, "below": bulk}).mappings().all()
-    was_all = not rows
-    rows = rows or session.execute(CLAIM_URGENT, {**given, "limit": limit}).mappings().all()
-    if not rows and session.execute(MAY_READ_BULK, asked).scalar() and _has_leisure(session, at_leisure):
-        # No more than can be read soon, so that the most useful stay first.
-        given["limit"] = min(limit, stream.batch.size if stream.batch else BULK_CLAIM)
-        rows = session.execute(CLAIM_SUSPECT, {**given, "limit": 1, "below": 32767}).mappings().all()
-        rows = rows or session.execute(CLAIM_BULK, given).mappings().all()
-    if not rows:
-        return None
-    items = [Item(**{k: v for k, v in row.items() if k in ITEM_FIELDS}) for row in rows]
-    return Claim(
-        source=stream.source,
-        entity=entity,
-        token=token,
-        claimed_at=rows[0]["claimed_at"],
-        worker=worker,
-        items=sorted(items, key=lambda item: (item.priority, item.source_id)),
-        bulk=rows[0]["priority"] >= bulk,
-        was_all=was_all and len(rows) < limit and not rows[0]["bulk_waits"],
-    )
-
-
-def _has_leisure(session: Session, at_leisure: int) -> bool:
-    """Whether one more worker may read in bulk. Decided by one after the other, until the transaction ends."""
-    session.execute(BULK_LOCK)
-    return int(session.execute(AT_LEISURE, {"any_bulk": BULK_PRIORITY}).scalar_one()) < at_leisure
 
 
 def database_clock(session: Session) -> datetime:
@@ -277,16 +197,17 @@ def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) 
 RELEASE = text("""
 update tds_sync_queue set lease_token = null, leased_until = null, leased_by = null, attempts = attempts - 1,
     waits_for = nullif(:waits_for, ''), next_attempt_at = now() + make_interval(secs => :delay), updated_at = now()
-where id in (select id from tds_sync_queue where lease_token = :token order by source_id for update)
+where id in (select id from tds_sync_queue where lease_token = :token and id = any(:ids) order by source_id for update)
 """)
 
 
 def release(session: Session, claim: Claim, *, delay_seconds: float, waits_for: str = "") -> None:
-    """Give back everything still held under `claim`; the attempt does not count.
+    """Give back what is still held of `claim`; the attempt does not count.
 
     `waits_for`: the circuit breaker whose closing ends the wait sooner.
     """
-    session.execute(RELEASE, {"token": claim.token, "delay": delay_seconds, "waits_for": waits_for})
+    ids = [item.id for item in claim.items]
+    session.execute(RELEASE, {"token": claim.token, "ids": ids, "delay": delay_seconds, "waits_for": waits_for})
 
 
 def _count(result: object) -> int:

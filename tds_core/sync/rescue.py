@@ -1,16 +1,19 @@
 """Rescue: takes back leases whose holder is dead or silent. It asks for signs of life, never for the age alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.protections import Protection, is_off
 from tds_core.sync import dead_letters
+from tds_core.sync.queue import Claim, Item
 
-#: A record that was in a worker's hands when it died this often is not tried on another worker.
-CRASHES_TO_QUARANTINE = 2
+#: A record that was in a worker's hands when it died this often is set aside, guilty or not. The second time it was on
+#: trial already, where it ends a process of its own and no worker: what is counted here ends whole machines.
+CRASHES_TO_QUARANTINE = 5
 
 RESCUE = text("""
 with silent as materialized (
@@ -31,7 +34,10 @@ with silent as materialized (
 select * from freed
 """)
 
-HOLDERS = text("select distinct leased_by from tds_sync_queue where lease_token is not null")
+HOLDERS = text("""
+select leased_by from tds_sync_queue where lease_token is not null
+union select leased_by from tds_sync_runs where lease_token is not null
+""")
 
 # A row that is locked is being settled: whoever does it lives, or the database will notice that it does not.
 EXPIRE = text("""
@@ -39,14 +45,31 @@ update tds_sync_queue set leased_until = least(leased_until, now() - interval '1
 where id in (select id from tds_sync_queue where lease_token is not null and leased_by = any(:holders)
              for update skip locked)
 """)
+EXPIRE_RUNS = text("""
+update tds_sync_runs set leased_until = least(leased_until, now() - interval '1 microsecond')
+where id in (select id from tds_sync_runs where lease_token is not null and leased_by = any(:holders)
+             for update skip locked)
+""")
 
 REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token is null")
+
+CONVICT = text("""
+with gone as (
+    delete from tds_sync_queue where id = :id and lease_token = :token
+    returning source, entity, source_id, generation, attempts, priority, correlation_id
+), logged as (
+    insert into tds_sync_logs (source, entity, source_id, generation, attempt, outcome, error_class, correlation_id)
+    select source, entity, source_id, generation, attempts, 'crashed', 'crashed', correlation_id from gone
+)
+select * from gone
+""")
 
 #: A run whose worker went silent this often without a page in between would go on so for ever.
 SILENCES_TO_FAIL = 5
 
 RESCUE_RUNS = text("""
-update tds_sync_runs set lease_token = null, leased_until = null, next_attempt_at = now(), attempts = attempts + 1,
+update tds_sync_runs set lease_token = null, leased_until = null, leased_by = null, next_attempt_at = now(),
+    attempts = attempts + 1,
     state = case when attempts + 1 >= :most then 'failed' else state end,
     ended_at = case when attempts + 1 >= :most then now() end,
     end_reason = 'its worker stopped without a word, at the same page ' || attempts + 1 || ' times'
@@ -72,6 +95,7 @@ def expire(session: Session, dead: Sequence[str]) -> None:
     """End the leases of holders that are known to be dead, so that the next rescue takes them back."""
     if dead:
         session.execute(EXPIRE, {"holders": list(dead)})
+        session.execute(EXPIRE_RUNS, {"holders": list(dead)})
 
 
 def rescue(session: Session) -> Rescued:
@@ -81,17 +105,21 @@ def rescue(session: Session) -> Rescued:
     freed = session.execute(RESCUE).mappings().all()
     killers = [row for row in freed if row["crashes"] >= CRASHES_TO_QUARANTINE]
     for row in killers:
-        letter = {
-            "source_id": row["source_id"],
-            "error_class": "crashed",
-            "error": f"its worker died {row['crashes']} times while holding this record",
-            "attempts": row["attempts"],
-            "priority": row["priority"],
-            "correlation_id": row["correlation_id"],
-            "generation": row["generation"],
-        }
-        dead_letters.bury(session, source=row["source"], entity=row["entity"], letters=[letter])
+        _quarantine(session, dict(row), f"its worker died {row['crashes']} times while holding this record")
     if killers:
         session.execute(REMOVE, {"ids": [row["id"] for row in killers]})
     runs = session.execute(RESCUE_RUNS, {"most": SILENCES_TO_FAIL})
     return Rescued(len(freed), int(getattr(runs, "rowcount", 0)), len(killers))
+
+
+def convict(session: Session, claim: Claim, item: Item) -> None:
+    """Quarantine `item` of `claim`: nothing else was in the hands of the processes that died of it."""
+    found = session.execute(CONVICT, {"id": item.id, "token": claim.token}).mappings().first()
+    if found:
+        _quarantine(session, dict(found), "its worker died, and so did every process that tried this record alone")
+
+
+def _quarantine(session: Session, row: Mapping[str, Any], error: str) -> None:
+    letter = {key: row[key] for key in ("source_id", "attempts", "priority", "correlation_id", "generation")}
+    letters = [{**letter, "error_class": "crashed", "error": error}]
+    dead_letters.bury(session, source=row["source"], entity=row["entity"], letters=letters)

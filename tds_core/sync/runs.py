@@ -108,7 +108,7 @@ BEHIND = """exists (
 
 CLAIM = text(f"""
 update tds_sync_runs r set state = 'running', started_at = coalesce(started_at, now()), lease_token = :token,
-    leased_until = now() + make_interval(secs => :lease), waits_for = null
+    leased_until = now() + make_interval(secs => :lease), leased_by = :worker, waits_for = null
 where id = :id and state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
   and not {BEHIND}
 returning id, entity, mode, attempts, failures, position, page_count, fetched_count, changed_count, correlation_id,
@@ -118,10 +118,13 @@ returning id, entity, mode, attempts, failures, position, page_count, fetched_co
 BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expected_count = :expected where id = :id")
 
 
-def claim_run(session: Session, run_id: int, *, lease_seconds: float, overlap_seconds: float) -> RunLease | None:
+def claim_run(
+    session: Session, run_id: int, *, lease_seconds: float, overlap_seconds: float, worker: str = ""
+) -> RunLease | None:
     """Take run `run_id` in hand, or `None` when it ended, waits, or is in other hands."""
     token = uuid4()
-    row = session.execute(CLAIM, {"id": run_id, "token": token, "lease": lease_seconds}).mappings().first()
+    given = {"id": run_id, "token": token, "lease": lease_seconds, "worker": worker or None}
+    row = session.execute(CLAIM, given).mappings().first()
     if row is None:
         return None
     position = Position.from_json(row["position"])

@@ -6,7 +6,7 @@ import sys
 import psutil
 import pytest
 
-from tds_core.sync import queue
+from tds_core.sync import claiming
 from tds_core.sync.rescue import expire, holders, rescue
 from tds_models.db import session_scope
 from tds_tasks.liveness import dead, worker_name
@@ -16,7 +16,7 @@ from tests.world import World
 def hold(world: World, source_id: str, worker: str) -> None:
     world.enqueue("product", source_id)
     with session_scope(world.engine) as session:
-        assert queue.claim(session, entity="product", limit=1, lease_seconds=60, worker=worker)
+        assert claiming.claim(session, entity="product", limit=1, lease_seconds=60, worker=worker)
 
 
 def take_back(world: World) -> int:

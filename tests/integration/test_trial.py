@@ -1,0 +1,132 @@
+"""Records that kill: the process that tries them dies, no second worker does, and nobody innocent is set aside."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tds_core.sources.base import Reading
+from tds_core.sync.rescue import rescue
+from tds_models.db import session_scope
+from tds_tasks.batch import sync_batch
+from tests import world as worlds
+from tests.integration.test_queue import expire, started
+from tests.world import ScriptedSource, World, delivery, product
+
+KILLER, OTHERS = "13", [str(number) for number in range(20, 60)]
+
+
+class Deadly(ScriptedSource):
+    """Whoever reads the killer dies of it; `deaths` tells how many processes did, also those forked since."""
+
+    def __init__(self, deaths: Path) -> None:
+        super().__init__()
+        self.deaths, self.killers = deaths, {KILLER}
+
+    def read(self, stream: Any, source_ids: Sequence[str], *, traffic: Any) -> Reading:
+        """See `Source`."""
+        if self.killers & set(source_ids):
+            with self.deaths.open("a") as said:
+                said.write(f"{os.getpid()}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(stream, source_ids, traffic=traffic)
+
+
+@pytest.fixture
+def source(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Deadly:
+    """What tasks ask in place of Zoho; by then it has killed nobody."""
+    deadly = Deadly(tmp_path / "deaths")
+    deadly.records.update({each: product(each) for each in [KILLER, *OTHERS]})
+    worlds.script(monkeypatch, deadly)
+    return deadly
+
+
+def killed_worker(world: World) -> int:
+    """A worker takes what is due, and dies; its leases end. Returns the signal that ended it, 0 for none."""
+    worker = os.fork()
+    if worker == 0:
+        sync_batch("product")
+        os._exit(0)
+    _, status = os.waitpid(worker, 0)
+    expire(world)
+    return os.WTERMSIG(status)
+
+
+def test_a_record_that_kills_takes_one_worker_with_it_and_is_quarantined(world: World, source: Deadly) -> None:
+    started(world, "1 day")
+    world.enqueue("product", KILLER, *OTHERS)
+    assert killed_worker(world) == signal.SIGKILL
+    sync_batch("product")  # in this very process, which lives on
+    letter = world.one("select source_id, error_class from tds_dead_letter_queue")
+    assert (letter["source_id"], letter["error_class"]) == (KILLER, "crashed")
+    assert set(world.mirror("product", "name")) == set(OTHERS)
+    assert world.queue_depth("product") == 0
+    assert os.getpid() not in {int(each) for each in source.deaths.read_text().split()}
+
+
+def test_two_that_kill_are_both_found_and_nobody_else(world: World, source: Deadly) -> None:
+    started(world, "1 day")
+    source.killers.add(OTHERS[7])
+    world.enqueue("product", KILLER, *OTHERS)
+    killed_worker(world)
+    sync_batch("product")
+    letters = world.rows("select source_id from tds_dead_letter_queue order by source_id")
+    assert [row["source_id"] for row in letters] == sorted([KILLER, OTHERS[7]])
+    assert len(world.mirror("product", "name")) == len(OTHERS) - 1
+
+
+def test_records_a_killed_worker_only_happened_to_hold_are_brought_over_together(world: World, source: Deadly) -> None:
+    started(world, "1 day")
+    world.enqueue("product", *OTHERS)
+    for _ in range(3):  # a worker that is killed from outside, again and again
+        world.claim()
+        expire(world)
+    sync_batch("product")
+    assert set(world.mirror("product", "name")) == set(OTHERS)
+    assert world.rows("select * from tds_dead_letter_queue") == []
+    outcomes = world.rows("select outcome, count(*) from tds_sync_logs group by 1 order by 1")
+    assert [tuple(row.values()) for row in outcomes] == [("crashed", 3 * len(OTHERS)), ("created", len(OTHERS))]
+
+
+def test_a_process_ended_from_outside_convicts_nobody(
+    world: World, source: Deadly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(world, "1 day")
+    source.killers.clear()
+    world.deliver(delivery("product", product(KILLER)))
+    world.claim()
+    expire(world)
+    bring_over = sync_batch.__globals__["_bring_over"]
+
+    def ended_once(*given: Any) -> None:
+        if not source.deaths.exists():
+            source.deaths.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        bring_over(*given)
+
+    monkeypatch.setattr("tds_tasks.batch._bring_over", ended_once)
+    sync_batch("product")
+    assert set(world.mirror("product", "name")) == {KILLER}
+    assert world.rows("select * from tds_dead_letter_queue") == []
+
+
+def test_a_trial_whose_lease_was_lost_convicts_nobody(
+    world: World, source: Deadly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(world, "1 day")
+    world.enqueue("product", KILLER)
+    killed_worker(world)
+
+    def lost(*_: Any) -> bool:
+        expire(world)
+        with session_scope(world.engine) as session:
+            rescue(session)
+        return False
+
+    monkeypatch.setattr("tds_tasks.trial._survives", lost)
+    sync_batch("product")
+    assert world.rows("select * from tds_dead_letter_queue") == []
+    assert world.queue_depth("product") == 1
