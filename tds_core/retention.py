@@ -15,6 +15,8 @@ OLD: Mapping[str, tuple[str, str]] = {
     "tds_sync_logs": ("id", "ended_at < now() - interval '90 days'"),
     "tds_schedule_slots": ("ctid", "slot_at < now() - interval '30 days'"),
     "tds_sync_run_pages": ("ctid", "read_at < now() - interval '7 days'"),
+    "tds_kept_answers": ("ctid", "expires_at < now()"),
+    "tds_operator_sessions": ("ctid", "ends_at < now()"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Who may use TDS and what they did: keys, operators, sessions, roles, limits, actions."""
