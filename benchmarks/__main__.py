@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import bulk, fast_fail, first_days, ingest, organisation, quota
+from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, quota
 
 #: What is measured: a name, and what answers figures by name.
 BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "ingest": lambda: ingest.measure(seconds=4.0, threads=64),
     "bulk": lambda: bulk.measure(100_000),
+    "drain": drain.measure,
     "fast_fail": fast_fail.measure,
     "quota": lambda: quota.measure(seconds=90, speed=20, per_day=400),
     "organisation": organisation.measure,

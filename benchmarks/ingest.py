@@ -53,11 +53,11 @@ def _body(number: int) -> bytes:
     return json.dumps({"item": record}).encode()
 
 
-def request_of(body: bytes) -> bytes:
+def request_of(body: bytes, *, path: str = "/api/tds/zoho/webhooks/product/updated", secret: str = SECRET) -> bytes:
     """The bytes a sender puts on the wire."""
-    signature = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
+    signature = hmac.new(secret.encode(), body, "sha256").hexdigest()
     head = (
-        "POST /api/tds/zoho/webhooks/product/updated HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"X-Zoho-Webhook-Signature: {signature}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
