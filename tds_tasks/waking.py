@@ -41,6 +41,8 @@ class Waker:
             states = self._breakers.states(of_all=True)
         except BreakersAwayError:
             return
+        for name in answering_again(states):
+            self._breakers.hasten(name)
         probes = self._due_probes(states)
         with scope() as session:
             waking.wake(session, closed=[s.name for s in states if s.state is State.CLOSED], counts=self._counts)
@@ -57,3 +59,26 @@ class Waker:
         ]
         self._woken_at.update(dict.fromkeys(due, moment))
         return due
+
+
+def answering_again(states: Sequence[BreakerState]) -> list[str]:
+    """Open breakers of sources another part of which has answered again since: an outage ends for all parts at once.
+
+    One whose probe failed since waits its time: it was not the outage, or not it alone.
+    """
+    closed_at: dict[str, datetime] = {}
+    for state in states:
+        if state.state is State.CLOSED and state.changed_at:
+            source = source_of(state.name)
+            closed_at[source] = max(state.changed_at, closed_at.get(source, state.changed_at))
+    return [
+        state.name
+        for state in states
+        if state.state is State.OPEN and state.changed_at
+        if closed_at.get(source_of(state.name), state.changed_at) > state.changed_at
+    ]
+
+
+def source_of(name: str) -> str:
+    """The source a breaker guards a part of, `zoho` of `zoho.books.invoices`."""
+    return name.partition(".")[0]

@@ -110,6 +110,11 @@ class Breakers:
             raise BreakersAwayError(_AWAY_SAYS)
         return found[0]
 
+    def hasten(self, name: str) -> None:
+        """Have an open breaker probed now: something says that what it guards answers again."""
+        if self._store.hasten(name):
+            log.info("breaker_hastened", breaker=name)
+
     def last_success_at(self, name: str) -> datetime | None:
         """When the dependency last answered; None when it never did."""
         circuit = self._store.circuits()[0].get(name)

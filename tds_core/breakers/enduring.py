@@ -56,6 +56,10 @@ class EnduringStore:
         """Close a circuit; False when there is none of this name. Raises one of AWAY: a reset is for all or none."""
         return self._shared.reset(name, by) if self._shared else self._local.reset(name, by)
 
+    def hasten(self, name: str) -> bool:
+        """Let an open circuit be probed now. False when it is not open, or due, or Redis is away."""
+        return bool(self._try(lambda shared: shared.hasten(name)))
+
     def circuits(self) -> tuple[Mapping[str, Circuit], bool]:
         """All circuits by name, and whether they are those of all processes."""
         found = self._try(lambda shared: shared.circuits())

@@ -166,9 +166,20 @@ put('reset_by', ARGV[3])
 return 1
 """
 
+_HASTEN = """
+if state ~= 'open' or wake_at <= now then
+    return 0
+end
+put('wake_at_ms', text(now))
+return 1
+"""
+
 SCRIPT = f"""{_COMMON}
 if action == 'reset' then
 {_RESET}
+end
+if action == 'hasten' then
+{_HASTEN}
 end
 {_RULES}
 if action == 'admit' then

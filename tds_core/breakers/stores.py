@@ -96,6 +96,10 @@ class SharedStore:
         """Close a circuit; False when there is none of this name."""
         return bool(self._script(keys=_keys(name), args=["reset", name, by]))
 
+    def hasten(self, name: str) -> bool:
+        """Let an open circuit be probed now. False when it is not open, or due."""
+        return bool(self._script(keys=_keys(name), args=["hasten", name]))
+
     def circuits(self) -> Mapping[str, Circuit]:
         """All circuits by name; those nobody used for long are forgotten."""
         members = cast(set[Any], self._client.smembers(NAMES_KEY))

@@ -19,12 +19,16 @@ class Told:
 
     def __init__(self) -> None:
         self.circuits: dict[str, Circuit] | None = {}
+        self.hastened: list[str] = []
 
     def states(self, *, of_all: bool) -> list[BreakerState]:
         assert of_all
         if self.circuits is None:
             raise BreakersAwayError("away")
         return [state_of(name, circuit, is_shared=True, untold=0) for name, circuit in self.circuits.items()]
+
+    def hasten(self, name: str) -> None:
+        self.hastened.append(name)
 
 
 @pytest.fixture
@@ -56,9 +60,10 @@ def look(world: World, waker: Waker) -> dict[str, int]:
     return {row["entity"]: row["count"] for row in rows}
 
 
-def circuit(state: State, probe_in_seconds: float = 0.0) -> Circuit:
-    wake_at = datetime.now(UTC) + timedelta(seconds=probe_in_seconds)
-    return Circuit(state, wake_at_ms=int(wake_at.timestamp() * 1000))
+def circuit(state: State, probe_in_seconds: float = 0.0, *, changed_seconds_ago: float = 0.0) -> Circuit:
+    now = datetime.now(UTC)
+    wake_at, changed_at = now + timedelta(seconds=probe_in_seconds), now - timedelta(seconds=changed_seconds_ago)
+    return Circuit(state, wake_at_ms=int(wake_at.timestamp() * 1000), changed_at_ms=int(changed_at.timestamp() * 1000))
 
 
 def test_as_much_is_woken_as_the_quota_lets_by_until_the_next_look(world: World, waker: Waker, told: Told) -> None:
@@ -107,3 +112,23 @@ def test_waking_makes_nothing_wait_longer_and_touches_nothing_leased(world: Worl
     told.circuits = {INVOICES: circuit(State.CLOSED)}
     look(world, waker)
     assert world.value("select next_attempt_at < now() - interval '59 minutes' from tds_sync_queue")
+
+
+@pytest.mark.parametrize(
+    ("closed", "hastened"),
+    [
+        (("zoho.inventory.itemdetails", 5), [INVOICES]),
+        (("zoho.inventory.itemdetails", 15), []),  # it was open since, too: its probe failed after the other had closed
+        (("amazon.orders", 5), []),
+    ],
+)
+def test_what_opened_before_another_part_of_its_source_answered_again_is_probed_at_once(
+    world: World, waker: Waker, told: Told, closed: tuple[str, float], hastened: list[str]
+) -> None:
+    park(world, "invoice", 4, INVOICES)
+    told.circuits = {
+        INVOICES: circuit(State.OPEN, 400, changed_seconds_ago=10),
+        closed[0]: circuit(State.CLOSED, changed_seconds_ago=closed[1]),
+    }
+    look(world, waker)
+    assert told.hastened == hastened

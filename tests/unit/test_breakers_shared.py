@@ -1,6 +1,7 @@
 """Breakers promise to share what they learn through Redis, and to go on without it, neither importing nor waiting."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import fakeredis
 import pytest
@@ -33,6 +34,31 @@ def test_a_reset_is_heard_within_a_second(pair: tuple[Breakers, Breakers], clock
     other.reset(NAME, by="Nadia")
     clock.pass_by(1.01)
     assert not is_refused(one)
+
+
+def test_one_that_is_hastened_is_probed_at_once_and_waits_longer_when_that_fails(
+    pair: tuple[Breakers, Breakers], clock: Time
+) -> None:
+    one, other = pair
+    fail(one, 5)
+    other.hasten(NAME)
+    clock.pass_by(1.01)
+    fail(one)
+    clock.pass_by(1.01)
+    assert is_refused(one)
+    assert state(one).next_probe_at - state(one).changed_at >= timedelta(seconds=2 * RULES.open_seconds)
+
+
+def test_hastening_opens_no_way_around_a_closed_one_or_one_that_is_due(
+    pair: tuple[Breakers, Breakers], clock: Time
+) -> None:
+    one, other = pair
+    ask(one)
+    before = state(one)
+    other.hasten(NAME)
+    other.hasten("zoho.books.nothing")
+    assert state(one) == before
+    assert [each.name for each in one.states()] == [NAME]
 
 
 class Ailing(fakeredis.FakeRedis):
