@@ -83,5 +83,6 @@ TIMETABLE = {
     "dead-letter-retry": ("every:300", "revive", {}, "skip"),
     "lease-rescue": ("every:60", "rescue", {}, "skip"),
     "queue-health": ("every:60", "measure", {}, "skip"),
+    "audit-seal": ("every:60", "seal", {}, "skip"),
     "retention": ("30 3 * * *", "retention", {}, "once"),
 }

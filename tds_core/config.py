@@ -23,6 +23,9 @@ class Settings:
         "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", d.REDIS, secret=True
     )
     broker_url: str = d.storage("TDS_BROKER_URL", "text", "", "Celery's broker; unset: TDS_REDIS_URL.", secret=True)
+    audit_days: int = d.storage(
+        "TDS_AUDIT_DAYS", "integer", 0, "How long history is kept, at least 30 days. 0: for ever.", d.KEPT_DAYS
+    )
     home: Path = d.storage("TDS_HOME", "path", ".tds", "Generated secrets, logs, embedded servers.")  # noqa: RUF009 (a field)
 
     host: str = d.api("TDS_HOST", "text", "127.0.0.1", "Address the API listens on.")

@@ -21,6 +21,7 @@ CALLS = env.whole(0, 1_000_000)
 SHARE = env.whole(0, 30)
 DAY = env.whole(0, 86_400)
 LONG = env.whole(1, 86_400)
+KEPT_DAYS = env.none_or(30, 36_500)
 MONTH = env.whole(60, 2_592_000)
 
 

@@ -64,6 +64,12 @@ def whole(low: int, high: int) -> Rule:
     return Rule(validate.Range(min=low, max=high), f"from {low} to {high}")
 
 
+def none_or(low: int, high: int) -> Rule:
+    """Accept 0 and numbers from `low` to `high`."""
+    allowed = validate.Range(min=low, max=high)
+    return Rule(lambda value: value == 0 or allowed(value), f"0, or from {low} to {high}")
+
+
 def one_of(*choices: str) -> Rule:
     """Accept exactly one of the given words."""
     return Rule(validate.OneOf(choices), "one of " + ", ".join(choices))

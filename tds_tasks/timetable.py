@@ -13,6 +13,7 @@ from tds_core.sync.rescue import rescue
 from tds_core.timetable import jobs
 from tds_core.timetable.jobs import Taken
 from tds_models.entities import ENTITIES
+from tds_tasks import trail
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings
 
@@ -84,7 +85,11 @@ def _remove_old(_: Mapping[str, Any]) -> str:
             removed[table] += count
             if count < retention.BITE:
                 break
-    return str(removed)
+    return str(removed | trail.retire())
+
+
+def _seal(_: Mapping[str, Any]) -> str:
+    return trail.seal()
 
 
 #: What a job of the timetable may ask for.
@@ -94,4 +99,5 @@ JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "revive": _revive,
     "measure": _measure,
     "retention": _remove_old,
+    "seal": _seal,
 }

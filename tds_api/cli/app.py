@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from tds_api.cli import (
+    audit,
     breakers,
     configuration,
     doctor,
@@ -38,6 +39,7 @@ app.command("stats")(stats.stats)
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.command("verify")(verify.verify)
+app.add_typer(audit.audit, name="audit")
 app.add_typer(letters.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")

@@ -29,6 +29,7 @@ from tds_core.sources.zoho.connecting import Connector, OrganizationSeen
 from tds_core.sources.zoho.consent import known_server
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient
 from tds_core.sources.zoho.setup import open_oauth, open_tokens, open_vault
+from tds_core.trail import keys
 from tds_models.db import session_scope
 
 CONSENT_WITHIN_SECONDS = 300.0
@@ -98,13 +99,16 @@ def status(
 
 @zoho.command("rotate-key")
 def rotate_key() -> None:
-    """Lock the stored tokens with TDS_SECRET_KEY; first restart TDS with the old key in TDS_SECRET_KEY_PREVIOUS."""
+    """Lock what is stored with TDS_SECRET_KEY; first restart TDS with the old key in TDS_SECRET_KEY_PREVIOUS."""
     settings = load_settings()
     vault = open_vault(settings)
     with database(settings) as engine, session_scope(engine) as session:
         count = rekeying.relock(session, vault)
+        seal_keys = keys.relock(session, vault)
     console = Console()
     console.print(f"{count} stored tokens are locked with TDS_SECRET_KEY now.")
+    if seal_keys:
+        console.print(f"{seal_keys} keys of the history's seals are, too.")
     if settings.secret_key_previous:
         console.print("TDS_SECRET_KEY_PREVIOUS can be unset now.")
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: Whether old history was retired: then what is left of it begins in the middle of records' lives.
+RETIRED = "exists (select from tds_audit_seals where kind = 'retired' and trail = 'tds_audit_trail')"
+
 
 class Promise(StrEnum):
     """What a broken promise means for whoever relies on the mirror."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tds_core.verifying.check import Check, Promise
+from tds_core.verifying.check import RETIRED, Check, Promise
 from tds_models.entity import Entity, Lines
 from tds_models.fields import Field
 
@@ -48,8 +48,9 @@ def _standing(entity: Entity) -> str:
             case when h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached)
                 then format('the row is of %s, its history reached %s', t.source_modified_at, h.reached) end) as found
         from {entity.table.fullname} t full join told h using (source, source_id)
-        where t.version is distinct from h.version or (t.deleted_at is not null) <> (h.operation = 'deleted')
-            or (h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached))"""
+        where not (h.version is null and {RETIRED}) and (
+            t.version is distinct from h.version or (t.deleted_at is not null) <> (h.operation = 'deleted')
+            or (h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached)))"""
 
 
 def _fields(entity: Entity) -> str:
@@ -70,8 +71,18 @@ def _fields(entity: Entity) -> str:
         select '{entity.name}' as entity, t.source_id, 'not what the history comes to: '
             || array_to_string(array_remove(array[{names}], null), ', ') as found
         from {entity.table.fullname} t left join told using (source, source_id)
-        cross join lateral jsonb_to_record(coalesce(told.state, '{{}}')) as r({_typed(entity.fields)})
+        cross join lateral jsonb_to_record({_since_retired(entity)} || coalesce(told.state, '{{}}'))
+            as r({_typed(entity.fields)})
         where ({stands}) is distinct from ({came_to})"""
+
+
+def _since_retired(entity: Entity) -> str:
+    """What a replay begins with: nothing, or as the row stands where the beginning of its history was retired."""
+    return f"""
+        case when {RETIRED} and not exists (
+            select from tds_audit_trail a where (a.entity, a.source_id, a.source, a.version)
+                = ('{entity.name}', t.source_id, t.source, 1))
+        then to_jsonb(t) - 'source_record' else '{{}}' end"""
 
 
 def _lines(entity: Entity, lines: Lines) -> str:
@@ -94,7 +105,8 @@ def _lines(entity: Entity, lines: Lines) -> str:
         )
         select '{entity.name}' as entity, source_id, format('%s {lines.name} stand, the history comes to %s',
             coalesce(jsonb_array_length(s.lines), 0), coalesce(jsonb_array_length(told.lines), 0)) as found
-        from standing s full join told using (source, source_id) where s.lines is distinct from told.lines"""
+        from standing s full join told using (source, source_id) left join newest n using (source, source_id)
+        where s.lines is distinct from told.lines and not (n.source_id is null and {RETIRED})"""
 
 
 def _typed(fields: tuple[Field, ...]) -> str:

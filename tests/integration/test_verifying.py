@@ -201,6 +201,18 @@ def test_every_check_has_been_seen_to_fail() -> None:
     assert {"product_stands_as_told", "product_equals_its_replay", "product_lines_equal_their_replay"} <= made
 
 
+def test_a_history_whose_beginning_was_retired_is_honest(lived: World) -> None:
+    tamper(
+        lived,
+        "delete from tds_audit_trail where version = 1 or entity = 'invoice'",
+        """insert into tds_audit_seals (number, kind, trail, columns, first_id, last_id, row_count, ids, digests,
+           key_id, previous, digest) values (1, 'retired', 'tds_audit_trail', '{}', 1, 1, 1, '{}', '', '', '', '')""",
+    )
+    assert set(broken(lived)) <= {"applied_events_had_an_effect"}  # whose events would be long gone as well
+    tamper(lived, ROW.format(change="price = 99"))
+    assert "product_equals_its_replay" in broken(lived)
+
+
 @pytest.fixture
 def tds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     return CommandLine(monkeypatch, capsys)

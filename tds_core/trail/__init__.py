@@ -1,0 +1,1 @@
+"""The trail: history that cannot be changed unseen. Sealed once a minute, proven on request."""
