@@ -80,7 +80,7 @@ TIMETABLE = {
     "full-sync": ("0 2 * * *", "runs", {"mode": "full"}, "once"),
     "incremental-sync": ("0 * * * *", "runs", {"mode": "incremental"}, "once"),
     "stock-sync": ("*/15 * * * *", "runs", {"mode": "incremental", "entities": ["stock_level"]}, "skip"),
-    "dead-letter-retry": ("every:300", "revive", {}, "skip"),
+    "auto-healing": ("every:300", "heal", {}, "skip"),
     "lease-rescue": ("every:60", "rescue", {}, "skip"),
     "queue-health": ("every:60", "measure", {}, "skip"),
     "audit-seal": ("every:60", "seal", {}, "skip"),

@@ -15,6 +15,7 @@ from tds_api.edge import Edge, make_edge
 from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
 from tds_api.findings import finding_routes
+from tds_api.healing import healing_routes
 from tds_api.letters import letter_routes
 from tds_api.live import live_routes
 from tds_api.monitoring import monitoring_routes
@@ -68,6 +69,7 @@ def _install_routes(app: Flask, edge: Edge) -> None:
         finding_routes(edge),
         live_routes(edge),
         quota_routes(edge),
+        healing_routes(edge),
     ):
         routes.before_request(guard)
         api.register_blueprint(routes)

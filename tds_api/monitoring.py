@@ -11,6 +11,7 @@ from tds_api.edge import Edge
 from tds_api.errors import problem
 from tds_api.findings import FindingGauges
 from tds_api.gauges import TableGauges
+from tds_api.healing import ListenerGauges
 from tds_api.quota import QuotaGauges
 from tds_core.metrics import scraped_registry
 from tds_core.reading import readiness, work
@@ -42,6 +43,7 @@ def monitoring_routes(edge: Edge) -> Blueprint:
         registry.register(BreakerGauges(edge.breakers))
         registry.register(FindingGauges(edge.engine))
         registry.register(QuotaGauges(governor))
+        registry.register(ListenerGauges(edge.engine))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/tds/health")

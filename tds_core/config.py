@@ -97,6 +97,12 @@ class Settings:
         "TDS_REVIVE_AT_ONCE", "integer", 50, "So many in one cycle of the timetable.", d.CALLS
     )
 
+    deaf_seconds: float = d.heal(
+        "TDS_DEAF_SECONDS", "seconds", 60.0, "A worker that takes up nothing for so long is ended; 0: never.", d.DAY
+    )
+    depth_warning: int = d.heal("TDS_DEPTH_WARNING", "integer", 1000, "More work items are a warning.", d.CALLS)
+    depth_critical: int = d.heal("TDS_DEPTH_CRITICAL", "integer", 5000, "More work items are critical.", d.CALLS)
+
     breaker_failures: int = d.breaker(
         "TDS_BREAKER_FAILURES", "integer", 5, "Failures in a row that open a circuit.", env.whole(1, 1000)
     )

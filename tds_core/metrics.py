@@ -58,6 +58,9 @@ quota_wait_seconds = Histogram(
 quota_refusals = Counter(
     "tds_quota_refusals", "Calls put off because their class had used up its share.", ["api", "traffic", "code"]
 )
+healing_actions = Counter(
+    "tds_healing_actions", "What healing put right or told of, by action and outcome.", ["action", "outcome"]
+)
 nudges = Counter("tds_nudges", "Messages telling workers to look, by result: sent or failed.", ["result"])
 
 

@@ -8,7 +8,10 @@ from celery import Celery, signals
 from tds_core.config import load_settings
 from tds_core.logging import configure_logging
 
-app = Celery("tds", include=["tds_tasks.sync", "tds_tasks.runs", "tds_tasks.timetable"])
+app = Celery(
+    "tds",
+    include=["tds_tasks.sync", "tds_tasks.runs", "tds_tasks.timetable", "tds_tasks.canary", "tds_tasks.listening"],
+)
 app.config_from_object("celeryconfig")
 
 

@@ -1,5 +1,6 @@
-"""The worker's ear: after an outage of Redis it listens again within seconds, however long the outage was."""
+"""The worker's ear: after an outage of Redis it listens again within seconds, and it tells that its loop goes round."""
 
+import time
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,28 @@ from celery.worker.consumer import Consumer
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
 
 
+# How often the main loop shows that it goes round.
+ROUND_SECONDS = 2.0
+
+
 class PatientConsumer(Consumer):
-    """Celery's consumer with short pauses between attempts to connect."""
+    """Celery's consumer with short pauses between attempts to connect; `looped` is when its loop last went round."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.looped = time.monotonic()
+        self._round: Any = None
+
+    def on_ready(self) -> None:
+        """Begin to consume, at the start and after every lost connection."""
+        if self._round is not None:
+            self._round.cancel()
+        self._round = self.timer.call_repeatedly(ROUND_SECONDS, self._go_round)
+        self._go_round()
+        super().on_ready()
+
+    def _go_round(self) -> None:
+        self.looped = time.monotonic()
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, trying again for as long as it takes."""

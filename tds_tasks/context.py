@@ -43,6 +43,11 @@ def scope() -> AbstractContextManager[Session]:
     return session_scope(_engine(getpid()))
 
 
+def breakers() -> Breakers:
+    """This process's breakers."""
+    return _breakers(getpid())
+
+
 @cache
 def _source(name: str, _pid: int) -> Source:
     return registry.open_source(name, settings(), scope, _breakers(getpid()))

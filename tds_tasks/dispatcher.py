@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 from tds_core import pulse
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import load_settings
+from tds_core.healing.deeds import Cause, record
+from tds_core.healing.owed import rescued_deeds
 from tds_core.logging import configure_logging
 from tds_core.protections import Protection, is_off
 from tds_core.sync.due import Due, due_runs, due_work
@@ -24,6 +26,7 @@ from tds_core.sync.rescue import expire, holders, rescue
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
+from tds_tasks.healing import tend
 from tds_tasks.liveness import dead
 from tds_tasks.reviving import Reviver
 from tds_tasks.waking import Waker
@@ -60,6 +63,7 @@ class Dispatcher:
             work = due_work(session, list(ENTITIES))
             runs = due_runs(session, limit=RUNS_AT_ONCE)
             pulse.beat(session, "dispatcher", due={due.entity: due.count for due in work})
+            record(session, rescued_deeds(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
         try:
@@ -127,8 +131,11 @@ def main() -> None:
     nudge.publish_fast()
     engine = make_engine(settings.database_url, pool_size=2, application="tds-dispatcher")
     slots = max(1, settings.workers * settings.worker_concurrency)
-    waker = Waker(open_breakers(settings), calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
+    breakers = open_breakers(settings)
+    waker = Waker(breakers, calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
     dispatcher = Dispatcher(waker, slots=slots, claim_size=settings.claim_size)
+    own = make_engine(settings.database_url, pool_size=1, application="tds-healing")
+    tend(settings, own, breakers, stop)
     log.info("dispatcher_started")
     while not stop.is_set():
         try:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -34,10 +35,36 @@ def dead(holders: Iterable[str]) -> list[str]:
     """Those of `holders` (as `worker_name` says them) that ran in this place and run no more."""
     found = []
     for holder in holders:
-        name, _, place = holder.rpartition(":")
-        if place and place == _place() and not _runs(int(name.rpartition(":")[2])):
+        name = holder.rpartition(":")[0]
+        if is_here(holder) and not _runs(int(name.rpartition(":")[2])):
             found.append(holder)
     return found
+
+
+def is_here(holder: str) -> bool:
+    """Whether `holder` would be seen from this place."""
+    place = holder.rpartition(":")[2]
+    return bool(place) and place == _place()
+
+
+def born(pid: int) -> float:
+    """When a process began; its id may come again, both together do not. Raises psutil.Error."""
+    return float(psutil.Process(pid).create_time())
+
+
+def kill(holder: str, born_at: float) -> bool:
+    """Kill a process of this place and all it started. Returns whether it was there and that very process."""
+    try:
+        process = psutil.Process(int(holder.split(":")[1]))
+        if not is_here(holder) or process.create_time() != born_at:
+            return False
+        family = [process, *process.children(recursive=True)]
+        for each in family:
+            with suppress(psutil.Error):
+                each.kill()
+    except (psutil.Error, ValueError, IndexError):
+        return False
+    return True
 
 
 def _runs(pid: int) -> bool:

@@ -1,13 +1,20 @@
 """Nudges: messages that say "go and look". Losing every one of them costs seconds: the dispatcher looks too."""
 
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+import celeryconfig
 from tds_core import metrics
 from tds_tasks.app import app
 
 # A nudge older than this is worthless: whoever was to be woken has been woken by another.
 EXPIRES_SECONDS = 30
+
+#: The queues every worker listens to, unless it was told otherwise.
+SHARED = tuple(queue.name for queue in celeryconfig.task_queues)
+#: A queue of one worker alone is dropped by Redis once nobody used it for so long.
+EAR_SECONDS = 600
 
 #: What a nudge raises when Redis does not take it.
 FAILURES = (OperationalError, RedisError, OSError)
@@ -36,6 +43,20 @@ def nudge(entity: str, *, count: int = 1) -> None:
 def nudge_run(run_id: int) -> None:
     """Wake a worker for a run. Raises like `nudge`."""
     _send("tds.run.advance", run_id)
+
+
+def put_canary(queue: str, nonce: str, *, expires_seconds: float) -> None:
+    """Put a canary on a queue, to be gone before the next one comes. Raises like `nudge`."""
+    # A worker's own queue vanishes with it; those all share stay.
+    where = Queue(queue, exchange=Exchange(""), routing_key=queue, expires=None if queue in SHARED else EAR_SECONDS)
+    app.send_task(
+        "tds.canary",
+        args=(queue, nonce),
+        queue=where,
+        expires=expires_seconds,
+        retry=False,
+        ignore_result=True,
+    )
 
 
 def _send(task: str, *args: int) -> None:

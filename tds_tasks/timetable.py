@@ -7,6 +7,8 @@ import structlog
 
 import celeryconfig
 from tds_core import pulse, retention
+from tds_core.healing import cycle
+from tds_core.healing.deeds import Cause
 from tds_core.letters.reviving import revive_due
 from tds_core.sync import runs
 from tds_core.sync.rescue import rescue
@@ -15,7 +17,8 @@ from tds_core.timetable.jobs import Taken
 from tds_models.entities import ENTITIES
 from tds_tasks import trail
 from tds_tasks.app import app
-from tds_tasks.context import scope, settings
+from tds_tasks.context import breakers, scope, settings
+from tds_tasks.healing import care_of
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +73,13 @@ def _revive(_: Mapping[str, Any]) -> str:
     return f"{count} dead letters"
 
 
+def _heal(_: Mapping[str, Any]) -> str:
+    care = care_of(settings(), scope, breakers())
+    with scope() as session:
+        begun = cycle.begin(session, cause=Cause.BEAT)
+    return str({name: count for name, count in cycle.run(care, begun, cause=Cause.BEAT).items() if count != 0})
+
+
 def _measure(_: Mapping[str, Any]) -> str:
     with scope() as session:
         return str(pulse.measure(session))
@@ -97,6 +107,7 @@ JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "runs": _request_runs,
     "rescue": _rescue,
     "revive": _revive,
+    "heal": _heal,
     "measure": _measure,
     "retention": _remove_old,
     "seal": _seal,

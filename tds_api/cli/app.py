@@ -12,6 +12,7 @@ from tds_api.cli import (
     doctor,
     explain,
     findings,
+    heal,
     health,
     letters,
     migrate,
@@ -44,6 +45,7 @@ app.add_typer(letters.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(findings.findings, name="findings")
+app.add_typer(heal.heal, name="heal")
 app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)
 app.command("config")(configuration.config)

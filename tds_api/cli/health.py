@@ -4,6 +4,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.orm import Session
 
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database
@@ -12,7 +13,7 @@ from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.config import Settings, load_settings
 from tds_core.errors import ConfigError
 from tds_core.reading import readiness
-from tds_core.reading.health import Component, State, components, facts, overall, score
+from tds_core.reading.health import Component, Facts, State, components, facts, overall, score
 from tds_models.db import session_scope
 
 EXIT_CODES = {"ok": 0, "degraded": 1, "unhealthy": 5}
@@ -26,7 +27,7 @@ def health(
     """Show how TDS does: score, components, what to do. Exit code 0 ok, 1 degraded, 4 no database, 5 unhealthy."""
     settings = load_settings()
     with database(settings) as engine, session_scope(engine) as session:
-        judged = [_schema(readiness.revision(session)), *components(facts(session))]
+        judged = [_schema(readiness.revision(session)), *components(_facts(session, settings))]
     judged[1:1] = [_redis(settings), _breakers(settings)]
     if only:
         judged = _chosen(judged, only)
@@ -36,6 +37,10 @@ def health(
     else:
         _show(verdict, judged)
     raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _facts(session: Session, settings: Settings) -> Facts:
+    return facts(session, depth_warning=settings.depth_warning, depth_critical=settings.depth_critical)
 
 
 def _chosen(judged: list[Component], name: str) -> list[Component]:

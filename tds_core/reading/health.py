@@ -67,15 +67,30 @@ select
         select distinct on (entity) entity, state, end_reason from tds_sync_runs
         where state in ('completed', 'failed') order by entity, id desc) as last where state = 'failed') as failed_runs,
     (select string_agg(entity || ' (run ' || id || '): ' || end_reason, '; ' order by id) from tds_sync_runs
-        where state = 'held') as held_runs
+        where state = 'held') as held_runs,
+    (select count(*) from tds_listeners where ended_at is null and deaf_at is null
+        and alive_at > now() - interval '30 seconds') as listening_count,
+    (select extract(epoch from clock_timestamp() - max(alive_at))::float8 from tds_listeners) as told_seconds,
+    (select string_agg(name || ' ' || deaf_reason, '; ' order by name) from tds_listeners l
+        where deaf_at between now() - interval '1 day' and now() - interval '30 seconds' and not exists (
+            select from tds_listeners n where n.ended_at is null and n.started_at > l.deaf_at)) as deaf_workers,
+    (select string_agg(queue, ', ' order by queue) from tds_canaries c
+        where unanswered_count >= 3 and unanswered_since < now() - interval '1 minute'
+          and sent_at > now() - interval '1 minute'
+          and not exists (select from tds_listeners l where l.ear = c.queue)
+          and not exists (select from tds_listeners l where ended_at is null and busy_count >= slot_count
+                          and c.queue = any(l.queues) and not c.queue = any(l.lost_queues))) as unheard_queues
 """)
 
 Facts = Mapping[str, Any]
 
 
-def facts(session: Session) -> dict[str, Any]:
+def facts(
+    session: Session, *, depth_warning: int = DEPTH_WARNING, depth_critical: int = DEPTH_CRITICAL
+) -> dict[str, Any]:
     """What the judgement goes by; a figure is None where there was nothing to measure."""
-    return dict(session.execute(_FACTS, {"bulk": BULK_PRIORITY}).mappings().one())
+    found = session.execute(_FACTS, {"bulk": BULK_PRIORITY}).mappings().one()
+    return {**found, "depth_warning": depth_warning, "depth_critical": depth_critical}
 
 
 def components(found: Facts) -> Iterator[Component]:
@@ -118,9 +133,9 @@ def _queue(found: Facts) -> Component:
     says = f"{depth} items, the oldest due for {max(oldest, 0):.1f} s"
     if found["backlog"]:
         says += f"; {found['backlog']} more are read at leisure"
-    if depth > DEPTH_CRITICAL or oldest > LAG_SECONDS:
+    if depth > found["depth_critical"] or oldest > LAG_SECONDS:
         return Component("queue", State.CRITICAL, says, "Start more workers (TDS_WORKERS), or look at their logs.")
-    if depth > DEPTH_WARNING or oldest > NO_PROGRESS_SECONDS:
+    if depth > found["depth_warning"] or oldest > NO_PROGRESS_SECONDS:
         return Component("queue", State.WARNING, says, "Watch it: tds stats")
     return Component("queue", State.OK, says)
 
@@ -133,6 +148,22 @@ def _progress(found: Facts) -> Component:
         says = f"work is due for {due:.0f} s and none has ended since"
         return Component("workers", State.CRITICAL, says, "Look at the workers' logs; restart them.")
     return Component("workers", State.OK, "nothing waits in vain")
+
+
+def _listening(found: Facts) -> Component:
+    """Red when workers live and do not hear; a worker that was ended for it must have been started again."""
+    if found["told_seconds"] is None:
+        return Component("listening", State.OK, "no worker has told of itself yet")
+    if found["deaf_workers"]:
+        says = f"deaf, ended, and not started again: {found['deaf_workers']}"
+        return Component("listening", State.CRITICAL, says, "Nothing supervises it: start it again, or run: tds up")
+    if not found["listening_count"]:
+        says = f"no worker lives; the last told of itself {found['told_seconds']:.0f} s ago"
+        return Component("listening", State.CRITICAL, says, "Start workers: tds up, or your supervisor")
+    if found["unheard_queues"]:
+        says = f"nobody consumes {found['unheard_queues']}"
+        return Component("listening", State.CRITICAL, says, "Start a worker without -Q; who listens: tds heal stats")
+    return Component("listening", State.OK, f"{found['listening_count']} workers listen")
 
 
 def _dead_letters(found: Facts) -> Component:
@@ -175,5 +206,5 @@ def _findings(found: Facts) -> Component:
 
 
 _JUDGES: tuple[Callable[[Facts], Component], ...] = (
-    _dispatcher, _beat, _progress, _queue, _dead_letters, _findings, _runs, _source,
+    _dispatcher, _beat, _progress, _listening, _queue, _dead_letters, _findings, _runs, _source,
 )  # fmt: skip

@@ -1,0 +1,155 @@
+"""`tds heal`: a healing cycle now, what healing did lately, and its history."""
+
+from contextlib import AbstractContextManager
+from getpass import getuser
+from typing import Any
+
+import typer
+from rich.console import Console
+from sqlalchemy.orm import Session
+
+from tds_api.cli.breakers import quiet_breakers
+from tds_api.cli.database import database, transaction
+from tds_api.cli.output import cell, say_json, say_table
+from tds_core.config import load_settings
+from tds_core.errors import ConfigError
+from tds_core.healing import cycle, figures
+from tds_core.healing.cycle import ACTIONS
+from tds_core.healing.deeds import Cause, Outcome
+from tds_core.logging import configure_logging
+from tds_models.db import session_scope
+
+heal = typer.Typer(no_args_is_help=True, help="Put right what goes wrong, and show what was put right.")
+
+MOST = 500
+_DEEDS = ("at", "action", "of", "count", "outcome", "wrong for s", "by", "what")
+
+
+@heal.command()
+def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
+    """Look at everything that can be healed now, in this process; exit code 1 when an action failed."""
+    # Celery comes with this one; the other commands start half a second sooner without it.
+    from tds_tasks import nudge  # noqa: PLC0415
+    from tds_tasks.healing import care_of  # noqa: PLC0415
+
+    settings = load_settings()
+    configure_logging(settings.replace("command line", log_level="CRITICAL"), process="cli")
+    nudge.publish_fast()
+    with database(settings) as engine:
+
+        def scope() -> AbstractContextManager[Session]:
+            return session_scope(engine)
+
+        with scope() as session:
+            begun = cycle.begin(session, cause=Cause.OPERATOR, by=getuser())
+        cycle.run(care_of(settings, scope, quiet_breakers(settings)), begun, cause=Cause.OPERATOR)
+        with scope() as session:
+            found = figures.cycle(session, begun)
+    if as_json:
+        say_json(found)
+    else:
+        _show_cycle(found)
+    if any(deed["outcome"] == Outcome.FAILED for deed in found["actions"]):
+        raise typer.Exit(1)
+
+
+@heal.command()
+def stats(
+    hours: int = typer.Option(24, min=1, max=2160, help="Of so many hours."),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Show what each action did, how soon records recovered, and which workers listen."""
+    with transaction() as session:
+        found = figures.figures(session, hours=hours)
+    if as_json:
+        say_json(found)
+        return
+    console = Console()
+    last = found["last_cycle"]
+    told = f"the last {cell(last['began_at'])} by {last['requested_by'] or last['cause']}" if last else "none yet"
+    console.print(f"[bold]{found['cycle_count']} cycles[/] in {hours} h, {told}")
+    columns = ("action", "done", "failed", "told", "success", "was wrong for s", "last")
+    say_table("Actions", columns, map(_action_row, found["actions"]), console=console)
+    _show_recovery(found["recovery"], console)
+    _show_listening(found, console)
+
+
+@heal.command()
+def history(
+    action: str = typer.Option("", help="Of this action only; their names: tds heal stats."),
+    outcome: Outcome | None = typer.Option(None, help="With this outcome only."),  # noqa: B008 (Typer's way)
+    limit: int = typer.Option(50, min=1, max=MOST),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Show what was put right or told of, the newest first."""
+    names = [each.name for each in ACTIONS]
+    if action and action not in names:
+        raise ConfigError(f"There is no action {action[:80]!r}: {', '.join(names)}.")
+    with transaction() as session:
+        page = figures.history(session, action=action or None, outcome=outcome, limit=limit)
+    if as_json:
+        say_json(page.items)
+        return
+    say_table("Healing, the newest first", _DEEDS, map(_deed_row, page.items), console=Console())
+
+
+def _show_cycle(found: dict[str, Any]) -> None:
+    rows = [(each.name, found["counts"].get(each.name, 0), each.meaning) for each in ACTIONS]
+    console = Console()
+    shown = [(name, "failed" if count is None else count or "nothing", meaning) for name, count, meaning in rows]
+    say_table(f"Cycle {found['id']}", ("action", "found", "what it does"), shown, console=console)
+    if found["actions"]:
+        say_table("What was done", _DEEDS, map(_deed_row, found["actions"]), console=console)
+
+
+def _action_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        row["action"], row["done_count"], row["failed_count"], row["reported_count"], _percent(row["success_share"]),
+        row["mean_lasted_seconds"], row["last_at"],
+    )  # fmt: skip
+
+
+def _deed_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    what = ", ".join(f"{name}: {value}" for name, value in row["detail"].items())
+    about = row["subject"] or row["entity"]
+    return (
+        row["acted_at"],
+        row["action"],
+        about,
+        row["count"],
+        row["outcome"],
+        row["lasted_seconds"],
+        row["cause"],
+        what,
+    )
+
+
+def _show_recovery(found: dict[str, Any], console: Console) -> None:
+    columns = ("failed", "recovered alone", "by a person", "dead letters", "under way", "alone", "mean s", "median s")
+    names = ("troubled_count", "recovered_count", "by_person_count", "dead_count", "under_way_count")
+    row = (*(found[name] for name in names), _percent(found["unaided_share"]))
+    say_table("Records", columns, [(*row, found["mean_seconds"], found["median_seconds"])], console=console)
+
+
+def _show_listening(found: dict[str, Any], console: Console) -> None:
+    workers = [
+        (each["name"], each["state"], f"{each['busy_count']} of {each['slot_count']}", each["heard_at"], _why(each))
+        for each in found["workers"]
+    ]
+    say_table("Workers", ("worker", "state", "busy", "last heard", "why"), workers, console=console)
+    queues = [
+        (each["queue"], each["heard_at"], each["heard_seconds"], each["unanswered_count"] or None)
+        for each in found["queues"]
+    ]
+    say_table("Queues", ("queue", "canary heard", "after s", "unheard since"), queues, console=console)
+
+
+def _why(worker: dict[str, Any]) -> str | None:
+    if not worker["deaf_reason"]:
+        return None
+    since = "another began since" if worker["is_replaced"] else "nobody started another: start it"
+    return f"{worker['deaf_reason']}; {since}"
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.0%}"

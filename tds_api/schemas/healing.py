@@ -1,0 +1,136 @@
+"""The shapes of healing: cycles, what they did, and the figures."""
+
+from marshmallow import Schema, fields, validate
+
+from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field
+from tds_core.healing.cycle import ACTIONS
+from tds_core.healing.deeds import Cause, Outcome
+
+
+def _seconds(description: str) -> fields.Float:
+    return fields.Float(allow_none=True, metadata={"description": description})
+
+
+def _perhaps_instant(description: str = "") -> fields.AwareDateTime:
+    return fields.AwareDateTime(format="iso", allow_none=True, metadata={"description": description})
+
+
+class HealingArguments(Arguments):
+    """Which time the figures are of."""
+
+    hours = fields.Integer(load_default=24, validate=validate.Range(1, 2160))
+
+
+class HistoryArguments(PageArguments):
+    """Which deeds."""
+
+    action = fields.String(validate=validate.OneOf([each.name for each in ACTIONS]))
+    outcome = fields.String(validate=validate.OneOf(list(Outcome)))
+    since = instant_field()
+
+
+class HealingDeed(Schema):
+    """One thing that was put right, or that a person is told of."""
+
+    id = id_field()
+    acted_at = instant_field()
+    cycle_id = fields.String(allow_none=True, metadata={"description": "null: between two cycles"})
+    action = fields.String()
+    cause = fields.String(validate=validate.OneOf(list(Cause)))
+    entity = fields.String(allow_none=True)
+    subject = fields.String(allow_none=True, metadata={"description": "a breaker, a worker, a queue, a run"})
+    count = fields.Integer()
+    outcome = fields.String(validate=validate.OneOf(list(Outcome)))
+    lasted_seconds = _seconds("how long it had been wrong by then; null where nobody knows")
+    detail = fields.Raw()
+
+
+class HealingCycle(Schema):
+    """One look at everything that can be healed."""
+
+    id = id_field()
+    began_at = instant_field()
+    ended_at = _perhaps_instant("null while it is under way")
+    cause = fields.String(validate=validate.OneOf(list(Cause)))
+    requested_by = fields.String(allow_none=True)
+    counts = fields.Raw(metadata={"description": "what each action put right or told of; null: it failed"})
+
+
+class WholeCycle(HealingCycle):
+    """A cycle with what it did."""
+
+    actions = fields.List(fields.Nested(HealingDeed))
+
+
+class ActionFigures(Schema):
+    """What one action did."""
+
+    action = fields.String()
+    meaning = fields.String()
+    count = fields.Integer()
+    done_count = fields.Integer()
+    failed_count = fields.Integer()
+    reported_count = fields.Integer()
+    success_share = fields.Float(allow_none=True, metadata={"description": "from 0 to 1, of what was tried"})
+    mean_lasted_seconds = _seconds("how long it had been wrong until it was put right")
+    last_at = _perhaps_instant()
+
+
+class Recovery(Schema):
+    """What became of records whose sync failed."""
+
+    troubled_count = fields.Integer()
+    recovered_count = fields.Integer(metadata={"description": "without a person"})
+    by_person_count = fields.Integer()
+    dead_count = fields.Integer(metadata={"description": "dead letters"})
+    under_way_count = fields.Integer()
+    unaided_share = fields.Float(
+        allow_none=True, metadata={"description": "recovered without a person, of those that are not under way"}
+    )
+    mean_seconds = _seconds("from the first failure to the next success, without a person")
+    median_seconds = _seconds("the same, of the one in the middle")
+    longest_seconds = _seconds("the same, of the longest")
+
+
+class Worker(Schema):
+    """A worker as it tells of itself, or one that was found deaf."""
+
+    name = fields.String()
+    process = fields.String()
+    state = fields.String(metadata={"description": "listening, busy, silent or deaf"})
+    slot_count = fields.Integer()
+    busy_count = fields.Integer()
+    queues = fields.List(fields.String())
+    lost_queues = fields.List(fields.String())
+    started_at = instant_field()
+    alive_at = instant_field()
+    heard_at = instant_field()
+    deaf_at = _perhaps_instant()
+    deaf_reason = fields.String(allow_none=True)
+    ended_at = _perhaps_instant()
+    is_replaced = fields.Boolean(metadata={"description": "a worker began since"})
+
+
+class QueueHeard(Schema):
+    """When a canary was last heard on a queue."""
+
+    queue = fields.String()
+    sent_at = instant_field()
+    heard_at = _perhaps_instant()
+    heard_by = fields.String(allow_none=True)
+    heard_seconds = _seconds("how long that canary took")
+    unanswered_count = fields.Integer(metadata={"description": "canaries since that nobody heard"})
+    unanswered_since = _perhaps_instant()
+
+
+class HealingFigures(Schema):
+    """What healing did lately, how records recovered, and who listens."""
+
+    hours = fields.Integer()
+    cycle_count = fields.Integer()
+    unfinished_count = fields.Integer()
+    last_cycle = fields.Nested(HealingCycle, allow_none=True)
+    actions = fields.List(fields.Nested(ActionFigures))
+    recovery = fields.Nested(Recovery)
+    workers = fields.List(fields.Nested(Worker))
+    queues = fields.List(fields.Nested(QueueHeard))
