@@ -22,6 +22,9 @@ from tds_api.cli.migrations import upgrade
 from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_core.urls import with_driver, without_driver
 from tds_models.db import make_engine, session_scope
+from tests.effort import load_profile
+
+load_profile()
 
 
 @pytest.fixture(scope="session")

@@ -202,6 +202,19 @@ class World:
         )
 
 
+def believe_started(world: World, ago: str) -> None:
+    """Let this test's database believe that its server was started so long ago."""
+    world.execute(
+        "create function public.pg_postmaster_start_time() returns timestamptz language sql"
+        f" as $$ select now() - interval '{ago}' $$"
+    )
+    world.execute(
+        "do $$ begin execute format('alter database %I set search_path = public, pg_catalog',"
+        " current_database()); end $$"
+    )
+    world.engine.dispose()
+
+
 def forget_context() -> None:
     """Let the next task read its settings and connect anew."""
     context.settings.cache_clear()

@@ -7,7 +7,7 @@ from tds_core.sync import claiming, queue
 from tds_core.sync.queue import Claim
 from tds_core.sync.rescue import CRASHES_TO_QUARANTINE, rescue
 from tds_models.db import session_scope
-from tests.world import World, delivery, invoice, product
+from tests.world import World, believe_started, delivery, invoice, product
 
 
 def ids(claim: Claim | None) -> list[str]:
@@ -19,19 +19,6 @@ def expire(world: World) -> Any:
     world.execute("update tds_sync_queue set leased_until = now() - interval '1 ms' where lease_token is not null")
     with session_scope(world.engine) as session:
         return rescue(session)
-
-
-def started(world: World, ago: str) -> None:
-    """Let the database believe that it was started so long ago."""
-    world.execute(
-        "create function public.pg_postmaster_start_time() returns timestamptz language sql"
-        f" as $$ select now() - interval '{ago}' $$"
-    )
-    world.execute(
-        "do $$ begin execute format('alter database %I set search_path = public, pg_catalog',"
-        " current_database()); end $$"
-    )
-    world.engine.dispose()
 
 
 def test_many_claimers_never_get_the_same_item(world: World) -> None:
@@ -163,7 +150,7 @@ def test_rescue_takes_only_leases_that_ran_out(world: World) -> None:
 
 
 def test_what_was_in_a_dying_workers_hands_is_claimed_apart_from_all_else(world: World) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     world.enqueue("product", "1", "2")
     world.claim()
     expire(world)
@@ -173,7 +160,7 @@ def test_what_was_in_a_dying_workers_hands_is_claimed_apart_from_all_else(world:
 
 
 def test_what_was_in_a_dying_workers_hands_gets_its_turn_also_when_others_never_end(world: World) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     world.enqueue("product", "suspect")
     world.claim()
     expire(world)
@@ -186,7 +173,7 @@ def test_what_was_in_a_dying_workers_hands_gets_its_turn_also_when_others_never_
 
 
 def test_a_record_in_whose_company_machines_die_again_and_again_is_quarantined_with_its_events(world: World) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     world.deliver(delivery("product", product("1")))
     for _ in range(CRASHES_TO_QUARANTINE - 1):
         world.claim()
@@ -201,7 +188,7 @@ def test_a_record_in_whose_company_machines_die_again_and_again_is_quarantined_w
 
 
 def test_an_outage_of_the_database_is_held_against_no_record(world: World) -> None:
-    started(world, "20 seconds")
+    believe_started(world, "20 seconds")
     world.enqueue("product", "1")
     for _ in range(3):
         world.claim()

@@ -2,13 +2,14 @@
 
 import fakeredis
 import time_machine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from tds_core.breakers.circuit import Circuit, Outcome, Reply, State
 from tds_core.breakers.rules import WINDOW_STEPS, Rules
 from tds_core.breakers.stores import LocalStore, SharedStore
+from tests.effort import effort
 
 START = 1_800_000_000.0
 NAME = "zoho.books.invoices"
@@ -159,7 +160,7 @@ def figures_of(circuit: Circuit) -> dict[str, object]:
 
 
 TestCircuits = Circuits.TestCase
-TestCircuits.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestCircuits.settings = effort(60, steps=40)
 
 
 @given(reopenings=st.integers(0, 10_000), chance=st.floats(0, 1, exclude_max=True))
