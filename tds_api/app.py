@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 from flask import Flask
 
-from tds_api.auth import token_guard
+from tds_api.access import audit_routes, key_routes, operator_routes
 from tds_api.breakers import breaker_routes
 from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
@@ -15,18 +15,22 @@ from tds_api.edge import Edge, make_edge
 from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
 from tds_api.findings import finding_routes
+from tds_api.gate import install_gate
 from tds_api.healing import healing_routes
 from tds_api.letters import letter_routes
 from tds_api.live import live_routes
 from tds_api.monitoring import monitoring_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
+from tds_api.recording import Recording
 from tds_api.runs import run_routes
 from tds_api.schedules import schedule_routes
+from tds_api.sessions import session_routes
 from tds_api.spelling import ExactJson
 from tds_api.syncs import sync_routes
 from tds_api.webhooks import taking, webhook_routes
 from tds_api.work import work_routes
+from tds_core.access.rates import Rates
 from tds_core.config import Settings
 
 log = structlog.get_logger(__name__)
@@ -39,8 +43,10 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     app.url_map.strict_slashes = False
     edge = make_edge(settings, nudge=nudge)
     app.extensions["tds"] = edge
+    rates, recording = Rates(settings.redis_url), Recording(edge)
     install_correlation(app)
-    _install_routes(app, edge)
+    install_gate(app, edge, rates, recording)
+    _install_routes(app, edge, rates, recording)
     install_errors(app)
     if settings.unsigned_webhooks:
         log.warning("unsigned_webhooks_are_taken", mend="unset TDS_UNSIGNED_WEBHOOKS")
@@ -49,14 +55,13 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     return app
 
 
-def _install_routes(app: Flask, edge: Edge) -> None:
+def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) -> None:
     take = taking(edge)
     app.register_blueprint(webhook_routes(edge, take))
     app.wsgi_app = Door(take, app.wsgi_app)  # type: ignore[method-assign]
     app.register_blueprint(monitoring_routes(edge))
     api = describe(app)
-    api.register_blueprint(connecting_routes(edge))
-    guard = token_guard(edge.settings.api_token)
+    api.register_blueprint(connecting_routes(edge, recording))
     for routes in (
         reception_routes(edge),
         run_routes(edge),
@@ -70,6 +75,9 @@ def _install_routes(app: Flask, edge: Edge) -> None:
         live_routes(edge),
         quota_routes(edge),
         healing_routes(edge),
+        session_routes(edge, rates, recording),
+        key_routes(edge),
+        operator_routes(edge),
+        audit_routes(edge),
     ):
-        routes.before_request(guard)
         api.register_blueprint(routes)

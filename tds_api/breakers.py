@@ -7,10 +7,13 @@ from flask_smorest import Blueprint
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from tds_api.callers import acting
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.breakers import Breaker
 from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.circuit import State
+from tds_models.callers import Role
 
 
 def breaker_routes(edge: Edge) -> Blueprint:
@@ -23,16 +26,18 @@ def breaker_routes(edge: Edge) -> Blueprint:
     )
 
     @routes.get("")
+    @needs(Role.VIEWER)
     @routes.response(200, Breaker(many=True))
     def breakers() -> Any:
         """Every breaker that was ever used, by name, with its statistics."""
         return edge.breakers.states()
 
     @routes.post("/<name>/reset")
+    @needs(Role.OPERATOR)
     @routes.response(200, Breaker)
     def reset(name: str) -> Any:
         """Close a breaker for all processes, which hear of it within a second."""
-        return edge.breakers.reset(name, by="operator")
+        return edge.breakers.reset(name, by=acting())
 
     return routes
 

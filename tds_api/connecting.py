@@ -12,7 +12,10 @@ from tds_api.admission import Admission
 from tds_api.cookies import SignedCookie
 from tds_api.edge import Edge
 from tds_api.pages import page
+from tds_api.permissions import ITSELF, needs
+from tds_api.recording import Recording
 from tds_api.schemas.connecting import ConsentAnswer, StartForm
+from tds_core.access.caller import NOBODY
 from tds_core.config import DECLARATIONS
 from tds_core.errors import TdsError
 from tds_core.reading.connection import access
@@ -30,12 +33,13 @@ NEEDED = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "TDS_SECRET_KEY")
 _HTML = {"content_type": "text/html"}
 
 
-def connecting_routes(edge: Edge) -> Blueprint:
+def connecting_routes(edge: Edge, recording: Recording) -> Blueprint:
     """The page, and the address Zoho's consent page leads back to."""
     routes = Blueprint("connecting", __name__, url_prefix=PATH, description="Connect the organisation in a browser")
-    desk = _Desk.of(edge)
+    desk = _Desk.of(edge, recording)
 
     @routes.get("/start")
+    @needs(ITSELF)
     @routes.response(200, description="The page", **_HTML)
     @routes.alt_response(401, description="A form that asks for the API token", **_HTML)
     def start() -> Response:
@@ -43,6 +47,7 @@ def connecting_routes(edge: Edge) -> Blueprint:
         return desk.show() if desk.admission.admits(request) else desk.ask_token()
 
     @routes.post("/start")
+    @needs(ITSELF)
     @routes.arguments(StartForm, location="form")
     @routes.response(200, description="A page that leads on to Zoho's consent page", **_HTML)
     @routes.alt_response(303, description="The token was right: back to the page", **_HTML)
@@ -50,10 +55,13 @@ def connecting_routes(edge: Edge) -> Blueprint:
     def begin(form: dict[str, Any]) -> Response:
         """Let in who gives the API token; lead those who are in to Zoho's consent page."""
         if desk.admission.is_own_form(request):
-            return desk.leave(form["data_center"], with_webhooks=form["webhooks"])
+            response = desk.leave(form["data_center"], with_webhooks=form["webhooks"])
+            desk.recorded(response)
+            return response
         return desk.admit(form["token"])
 
     @routes.get("/callback")
+    @needs(ITSELF)
     @routes.arguments(ConsentAnswer, location="query")
     @routes.response(303, description="To the page, which tells what came of it")
     def callback(answer: dict[str, Any]) -> Response:
@@ -70,11 +78,12 @@ class _Desk:
     edge: Edge
     admission: Admission
     news: SignedCookie
+    recording: Recording
 
     @classmethod
-    def of(cls, edge: Edge) -> "_Desk":
-        token = edge.settings.api_token
-        return cls(edge, Admission(token, PATH), SignedCookie("tds_news", PATH, token, seconds=300))
+    def of(cls, edge: Edge, recording: Recording) -> "_Desk":
+        news = SignedCookie("tds_news", PATH, edge.settings.api_token or edge.settings.secret_key, seconds=300)
+        return cls(edge, Admission(edge, PATH), news, recording)
 
     def show(self, problem: str = "", status: int = 200) -> Response:
         settings = self.edge.settings
@@ -137,11 +146,12 @@ class _Desk:
         back = make_response(redirect(f"{PATH}/start", 303))
         back.headers.update({"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"})
         try:
-            says, is_good = self._connect(answer), True
+            says, problem = self._connect(answer), None
         except TdsError as error:
             log.warning("connecting_failed", error=error.code, detail=str(error))
-            says, is_good = str(error), False
-        self.news.put(request, back, {"is_good": is_good, "says": says[:1500]})
+            says, problem = str(error), error
+        self.recorded(back, problem=problem)
+        self.news.put(request, back, {"is_good": problem is None, "says": says[:1500]})
         return back
 
     def _connect(self, answer: dict[str, Any]) -> str:
@@ -167,6 +177,15 @@ class _Desk:
         if not settings.zoho_organization_id:
             return f"Connected, but nothing is mirrored yet: {not_among('', seen)} Set it and restart TDS."
         return "Connected. Work that waited goes on by itself; a first load is begun with: tds sync all --mode full"
+
+    def recorded(self, response: Response, *, problem: TdsError | None = None) -> None:
+        """Write down that an administrator asked for consent, or what an answer to it came to; never the answer."""
+        asked = self.recording.action_of(self.admission.who(request) or NOBODY)
+        action = replace(asked, detail={})
+        if problem is None:
+            self.recording.end(action, None, response)
+        else:
+            self.recording.refused(action, status=response.status_code, error=problem.code)
 
     def _redirect_uri(self) -> str:
         base = self.edge.settings.public_url or request.host_url

@@ -6,8 +6,9 @@ import flask_smorest
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from tds_api.auth import SCHEME
+from tds_api.callers import BEARER_SCHEME, SESSION_COOKIE, SESSION_SCHEME
 from tds_api.errors import problem_of_http
+from tds_api.permissions import PermissionsTold
 from tds_api.schemas.common import Problem
 
 _SETTINGS = {
@@ -19,8 +20,13 @@ _SETTINGS = {
     "OPENAPI_SWAGGER_UI_PATH": "docs",
     "OPENAPI_SWAGGER_UI_URL": "/api/tds/static/swagger-ui/",
     "API_SPEC_OPTIONS": {
-        "security": [{SCHEME: []}],
-        "components": {"securitySchemes": {SCHEME: {"type": "http", "scheme": "bearer"}}},
+        "security": [{BEARER_SCHEME: []}, {SESSION_SCHEME: []}],
+        "components": {
+            "securitySchemes": {
+                BEARER_SCHEME: {"type": "http", "scheme": "bearer"},
+                SESSION_SCHEME: {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+            }
+        },
     },
 }
 
@@ -38,7 +44,7 @@ class Api(flask_smorest.Api):
 def describe(app: Flask) -> Api:
     """The description of `app`, which has the webhook routes already; other blueprints are registered to it."""
     app.config.update(_SETTINGS)
-    api = Api(app)
+    api = Api(app, spec_kwargs={"extra_plugins": [PermissionsTold(app)]})
     for endpoint, with_event in (("webhooks.take", True), ("webhooks.take_any", False)):
         for rule in app.url_map.iter_rules(endpoint):
             api.spec.path(rule=rule, operations={"post": _webhook_operation(with_event=with_event)})

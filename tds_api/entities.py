@@ -5,6 +5,7 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.common import PageArguments, page_schema
 from tds_api.schemas.mirror import Change, Explanation, RowArguments, Standing, row_schema, whole_row_schema
 from tds_core.reading import mirror
@@ -12,6 +13,7 @@ from tds_core.reading.details import progress
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.timeline import explain
 from tds_core.sources.zoho.quota.setup import open_governor
+from tds_models.callers import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
@@ -23,6 +25,7 @@ def entity_routes(edge: Edge) -> Blueprint:
     governor = open_governor(edge.settings)
 
     @routes.get("/entities")
+    @needs(Role.VIEWER)
     @routes.response(200, Standing(many=True))
     def standings() -> Any:
         """Where every entity stands: rows, newest change, details to come, cursor and last run."""
@@ -39,6 +42,7 @@ def entity_routes(edge: Edge) -> Blueprint:
 
 def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
     @routes.get(f"/entities/{entity.name}", endpoint=f"{entity.name}_rows")
+    @needs(Role.VIEWER)
     @routes.arguments(RowArguments, location="query")
     @routes.response(200, page_schema(row_schema(entity.name)))
     @routes.doc(summary=f"{entity.title} in the order of their ids")
@@ -47,6 +51,7 @@ def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
             return mirror.rows(session, entity, **arguments)
 
     @routes.get(f"/entities/{entity.name}/<source_id>", endpoint=f"{entity.name}_row")
+    @needs(Role.VIEWER)
     @routes.response(200, whole_row_schema(entity.name))
     @routes.doc(summary=f"One {entity.name} with its lines and the source's own record")
     def row(source_id: str) -> Any:
@@ -54,6 +59,7 @@ def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
             return mirror.row(session, entity, _id(source_id))
 
     @routes.get(f"/entities/{entity.name}/<source_id>/history", endpoint=f"{entity.name}_history")
+    @needs(Role.VIEWER)
     @routes.arguments(PageArguments, location="query")
     @routes.response(200, page_schema(Change))
     @routes.doc(summary=f"The versions of one {entity.name}, the newest first")
@@ -62,6 +68,7 @@ def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
             return mirror.history(session, entity, _id(source_id), **arguments)
 
     @routes.get(f"/explain/{entity.name}/<source_id>", endpoint=f"{entity.name}_story")
+    @needs(Role.VIEWER)
     @routes.response(200, Explanation)
     @routes.doc(summary=f"The story of one {entity.name}: events, attempts, changes, dead letters")
     def story(source_id: str) -> Any:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from tds_api.correlation import correlation_id
 from tds_api.intake import IntakeUnavailableError
+from tds_core.access import errors as access
 from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.errors import TdsError
 from tds_core.letters import errors as letters
@@ -27,16 +28,20 @@ log = structlog.get_logger(__name__)
 RETRY_AFTER_SECONDS = 5
 
 
-class UnauthorizedError(TdsError):
-    """The request carries no token that opens this route."""
-
-    code = "unauthorized"
-
-
 # The nearest class of an error decides.
 STATUS: dict[type[Exception], int] = {
     TdsError: 500,
-    UnauthorizedError: 401,
+    access.UnauthorizedError: 401,
+    access.ForbiddenError: 403,
+    access.NotKnownError: 404,
+    access.TakenError: 409,
+    access.LastAdminError: 409,
+    access.NoSessionError: 409,
+    access.StillAnsweringError: 409,
+    access.AnswerNotKeptError: 409,
+    access.KeyUsedOtherwiseError: 422,
+    access.UnfitError: 422,
+    access.TooManyRequestsError: 429,
     AskedWrongError: 422,
     NotHeldError: 409,
     letters.LetterClosedError: 409,
@@ -94,8 +99,10 @@ def problem_of(error: TdsError, **more: Any) -> Response:
     status = status_of(error)
     detail = str(error) if status < 500 or error.retriable else "TDS failed; its log has this correlation id."
     response = problem(status=status, code=error.code, detail=detail, **more)
-    if isinstance(error, UnauthorizedError):
+    if isinstance(error, access.UnauthorizedError):
         response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, access.TooManyRequestsError):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
 
 

@@ -9,10 +9,13 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_api.callers import acting
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.common import page_schema
 from tds_api.schemas.findings import Finding, FindingArguments
 from tds_core.quality import findings as quality
+from tds_models.callers import Role
 from tds_models.db import session_scope
 
 
@@ -23,6 +26,7 @@ def finding_routes(edge: Edge) -> Blueprint:
     )
 
     @routes.get("")
+    @needs(Role.VIEWER)
     @routes.arguments(FindingArguments, location="query")
     @routes.response(200, page_schema(Finding))
     def findings(arguments: dict[str, Any]) -> Any:
@@ -31,11 +35,12 @@ def finding_routes(edge: Edge) -> Blueprint:
             return quality.findings(session, **arguments)
 
     @routes.post("/<int:finding_id>/resolve")
+    @needs(Role.OPERATOR)
     @routes.response(200, Finding)
     def resolve(finding_id: int) -> Any:
         """Close a finding; it is kept again only should the same be seen anew."""
         with session_scope(edge.engine) as session:
-            return quality.resolve(session, finding_id, by="operator")
+            return quality.resolve(session, finding_id, by=acting())
 
     return routes
 

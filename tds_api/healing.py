@@ -11,14 +11,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from tds_api.callers import acting
 from tds_api.edge import Edge
-from tds_api.runs import OPERATOR
+from tds_api.permissions import needs
 from tds_api.schemas.common import page_schema
 from tds_api.schemas.healing import HealingArguments, HealingDeed, HealingFigures, HistoryArguments, WholeCycle
 from tds_core.healing import cycle, figures
 from tds_core.healing.care import Care
 from tds_core.healing.deeds import Cause
 from tds_core.sources import registry
+from tds_models.callers import Role
 from tds_models.db import session_scope
 from tds_tasks import liveness
 
@@ -30,17 +32,19 @@ def healing_routes(edge: Edge) -> Blueprint:
     )
 
     @routes.post("/run")
+    @needs(Role.OPERATOR)
     @routes.response(200, WholeCycle)
     def run() -> Any:
         """Look at everything that can be healed, now and in this process, and put it right; Redis may be away."""
         care = _care(edge)
         with care.scope() as session:
-            begun = cycle.begin(session, cause=Cause.OPERATOR, by=OPERATOR)
+            begun = cycle.begin(session, cause=Cause.OPERATOR, by=acting())
         cycle.run(care, begun, cause=Cause.OPERATOR)
         with care.scope() as session:
             return figures.cycle(session, begun)
 
     @routes.get("/stats")
+    @needs(Role.VIEWER)
     @routes.arguments(HealingArguments, location="query")
     @routes.response(200, HealingFigures)
     def stats(arguments: dict[str, Any]) -> Any:
@@ -49,6 +53,7 @@ def healing_routes(edge: Edge) -> Blueprint:
             return figures.figures(session, **arguments)
 
     @routes.get("/history")
+    @needs(Role.VIEWER)
     @routes.arguments(HistoryArguments, location="query")
     @routes.response(200, page_schema(HealingDeed))
     def history(arguments: dict[str, Any]) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 from flask_smorest import Blueprint
 from sqlalchemy import Engine
 
+from tds_api.callers import acting
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
-from tds_api.runs import OPERATOR
+from tds_api.permissions import needs
 from tds_api.schemas.common import PageArguments, page_schema
 from tds_api.schemas.letters import Preview, PreviewArguments, RetryArguments, RevivalBatchShown
 from tds_core.breakers.breakers import Breakers
@@ -21,6 +22,7 @@ from tds_core.reading import letters as reading
 from tds_core.sources.registry import open_source
 from tds_core.sources.zoho.quota.setup import open_governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError, Usage
+from tds_models.callers import Role
 from tds_models.db import session_scope
 
 
@@ -28,6 +30,7 @@ def batch_routes(routes: Blueprint, edge: Edge) -> None:
     """Add the routes of batches to those of letters."""
 
     @routes.post("/retry/preview")
+    @needs(Role.OPERATOR)
     @routes.arguments(PreviewArguments)
     @routes.response(200, Preview)
     def look(arguments: dict[str, Any]) -> Any:
@@ -43,6 +46,7 @@ def batch_routes(routes: Blueprint, edge: Edge) -> None:
         )
 
     @routes.post("/retry")
+    @needs(Role.OPERATOR)
     @routes.arguments(RetryArguments)
     @routes.response(202, RevivalBatchShown)
     def retry(arguments: dict[str, Any]) -> Any:
@@ -52,7 +56,7 @@ def batch_routes(routes: Blueprint, edge: Edge) -> None:
             batch = batches.request_batch(
                 session,
                 Selection(**arguments),
-                by=OPERATOR,
+                by=acting(),
                 per_minute=per_minute,
                 expected_count=expected_count,
                 correlation_id=correlation_id(),
@@ -60,6 +64,7 @@ def batch_routes(routes: Blueprint, edge: Edge) -> None:
             return reading.batch(session, batch.id)
 
     @routes.get("/retry")
+    @needs(Role.VIEWER)
     @routes.arguments(PageArguments, location="query")
     @routes.response(200, page_schema(RevivalBatchShown))
     def listed(arguments: dict[str, Any]) -> Any:
@@ -68,6 +73,7 @@ def batch_routes(routes: Blueprint, edge: Edge) -> None:
             return reading.batches(session, **arguments)
 
     @routes.get("/retry/<int:batch_id>")
+    @needs(Role.VIEWER)
     @routes.response(200, RevivalBatchShown)
     def one(batch_id: int) -> Any:
         """How far a batch is, and what its letters came to."""
@@ -75,11 +81,12 @@ def batch_routes(routes: Blueprint, edge: Edge) -> None:
             return reading.batch(session, batch_id)
 
     @routes.post("/retry/<int:batch_id>/cancel")
+    @needs(Role.OPERATOR)
     @routes.response(200, RevivalBatchShown)
     def cancel(batch_id: int) -> Any:
         """Retry no more letters of a batch; those that are work already go on."""
         with session_scope(edge.engine) as session:
-            batches.cancel_batch(session, batch_id, by=OPERATOR)
+            batches.cancel_batch(session, batch_id, by=acting())
             return reading.batch(session, batch_id)
 
 

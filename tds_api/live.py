@@ -6,12 +6,14 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.live import Live
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.live import compare_live
 from tds_core.sources import registry
 from tds_core.sources.base import Source
 from tds_core.sources.cache_setup import open_cache
+from tds_models.callers import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -29,6 +31,7 @@ def live_routes(edge: Edge) -> Blueprint:
         return clients[name]
 
     @routes.get("/<entity>/<source_id>")
+    @needs(Role.OPERATOR)
     @routes.response(200, Live)
     def live(entity: str, source_id: str) -> Any:
         """Ask for one record, or take an answer of the last minutes of which nothing newer is known, and compare."""

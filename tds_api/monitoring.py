@@ -12,6 +12,7 @@ from tds_api.errors import problem
 from tds_api.findings import FindingGauges
 from tds_api.gauges import TableGauges
 from tds_api.healing import ListenerGauges
+from tds_api.permissions import ANYBODY, needs
 from tds_api.quota import QuotaGauges
 from tds_core.metrics import scraped_registry
 from tds_core.reading import readiness, work
@@ -26,16 +27,19 @@ def monitoring_routes(edge: Edge) -> Blueprint:
     governor = open_governor(edge.settings)
 
     @routes.get("/healthz")
+    @needs(ANYBODY)
     def alive() -> Response:
         """This process answers."""
         return jsonify(status="alive")
 
     @routes.get("/readyz")
+    @needs(ANYBODY)
     def ready() -> Response:
         """The database is reachable and migrated. Without Redis work goes on, only slower."""
         return _ready(edge)
 
     @routes.get("/metrics")
+    @needs(ANYBODY)
     def metrics() -> Response:
         """What was counted, and what the tables say now."""
         registry = scraped_registry()
@@ -47,6 +51,7 @@ def monitoring_routes(edge: Edge) -> Blueprint:
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/tds/health")
+    @needs(ANYBODY)
     def health() -> Response:
         """The short health: ok, degraded or down, with the figures it goes by."""
         return _health(edge)

@@ -8,12 +8,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.quota import Quota
 from tds_core.reading.backlog import detail_calls
 from tds_core.reading.quota import shown
 from tds_core.sources.zoho.quota.governor import Governor
 from tds_core.sources.zoho.quota.setup import open_governor
 from tds_core.sources.zoho.quota.usage import Level, QuotaUnknownError
+from tds_models.callers import Role
 from tds_models.db import session_scope
 
 
@@ -23,6 +25,7 @@ def quota_routes(edge: Edge) -> Blueprint:
     governor = open_governor(edge.settings)
 
     @routes.get("/quota")
+    @needs(Role.VIEWER)
     @routes.response(200, Quota)
     def quota() -> Any:
         """What is used and left in this minute and today, calls at once, when it runs out, when the backlog ends."""

@@ -5,9 +5,11 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.common import page_schema
 from tds_api.schemas.work import Event, EventArguments, Reception, Rejected, RejectedArguments
 from tds_core.reading import reception
+from tds_models.callers import Role
 from tds_models.db import session_scope
 
 
@@ -16,6 +18,7 @@ def reception_routes(edge: Edge) -> Blueprint:
     routes = Blueprint("reception", __name__, url_prefix="/api/tds/zoho/webhooks", description="Webhooks received")
 
     @routes.get("/recent")
+    @needs(Role.VIEWER)
     @routes.arguments(EventArguments, location="query")
     @routes.response(200, page_schema(Event))
     def recent(arguments: dict[str, Any]) -> Any:
@@ -24,6 +27,7 @@ def reception_routes(edge: Edge) -> Blueprint:
             return reception.recent_events(session, **arguments)
 
     @routes.get("/rejected")
+    @needs(Role.OPERATOR)
     @routes.arguments(RejectedArguments, location="query")
     @routes.response(200, page_schema(Rejected))
     def rejected(arguments: dict[str, Any]) -> Any:
@@ -32,6 +36,7 @@ def reception_routes(edge: Edge) -> Blueprint:
             return reception.rejected_deliveries(session, **arguments)
 
     @routes.get("/health")
+    @needs(Role.VIEWER)
     @routes.response(200, Reception)
     def health() -> Any:
         """Reception in the last 24 hours: by entity, by verdict, duplicates and refusals."""

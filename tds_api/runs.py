@@ -4,17 +4,17 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
+from tds_api.callers import acting
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.common import page_schema
 from tds_api.schemas.runs import Approval, Run, RunArguments, RunRequest, SyncAnswer, WholeRun
 from tds_core.reading import runs as reading
 from tds_core.reading.errors import NotFoundError
 from tds_core.sync import asking, holds, runs
+from tds_models.callers import Role
 from tds_models.db import session_scope
-
-# Until operators log in, whoever has the token is one person.
-OPERATOR = "operator"
 
 
 def run_routes(edge: Edge) -> Blueprint:
@@ -22,6 +22,7 @@ def run_routes(edge: Edge) -> Blueprint:
     routes = Blueprint("runs", __name__, url_prefix="/api/tds/runs", description="Runs: passes over what Zoho lists")
 
     @routes.get("")
+    @needs(Role.VIEWER)
     @routes.arguments(RunArguments, location="query")
     @routes.response(200, page_schema(Run))
     def listed(arguments: dict[str, Any]) -> Any:
@@ -30,6 +31,7 @@ def run_routes(edge: Edge) -> Blueprint:
             return reading.runs(session, **arguments)
 
     @routes.post("")
+    @needs(Role.OPERATOR)
     @routes.arguments(RunRequest)
     @routes.response(202, SyncAnswer)
     def start(arguments: dict[str, Any]) -> Any:
@@ -37,6 +39,7 @@ def run_routes(edge: Edge) -> Blueprint:
         return asked(edge, **arguments)
 
     @routes.get("/<int:run_id>")
+    @needs(Role.VIEWER)
     @routes.response(200, WholeRun)
     def one(run_id: int) -> Any:
         """One run: how far it is, what held it, what a dry run found."""
@@ -49,30 +52,33 @@ def run_routes(edge: Edge) -> Blueprint:
 
 def _decisions(routes: Blueprint, edge: Edge) -> None:
     @routes.post("/<int:run_id>/cancel")
+    @needs(Role.OPERATOR)
     @routes.response(200, WholeRun)
     def cancel(run_id: int) -> Any:
         """Stop a run before its next page; one that has ended stays as it ended."""
         with session_scope(edge.engine) as session:
-            runs.cancel(session, _fitting(run_id), by=OPERATOR)
+            runs.cancel(session, _fitting(run_id), by=acting())
             return reading.run(session, run_id)
 
     @routes.post("/<int:run_id>/approve")
+    @needs(Role.OPERATOR)
     @routes.arguments(Approval)
     @routes.response(200, WholeRun)
     def approve(arguments: dict[str, Any], run_id: int) -> Any:
         """Let a held run go on where it stopped, up to so many records; beyond them it is held again."""
         with session_scope(edge.engine) as session:
             reading.run(session, _fitting(run_id))
-            holds.approve(session, run_id, by=OPERATOR, **arguments)
+            holds.approve(session, run_id, by=acting(), **arguments)
             return reading.run(session, run_id)
 
     @routes.post("/<int:run_id>/reject")
+    @needs(Role.OPERATOR)
     @routes.response(200, WholeRun)
     def reject(run_id: int) -> Any:
         """End a held run; what it wrote before stays, and it changes nothing more."""
         with session_scope(edge.engine) as session:
             reading.run(session, _fitting(run_id))
-            holds.reject(session, run_id, by=OPERATOR)
+            holds.reject(session, run_id, by=acting())
             return reading.run(session, run_id)
 
 
@@ -92,7 +98,7 @@ def asked(edge: Edge, *, entity: str, mode: str, ids: list[str] | None = None, f
             mode=mode,
             ids=ids or (),
             full=full,
-            requested_by=OPERATOR,
+            requested_by=acting(),
             correlation_id=correlation_id(),
         )
     if ids:

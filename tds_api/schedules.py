@@ -5,11 +5,13 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.schemas.schedules import Job, JobChange
 from tds_core.errors import ConfigError
 from tds_core.reading.schedules import schedule, schedules
 from tds_core.sync.asking import AskedWrongError
 from tds_core.timetable import orders
+from tds_models.callers import Role
 from tds_models.db import session_scope
 
 
@@ -18,6 +20,7 @@ def schedule_routes(edge: Edge) -> Blueprint:
     routes = Blueprint("schedules", __name__, url_prefix="/api/tds/schedules", description="The timetable")
 
     @routes.get("")
+    @needs(Role.VIEWER)
     @routes.response(200, Job(many=True))
     def listed() -> Any:
         """Every job, its last slot and how that ended, and when it runs next."""
@@ -25,6 +28,7 @@ def schedule_routes(edge: Edge) -> Blueprint:
             return schedules(session)
 
     @routes.get("/<name>")
+    @needs(Role.VIEWER)
     @routes.response(200, Job)
     def one(name: str) -> Any:
         """One job."""
@@ -37,6 +41,7 @@ def schedule_routes(edge: Edge) -> Blueprint:
 
 def _order_routes(routes: Blueprint, edge: Edge) -> None:
     @routes.put("/<name>")
+    @needs(Role.OPERATOR)
     @routes.arguments(JobChange)
     @routes.response(200, Job)
     def change(arguments: dict[str, Any], name: str) -> Any:
@@ -53,6 +58,7 @@ def _order_routes(routes: Blueprint, edge: Edge) -> None:
             return schedule(session, name)
 
     @routes.post("/<name>/run")
+    @needs(Role.OPERATOR)
     @routes.response(202, Job)
     def run(name: str) -> Any:
         """Run a job out of turn; whoever next looks at the timetable, within seconds, takes it."""
@@ -61,6 +67,7 @@ def _order_routes(routes: Blueprint, edge: Edge) -> None:
             return schedule(session, name)
 
     @routes.post("/<name>/pause")
+    @needs(Role.OPERATOR)
     @routes.response(200, Job)
     def pause(name: str) -> Any:
         """Let no slot of a job run until it is resumed."""
@@ -69,6 +76,7 @@ def _order_routes(routes: Blueprint, edge: Edge) -> None:
             return schedule(session, name)
 
     @routes.post("/<name>/resume")
+    @needs(Role.OPERATOR)
     @routes.response(200, Job)
     def resume(name: str) -> Any:
         """Let a job run again from its next slot on; slots that went by meanwhile are not caught up."""

@@ -5,10 +5,12 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from tds_api.edge import Edge
+from tds_api.permissions import needs
 from tds_api.runs import asked
 from tds_api.schemas.runs import StockIds, StockStats, SyncAllArguments, SyncAnswer, SyncArguments
 from tds_core.reading import stock
 from tds_core.reading.errors import NotFoundError
+from tds_models.callers import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -20,6 +22,7 @@ def sync_routes(edge: Edge) -> Blueprint:
     routes = Blueprint("syncs", __name__, url_prefix="/api/tds/sync", description="Syncs on request")
 
     @routes.post("/<entity>")
+    @needs(Role.OPERATOR)
     @routes.arguments(SyncArguments)
     @routes.response(202, SyncAnswer)
     def sync(arguments: dict[str, Any], entity: str) -> Any:
@@ -29,6 +32,7 @@ def sync_routes(edge: Edge) -> Blueprint:
         return asked(edge, entity=entity, **arguments)
 
     @routes.post("/all")
+    @needs(Role.OPERATOR)
     @routes.arguments(SyncAllArguments)
     @routes.response(202, SyncAnswer(many=True))
     def sync_all(arguments: dict[str, Any]) -> Any:
@@ -41,12 +45,14 @@ def sync_routes(edge: Edge) -> Blueprint:
 
 def _stock_routes(routes: Blueprint, edge: Edge) -> None:
     @routes.post("/stock")
+    @needs(Role.OPERATOR)
     @routes.response(202, SyncAnswer)
     def stock_now() -> Any:
         """Ask for the stock of everything, now."""
         return asked(edge, entity=STOCK, mode="incremental")
 
     @routes.post("/stock/specific")
+    @needs(Role.OPERATOR)
     @routes.arguments(StockIds)
     @routes.response(202, SyncAnswer)
     def stock_of(arguments: dict[str, Any]) -> Any:
@@ -54,6 +60,7 @@ def _stock_routes(routes: Blueprint, edge: Edge) -> None:
         return asked(edge, entity=STOCK, mode="targeted", **arguments)
 
     @routes.get("/stock/stats")
+    @needs(Role.VIEWER)
     @routes.response(200, StockStats)
     def stats() -> Any:
         """How much stock is mirrored, how fresh it is, and how its passes went in the last day."""

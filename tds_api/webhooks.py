@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 from tds_api.correlation import CORRELATION_KEY
 from tds_api.door import REFUSAL_KEY, WEBHOOKS, Take, answer_to
 from tds_api.edge import Edge
+from tds_api.permissions import ITSELF, needs
 from tds_api.refused import Allowance, reject, set_aside
 from tds_core.sources.zoho.bodies import is_form
 from tds_core.sources.zoho.refusals import BodyCutShortError, BodyTooLargeError, NotUnderstoodError, UnprovenError
@@ -63,6 +64,7 @@ def webhook_routes(edge: Edge, take: Take) -> Blueprint:
     routes = Blueprint("webhooks", __name__)
     allowance = Allowance(burst=200, per_second=20)
 
+    @needs(ITSELF)
     def answer(entity: str | None = None, event: str | None = None) -> Response:
         environ = request.environ
         try:

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 from tds_api.cli import migrations
 from tds_api.cli.processes import Program, Supervisor
 from tds_api.cli.programs import environment_of, local_address, programs_of
+from tds_core.access.operators import first_admin
 from tds_core.config import Settings
 from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_core.embedded.guardian import Guardian
@@ -22,6 +23,7 @@ from tds_core.embedded.home import Ownership, secret_of_home, write_private
 from tds_core.embedded.ports import is_free
 from tds_core.environment import RUNNING_FILE, SECRETS_FILE
 from tds_core.errors import ConfigError
+from tds_models.db import make_engine, session_scope
 
 OnStep = Callable[[str, float, str], None]
 Server = EmbeddedPostgres | EmbeddedRedis
@@ -29,12 +31,16 @@ Server = EmbeddedPostgres | EmbeddedRedis
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """A running TDS: complete settings, addresses for people, the processes, and the servers of its own by name."""
+    """A running TDS: complete settings, addresses for people, the processes, and the servers of its own by name.
+
+    `first_admin` is the name and password of the administrator this start made; nobody can show them again.
+    """
 
     settings: Settings
     urls: Mapping[str, str]
     processes: Supervisor
     servers: Mapping[str, Server]
+    first_admin: tuple[str, str] | None = None
 
     def wait(self) -> None:
         """Wait until a signal handler raises."""
@@ -66,6 +72,9 @@ def running_stack(
         settings = _with_stores(_with_secrets(settings), ends, servers, on_step)
         with _step(on_step, "migrate") as says:
             says(f"revision {migrations.upgrade(settings.database_url)}")
+        admin = _first_admin(settings)
+        if admin:
+            on_step("first admin", 0.0, f"log in as {admin[0]} with {admin[1]} (shown this once)")
         _fresh_directories(home)
         env = {**environment_of(settings), **(extra_env or {})}
         supervisor = Supervisor(
@@ -74,7 +83,7 @@ def running_stack(
         ends.callback(supervisor.stop)
         _start_all(supervisor, programs(settings), on_step)
         _announce(settings, ends)
-        yield Stack(settings, _addresses(settings), supervisor, servers)
+        yield Stack(settings, _addresses(settings), supervisor, servers, admin)
 
 
 def _start_all(supervisor: Supervisor, programs: Iterable[Program], on_step: OnStep) -> None:
@@ -123,6 +132,17 @@ def _with_stores(
     if settings.source_of("TDS_BROKER_URL") in ("default", "running stack"):
         settings = settings.replace(settings.source_of("TDS_REDIS_URL"), broker_url=settings.redis_url)
     return settings
+
+
+def _first_admin(settings: Settings) -> tuple[str, str] | None:
+    """Name and password of an administrator, made where there is no operator yet."""
+    engine = make_engine(settings.database_url, pool_size=1, application="tds up")
+    try:
+        with session_scope(engine) as session:
+            made = first_admin(session, by="tds up")
+        return (made[0]["name"], made[1]) if made else None
+    finally:
+        engine.dispose()
 
 
 def _check_ports(settings: Settings) -> None:

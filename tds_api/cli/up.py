@@ -37,7 +37,10 @@ def up(
     with contextlib.suppress(StopRequested), stop_signals() as stops, running_stack(settings, on_step=show) as stack:
         stops.append(stack.processes.hurry)
         if as_json:
-            typer.echo(json.dumps({"pid": os.getpid(), "home": str(stack.settings.home), **stack.urls}))
+            told = {"pid": os.getpid(), "home": str(stack.settings.home), **stack.urls}
+            if stack.first_admin:
+                told["first_admin"] = dict(zip(("name", "password"), stack.first_admin, strict=True))
+            typer.echo(json.dumps(told))
         _tell(console, stack)
         try:
             stack.wait()
@@ -77,7 +80,13 @@ def _tell(console: Console, stack: Stack) -> None:
     console.print()
     for name, url in stack.urls.items():
         console.print(f"  {name:<10} {url}", soft_wrap=True)
-    console.print(f"\n  Log in with the token TDS_API_TOKEN, in Flower as {settings.flower_user}: both are in")
+    if stack.first_admin:
+        console.print(
+            "\n  [bold]Log in as {} with the password {}[/]: it is shown this once.".format(*stack.first_admin),
+            soft_wrap=True,
+        )
+    console.print("\n  Another operator: tds operators create NAME --role operator; a key: tds keys create NAME")
+    console.print(f"  The token TDS_API_TOKEN opens the API too; Flower lets {settings.flower_user} in: both are in")
     console.print(
         f"  {settings.home / SECRETS_FILE} unless you set them. Logs: {settings.home / 'logs'}", soft_wrap=True
     )

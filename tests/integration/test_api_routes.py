@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from tds_api.permissions import ANYBODY, needs
 from tds_core.config import DECLARATIONS
 from tds_models.entities import ENTITIES
 from tests.webhook_sender import TOKEN, Sender, sender_for, wrapped
@@ -182,7 +183,7 @@ def test_a_run_is_asked_for_once_and_seen(sender: Sender) -> None:
     assert first.status_code == 202
     assert sender.post("/api/tds/sync/product", {"mode": "full"}).json["run_id"] == first.json["run_id"]
     run = sender.get(f"/api/tds/runs/{first.json['run_id']}").json
-    assert (run["entity"], run["mode"], run["state"], run["requested_by"]) == ("product", "full", "queued", "operator")
+    assert (run["entity"], run["mode"], run["state"], run["requested_by"]) == ("product", "full", "queued", "token")
     assert len(sender.get("/api/tds/runs", entity="product", state="queued").json["items"]) == 1
     assert sender.get("/api/tds/runs", entity="invoice").json["items"] == []
 
@@ -242,7 +243,7 @@ def test_a_bug_is_a_problem_that_tells_strangers_nothing(sender: Sender) -> None
     def broken() -> None:
         raise ZeroDivisionError("the secret is hunter2")
 
-    sender.app.view_functions["monitoring.alive"] = broken
+    sender.app.view_functions["monitoring.alive"] = needs(ANYBODY)(broken)
     answer = sender.app.test_client().get("/healthz")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert "hunter2" not in answer.text

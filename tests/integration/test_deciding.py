@@ -74,7 +74,7 @@ def test_decisions_over_http(sender: Sender, synced: World, held: int) -> None:
     assert sender.post(f"/api/tds/runs/{held}/approve", {"up_to": 0}).status_code == 422
     approved = sender.post(f"/api/tds/runs/{held}/approve", {"up_to": 10}).json
     assert (approved["state"], approved["holds"][0]["approved_count"]) == ("running", 10)
-    assert approved["holds"][0]["decided_by"] == "operator"
+    assert approved["holds"][0]["decided_by"] == "token"
     again = sender.post(f"/api/tds/runs/{held}/reject", {})
     assert (again.status_code, again.json["code"]) == (409, "run_not_held")
     assert sender.post("/api/tds/runs/999/approve", {}).status_code == 404

@@ -64,7 +64,7 @@ def test_findings_are_listed_once_and_filtered(sender: Sender) -> None:
 def test_an_operator_resolves_one_and_it_may_be_found_anew(sender: Sender, engine: Engine) -> None:
     finding = sender.get(f"{PATH}?entity=product").json["items"][0]
     resolved = resolve(sender, finding["id"])
-    assert (resolved.status_code, resolved.json["resolved_by"]) == (200, "operator")
+    assert (resolved.status_code, resolved.json["resolved_by"]) == (200, "token")
     assert [each["subject"] for each in sender.get(f"{PATH}?open=true").json["items"]] == ["total"]
     with session_scope(engine) as session:
         keep(session, "rate")

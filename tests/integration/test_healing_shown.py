@@ -58,7 +58,7 @@ def test_the_figures_tell_what_each_action_did_and_who_listens(sender: Sender, w
     assert (actions["leases"]["done_count"], actions["leases"]["success_share"]) == (1, 1.0)
     assert actions["workers"]["mean_lasted_seconds"] >= 70
     assert actions["letters"]["success_share"] is None
-    assert (found["cycle_count"], found["last_cycle"]["requested_by"]) == (1, "operator")
+    assert (found["cycle_count"], found["last_cycle"]["requested_by"]) == (1, "token")
     [worker] = found["workers"]
     assert (worker["state"], worker["deaf_reason"]) == ("deaf", "no longer consumes tds.high")
     assert worker["is_replaced"] is False

@@ -1,0 +1,131 @@
+"""Routes of sessions: log in, ask who one is, change one's password, log out."""
+
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask_smorest import Blueprint
+from limits import RateLimitItem
+
+from tds_api.callers import SESSION_COOKIE, address_of, drop_session, known, lifetime, put_session
+from tds_api.edge import Edge
+from tds_api.permissions import ANYBODY, needs
+from tds_api.recording import Recording
+from tds_api.schemas.access import Login, PasswordChange, Whoami
+from tds_core.access import sessions
+from tds_core.access.actions import Action
+from tds_core.access.caller import NOBODY, Caller, CallerKind
+from tds_core.access.errors import LoginRefusedError, NoSessionError, TooManyRequestsError
+from tds_core.access.operators import change_own_password
+from tds_core.access.rates import Rates, per_hour, per_minute
+from tds_models.callers import Role
+from tds_models.db import session_scope
+
+
+def session_routes(edge: Edge, rates: Rates, recording: Recording) -> Blueprint:
+    """Log-in and log-out."""
+    routes = Blueprint("session", __name__, url_prefix="/api/tds/session", description="Log in and out")
+
+    @routes.post("")
+    @needs(ANYBODY)
+    @routes.arguments(Login)
+    @routes.response(201, Whoami, description="Logged in; the session is a cookie")
+    @routes.alt_response(401, description="Name and password do not belong together")
+    @routes.alt_response(429, description="Too many attempts")
+    def log_in(arguments: dict[str, Any]) -> Any:
+        """Log in. The answer is the same whatever is wrong, and so is the time it takes."""
+        return _logged_in(edge, rates, recording, **arguments)
+
+    @routes.get("")
+    @needs(Role.VIEWER)
+    @routes.response(200, Whoami)
+    def whoami() -> Any:
+        """Who asks, as what; for a browser's session also the token its changes need."""
+        return _told(known().caller, known().session_token)
+
+    @routes.delete("")
+    @needs(Role.VIEWER)
+    @routes.response(204)
+    def log_out() -> Response:
+        """End this session; without one nothing happens."""
+        token = known().session_token
+        response = Response(status=204)
+        if token is not None:
+            with session_scope(edge.engine) as session:
+                sessions.log_out(session, token)
+            drop_session(response)
+        return response
+
+    _password_route(routes, edge)
+    return routes
+
+
+def _password_route(routes: Blueprint, edge: Edge) -> None:
+    @routes.put("/password")
+    @needs(Role.VIEWER)
+    @routes.arguments(PasswordChange)
+    @routes.response(204)
+    def change_password(arguments: dict[str, Any]) -> Response:
+        """Change one's own password, which ends all of one's sessions: log in again."""
+        caller = known().caller
+        if caller.kind is not CallerKind.OPERATOR:
+            raise NoSessionError("This is for operators who are logged in; a key has no password.")
+        with session_scope(edge.engine) as session:
+            change_own_password(session, caller.name, **arguments)
+        response = Response(status=204)
+        drop_session(response)
+        return response
+
+
+def _logged_in(edge: Edge, rates: Rates, recording: Recording, *, name: str, password: str) -> Any:
+    address = address_of(request, edge.settings)
+    _slow_down(rates, name.strip().lower(), address)
+    try:
+        begun = sessions.log_in(
+            lambda: session_scope(edge.engine),
+            name=name,
+            password=password,
+            lifetime=lifetime(edge.settings),
+            address=address,
+        )
+    except LoginRefusedError as error:
+        recording.refused(_action(recording, NOBODY), status=401, error=error.code)
+        raise
+    if before := request.cookies.get(SESSION_COOKIE):
+        with session_scope(edge.engine) as session:
+            sessions.log_out(session, before)
+    response = jsonify(Whoami().dump(_told(begun.caller, begun.token, ends_at=begun.ends_at)))
+    response.status_code = 201
+    response.headers["Cache-Control"] = "no-store"
+    put_session(request, response, begun, edge.settings)
+    recording.end(_action(recording, begun.caller), None, response)
+    return response
+
+
+def _slow_down(rates: Rates, name: str, address: str) -> None:
+    """Guessing gets nowhere: neither one name from one place, nor many names, nor one name from many places."""
+    allowed: tuple[tuple[RateLimitItem, tuple[str, ...]], ...] = (
+        (per_minute(5), ("login", name, address)),
+        (per_minute(20), ("login", address)),
+        (per_hour(100), ("login of", name)),
+    )
+    standings = [rates.take(limit, *whose) for limit, whose in allowed]
+    wait_seconds = max((each.reset_seconds for each in standings if each.is_over), default=0)
+    if wait_seconds:
+        raise TooManyRequestsError("Too many attempts to log in. Try later.", retry_after_seconds=wait_seconds)
+
+
+def _action(recording: Recording, caller: Caller) -> Action:
+    """A log-in as it is written down: not what was given as name, for people type passwords there."""
+    asked = recording.action_of(caller)
+    return Action(caller, asked.operation, asked.subject, asked.correlation_id, asked.remote_address)
+
+
+def _told(caller: Caller, token: str | None, **more: Any) -> dict[str, Any]:
+    return {
+        "kind": caller.kind.value,
+        "name": caller.name,
+        "role": caller.role,
+        "scopes": caller.scopes,
+        "csrf_token": sessions.csrf_token(token) if token else None,
+        **more,
+    }
