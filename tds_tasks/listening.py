@@ -6,8 +6,8 @@ This runs in a thread of the worker's main process, beside the loop that may be 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -87,7 +87,7 @@ class Teller:
     def _tell_for_ever(self) -> None:
         while not self._ending.is_set():
             try:
-                with _unforked(), session_scope(self._engine) as session:
+                with _quiet.telling, session_scope(self._engine) as session:
                     reason = listeners.tell(session, self.told())
             except SQLAlchemyError as error:
                 if not self._failing:
@@ -114,29 +114,31 @@ def _is_stopped(pid: int | None) -> bool:
     return False
 
 
-# A process forked while a thread holds a lock would wait for it for ever: forks wait until nothing is being told.
-_telling = threading.Lock()
-_LONGEST_WAIT_SECONDS = 2.0
+class _Quiet:
+    """A process forked while a thread holds a lock would wait for that for ever: forks wait until nothing is told."""
+
+    LONGEST_WAIT_SECONDS = 2.0
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """In a new process nobody tells."""
+        self.telling, self._is_held = threading.Lock(), False
+
+    def before_fork(self) -> None:
+        """Wait for the word under way, if it does not take too long."""
+        self._is_held = self.telling.acquire(timeout=self.LONGEST_WAIT_SECONDS)
+
+    def after_fork(self) -> None:
+        """Let the next word come."""
+        if self._is_held:
+            self._is_held = False
+            self.telling.release()
 
 
-@contextmanager
-def _unforked() -> Iterator[None]:
-    with _telling:
-        yield
-
-
-def _before_fork() -> None:
-    _fork.held = _telling.acquire(timeout=_LONGEST_WAIT_SECONDS)
-
-
-def _after_fork() -> None:
-    if getattr(_fork, "held", False):
-        _fork.held = False
-        _telling.release()
-
-
-_fork = threading.local()
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+_quiet = _Quiet()
+os.register_at_fork(before=_quiet.before_fork, after_in_parent=_quiet.after_fork, after_in_child=_quiet.begin_anew)
 
 
 def end_deaf(reason: str) -> None:
