@@ -20,7 +20,8 @@ from tds_core.config import Settings
 from tds_core.healing import canaries, cycle, ears, listeners
 from tds_core.healing.care import Care, Scope
 from tds_core.healing.cycle import OVERDUE_SECONDS
-from tds_core.healing.deeds import Cause, record
+from tds_core.healing.deeds import Cause, Deed, Outcome, record
+from tds_core.healing.owed import NUDGES
 from tds_core.sources import registry
 from tds_models.db import session_scope
 from tds_tasks import liveness, nudge
@@ -64,10 +65,12 @@ class Tender:
         self._every_seconds = (care.settings.deaf_seconds or WATCH_SECONDS) / canaries.AT_PATIENCE
         self._began = time.monotonic()
         self._silent_since: dict[str, float] = {}
+        self._unheard: list[str] = []
 
     def look(self) -> None:
-        """Find deaf workers, give canaries, and run a cycle that is overdue."""
+        """Find deaf workers and queues nobody consumes, give canaries, and run a cycle that is overdue."""
         self._find_deaf()
+        self._detour()
         self._give_canaries()
         if time.monotonic() - self._began > self._overdue_seconds:
             self._run_overdue()
@@ -75,6 +78,22 @@ class Tender:
     def forget(self) -> None:
         """The database was away, so nobody could tell of himself."""
         self._silent_since.clear()
+
+    def _detour(self) -> None:
+        """Have work of queues nobody consumes done by those who consume another."""
+        patience_seconds = self._care.settings.deaf_seconds or WATCH_SECONDS
+        with self._care.scope() as session:
+            unheard = canaries.unheard(session, patience_seconds=patience_seconds)
+            instead = nudge.detour(unheard)
+            deeds = [
+                Deed(
+                    action=NUDGES, subject=queue, outcome=Outcome.REPORTED, detail={"unheard": True, "instead": instead}
+                )
+                for queue in unheard
+                if queue not in self._unheard
+            ]
+            record(session, deeds, cause=Cause.DISPATCHER)
+        self._unheard = unheard
 
     def _find_deaf(self) -> None:
         deeds = ears.end_deaf(self._care)

@@ -1,5 +1,7 @@
 """Nudges: messages that say "go and look". Losing every one of them costs seconds: the dispatcher looks too."""
 
+from collections.abc import Collection, Mapping
+
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -15,6 +17,10 @@ EXPIRES_SECONDS = 30
 SHARED = tuple(queue.name for queue in celeryconfig.task_queues)
 #: A queue of one worker alone is dropped by Redis once nobody used it for so long.
 EAR_SECONDS = 600
+
+# Where messages go in place of a queue nobody consumes, the likeliest to have room first.
+DETOURS = ("tds.normal", "tds.low", "tds.high", "tds.bulk", "tds.upkeep")
+_detours: Mapping[str, str] = {}
 
 #: What a nudge raises when Redis does not take it.
 FAILURES = (OperationalError, RedisError, OSError)
@@ -45,6 +51,14 @@ def nudge_run(run_id: int) -> None:
     _send("tds.run.advance", run_id)
 
 
+def detour(unheard: Collection[str]) -> str | None:
+    """Send what belongs on queues nobody consumes to one that is heard: any worker does any work. Returns which."""
+    global _detours  # noqa: PLW0603  (replaced as a whole, so that other threads see one or the other)
+    instead = next((queue for queue in DETOURS if queue not in unheard), None)
+    _detours = dict.fromkeys(unheard, instead) if instead else {}
+    return instead
+
+
 def put_canary(queue: str, nonce: str, *, expires_seconds: float) -> None:
     """Put a canary on a queue, to be gone before the next one comes. Raises like `nudge`."""
     # A worker's own queue vanishes with it; those all share stay.
@@ -60,8 +74,10 @@ def put_canary(queue: str, nonce: str, *, expires_seconds: float) -> None:
 
 
 def _send(task: str, *args: int) -> None:
+    usual = celeryconfig.task_routes[task]["queue"]
+    queue = _detours.get(usual, usual)
     try:
-        app.send_task(task, args=args, expires=EXPIRES_SECONDS, retry=False, ignore_result=True)
+        app.send_task(task, args=args, queue=queue, expires=EXPIRES_SECONDS, retry=False, ignore_result=True)
     except FAILURES:
         metrics.nudges.labels("failed").inc()
         raise

@@ -30,6 +30,16 @@ update tds_canaries set unanswered_count = 0, unanswered_since = null, heard_at 
 where queue = :queue and nonce = :nonce
 """)
 
+# Where every hand that listens is full nobody can tell.
+UNHEARD = """
+select queue from tds_canaries c
+where unanswered_count >= 3 and unanswered_since < clock_timestamp() - make_interval(secs => :patience)
+  and sent_at > clock_timestamp() - make_interval(secs => :patience)
+  and not exists (select from tds_listeners l where l.ear = c.queue)
+  and not exists (select from tds_listeners l where ended_at is null and busy_count >= slot_count
+                  and c.queue = any(l.queues) and not c.queue = any(l.lost_queues))
+"""
+
 REMOVE = text("delete from tds_canaries where queue = any(:queues)")
 
 
@@ -48,6 +58,11 @@ def take_back(session: Session, queues: Sequence[str]) -> None:
 def hear(session: Session, queue: str, nonce: str, *, by: str) -> None:
     """Say that the canary came out of its queue."""
     session.execute(HEAR, {"queue": queue, "nonce": nonce, "by": by})
+
+
+def unheard(session: Session, *, patience_seconds: float) -> list[str]:
+    """Queues all workers share and nobody has consumed for so long."""
+    return sorted(session.execute(text(UNHEARD), {"patience": patience_seconds}).scalars())
 
 
 def remove(session: Session, queues: Sequence[str]) -> None:

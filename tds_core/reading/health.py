@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.healing.canaries import UNHEARD
 from tds_core.sync.queue import BULK_PRIORITY
 
 # The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
@@ -40,7 +41,7 @@ class Component:
     mend: str = ""
 
 
-_FACTS = text("""
+_FACTS = text(f"""
 select
     (select extract(epoch from clock_timestamp() - beat_at)::float8 from tds_pulses where name = 'dispatcher')
         as dispatcher_silent_seconds,
@@ -74,12 +75,7 @@ select
     (select string_agg(name || ' ' || deaf_reason, '; ' order by name) from tds_listeners l
         where deaf_at between now() - interval '1 day' and now() - interval '30 seconds' and not exists (
             select from tds_listeners n where n.ended_at is null and n.started_at > l.deaf_at)) as deaf_workers,
-    (select string_agg(queue, ', ' order by queue) from tds_canaries c
-        where unanswered_count >= 3 and unanswered_since < now() - interval '1 minute'
-          and sent_at > now() - interval '1 minute'
-          and not exists (select from tds_listeners l where l.ear = c.queue)
-          and not exists (select from tds_listeners l where ended_at is null and busy_count >= slot_count
-                          and c.queue = any(l.queues) and not c.queue = any(l.lost_queues))) as unheard_queues
+    (select string_agg(queue, ', ' order by queue) from ({UNHEARD}) as each) as unheard_queues
 """)
 
 Facts = Mapping[str, Any]
@@ -89,7 +85,7 @@ def facts(
     session: Session, *, depth_warning: int = DEPTH_WARNING, depth_critical: int = DEPTH_CRITICAL
 ) -> dict[str, Any]:
     """What the judgement goes by; a figure is None where there was nothing to measure."""
-    found = session.execute(_FACTS, {"bulk": BULK_PRIORITY}).mappings().one()
+    found = session.execute(_FACTS, {"bulk": BULK_PRIORITY, "patience": NO_PROGRESS_SECONDS}).mappings().one()
     return {**found, "depth_warning": depth_warning, "depth_critical": depth_critical}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
 from redis.exceptions import ConnectionError as RedisAway
 
 from tds_core.healing import canaries
@@ -19,6 +20,7 @@ from tds_tasks.healing import Tender
 from tests.integration.listening import ELSEWHERE, care_of, deeds, heal, leave_canaries, tell
 from tests.world import World
 
+SEND = nudge._send  # worlds collect what is sent in its place
 EAR = f"tds.ear.{ELSEWHERE}"
 
 
@@ -138,6 +140,27 @@ def test_without_redis_cycles_go_on(world: World, monkeypatch: pytest.MonkeyPatc
     Tender(replace(care_of(world), announce=healing.announce), overdue_seconds=0.0).look()
     assert world.value("select count(*) from tds_sync_queue where lease_token is not null") == 0
     assert {deed["outcome"] for deed in deeds(world, "nudges")} == {"failed"}
+
+
+def test_work_of_a_queue_nobody_consumes_goes_to_one_that_is_heard(
+    world: World, put: dict[str, str], redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nudge, "_send", SEND)
+    monkeypatch.setattr(nudge.app.conf, "broker_url", redis_url)
+    tell(world)
+    leave_canaries(world, "tds.high")
+    tender = Tender(care_of(world))
+    for _ in range(2):
+        tender.look()
+    [deed] = deeds(world, "nudges")
+    assert (deed["subject"], deed["detail"]) == ("tds.high", {"unheard": True, "instead": "tds.normal"})
+    nudge.nudge("invoice")
+    with redis.Redis.from_url(redis_url) as client:
+        assert (client.llen("tds:tds.high"), client.llen("tds:tds.normal")) == (0, 1)
+        hear(world, "tds.high", world.value("select nonce::text from tds_canaries where queue = 'tds.high'"))
+        tender.look()
+        nudge.nudge("invoice")
+        assert (client.llen("tds:tds.high"), client.llen("tds:tds.normal")) == (1, 1)
 
 
 def sleeper(world: World) -> tuple[subprocess.Popen[bytes], str]:
