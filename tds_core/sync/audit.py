@@ -1,16 +1,18 @@
 """The audit trail's writer: one entry for each new version of a row, in the transaction that made it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from tds_core.sync.candidate import Candidate
-from tds_core.sync.copying import Copy, copy, spell
-from tds_core.sync.decide import Decision
+from tds_core.sync.candidate import Candidate, Provenance
+from tds_core.sync.copying import Copy, as_text, copy, lay_out, spell
+from tds_core.sync.decide import Decision, Outcome
 from tds_models.entity import Entity
 
+TABLE = "tds_audit_trail"
 COLUMNS = (
     "source",
     "entity",
@@ -34,15 +36,35 @@ def record(
     """Write down `written`, whose rows stood as `current` before."""
     if not written:
         return
-    copy(session, spell_entries(entity, written, current))
-
-
-def spell_entries(
-    entity: Entity, written: Sequence[tuple[Candidate, Decision]], current: Mapping[str, Mapping[str, Any]]
-) -> Copy:
-    """The entries of `written`, ready to be appended in the transaction that writes the rows."""
     rows = [_entry(entity, candidate, decision, current.get(candidate.source_id)) for candidate, decision in written]
-    return spell("tds_audit_trail", COLUMNS, rows)
+    copy(session, spell(TABLE, COLUMNS, rows))
+
+
+def spell_creations(
+    entity: Entity,
+    source_ids: Iterable[str],
+    moments: Iterable[str],
+    changes: Iterable[Sequence[str]],
+    provenance: Provenance,
+) -> Copy:
+    """The entries of new records, ready to be appended in the transaction that writes their rows.
+
+    All as COPY has it: their source ids, when the source last changed them, and what each brings, field by field
+    (`"name":[null,"Bolt"]`; empty where there is no value).
+    """
+    spelled = {
+        "source": repeat(entity.stream.source),
+        "entity": repeat(entity.name),
+        "source_id": source_ids,
+        "version": repeat("1"),
+        "operation": repeat(Outcome.CREATED.value),
+        "changes": ["{" + ",".join(filter(None, parts)) + "}" for parts in changes],
+        "origin": repeat(as_text(provenance.origin)),
+        "origin_id": repeat(as_text(provenance.id)),
+        "correlation_id": repeat(as_text(provenance.correlation_id)),
+        "source_modified_at": moments,
+    }
+    return lay_out(TABLE, list(spelled), zip(*spelled.values(), strict=False))  # some never end
 
 
 def _entry(

@@ -92,6 +92,21 @@ def tombstone(source_id: str, *, read_at: datetime, provenance: Provenance) -> C
     )
 
 
+def read_record(raw: bytes) -> dict[str, Any]:
+    """The JSON of one record, its numbers exact, custom fields in one place. Raises `InvalidRecordError`."""
+    try:
+        record = decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRecordError(f"not a JSON record: {error}") from None
+    if b"\\" in raw and b"\\u0000" in raw and NUL.search(raw):  # a single byte is found soonest
+        raise InvalidRecordError("contains a NUL character, which PostgreSQL cannot store")
+    if not isinstance(record, dict):
+        raise InvalidRecordError(f"expected a JSON object, got {type(record).__name__}")
+    if CUSTOM_MARK in raw and CUSTOM_KEY not in record:
+        record[CUSTOM_KEY] = {key: value for key, value in record.items() if key.startswith(CUSTOM_PREFIX)}
+    return record
+
+
 def transform(
     entity: Entity,
     raw: bytes,
@@ -106,16 +121,7 @@ def transform(
 
     A record with other keys than `familiar` ones is kept beside what was read of it; without `familiar` none is.
     """
-    try:
-        record = decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRecordError(f"not a JSON record: {error}") from None
-    if b"\\u0000" in raw and NUL.search(raw):
-        raise InvalidRecordError("contains a NUL character, which PostgreSQL cannot store")
-    if not isinstance(record, dict):
-        raise InvalidRecordError(f"expected a JSON object, got {type(record).__name__}")
-    if CUSTOM_MARK in raw and CUSTOM_KEY not in record:
-        record[CUSTOM_KEY] = {key: value for key, value in record.items() if key.startswith(CUSTOM_PREFIX)}
+    record = read_record(raw)
     wrong: list[str] = []
     stream = entity.stream
     modified_at = _read(record, stream.modified_key, read_instant, wrong) if stream.modified_key else None
@@ -138,11 +144,12 @@ def transform(
         read_at=read_at,
         list_hash=list_hash,
         provenance=provenance,
-        said=record if familiar is not None and _is_strange(entity, record, familiar) else None,
+        said=record if familiar is not None and is_strange(entity, record, familiar) else None,
     )
 
 
-def _is_strange(entity: Entity, record: Mapping[str, Any], familiar: Familiar) -> bool:
+def is_strange(entity: Entity, record: Mapping[str, Any], familiar: Familiar) -> bool:
+    """Whether `record`, or one of its lines, has keys that are not familiar."""
     if not record.keys() <= familiar[""]:
         return True
     return any(not line.keys() <= familiar[lines.name] for lines in entity.lines for line in record.get(lines.key, ()))

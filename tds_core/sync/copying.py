@@ -12,37 +12,21 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 CHUNK_BYTES = 1 << 20
+NULL = r"\N"
 
 
-# Control characters that end values and rows and stand for NULL; real text hardly ever holds them, and where it does
-# the rows are spelled with the marks that COPY can escape.
-VALUE_END, ROW_END, NULL = "\x1f", "\x1e", "\x1d"
-WITH_MARKS = f"with (delimiter e'{VALUE_END}', null e'{NULL}')"
-ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"))
+def as_text(value: Any) -> str:
+    r"""A value as COPY's text format has it: text, a number, a time or `None`, JSON, bytes as `\x` hex."""
+    if value is None:
+        return NULL
+    if type(value) is str:
+        return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return as_json(value).strip('"')
 
 
-def spelled(rows: Sequence[Sequence[Any]]) -> tuple[str, str]:
-    """`rows` as COPY's text format has them, and its options: no text can be taken for NULL or end a field."""
-    texts = [[NULL if each is None else each if type(each) is str else _plain(each) for each in row] for row in rows]
-    page = ROW_END.join([VALUE_END.join(row) for row in texts]) + ROW_END
-    ends, nulls = sum(map(len, rows)) - len(rows), sum([row.count(None) for row in rows])
-    if (page.count(VALUE_END), page.count(ROW_END), page.count(NULL)) == (ends, len(rows), nulls):
-        return _replaced(page, (*ESCAPES, (ROW_END, "\n"))), WITH_MARKS
-    return "".join(["\t".join(map(_spelled_value, row)) + "\n" for row in rows]), ""
-
-
-def _plain(value: Any) -> str:
-    return msgspec.json.encode(value).decode() if isinstance(value, (dict, list)) else str(value)
-
-
-def _spelled_value(value: Any) -> str:
-    return r"\N" if value is None else _replaced(_plain(value), (*ESCAPES, ("\t", "\\t")))
-
-
-def _replaced(text: str, replacements: Iterable[tuple[str, str]]) -> str:
-    for old, new in replacements:
-        text = text.replace(old, new)
-    return text
+def as_json(value: Any) -> str:
+    """The JSON of a value as COPY's text format has it. Decimals and times are text."""
+    return msgspec.json.encode(value).decode().replace("\\", "\\\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +37,15 @@ class Copy:
     lines: bytes
 
 
-def spell(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Copy:
-    r"""`rows` made ready for `table`; a value is text, a number, a time or `None`, JSON, bytes as `\x` hex."""
-    lines, options = spelled(rows)
-    return Copy(f"copy {table} ({', '.join(columns)}) from stdin {options}", lines.encode())
+def spell(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Copy:
+    """`rows` of values made ready for `table`; see `as_text`."""
+    return lay_out(table, columns, [[as_text(value) for value in row] for row in rows])
+
+
+def lay_out(table: str, columns: Sequence[str], rows: Iterable[Iterable[str]]) -> Copy:
+    """`rows` of values as COPY has them made ready for `table`."""
+    lines = "\n".join(map("\t".join, rows)) + "\n"
+    return Copy(f"copy {table} ({', '.join(columns)}) from stdin", lines.encode())
 
 
 def copy(session: Session, rows: Copy) -> None:

@@ -4,7 +4,7 @@ Preparing (skip and read) needs no lock and so runs while the page before is bei
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,10 @@ from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import dead_letters, queue, untold, usefulness
 from tds_core.sync.apply import apply, confirm
-from tds_core.sync.candidate import Candidate, Familiar, Provenance, Seen, fingerprint, nothing_familiar, transform
+from tds_core.sync.candidate import Candidate, Familiar, Provenance, fingerprint, nothing_familiar
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome
+from tds_core.sync.sighting import Sighting
 from tds_core.sync.statements import statements_for
 from tds_core.sync.survey import Surveyed, survey
 from tds_models.entity import Entity, Shows
@@ -44,8 +45,8 @@ class Prepared:
     @property
     def said(self) -> list[Mapping[str, Any]]:
         """The records that are to be looked at once more, of those that may be written."""
-        created = self.creation.candidates if self.creation else ()
-        return [each.said for each in (*self.candidates, *created) if each.said is not None]
+        created = self.creation.said if self.creation else ()
+        return [*(each.said for each in self.candidates if each.said is not None), *created]
 
     @property
     def said_wrongly(self) -> list[Mapping[str, Any]]:
@@ -76,24 +77,40 @@ def prepare(
     stored = session.execute(statements_for(entity.name).known, given)
     known = {**{row.source_id: None if reads_all else row.list_hash for row in stored}, **before}
     fresh = {row.source_id: row.raw for row in rows if bytes(known.get(row.source_id) or b"") != hashes[row.source_id]}
-    candidates: list[Candidate] = []
-    invalid: list[tuple[str, InvalidRecordError]] = []
-    for source_id, raw in fresh.items():
-        try:
-            candidates.append(
-                transform(
-                    entity, raw, seen=Seen.LIST, read_at=read_at, list_hash=hashes[source_id], provenance=provenance,
-                    familiar=familiar if candidates else nothing_familiar(entity),
-                )
-            )  # fmt: skip
-        except InvalidRecordError as error:
-            invalid.append((source_id, error))
-    new = [candidate for candidate in candidates if candidate.source_id not in known]
-    creation = prepare_creation(entity, new)
-    if creation:
-        candidates = [candidate for candidate in candidates if candidate.source_id in known]
+    sighting = Sighting(entity, read_at, provenance, hashes, familiar)
+    creation, candidates, invalid = _read(sighting, fresh, known)
     skipped_count = sum(key not in fresh and key not in before for key in hashes)
     return Prepared(hashes, len(hashes) - len(fresh), skipped_count, creation, candidates, invalid, reads_all)
+
+
+Invalid = list[tuple[str, InvalidRecordError]]
+
+
+def _read(
+    sighting: Sighting, fresh: Mapping[str, bytes], known: Container[str]
+) -> tuple[Creation | None, list[Candidate], Invalid]:
+    """Read what is new side by side, and one by one what is changed. Records that break the rules stand in the way."""
+    new = {key: raw for key, raw in fresh.items() if key not in known}
+    creation = prepare_creation(sighting, new)
+    rest = {key: raw for key, raw in fresh.items() if not creation or key in known}
+    candidates, invalid = _one_by_one(sighting, rest)
+    if invalid and not creation:
+        wrong = {key for key, _ in invalid}
+        creation = prepare_creation(sighting, {key: raw for key, raw in new.items() if key not in wrong})
+        candidates = [each for each in candidates if not creation or each.source_id in known]
+    return creation, candidates, invalid
+
+
+def _one_by_one(sighting: Sighting, raws: Mapping[str, bytes]) -> tuple[list[Candidate], Invalid]:
+    candidates: list[Candidate] = []
+    invalid: Invalid = []
+    for source_id, raw in raws.items():
+        try:
+            familiar = None if candidates else nothing_familiar(sighting.entity)
+            candidates.append(sighting.candidate(source_id, raw, familiar))
+        except InvalidRecordError as error:
+            invalid.append((source_id, error))
+    return candidates, invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +124,23 @@ class Taken:
 def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Taken:
     """Write a prepared page."""
     counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
-    created = prepared.creation.candidates if prepared.creation else ()
-    candidates = prepared.candidates
+    creation, candidates = prepared.creation, prepared.candidates
+    created = creation.source_ids if creation else ()
     changed: set[str] = set()
     if entity.header_first:
         # The queue is locked before the mirror, as workers do.
         surveyed = survey(session, entity, candidates, shows_changes=not prepared.reads_all)
-        _owe_details(session, entity, surveyed, created, correlation_id)
+        _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
         confirm(session, entity, surveyed.to_confirm, surveyed.current)
         counts.update(surveyed.outcomes)
         counts["to_read"] += len(surveyed.changed) + len(surveyed.never_read) + len(created)
         candidates = [*surveyed.changed, *surveyed.never_read]
         if not prepared.reads_all:
             changed.update(each.source_id for each in surveyed.changed)
-    if prepared.creation and create(session, prepared.creation):
+    if creation and create(session, creation):
         counts[Outcome.CREATED] += len(created)
-    else:
-        candidates = [*candidates, *created]
+    elif creation:
+        candidates = [*candidates, *creation.candidates]
     applied = apply(session, entity, candidates) if candidates else []
     counts.update(each.outcome for each in applied)
     changed.update(each.candidate.source_id for each in applied if each.outcome in CHANGES)
@@ -132,19 +149,23 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
         again += untold.without_custom_fields(session, entity, prepared.candidates)
         _owe(session, entity, again, correlation_id)
         unsure = {each.candidate.source_id for each in applied if each.outcome in (Outcome.LOOK_AGAIN, Outcome.STALE)}
-        seen = [candidate.source_id for candidate in (*prepared.candidates, *created)]
+        seen = [*(candidate.source_id for candidate in prepared.candidates), *created]
         _heal(session, entity, [source_id for source_id in seen if source_id not in unsure])
     _bury(session, entity, prepared.invalid, correlation_id)
     return Taken(+counts, len(changed))
 
 
 def _owe_details(
-    session: Session, entity: Entity, surveyed: Surveyed, created: Sequence[Candidate], correlation_id: str
+    session: Session, entity: Entity, surveyed: Surveyed, created: Mapping[str, int], correlation_id: str
 ) -> None:
-    """What changed is read first; what never was, in the order in which it is useful."""
+    """What changed is read first; what never was, in the order in which it is useful (`created`: that of new ones)."""
     _owe(session, entity, [candidate.source_id for candidate in surveyed.changed], correlation_id)
-    behind = {each.source_id: usefulness.rank(entity, each) for each in (*surveyed.never_read, *created)}
-    _owe(session, entity, list(behind), correlation_id, behind)
+    behind = {each.source_id: _rank(entity, each) for each in surveyed.never_read}
+    _owe(session, entity, [*behind, *created], correlation_id, {**behind, **created})
+
+
+def _rank(entity: Entity, seen: Candidate) -> int:
+    return usefulness.rank(entity, status=seen.values.get("status"), modified_at=seen.modified_at, read_at=seen.read_at)
 
 
 def _heal(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:

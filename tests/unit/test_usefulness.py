@@ -4,24 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tds_core.sync.candidate import Candidate, Provenance, Seen
 from tds_core.sync.usefulness import rank
 from tds_models.entities import ENTITIES
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def listed(status: str, days: float | None) -> Candidate:
-    return Candidate(
-        source_id="1",
-        modified_at=None if days is None else NOW - timedelta(days=days),
-        values={"status": status},
-        lines={},
-        record=b"{}",
-        seen=Seen.LIST,
-        read_at=NOW,
-        provenance=Provenance("run"),
-    )
+def rank_of(status: str, days: float | None) -> int:
+    modified_at = None if days is None else NOW - timedelta(days=days)
+    return rank(ENTITIES["invoice"], status=status, modified_at=modified_at, read_at=NOW)
 
 
 def test_open_before_closed_and_new_before_old() -> None:
@@ -36,11 +27,11 @@ def test_open_before_closed_and_new_before_old() -> None:
         ("paid", 400),
         ("void", 407),
     ]
-    ranks = [rank(ENTITIES["invoice"], listed(status, days)) for status, days in wanted]
+    ranks = [rank_of(status, days) for status, days in wanted]
     assert ranks == sorted(set(ranks))
     assert min(ranks) >= 1  # behind everything that changed
 
 
 @pytest.mark.parametrize("days", [None, -1, 0])
 def test_a_time_that_is_missing_or_ahead_counts_as_new(days: float | None) -> None:
-    assert rank(ENTITIES["invoice"], listed("sent", days)) == 1
+    assert rank_of("sent", days) == 1

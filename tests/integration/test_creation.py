@@ -1,0 +1,159 @@
+"""New records written by the page end as new records written by the record do, and never over anybody else's."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sources.base import ListedRow
+from tds_core.sync.apply import apply
+from tds_core.sync.candidate import Provenance, fingerprint
+from tds_core.sync.creation import AT_LEAST, Creation, create, prepare_creation
+from tds_core.sync.listing import Prepared, prepare, take
+from tds_core.sync.queue import database_clock
+from tds_core.sync.sighting import Sighting
+from tds_core.sync.usefulness import rank
+from tds_models.entities import ENTITIES
+from tds_models.entity import Entity
+from tds_models.fields import CUSTOM_KEY
+from tests.world import at, invoice, product
+
+ODD_TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["\\N", "\\", '"', "a\tb", "a\nb", "a\rb", "\x1e", "שלום 🚚"]
+)
+GOOD: Mapping[str, st.SearchStrategy[Any]] = {
+    "text": ODD_TEXT | st.integers(0, 3) | st.booleans(),
+    "number": st.decimals(0, 5, places=1).map(lambda value: msgspec.Raw(str(value).encode())) | st.just("1,234.50"),
+    "integer": st.integers(0, 5),
+    "boolean": st.booleans() | st.just("true"),
+    "date": st.dates().map(str),
+    "instant": st.integers(0, 5).map(lambda second: at(second).isoformat()),
+    "reference": st.integers(0, 5) | st.sampled_from(["7", "8"]),
+    "json": st.dictionaries(ODD_TEXT, ODD_TEXT, max_size=2) | ODD_TEXT,
+    "custom": st.dictionaries(st.sampled_from(["cf_a", "cf_b"]), ODD_TEXT | st.booleans(), max_size=2),
+}
+
+
+def page_of(entity: Entity) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Pages of records that keep the rules, each with some of the declared keys."""
+    required = {field.key: st.text("abc", min_size=1) for field in entity.fields if field.required}
+    fields = {
+        field.key: GOOD[field.kind.name] if field.required else GOOD[field.kind.name] | st.sampled_from([None, ""])
+        for field in entity.fields
+        if field.key not in required and field.key != CUSTOM_KEY
+    }
+    custom = {CUSTOM_KEY: GOOD["custom"]} if any(field.key == CUSTOM_KEY for field in entity.fields) else {}
+    record = st.fixed_dictionaries(required, optional={**fields, **custom})
+    return st.lists(record, min_size=AT_LEAST, max_size=AT_LEAST)
+
+
+def numbered(entity: Entity, records: list[dict[str, Any]]) -> dict[str, bytes]:
+    stream = entity.stream
+    stamped = {stream.modified_key: at(1).isoformat()} if stream.modified_key else {}
+    told = {stream.kind[0]: stream.kind[1]} if stream.kind else {}
+    return {
+        str(n): msgspec.json.encode({**each, **stamped, **told, stream.id_key: str(n)})
+        for n, each in enumerate(records)
+    }
+
+
+def seen(entity: str, raws: Mapping[str, bytes], read_at: datetime) -> Sighting:
+    hashes = {key: fingerprint(raw) for key, raw in raws.items()}
+    return Sighting(ENTITIES[entity], read_at, Provenance("run", 7, "corr"), hashes, {"": frozenset()})
+
+
+def made(entity: str, raws: Mapping[str, bytes], read_at: datetime) -> Creation:
+    creation = prepare_creation(seen(entity, raws, read_at), raws)
+    assert creation is not None
+    return creation
+
+
+def written(session: Session, entity: str) -> list[dict[str, Any]]:
+    """All rows and all history, but for when and under which number they were written."""
+    rows = (
+        f"select to_jsonb(r) - 'created_at' - 'changed_at' - 'confirmed_at' as r from erp.{entity} r order by source_id"
+    )
+    entries = "select to_jsonb(a) - 'id' - 'recorded_at' from tds_audit_trail a order by source_id"
+    return [row for statement in (rows, entries) for row in session.execute(text(statement)).scalars()]
+
+
+@pytest.mark.parametrize("entity", ENTITIES.values(), ids=lambda each: each.name)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pages=st.data())
+def test_a_page_written_at_once_ends_as_its_records_written_one_by_one(
+    session: Session, entity: Entity, pages: st.DataObject
+) -> None:
+    raws = numbered(entity, pages.draw(page_of(entity)))
+    creation = made(entity.name, raws, database_clock(session))
+    ends = []
+    for write in (lambda: create(session, creation), lambda: apply(session, entity, creation.candidates)):
+        trial = session.begin_nested()
+        assert write()
+        ends.append(written(session, entity.name))
+        trial.rollback()
+    assert ends[0] == ends[1]
+    assert len(ends[0]) == 2 * AT_LEAST
+
+
+def products(**more: Any) -> dict[str, bytes]:
+    return {str(n): msgspec.json.encode(product(str(n), **more)) for n in range(AT_LEAST)}
+
+
+def listed(session: Session, raws: Mapping[str, bytes], entity: str = "product") -> Prepared:
+    return prepare(
+        session,
+        ENTITIES[entity],
+        [ListedRow(key, at(0), raw) for key, raw in raws.items()],
+        read_at=database_clock(session),
+        provenance=Provenance("run", 7, "corr"),
+        before={},
+        thorough=False,
+        familiar={"": frozenset(product()), "lines": frozenset()},
+    )
+
+
+def test_a_record_that_breaks_the_rules_does_not_slow_its_neighbours_down(session: Session) -> None:
+    raws = {**products(), "wrong": msgspec.json.encode(product("wrong", rate=-1))}
+    prepared = listed(session, raws)
+    assert [key for key, _ in prepared.invalid] == ["wrong"]
+    assert (len(prepared.creation.source_ids if prepared.creation else ()), prepared.candidates) == (AT_LEAST, [])
+    counts = take(session, ENTITIES["product"], prepared, correlation_id="corr").counts
+    assert counts == {"created": AT_LEAST, "invalid": 1}
+
+
+def test_records_somebody_created_in_the_meantime_are_decided_anew(session: Session) -> None:
+    prepared = listed(session, products(rate=2))
+    newer = {f"other {n}": msgspec.json.encode(product(f"other {n}")) for n in range(AT_LEAST)}
+    newer["0"] = msgspec.json.encode(product("0", second=5, rate=1))
+    assert create(session, made("product", newer, database_clock(session)))
+    counts = take(session, ENTITIES["product"], prepared, correlation_id="corr").counts
+    assert counts == {"created": AT_LEAST - 1, "stale": 1}
+    assert session.execute(text("select price from erp.product where source_id = '0'")).scalar() == 1
+
+
+def test_documents_with_their_lines_are_not_written_by_the_page(session: Session) -> None:
+    whole = {str(n): msgspec.json.encode(invoice(str(n))) for n in range(AT_LEAST)}
+    assert prepare_creation(seen("invoice", whole, database_clock(session)), whole) is None
+
+
+def test_headers_are_owed_their_details_in_the_order_in_which_these_are_useful(session: Session) -> None:
+    raws = {}
+    for n in range(AT_LEAST):
+        header = invoice(str(n), second=-86400 * n)
+        del header["line_items"]
+        raws[str(n)] = msgspec.json.encode(header)
+    creation = made("invoice", raws, database_clock(session))
+    for each in creation.candidates:
+        told = {"status": each.values["status"], "modified_at": each.modified_at, "read_at": each.read_at}
+        assert creation.ranks[each.source_id] == rank(ENTITIES["invoice"], **told)
+
+
+def test_the_first_record_of_a_page_and_those_with_new_keys_are_looked_at_once_more(session: Session) -> None:
+    raws = {**products(), "strange": msgspec.json.encode(product("strange", colour="red"))}
+    assert [each["item_id"] for each in listed(session, raws).said] == ["0", "strange"]

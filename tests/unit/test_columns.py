@@ -1,0 +1,60 @@
+"""Read side by side, records have the values they have when read one by one."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tds_core.sources.errors import InvalidRecordError
+from tds_core.sync.candidate import Provenance, Seen, read_record, transform
+from tds_core.sync.columns import read_column
+from tds_models.entities import ENTITIES
+from tds_models.fields import integer, number, text
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from(["", "0", "0.0", "1", "1.0", "true", "1,5", "a", "2026-11-22", "2026-11-22T09:30:00+0300"])
+    | st.decimals(-2, 2, places=1).map(lambda value: msgspec.Raw(str(value).encode())),
+    lambda nested: st.dictionaries(st.sampled_from(["cf_a", "b"]), nested, max_size=2) | st.lists(nested, max_size=2),
+    max_leaves=3,
+)
+
+
+def test_values_that_only_look_equal_keep_what_tells_them_apart() -> None:
+    raws = [1, Decimal("1.0"), Decimal("1.00"), "1", "1.0"]
+    records = [{"rate": raw} for raw in raws]
+    assert list(read_column(number("price", "rate"), records).texts) == ["1", "1.0", "1.00", "1", "1.0"]
+    records = [{"sku": raw} for raw in [1, True, "1", Decimal("1.0"), "", None]]
+    assert list(read_column(text("sku"), records).values) == ["1", "true", "1", "1.0", "", None]
+
+
+def test_one_wrong_value_among_many_is_no_less_wrong() -> None:
+    records = [{"days": 1}] * 50 + [{"days": True}] + [{"days": 1}] * 50
+    with pytest.raises(ValueError, match="days: expected a number, got bool"):
+        read_column(integer("days"), records)
+
+
+@pytest.mark.parametrize("entity", ENTITIES.values(), ids=lambda entity: entity.name)
+@given(raws=st.lists(ANYTHING, min_size=1, max_size=6))
+def test_every_column_reads_what_a_record_alone_reads(entity: Any, raws: list[Any]) -> None:
+    required = {field.key: "x" for field in entity.fields if field.required} | {entity.stream.id_key: "1"}
+    for field in entity.fields:
+        records = [msgspec.json.encode({**required, field.key: raw}) for raw in raws]
+        try:
+            alone = [_alone(entity, each).get(field.name) for each in records]
+        except InvalidRecordError:
+            with pytest.raises(ValueError):
+                read_column(field, [read_record(each) for each in records])
+        else:
+            found = read_column(field, [read_record(each) for each in records]).values
+            assert [(type(each), str(each)) for each in found] == [(type(each), str(each)) for each in alone]
+
+
+def _alone(entity: Any, record: bytes) -> Mapping[str, Any]:
+    return transform(entity, record, seen=Seen.LIST, provenance=Provenance("test")).values
