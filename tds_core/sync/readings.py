@@ -29,7 +29,10 @@ def interpret(
     for item in items:
         key = item.source_id
         newest = events[key][-1].id if events.get(key) else None
-        provenance = Provenance(item.origin, newest, item.correlation_id)
+        # What a list found and a webhook told of since, the webhook names better.
+        provenance = Provenance(
+            "webhook" if newest and item.origin == "run" else item.origin, newest, item.correlation_id
+        )
         if key in reading.missing:
             candidates[key] = tombstone(key, read_at=read_at, provenance=provenance)
         elif key in reading.records:
