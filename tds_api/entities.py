@@ -7,12 +7,15 @@ from flask_smorest import Blueprint
 from tds_api.edge import Edge
 from tds_api.permissions import needs
 from tds_api.schemas.common import PageArguments, page_schema
-from tds_api.schemas.mirror import Change, Explanation, RowArguments, Standing, row_schema, whole_row_schema
-from tds_core.reading import mirror
+from tds_api.schemas.mirror import AsOfArguments, Change, RowArguments, Standing, row_schema, whole_row_schema
+from tds_api.schemas.story import Explanation, StoryArguments
+from tds_core.reading import mirror, past
 from tds_core.reading.details import progress
 from tds_core.reading.errors import NotFoundError
-from tds_core.reading.timeline import explain
+from tds_core.reading.story.steps import Asked
+from tds_core.reading.story.story import explain
 from tds_core.sources.zoho.quota.setup import open_governor
+from tds_core.sync.asking import AskedWrongError
 from tds_models.callers import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -45,17 +48,26 @@ def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
     @needs(Role.VIEWER)
     @routes.arguments(RowArguments, location="query")
     @routes.response(200, page_schema(row_schema(entity.name)))
-    @routes.doc(summary=f"{entity.title} in the order of their ids")
+    @routes.doc(summary=f"{entity.title} in the order of their ids, now or as of a moment")
     def rows(arguments: dict[str, Any]) -> Any:
+        at = arguments.pop("as_of", None)
+        if at and arguments.keys() & {"changed_since", "confirmed"}:
+            raise AskedWrongError("With as_of, rows are filtered by `deleted` alone.")
         with session_scope(edge.engine) as session:
+            if at:
+                return past.rows_at(session, entity, at=at, **arguments)
             return mirror.rows(session, entity, **arguments)
 
     @routes.get(f"/entities/{entity.name}/<source_id>", endpoint=f"{entity.name}_row")
     @needs(Role.VIEWER)
+    @routes.arguments(AsOfArguments, location="query")
     @routes.response(200, whole_row_schema(entity.name))
-    @routes.doc(summary=f"One {entity.name} with its lines and the source's own record")
-    def row(source_id: str) -> Any:
+    @routes.doc(summary=f"One {entity.name} with its lines and the source's own record, now or as of a moment")
+    def row(arguments: dict[str, Any], source_id: str) -> Any:
+        at = arguments.get("as_of")
         with session_scope(edge.engine) as session:
+            if at:
+                return past.row_at(session, entity, _id(source_id), at)
             return mirror.row(session, entity, _id(source_id))
 
     @routes.get(f"/entities/{entity.name}/<source_id>/history", endpoint=f"{entity.name}_history")
@@ -69,11 +81,15 @@ def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
 
     @routes.get(f"/explain/{entity.name}/<source_id>", endpoint=f"{entity.name}_story")
     @needs(Role.VIEWER)
+    @routes.arguments(StoryArguments, location="query")
     @routes.response(200, Explanation)
-    @routes.doc(summary=f"The story of one {entity.name}: events, attempts, changes, dead letters")
-    def story(source_id: str) -> Any:
+    @routes.doc(
+        summary=f"The story of one {entity.name}: how it stands, webhooks, attempts with their calls, changes, runs,"
+        " dead letters and what operators did, the newest steps in the order of time"
+    )
+    def story(arguments: dict[str, Any], source_id: str) -> Any:
         with session_scope(edge.engine) as session:
-            return explain(session, entity, _id(source_id))
+            return explain(session, entity, _id(source_id), Asked(**arguments))
 
 
 def _id(given: str) -> str:

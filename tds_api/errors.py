@@ -15,7 +15,7 @@ from tds_core.access import errors as access
 from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.errors import TdsError
 from tds_core.letters import errors as letters
-from tds_core.reading.errors import InvalidCursorError, NotFoundError
+from tds_core.reading.errors import InvalidCursorError, NotFoundError, RetiredError
 from tds_core.sources.errors import SNOOZE, SourceError
 from tds_core.sources.zoho import refusals
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
@@ -51,6 +51,7 @@ STATUS: dict[type[Exception], int] = {
     letters.WrongRecordError: 422,
     UnknownJobError: 404,
     NotFoundError: 404,
+    RetiredError: 410,
     BreakersAwayError: 503,
     SourceError: 502,
     **dict.fromkeys(SNOOZE, 503),

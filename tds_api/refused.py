@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 from flask import Request, Response
@@ -41,13 +42,19 @@ class Allowance:
             return True
 
 
+#: The record a delivery says it is about: entity and id, as far as it can be told.
+Named = Callable[[], tuple[str | None, str | None]]
+
+
 def reject(
-    edge: Edge, allowance: Allowance, request: Request, *, error: UnprovenError, body: bytes, body_size: int
-) -> Response:
+    edge: Edge, allowance: Allowance, request: Request, *, error: UnprovenError, body: bytes, body_size: int,
+    named: Named,
+) -> Response:  # fmt: skip
     """Refuse what nobody can believe: 401 or its like. Being unable to keep it changes nothing for the sender."""
     webhooks.labels("", "refused").inc()
     webhook_refusals.labels(error.code).inc()
     if allowance.take():
+        entity, source_id = named()
         rejected = Rejected(
             reason=error.code,
             detail=str(error),
@@ -58,6 +65,8 @@ def reject(
             body=body,
             body_size=body_size,
             correlation_id=correlation_id(),
+            entity=entity,
+            source_id=source_id,
         )
         try:
             with session_scope(edge.engine) as session:

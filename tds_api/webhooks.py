@@ -1,7 +1,7 @@
 """The way in for Zoho: a webhook is proven, understood and made durable, in this order, before it is answered."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, request
@@ -12,7 +12,13 @@ from tds_api.edge import Edge
 from tds_api.permissions import ITSELF, needs
 from tds_api.refused import Allowance, reject, set_aside
 from tds_core.sources.zoho.bodies import is_form
-from tds_core.sources.zoho.refusals import BodyCutShortError, BodyTooLargeError, NotUnderstoodError, UnprovenError
+from tds_core.sources.zoho.refusals import (
+    BodyCutShortError,
+    BodyTooLargeError,
+    NotUnderstoodError,
+    UnprovenError,
+    WebhookRefusedError,
+)
 from tds_core.sources.zoho.signature import Pair, pairs_of, verify
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery, Receipt
@@ -75,7 +81,8 @@ def webhook_routes(edge: Edge, take: Take) -> Blueprint:
         except UnprovenError as error:
             body = environ.get(_BODY_KEY, b"")
             size = request.content_length or len(body)
-            return reject(edge, allowance, request, error=error, body=body, body_size=size)
+            named = partial(_named, environ, entity, event, body)
+            return reject(edge, allowance, request, error=error, body=body, body_size=size, named=named)
         except NotUnderstoodError as error:
             return set_aside(edge, error=error, body=environ.get(_BODY_KEY, b""))
 
@@ -103,6 +110,17 @@ def _proven(
         headers=headers,
         correlation_id=environ[CORRELATION_KEY],
     )
+
+
+def _named(
+    environ: Mapping[str, Any], entity: str | None, event: str | None, body: bytes
+) -> tuple[str | None, str | None]:
+    """The record a delivery nobody believes says it is about; it names none when it cannot be understood."""
+    try:
+        delivery = _proven(environ, entity, event, body, None)
+    except WebhookRefusedError:
+        return None, None
+    return delivery.entity, delivery.source_id
 
 
 def _read_body(environ: Mapping[str, Any], limit: int) -> bytes:

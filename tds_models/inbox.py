@@ -77,7 +77,11 @@ class RejectedDelivery(Base):
     """A delivery that was refused: kept, bounded, for whoever asks why."""
 
     __tablename__ = "tds_rejected_deliveries"
-    __table_args__ = (Index("ix_tds_rejected_deliveries_received_at", "received_at"),)
+    __table_args__ = (
+        Index("ix_tds_rejected_deliveries_received_at", "received_at"),
+        Index("ix_tds_rejected_deliveries_record", "entity", "source_id", "id",
+              postgresql_where=text("source_id is not null")),
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     received_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
@@ -85,6 +89,8 @@ class RejectedDelivery(Base):
     detail: Mapped[str] = mapped_column(Text)
     status: Mapped[int] = mapped_column(Integer)
     path: Mapped[str] = mapped_column(Text)
+    entity: Mapped[str | None] = mapped_column(Text, comment="what it says it is about; nobody proved it")
+    source_id: Mapped[str | None] = mapped_column(Text)
     headers: Mapped[dict[str, Any]] = mapped_column(JSONB)
     remote_address: Mapped[str | None] = mapped_column(Text)
     body_start: Mapped[bytes] = mapped_column(LargeBinary, comment="the first bytes of the body")

@@ -17,6 +17,7 @@ class DeadLetter(Base):
     __table_args__ = (
         Index("ix_tds_dead_letter_queue_open", "entity", "dead_at", postgresql_where=text("resolved_at is null")),
         Index("ix_tds_dead_letter_queue_record", "entity", "source_id", postgresql_where=text("resolved_at is null")),
+        Index("ix_tds_dead_letter_queue_story", "entity", "source_id", "id"),  # closed ones, too
         Index("ix_tds_dead_letter_queue_fingerprint", "fingerprint"),
         Index(
             "uq_tds_dead_letter_queue_foreign_id",

@@ -52,6 +52,7 @@ class Run(Base):
             postgresql_where=text("state in ('queued', 'running', 'held') and mode in ('full', 'incremental')"),
         ),
         Index("ix_tds_sync_runs_started", "entity", "requested_at"),
+        Index("ix_tds_sync_runs_targeted", "entity", "id", postgresql_where=text("mode = 'targeted'")),
         Index("ix_tds_sync_runs_waits", "waits_for", postgresql_where=text("waits_for is not null")),
     )
 

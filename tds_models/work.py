@@ -1,6 +1,7 @@
 """Work owed: one live item per record, and the story of its attempts."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tds_models.base import Base, Instant
@@ -126,4 +128,7 @@ class Attempt(Base):
     worker: Mapped[str | None] = mapped_column(Text)
     correlation_id: Mapped[str] = mapped_column(Text)
     waited_seconds: Mapped[float | None]
+    exchange: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB, comment="the call it was read with: path, status, code, seconds; none where a webhook's body was enough"
+    )
     ended_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -141,7 +142,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
     candidates, failures = interpret(
         ENTITIES[claim.entity], settled, reading, events, read_at=read_at, familiar=familiar
     )
-    settle_batch(claim, candidates=candidates, failures=failures)
+    settle_batch(replace(claim, exchanges=reading.exchanges), candidates=candidates, failures=failures)
     return next(iter(held_back.values()), None)
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -10,79 +9,94 @@ from rich.table import Table
 
 from tds_api.cli.database import transaction
 from tds_api.cli.live import asked_live, show_live
-from tds_api.cli.output import cell, entity_named, say_json
+from tds_api.cli.moments import read_moment
+from tds_api.cli.output import cell, entity_named, say_json, say_table
+from tds_api.cli.telling import short, told
+from tds_core.reading import past
 from tds_core.reading.errors import NotFoundError
-from tds_core.reading.timeline import explain as timeline
+from tds_core.reading.story.steps import Asked
+from tds_core.reading.story.story import explain as story_of
 
-_LONGEST_VALUE = 60
-_COLOURS = {"event": "cyan", "attempt": "dim", "change": "green", "dead_letter": "red"}
+_COLOURS = {"event": "cyan", "attempt": "dim", "change": "green", "dead_letter": "red", "refused": "red"}
+_STATES = {"equal": "green", "unconfirmed": "yellow", "owed": "yellow", "deleted": "dim"}
 
 
-def explain(
+def explain(  # noqa: PLR0917 (options, which are given by name)
     entity: str = typer.Argument(help="For example product."),
     source_id: str = typer.Argument(metavar="ID", help="Zoho's id of the record."),
+    field: str = typer.Option("", help="Why this field is as it is: what set it, what could have and did not."),
     live: bool = typer.Option(False, "--live", help="Ask Zoho for it as well, and compare."),
+    as_of: str = typer.Option("", metavar="WHEN", help="The row as it stood then, and its story until then."),
+    since: str = typer.Option("", metavar="WHEN", help="Only steps since: a date, a time, or 15min, 2h, 3d ago."),
+    until: str = typer.Option("", metavar="WHEN", help="Only steps before."),
+    limit: int = typer.Option(200, min=1, max=500, help="So many steps at most, the newest."),
+    cursor: str = typer.Option("", help="Go on to the steps before; a story that has more says with which."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
-    """Show everything TDS knows of one record in one line of time: events, attempts, changes with before and after."""
-    chosen = entity_named(entity)
+    """Show how a record stands and why, in one line of time: webhooks, refused ones too, attempts with their calls to
+    Zoho, changes with before and after, runs, dead letters, what operators did. The newest step comes last.
+    """
+    chosen, then = entity_named(entity), read_moment(as_of)
+    asked = Asked(field=field or None, since=read_moment(since), until=then or read_moment(until),
+                  limit=limit, cursor=cursor or None)  # fmt: skip
     with transaction() as session:
-        story = timeline(session, chosen, source_id)
+        story = story_of(session, chosen, source_id, asked)
+        if then:
+            story["row"] = past.row_at(session, chosen, source_id, then)
     if live:
         story["live"] = asked_live(chosen, source_id)
-    elif not story["steps"] and story["owed"] is None:
+    elif story["verdict"]["state"] == "unknown" and not story["steps"]:
         raise NotFoundError(
-            f"TDS has never heard of {entity} {source_id[:80]}. "
-            f"Ask Zoho for it: tds sync {entity} --mode targeted --id {source_id[:80]} --wait"
+            f"TDS has never heard of {entity} {source_id[:80]}. Ask Zoho for it: {story['verdict']['next'][:200]}"
         )
     if as_json:
         say_json(story)
-        return
+    else:
+        _show(story, Console())
+
+
+def _show(story: dict[str, Any], console: Console) -> None:
+    _show_standing(story, console)
+    console.print()
     table = Table("when (UTC)", "what", "told", header_style="dim", box=None)
     for step in story["steps"]:
-        colour = _COLOURS.get(step["kind"], "")
-        table.add_row(_moment(step["at"]), f"[{colour}]{step['kind']}[/]", escape(told(step)))
-    console = Console()
+        colour = _COLOURS.get(step["kind"], "default")
+        table.add_row(_moment(step["at"]), f"[{colour}]{step['kind'].replace('_', ' ')}[/]", escape(told(step)))
     console.print(table)
-    if story["owed"]:
-        owed = story["owed"]
+    if story["next_cursor"]:
+        console.print(f"Older steps: --cursor {story['next_cursor']}", soft_wrap=True, markup=False)
+    if "live" in story:
+        show_live(story["live"], console)
+    if step := _next(story):
+        console.print(f"Go on with: [bold]{escape(step)}[/]", soft_wrap=True)
+
+
+def _next(story: dict[str, Any]) -> str | None:
+    """The command that leads on: with Zoho's own word at hand, the one that brings it over."""
+    step: str | None = story["verdict"]["next"]
+    if "live" not in story or step is None or not step.endswith("--live"):
+        return step
+    differs = story["live"]["verdict"] in ("different", "only_there", "only_here")
+    return f"tds sync {story['entity']} --mode targeted --id {story['source_id']} --wait" if differs else None
+
+
+def _show_standing(story: dict[str, Any], console: Console) -> None:
+    """What it all comes to, before the steps."""
+    verdict, owed = story["verdict"], story["owed"]
+    if "row" in story:
+        _show_row(story["row"], console)
+        return
+    console.print(f"[bold {_STATES.get(verdict['state'], 'red')}]{escape(verdict['says'])}[/]", soft_wrap=True)
+    for line in filter(None, (verdict["field"], verdict["last_change"])):
+        console.print(escape(line[:1].upper() + line[1:]), soft_wrap=True)
+    if owed:
         says = f"attempt {owed['attempts'] + 1} {cell(owed['next_attempt_at'])}, last error: {cell(owed['last_error'])}"
         console.print(f"[bold]Owed a sync[/]: {escape(says)}")
-    if live:
-        show_live(story["live"], console)
 
 
-def told(step: dict[str, Any]) -> str:
-    """One step in words."""
-    kind, detail = step["kind"], step["detail"]
-    if kind == "event":
-        taken = (detail["verdict_at"] - step["at"]).total_seconds() if detail["verdict_at"] else 0.0
-        after = f" after {taken * 1000:,.0f} ms" if detail["verdict_at"] else ""
-        body = "complete body" if detail["complete"] else "partial body"
-        reason = f" ({detail['verdict_reason']})" if detail["verdict_reason"] else ""
-        return f"{detail['event']}, {body}: {detail['verdict'] or 'in flight'}{after}{reason}"
-    if kind == "attempt":
-        error = f": {detail['error_class']}, {detail['error']}" if detail["error_class"] else ""
-        return f"attempt {detail['attempt']} {detail['outcome']}{error} on {detail['worker'] or 'nobody'}"
-    if kind == "change":
-        by = f"{detail['origin']} {detail['origin_id'] or ''}".strip()
-        return "\n".join([f"version {detail['version']} {detail['operation']} by {by}", *_changes(detail["changes"])])
-    return f"given up after {detail['attempts']} attempts: {detail['error_class']}, {detail['error']}"
-
-
-def _changes(raw: msgspec.Raw) -> list[str]:
-    changes = msgspec.json.decode(raw, type=dict[str, Any])
-    return [f"  {name}: {_short(pair)}" for name, pair in changes.items()]
-
-
-def _short(pair: list[Any]) -> str:
-    before, after = pair
-    return _value(after) if before is None else f"{_value(before)} → {_value(after)}"
-
-
-def _value(value: Any) -> str:
-    text = "nothing" if value is None else msgspec.json.encode(value).decode()
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+def _show_row(row: dict[str, Any], console: Console) -> None:
+    shown = [(name, short(value)) for name, value in row.items() if value is not None and name != "source"]
+    say_table("As it stood then", ("field", "value"), shown, console=console)
 
 
 def _moment(at: Any) -> str:

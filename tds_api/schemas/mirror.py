@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
-from tds_api.schemas.common import PageArguments, id_field, instant_field
+from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field
 from tds_models import fields as kinds
 from tds_models.entities import ENTITIES
 
@@ -60,9 +60,23 @@ def whole_row_schema(entity: str) -> type[Schema]:
     return type(f"Whole{_name(entity)}", (row_schema(entity),), members)
 
 
-class RowArguments(PageArguments):
-    """Which rows of an entity."""
+def as_of_field() -> fields.AwareDateTime:
+    """The moment as of which to read."""
+    return fields.AwareDateTime(
+        format="iso", metadata={"description": "as it stood then, from the history; without the source's own record"}
+    )
 
+
+class AsOfArguments(Arguments):
+    """As of when."""
+
+    as_of = as_of_field()
+
+
+class RowArguments(PageArguments):
+    """Which rows of an entity. With `as_of`, a page can hold fewer rows than asked for and not be the last."""
+
+    as_of = as_of_field()
     changed_since = instant_field()
     deleted = fields.Boolean(metadata={"description": "only tombstones, or only live rows"})
     confirmed = fields.Boolean(
@@ -112,21 +126,3 @@ class Standing(Schema):
     last_changed_at = instant_field()
     cursor_at = instant_field()
     last_run = fields.Nested(LastRun, allow_none=True)
-
-
-class Step(Schema):
-    """One step in a record's story."""
-
-    at = instant_field()
-    kind = fields.String(validate=validate.OneOf(["event", "attempt", "change", "dead_letter"]))
-    correlation_id = fields.String()
-    detail = fields.Raw()
-
-
-class Explanation(Schema):
-    """The story of a record, and what it is still owed."""
-
-    entity = fields.String()
-    source_id = id_field()
-    steps = fields.List(fields.Nested(Step))
-    owed = fields.Raw(allow_none=True)

@@ -51,6 +51,8 @@ class Rejected(Schema):
     detail = fields.String()
     status = fields.Integer()
     path = fields.String()
+    entity = fields.String(allow_none=True, metadata={"description": "what it says it is about; nobody proved it"})
+    source_id = fields.String(allow_none=True)
     headers = fields.Raw(metadata={"description": "without secrets and signatures"})
     remote_address = fields.String(allow_none=True)
     body_start = fields.String()

@@ -13,3 +13,9 @@ class InvalidCursorError(TdsError):
     """The cursor was not given out by TDS, or for another list."""
 
     code = "invalid_cursor"
+
+
+class RetiredError(TdsError):
+    """The history that would be needed was retired."""
+
+    code = "history_retired"

@@ -49,16 +49,25 @@ def read_page(
 
 
 def _cursor_at(row: Row, keys: Sequence[ColumnElement[Any]]) -> str:
-    values = [row[str(key.key)] for key in keys]
-    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+    return written([row[str(key.key)] for key in keys])
+
+
+def written(mark: Any) -> str:
+    """A mark of a page, as those who page carry it."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(mark)).decode().rstrip("=")
+
+
+def read_mark(cursor: str, kind: Any = Any) -> Any:
+    """The mark a cursor carries, of a type. Raises InvalidCursorError."""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=kind)
+    except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError, UnicodeDecodeError):
+        raise InvalidCursorError("The cursor is not one TDS gave out.") from None
 
 
 def _values_in(cursor: str, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        values = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError, UnicodeDecodeError):
-        raise InvalidCursorError("The cursor is not one TDS gave out.") from None
+    values = read_mark(cursor)
     fits = isinstance(values, list) and [type(value) for value in values] == [key.type.python_type for key in keys]
     if not fits or any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
         raise InvalidCursorError("The cursor belongs to another list.")

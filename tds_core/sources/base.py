@@ -28,12 +28,26 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call to a source, without what was sent or answered. `status`: none without an answer; `code`: theirs."""
+
+    path: str
+    status: int | None
+    code: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """What asking for records by id brought: their JSON, the ids the source no longer has, and what failed."""
+    """What asking for records by id brought: their JSON, the ids the source no longer has, and what failed.
+
+    `exchanges`: the call in which each of them was asked for last; none where it was not asked for.
+    """
 
     records: dict[str, bytes] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     failures: dict[str, Exception] = field(default_factory=dict)
+    exchanges: dict[str, Exchange] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -12,11 +12,11 @@ from tds_core.sync.retry import code_of
 
 LOG = text("""
 insert into tds_sync_logs (source, entity, source_id, generation, attempt, outcome, error_class, error, worker,
-                           correlation_id, waited_seconds)
+                           correlation_id, waited_seconds, exchange)
 select :source, :entity, r.source_id, r.generation, r.attempt, r.outcome, r.error_class, r.error, :worker,
-       r.correlation_id, extract(epoch from clock_timestamp() - r.created_at)
+       r.correlation_id, extract(epoch from clock_timestamp() - r.created_at), r.exchange
 from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, generation bigint, attempt int, outcome text,
-    error_class text, error text, correlation_id text, created_at timestamptz)
+    error_class text, error text, correlation_id text, created_at timestamptz, exchange jsonb)
 """)
 
 
@@ -31,7 +31,9 @@ def failed(item: Item, fate: str, error: Exception) -> dict[str, Any]:
 
 
 def log(session: Session, claim: Claim, lines: Sequence[dict[str, Any]]) -> None:
-    """Write `lines`."""
+    """Write `lines`, each with the call its record was read with, if it was."""
+    for line in lines if claim.exchanges else ():
+        line["exchange"] = claim.exchanges.get(line["source_id"])
     if lines:
         session.execute(
             LOG,

@@ -1,7 +1,7 @@
 """The queue: one live work item per record. Every write says under which condition the item is still mine."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.protections import Protection, is_off
+from tds_core.sources.base import Exchange
 from tds_models.entities import ENTITIES
 
 # Work found by reading lists waits behind what a webhook or an operator asked for.
@@ -42,7 +43,7 @@ class Claim:
     """Items of one entity, leased together under one token: all of them bulk, or none.
 
     `claimed_at` is the database's clock at the claim. `was_all`: nothing else was due; a bulk claim does not know.
-    `is_suspect`: they were in a dying worker's hands; all of them, or none.
+    `is_suspect`: they were in a dying worker's hands; all of them, or none. `exchanges`: the call each was read with.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Claim:
     bulk: bool
     was_all: bool
     is_suspect: bool = False
+    exchanges: Mapping[str, Exchange] = field(default_factory=dict)
 
 
 # A pass that meets a record which waits to be read anyway, and no later than it asks for, has nothing to add.

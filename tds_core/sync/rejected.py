@@ -17,7 +17,10 @@ _KEPT_HEADER_LENGTH = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A delivery nobody believes, and the reason. `body_size` is what was announced when it was not read whole."""
+    """A delivery nobody believes, and the reason. `body_size` is what was announced when it was not read whole.
+
+    `entity` and `source_id`: the record it says it is about.
+    """
 
     reason: str
     detail: str
@@ -28,6 +31,8 @@ class Rejected:
     body: bytes
     body_size: int
     correlation_id: str
+    entity: str | None = None
+    source_id: str | None = None
 
 
 # Ids only grow, so everything this far below the newest is beyond the newest KEPT_ROWS: one index look-up, usually
@@ -35,9 +40,10 @@ class Rejected:
 KEEP = text("""
 with kept as (
     insert into tds_rejected_deliveries
-        (reason, detail, status, path, headers, remote_address, body_start, body_size, correlation_id)
+        (reason, detail, status, path, headers, remote_address, body_start, body_size, correlation_id,
+         entity, source_id)
     values (:reason, :detail, :status, :path, cast(:headers as jsonb), :remote_address, :body_start, :body_size,
-            :correlation_id)
+            :correlation_id, :entity, :source_id)
     returning id
 ), pruned as (
     delete from tds_rejected_deliveries where id <= (select id from kept) - :kept_rows
@@ -61,6 +67,8 @@ def keep_rejected(session: Session, rejected: Rejected, *, kept_rows: int = KEPT
                 "body_start": rejected.body[:KEPT_BODY_BYTES],
                 "body_size": rejected.body_size,
                 "correlation_id": rejected.correlation_id,
+                "entity": rejected.entity,
+                "source_id": rejected.source_id,
                 "kept_rows": kept_rows,
             },
         ).scalar_one()

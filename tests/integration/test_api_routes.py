@@ -158,6 +158,45 @@ def test_a_record_is_explained_in_the_order_of_time(sender: Sender) -> None:
     assert sender.get("/api/tds/entities/product/1/history").json["items"][0]["operation"] == "created"
 
 
+def test_rows_are_read_as_of_a_moment(sender: Sender) -> None:
+    with sender.engine.begin() as connection:
+        connection.execute(text("insert into erp.product (source, source_id, version) values ('zoho', '1', 2)"))
+        for version, price in ((1, "1.10"), (2, "2.0")):
+            connection.execute(
+                text(
+                    "insert into tds_audit_trail (source, entity, source_id, version, operation, changes, origin,"
+                    " correlation_id, recorded_at) values ('zoho', 'product', '1', :version, 'updated',"
+                    " cast(:changes as jsonb), 'webhook', 'c', make_timestamptz(2026, 11, :version, 0, 0, 0, 'UTC'))"
+                ),
+                {"version": version, "changes": json.dumps({"price": [None, price]})},
+            )
+    then = "2026-11-01T12:00:00Z"
+    row = sender.get("/api/tds/entities/product/1", as_of=then).json
+    assert (row["price"], row["version"], row["changed_at"]) == ("1.10", 1, "2026-11-01T00:00:00+00:00")
+    assert [each["price"] for each in sender.get("/api/tds/entities/product", as_of=then).json["items"]] == ["1.10"]
+    assert sender.get("/api/tds/entities/product", as_of="2026-10-01T00:00:00Z").json["items"] == []
+    assert sender.get("/api/tds/entities/product/1", as_of="2026-10-01T00:00:00Z").status_code == 404
+    assert sender.get("/api/tds/entities/product", as_of=then, confirmed="true").status_code == 422
+    assert sender.get("/api/tds/entities/product/1", as_of="2026-11-01T12:00:00").status_code == 422
+
+
+def test_a_story_is_paged_bounded_and_narrowed(sender: Sender) -> None:
+    sender.send(wrapped("1"))
+    sender.send(wrapped("1", rate=3), secret=None)
+    sender.send(wrapped("2"), secret=None)
+    story = sender.get("/api/tds/explain/product/1").json
+    assert [step["kind"] for step in story["steps"]] == ["event", "refused"]
+    assert story["verdict"]["state"] == "owed"
+    page = sender.get("/api/tds/explain/product/1", limit=1).json
+    assert [step["kind"] for step in page["steps"]] == ["refused"]
+    older = sender.get("/api/tds/explain/product/1", limit=1, cursor=page["next_cursor"]).json
+    assert ([step["kind"] for step in older["steps"]], older["next_cursor"]) == (["event"], None)
+    assert sender.get("/api/tds/explain/product/1", since="2100-01-01T00:00:00Z").json["steps"] == []
+    assert sender.get("/api/tds/explain/product/1", field="price").json["verdict"]["field"].startswith("price never")
+    assert sender.get("/api/tds/explain/product/1", field="colour").status_code == 422
+    assert sender.get("/api/tds/explain/product/1", cursor="x").json["code"] == "invalid_cursor"
+
+
 def test_reception_health_counts_what_came_and_what_was_refused(sender: Sender) -> None:
     sender.send(wrapped("1"))
     sender.send(wrapped("1"))

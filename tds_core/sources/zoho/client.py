@@ -1,5 +1,6 @@
 """The Zoho client: asks Books and Inventory over a pooled session and turns answers into pages and records."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +12,10 @@ import structlog
 
 from tds_core import metrics
 from tds_core.breakers.breakers import Breakers
-from tds_core.sources.base import Page, Reading
+from tds_core.sources.base import Exchange, Page, Reading
 from tds_core.sources.errors import SNOOZE, ContractError, NotAskedError, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRefusedError, check, refused_by
+from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRefusedError, check, code_of, refused_by
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.shapes import read_page, read_record
@@ -73,6 +74,7 @@ class ZohoClient:
         self._timeout = (connect_seconds, timeout_seconds)
         self._session = requests.Session()
         self._host = ""
+        self._exchange: Exchange | None = None
         self.call_count = 0
 
     def list_page(
@@ -115,7 +117,15 @@ class ZohoClient:
                     rest = waiting[waiting.index(source_id) + 1 :]
                     reading.failures.update(dict.fromkeys(rest, _for_the_rest(error)))
                     break
+            finally:
+                self._note(reading, [source_id])
         return reading
+
+    def _note(self, reading: Reading, source_ids: Sequence[str]) -> None:
+        """The call just made was about these records, if there was one."""
+        if self._exchange:
+            reading.exchanges.update(dict.fromkeys(source_ids, self._exchange))
+            self._exchange = None
 
     def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: Reading, traffic: Traffic) -> None:
         batch = stream.batch
@@ -132,9 +142,12 @@ class ZohoClient:
                 return
             except SourceError:
                 continue  # one of them is gone, or refused; which one, the single reads tell
+            finally:
+                self._note(reading, some)
 
     def ask(self, question: Question) -> bytes:
         """The answer's body; raises `SourceError`. A refused token is renewed once; then it is a question of access."""
+        self._exchange = None
         token, host = self._tokens.current()
         try:
             return self._ask(question, host, token)
@@ -164,6 +177,7 @@ class ZohoClient:
         self.call_count += 1
         if host != self._host:
             self._heed_environment(host)
+        began = time.monotonic()
         try:
             answer = self._session.request(
                 question.method,
@@ -175,11 +189,14 @@ class ZohoClient:
             )
         except requests.RequestException as error:
             metrics.api_calls.labels(question.api, question.group, "none").inc()
+            self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))
             raise TransientError(f"{question.group}: no answer ({type(error).__name__})") from None
         permit.answered(answer.status_code, answer.headers, refused_by(answer.status_code, answer.content))
         metrics.api_calls.labels(question.api, question.group, str(answer.status_code)).inc()
         seconds = answer.elapsed.total_seconds()
         metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
+        code = code_of(answer.status_code, answer.content)
+        self._exchange = Exchange(question.path, answer.status_code, code, round(seconds, 3))
         log.info(
             "source_call_completed", path=question.path, status=answer.status_code, duration_seconds=round(seconds, 3)
         )
