@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
+from tds_core.reading import mirror
 from tds_core.reading.errors import InvalidCursorError, NotFoundError
 from tds_core.reading.paging import written
 from tds_core.reading.past import row_at, rows_at
@@ -261,6 +262,27 @@ class TestPast:
             assert rows_at(session, PRODUCT, at=beginning).items == []
             living = rows_at(session, PRODUCT, at=gone, deleted=False)
             assert [row["source_id"] for row in living.items] == ["2"]
+
+    def test_as_of_now_every_row_of_every_entity_is_the_mirrors(self, synced: World) -> None:
+        for entity in ("location", "category", "product", "customer", "price_list", "invoice", "customer_payment"):
+            synced.run(entity, "full")
+        now = synced.value("select clock_timestamp()")
+        for entity in ENTITIES.values():
+            names = [field.name for field in entity.fields] + list(entity.line_tables)
+            with session_scope(synced.engine) as session:
+                ids = [row["source_id"] for row in mirror.rows(session, entity, limit=500).items]
+                for source_id in ids:
+                    then, stands = (row_at(session, entity, source_id, now), mirror.row(session, entity, source_id))
+                    for name in names:
+                        assert spelled(then[name]) == spelled(stands[name]), (entity.name, source_id, name)
+                    assert then["version"] == stands["version"]
+
+
+def spelled(value: Any) -> Any:
+    """A value digit for digit; of lines what belongs to them."""
+    if isinstance(value, list):
+        return [{k: spelled(v) for k, v in line.items() if k not in ("source", "parent_id")} for line in value]
+    return bytes(value) if isinstance(value, msgspec.Raw) else str(value)
 
 
 @pytest.fixture
