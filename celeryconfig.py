@@ -12,6 +12,7 @@ from tds_models.entities import ENTITIES
 broker_url = load_settings().broker_url or "redis://127.0.0.1:6379/0"
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # for ever: a worker outlives any outage of Redis
+broker_channel_error_retry = True  # a Redis that answers and takes no write (full, a replica) ends no worker either
 broker_pool_limit = 10
 broker_transport_options = {
     # Without these a frozen or half-open Redis hangs a worker, or a publisher, for ever.

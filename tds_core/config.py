@@ -121,7 +121,7 @@ class Settings(AccessSettings):
         env.whole(1, 3600),
     )  # fmt: skip
     breaker_open_most_seconds: float = d.breaker(
-        "TDS_BREAKER_OPEN_MOST_SECONDS", "seconds", 900.0, "The longest time between two probes.", d.LONG
+        "TDS_BREAKER_OPEN_MOST_SECONDS", "seconds", 240.0, "The longest time between two probes.", d.LONG
     )
     breaker_successes: int = d.breaker(
         "TDS_BREAKER_SUCCESSES", "integer", 2, "Successful probes in a row that close it.", env.whole(1, 100)

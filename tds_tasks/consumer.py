@@ -8,8 +8,6 @@ from celery.worker.consumer import Consumer
 
 # Kombu waits two seconds longer after every failure, up to half a minute: as much silence after Redis is back.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
-
-
 # How often the main loop shows that it goes round.
 ROUND_SECONDS = 2.0
 
@@ -32,6 +30,12 @@ class PatientConsumer(Consumer):
 
     def _go_round(self) -> None:
         self.looped = time.monotonic()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of the connection. A Redis that refuses its word would let us in again at once: it is given time."""
+        super().on_connection_error_after_connected(exc)
+        if isinstance(exc, self.channel_errors):
+            time.sleep(LONGEST_PAUSE_SECONDS)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, trying again for as long as it takes."""

@@ -23,7 +23,7 @@ class Rules:
     least_calls: int = 10
     window_seconds: float = 60.0
     open_seconds: float = 60.0
-    open_most_seconds: float = 900.0
+    open_most_seconds: float = 240.0
     successes: int = 2
     probe_seconds: float = 60.0
 

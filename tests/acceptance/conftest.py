@@ -1,8 +1,17 @@
 """Acceptance tests start whole stacks: they run one after the other, also when the rest runs side by side."""
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
+
+from tds_api.cli.processes import Supervisor
+from tds_core.embedded.guardian import Guardian
+from tests.world import World
 
 HERE = Path(__file__).parent
 
@@ -13,3 +22,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("acceptance"))
+
+
+# A canary every two seconds; the dispatcher looks every five.
+DEAF_SECONDS = 8
+
+
+@pytest.fixture
+def world(engine: Engine) -> World:
+    """The test's database, seen from the side of the workers."""
+    return World(engine)
+
+
+@pytest.fixture
+def supervisor(database: str, redis_url: str) -> Iterator[Supervisor]:
+    """Keeps what a test starts running, with the test's own database and Redis."""
+    home = Path(tempfile.mkdtemp(prefix="tds-deaf-"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))}
+    environment |= {
+        "TDS_DATABASE_URL": database, "TDS_REDIS_URL": redis_url, "TDS_HOME": str(home),
+        "TDS_DEAF_SECONDS": str(DEAF_SECONDS),
+    }  # fmt: skip
+    guard = Guardian()
+    supervisor = Supervisor(logs=home, env=environment, guard=guard)
+    yield supervisor
+    supervisor.stop(grace_seconds=2)
+    guard.close()
+    shutil.rmtree(home)

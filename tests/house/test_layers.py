@@ -26,9 +26,10 @@ PURE = frozenset(
     )
 )
 
-# Waiting for time to pass is the job itself: for another process's refresh, a child's start, a burst to gather.
+# Waiting for time to pass is the job itself: for another process's refresh, a child's start, a burst to gather,
+# a Redis to take writes again.
 SLEEPERS = re.compile(
-    r"(tds_core/sources/zoho/(tokens|quota/governor)|tds_core/embedded/\w+|tds_api/(bell|intake)|tds_api/cli/.*)\.py"
+    r"(tds_core/sources/zoho/(tokens|quota/governor)|tds_core/embedded/\w+|tds_tasks/consumer|tds_api/(bell|intake)|tds_api/cli/.*)\.py"
 )
 # What a person runs in a terminal, or a program whose first line another one reads.
 PRINTERS = re.compile(r"(tds_api/cli/.*|tds_core/embedded/guardian)\.py")

@@ -167,5 +167,5 @@ TestCircuits.settings = effort(60, steps=40)
 def test_a_circuit_reopens_ever_later_up_to_the_longest_and_a_little_jitter(reopenings: int, chance: float) -> None:
     rules = Rules()
     assert rules.open_ms(0, 0.0) == 60_000
-    assert rules.open_ms(reopenings, 0.0) == min(60_000 * 2**reopenings, 900_000)
+    assert rules.open_ms(reopenings, 0.0) == min(60_000 * 2**reopenings, 240_000)
     assert rules.open_ms(reopenings, 0.0) <= rules.open_ms(reopenings, chance) <= rules.open_ms(reopenings, 0.0) * 1.1
