@@ -23,6 +23,9 @@ from tds_core.sources.zoho.signature import Pair, pairs_of, verify
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery, Receipt
 
+# Digits of an announced length beyond these say nothing more: Python refuses to read thousands of them.
+_LONGEST_LENGTH = 18
+
 _BODY_KEY = "tds.webhook_body"
 
 
@@ -126,8 +129,8 @@ def _named(
 def _read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     """The whole body. Raises BodyTooLargeError before or while reading, whatever length was announced."""
     announced = environ.get("CONTENT_LENGTH") or ""
-    if announced.isdigit():
-        size = int(announced)
+    if announced.isascii() and announced.isdigit():
+        size = int(announced[:_LONGEST_LENGTH])
         if size > limit:  # not read at all: who announces this may never send it, and a thread would wait
             raise BodyTooLargeError(f"The body is larger than {limit} bytes.")
         body = _read(environ["wsgi.input"], size)

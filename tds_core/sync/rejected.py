@@ -11,6 +11,8 @@ from tds_core.redaction import redact
 
 KEPT_ROWS = 10_000
 KEPT_BODY_BYTES = 2048
+# Strangers announce any length; the column holds so much.
+LARGEST_SIZE = 2**31 - 1
 _KEPT_HEADERS = 50
 _KEPT_HEADER_LENGTH = 500
 
@@ -65,7 +67,7 @@ def keep_rejected(session: Session, rejected: Rejected, *, kept_rows: int = KEPT
                 "headers": msgspec.json.encode(_shown(rejected.headers)).decode(),
                 "remote_address": rejected.remote_address,
                 "body_start": rejected.body[:KEPT_BODY_BYTES],
-                "body_size": rejected.body_size,
+                "body_size": min(rejected.body_size, LARGEST_SIZE),
                 "correlation_id": rejected.correlation_id,
                 "entity": rejected.entity,
                 "source_id": rejected.source_id,
