@@ -19,6 +19,7 @@ from tds_api.gate import install_gate
 from tds_api.healing import healing_routes
 from tds_api.letters import letter_routes
 from tds_api.live import live_routes
+from tds_api.login import login_routes
 from tds_api.monitoring import monitoring_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
@@ -76,6 +77,7 @@ def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) 
         quota_routes(edge),
         healing_routes(edge),
         session_routes(edge, rates, recording),
+        login_routes(edge, rates, recording),
         key_routes(edge),
         operator_routes(edge),
         audit_routes(edge),

@@ -5,6 +5,7 @@ from flask import Flask, Response, g, request
 from tds_api import kept
 from tds_api.callers import CSRF_HEADER, Known, address_of, identify
 from tds_api.edge import Edge
+from tds_api.login import leads_to_login
 from tds_api.permissions import ANYBODY, ITSELF, Permission, permission_of
 from tds_api.recording import API, Recording
 from tds_core.access.caller import NOBODY
@@ -51,7 +52,10 @@ class Gate:
                 caller = g.known.caller if "known" in g else NOBODY
                 status = 401 if isinstance(error, UnauthorizedError) else 403
                 self._recording.refused(self._recording.action_of(caller), status=status, error=error.code)
-            raise
+            login = leads_to_login(request) if isinstance(error, UnauthorizedError) else None
+            if login is None:
+                raise
+            return login
         return None if request.method in SAFE else self._begun(g.known)
 
     def leave(self, response: Response) -> Response:

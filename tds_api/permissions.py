@@ -19,8 +19,8 @@ _MARK = "tds_permission"
 #: Routes of libraries, which we do not declare.
 _OF_LIBRARIES: dict[str, Permission] = {
     "static": ANYBODY,
-    "api-docs.openapi_json": ANYBODY,
-    "api-docs.openapi_swagger_ui": ANYBODY,
+    "api-docs.openapi_json": Role.VIEWER,
+    "api-docs.openapi_swagger_ui": Role.VIEWER,
 }
 
 

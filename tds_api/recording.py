@@ -50,6 +50,11 @@ class Recording:
         except SQLAlchemyError as error:
             log.error("action_end_not_recorded", operation=action.operation, error=type(error).__name__)
 
+    def done(self, action: Action) -> None:
+        """Write down what was done. What cannot be written down is not done: this raises."""
+        with session_scope(self._edge.engine) as session:
+            actions.record(session, action, Outcome.DONE)
+
     def refused(self, action: Action, *, status: int, error: str) -> None:
         """Write down what somebody may not do."""
         if action.caller.kind is CallerKind.NOBODY and not self._strangers.take():

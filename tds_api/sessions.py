@@ -1,10 +1,12 @@
 """Routes of sessions: log in, ask who one is, change one's password, log out."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from flask import Response, jsonify, request
 from flask_smorest import Blueprint
 from limits import RateLimitItem
+from sqlalchemy.orm import Session
 
 from tds_api.callers import SESSION_COOKIE, address_of, drop_session, known, lifetime, put_session
 from tds_api.edge import Edge
@@ -17,6 +19,7 @@ from tds_core.access.caller import NOBODY, Caller, CallerKind
 from tds_core.access.errors import LoginRefusedError, NoSessionError, TooManyRequestsError
 from tds_core.access.operators import change_own_password
 from tds_core.access.rates import Rates, per_hour, per_minute
+from tds_core.access.sessions import Begun
 from tds_models.callers import Role
 from tds_models.db import session_scope
 
@@ -33,7 +36,12 @@ def session_routes(edge: Edge, rates: Rates, recording: Recording) -> Blueprint:
     @routes.alt_response(429, description="Too many attempts")
     def log_in(arguments: dict[str, Any]) -> Any:
         """Log in. The answer is the same whatever is wrong, and so is the time it takes."""
-        return _logged_in(edge, rates, recording, **arguments)
+        begun = begin_session(edge, rates, recording, **arguments)
+        response = jsonify(Whoami().dump(_told(begun.caller, begun.token, ends_at=begun.ends_at)))
+        response.status_code = 201
+        response.headers["Cache-Control"] = "no-store"
+        put_session(request, response, begun, edge.settings)
+        return response
 
     @routes.get("")
     @needs(Role.VIEWER)
@@ -76,29 +84,24 @@ def _password_route(routes: Blueprint, edge: Edge) -> None:
         return response
 
 
-def _logged_in(edge: Edge, rates: Rates, recording: Recording, *, name: str, password: str) -> Any:
+def begin_session(edge: Edge, rates: Rates, recording: Recording, *, name: str, password: str) -> Begun:
+    """Log in, under a new token whatever the browser brought. Raises LoginRefusedError or TooManyRequestsError."""
     address = address_of(request, edge.settings)
     _slow_down(rates, name.strip().lower(), address)
+
+    def scope() -> AbstractContextManager[Session]:
+        return session_scope(edge.engine)
+
     try:
-        begun = sessions.log_in(
-            lambda: session_scope(edge.engine),
-            name=name,
-            password=password,
-            lifetime=lifetime(edge.settings),
-            address=address,
-        )
+        begun = sessions.log_in(scope, name=name, password=password, lifetime=lifetime(edge.settings), address=address)
     except LoginRefusedError as error:
         recording.refused(_action(recording, NOBODY), status=401, error=error.code)
         raise
     if before := request.cookies.get(SESSION_COOKIE):
-        with session_scope(edge.engine) as session:
+        with scope() as session:
             sessions.log_out(session, before)
-    response = jsonify(Whoami().dump(_told(begun.caller, begun.token, ends_at=begun.ends_at)))
-    response.status_code = 201
-    response.headers["Cache-Control"] = "no-store"
-    put_session(request, response, begun, edge.settings)
-    recording.end(_action(recording, begun.caller), None, response)
-    return response
+    recording.done(_action(recording, begun.caller))
+    return begun
 
 
 def _slow_down(rates: Rates, name: str, address: str) -> None:

@@ -1,11 +1,13 @@
 """Every `tds` command, one line each, and the one place where errors become exit codes."""
 
+import os
 import sys
 
 import typer
 from rich.console import Console
 
 from tds_api.cli import (
+    actions,
     audit,
     breakers,
     configuration,
@@ -14,8 +16,10 @@ from tds_api.cli import (
     findings,
     heal,
     health,
+    keys,
     letters,
     migrate,
+    operators,
     runs,
     sandbox,
     schedule,
@@ -28,6 +32,7 @@ from tds_api.cli import (
 from tds_api.cli.chaos import command as chaos
 from tds_api.cli.database import DatabaseAwayError
 from tds_api.cli.demo import command as demo
+from tds_api.cli.remote import RemoteAwayError
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
 app = typer.Typer(name="tds", no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
@@ -40,7 +45,10 @@ app.command("stats")(stats.stats)
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.command("verify")(verify.verify)
+audit.audit.command("actions")(actions.actions)
 app.add_typer(audit.audit, name="audit")
+app.add_typer(keys.keys, name="keys")
+app.add_typer(operators.operators, name="operators")
 app.add_typer(letters.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
@@ -53,12 +61,20 @@ app.command("doctor")(doctor.doctor)
 app.command("sandbox", context_settings=sandbox.PASS_ON, add_help_option=False)(sandbox.sandbox)
 
 # 0 done, 1 failed or something is wrong, and what a script may want to tell apart:
-EXIT_CODES: dict[type[TdsError], int] = {ConfigError: 2, AlreadyRunningError: 3, DatabaseAwayError: 4}
+EXIT_CODES: dict[type[TdsError], int] = {
+    ConfigError: 2, AlreadyRunningError: 3, DatabaseAwayError: 4, RemoteAwayError: 4,
+}  # fmt: skip
 
 
 @app.callback()
-def tds() -> None:
+def tds(
+    url: str = typer.Option("", help="Ask a TDS elsewhere instead of TDS_URL, for example https://tds.example"),
+    key: str = typer.Option("", help="The key to ask it with; safer as TDS_API_KEY, which other accounts cannot see."),
+) -> None:
     """Keep an ERP database equal to a Zoho Books / Zoho Inventory organisation."""
+    for variable, given in (("TDS_URL", url), ("TDS_API_KEY", key)):
+        if given:
+            os.environ[variable] = given
 
 
 def main() -> None:

@@ -1,15 +1,21 @@
 """`tds breakers`: which parts of the world are asked, which are left alone, and closing one by hand."""
 
+from collections.abc import Sequence
 from getpass import getuser
+from types import SimpleNamespace
+from typing import Any
 
 import typer
 from rich.console import Console
 
+from tds_api.cli.acting import did
+from tds_api.cli.database import DatabaseAwayError, database
 from tds_api.cli.output import say_json, say_table
+from tds_api.cli.remote import remote
 from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.setup import open_breakers
-from tds_core.breakers.states import BreakerState
 from tds_core.config import Settings, load_settings
+from tds_core.errors import ConfigError
 from tds_core.logging import configure_logging
 
 breakers = typer.Typer(help="Show the circuit breakers; close one by hand.")
@@ -22,9 +28,13 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
     """Show every breaker that was ever used, and its statistics."""
     if context.invoked_subcommand:
         return
-    found = _shared().states(of_all=True)
+    found: Sequence[Any]
+    if there := remote():
+        found = [SimpleNamespace(**each) for each in there.get("/circuit-breakers")]
+    else:
+        found = _shared().states(of_all=True)
     if as_json:
-        say_json(found)
+        say_json([vars(each) for each in found] if there else found)
         return
     say_table("Circuit breakers", _COLUMNS, map(_row, found), console=Console())
 
@@ -32,8 +42,21 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
 @breakers.command()
 def reset(name: str = typer.Argument(help="A breaker, see: tds breakers")) -> None:
     """Close a breaker for all processes; they hear of it within a second."""
-    found = _shared().reset(name, by=getuser())
-    typer.echo(f"{found.name} is closed. Work that waits for it comes back by itself.")
+    if there := remote():
+        closed = there.post(f"/circuit-breakers/{name}/reset")["name"]
+    else:
+        closed = _shared().reset(name, by=getuser()).name
+        _record(name)
+    typer.echo(f"{closed} is closed. Work that waits for it comes back by itself.")
+
+
+def _record(name: str) -> None:
+    """Write it down where that can be: a breaker is closed by hand when things are broken, perhaps the database too."""
+    try:
+        with database() as engine:
+            did(engine, "breakers.reset", name)
+    except (ConfigError, DatabaseAwayError):
+        typer.echo("Not written down: the database cannot be reached.", err=True)
 
 
 def quiet_breakers(settings: Settings) -> Breakers:
@@ -48,9 +71,9 @@ def _shared() -> Breakers:
     return quiet_breakers(settings)
 
 
-def _row(state: BreakerState) -> tuple[object, ...]:
+def _row(state: Any) -> tuple[object, ...]:
     rate = None if state.success_rate is None else f"{state.success_rate:.1%}"
     return (
-        state.name, state.state.value, state.next_probe_at, state.call_count, state.failure_count,
+        state.name, str(state.state), state.next_probe_at, state.call_count, state.failure_count,
         state.rejection_count, rate, state.last_success_at, (state.last_error or "")[:60],
     )  # fmt: skip

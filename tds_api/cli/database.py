@@ -23,6 +23,11 @@ class DatabaseAwayError(TdsError):
 def database(settings: Settings | None = None) -> Iterator[Engine]:
     """The engine of the settings' database. Raises ConfigError or DatabaseAwayError, which name the next step."""
     settings = settings or load_settings()
+    if settings.url:
+        raise ConfigError(
+            f"TDS_URL names {settings.url}, and this command works beside the database only. "
+            "Run it there, or unset TDS_URL."
+        )
     if not settings.database_url:
         raise ConfigError(
             f"No TDS runs in {settings.home} and TDS_DATABASE_URL is not set. "

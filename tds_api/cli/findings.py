@@ -6,8 +6,10 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
 from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.remote import remote
 from tds_core.quality import findings as quality
 
 findings = typer.Typer(help="Show findings, such as fields a source added or dropped; resolve one.")
@@ -27,22 +29,27 @@ def show(
     if context.invoked_subcommand:
         return
     of_entity = entity_named(entity).name if entity else None
-    with transaction() as session:
-        page = quality.findings(
-            session, kind=kind or None, entity=of_entity, is_open=None if with_resolved else True, limit=MOST
-        )
+    wanted = {"kind": kind or None, "entity": of_entity, "is_open": None if with_resolved else True}
+    if there := remote():
+        found = there.page("/findings", limit=MOST, **wanted)
+    else:
+        with transaction() as session:
+            found = quality.findings(session, limit=MOST, **wanted).items
     if as_json:
-        say_json(page.items)
+        say_json(found)
         return
     columns = ("id", "entity", "kind", "severity", "about", "what", "first seen", "last seen", "resolved")
-    say_table("Findings", columns, map(_row, page.items), console=Console())
+    say_table("Findings", columns, map(_row, found), console=Console())
 
 
 @findings.command()
 def resolve(finding_id: int = typer.Argument(help="A finding's id, see: tds findings")) -> None:
     """Close a finding."""
-    with transaction() as session:
-        found = quality.resolve(session, finding_id, by=getuser())
+    if there := remote():
+        found = there.post(f"/findings/{finding_id}/resolve")
+    else:
+        with acting("findings.resolve", finding_id) as session:
+            found = quality.resolve(session, finding_id, by=getuser())
     typer.echo(f"Finding {found['id']} ({found['entity']} {found['subject']}) is resolved by {found['resolved_by']}.")
 
 

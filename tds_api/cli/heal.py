@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from sqlalchemy.orm import Session
 
+from tds_api.cli.acting import acting_on
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database, transaction
 from tds_api.cli.output import cell, say_json, say_table
@@ -40,7 +41,7 @@ def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> 
         def scope() -> AbstractContextManager[Session]:
             return session_scope(engine)
 
-        with scope() as session:
+        with acting_on(engine, "heal.run") as session:
             begun = cycle.begin(session, cause=Cause.OPERATOR, by=getuser())
         cycle.run(care_of(settings, scope, quiet_breakers(settings)), begun, cause=Cause.OPERATOR)
         with scope() as session:

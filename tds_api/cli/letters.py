@@ -3,16 +3,18 @@
 import sys
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
 
 from tds_api.cli import letters_retry
+from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
 from tds_api.cli.letters_shown import show_groups, show_letter, show_letters
 from tds_api.cli.output import say_json, say_table
+from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
 from tds_core.letters import deciding, reviving
@@ -56,16 +58,14 @@ def listed(  # noqa: PLR0917 (options, which are given by name)
     if group_by:
         _groups(entity, error_class, as_json)
         return
-    with transaction() as session:
-        fingerprint = reading.letter(session, like)["fingerprint"] if like else None
-        found = reading.letters(
-            session,
-            limit=limit,
-            state=state,
-            entity=entity or None,
-            error_class=error_class or None,
-            fingerprint=fingerprint,
-        ).items
+    wanted = {"state": state, "entity": entity or None, "error_class": error_class or None}
+    if there := remote():
+        fingerprint = there.get(f"/dead-letter/{like}")["fingerprint"] if like else None
+        found = there.page("/dead-letter", limit=limit, fingerprint=fingerprint, **wanted)
+    else:
+        with transaction() as session:
+            fingerprint = reading.letter(session, like)["fingerprint"] if like else None
+            found = reading.letters(session, limit=limit, fingerprint=fingerprint, **wanted).items
     if as_json:
         say_json(found)
     else:
@@ -73,8 +73,11 @@ def listed(  # noqa: PLR0917 (options, which are given by name)
 
 
 def _groups(entity: str, error_class: str, as_json: bool) -> None:
-    with transaction() as session:
-        found = reading.groups(session, entity=entity or None, error_class=error_class or None)
+    if there := remote():
+        found = there.page("/dead-letter", group_by="fingerprint", entity=entity, error_class=error_class)
+    else:
+        with transaction() as session:
+            found = reading.groups(session, entity=entity or None, error_class=error_class or None)
     if as_json:
         say_json(found)
     else:
@@ -84,8 +87,7 @@ def _groups(entity: str, error_class: str, as_json: bool) -> None:
 @letters.command()
 def show(letter_id: int = _ID, as_json: bool = _AS_JSON) -> None:
     """Show one letter: its record, what it means and what to do, how often it was retried and by whom."""
-    with transaction() as session:
-        found = reading.letter(session, letter_id)
+    found = _letter(letter_id)
     if as_json:
         say_json(found)
     else:
@@ -101,8 +103,11 @@ def assign(
 ) -> None:
     """Give a letter to somebody."""
     wanted = None if nobody else to or getuser()
-    with transaction() as session:
-        deciding.assign(session, letter_id, to=wanted, by=getuser())
+    if there := remote():
+        there.post(f"/dead-letter/{letter_id}/assign", {"to": wanted})
+    else:
+        with acting("letters.assign", letter_id, detail={"to": wanted}) as session:
+            deciding.assign(session, letter_id, to=wanted, by=getuser())
     _say_done(letter_id, f"Dead letter {letter_id} is assigned to {wanted or 'nobody'}.", as_json)
 
 
@@ -111,8 +116,11 @@ def resolve(
     letter_id: int = _ID, note: str = typer.Option(..., help="Why nothing is to be done."), as_json: bool = _AS_JSON
 ) -> None:
     """Close a letter without bringing its record over."""
-    with transaction() as session:
-        deciding.resolve(session, letter_id, note=note, by=getuser())
+    if there := remote():
+        there.post(f"/dead-letter/{letter_id}/resolve", {"note": note})
+    else:
+        with acting("letters.resolve", letter_id, detail={"note": note}) as session:
+            deciding.resolve(session, letter_id, note=note, by=getuser())
     _say_done(letter_id, f"Dead letter {letter_id} is closed.", as_json)
 
 
@@ -129,7 +137,7 @@ def edit(
     """Give a letter another record; its next retry applies it instead of asking Zoho."""
     if bool(changes) == (file is not None):
         raise ConfigError("Say what to change: tds dead-letter edit ID --set rate=4; or give a whole record: --file")
-    with transaction() as session:
+    with acting("letters.edit", letter_id, detail={"retry": retry}) as session:
         if file is not None:
             deciding.edit(session, letter_id, record=file.read_bytes(), by=getuser())
         else:
@@ -163,7 +171,7 @@ def import_file(
     """Take in dead letters of another system. Exit code 1 means that some lines were not understood."""
     if str(file) != "-" and not file.is_file():
         raise ConfigError(f"There is no file {file}.")
-    with transaction() as session:
+    with acting("letters.import", file) as session:
         if str(file) == "-":
             found = take_in(session, sys.stdin.buffer, by=getuser())
         else:
@@ -185,5 +193,12 @@ def _say_done(letter_id: int, says: str, as_json: bool) -> None:
     if not as_json:
         typer.echo(says)
         return
+    say_json(_letter(letter_id))
+
+
+def _letter(letter_id: int) -> dict[str, Any]:
+    if there := remote():
+        found: dict[str, Any] = there.get(f"/dead-letter/{letter_id}")
+        return found
     with transaction() as session:
-        say_json(reading.letter(session, letter_id))
+        return reading.letter(session, letter_id)

@@ -3,16 +3,18 @@
 import time
 from collections.abc import Sequence
 from getpass import getuser
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from sqlalchemy import Engine
 
+from tds_api.cli.acting import acting, acting_on
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database, transaction
 from tds_api.cli.letters_shown import show_batches, show_preview
 from tds_api.cli.output import say_json
+from tds_api.cli.remote import remote
 from tds_api.letter_batches import look_at
 from tds_core.config import load_settings
 from tds_core.letters import batches as core
@@ -41,6 +43,9 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
 ) -> None:
     """Retry letters. What it costs, takes and changes is shown first, and asked about."""
     settings = load_settings()
+    if ids and len(ids) == 1 and (there := remote()):
+        _say_retried(there.post(f"/dead-letter/{ids[0]}/retry"), as_json)
+        return
     with database(settings) as engine:
         if like:
             with session_scope(engine) as session:
@@ -71,17 +76,22 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
 
 
 def _retry_one(engine: Engine, letter_id: int, as_json: bool) -> None:
-    with session_scope(engine) as session:
+    with acting_on(engine, "letters.retry", letter_id) as session:
         reviving.revive(session, letter_id, by=getuser())
         shown = reading.letter(session, letter_id)
+    _say_retried(shown, as_json)
+
+
+def _say_retried(shown: dict[str, Any], as_json: bool) -> None:
     if as_json:
         say_json(shown)
     else:
+        letter_id = shown["id"]
         typer.echo(f"Dead letter {letter_id} is being retried. See how it ends: tds dead-letter show {letter_id}")
 
 
 def _begin(engine: Engine, meant: Selection, pace: int, count: int, *, wait: bool, as_json: bool) -> None:
-    with session_scope(engine) as session:
+    with acting_on(engine, "letters.retry_many", detail={"letter_count": count, "per_minute": pace}) as session:
         batch = core.request_batch(session, meant, by=getuser(), per_minute=pace, expected_count=count)
         row = reading.batch(session, batch.id)
     while wait and row["ended_at"] is None:
@@ -113,7 +123,7 @@ def cancel(
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
     """Retry no more letters of a batch; those that are work already go on."""
-    with transaction() as session:
+    with acting("letters.cancel", batch_id) as session:
         count = core.cancel_batch(session, batch_id, by=getuser())
         found = reading.batch(session, batch_id)
     if as_json:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tds_api.cli.database import transaction
 from tds_api.cli.output import distance, moment, say_json, say_table
+from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.reading.backlog import detail_calls
 from tds_core.reading.quota import shown
@@ -21,10 +22,13 @@ _FULL, _NEARLY = 1.0, 0.8
 
 def quota(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Show what is used and left of the calls Zoho allows, when the day's run out, and when a backlog ends."""
-    governor = open_governor(load_settings())
-    with transaction() as session:
-        backlog = detail_calls(session)
-    found = shown(governor.forecast(backlog))
+    if there := remote():
+        found = there.get("/zoho/quota")
+    else:
+        governor = open_governor(load_settings())
+        with transaction() as session:
+            backlog = detail_calls(session)
+        found = shown(governor.forecast(backlog))
     if as_json:
         say_json(found)
         return

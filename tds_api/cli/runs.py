@@ -5,8 +5,10 @@ from getpass import getuser
 import typer
 from rich.console import Console
 
+from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
 from tds_api.cli.output import say_json
+from tds_api.cli.remote import remote
 from tds_api.cli.reports import show_details, show_hold, show_report, show_runs
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
@@ -49,15 +51,20 @@ def listed(
 def _list(state: str, entity: str, limit: int, as_json: bool) -> None:
     if state and state not in list(RunState):
         raise ConfigError(f"There is no state {state[:80]!r}: {', '.join(RunState)}.")
-    with transaction() as session:
-        found = reading.runs(session, limit=limit, state=state or None, entity=entity or None).items
-        left = details_left(session)
+    there, left = remote(), None
+    if there:
+        found = there.page("/runs", limit=limit, state=state, entity=entity)
+    else:
+        with transaction() as session:
+            found = reading.runs(session, limit=limit, state=state or None, entity=entity or None).items
+            left = details_left(session)
     if as_json:
         say_json(found)
         return
     console = Console()
     show_runs(found, console)
-    show_details(progress(left, open_governor(load_settings())), console)
+    if left is not None:
+        show_details(progress(left, open_governor(load_settings())), console)
     for run in found:
         if run["state"] == RunState.HELD:
             console.print(f"Run {run['id']} waits for a decision: tds runs show {run['id']}", soft_wrap=True)
@@ -66,8 +73,11 @@ def _list(state: str, entity: str, limit: int, as_json: bool) -> None:
 @runs.command()
 def show(run_id: int = _ID, as_json: bool = _AS_JSON) -> None:
     """Show one run: how far it is, what held it with examples, what a dry run found."""
-    with transaction() as session:
-        found = reading.run(session, run_id)
+    if there := remote():
+        found = there.get(f"/runs/{run_id}")
+    else:
+        with transaction() as session:
+            found = reading.run(session, run_id)
     if as_json:
         say_json(found)
         return
@@ -87,25 +97,37 @@ def approve(
     up_to: int = typer.Option(0, min=0, help="Records it may come to; without it, twice what it was held for."),
 ) -> None:
     """Let a held run go on where it stopped; beyond what is approved it is held again."""
-    with transaction() as session:
-        reading.run(session, run_id)
-        approved = holds.approve(session, run_id, by=getuser(), up_to=up_to or None)
+    if there := remote():
+        found = there.post(f"/runs/{run_id}/approve", {"up_to": up_to} if up_to else {})
+        approved = int(found["holds"][0]["approved_count"])
+    else:
+        with acting("runs.approve", run_id, detail={"up_to": up_to or None}) as session:
+            reading.run(session, run_id)
+            approved = holds.approve(session, run_id, by=getuser(), up_to=up_to or None)
     typer.echo(f"Run {run_id} goes on, up to {approved:,} records. Watch it: tds runs show {run_id}")
 
 
 @runs.command()
 def reject(run_id: int = _ID) -> None:
     """End a held run; what it wrote before stays, and it changes nothing more."""
-    with transaction() as session:
-        reading.run(session, run_id)
-        holds.reject(session, run_id, by=getuser())
+    if there := remote():
+        there.post(f"/runs/{run_id}/reject")
+    else:
+        with acting("runs.reject", run_id) as session:
+            reading.run(session, run_id)
+            holds.reject(session, run_id, by=getuser())
     typer.echo(f"Run {run_id} is rejected; it changes nothing more.")
 
 
 @runs.command()
 def cancel(run_id: int = _ID) -> None:
     """Stop a run before its next page; records a targeted run asked for are still read."""
-    with transaction() as session:
-        reading.run(session, run_id)
-        stopped = cancel_run(session, run_id, by=getuser())
+    if there := remote():
+        before = there.get(f"/runs/{run_id}")["ended_at"]
+        there.post(f"/runs/{run_id}/cancel")
+        stopped = before is None
+    else:
+        with acting("runs.cancel", run_id) as session:
+            reading.run(session, run_id)
+            stopped = cancel_run(session, run_id, by=getuser())
     typer.echo(f"Run {run_id} stops before its next page." if stopped else f"Run {run_id} had ended already.")

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
 from tds_api.cli.output import cell, moment, say_json, say_table
+from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import TdsError
 from tds_core.logging import configure_logging
@@ -28,8 +30,11 @@ schedule = typer.Typer(no_args_is_help=True, help="Show and change the timetable
 @schedule.command("list")
 def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Show every job, its last slot and how that ended, and when it runs next (UTC)."""
-    with transaction() as session:
-        found = schedules(session)
+    if there := remote():
+        found = there.get("/schedules")
+    else:
+        with transaction() as session:
+            found = schedules(session)
     if as_json:
         say_json(found)
         return
@@ -49,17 +54,23 @@ def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs."
 @schedule.command()
 def pause(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
     """Let no slot of a job run until it is resumed."""
-    with transaction() as session:
-        orders.pause(session, name)
+    if there := remote():
+        there.post(f"/schedules/{name}/pause")
+    else:
+        with acting("schedules.pause", name) as session:
+            orders.pause(session, name)
     typer.echo(f"{name} is paused. Go on with: tds schedule resume {name}")
 
 
 @schedule.command()
 def resume(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
     """Let a paused job run again; slots that went by meanwhile are not caught up."""
-    with transaction() as session:
-        orders.resume(session, name)
-        following = {job["name"]: job["next_at"] for job in schedules(session)}[name]
+    if there := remote():
+        following = there.post(f"/schedules/{name}/resume")["next_at"]
+    else:
+        with acting("schedules.resume", name) as session:
+            orders.resume(session, name)
+            following = {job["name"]: job["next_at"] for job in schedules(session)}[name]
     typer.echo(f"{name} runs next at {moment(following)}.")
 
 
@@ -69,8 +80,11 @@ def set_rhythm(
     rhythm: str = typer.Argument(help="Five cron fields in UTC, quoted, or every:SECONDS."),
 ) -> None:
     """Give a job another rhythm, at once and without a restart."""
-    with transaction() as session:
-        following = orders.set_rhythm(session, name, rhythm)
+    if there := remote():
+        following = there.change("PUT", f"/schedules/{name}", {"cron": rhythm})["next_at"]
+    else:
+        with acting("schedules.set", name, detail={"cron": rhythm}) as session:
+            following = orders.set_rhythm(session, name, rhythm)
     typer.echo(f"{name} runs next at {moment(following)}.")
 
 
@@ -80,19 +94,26 @@ def missed(
     policy: Annotated[MissedPolicy, typer.Argument(help="once: caught up once; skip: left out.")],
 ) -> None:
     """Say what happens to the slots a job missed while nothing ran."""
-    with transaction() as session:
-        orders.set_missed(session, name, policy.value)
+    if there := remote():
+        there.change("PUT", f"/schedules/{name}", {"missed": policy.value})
+    else:
+        with acting("schedules.missed", name, detail={"missed": policy.value}) as session:
+            orders.set_missed(session, name, policy.value)
     typer.echo(f"{name}: slots that are missed are {'caught up once' if policy is MissedPolicy.ONCE else 'left out'}.")
 
 
 @schedule.command()
 def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
-    """Run a job now, in this process, whatever its rhythm; exit code 1 when it fails."""
+    """Run a job now, in this process, whatever its rhythm; exit code 1 when it fails. Elsewhere: ask for it."""
+    if there := remote():
+        there.post(f"/schedules/{name}/run")
+        typer.echo(f"{name} is asked for. See how it ends: tds schedule list")
+        return
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks.timetable import run_slot  # noqa: PLC0415
 
     configure_logging(load_settings().replace("command line", log_level="WARNING"), process="cli")
-    with transaction() as session:
+    with acting("schedules.run", name) as session:
         taken = orders.take_now(session, name)
     run_slot(taken)
     with transaction() as session:

@@ -8,16 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from sqlalchemy import Engine
 
-from tds_api.cli.database import database
 from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.places import Place, place_of_settings
 from tds_api.cli.reports import show_report, show_runs
 from tds_core.errors import ConfigError
-from tds_core.reading import runs, targets
-from tds_core.reading.health import DISPATCHER_SILENT_SECONDS, facts
-from tds_core.sync.asking import ask
-from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
 LOOK_SECONDS = 0.2
@@ -57,16 +52,16 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
     console = Console(stderr=True, quiet=as_json)
     wait = wait or mode is SyncMode.DRY_RUN
-    with database() as engine:
+    with place_of_settings() as place:
         if wait:
-            _warn_of_silence(engine, console)
-        found = _runs(engine, names, mode, given, full=full, wait=wait, console=console)
-        records = _records(engine, found[0]) if given else []
+            place.warn_of_silence(console)
+        found = _runs(place, names, mode, given, full=full, wait=wait, console=console)
+        records = place.records(found[0]) if given else []
     if as_json:
         say_json(records or found)
     else:
         _say(mode, found, records)
-    if wait and (_failed(found) or any(row["outcome"] not in _GOOD for row in records)):
+    if wait and (_failed(found) or not _all_good(found, records)):
         raise typer.Exit(1)
 
 
@@ -86,15 +81,15 @@ def _failed(found: Sequence[dict[str, Any]]) -> bool:
     return any(run["state"] in ("failed", "cancelled", "held", "rejected") for run in found)
 
 
-def _warn_of_silence(engine: Engine, console: Console) -> None:
-    with session_scope(engine) as session:
-        silent = facts(session)["dispatcher_silent_seconds"]
-    if silent is None or silent > DISPATCHER_SILENT_SECONDS:
-        console.print("[yellow]Nothing runs that could do this now; it waits until TDS is started: tds up[/]")
+def _all_good(found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> bool:
+    """Whether every record that was named came over; elsewhere only the counts are known."""
+    if records:
+        return all(row["outcome"] in _GOOD for row in records)
+    return all(set(run["outcomes"]) <= _GOOD for run in found if run["mode"] == SyncMode.TARGETED.value)
 
 
 def _runs(
-    engine: Engine,
+    place: Place,
     names: Sequence[str],
     mode: SyncMode,
     ids: Sequence[str],
@@ -103,24 +98,13 @@ def _runs(
     wait: bool,
     console: Console,
 ) -> list[dict[str, Any]]:
-    wanted_mode = mode.value.replace("-", "_")
-    with session_scope(engine) as session:
-        wanted = [
-            ask(session, entity=name, mode=wanted_mode, ids=ids, full=full, requested_by="operator") for name in names
-        ]
+    wanted = [place.ask(name, mode.value.replace("-", "_"), ids, full=full) for name in names]
     if wait:
-        _watch(engine, wanted, console)
-    with session_scope(engine) as session:
-        return [runs.run(session, run_id) for run_id in wanted]
+        _watch(place, wanted, console)
+    return [place.run(run_id) for run_id in wanted]
 
 
-def _records(engine: Engine, run: dict[str, Any]) -> list[dict[str, Any]]:
-    """What became of the records of a targeted run."""
-    with session_scope(engine) as session:
-        return targets.outcomes_of(session, run["id"])
-
-
-def _watch(engine: Engine, wanted: Sequence[int], console: Console) -> None:
+def _watch(place: Place, wanted: Sequence[int], console: Console) -> None:
     columns = (
         SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("{task.fields[says]}"),
@@ -128,14 +112,13 @@ def _watch(engine: Engine, wanted: Sequence[int], console: Console) -> None:
     with Progress(*columns, console=console) as progress:
         bars = {run_id: progress.add_task("", total=None, says="") for run_id in wanted}
         while True:
-            with session_scope(engine) as session:
-                found = [runs.run(session, run_id) for run_id in wanted]
+            found = [place.run(run_id) for run_id in wanted]
             for run in found:
                 # How many there will be is a guess from what the mirror knows; the end of the list decides.
                 count, is_open = run["fetched_count"], run["state"] in _OPEN
                 total = max(run["expected_count"] or 0, count) or None
                 says = run["end_reason"] or run["state"]
-                progress.update(bars[run["id"]], description=run["entity"], completed=count,
+                progress.update(bars[int(run["id"])], description=run["entity"], completed=count,
                                 total=total if is_open else count, says=says)  # fmt: skip
             if not any(run["state"] in _OPEN for run in found):
                 return

@@ -13,6 +13,7 @@ from rich.markup import escape
 from sqlalchemy import Engine
 
 from tds_api.cli import migrations
+from tds_api.cli.acting import acting, did
 from tds_api.cli.callback import CallbackPage
 from tds_api.cli.database import database
 from tds_api.cli.output import cell, say_json, say_table
@@ -102,7 +103,7 @@ def rotate_key() -> None:
     """Lock what is stored with TDS_SECRET_KEY; first restart TDS with the old key in TDS_SECRET_KEY_PREVIOUS."""
     settings = load_settings()
     vault = open_vault(settings)
-    with database(settings) as engine, session_scope(engine) as session:
+    with acting("zoho.rotate_key") as session:
         count = rekeying.relock(session, vault)
         seal_keys = keys.relock(session, vault)
     console = Console()
@@ -129,7 +130,9 @@ def _connect(
         connector = Connector(
             lambda: session_scope(engine), Vault(key), settings.zoho_organization_id, settings.zoho_api_url
         )
-        return connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
+        seen = connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
+        did(engine, "zoho.connect", oauth.accounts_url)
+        return seen
 
 
 @contextlib.contextmanager

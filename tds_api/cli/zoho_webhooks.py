@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tds_api.cli.acting import did
 from tds_api.cli.database import database
 from tds_api.cli.output import say_json
 from tds_core.breakers.setup import open_breakers
@@ -35,6 +36,7 @@ def install(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
     with _mender(settings) as mender:
         plan = mender.look(_entities())
         done = _carry_out(mender, plan.to_mend, dry_run=dry_run)
+    _record("install", done, dry_run=dry_run)
     _say(plan, done, as_json=as_json, column=WOULD_DO if dry_run else "done")
     if not as_json:
         _advise(settings, plan, done, dry_run=dry_run)
@@ -62,6 +64,7 @@ def remove(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
     with _mender(load_settings()) as mender:
         places = mender.look(_entities()).to_remove
         done = _carry_out(mender, places, dry_run=dry_run)
+    _record("remove", done, dry_run=dry_run)
     _say(Plan(places), done, as_json=as_json, column=WOULD_DO if dry_run else "done")
     if any(each.problem for each in done):
         raise typer.Exit(1)
@@ -80,6 +83,14 @@ def _mender(settings: Settings) -> Iterator[Mender]:
 
 def _carry_out(mender: Mender, places: Sequence[Place], *, dry_run: bool) -> list[Done]:
     return [Done(place, tuple(place.steps)) if dry_run else mender.mend(place) for place in places]
+
+
+def _record(verb: str, done: Sequence[Done], *, dry_run: bool) -> None:
+    """Write down what was changed at Zoho."""
+    if done and not dry_run:
+        failed_count = sum(1 for each in done if each.problem)
+        with database() as engine:
+            did(engine, f"zoho.webhooks.{verb}", detail={"place_count": len(done), "failed_count": failed_count})
 
 
 def _rows(plan: Plan, done: Sequence[Done]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import PageArguments, id_field, instant_field, name_field
+from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, name_field
 from tds_core.access.caller import CallerKind
 from tds_models.actions import Outcome
 from tds_models.callers import Role
@@ -34,6 +34,14 @@ class Login(Schema):
 
     name = fields.String(required=True, validate=validate.Length(1, 200))
     password = fields.String(required=True, validate=validate.Length(1, 1000))
+
+
+class LoginForm(Arguments):
+    """A log-in from the page."""
+
+    name = fields.String(load_default="", validate=validate.Length(max=200))
+    password = fields.String(load_default="", validate=validate.Length(max=1000))
+    next = fields.String(load_default="", validate=validate.Length(max=500))
 
 
 class PasswordChange(Schema):

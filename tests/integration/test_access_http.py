@@ -111,6 +111,45 @@ def test_a_wrong_key_is_never_made_up_for_by_a_session(browser: FlaskClient) -> 
     assert browser.get(SESSION, headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
+LOGIN, DOCS = "/api/tds/login", "/api/tds/docs"
+WANTS_PAGES = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+
+
+def test_a_browser_is_led_to_the_form_and_back(browser: FlaskClient) -> None:
+    sent = browser.get(DOCS, headers=WANTS_PAGES)
+    assert (sent.status_code, sent.headers["Location"]) == (303, f"{LOGIN}?next={DOCS}")
+    assert f'value="{DOCS}"' in browser.get(sent.headers["Location"]).text
+    wrong = browser.post(LOGIN, data={"name": "ali", "password": "wrong", "next": DOCS})
+    assert (wrong.status_code, "do not belong together" in wrong.text) == (401, True)
+    back = browser.post(LOGIN, data={"name": "ali", "password": PASSWORD, "next": DOCS})
+    assert (back.status_code, back.headers["Location"]) == (303, DOCS)
+    assert browser.get(DOCS, headers=WANTS_PAGES).status_code == 200
+
+
+def test_programs_are_told_no_and_led_nowhere(browser: FlaskClient) -> None:
+    for headers in ({}, {"Accept": "application/json"}, {**WANTS_PAGES, "Authorization": "Bearer wrong"}):
+        assert browser.get(DOCS, headers=headers).status_code == 401
+    assert browser.post(SYNC, json={}, headers=WANTS_PAGES).status_code == 401
+
+
+@pytest.mark.parametrize("following", [
+    "https://evil.test", "//evil.test", "/api/tds//evil.test", "/api/tds/\\evil.test", "javascript:x", "/evil.test",
+])  # fmt: skip
+def test_nobody_is_led_elsewhere_after_the_log_in(browser: FlaskClient, following: str) -> None:
+    back = browser.post(LOGIN, data={"name": "ali", "password": PASSWORD, "next": following})
+    assert back.status_code == 303
+    assert back.headers["Location"].startswith("/api/tds/")
+    assert "evil.test" not in back.headers["Location"].split("?")[0]
+
+
+def test_another_sites_log_in_form_is_refused(browser: FlaskClient) -> None:
+    form = {"name": "ali", "password": PASSWORD}
+    for origin, status in (("https://evil.test", 403), ("null", 403), ("http://localhost", 303)):
+        answer = browser.post(LOGIN, data=form, headers={"Origin": origin})
+        assert answer.status_code == status, origin
+        assert ("Set-Cookie" in answer.headers) == (status == 303)
+
+
 def test_unknown_names_and_wrong_passwords_are_answered_alike(browser: FlaskClient) -> None:
     answers = [log_in(browser, name, password) for name, password in (("ali", "wrong"), ("eve", PASSWORD))]
     told = [{**answer.json, "correlation_id": ""} for answer in answers]

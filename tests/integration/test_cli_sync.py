@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getuser
 
 import pytest
 from structlog.testing import capture_logs
@@ -45,7 +46,7 @@ def test_a_run_is_asked_for_and_left_to_the_workers(tds: CommandLine, synced: Wo
     said = tds("sync", "product", "--json")
     assert said.exit_code == 0
     assert [(run["entity"], run["mode"], run["state"]) for run in said.json] == [("product", "incremental", "queued")]
-    assert synced.value("select requested_by from tds_sync_runs") == "operator"
+    assert synced.value("select requested_by from tds_sync_runs") == getuser()
 
 
 def test_all_means_every_entity(tds: CommandLine, synced: World) -> None:

@@ -109,7 +109,7 @@ def test_a_targeted_run_watches_its_records_and_ends_with_counts(
     run = tds("runs", "list", "--json").json[0]
     assert (run["mode"], run["state"], run["fetched_count"], run["expected_count"]) == ("targeted", "completed", 3, 3)
     assert run["outcomes"] == {"created": 2, "deleted": 1}
-    assert (run["requested_by"], run["api_call_count"], run["duration_seconds"] > 0) == ("operator", None, True)
+    assert (run["requested_by"], run["api_call_count"], run["duration_seconds"] > 0) == (getuser(), None, True)
 
 
 def test_a_run_on_its_way_says_how_far_it_is_and_when_it_ends(synced: World, sender: Sender, standin: StandIn) -> None:
