@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 from flask import Flask
 
-from tds_api.access import audit_routes, key_routes, operator_routes
+from tds_api.audit import audit_routes
 from tds_api.breakers import breaker_routes
 from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
@@ -17,10 +17,12 @@ from tds_api.errors import install_errors
 from tds_api.findings import finding_routes
 from tds_api.gate import install_gate
 from tds_api.healing import healing_routes
+from tds_api.keys import key_routes
 from tds_api.letters import letter_routes
 from tds_api.live import live_routes
 from tds_api.login import login_routes
 from tds_api.monitoring import monitoring_routes
+from tds_api.operators import operator_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
 from tds_api.recording import Recording

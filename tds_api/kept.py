@@ -17,6 +17,8 @@ from tds_models.db import session_scope
 log = structlog.get_logger(__name__)
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
+#: The headers of an answer whose secret is shown once: it stays in no cache and is not kept here.
+ONCE = {"Cache-Control": "no-store"}
 LARGEST_BODY = 1_048_576
 _ACCEPTABLE = re.compile(r"[!-~]{1,200}")
 

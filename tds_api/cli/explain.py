@@ -1,7 +1,11 @@
 """`tds explain`: the story of one record, from webhook to row."""
 
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -11,11 +15,13 @@ from tds_api.cli.database import transaction
 from tds_api.cli.live import asked_live, show_live
 from tds_api.cli.moments import read_moment
 from tds_api.cli.output import cell, entity_named, say_json, say_table
+from tds_api.cli.remote import Remote, remote
 from tds_api.cli.telling import short, told
 from tds_core.reading import past
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.story.steps import Asked
 from tds_core.reading.story.story import explain as story_of
+from tds_models.entity import Entity
 
 _COLOURS = {"event": "cyan", "attempt": "dim", "change": "green", "dead_letter": "red", "refused": "red"}
 _STATES = {"equal": "green", "unconfirmed": "yellow", "owed": "yellow", "deleted": "dim"}
@@ -39,12 +45,11 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
     chosen, then = entity_named(entity), read_moment(as_of)
     asked = Asked(field=field or None, since=read_moment(since), until=then or read_moment(until),
                   limit=limit, cursor=cursor or None)  # fmt: skip
-    with transaction() as session:
-        story = story_of(session, chosen, source_id, asked)
-        if then:
-            story["row"] = past.row_at(session, chosen, source_id, then)
+    there = remote()
+    story = _story_there(there, chosen, source_id, asked, then) if there else _story(chosen, source_id, asked, then)
     if live:
-        story["live"] = asked_live(chosen, source_id)
+        found = there.get(f"/live/{chosen.name}/{quote(source_id, safe='')}") if there else None
+        story["live"] = found or asked_live(chosen, source_id)
     elif story["verdict"]["state"] == "unknown" and not story["steps"]:
         raise NotFoundError(
             f"TDS has never heard of {entity} {source_id[:80]}. Ask Zoho for it: {story['verdict']['next'][:200]}"
@@ -53,6 +58,26 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
         say_json(story)
     else:
         _show(story, Console())
+
+
+def _story(entity: Entity, source_id: str, asked: Asked, then: datetime | None) -> dict[str, Any]:
+    with transaction() as session:
+        story = story_of(session, entity, source_id, asked)
+        if then:
+            story["row"] = past.row_at(session, entity, source_id, then)
+    return story
+
+
+def _story_there(there: Remote, entity: Entity, source_id: str, asked: Asked, then: datetime | None) -> dict[str, Any]:
+    name = f"{entity.name}/{quote(source_id, safe='')}"
+    wanted = {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(asked).items()}
+    story: dict[str, Any] = there.get(f"/explain/{name}", **wanted)
+    for step in story["steps"]:
+        if "changes" in step["detail"]:
+            step["detail"]["changes"] = msgspec.Raw(msgspec.json.encode(step["detail"]["changes"]))
+    if then:
+        story["row"] = there.get(f"/entities/{name}", as_of=then.isoformat())
+    return story
 
 
 def _show(story: dict[str, Any], console: Console) -> None:

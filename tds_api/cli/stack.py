@@ -25,6 +25,7 @@ from tds_core.environment import RUNNING_FILE, SECRETS_FILE
 from tds_core.errors import ConfigError
 from tds_models.db import make_engine, session_scope
 
+FIRST_ADMIN_STEP = "first admin"
 OnStep = Callable[[str, float, str], None]
 Server = EmbeddedPostgres | EmbeddedRedis
 
@@ -74,7 +75,7 @@ def running_stack(
             says(f"revision {migrations.upgrade(settings.database_url)}")
         admin = _first_admin(settings)
         if admin:
-            on_step("first admin", 0.0, f"log in as {admin[0]} with {admin[1]} (shown this once)")
+            on_step(FIRST_ADMIN_STEP, 0.0, f"log in as {admin[0]} with {admin[1]} (shown this once)")
         _fresh_directories(home)
         env = {**environment_of(settings), **(extra_env or {})}
         supervisor = Supervisor(

@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from tds_api.cli.stack import Stack, running_stack
+from tds_api.cli.stack import FIRST_ADMIN_STEP, Stack, running_stack
 from tds_core.config import Settings, load_settings
 from tds_core.environment import SECRETS_FILE
 from tds_core.logging import configure_logging
@@ -32,6 +32,8 @@ def up(
     console = Console(stderr=True, quiet=as_json, highlight=False)
 
     def show(name: str, seconds: float, detail: str) -> None:
+        if name == FIRST_ADMIN_STEP:  # told at the end, where it is not overlooked
+            return
         console.print(f"[green]✓[/] {name:<12} [dim]{seconds:5.1f} s[/]  {detail}", soft_wrap=True)
 
     with contextlib.suppress(StopRequested), stop_signals() as stops, running_stack(settings, on_step=show) as stack:
@@ -85,7 +87,7 @@ def _tell(console: Console, stack: Stack) -> None:
             "\n  [bold]Log in as {} with the password {}[/]: it is shown this once.".format(*stack.first_admin),
             soft_wrap=True,
         )
-    console.print("\n  Another operator: tds operators create NAME --role operator; a key: tds keys create NAME")
+    console.print("\n  Operators: tds operators create NAME --role operator. Keys of programs: tds keys create NAME")
     console.print(f"  The token TDS_API_TOKEN opens the API too; Flower lets {settings.flower_user} in: both are in")
     console.print(
         f"  {settings.home / SECRETS_FILE} unless you set them. Logs: {settings.home / 'logs'}", soft_wrap=True

@@ -114,13 +114,24 @@ def test_elsewhere_is_read_like_here(tds: CommandLine, there: Sender, world: Wor
     for command in (
         ("runs", "list"), ("runs", "show", str(run_id)), ("findings",), ("schedule", "list"), ("breakers",),
         ("zoho", "quota"), ("dead-letter", "list"), ("dead-letter",), ("keys", "list"), ("operators", "list"),
-        ("audit", "actions"),
+        ("audit", "actions"), ("explain", "product", "1"),
     ):  # fmt: skip
         said = tds(*command)
         assert (said.exit_code, said.errors) == (0, ""), (command, said.errors)
         as_json = tds(*command, "--json")
         assert as_json.exit_code == 0, command
         assert as_json.json is not None
+
+
+def test_a_record_elsewhere_is_explained_with_its_changes(tds: CommandLine, there: Sender, world: World) -> None:
+    world.execute(
+        "insert into tds_audit_trail (source, entity, source_id, version, operation, changes, origin, correlation_id)"
+        " values ('zoho', 'product', '1', 1, 'created', cast(:changes as jsonb), 'webhook', 'c')",
+        changes='{"price": [null, "1.10"]}',
+    )
+    said = tds("explain", "product", "1")
+    assert (said.exit_code, "1.10" in said.out) == (0, True), said.errors
+    assert tds("explain", "product", "1", "--json").json["steps"][0]["detail"]["changes"] == {"price": [None, "1.10"]}
 
 
 def test_elsewhere_is_acted_upon_like_here(tds: CommandLine, there: Sender, world: World) -> None:

@@ -1,0 +1,48 @@
+"""Routes of API keys: made and shown once, seen, and ended by administrators."""
+
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from tds_api.callers import acting
+from tds_api.edge import Edge
+from tds_api.kept import ONCE
+from tds_api.permissions import needs
+from tds_api.schemas.access import KeyArguments, KeyMade, KeyRequest, KeyShown
+from tds_core.access import keys
+from tds_models.callers import Role
+from tds_models.db import session_scope
+
+
+def key_routes(edge: Edge) -> Blueprint:
+    """API keys."""
+    routes = Blueprint("keys", __name__, url_prefix="/api/tds/keys", description="API keys of programs")
+
+    @routes.get("")
+    @needs(Role.ADMIN)
+    @routes.arguments(KeyArguments, location="query")
+    @routes.response(200, KeyShown(many=True))
+    def listed(arguments: dict[str, Any]) -> Any:
+        """The keys, the newest first, without what opens."""
+        with session_scope(edge.engine) as session:
+            return keys.keys(session, **arguments)
+
+    @routes.post("")
+    @needs(Role.ADMIN)
+    @routes.arguments(KeyRequest)
+    @routes.response(201, KeyMade)
+    def create(arguments: dict[str, Any]) -> Any:
+        """Make a key. What opens is in this answer and nowhere else."""
+        with session_scope(edge.engine) as session:
+            row, key = keys.create_key(session, by=acting(), **arguments)
+        return {**row, "key": key}, 201, ONCE
+
+    @routes.delete("/<prefix>")
+    @needs(Role.ADMIN)
+    @routes.response(200, KeyShown)
+    def revoke(prefix: str) -> Any:
+        """End a key, at once and for ever."""
+        with session_scope(edge.engine) as session:
+            return keys.revoke_key(session, prefix, by=acting())
+
+    return routes
