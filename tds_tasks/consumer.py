@@ -1,6 +1,7 @@
 """The worker's ear: after an outage of Redis it listens again within seconds, and it tells that its loop goes round."""
 
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,10 @@ class PatientConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let go of the connection. A Redis that refuses its word would let us in again at once: it is given time."""
-        super().on_connection_error_after_connected(exc)
+        # Kombu stumbles over its own half-closed connection when it puts back messages that were fetched ahead. What
+        # they announced waits in PostgreSQL, and is announced again.
+        with suppress(AttributeError):
+            super().on_connection_error_after_connected(exc)
         if isinstance(exc, self.channel_errors):
             time.sleep(LONGEST_PAUSE_SECONDS)
 
