@@ -17,6 +17,7 @@ from tds_api.errors import install_errors
 from tds_api.findings import finding_routes
 from tds_api.gate import install_gate
 from tds_api.healing import healing_routes
+from tds_api.health import health_routes
 from tds_api.keys import key_routes
 from tds_api.letters import letter_routes
 from tds_api.live import live_routes
@@ -78,6 +79,7 @@ def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) 
         live_routes(edge),
         quota_routes(edge),
         healing_routes(edge),
+        health_routes(edge),
         session_routes(edge, rates, recording),
         login_routes(edge, rates, recording),
         key_routes(edge),

@@ -11,6 +11,7 @@ from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.database import report_database
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings
+from tds_core.pools import watch_pool
 from tds_models.db import make_engine
 
 
@@ -33,11 +34,14 @@ class Edge:
 def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     """The edge for `settings`; `nudge(entity)` tells the workers of an entity to look."""
     bell = Bell(nudge)
+    own = make_engine(settings.database_url, pool_size=1, application="tds-intake")
+    watch_pool(own, "intake")
     intake = Intake(
-        make_engine(settings.database_url, pool_size=1, application="tds-intake"),
+        own,
         duplicate_window_seconds=settings.duplicate_window_seconds,
         told=bell.ask,
     )
     engine, breakers = make_engine(settings.database_url, pool_size=4, application="tds-api"), open_breakers(settings)
     report_database(engine, breakers)
+    watch_pool(engine, "api")
     return Edge(settings, engine, intake, bell, breakers)

@@ -1,6 +1,6 @@
 """What Prometheus is told of the tables at every scrape: depth and age of the queue, and what waits for a person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily
@@ -8,7 +8,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_core import pulse
 from tds_core.reading import work
+from tds_core.timetable import jobs
 from tds_models.db import session_scope
 
 log = structlog.get_logger(__name__)
@@ -32,6 +34,7 @@ class TableGauges(Collector):
         try:
             with session_scope(self._engine) as session:
                 stats, figures = work.queue_stats(session), work.health_figures(session)
+                silent, overdue = pulse.silent_seconds(session), jobs.overdue_seconds(session)
         except SQLAlchemyError as error:
             log.warning("gauges_unreadable", error=type(error).__name__)
             yield GaugeMetricFamily("tds_database_up", "Whether the database answered this scrape.", value=0)
@@ -47,3 +50,12 @@ class TableGauges(Collector):
         yield age
         for name, (metric, meaning) in _SUMMARY.items():
             yield GaugeMetricFamily(metric, meaning, value=figures.get(name, 0))
+        yield _by("tds_pulse_silent_seconds", "Since a process last showed that it makes progress.", "pulse", silent)
+        yield _by("tds_schedule_overdue_seconds", "How long a slot is due that nobody took.", "job", overdue)
+
+
+def _by(name: str, meaning: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, meaning, labels=[label])
+    for value in sorted(values):
+        family.add_metric([value], values[value])
+    return family

@@ -38,12 +38,7 @@ class Settings(AccessSettings):
         "TDS_SECRET_KEY", "text", "", "Encrypts tokens; Fernet.generate_key() makes one.", d.FERNET_KEY, secret=True
     )
     secret_key_previous: str = d.api(
-        "TDS_SECRET_KEY_PREVIOUS",
-        "text",
-        "",
-        "Still opens what it locked, while rotating.",
-        d.FERNET_KEYS,
-        secret=True,
+        "TDS_SECRET_KEY_PREVIOUS", "text", "", "Still opens what it locked, while rotating.", d.FERNET_KEYS, secret=True
     )
     api_token: str = d.api("TDS_API_TOKEN", "text", "", "Token of the first administrator.", d.TOKEN, secret=True)
 
@@ -85,11 +80,7 @@ class Settings(AccessSettings):
         "TDS_REVIVE_PER_MINUTE", "integer", 60, "Letters of a batch retried in a minute.", env.whole(1, 60_000)
     )
     revive_after_seconds: float = d.letter(
-        "TDS_REVIVE_AFTER_SECONDS",
-        "seconds",
-        86_400.0,
-        "So long after it died a letter is retried by itself.",
-        d.MONTH,
+        "TDS_REVIVE_AFTER_SECONDS", "seconds", 86_400.0, "So long after it died a letter is retried by itself.", d.MONTH
     )
     revive_times: int = d.letter(
         "TDS_REVIVE_TIMES", "integer", 3, "So often at most; then it waits for a person.", env.whole(0, 100)
@@ -138,6 +129,10 @@ class Settings(AccessSettings):
     slow_seconds: float = d.watch(
         "TDS_SLOW_SECONDS", "seconds", 5.0, "An operation that takes longer is flagged.", env.whole(0, 3600)
     )
+    metrics_port: int = d.watch(
+        "TDS_METRICS_PORT", "integer", 0, "Where workers and the dispatcher serve /metrics; 0: nowhere.", d.NO_PORT
+    )
+    metrics_host: str = d.watch("TDS_METRICS_HOST", "text", "127.0.0.1", "On this address.")
     flower_port: int = d.watch("TDS_FLOWER_PORT", "integer", 8801, "Port of Flower, on loopback.", d.PORT)
     flower_user: str = d.watch("TDS_FLOWER_USER", "text", "tds", "Login name of Flower.")
     flower_password: str = d.watch(
@@ -163,12 +158,7 @@ class Settings(AccessSettings):
         env.matching(r"\d{1,20}", "digits"),
     )  # fmt: skip
     zoho_webhook_secret: str = d.zoho(
-        "ZOHO_WEBHOOK_SECRET",
-        "text",
-        "",
-        "Signs webhooks. Make one: openssl rand -hex 24",
-        d.ZOHO_SECRET,
-        secret=True,
+        "ZOHO_WEBHOOK_SECRET", "text", "", "Signs webhooks. Make one: openssl rand -hex 24", d.ZOHO_SECRET, secret=True
     )
     zoho_webhook_secret_previous: str = d.zoho(
         "ZOHO_WEBHOOK_SECRET_PREVIOUS", "text", "", "Still accepted while rotating.", d.ZOHO_SECRET, secret=True
@@ -177,11 +167,7 @@ class Settings(AccessSettings):
         "ZOHO_WEBHOOK_PREFIX", "text", "TDS", "How the names of our webhooks in Zoho begin.", d.PREFIX
     )
     zoho_rule_types: str = d.zoho(
-        "ZOHO_RULE_TYPES",
-        "text",
-        "add,edit,delete",
-        "Zoho's words for rules on new, changed, deleted.",
-        d.RULE_TYPES,
+        "ZOHO_RULE_TYPES", "text", "add,edit,delete", "Zoho's words for rules on new, changed, deleted.", d.RULE_TYPES
     )
     http_timeout_seconds: float = d.zoho(
         "TDS_HTTP_TIMEOUT_SECONDS", "seconds", 30.0, "Longest wait for an answer of Zoho.", env.whole(1, 600)

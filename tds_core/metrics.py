@@ -1,12 +1,19 @@
-"""What TDS counts about itself, for Prometheus; safe with many processes when PROMETHEUS_MULTIPROC_DIR is set."""
+"""What TDS counts about itself, for Prometheus; safe with many processes when PROMETHEUS_MULTIPROC_DIR is set.
+
+Labels take few values, never ids or anything a sender chose: docs/metrics.md lists them, and a test holds it.
+"""
 
 import os
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, multiprocess
-from prometheus_client.registry import REGISTRY
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
-_multiprocess: Any = multiprocess  # it has no annotations of its own
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # metrics open their files where they are declared
+    Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
+
+_quieted: Any = disable_created_metrics  # it has no annotations of its own
+_quieted()  # a second series beside each counter, which nobody looks at
 
 webhooks = Counter(
     "tds_webhooks",
@@ -37,8 +44,10 @@ sync_seconds = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 retries = Counter("tds_retries", "Attempts that are to be made again, by what went wrong.", ["entity", "error"])
-dead_letters = Counter("tds_dead_letters", "Work given up until a person decides.", ["entity"])
-api_calls = Counter("tds_api_calls", "Calls to a source, by API, path and status.", ["api", "path", "status"])
+dead_letters = Counter("tds_dead_letters", "Work given up until a person decides.", ["entity", "error"])
+api_calls = Counter(
+    "tds_api_calls", "Calls to a source, by API, path, class and status.", ["api", "path", "traffic", "status"]
+)
 api_call_seconds = Histogram(
     "tds_api_call_seconds",
     "Time a source took to answer.",
@@ -62,15 +71,20 @@ healing_actions = Counter(
     "tds_healing_actions", "What healing put right or told of, by action and outcome.", ["action", "outcome"]
 )
 nudges = Counter("tds_nudges", "Messages telling workers to look, by result: sent or failed.", ["result"])
+slow_operations = Counter("tds_slow_operations", "What took longer than TDS_SLOW_SECONDS.", ["operation"])
+pool_connections = Gauge(
+    "tds_pool_connections",
+    "Connections to the database in use, by pool, of all processes that live.",
+    ["pool"],
+    multiprocess_mode="livesum",
+)
+pool_limit = Gauge("tds_pool_limit", "Connections those pools may open.", ["pool"], multiprocess_mode="livesum")
 
 
-def scraped_registry() -> CollectorRegistry:
-    """A registry that answers for all processes of this host when they share PROMETHEUS_MULTIPROC_DIR, else for this
-    one. New each time, so a caller may add collectors of its own.
-    """
-    registry = CollectorRegistry()
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        _multiprocess.MultiProcessCollector(registry)
-    else:
-        registry.register(REGISTRY)
-    return registry
+# Told apart because something different is to be done about each; any other counts as its hundred.
+_STATUSES = frozenset({200, 201, 400, 401, 403, 404, 429, 500, 502, 503, 504})
+
+
+def status_label(status: int) -> str:
+    """A status of HTTP as a label: few values, whatever the other side comes up with."""
+    return str(status) if status in _STATUSES else f"{status // 100}xx"

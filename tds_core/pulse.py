@@ -15,6 +15,18 @@ def beat(session: Session, name: str, **detail: object) -> None:
     session.execute(BEAT, {"name": name, "detail": msgspec.json.encode(detail).decode()})
 
 
+SILENT = text("""
+select name, extract(epoch from clock_timestamp() - beat_at)::float8 as seconds from tds_pulses
+where name = any(:names)
+""")
+
+
+def silent_seconds(session: Session) -> dict[str, float]:
+    """How long ago the dispatcher led and Beat's ticks were done; what never ran is left out."""
+    found = session.execute(SILENT, {"names": ["dispatcher", "beat"]})
+    return {row.name: max(0.0, row.seconds) for row in found}
+
+
 SUMMARY = text("select name, value from tds_get_health_summary()")
 
 

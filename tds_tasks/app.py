@@ -10,7 +10,14 @@ from tds_core.logging import configure_logging
 
 app = Celery(
     "tds",
-    include=["tds_tasks.sync", "tds_tasks.runs", "tds_tasks.timetable", "tds_tasks.canary", "tds_tasks.listening"],
+    include=[
+        "tds_tasks.sync",
+        "tds_tasks.runs",
+        "tds_tasks.timetable",
+        "tds_tasks.canary",
+        "tds_tasks.listening",
+        "tds_tasks.scraped",
+    ],
 )
 app.config_from_object("celeryconfig")
 

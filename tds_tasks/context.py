@@ -12,6 +12,7 @@ from tds_core.breakers.database import report_database
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings, load_settings
 from tds_core.errors import ConfigError
+from tds_core.pools import watch_pool
 from tds_core.sources import registry
 from tds_core.sources.base import Source
 from tds_core.sources.errors import AuthError
@@ -35,6 +36,7 @@ def _engine(pid: int) -> Engine:
     settings().require("TDS_DATABASE_URL")
     engine = make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}", ping=False)
     report_database(engine, _breakers(pid))
+    watch_pool(engine, "worker")
     return engine
 
 

@@ -20,6 +20,7 @@ from tds_core.config import load_settings
 from tds_core.healing.deeds import Cause, record
 from tds_core.healing.owed import rescued_deeds
 from tds_core.logging import configure_logging
+from tds_core.pools import watch_pool
 from tds_core.protections import Protection, is_off
 from tds_core.sync.due import Due, due_runs, due_work
 from tds_core.sync.rescue import expire, holders, rescue
@@ -29,6 +30,7 @@ from tds_tasks import nudge
 from tds_tasks.healing import tend
 from tds_tasks.liveness import dead
 from tds_tasks.reviving import Reviver
+from tds_tasks.scraped import serve_metrics
 from tds_tasks.waking import Waker
 
 log = structlog.get_logger(__name__)
@@ -135,6 +137,9 @@ def main() -> None:
     waker = Waker(breakers, calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
     dispatcher = Dispatcher(waker, slots=slots, claim_size=settings.claim_size)
     own = make_engine(settings.database_url, pool_size=1, application="tds-healing")
+    watch_pool(engine, "dispatcher")
+    watch_pool(own, "healing")
+    serve_metrics(settings)
     tend(settings, own, breakers, stop)
     log.info("dispatcher_started")
     while not stop.is_set():

@@ -15,6 +15,7 @@ from tds_core.database_errors import StatementFailedError, is_away, named
 from tds_core.protections import Protection, is_off
 from tds_core.sync.candidate import Candidate
 from tds_core.sync.queue import Claim
+from tds_core.sync.retry import Fate
 from tds_core.sync.settle import Settlement, settle
 from tds_tasks.context import scope, settings
 from tds_tasks.heartbeat import beating
@@ -48,6 +49,8 @@ def settle_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures:
         metrics.freshness_seconds.labels(claim.entity).observe(seconds)
     for end in settlement.ends:
         log.info("sync_item_completed", entity=claim.entity, **end)
+        if end["outcome"] == Fate.RETRY:
+            metrics.retries.labels(claim.entity, end["error"]).inc()
     return settlement
 
 

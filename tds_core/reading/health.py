@@ -10,11 +10,14 @@ from sqlalchemy.orm import Session
 
 from tds_core.healing.canaries import UNHEARD
 from tds_core.sync.queue import BULK_PRIORITY
+from tds_core.timetable.jobs import overdue_seconds
 
 # The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
 DISPATCHER_SILENT_SECONDS = 10.0
 BEAT_SILENT_SECONDS = 60.0
 NO_PROGRESS_SECONDS = 60.0
+# A slot is late by the length of one tick; this late, nobody takes slots.
+OVERDUE_SECONDS = 300.0
 LAG_SECONDS = 900.0
 DEPTH_WARNING, DEPTH_CRITICAL = 1_000, 5_000
 DEAD_LETTERS_CRITICAL = 100
@@ -86,7 +89,8 @@ def facts(
 ) -> dict[str, Any]:
     """What the judgement goes by; a figure is None where there was nothing to measure."""
     found = session.execute(_FACTS, {"bulk": BULK_PRIORITY, "patience": NO_PROGRESS_SECONDS}).mappings().one()
-    return {**found, "depth_warning": depth_warning, "depth_critical": depth_critical}
+    overdue = {name: late for name, late in overdue_seconds(session).items() if late > OVERDUE_SECONDS}
+    return {**found, "depth_warning": depth_warning, "depth_critical": depth_critical, "overdue_slots": overdue}
 
 
 def components(found: Facts) -> Iterator[Component]:
@@ -113,6 +117,10 @@ def _dispatcher(found: Facts) -> Component:
 
 
 def _beat(found: Facts) -> Component:
+    """Red when slots are due and nobody takes them, whatever is alive."""
+    if late := found["overdue_slots"]:
+        says = "due and taken by nobody: " + ", ".join(f"{name} for {late[name]:.0f} s" for name in sorted(late))
+        return Component("timetable", State.CRITICAL, says, "Look at the logs of Beat and of the workers; restart TDS.")
     return _pulse("timetable", found["beat_silent_seconds"], BEAT_SILENT_SECONDS, State.WARNING)
 
 

@@ -8,6 +8,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core import metrics
+
 # What differs between two failures of one kind: ids, numbers, quoted values.
 VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
 
@@ -68,6 +70,8 @@ def bury(session: Session, *, source: str, entity: str, letters: Sequence[dict[s
         return
     rows = [{**letter, "fingerprint": shape_of(letter["error_class"], entity, letter["error"])} for letter in letters]
     session.execute(BURY, {"source": source, "entity": entity, "rows": msgspec.json.encode(rows).decode()})
+    for letter in letters:
+        metrics.dead_letters.labels(entity, letter["error_class"]).inc()
 
 
 # Asked first: most of the time there is none, and this is cheaper than finding none to close.

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import ConfigError
-from tds_core.timetable.slots import DueSlot, due_slot
+from tds_core.timetable.slots import DueSlot, due_slot, next_slot
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +103,15 @@ def take_due(session: Session) -> list[Taken]:
         if claimed_at and not skipped:
             taken.append(Taken(job["name"], due.slot_at, claimed_at, job["task"], job["arguments"]))
     return taken
+
+
+def overdue_seconds(session: Session) -> dict[str, float]:
+    """For every job that is not paused, how long the first slot nobody took has been due; 0 where none is."""
+    overdue = {}
+    for job in session.execute(JOBS).mappings():
+        since = next_slot(job["cron"], job["last"]) if _due(job) else job["now"]
+        overdue[job["name"]] = float(max(0.0, (job["now"] - since).total_seconds()))
+    return overdue
 
 
 def _due(job: RowMapping) -> DueSlot | None:

@@ -12,6 +12,7 @@ from tds_api.cli.programs import programs_of
 from tds_core.config import DECLARATIONS, load_settings
 
 ROOT = Path(__file__).parents[2]
+SEEING = ("prometheus", "grafana")
 PROGRAMS = ("api", "worker", "dispatcher", "beat", "flower")
 OWN = ("migrate", *PROGRAMS)
 
@@ -54,7 +55,7 @@ def test_procfile_and_containers_run_what_tds_up_runs(name: str) -> None:
 
 def test_nothing_else_runs() -> None:
     assert tuple(of_procfile()) == tuple(of_tds_up()) == PROGRAMS
-    assert set(compose()["services"]) == {*OWN, "postgres", "redis"}
+    assert set(compose()["services"]) == {*OWN, *SEEING, "postgres", "redis"}
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -65,7 +66,7 @@ def test_our_containers_cannot_write_to_themselves_or_gain_rights(name: str) -> 
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-@pytest.mark.parametrize("name", [*PROGRAMS, "postgres", "redis"])
+@pytest.mark.parametrize("name", [*PROGRAMS, *SEEING, "postgres", "redis"])
 def test_every_lasting_container_is_checked_and_comes_back(name: str) -> None:
     service = compose()["services"][name]
     assert service["healthcheck"]["test"]
@@ -94,14 +95,27 @@ def test_no_secret_stands_in_the_file_and_none_is_optional() -> None:
 
 def test_every_variable_of_the_file_is_a_setting() -> None:
     environment = compose()["services"]["api"]["environment"]
-    assert set(environment) <= set(DECLARATIONS)
+    assert set(environment) <= {*DECLARATIONS, "PROMETHEUS_MULTIPROC_DIR"}
 
 
 def test_ports_are_published_on_this_machine_only() -> None:
     services = compose()["services"]
     published = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(published) == 2
+    assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_every_program_counts_where_somebody_answers_for_it() -> None:
+    for line in (ROOT / "Procfile").read_text().splitlines():
+        assert "export PROMETHEUS_MULTIPROC_DIR=${TDS_HOME:-.tds}/metrics &&" in line
+    environment = compose()["services"]["worker"]["environment"]
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    asked = {name: found["port"] for job in jobs for found in job["dns_sd_configs"] for name in found["names"]}
+    own = int(environment["TDS_METRICS_PORT"])
+    assert asked == {"api": 8800, "worker": own, "dispatcher": own}
+    # In its own memory: process ids of containers are not each other's.
+    assert environment["PROMETHEUS_MULTIPROC_DIR"].startswith("/tmp/")  # noqa: S108
+    assert "/tmp" in compose()["services"]["worker"]["tmpfs"]  # noqa: S108
 
 
 def test_the_image_installs_by_hash_and_runs_as_a_plain_user() -> None:

@@ -1,11 +1,17 @@
 """What machines ask: alive, ready, healthy, and how much of everything."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
+import celeryconfig
+from tds_core import pulse
+from tds_core.reading import surroundings
+from tds_core.timetable import jobs
 from tests.webhook_sender import Sender, sender_for, wrapped
 
 AWAY = "postgresql://nobody@127.0.0.1:9/none"
@@ -51,7 +57,7 @@ def test_without_redis_the_api_is_ready_and_says_so(database: str, engine: Engin
     with sender_for(database, engine, TDS_REDIS_URL="redis://127.0.0.1:9/0") as sender:
         client = sender.app.test_client()
         assert (client.get("/readyz").status_code, client.get("/readyz").json["redis"]) == (200, "away")
-        assert client.get("/api/tds/health").json["status"] == "degraded"
+        assert "redis" in client.get("/api/tds/health").json["unwell"]
         assert sender.send(wrapped()).status_code == 202
 
 
@@ -71,7 +77,67 @@ def test_with_the_database_away_the_process_lives_and_is_not_ready(engine: Engin
 def test_the_short_health_needs_no_token_and_tells_figures_only(sender: Sender) -> None:
     sender.send(wrapped())
     health = sender.app.test_client().get("/api/tds/health").json
-    assert (health["status"], health["figures"]["queue_depth"]) == ("ok", 1)
+    assert (health["status"], health["figures"]["queue_depth"]) == ("unhealthy", 1)  # nobody dispatches yet
+    assert "dispatcher" in health["unwell"]
+    assert "components" not in health
+
+
+def make_well(sender: Sender) -> None:
+    """Have everything that should run have run just now."""
+    with sender.engine.begin() as connection:
+        session = Session(connection)
+        pulse.beat(session, "dispatcher")
+        pulse.beat(session, "beat")
+        jobs.seed(session, celeryconfig.TIMETABLE)
+        session.flush()
+
+
+def components(sender: Sender, path: str = "/api/tds/health/complete") -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in sender.get(path).json["components"]}
+
+
+def test_the_whole_health_names_every_component_with_its_reason_and_its_mend(sender: Sender) -> None:
+    make_well(sender)
+    found = components(sender)
+    assert {name for name, each in found.items() if each["state"] == "critical"} == set()
+    assert found["redis"]["mend"] == "Set TDS_REDIS_URL, or run: tds up"
+    assert list(found) == list(components(sender, "/api/tds/monitoring/health"))
+    health = sender.get("/api/tds/health/complete").json
+    assert health["score"] == 100 - 10 * sum(each["state"] == "warning" for each in found.values())
+    assert sender.app.test_client().get("/api/tds/health/complete").status_code == 401
+    assert {job["name"] for job in sender.get("/api/tds/monitoring/scheduler/jobs").json} == set(celeryconfig.TIMETABLE)
+
+
+def test_slots_that_nobody_takes_are_critical_though_everything_seems_to_run(sender: Sender) -> None:
+    make_well(sender)
+    with sender.engine.begin() as connection:
+        connection.execute(text("update tds_scheduled_jobs set updated_at = now() - interval '20 minutes'"))
+    timetable = components(sender)["timetable"]
+    assert timetable["state"] == "critical"
+    assert "auto-healing for" in timetable["says"]
+    assert scraped(sender)[("tds_schedule_overdue_seconds", "auto-healing")] > 300
+    with sender.engine.begin() as connection:
+        jobs.take_due(Session(connection))
+    assert components(sender)["timetable"]["state"] == "ok"
+
+
+def test_work_that_is_due_and_that_nobody_ends_is_critical_though_everything_seems_to_run(sender: Sender) -> None:
+    make_well(sender)
+    sender.send(wrapped())
+    with sender.engine.begin() as connection:
+        connection.execute(text("update tds_sync_queue set next_attempt_at = now() - interval '2 minutes'"))
+    assert components(sender)["workers"]["state"] == "critical"
+    found = scraped(sender)
+    assert found[("tds_component_state", "workers", "critical")] == 1
+    assert found[("tds_health_score",)] <= 60
+
+
+def test_memory_that_runs_out_is_reported(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_well(sender)
+    monkeypatch.setattr(surroundings, "used_share", lambda: 0.81)
+    assert components(sender)["memory"]["state"] == "warning"
+    monkeypatch.setattr(surroundings, "used_share", lambda: 0.79)
+    assert components(sender)["memory"]["state"] == "ok"
 
 
 def test_metrics_count_webhooks_by_what_became_of_them(sender: Sender) -> None:

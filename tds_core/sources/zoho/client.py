@@ -188,11 +188,11 @@ class ZohoClient:
                 timeout=self._timeout,
             )
         except requests.RequestException as error:
-            metrics.api_calls.labels(question.api, question.group, "none").inc()
+            _count(question, "none")
             self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))
             raise TransientError(f"{question.group}: no answer ({type(error).__name__})") from None
         permit.answered(answer.status_code, answer.headers, refused_by(answer.status_code, answer.content))
-        metrics.api_calls.labels(question.api, question.group, str(answer.status_code)).inc()
+        _count(question, metrics.status_label(answer.status_code))
         seconds = answer.elapsed.total_seconds()
         metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
         code = code_of(answer.status_code, answer.content)
@@ -207,6 +207,10 @@ class ZohoClient:
             now=datetime.now(UTC),
         )
         return answer.content
+
+
+def _count(question: Question, status: str) -> None:
+    metrics.api_calls.labels(question.api, question.group, question.traffic, status).inc()
 
 
 def _for_the_rest(error: SourceError) -> SourceError:
