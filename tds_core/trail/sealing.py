@@ -5,9 +5,7 @@ appear any more is found without a word from the writers: whoever may still writ
 table since before it took that id.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from sqlalchemy import text
@@ -15,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.trail import head as heads
 from tds_core.trail.chain import ROWS, Seal
+from tds_core.trail.finished import finished_up_to
 from tds_core.trail.head import Head
 from tds_core.trail.keys import SealKey
 from tds_core.trail.trails import TRAILS, Trail, digests_of, fix_spelling
@@ -39,40 +38,13 @@ class Sealed:
         return sum(seal.row_count for seal in self.seals)
 
 
-# In this order: whoever took an id up to the highest one holds its lock by the time locks are looked at, or has ended.
-_HIGHEST = text("select coalesce(pg_sequence_last_value(cast(pg_get_serial_sequence(:trail, 'id') as regclass)), 0)")
-_WRITERS = text("""
-select distinct virtualtransaction from pg_locks
-where locktype = 'relation' and relation = cast(:trail as regclass) and mode = 'RowExclusiveLock' and granted
-  and database = (select oid from pg_database where datname = current_database())
-  and pid is distinct from pg_backend_pid()
-""")
-
-
-def _finished_up_to(session: Session, trail: Trail, waits: Mapping[str, Any] | None) -> tuple[int, dict[str, Any]]:
-    """The id up to which every row is there that will ever be, and what to wait for beyond it.
-
-    `waits`: the highest id and its writers as a round before this one saw them.
-    """
-    given = {"trail": trail.name}
-    highest = int(session.execute(_HIGHEST, given).scalar_one())
-    writers = set(session.execute(_WRITERS, given).scalars())
-    if not writers:
-        return highest, {}
-    now = {"id": highest, "writers": sorted(writers)}
-    if waits is None:
-        return 0, now
-    # As long as one of those it waited for writes on, a newer mark would only wait longer.
-    return (0, dict(waits)) if writers & set(waits["writers"]) else (int(waits["id"]), now)
-
-
 def seal(session: Session, key: SealKey) -> Sealed:
     """Seal what can be sealed, some thousand rows at most; the caller commits."""
     fix_spelling(session)
     head = heads.take(session)
     seals: list[Seal] = []
     for trail in TRAILS.values():
-        upto, waits = _finished_up_to(session, trail, head.waits.get(trail.name))
+        upto, waits = finished_up_to(session, trail.name, head.waits.get(trail.name))
         head.waits = {name: each for name, each in {**head.waits, trail.name: waits}.items() if each}
         while len(seals) < SEALS_AT_ONCE and (made := _seal_some(session, head, key, trail, upto)):
             seals.append(made)
