@@ -40,6 +40,7 @@ QUEUE_OF_PRIORITY = {2: "tds.high", 5: "tds.normal", 8: "tds.low"}
 task_routes = {
     **{f"tds.sync.{entity.name}": {"queue": QUEUE_OF_PRIORITY[entity.priority]} for entity in ENTITIES.values()},
     "tds.run.advance": {"queue": "tds.bulk"},
+    "tds.outbound.deliver": {"queue": "tds.low"},
     "tds.timetable.tick": {"queue": "tds.upkeep"},
 }
 

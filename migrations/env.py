@@ -5,7 +5,21 @@ import os
 from alembic import context
 from sqlalchemy import Connection, text
 
-from tds_models import access, actions, callers, healing, history, inbox, letters, quality, runs, seals, timetable, work  # noqa: F401  (they fill the metadata)
+from tds_models import (  # noqa: F401  (they fill the metadata)
+    access,
+    actions,
+    callers,
+    healing,
+    history,
+    inbox,
+    letters,
+    outbound,
+    quality,
+    runs,
+    seals,
+    timetable,
+    work,
+)
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES

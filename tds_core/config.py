@@ -10,11 +10,12 @@ from tds_core import environment as env
 from tds_core.access.settings import AccessSettings
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.errors import ConfigError
+from tds_core.outbound.settings import OutboundSettings
 from tds_core.urls import with_driver, without_password
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(AccessSettings):
+class Settings(AccessSettings, OutboundSettings):
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
     database_url: str = d.storage(
@@ -256,7 +257,7 @@ _FIELDS = {
 }
 DECLARATIONS: Mapping[str, env.Declaration] = {
     field.metadata["declaration"].variable: field.metadata["declaration"]
-    for field in sorted(dataclasses.fields(Settings), key=lambda field: field.name in AccessSettings.__annotations__)
+    for field in sorted(dataclasses.fields(Settings), key=lambda field: field.name not in Settings.__annotations__)
     if field.metadata
 }
 

@@ -70,6 +70,12 @@ quota_refusals = Counter(
 healing_actions = Counter(
     "tds_healing_actions", "What healing put right or told of, by action and outcome.", ["action", "outcome"]
 )
+outbound_seconds = Histogram(
+    "tds_outbound_seconds",
+    "Time receivers of change events took to answer, by result: delivered, refused or away.",
+    ["result"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+)
 nudges = Counter("tds_nudges", "Messages telling workers to look, by result: sent or failed.", ["result"])
 slow_operations = Counter("tds_slow_operations", "What took longer than TDS_SLOW_SECONDS.", ["operation"])
 pool_connections = Gauge(

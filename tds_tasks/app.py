@@ -17,6 +17,7 @@ app = Celery(
         "tds_tasks.canary",
         "tds_tasks.listening",
         "tds_tasks.scraped",
+        "tds_tasks.outbound",
     ],
 )
 app.config_from_object("celeryconfig")

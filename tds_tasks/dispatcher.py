@@ -20,6 +20,8 @@ from tds_core.config import load_settings
 from tds_core.healing.deeds import Cause, record
 from tds_core.healing.owed import rescued_deeds
 from tds_core.logging import configure_logging
+from tds_core.outbound import lanes
+from tds_core.outbound.due import due_subscriptions
 from tds_core.pools import watch_pool
 from tds_core.protections import Protection, is_off
 from tds_core.sync.due import Due, due_runs, due_work
@@ -42,6 +44,8 @@ PATIENCE_SECONDS = 0.3
 # Bulk reading never takes all the workers.
 RUNS_AT_ONCE = 2
 OUTAGE_SECONDS = 2.0
+# A task that tells of changes ends when nothing is due, so the next change has it called again sooner.
+TOLD_SECONDS = 0.9
 
 
 class Dispatcher:
@@ -64,12 +68,17 @@ class Dispatcher:
             rescued = rescue(session)
             work = due_work(session, list(ENTITIES))
             runs = due_runs(session, limit=RUNS_AT_ONCE)
+            lanes.expire(session, dead(lanes.holders(session)))
+            outbound, couriers = due_subscriptions(session)
             pulse.beat(session, "dispatcher", due={due.entity: due.count for due in work})
             record(session, rescued_deeds(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
         try:
             self._wake(work, runs)
+            # However much is to be told, most workers are left to syncing.
+            if outbound and couriers < max(1, self._slots // 2) and self._may("outbound", TOLD_SECONDS):
+                nudge.nudge_outbound()
         except nudge.FAILURES as error:
             if not self._failing:
                 log.warning("nudges_failing", error=type(error).__name__)
@@ -80,18 +89,18 @@ class Dispatcher:
             self._failing = False
 
     def _wake(self, work: list[Due], runs: list[int]) -> None:
-        now = time.monotonic()
         for due in () if is_off(Protection.SWEEP) else work:
-            if due.oldest_seconds < PATIENCE_SECONDS or not self._may(due.entity, now):
+            if due.oldest_seconds < PATIENCE_SECONDS or not self._may(due.entity, OUTAGE_SECONDS):
                 continue
             nudge.nudge(due.entity, count=min(self._slots, -(-due.count // self._claim_size)))
         for run_id in runs:
-            if self._may(f"run:{run_id}", now):
+            if self._may(f"run:{run_id}", OUTAGE_SECONDS):
                 nudge.nudge_run(run_id)
 
-    def _may(self, name: str, now: float) -> bool:
+    def _may(self, name: str, seconds: float) -> bool:
         """Whether `name` was not announced a moment ago; a busy worker's queue must not fill with the same word."""
-        if now - self._nudged_at.get(name, -OUTAGE_SECONDS) < OUTAGE_SECONDS:
+        now = time.monotonic()
+        if now - self._nudged_at.get(name, -seconds) < seconds:
             return False
         self._nudged_at[name] = now
         return True

@@ -59,6 +59,11 @@ def detour(unheard: Collection[str]) -> str | None:
     return instead
 
 
+def nudge_outbound() -> None:
+    """Wake a worker for outbound events. Raises like `nudge`."""
+    _send("tds.outbound.deliver")
+
+
 def put_canary(queue: str, nonce: str, *, expires_seconds: float) -> None:
     """Put a canary on a queue, to be gone before the next one comes. Raises like `nudge`."""
     # A worker's own queue vanishes with it; those all share stay.

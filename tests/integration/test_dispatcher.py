@@ -215,3 +215,24 @@ def test_a_nudge_reaches_the_queue_of_its_entity_in_redis(redis_url: str) -> Non
         app.send_task("tds.sync.invoice", connection=connection, expires=30, ignore_result=True)
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("tds:tds.high") == 1
+
+
+def test_changes_to_be_told_are_announced_while_most_workers_are_left_to_syncing(
+    world: World, looking: Dispatcher
+) -> None:
+    world.execute("insert into tds_subscriptions (name, url, secret, message_key, position, created_by)"
+                  " values ('shop', 'https://shop.example/', '', 'k', 0, 'test')")  # fmt: skip
+    assert look(world, looking) == []
+    world.execute("insert into tds_audit_trail (source, entity, source_id, version, operation, changes, origin,"
+                  " correlation_id) values ('zoho', 'product', '1', 1, 'created', '{}', 'run', 'c')")  # fmt: skip
+    assert look(world, looking) == ["tds.outbound.deliver"]
+    assert look(world, looking) == [], "it was announced a moment ago"
+    world.execute("insert into tds_outbound_lanes (subscription_id, source, entity, source_id, entry_id, version,"
+                  " last_id, lease_token, leased_by, next_attempt_at) select id, 'zoho', 'product', n::text, 1, 1, 1,"
+                  " gen_random_uuid(), 'elsewhere ' || n, now() + interval '1 minute'"
+                  " from tds_subscriptions, generate_series(1, 2) n")  # fmt: skip
+    looking._nudged_at.clear()
+    assert look(world, looking) == []
+    world.execute("update tds_subscriptions set state = 'paused'")
+    world.execute("delete from tds_outbound_lanes")
+    assert look(world, looking) == []

@@ -1,0 +1,92 @@
+"""Replaying: events are sent once more, from a moment on, from a version of a record on, or what was given up."""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.outbound.spreading import TRAIL, WANTED
+from tds_core.outbound.subscriptions import named
+from tds_core.reading.errors import NotFoundError
+from tds_models.outbound import Subscription
+
+_BEFORE = text(f"""
+select min(id) - 1 from {TRAIL} where recorded_at >= :since and id <= :position
+""")
+
+
+def replay_since(session: Session, name_or_id: str, since: datetime) -> Subscription:
+    """Go back to the first change at or after `since`; what was told already is told again under another id.
+
+    Raises NotFoundError, also where nothing changed since.
+    """
+    found = named(session, name_or_id)
+    before = session.execute(_BEFORE, {"since": since, "position": found.position}).scalar()
+    if before is None:
+        raise NotFoundError(f"Nothing changed between {since:%Y-%m-%d %H:%M:%S %Z} and what was told last.")
+    found.replay_count += 1
+    found.replayed_to = max(found.replayed_to, found.position)
+    found.position = before
+    session.flush()
+    return found
+
+
+# As a spread would: a lane that is there is taken back to the earlier event.
+_LANES = """
+insert into tds_outbound_lanes as l (subscription_id, source, entity, source_id, entry_id, version, last_id, replay)
+select :id, r.source, r.entity, r.source_id, min(r.id), min(r.version), max(r.last_id), :replay
+from ({chosen}) r group by r.source, r.entity, r.source_id order by r.entity, r.source_id, r.source
+on conflict (subscription_id, entity, source_id, source) do update set
+    last_id = greatest(l.last_id, excluded.last_id), entry_id = least(l.entry_id, excluded.entry_id),
+    version = least(l.version, excluded.version), replay = excluded.replay, attempts = 0, failed_at = null,
+    next_attempt_at = case when l.lease_token is null then now() else l.next_attempt_at end
+"""
+_RECORD = text(
+    _LANES.format(
+        chosen=f"""
+    select t.*, max(t.id) over (partition by t.source) as last_id from {TRAIL} t
+    join tds_subscriptions s on s.id = :id
+    where t.entity = :entity and t.source_id = :source_id and t.version >= :version and t.id <= s.position and {WANTED}
+    """
+    )
+)
+# What followed an event that was given up was told; it is told again, so that the record's order holds.
+_GIVEN_UP = text(
+    _LANES.format(
+        chosen="""
+    select d.entry_id as id, d.source, d.entity, d.source_id, d.version, s.position as last_id
+    from tds_event_deliveries d join tds_subscriptions s on s.id = d.subscription_id
+    where d.subscription_id = :id and d.state = 'given_up'
+      and exists (select from tds_audit_trail t where t.id = d.entry_id)
+    """
+    )
+)
+_TAKEN_UP = text("""
+update tds_event_deliveries set state = 'replayed' where subscription_id = :id and state = 'given_up'
+""")
+
+
+def replay_record(session: Session, name_or_id: str, *, entity: str, source_id: str, version: int) -> Subscription:
+    """Send the events of a record again, from `version` on. Raises NotFoundError, also where there are none."""
+    found = _counted(session, name_or_id)
+    given = {"entity": entity, "source_id": source_id, "version": version}
+    made = session.execute(_RECORD, {"id": found.id, "replay": found.replay_count, **given})
+    if not getattr(made, "rowcount", 0):
+        raise NotFoundError(f"{found.name} was told nothing of {entity} {source_id[:80]} from version {version} on.")
+    return found
+
+
+def replay_given_up(session: Session, name_or_id: str) -> tuple[Subscription, int]:
+    """Send again what was given up, and what followed it of the same records. Returns how many records that are."""
+    found = _counted(session, name_or_id)
+    made = session.execute(_GIVEN_UP, {"id": found.id, "replay": found.replay_count})
+    session.execute(_TAKEN_UP, {"id": found.id})
+    return found, int(getattr(made, "rowcount", 0))
+
+
+def _counted(session: Session, name_or_id: str) -> Subscription:
+    found = named(session, name_or_id)
+    found.replay_count += 1
+    found.replayed_to = max(found.replayed_to, found.position)
+    session.flush()
+    return found

@@ -1,0 +1,126 @@
+"""The task `tds.outbound.deliver`: sends what subscriptions are owed, many events at once, until nothing is due.
+
+Rows in a thread, requests in an event loop: while some are settled, others come back. No transaction is open while a
+receiver is waited for.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import structlog
+
+from tds_core import metrics
+from tds_core.crypto import Vault
+from tds_core.outbound import lanes
+from tds_core.outbound.addresses import targets
+from tds_core.outbound.parcels import Parcel, pack
+from tds_core.outbound.retrying import is_away, is_success
+from tds_core.outbound.sending import Wire
+from tds_core.outbound.sent import Answer, Sent
+from tds_core.outbound.settling import settle
+from tds_core.outbound.signing import signed_headers
+from tds_core.outbound.spreading import Mark, spread
+from tds_tasks import nudge
+from tds_tasks.app import app
+from tds_tasks.context import scope, settings
+from tds_tasks.liveness import worker_name
+from tds_tasks.settling import OUTAGES
+
+log = structlog.get_logger(__name__)
+
+# New events are taken in hand for so long; then those under way come back, and other tasks get the slot.
+BUDGET_SECONDS = 10.0
+# A request takes its time-out at most; so much longer its lease lasts, for settling.
+LEASE_MARGIN_SECONDS = 30.0
+# Slow receivers keep nobody from looking what is due for the others.
+LOOK_SECONDS = 0.5
+MOST_IN_HAND = 500
+
+#: What this process knows of the history's end.
+_mark = Mark()
+
+
+@app.task(name="tds.outbound.deliver")
+def deliver() -> None:
+    """Send what is due."""
+    deliver_due()
+
+
+def deliver_due(*, budget_seconds: float = BUDGET_SECONDS) -> int:
+    """Send what is due until nothing is, or the time is up. Returns how many requests were made."""
+    try:
+        count, left = asyncio.run(_deliver(time.monotonic() + budget_seconds))
+    except OUTAGES as error:  # what was sent and not written down is sent again when its lease ends
+        log.warning("deliveries_interrupted", error=type(error).__name__)
+        return 0
+    if left:
+        with suppress(*nudge.FAILURES):  # the dispatcher looks too
+            nudge.nudge_outbound()
+    return count
+
+
+async def _deliver(until: float) -> tuple[int, bool]:
+    chosen, count = settings(), 0
+    reach = targets(allowed=chosen.outbound_allow, ports=chosen.outbound_ports, with_http=chosen.outbound_http)
+    flying: set[asyncio.Task[Sent | None]] = set()
+    back: list[Sent] = []
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, "outbound-rows") as rows:
+        async with Wire(reach, timeout_seconds=chosen.outbound_timeout_seconds) as wire:
+            while True:
+                room = MOST_IN_HAND - len(flying) if time.monotonic() < until else 0
+                parcels, moved = await loop.run_in_executor(rows, _turn, back, room)
+                flying |= {loop.create_task(_send(wire, parcel)) for parcel in parcels}
+                count += len(parcels)
+                if not flying and not moved:
+                    return count, time.monotonic() >= until
+                if not flying:
+                    back = []
+                    continue
+                done, flying = await asyncio.wait(
+                    flying, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_SECONDS if room else None
+                )
+                back = [sent for task in done if (sent := task.result())]
+
+
+def _turn(back: Sequence[Sent], room: int) -> tuple[list[Parcel], bool]:
+    """Settle what came back, look for what is new and take up to `room` events of each subscription in hand.
+
+    Returns them, and whether there may be more new history to look at.
+    """
+    chosen = settings()
+    claimed_at = time.monotonic()
+    with scope() as session:
+        if back:
+            settle(session, back, disable_seconds=chosen.outbound_disable_seconds)
+        if room <= 0:
+            return [], False
+        moved = spread(session, _mark)
+        timeout = chosen.outbound_timeout_seconds
+        claimed = lanes.claim(
+            session, worker=worker_name(), limit=room, at_once=chosen.outbound_at_once,
+            lease_seconds=timeout + LEASE_MARGIN_SECONDS,
+        )  # fmt: skip
+        if not claimed:
+            return [], moved
+        found = lanes.receivers(session, [each.subscription_id for each in claimed])
+    until = claimed_at + LEASE_MARGIN_SECONDS / 2
+    vault = Vault(chosen.secret_key, chosen.secret_key_previous)
+    return [pack(each, found[each.subscription_id], vault, until=until) for each in claimed], moved
+
+
+async def _send(wire: Wire, parcel: Parcel) -> Sent | None:
+    """Send, unless so much time went by that the lease may soon be another's: then it comes back by itself."""
+    if parcel.error:
+        return Sent(parcel.sending, Answer(None, 0.0, parcel.error))
+    if time.monotonic() > parcel.until:
+        return None
+    now = int(time.time())
+    headers = signed_headers(parcel.secrets, message_id=parcel.message_id, at=now, body=parcel.body)
+    answer = await wire.send(parcel.url, headers=headers, body=parcel.body)
+    result = "delivered" if is_success(answer.status) else "away" if is_away(answer.status) else "refused"
+    metrics.outbound_seconds.labels(result).observe(answer.duration_seconds)
+    return Sent(parcel.sending, answer)
