@@ -43,6 +43,11 @@ class Prepared:
     reads_all: bool
 
     @property
+    def is_known(self) -> bool:
+        """Whether the mirror has all of the page, byte by byte."""
+        return not (self.creation or self.candidates or self.invalid)
+
+    @property
     def said(self) -> list[Mapping[str, Any]]:
         """The records that are to be looked at once more, of those that may be written."""
         created = self.creation.said if self.creation else ()
@@ -73,14 +78,24 @@ def prepare(
     """
     reads_all = entity.stream.list_shows is Shows.NONE or (thorough and entity.stream.list_shows is Shows.SOME)
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
-    given = {"source": entity.stream.source, "ids": list(hashes)}
-    stored = session.execute(statements_for(entity.name).known, given)
-    known = {**{row.source_id: None if reads_all else row.list_hash for row in stored}, **before}
-    fresh = {row.source_id: row.raw for row in rows if bytes(known.get(row.source_id) or b"") != hashes[row.source_id]}
+    unlike = {key: True for key in hashes.keys() & before.keys() if hashes[key] != before[key]}
+    unlike |= _unlike(session, entity, {key: hashes[key] for key in hashes if key not in before}, reads_all)
+    fresh = {row.source_id: row.raw for row in rows if row.source_id in unlike}
     sighting = Sighting(entity, read_at, provenance, hashes, familiar)
-    creation, candidates, invalid = _read(sighting, fresh, known)
+    creation, candidates, invalid = _read(sighting, fresh, {key for key, is_known in unlike.items() if is_known})
     skipped_count = sum(key not in fresh and key not in before for key in hashes)
     return Prepared(hashes, len(hashes) - len(fresh), skipped_count, creation, candidates, invalid, reads_all)
+
+
+def _unlike(session: Session, entity: Entity, hashes: Mapping[str, bytes], reads_all: bool) -> dict[str, bool]:
+    """The ids whose fingerprint is not the mirror's, and whether the mirror has the record; with `reads_all` all."""
+    given = {
+        "source": entity.stream.source,
+        "ids": list(hashes),
+        "hashes": [None if reads_all else each.hex() for each in hashes.values()],
+    }
+    found = session.execute(statements_for(entity.name).unlike, given)
+    return {row.source_id: row.is_known for row in found.all()}
 
 
 Invalid = list[tuple[str, InvalidRecordError]]

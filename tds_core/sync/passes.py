@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import drift
@@ -32,12 +33,14 @@ with page as (
     insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)
     values (:id, :page, :ids, :fetch_seconds, extract(epoch from clock_timestamp() - now()))
 )
-update tds_sync_runs set position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
+update tds_sync_runs set leased_until = now() + make_interval(secs => :lease),
+    position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
     failures = 0, failed_at = null,
     skipped_count = skipped_count + :skipped, fetched_count = fetched_count + :fetched,
     api_call_count = api_call_count + :calls,
     outcomes = cast(:outcomes as jsonb), changed_count = :changed, report = cast(:report as jsonb)
-where id = :id and lease_token = :token
+where id = :id and lease_token = :token and cancel_requested_at is null
+returning set_config('synchronous_commit', 'off', true)
 """)
 
 
@@ -87,9 +90,9 @@ def take_page(
 
     Afterwards `run.position` is where the next page begins.
     """
-    held = session.execute(HOLD, {"id": run.id, "token": run.token, "lease": lease_seconds}).scalar()
-    if held is None:
-        raise LostRunError
+    lease = {"id": run.id, "token": run.token, "lease": lease_seconds}
+    if not prepared.is_known:  # where nothing is written but the run's own row, its last statement is the fence
+        _keep_lease(session, HOLD, lease)
     counts = _look(session, run, prepared) if run.mode == Mode.DRY_RUN else _write(session, run, prepared, limits)
     position = run.position.after(page)
     run.page_count += 1
@@ -97,11 +100,11 @@ def take_page(
     reached = position.newest if position.ended else position.since
     if position.sorted and reached and (run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)):
         cursors.advance(session, run.entity, reached, run_id=run.id)
-    session.execute(
+    _keep_lease(
+        session,
         ADVANCE,
         {
-            "id": run.id,
-            "token": run.token,
+            **lease,
             "position": msgspec.json.encode(position.as_json()).decode(),
             "fetched": len(page.rows),
             "skipped": prepared.skipped_count,
@@ -116,6 +119,12 @@ def take_page(
     )
     run.position, run.attempts, run.failures = position, 0, 0
     return counts
+
+
+def _keep_lease(session: Session, statement: TextClause, given: Mapping[str, Any]) -> None:
+    """Carry out a statement that holds only for the run's own lease."""
+    if session.execute(statement, given).first() is None:
+        raise LostRunError
 
 
 def _write(session: Session, run: RunLease, prepared: Prepared, limits: Limits) -> Counter[str]:

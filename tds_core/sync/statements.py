@@ -30,7 +30,7 @@ class Statements:
 
     read: TextClause
     lock: TextClause
-    known: TextClause
+    unlike: TextClause
     insert: TextClause
     update: TextClause
     touch: TextClause
@@ -41,16 +41,10 @@ class Statements:
 def statements_for(name: str) -> Statements:
     """The statements of entity `name`."""
     entity = ENTITIES[name]
-    table = entity.table.fullname
     return Statements(
         read=text(_read(entity)),
         lock=text(f"{_read(entity)} for update"),
-        known=text(
-            # the fingerprint only where it vouches for the row
-            "select source_id,"
-            f" case when {_vouched(entity)} then list_hash end as list_hash"
-            f" from {table} where source = :source and source_id = any(:ids)"
-        ),
+        unlike=text(_unlike(entity)),
         insert=text(_insert(entity)),
         update=text(_update(entity)),
         touch=text(_touch(entity)),
@@ -114,8 +108,16 @@ def _standing(entity: Entity, *, unless_whole: str) -> str:
 
 
 # The ids are given once more, because the planner knows how long an array is, but takes any recordset for a hundred
-# rows, which are better joined by reading the whole table.
+# rows, and any one source for rare until it has statistics: either way it would read the whole table.
 _MATCHED = "t.source = :source and t.source_id = any(cast(:ids as text[])) and t.source_id = r.source_id"
+
+
+def _unlike(entity: Entity) -> str:
+    return f"""
+        select r.source_id, t.source_id is not null as is_known
+        from unnest(cast(:ids as text[]), cast(:hashes as text[])) as r(source_id, hash)
+        left join {entity.table.fullname} t on {_MATCHED}
+        where not coalesce({_vouched(entity)} and t.list_hash = decode(r.hash, 'hex'), false)"""
 
 
 def _update(entity: Entity) -> str:

@@ -18,6 +18,8 @@ def without_custom_fields(session: Session, entity: Entity, candidates: Sequence
     for field in entity.fields:
         if field.kind is CUSTOM:
             silent = [each.source_id for each in candidates if field.name not in each.values]
+            if not silent:
+                return []
             asked = text(
                 f"select source_id from {entity.table.fullname}"
                 f" where source = :source and source_id = any(:ids) and {field.name} is not null order by source_id"

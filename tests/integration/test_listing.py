@@ -1,13 +1,19 @@
 """Lists over a real HTTP stand-in: what moves while it is read is not lost, and what is missing is asked for first."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from tds_tasks import context
+from tds_tasks import runs as run_tasks
 from tests.standin import StandIn, before_page, names
 from tests.world import World
 
 ITEMS = "/inventory/v1/items"
+#: A run's lease is taken when it is claimed, and given back when it rests.
+CLAIM_AND_YIELD = 2
 
 
 def test_a_second_pass_over_equal_bytes_writes_nothing(synced: World, standin: StandIn) -> None:
@@ -18,6 +24,22 @@ def test_a_second_pass_over_equal_bytes_writes_nothing(synced: World, standin: S
     assert set(run["outcomes"]) <= {"unchanged", "absent"}
     after = synced.rows("select source_id, xmin::text, changed_at, version from erp.product order by source_id")
     assert after == before
+
+
+def test_a_page_of_equal_bytes_costs_one_query_and_moves_nothing_but_its_run(synced: World, standin: StandIn) -> None:
+    synced.run("product", "full")
+    run_id = synced.request_run("product", "full")
+    said: list[str] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        said.append(statement)
+
+    event.listen(context._engine(context.getpid()), "before_cursor_execute", listen)
+    assert run_tasks.advance_run(run_id, slice_seconds=0)
+    pages = synced.run_row(run_id)["page_count"]
+    assert len([each for each in said if "erp.product t" in each]) == pages
+    assert len([each for each in said if "leased_until" in each and "page_count = " in each]) == pages
+    assert len([each for each in said if "leased_until" in each]) == pages + CLAIM_AND_YIELD
 
 
 def test_documents_are_read_whole_only_where_the_list_shows_a_change(synced: World, standin: StandIn) -> None:

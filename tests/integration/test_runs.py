@@ -95,7 +95,11 @@ def test_a_filter_the_source_ignores_ends_the_run_and_deletes_nothing(
     assert len(synced.mirror("product", "name")) == 45
 
 
-def test_a_cancelled_run_stops_before_its_next_page(synced: World, standin: StandIn) -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["new pages", "known pages"])
+def test_a_cancelled_run_stops_before_its_next_page(synced: World, standin: StandIn, again: bool) -> None:
+    if again:
+        synced.run("product", "full")
+        standin.calls.clear()
     run_id = synced.request_run("product", "full")
 
     def cancel() -> None:

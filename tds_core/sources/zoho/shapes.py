@@ -30,15 +30,14 @@ def _list_decoder(list_key: str) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _head_decoder(id_key: str, modified_key: str | None) -> msgspec.json.Decoder[Any]:
-    """Reads a record's id and modification time and skips everything else."""
-    return msgspec.json.Decoder(
-        msgspec.defstruct(
-            "Head",
-            [("id", str | int), ("modified", str | None, None)],
-            rename={"id": id_key, "modified": modified_key or "no time of change"},
-        )
+def _head_decoder(list_key: str, id_key: str, modified_key: str | None) -> msgspec.json.Decoder[Any]:
+    """Reads the ids and modification times of a list's records and skips everything else."""
+    head: Any = msgspec.defstruct(
+        "Head",
+        [("id", str | int), ("modified", str | None, None)],
+        rename={"id": id_key, "modified": modified_key or "no time of change"},
     )
+    return msgspec.json.Decoder(msgspec.defstruct("Heads", [("rows", list[head])], rename={"rows": list_key}))
 
 
 @cache
@@ -48,12 +47,13 @@ def _record_decoder(record_key: str) -> msgspec.json.Decoder[Any]:
 
 def read_page(stream: Stream, body: bytes, list_key: str | None = None) -> Page:
     """Split a list answer into its rows. A broken body is a `TransientError`, a strange one a `ContractError`."""
-    listing = _decode(_list_decoder(list_key or stream.list_key), body)
-    heads = _head_decoder(stream.id_key, stream.modified_key)
-    rows = []
-    for raw in listing.rows:
-        head = _decode(heads, raw)
-        rows.append(ListedRow(str(head.id), _moment(head.modified), bytes(raw)))
+    key = list_key or stream.list_key
+    listing = _decode(_list_decoder(key), body)
+    heads = _decode(_head_decoder(key, stream.id_key, stream.modified_key), body).rows
+    rows = [
+        ListedRow(str(head.id), _moment(head.modified), bytes(raw))
+        for head, raw in zip(heads, listing.rows, strict=True)
+    ]
     has_more = listing.context.has_more_page if listing.context else None
     return Page(rows, bool(has_more), said_end=has_more is not None or not stream.paged)
 
