@@ -3,7 +3,7 @@
 import os
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from tds_models import (  # noqa: F401  (they fill the metadata)
     access,
@@ -23,11 +23,9 @@ from tds_models import (  # noqa: F401  (they fill the metadata)
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
+from tds_models.locks import Lock
 
 assert ENTITIES  # noqa: S101  (the registry fills the mirror's metadata)
-
-# Two migrators at once would race for the same tables; the second waits here and then finds nothing to do.
-MIGRATION_LOCK = 7_404_202_611
 
 
 def included(name: str | None, kind: str, _parents: object) -> bool:
@@ -37,7 +35,8 @@ def included(name: str | None, kind: str, _parents: object) -> bool:
 
 def migrate(connection: Connection) -> None:
     """Run the migrations on `connection` in one transaction."""
-    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    # Two migrators at once would race for the same tables; the second waits here and then finds nothing to do.
+    connection.execute(Lock.MIGRATION.until_commit())
     context.configure(
         connection=connection,
         target_metadata=[Base.metadata, mirror_metadata],

@@ -28,6 +28,7 @@ from tds_core.sync.due import Due, due_runs, due_work
 from tds_core.sync.rescue import expire, holders, rescue
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
+from tds_models.locks import Lock
 from tds_tasks import nudge
 from tds_tasks.healing import tend
 from tds_tasks.liveness import dead
@@ -38,7 +39,6 @@ from tds_tasks.waking import Waker
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
-LEADER_LOCK = 7_404_202_612
 # Work that was just announced is given this long to be claimed before it is announced again.
 PATIENCE_SECONDS = 0.3
 # Bulk reading never takes all the workers.
@@ -123,7 +123,7 @@ def lead(engine: Engine, dispatcher: Dispatcher, stop: threading.Event) -> None:
 
 def _lead(lock: Connection, connection: Connection, dispatcher: Dispatcher, stop: threading.Event) -> None:
     asked = text("select pg_try_advisory_lock(:key)")
-    while not stop.is_set() and not lock.execute(asked, {"key": LEADER_LOCK}).scalar():
+    while not stop.is_set() and not lock.execute(asked, {"key": Lock.DISPATCHER}).scalar():
         stop.wait(LOOK_SECONDS)
     while not stop.is_set():
         lock.execute(text("select 1"))  # the lock lives as long as this connection

@@ -2,18 +2,19 @@
 
 import re
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from tds_core.access.errors import LastAdminError, LoginRefusedError, NotKnownError, TakenError, UnfitError
 from tds_core.access.passwords import hash_password, is_password, new_password
 from tds_core.reading.paging import Row
 from tds_models.callers import Operator, OperatorSession, Role
+from tds_models.locks import Lock
 
 FIRST_ADMIN = "admin"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,63}")
 # Whoever changes who is an administrator waits for whoever else does: two must not each leave the other as the last.
-_LOCK = text("select pg_advisory_xact_lock(7404202612)")
+_LOCK = Lock.OPERATORS.until_commit()
 
 _SHOWN = (
     Operator.name, Operator.role, Operator.created_at, Operator.created_by, Operator.password_changed_at,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tds_core.healing import circuits, ears, owed, watching
 from tds_core.healing.care import Care
 from tds_core.healing.deeds import Cause, Deed, Outcome, record
+from tds_models.locks import Lock
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,6 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 BEGIN = text("insert into tds_healing_cycles (cause, requested_by) values (:cause, :by) returning id")
-LOCK = text("select pg_advisory_xact_lock(7404202614)")
 BEGIN_OVERDUE = text("""
 insert into tds_healing_cycles (cause) select :cause
 where not exists (select from tds_healing_cycles
@@ -57,7 +57,7 @@ def begin(session: Session, *, cause: Cause, by: str | None = None) -> int:
 
 def begin_overdue(session: Session, *, cause: Cause, seconds: float) -> int | None:
     """Begin a cycle if none began within so long; of many who try one does."""
-    session.execute(LOCK)
+    session.execute(Lock.HEALING_CYCLE.until_commit())
     found: int | None = session.execute(BEGIN_OVERDUE, {"cause": cause, "seconds": seconds}).scalar()
     return found
 

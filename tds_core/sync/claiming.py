@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from tds_core.sync.queue import BULK_PRIORITY, Claim, Item
 from tds_core.sync.resting import LISTS_FIRST
 from tds_models.entities import ENTITIES
+from tds_models.locks import Lock
 
 # Records without a batch call that are claimed to be read in bulk.
 BULK_CLAIM = 20
@@ -45,7 +46,7 @@ select not exists (select from tds_backfill_rests where source = :source and api
    and exists (select from tds_sync_queue where entity = :entity and lease_token is null
                and next_attempt_at <= now() and priority >= :bulk)
 """)
-BULK_LOCK = text("select pg_advisory_xact_lock(7404202613)")
+BULK_LOCK = Lock.BULK_CLAIM.until_commit()
 AT_LEISURE = text("""
 select count(distinct lease_token) from tds_sync_queue where lease_token is not null and priority >= :any_bulk
 """)

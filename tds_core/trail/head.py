@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tds_core.trail import chain
 from tds_core.trail.chain import BEGINNING, Seal
 from tds_core.trail.keys import SealKey
+from tds_models.locks import Lock
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class Head:
     waits: dict[str, Any] = field(default_factory=dict)
 
 
-_LOCK = text("select pg_advisory_xact_lock(7404202613)")
+_LOCK = Lock.AUDIT_HEAD.until_commit()
 _READ = text("select number, digest, waits from tds_audit_head where id = 1")
 _WRITE = text("""
 insert into tds_audit_head (id, number, digest, waits) values (1, :number, :digest, cast(:waits as jsonb))

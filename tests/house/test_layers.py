@@ -68,6 +68,14 @@ def test_decisions_know_no_clock_no_session_and_no_network() -> None:
     assert offenders(worldly, "tds_core") == {}
 
 
+def test_advisory_locks_have_one_list_of_numbers() -> None:
+    def numbered(module: Module) -> list[int]:
+        lines = enumerate(module.source.splitlines(), 1)
+        return [number for number, line in lines if re.search(r"advisory_\w+\(\s*\d", line)]
+
+    assert offenders(numbered, *TDS) == {}
+
+
 def test_only_named_places_sleep() -> None:
     def sleeps(module: Module) -> list[int]:
         lines = [line for name, line in module.calls() if name in ("time.sleep", "sleep")]

@@ -29,6 +29,7 @@ from tds_core.access.sessions import Begun, Lifetime
 from tds_models.actions import Outcome
 from tds_models.callers import Role
 from tds_models.db import session_scope
+from tds_models.locks import Lock
 
 A_DAY = Lifetime(idle_seconds=3600, seconds=86_400)
 PASSWORD = "correct horse battery"
@@ -337,3 +338,15 @@ def test_an_answer_that_failed_died_or_is_old_is_made_anew(scope, engine: Engine
     execute(engine, "update tds_kept_answers set expires_at = now()")
     with scope() as session:
         assert answers.begin(session, **mine) is None
+
+
+def test_operators_are_made_while_a_dispatcher_leads_and_history_is_sealed(
+    engine: Engine, scope: partial[AbstractContextManager]
+) -> None:
+    with engine.begin() as busy:
+        for each in set(Lock) - {Lock.OPERATORS}:
+            busy.execute(each.until_commit())
+        with scope() as session:
+            session.execute(text("set local lock_timeout = '2s'"))
+            row, _ = operators.create_operator(session, name="nadia", role=Role.VIEWER, by="test")
+    assert row["name"] == "nadia"
