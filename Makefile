@@ -49,8 +49,8 @@ bench: $(VENV)/.bench  ## run all benchmarks and print a table
 	$(BIN)/python -m benchmarks
 
 lock: dev  ## pin every dependency again, with hashes
-	cd requirements && for part in runtime dev bench; do ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate -q $$part.in -o $$part.lock; done
+	cd requirements && for part in runtime otel dev bench; do ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate -q $$([ $$part = runtime ] || echo -c runtime.lock) $$part.in -o $$part.lock; done
 
 clean:  ## remove the environment and all local data
 	rm -rf $(VENV) .tds build *.egg-info

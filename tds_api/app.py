@@ -32,8 +32,10 @@ from tds_api.schedules import schedule_routes
 from tds_api.sessions import session_routes
 from tds_api.spelling import ExactJson
 from tds_api.syncs import sync_routes
+from tds_api.traced import Traced
 from tds_api.webhooks import taking, webhook_routes
 from tds_api.work import work_routes
+from tds_core import tracing
 from tds_core.access.rates import Rates
 from tds_core.config import Settings
 
@@ -52,6 +54,8 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     install_gate(app, edge, rates, recording)
     _install_routes(app, edge, rates, recording)
     install_errors(app)
+    if tracing.is_on():
+        app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]
     if settings.unsigned_webhooks:
         log.warning("unsigned_webhooks_are_taken", mend="unset TDS_UNSIGNED_WEBHOOKS")
     elif not settings.zoho_webhook_secret:

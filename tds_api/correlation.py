@@ -3,16 +3,20 @@
 import re
 from collections.abc import Mapping
 from random import getrandbits
+from time import perf_counter
 from typing import Any
 
 import structlog
 from flask import Flask, Response, request
+
+from tds_core.slow import watch
 
 HEADER = "X-Correlation-Id"
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 #: Where a WSGI environment carries it.
 CORRELATION_KEY = "tds.correlation_id"
+_BEGAN_KEY = "tds.began"
 
 
 def correlation_id() -> str:
@@ -40,8 +44,12 @@ def _begin() -> None:
     if CORRELATION_KEY not in environ:
         environ[CORRELATION_KEY] = choose_correlation_id(environ)
     structlog.contextvars.bind_contextvars(correlation_id=environ[CORRELATION_KEY])
+    environ[_BEGAN_KEY] = perf_counter()
 
 
 def _answer(response: Response) -> Response:
+    if _BEGAN_KEY in request.environ:
+        seconds = perf_counter() - request.environ[_BEGAN_KEY]
+        watch.tell("request", seconds, method=request.method, route=request.endpoint, status=response.status_code)
     response.headers[HEADER] = request.environ.get(CORRELATION_KEY, "")
     return response

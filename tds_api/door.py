@@ -1,9 +1,11 @@
 """The door: answers good webhooks before Flask is asked, and leaves every other request to Flask."""
 
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tds_api.correlation import CORRELATION_KEY, HEADER, choose_correlation_id
+from tds_core.slow import watch
 from tds_core.sync.inbox import Receipt
 
 if TYPE_CHECKING:
@@ -35,11 +37,13 @@ class Door:
         if names is None:
             return self._behind(environ, start_response)
         environ[CORRELATION_KEY] = correlation_id = choose_correlation_id(environ)
+        began = perf_counter()
         try:
             receipt = self._take(environ, *names)
         except Exception as error:  # whatever it is: Flask knows its answer
             environ[REFUSAL_KEY] = error
             return self._behind(environ, start_response)
+        watch.tell("request", perf_counter() - began, method="POST", route="webhooks", correlation_id=correlation_id)
         status, body = answer_to(receipt)
         headers = [
             ("Content-Type", "application/json"), ("Content-Length", str(len(body))), (HEADER, correlation_id),

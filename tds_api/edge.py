@@ -12,6 +12,7 @@ from tds_core.breakers.database import report_database
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings
 from tds_core.pools import watch_pool
+from tds_core.slow import watch_statements
 from tds_models.db import make_engine
 
 
@@ -44,4 +45,5 @@ def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     engine, breakers = make_engine(settings.database_url, pool_size=4, application="tds-api"), open_breakers(settings)
     report_database(engine, breakers)
     watch_pool(engine, "api")
+    watch_statements(engine)
     return Edge(settings, engine, intake, bell, breakers)

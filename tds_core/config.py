@@ -11,7 +11,7 @@ from tds_core.access.settings import AccessSettings
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.errors import ConfigError
 from tds_core.outbound.settings import OutboundSettings
-from tds_core.urls import with_driver, without_password
+from tds_core.urls import password_of, with_driver, without_password
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +134,10 @@ class Settings(AccessSettings, OutboundSettings):
         "TDS_METRICS_PORT", "integer", 0, "Where workers and the dispatcher serve /metrics; 0: nowhere.", d.NO_PORT
     )
     metrics_host: str = d.watch("TDS_METRICS_HOST", "text", "127.0.0.1", "On this address.")
+    otlp_endpoint: str = d.watch(
+        "TDS_OTLP_ENDPOINT", "text", "", "Where traces go: OTLP over HTTP, port 4318; unset: no traces.", d.ADDRESS
+    )
+    trace_percent: int = d.watch("TDS_TRACE_PERCENT", "integer", 100, "Share of traces kept.", env.whole(1, 100))
     flower_port: int = d.watch("TDS_FLOWER_PORT", "integer", 8801, "Port of Flower, on loopback.", d.PORT)
     flower_user: str = d.watch("TDS_FLOWER_USER", "text", "tds", "Login name of Flower.")
     flower_password: str = d.watch(
@@ -235,6 +239,11 @@ class Settings(AccessSettings, OutboundSettings):
         if declaration.secret and value:
             return without_password(value) if "://" in value else "********"
         return value
+
+    def secrets(self) -> list[str]:
+        """Every secret of this process, and the passwords in its addresses: what must never be shown."""
+        values = [str(self.value_of(each)) for each in DECLARATIONS.values() if each.secret]
+        return [password_of(value) if "://" in value else value for value in values]
 
     def source_of(self, variable: str) -> str:
         """Return where the value came from: environment, .env, secrets.json, running stack or default."""

@@ -10,7 +10,8 @@ import structlog
 from structlog.typing import Processor
 
 from tds_core.config import Settings
-from tds_core.redaction import redact
+from tds_core.redaction import Known, known, redact
+from tds_core.slow import watch
 
 Event = MutableMapping[str, Any]
 # Libraries that tell at INFO what TDS tells better, or what nobody reads.
@@ -33,6 +34,8 @@ def configure_logging(settings: Settings, *, process: str, stream: TextIO | None
     """
     process = os.environ.get("TDS_PROCESS") or process
     as_json = settings.log_format == "json"
+    watch.limit_seconds = settings.slow_seconds
+    secrets = known(settings.secrets())
     shared = _shared_processors(process=process, slow_seconds=settings.slow_seconds)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -42,7 +45,7 @@ def configure_logging(settings: Settings, *, process: str, stream: TextIO | None
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json)],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json, secrets)],
     )
     output = logging.StreamHandler(stream or sys.stderr)
     output.setFormatter(formatter)
@@ -81,15 +84,15 @@ def _shared_processors(*, process: str, slow_seconds: float) -> list[Processor]:
     ]
 
 
-def _rendering(as_json: bool) -> list[Processor]:
+def _rendering(as_json: bool, secrets: Known) -> list[Processor]:
     """Tracebacks become text before redaction, so that it sees them; locals are never shown."""
     renderer: Processor = (
         structlog.processors.JSONRenderer(default=str)
         if as_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    return [structlog.processors.format_exc_info, _redact_event, renderer]
 
+    def redact_event(_logger: Any, _method: str, event: Event) -> Event:
+        return redact(event, secrets)
 
-def _redact_event(_logger: Any, _method: str, event: Event) -> Event:
-    return redact(event)
+    return [structlog.processors.format_exc_info, redact_event, renderer]

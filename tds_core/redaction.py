@@ -1,40 +1,80 @@
 """What never reaches a log line: secrets and personal data, by the name of their key or their look in text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tds_core.urls import without_password
 
 REDACTED = "[redacted]"
 _SENSITIVE = re.compile(
-    r"secret|password|passwd|authorization|api_?key|access_?token|refresh_?token|^token$|_token$|cookie|signature"
-    r"|e_?mail|phone|mobile|^address$|_address$|payload|^body$",
+    r"secret|password|passwd|authorization|api[_-]?key|access_?token|refresh_?token|^token$|_token$|cookie|signature"
+    r"|csrf|^session(_?id)?$|e[_-]?mail|phone|mobile|^fax$|^address$|_address$|payload|^body$"
+    r"|(first|last|full|contact|customer|vendor|company|attention|display|person)_?name$"
+    r"|^(bank_?)?account_?(number|no)$|^iban$|^(tax|vat|gst)_?(id|no|number|reg_?no)$|^contact_persons?$",
     re.IGNORECASE,
 )
 # These end like a secret and are not: ids that fence a lease, an address a packet came from.
 _HARMLESS = frozenset({"lease_token", "source_address", "signature_valid", "signature_failures"})
+# Written by ourselves, on every line.
+_OURS = frozenset({"timestamp", "level", "logger", "process"})
 _BEARER = re.compile(r"\b(Bearer|Basic|Zoho-oauthtoken)\s+[\w.~+/=-]+", re.IGNORECASE)
 _ZOHO_TOKEN = re.compile(r"\b1000\.[0-9a-f]{16,}\.[0-9a-f]{16,}\b")
+# A secret with its name: in a query, a form, JSON or Python's way of showing a dictionary.
+_NAMED = re.compile(
+    r"""\b((?:client_secret|(?:access|refresh|auth)_?token|api[_-]?key|password|passwd|pwd|secret)["']?\s*[=:]\s*["']?)"""
+    r"""[^\s"'&,;})]+""",
+    re.IGNORECASE,
+)
+# Not the names of workers and programs, worker1@host.example, and no password's host.
+_EMAIL = re.compile(r"(?<![\w:/*.+@-])(?!(?:worker|celery|more)[\w-]*@)[\w.+-]{1,64}@(?:[\w-]+\.)+[a-z]{2,}\b", re.I)
+_LEAST_SECRET = 8
+
+Known = re.Pattern[str] | None
 
 
-def redact(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a log event without secrets and personal data, at any depth."""
-    return {key: _redact_value(str(key), value) for key, value in event.items()}
+def known(secrets: Iterable[str]) -> Known:
+    """What finds these very secrets, wherever they stand; short ones would hide words and are left to their keys."""
+    found = sorted({each for each in secrets if len(each) >= _LEAST_SECRET}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, found))) if found else None
 
 
-def redact_text(text: str) -> str:
-    """Return a text without passwords in addresses, bearer tokens and Zoho tokens."""
-    return _ZOHO_TOKEN.sub(REDACTED, _BEARER.sub(rf"\1 {REDACTED}", without_password(text)))
+def redact(event: Mapping[str, Any], secrets: Known = None) -> dict[str, Any]:
+    """Return a copy of a log event without secrets and personal data, at any depth. `secrets`: see `known`."""
+    return {
+        _text(key, secrets) if isinstance(key, str) else key: value
+        if key in _OURS
+        else _redact_value(str(key), value, secrets)
+        for key, value in event.items()
+    }
 
 
-def _redact_value(key: str, value: Any) -> Any:
+def redact_text(text: str, secrets: Known = None) -> str:
+    """Return a text without passwords in addresses, e-mail addresses, and secrets by their look or name."""
+    return _text(text, secrets)
+
+
+def _text(text: str, secrets: Known) -> str:
+    if secrets is not None and len(text) >= _LEAST_SECRET:
+        text = secrets.sub(REDACTED, text)
+    if "1000." in text:
+        text = _ZOHO_TOKEN.sub(REDACTED, text)
+    if "=" in text or ":" in text:
+        text = _NAMED.sub(rf"\1{REDACTED}", without_password(text))
+    if "@" in text:
+        text = _EMAIL.sub(REDACTED, text)
+    return _BEARER.sub(rf"\1 {REDACTED}", text) if " " in text else text
+
+
+def _redact_value(key: str, value: Any, secrets: Known) -> Any:
     if key not in _HARMLESS and _SENSITIVE.search(key) and value not in (None, "", True, False):
         return REDACTED
     if isinstance(value, str):
-        return redact_text(value)
+        return _text(value, secrets)
+    if isinstance(value, bytes):
+        return _text(value.decode("utf-8", "replace"), secrets)
     if isinstance(value, Mapping):
-        return redact(value)
-    if isinstance(value, list | tuple):
-        return [_redact_value("", each) for each in value]
+        return redact(value, secrets)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact_value("", each, secrets) for each in value]
     return value

@@ -19,3 +19,9 @@ def without_driver(url: str) -> str:
 def without_password(text: str) -> str:
     """Return the text with the password of every address in it replaced by stars."""
     return _CREDENTIALS.sub(r"\g<before>:***@", text)
+
+
+def password_of(url: str) -> str:
+    """Return the password in an address, as it is spelled there; empty when there is none."""
+    found = re.match(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]*)@", url, re.IGNORECASE)
+    return found[1] if found else ""

@@ -1,5 +1,6 @@
 """The Celery application and its processes' start: settings, logs, and one database engine a process."""
 
+import os
 import sys
 from typing import Any
 
@@ -7,6 +8,7 @@ from celery import Celery, signals
 
 from tds_core.config import load_settings
 from tds_core.logging import configure_logging
+from tds_core.tracing import start_tracing, stop_tracing
 
 app = Celery(
     "tds",
@@ -32,6 +34,13 @@ THREAD_SWITCH_SECONDS = 0.002
 def tune_process(**_: Any) -> None:
     """Settle how this worker process shares itself between its threads."""
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    start_tracing(load_settings(), process=os.environ.get("TDS_PROCESS") or "worker")
+
+
+@signals.worker_process_shutdown.connect
+def end_process(**_: Any) -> None:
+    """Send the last spans."""
+    stop_tracing()
 
 
 @signals.setup_logging.connect

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core import metrics
 from tds_core.quality import drift
+from tds_core.slow import watch
 from tds_core.sources import pause
 from tds_core.sources.base import Reading
 from tds_core.sources.errors import SNOOZE, QuotaError, RateError, SourceError
@@ -26,6 +27,7 @@ from tds_tasks.context import scope, settings, source
 from tds_tasks.heartbeat import beating
 from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES, settle_batch
+from tds_tasks.spans import traced
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +60,7 @@ def sync_batch(entity: str) -> Claim | None:
     if claim is None:
         return None
     # The calls to the source are made for many records at once: the batch ties them to the items' own lines.
-    with structlog.contextvars.bound_contextvars(batch=str(claim.token)):
+    with structlog.contextvars.bound_contextvars(batch=str(claim.token)), traced(claim, events):
         if claim.is_suspect:
             _work_out(claim, lambda: trial.hold(claim, lambda part: _work_out(part, lambda: _bring_over(part, events))))
         else:
@@ -66,6 +68,7 @@ def sync_batch(entity: str) -> Claim | None:
         seconds = time.monotonic() - began
         log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), duration_seconds=round(seconds, 3))
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
+    watch.tell("batch", seconds, entity=entity, item_count=len(claim.items))
     return claim
 
 

@@ -13,6 +13,7 @@ from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings, load_settings
 from tds_core.errors import ConfigError
 from tds_core.pools import watch_pool
+from tds_core.slow import watch_statements
 from tds_core.sources import registry
 from tds_core.sources.base import Source
 from tds_core.sources.errors import AuthError
@@ -37,6 +38,7 @@ def _engine(pid: int) -> Engine:
     engine = make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}", ping=False)
     report_database(engine, _breakers(pid))
     watch_pool(engine, "worker")
+    watch_statements(engine)
     return engine
 
 

@@ -11,9 +11,10 @@ from datetime import datetime
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tds_core import metrics
+from tds_core import metrics, tracing
 from tds_core.database_errors import is_away, named, refuses
 from tds_core.errors import TdsError
+from tds_core.slow import watch
 from tds_core.sources import pause
 from tds_core.sources.base import Page
 from tds_core.sources.errors import SNOOZE, SourceError, TransientError
@@ -68,7 +69,8 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         return _watch(run)
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
     try:
-        goes_on = _read_on(run, until=time.monotonic() + slice_seconds)
+        with tracing.span("run", thread=run.correlation_id, entity=run.entity, mode=run.mode, run_id=run.id):
+            goes_on = _read_on(run, until=time.monotonic() + slice_seconds)
     except SourceError as error:
         _put_off(run, error)
         return False
@@ -191,7 +193,9 @@ def _take(run: RunLease, fetched: Fetched, prepared: Prepared) -> None:
         with scope() as session:
             sifted = sift(session, ENTITIES[run.entity], prepared)
         counts = _write(run, fetched, sifted)
-    metrics.sync_seconds.labels(run.entity, run.mode).observe(time.monotonic() - began)
+    seconds = time.monotonic() - began
+    metrics.sync_seconds.labels(run.entity, run.mode).observe(seconds)
+    watch.tell("page", seconds, entity=run.entity, run_id=run.id)
     for outcome, count in counts.items():
         metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
 

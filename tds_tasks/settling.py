@@ -19,6 +19,7 @@ from tds_core.sync.retry import Fate
 from tds_core.sync.settle import Settlement, settle
 from tds_tasks.context import scope, settings
 from tds_tasks.heartbeat import beating
+from tds_tasks.spans import told
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ def settle_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures:
         metrics.freshness_seconds.labels(claim.entity).observe(seconds)
     for end in settlement.ends:
         log.info("sync_item_completed", entity=claim.entity, **end)
+        told(claim, end)
         if end["outcome"] == Fate.RETRY:
             metrics.retries.labels(claim.entity, end["error"]).inc()
     return settlement

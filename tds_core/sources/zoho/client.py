@@ -10,8 +10,9 @@ from urllib.parse import quote
 import requests
 import structlog
 
-from tds_core import metrics
+from tds_core import metrics, tracing
 from tds_core.breakers.breakers import Breakers
+from tds_core.slow import watch
 from tds_core.sources.base import Exchange, Page, Reading
 from tds_core.sources.errors import SNOOZE, ContractError, NotAskedError, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
@@ -166,7 +167,11 @@ class ZohoClient:
     def _ask(self, question: Question, host: str, token: str) -> bytes:
         part = question.path.partition("/")[0]
         leave = self._governor.admit(api=question.api, traffic=question.traffic)
-        with self._breakers.guard(f"zoho.{question.api}.{part}"), leave as permit:
+        with (
+            self._breakers.guard(f"zoho.{question.api}.{part}"),
+            leave as permit,
+            tracing.span("zoho call", api=question.api, path=question.path, traffic=question.traffic),
+        ):
             return self._call(question, host, token, permit)
 
     def _heed_environment(self, host: str) -> None:
@@ -201,6 +206,7 @@ class ZohoClient:
         metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
         code = code_of(answer.status_code, body)
         self._exchange = Exchange(question.path, answer.status_code, code, round(seconds, 3))
+        watch.tell("source_call", seconds, path=question.group, status=answer.status_code)
         log.info(
             "source_call_completed", path=question.path, status=answer.status_code, duration_seconds=round(seconds, 3)
         )
