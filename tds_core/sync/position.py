@@ -12,7 +12,7 @@ therefore say that the last walk missed none.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -61,6 +61,8 @@ class Position:
             return replace(self, page=self.page + 1, newest=newest, walk_count=count)
         if self.page > 1 and count != self.walked_count:
             return replace(self, page=1, newest=newest, walk_count=0, walked_count=count)
+        if self.page > 1 and self.since and self.since not in times:
+            return Position(since=just_after(self.since), newest=newest)
         return Position(since=last, newest=newest, ended=not page.has_more)
 
     def _is_behind(self, times: Sequence[datetime]) -> bool:
@@ -92,6 +94,11 @@ class Position:
             walked_count=stored.get("walked_count"),
             until=datetime.fromisoformat(until) if until else None,
         )
+
+
+def just_after(moment: datetime) -> datetime:
+    """The next moment a source can tell from `moment`: it stamps whole seconds, or as finely as it can."""
+    return moment + (timedelta(microseconds=1) if moment.microsecond else timedelta(seconds=1))
 
 
 def is_ascending(rows: Sequence[ListedRow]) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tds_core.sources.base import ListedRow, Page
@@ -71,6 +71,14 @@ def test_edits_and_deletions_while_reading_lose_nothing(seconds: list[int], move
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=14, max_size=14), MOVES)
+@example(
+    [0] * 6 + [1] * 6 + [2] * 2,
+    {0: [("edit", f"r{n:02d}") for n in (0, 1, 3)], 4: [("edit", f"r{n:02d}") for n in (2, 4, 5, 6)]},
+)
+@example(
+    [0] * 3 + [1] * 4 + [2] * 7,
+    {0: [("delete", f"r{n:02d}") for n in range(7, 14)], 4: [("delete", f"r{n:02d}") for n in range(6)]},
+)
 def test_records_that_share_a_second_are_all_seen_too(seconds: list[int], moves: dict) -> None:  # type: ignore[type-arg]
     listing = Listing(dict(zip(KEYS, seconds, strict=True)))
     read_all(listing, moves)
