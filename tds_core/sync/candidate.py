@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -18,7 +19,6 @@ from tds_models.fields import CUSTOM_KEY, CUSTOM_PREFIX, Plan, read_instant, rea
 # Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
 ABSENT: Any = object()
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
-CUSTOM_MARK = f'"{CUSTOM_PREFIX}'.encode()
 # An escape after an even number of backslashes; the odd one would only spell a backslash.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -102,9 +102,15 @@ def read_record(raw: bytes) -> dict[str, Any]:
         raise InvalidRecordError("contains a NUL character, which PostgreSQL cannot store")
     if not isinstance(record, dict):
         raise InvalidRecordError(f"expected a JSON object, got {type(record).__name__}")
-    if CUSTOM_MARK in raw and CUSTOM_KEY not in record:
-        record[CUSTOM_KEY] = {key: value for key, value in record.items() if key.startswith(CUSTOM_PREFIX)}
+    custom = _custom_keys(tuple(record))
+    if custom and CUSTOM_KEY not in record:
+        record[CUSTOM_KEY] = {key: record[key] for key in custom}
     return record
+
+
+@lru_cache(maxsize=256)  # the records of a list have few sets of keys among them
+def _custom_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for key in keys if key.startswith(CUSTOM_PREFIX))
 
 
 def transform(

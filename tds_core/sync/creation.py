@@ -11,7 +11,7 @@ from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import audit
 from tds_core.sync.candidate import Candidate, is_strange, read_record
 from tds_core.sync.columns import Column, Records, read_column
-from tds_core.sync.copying import Copy, as_text, lay_out, try_copy
+from tds_core.sync.copying import Copy, as_it_came, as_text, lay_out, try_copy
 from tds_core.sync.sighting import Sighting
 from tds_core.sync.usefulness import rank
 from tds_models.entity import Entity
@@ -100,7 +100,7 @@ def _rows(
         "source_id": ids.texts,
         **{name: column.texts for name, column in columns.items()},
         "source_modified_at": moments.texts,
-        "source_record": [as_text(raw.decode()) for raw in raws.values()],
+        "source_record": [as_it_came(raw) for raw in raws.values()],
         "list_hash": [as_text(rf"\x{sighting.hashes[source_id].hex()}") for source_id in raws],
         "version": repeat("1"),
         "confirmed_at": repeat(as_text(sighting.read_at)),

@@ -137,6 +137,14 @@ def test_records_somebody_created_in_the_meantime_are_decided_anew(session: Sess
     assert session.execute(text("select price from erp.product where source_id = '0'")).scalar() == 1
 
 
+def test_a_record_spelled_over_several_lines_is_kept(session: Session) -> None:
+    plain = products(description='a\tb\n"c"\\', cf_a="1", cf_b="")
+    spread = {key: msgspec.json.format(raw, indent=2).replace(b"\n", b"\r\n\t") for key, raw in plain.items()}
+    assert create(session, made("product", spread, database_clock(session)))
+    kept = session.execute(text("select source_record, custom_fields from erp.product where source_id = '3'")).one()
+    assert tuple(kept) == (msgspec.json.decode(plain["3"]), {"cf_a": "1", "cf_b": ""})
+
+
 def test_documents_with_their_lines_are_not_written_by_the_page(session: Session) -> None:
     whole = {str(n): msgspec.json.encode(invoice(str(n))) for n in range(AT_LEAST)}
     assert prepare_creation(seen("invoice", whole, database_clock(session)), whole) is None
