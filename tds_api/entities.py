@@ -9,17 +9,21 @@ from tds_api.permissions import needs
 from tds_api.schemas.common import PageArguments, page_schema
 from tds_api.schemas.mirror import AsOfArguments, Change, RowArguments, Standing, row_schema, whole_row_schema
 from tds_api.schemas.story import Explanation, StoryArguments
+from tds_api.tags import ASKED, TOLD, tagged
 from tds_core.reading import mirror, past
 from tds_core.reading.details import progress
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.story.steps import Asked
 from tds_core.reading.story.story import explain
+from tds_core.reading.tags import tag_of_row, tag_of_rows
 from tds_core.sources.zoho.quota.setup import open_governor
 from tds_core.sync.asking import AskedWrongError
 from tds_models.callers import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
+
+_UNCHANGED = "As it was when this ETag was told"
 
 
 def entity_routes(edge: Edge) -> Blueprint:
@@ -47,8 +51,9 @@ def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
     @routes.get(f"/entities/{entity.name}", endpoint=f"{entity.name}_rows")
     @needs(Role.VIEWER)
     @routes.arguments(RowArguments, location="query")
-    @routes.response(200, page_schema(row_schema(entity.name)))
-    @routes.doc(summary=f"{entity.title} in the order of their ids, now or as of a moment")
+    @routes.response(200, page_schema(row_schema(entity.name)), headers=TOLD)
+    @routes.alt_response(304, description=_UNCHANGED)
+    @routes.doc(summary=f"{entity.title} in the order of their ids, now or as of a moment", parameters=[ASKED])
     def rows(arguments: dict[str, Any]) -> Any:
         at = arguments.pop("as_of", None)
         if at and arguments.keys() & {"changed_since", "confirmed"}:
@@ -56,19 +61,25 @@ def _routes_of(routes: Blueprint, edge: Edge, entity: Entity) -> None:
         with session_scope(edge.engine) as session:
             if at:
                 return past.rows_at(session, entity, at=at, **arguments)
-            return mirror.rows(session, entity, **arguments)
+            tag = tag_of_rows(session, entity, **arguments)
+            return tagged(tag, lambda: mirror.rows(session, entity, **arguments))
 
     @routes.get(f"/entities/{entity.name}/<source_id>", endpoint=f"{entity.name}_row")
     @needs(Role.VIEWER)
     @routes.arguments(AsOfArguments, location="query")
-    @routes.response(200, whole_row_schema(entity.name))
-    @routes.doc(summary=f"One {entity.name} with its lines and the source's own record, now or as of a moment")
+    @routes.response(200, whole_row_schema(entity.name), headers=TOLD)
+    @routes.alt_response(304, description=_UNCHANGED)
+    @routes.doc(
+        summary=f"One {entity.name} with its lines and the source's own record, now or as of a moment",
+        parameters=[ASKED],
+    )
     def row(arguments: dict[str, Any], source_id: str) -> Any:
         at = arguments.get("as_of")
         with session_scope(edge.engine) as session:
             if at:
                 return past.row_at(session, entity, _id(source_id), at)
-            return mirror.row(session, entity, _id(source_id))
+            tag = tag_of_row(session, entity, _id(source_id))
+            return tagged(tag, lambda: mirror.row(session, entity, source_id))
 
     @routes.get(f"/entities/{entity.name}/<source_id>/history", endpoint=f"{entity.name}_history")
     @needs(Role.VIEWER)

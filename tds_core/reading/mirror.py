@@ -1,5 +1,6 @@
 """The mirror as the ERP's programs read it: rows by entity, their history, and where every entity stands."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,9 +31,17 @@ def _whole(row: Row, columns: Any) -> Row:
     return row
 
 
-def rows(
+def rows(session: Session, entity: Entity, **asked: Any) -> Page:
+    """Rows in the order of their ids, without the source's own record; `asked` is what `page_where` takes."""
+    columns = [column for column in entity.table.columns if column.key not in _HIDDEN | {"source_record"}]
+    page = page_where(session, entity, [*map(_exact, columns)], **asked)
+    return Page([_whole(row, columns) for row in page.items], page.next_cursor)
+
+
+def page_where(
     session: Session,
     entity: Entity,
+    columns: Sequence[ColumnElement[Any]],
     *,
     cursor: str | None = None,
     limit: int = 50,
@@ -40,13 +49,12 @@ def rows(
     deleted: bool | None = None,
     confirmed: bool | None = None,
 ) -> Page:
-    """Rows in the order of their ids, without the source's own record.
+    """These columns of a page of rows, its key among them, in the order of their ids.
 
     `changed_since` bounds when TDS last changed them; `deleted` and `confirmed` take one side only.
     """
     table = entity.table
-    columns = [column for column in table.columns if column.key not in _HIDDEN | {"source_record"}]
-    statement = select(*map(_exact, columns))
+    statement = select(*columns)
     if changed_since is not None:
         statement = statement.where(table.c.changed_at >= changed_since)
     if deleted is not None:
@@ -55,8 +63,7 @@ def rows(
         unconfirmed = table.c.confirmed_at.is_(None)
         statement = statement.where(~unconfirmed if confirmed else unconfirmed)
     keys = [table.c.source, table.c.source_id]
-    page = read_page(session, statement, keys=keys, cursor=cursor, limit=limit, newest_first=False)
-    return Page([_whole(row, columns) for row in page.items], page.next_cursor)
+    return read_page(session, statement, keys=keys, cursor=cursor, limit=limit, newest_first=False)
 
 
 def row(session: Session, entity: Entity, source_id: str) -> Row:
