@@ -1,6 +1,7 @@
 """Dead letters as people and programs see them: one by one with their history, by problem, and their batches."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import RowMapping, Text, case, cast, exists, func, literal_column, select, text
@@ -101,8 +102,9 @@ def _diagnosed(row: Row) -> Row:
 
 
 _OUTCOMES = text("""
-select coalesce(outcome, case when revived_at is null then 'waiting' else 'at_work' end) as outcome, count(*) as count
-from tds_dead_letter_revivals where batch_id = :id group by 1
+select batch_id, coalesce(outcome, case when revived_at is null then 'waiting' else 'at_work' end) as outcome,
+    count(*) as count
+from tds_dead_letter_revivals where batch_id = any(:ids) group by 1, 2
 """)
 
 
@@ -110,7 +112,7 @@ def batches(session: Session, *, cursor: str | None = None, limit: int = 50) -> 
     """Batches of revivals, the newest first."""
     statement = select(*RevivalBatch.__table__.columns)
     page = read_page(session, statement, keys=[RevivalBatch.__table__.c.id], cursor=cursor, limit=limit)
-    return Page([_counted(session, row) for row in page.items], page.next_cursor)
+    return Page(_counted(session, page.items), page.next_cursor)
 
 
 def batch(session: Session, batch_id: int) -> Row:
@@ -120,10 +122,16 @@ def batch(session: Session, batch_id: int) -> Row:
     found = session.execute(statement).mappings().first() if batch_id < 2**63 else None
     if found is None:
         raise NotFoundError(f"There is no batch {batch_id}.")
-    return _counted(session, found)
+    [counted] = _counted(session, [found])
+    return counted
 
 
-def _counted(session: Session, row: RowMapping | Row) -> Row:
-    counted = {found.outcome: found.count for found in session.execute(_OUTCOMES, {"id": row["id"]}).all()}
-    state = "cancelled" if row["cancelled_at"] else "completed" if row["ended_at"] else "running"
-    return {**row, "state": state, "outcomes": counted}
+def _counted(session: Session, rows: Sequence[RowMapping | Row]) -> list[Row]:
+    outcomes: dict[int, dict[str, int]] = {row["id"]: {} for row in rows}
+    for found in session.execute(_OUTCOMES, {"ids": list(outcomes)}).mappings():
+        outcomes[found["batch_id"]][found["outcome"]] = found["count"]
+    return [{**row, "state": _state_of(row), "outcomes": outcomes[row["id"]]} for row in rows]
+
+
+def _state_of(batch: RowMapping | Row) -> str:
+    return "cancelled" if batch["cancelled_at"] else "completed" if batch["ended_at"] else "running"

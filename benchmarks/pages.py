@@ -1,0 +1,186 @@
+"""Every list of the API with a busy week behind it: its first page, one in the depth, and filtered."""
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, text
+
+from benchmarks import seed
+from benchmarks.seed import FIRST_ID, Size
+from tds_api.app import create_app
+from tds_api.cli.migrations import upgrade
+from tds_core.config import load_settings
+from tds_core.embedded import EmbeddedPostgres
+from tds_core.reading.paging import written
+from tds_models.db import make_engine
+
+TOKEN = "a-token-for-benchmarks-only"  # noqa: S105 (of a database that is thrown away)
+AIM_MS = 100
+_HOUR_AGO, _DAYS_AGO = "now - 1 hour", "now - 5 days"
+
+
+@dataclass(frozen=True)
+class List:
+    """A list, the ways it is filtered, and the table whose ids its pages are marked by; none: it has one page."""
+
+    path: str
+    table: str = ""
+    filters: tuple[Mapping[str, str], ...] = field(default=())
+
+
+LISTS = (
+    List("zoho/webhooks/recent", "tds_inbox_events", (
+        {"entity": "customer"}, {"verdict": "open"}, {"verdict": "applied"}, {"verdict": "dead_lettered"},
+        {"verdict": "deleted"}, {"entity": "customer", "verdict": "quarantined"}, {"source_id": str(FIRST_ID + 7)},
+        {"since": _HOUR_AGO}, {"until": _DAYS_AGO}, {"since": _HOUR_AGO, "verdict": "stale"},
+    )),
+    List("zoho/webhooks/rejected", "tds_rejected_deliveries", (
+        {"reason": "signature_wrong"}, {"reason": "none_has_it"}, {"since": _HOUR_AGO}, {"until": _DAYS_AGO},
+    )),
+    List("zoho/webhooks/health"),
+    List("runs", "tds_sync_runs", (
+        {"entity": "customer"}, {"state": "failed"}, {"state": "held"}, {"mode": "full"}, {"since": _HOUR_AGO},
+        {"entity": "invoice", "state": "cancelled", "mode": "dry_run"},
+    )),
+    List("queue", "tds_sync_queue", ({"entity": "customer"}, {"state": "due"}, {"state": "leased"})),
+    List("queue/stats"),
+    List("dead-letter", "tds_dead_letter_queue", (
+        {"state": "all"}, {"state": "closed"}, {"state": "being_retried"}, {"state": "dead"}, {"entity": "customer"},
+        {"error_class": "ValidationError"}, {"error_class": "none_has_it"}, {"fingerprint": "problem 7"},
+        {"assigned_to": "ann"}, {"assigned_to": "nobody"}, {"source_id": str(FIRST_ID + 7)},
+        {"group_by": "fingerprint"},
+    )),
+    List("dead-letter/retry", "tds_dead_letter_batches"),
+    List("findings", "tds_findings", ({"open": "true"}, {"entity": "customer"}, {"kind": "none_has_it"})),
+    List("auto-healing/history", "tds_healing_actions", (
+        {"action": "letters"}, {"action": "workers"}, {"outcome": "failed"}, {"since": _HOUR_AGO},
+    )),
+    List("auto-healing/stats"),
+    List("audit", "tds_operator_actions", (
+        {"caller": "ann"}, {"caller": "nobody"}, {"operation": "runs.start"}, {"outcome": "failed"},
+        {"since": _HOUR_AGO}, {"until": _DAYS_AGO},
+    )),
+    List("entities"),
+    List("entities/product", "erp.product", (
+        {"changed_since": _HOUR_AGO}, {"deleted": "true"}, {"confirmed": "false"}, {"as_of": _HOUR_AGO},
+        {"as_of": _DAYS_AGO},
+    )),
+    List("entities/invoice", "erp.invoice"),
+    List(f"entities/product/{FIRST_ID + 7}/history"),
+    List(f"explain/product/{FIRST_ID + 7}"),
+    List("schedules"),
+    List("keys"),
+    List("operators"),
+    List("health"),
+)  # fmt: skip
+
+
+@contextmanager
+def filled(size: Size) -> Iterator[tuple[str, Engine]]:
+    """A database of `size` on a server of its own; in memory where there is room."""
+    memory = Path("/dev/shm")  # noqa: S108 (thrown away)
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 8 * 1024**3
+    home = Path(tempfile.mkdtemp(prefix="tds-pages-", dir=memory if roomy else None))
+    home.chmod(0o755)
+    try:
+        with EmbeddedPostgres(home, durable=False) as server:
+            upgrade(server.url)
+            engine = make_engine(server.url, pool_size=2)
+            seed.fill(engine, size)
+            yield server.url, engine
+            engine.dispose()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def client_of(url: str) -> tuple[FlaskClient, Any]:
+    """A client of the API on a database, and what closes it."""
+    unlimited = {"TDS_REQUESTS_PER_MINUTE": "0", "TDS_ADDRESS_REQUESTS_PER_MINUTE": "0"}
+    app = create_app(
+        load_settings({"TDS_DATABASE_URL": url, "TDS_API_TOKEN": TOKEN, **unlimited}), nudge=lambda _: None
+    )
+    return app.test_client(), app.extensions["tds"].close
+
+
+def questions(engine: Engine) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """What is asked: a name for it, the path, the arguments."""
+    for each in LISTS:
+        yield f"{each.path} (first)", each.path, {}
+        if each.table:
+            yield f"{each.path} (deep)", each.path, {"cursor": _middle(engine, each.table)}
+        for filters in each.filters:
+            told = " ".join(f"{name}={value}" for name, value in filters.items())
+            yield f"{each.path} {told}", each.path, {name: _moment(engine, value) for name, value in filters.items()}
+
+
+def medians(client: FlaskClient, engine: Engine, *, rounds: int) -> dict[str, float]:
+    """Milliseconds to the whole answer, by question."""
+    found = {}
+    for name, path, arguments in questions(engine):
+        took = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            answer = client.get(f"/api/tds/{path}", query_string=arguments, headers=headers)
+            took.append((time.perf_counter() - began) * 1000)
+            assert answer.status_code == 200, (name, answer.text)
+        found[name] = round(statistics.median(took), 1)
+    return found
+
+
+def measure(size: Size | None = None, *, rounds: int = 7) -> dict[str, float]:
+    """The medians of a database of `size`; the full one by default."""
+    with filled(size or Size()) as (url, engine):
+        client, close = client_of(url)
+        try:
+            return medians(client, engine, rounds=rounds)
+        finally:
+            close()
+
+
+def _middle(engine: Engine, table: str) -> str:
+    """The mark of a page in the middle of a list."""
+    with engine.connect() as connection:
+        if table.startswith("erp."):
+            count = connection.execute(text(f"select count(*) from {table}")).scalar_one()
+            return written(["zoho", str(FIRST_ID + count // 2)])
+        return written([connection.execute(text(f"select (min(id) + max(id)) / 2 from {table}")).scalar_one()])
+
+
+def _moment(engine: Engine, value: str) -> str:
+    """What an argument says; moments are told by their distance from the database's clock."""
+    if not value.startswith("now - "):
+        return value
+    with engine.connect() as connection:
+        at = connection.execute(text("select now() - cast(:ago as interval)"), {"ago": value.removeprefix("now - ")})
+        return str(at.scalar_one().isoformat())
+
+
+def main() -> None:
+    """Print the medians, the slowest first."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pages", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--share", type=float, default=1.0, help="of the full size; 1")
+    chosen = parser.parse_args()
+    full = Size()
+    size = Size(*(max(1, int(getattr(full, name) * chosen.share)) for name in Size.__dataclass_fields__))
+    found = measure(size)
+    if chosen.json:
+        print(json.dumps(found))
+        return
+    for name, milliseconds in sorted(found.items(), key=lambda each: -each[1]):
+        print(f"{milliseconds:8.1f} ms  {name}{'   over the aim' if milliseconds > AIM_MS else ''}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A database with much in it: a week of events, attempts, history and everything lists show, made inside PostgreSQL."""
+
+import argparse
+import os
+import time
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Engine, text
+
+from tds_models.db import make_engine
+
+#: The first of the records all tables speak of; source ids follow one another.
+FIRST_ID = 1_783_541_000_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows of each kind; the rest is in proportion to them."""
+
+    events: int = 1_000_000
+    attempts: int = 200_000
+    letters: int = 20_000
+    runs: int = 20_000
+    changes: int = 400_000
+    records: int = 50_000
+
+
+_RECORD = "(:first + n % :records)::text"
+_ENTITY = "(array['product', 'product', 'product', 'invoice', 'customer'])[1 + n % 5]"
+_STATEMENTS = {
+    "mirror": [
+        f"""insert into erp.{entity} (source, source_id, {name}, {amount}, version, source_modified_at, source_record,
+                changed_at, confirmed_at, deleted_at)
+            select 'zoho', (:first + n)::text, '{entity} ' || n, n / 7.0, 1, now() - n * interval '10 seconds',
+                jsonb_build_object('id', n, 'text', repeat('x', 300)), now() - n * interval '10 seconds',
+                case when n % 50 > 0 then now() end, case when n % 40 = 0 then now() end
+            from generate_series(0, :records - 1) n"""
+        for entity, name, amount in (
+            ("product", "name", "price"),
+            ("customer", "name", "outstanding"),
+            ("invoice", "number", "total"),
+        )
+    ]
+    + [
+        """insert into erp.invoice_line (source, parent_id, position, line_id, description)
+           select 'zoho', (:first + n)::text, p, n || '-' || p, 'a line' from generate_series(0, :records - 1) n,
+               generate_series(0, 2) p"""
+    ],
+    "events": [
+        f"""insert into tds_inbox_events (id, source, entity, event, source_id, source_modified_at, record, complete,
+                generation, correlation_id, received_at, verdict, verdict_at, verdict_reason)
+            select nextval('tds_event_id_seq'), 'zoho', {_ENTITY}, 'updated', {_RECORD}, at,
+                jsonb_build_object('id', n, 'text', repeat('x', 300)), true, n, 'event-' || n, at, verdict,
+                case when verdict is not null then at + interval '300 ms' end, null
+            from (select n, now() - ((:events - n) * 604800.0 / :events) * interval '1 second' as at,
+                case when n > :events * 0.998 then null when n % 200 = 0 then 'quarantined'
+                     when n % 200 = 1 then 'dead_lettered' when n % 10 = 2 then 'unchanged'
+                     when n % 20 = 3 then 'stale' when n % 20 = 13 then 'superseded' else 'applied' end as verdict
+                from generate_series(1, :events) n) e order by n""",
+        """insert into tds_inbox_fingerprints (fingerprint, event_id, seen_at, duplicate_count)
+           select decode(md5(n::text), 'hex'), n, now() - ((:events - n) * 604800.0 / :events) * interval '1 second',
+               (n % 20 = 0)::int from generate_series(greatest(1, :events - :events / 10), :events) n""",
+        f"""insert into tds_rejected_deliveries (received_at, reason, detail, status, path, entity, source_id, headers,
+                remote_address, body_start, body_size, correlation_id)
+            select now() - ((:letters - n) * 604800.0 / :letters) * interval '1 second',
+                (array['signature_wrong', 'signature_missing'])[1 + n % 2], 'x', 401, '/api/tds/zoho/webhooks',
+                {_ENTITY}, {_RECORD}, '{{}}', '192.0.2.' || n % 250, '{{}}', 2, 'refused-' || n
+            from generate_series(1, :letters / 2) n""",
+    ],
+    "attempts": [
+        f"""insert into tds_sync_logs (source, entity, source_id, generation, attempt, outcome, error_class, error,
+                worker, correlation_id, waited_seconds, ended_at)
+            select 'zoho', {_ENTITY}, {_RECORD}, n, 1,
+                (array['updated', 'updated', 'unchanged', 'stale', 'retry', 'snooze'])[1 + n % 6],
+                case when n % 6 = 4 then 'TransientError' end, case when n % 6 = 4 then 'timed out' end, 'worker-1',
+                'event-' || n, 0.3, now() - ((:attempts - n) * 604800.0 / :attempts) * interval '1 second'
+            from generate_series(1, :attempts) n""",
+        f"""insert into tds_sync_queue (source, entity, source_id, priority, next_attempt_at, correlation_id,
+                created_at, lease_token, leased_until, leased_by)
+            select 'zoho', {_ENTITY}, {_RECORD}, 5, now() + (n % 3 - 1) * interval '1 minute', 'event-' || n,
+                now() - interval '1 minute', case when n % 25 = 0 then gen_random_uuid() end,
+                case when n % 25 = 0 then now() + interval '1 hour' end, case when n % 25 = 0 then 'worker-1' end
+            from generate_series(1, :letters / 2) n on conflict do nothing""",
+    ],
+    "letters": [
+        f"""insert into tds_dead_letter_queue (source, entity, source_id, error_class, error, fingerprint, attempts,
+                priority, record, correlation_id, dead_at, last_dead_at, assigned_to, resolved_at, resolution)
+            select 'zoho', {_ENTITY}, (:first + n)::text, (array['ValidationError', 'PermanentError'])[1 + n % 2],
+                'rate: not a number', 'problem ' || n % 40, 8, 5, '{{"rate": "x"}}', 'event-' || n, now() - n *
+                interval '1 minute', now() - n * interval '1 minute', case when n % 7 = 0 then 'ann' end,
+                case when n % 4 > 0 then now() end, case when n % 4 > 0 then 'revived' end
+            from generate_series(1, :letters) n""",
+        """insert into tds_dead_letter_batches (requested_by, requested_at, asked, letter_count, per_minute, ended_at,
+               correlation_id)
+           select 'ann', now() - n * interval '1 hour', '{}', 10, 60, now(), 'batch-' || n
+           from generate_series(1, greatest(:letters / 40, 1)) n""",
+        """insert into tds_dead_letter_revivals (letter_id, batch_id, requested_by, requested_at, died_of, revived_at,
+               ended_at, outcome)
+           select l.id, b.id, 'ann', now(), 'rate: not a number', now(), now(), 'updated'
+           from tds_dead_letter_queue l
+           join (select id, row_number() over (order by id) as place, count(*) over () as many
+                 from tds_dead_letter_batches) b on b.place = 1 + l.id % b.many
+           where l.resolved_at is not null""",
+        f"""insert into tds_findings (kind, severity, source, entity, subject, first_seen_at, last_seen_at, resolved_at)
+            select 'schema_drift', 'note', 'zoho', {_ENTITY}, 'field ' || n, now(), now(),
+                case when n % 3 > 0 then now() end from generate_series(1, :letters / 2) n""",
+    ],
+    "runs": [
+        f"""insert into tds_sync_runs (source, entity, mode, state, requested_by, requested_at, started_at, ended_at,
+                page_count, api_call_count, fetched_count, correlation_id)
+            select 'zoho', {_ENTITY},
+                (array['incremental', 'incremental', 'incremental', 'full', 'targeted', 'dry_run'])[1 + n % 6],
+                (array['completed', 'completed', 'completed', 'failed', 'cancelled'])[1 + n / 6 % 5], 'beat', at,
+                at, at + interval '20 seconds', 4, 4, 800, 'run-' || n
+            from (select n, now() - (:runs - n) * interval '1 minute' as at from generate_series(1, :runs) n) r
+            order by n""",
+        """insert into tds_healing_cycles (began_at, ended_at, cause, counts)
+           select now() - (:runs - n) * interval '5 minutes', now(), 'beat', '{"leases": 0}'
+           from generate_series(1, :runs) n""",
+        """insert into tds_healing_actions (acted_at, cycle_id, action, cause, count, outcome, lasted_seconds)
+           select began_at, id, (array['leases', 'letters', 'nudges'])[1 + id % 3], 'beat', 1, 'done', 4.2
+           from tds_healing_cycles order by id""",
+    ],
+    "changes": [
+        f"""insert into tds_audit_trail (source, entity, source_id, version, operation, changes, origin, origin_id,
+                correlation_id, recorded_at)
+            select 'zoho', 'product', {_RECORD}, 1 + n / :records,
+                case when n < :records then 'created' else 'updated' end,
+                jsonb_build_object('price', jsonb_build_array(null, n::text)), 'webhook', n, 'event-' || n,
+                now() - ((:changes - n) * 604800.0 / :changes) * interval '1 second'
+            from generate_series(0, :changes - 1) n""",
+        """insert into tds_operator_actions (recorded_at, caller, caller_kind, role, operation, subject, outcome,
+               correlation_id)
+           select now() - (:changes / 8 - n) * interval '1 minute', (array['ann', 'bob', 'key:1f2e3d4c'])[1 + n % 3],
+               'operator', 'operator', (array['runs.start', 'findings.resolve', 'schedules.run'])[1 + n / 3 % 3],
+               'runs', (array['done', 'done', 'refused'])[1 + n % 3], 'action-' || n
+           from generate_series(1, :changes / 8) n""",
+    ],
+}
+
+
+def fill(engine: Engine, size: Size) -> dict[str, float]:
+    """Fill an empty, migrated database. Returns the seconds each part took; the last is what the planner is told."""
+    took: dict[str, float] = {}
+    given = {"first": FIRST_ID, **asdict(size)}
+    for part, statements in _STATEMENTS.items():
+        began = time.perf_counter()
+        with engine.begin() as connection:
+            connection.execute(text("set local statement_timeout = 0"))
+            for statement in statements:
+                connection.execute(text(statement), given)
+        took[part] = round(time.perf_counter() - began, 1)
+    began = time.perf_counter()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("set statement_timeout = 0"))
+        connection.execute(text("vacuum analyze"))
+    return {**took, "vacuum analyze": round(time.perf_counter() - began, 1)}
+
+
+def main() -> None:
+    """Fill the database that TDS_DATABASE_URL names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.seed", description=__doc__)
+    for name, count in asdict(Size()).items():
+        parser.add_argument(f"--{name}", type=int, default=count)
+    chosen = parser.parse_args()
+    for part, seconds in fill(make_engine(os.environ["TDS_DATABASE_URL"]), Size(**vars(chosen))).items():
+        print(f"{part:16} {seconds:8.1f} s")
+
+
+if __name__ == "__main__":
+    main()
