@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install dev demo up test check bench lock clean
+.PHONY: help install dev demo up test fuzz check bench lock clean
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
@@ -40,6 +40,9 @@ test: dev  ## style, types, house rules and every test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
+
+fuzz: dev  ## ask the API everything its description allows and forbids, as nobody and as each role (nine minutes)
+	$(BIN)/python -m tests.fuzzing
 
 $(VENV)/.bench: $(VENV)/.dev requirements/bench.lock
 	$(PIP) --require-hashes --only-binary=:all: -r requirements/bench.lock

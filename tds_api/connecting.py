@@ -11,9 +11,11 @@ from flask_smorest import Blueprint
 from tds_api.admission import Admission
 from tds_api.cookies import SignedCookie
 from tds_api.edge import Edge
+from tds_api.errors import PROBLEM
 from tds_api.pages import page
 from tds_api.permissions import ITSELF, needs
 from tds_api.recording import Recording
+from tds_api.schemas.common import Problem
 from tds_api.schemas.connecting import ConsentAnswer, StartForm
 from tds_core.access.caller import NOBODY
 from tds_core.config import DECLARATIONS
@@ -31,6 +33,10 @@ log = structlog.get_logger(__name__)
 PATH = "/api/tds/zoho/oauth"
 NEEDED = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "TDS_SECRET_KEY")
 _HTML = {"content_type": "text/html"}
+_UNFIT = {
+    "description": "The page, with what is wrong; of a form that is none of ours, a problem document",
+    "content": {"text/html": {"schema": {"type": "string"}}, PROBLEM: {"schema": Problem}},
+}
 
 
 def connecting_routes(edge: Edge, recording: Recording) -> Blueprint:
@@ -52,6 +58,7 @@ def connecting_routes(edge: Edge, recording: Recording) -> Blueprint:
     @routes.response(200, description="A page that leads on to Zoho's consent page", **_HTML)
     @routes.alt_response(303, description="The token was right: back to the page", **_HTML)
     @routes.alt_response(401, description="A form that asks for the API token", **_HTML)
+    @routes.doc(responses={"422": _UNFIT})
     def begin(form: dict[str, Any]) -> Response:
         """Let in who gives the API token; lead those who are in to Zoho's consent page."""
         if desk.admission.is_own_form(request):

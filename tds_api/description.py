@@ -1,5 +1,6 @@
 """The description of the API (OpenAPI 3) and its page, served from here alone."""
 
+from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
@@ -7,7 +8,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from tds_api.callers import BEARER_SCHEME, SESSION_COOKIE, SESSION_SCHEME
-from tds_api.errors import problem_of_http
+from tds_api.errors import PROBLEM, problem_of_http
 from tds_api.permissions import PermissionsTold
 from tds_api.schemas.common import Problem
 
@@ -35,6 +36,15 @@ class Api(flask_smorest.Api):
     """flask-smorest with problem documents for errors."""
 
     ERROR_SCHEMA = Problem
+
+    def _register_responses(self) -> None:
+        """Describe refusals as what they are: problem documents."""
+        for status in (*HTTPStatus, None):
+            refusal: dict[str, Any] = {"description": status.phrase if status else "A refusal"}
+            if status is None or status >= 400:
+                refusal["content"] = {PROBLEM: {"schema": self.ERROR_SCHEMA}}
+            name = status.name if status else self.DEFAULT_ERROR_RESPONSE_NAME
+            self.spec.components.response(name, refusal, lazy=True)
 
     def handle_http_exception(self, error: HTTPException) -> Response | HTTPException:
         """See `tds_api.errors.problem_of_http`."""
@@ -85,7 +95,7 @@ def _webhook_operation(*, with_event: bool) -> dict[str, Any]:
             **{
                 status: {
                     "description": meaning,
-                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                    "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
                 for status, meaning in problems.items()
             },

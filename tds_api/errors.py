@@ -26,6 +26,8 @@ from tds_core.timetable.orders import UnknownJobError
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 5
+#: The content type of problem documents.
+PROBLEM = "application/problem+json"
 
 
 # The nearest class of an error decides.
@@ -89,7 +91,7 @@ def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
         "correlation_id": correlation_id(),
         **more,
     }
-    response = Response(msgspec.json.encode(document), status, content_type="application/problem+json")
+    response = Response(msgspec.json.encode(document), status, content_type=PROBLEM)
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

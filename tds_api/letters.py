@@ -67,7 +67,7 @@ def letter_routes(edge: Edge) -> Blueprint:
 
     @routes.post("/import")
     @needs(Role.ADMIN)
-    @routes.doc(requestBody={"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}})
+    @routes.doc(requestBody={"required": True, "content": {"application/x-ndjson": {"schema": {}}}})
     @routes.response(200, Imported)
     def imported() -> Any:
         """Take in the dead letters of another system, one JSON object a line; what is known adds nothing."""

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from apispec import BasePlugin
 from flask import Flask
 
+from tds_api.errors import PROBLEM
 from tds_models.callers import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -80,4 +81,4 @@ def _answer(operation: dict[str, Any], status: str, meaning: str) -> None:
     responses = operation.setdefault("responses", {})
     if status not in {str(getattr(each, "value", each)) for each in responses}:
         schema = {"$ref": "#/components/schemas/Problem"}
-        responses[status] = {"description": meaning, "content": {"application/problem+json": {"schema": schema}}}
+        responses[status] = {"description": meaning, "content": {PROBLEM: {"schema": schema}}}

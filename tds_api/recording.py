@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.callers import address_of
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
+from tds_api.errors import PROBLEM
 from tds_api.refused import Allowance
 from tds_core.access import actions
 from tds_core.access.actions import Action
@@ -100,7 +101,7 @@ def _outcome(status: int) -> Outcome:
 
 
 def _code(response: Response) -> str | None:
-    if response.content_type != "application/problem+json":
+    if response.content_type != PROBLEM:
         return None
     document = msgspec.json.decode(response.get_data())
     return str(document.get("code"))[:100]

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, name_field
+from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, name_field, perhaps_instant_field
 from tds_core.access.caller import CallerKind
 from tds_models.actions import Outcome
 from tds_models.callers import Role
@@ -59,7 +59,7 @@ class Whoami(Schema):
     role = RoleField()
     scopes = fields.List(fields.String(), metadata={"description": _SCOPES})
     csrf_token = fields.String(allow_none=True, metadata={"description": "X-CSRF-Token of this session's changes"})
-    ends_at = instant_field()
+    ends_at = perhaps_instant_field("of a session")
 
 
 class OperatorShown(Schema):
@@ -70,8 +70,8 @@ class OperatorShown(Schema):
     created_at = instant_field()
     created_by = fields.String()
     password_changed_at = instant_field()
-    last_login_at = instant_field()
-    disabled_at = instant_field()
+    last_login_at = perhaps_instant_field()
+    disabled_at = perhaps_instant_field()
 
 
 class OperatorMade(OperatorShown):
@@ -112,10 +112,10 @@ class KeyShown(Schema):
     scopes = fields.List(fields.String(), metadata={"description": _SCOPES})
     created_at = instant_field()
     created_by = fields.String()
-    expires_at = instant_field()
-    last_used_at = instant_field()
+    expires_at = perhaps_instant_field()
+    last_used_at = perhaps_instant_field()
     last_used_from = fields.String(allow_none=True)
-    revoked_at = instant_field()
+    revoked_at = perhaps_instant_field()
     revoked_by = fields.String(allow_none=True)
 
 

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import instant_field
+from tds_api.schemas.common import perhaps_instant_field
 from tds_core.breakers.circuit import State
 
 
@@ -18,15 +18,11 @@ class Breaker(Schema):
     change_count = fields.Integer(metadata={"description": "changes of its state"})
     success_rate = fields.Float(allow_none=True, metadata={"description": "from 0 to 1"})
     failures_in_row = fields.Integer()
-    opened_at = fields.AwareDateTime(
-        format="iso", allow_none=True, metadata={"description": "when it last left the closed state"}
-    )
-    next_probe_at = fields.AwareDateTime(
-        format="iso", allow_none=True, metadata={"description": "null while it is closed"}
-    )
-    changed_at = instant_field()
-    last_success_at = instant_field()
-    last_failure_at = instant_field()
+    opened_at = perhaps_instant_field("when it last left the closed state")
+    next_probe_at = perhaps_instant_field("null while it is closed")
+    changed_at = perhaps_instant_field()
+    last_success_at = perhaps_instant_field()
+    last_failure_at = perhaps_instant_field()
     last_error = fields.String(allow_none=True)
     reset_by = fields.String(allow_none=True, metadata={"description": "who closed it last by hand"})
     is_shared = fields.Boolean(metadata={"description": "false while Redis is away: the figures of this process alone"})

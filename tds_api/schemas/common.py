@@ -46,14 +46,25 @@ def instant_field() -> fields.AwareDateTime:
     return fields.AwareDateTime(format="iso")
 
 
+def perhaps_instant_field(description: str = "") -> fields.AwareDateTime:
+    """A moment with its zone, or null where it has not come or nobody knows it."""
+    told = {"description": description} if description else {}
+    return fields.AwareDateTime(format="iso", allow_none=True, metadata=told)
+
+
 def name_field() -> fields.String:
     """Text to look for; no row holds a NUL, and PostgreSQL takes none."""
     return fields.String(validate=validate.Regexp(r"\A[^\x00]{1,200}\Z"))
 
 
-def id_field() -> fields.String:
+def exact_field(*, allow_none: bool = False) -> fields.Decimal:
+    """A number with every digit it has: text, for programs make floats of numbers."""
+    return fields.Decimal(as_string=True, allow_none=allow_none, metadata={"type": "string"})
+
+
+def id_field(*, allow_none: bool = False) -> fields.String:
     """An id: text, so that nothing on the way makes a float of it."""
-    return fields.String()
+    return fields.String(allow_none=allow_none)
 
 
 @cache

@@ -2,7 +2,14 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import PageArguments, entity_field, id_field, instant_field, name_field
+from tds_api.schemas.common import (
+    PageArguments,
+    entity_field,
+    id_field,
+    instant_field,
+    name_field,
+    perhaps_instant_field,
+)
 from tds_models.quality import Severity
 
 
@@ -26,5 +33,5 @@ class Finding(Schema):
     detail = fields.Raw(metadata={"description": "of schema_drift: news (new key, other kind, key gone), part, kinds"})
     first_seen_at = instant_field()
     last_seen_at = instant_field()
-    resolved_at = fields.AwareDateTime(format="iso", allow_none=True)
+    resolved_at = perhaps_instant_field()
     resolved_by = fields.String(allow_none=True)

@@ -2,17 +2,13 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field
+from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, perhaps_instant_field
 from tds_core.healing.cycle import ACTIONS
 from tds_core.healing.deeds import Cause, Outcome
 
 
 def _seconds(description: str) -> fields.Float:
     return fields.Float(allow_none=True, metadata={"description": description})
-
-
-def _perhaps_instant(description: str = "") -> fields.AwareDateTime:
-    return fields.AwareDateTime(format="iso", allow_none=True, metadata={"description": description})
 
 
 class HealingArguments(Arguments):
@@ -50,7 +46,7 @@ class HealingCycle(Schema):
 
     id = id_field()
     began_at = instant_field()
-    ended_at = _perhaps_instant("null while it is under way")
+    ended_at = perhaps_instant_field("null while it is under way")
     cause = fields.String(validate=validate.OneOf(list(Cause)))
     requested_by = fields.String(allow_none=True)
     counts = fields.Raw(metadata={"description": "what each action put right or told of; null: it failed"})
@@ -73,7 +69,7 @@ class ActionFigures(Schema):
     reported_count = fields.Integer()
     success_share = fields.Float(allow_none=True, metadata={"description": "from 0 to 1, of what was tried"})
     mean_lasted_seconds = _seconds("how long it had been wrong until it was put right")
-    last_at = _perhaps_instant()
+    last_at = perhaps_instant_field()
 
 
 class Recovery(Schema):
@@ -105,9 +101,9 @@ class Worker(Schema):
     started_at = instant_field()
     alive_at = instant_field()
     heard_at = instant_field()
-    deaf_at = _perhaps_instant()
+    deaf_at = perhaps_instant_field()
     deaf_reason = fields.String(allow_none=True)
-    ended_at = _perhaps_instant()
+    ended_at = perhaps_instant_field()
     is_replaced = fields.Boolean(metadata={"description": "a worker began since"})
 
 
@@ -116,11 +112,11 @@ class QueueHeard(Schema):
 
     queue = fields.String()
     sent_at = instant_field()
-    heard_at = _perhaps_instant()
+    heard_at = perhaps_instant_field()
     heard_by = fields.String(allow_none=True)
     heard_seconds = _seconds("how long that canary took")
     unanswered_count = fields.Integer(metadata={"description": "canaries since that nobody heard"})
-    unanswered_since = _perhaps_instant()
+    unanswered_since = perhaps_instant_field()
 
 
 class HealingFigures(Schema):

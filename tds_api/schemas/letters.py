@@ -2,7 +2,15 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import Arguments, PageArguments, entity_field, id_field, instant_field, name_field
+from tds_api.schemas.common import (
+    Arguments,
+    PageArguments,
+    entity_field,
+    id_field,
+    instant_field,
+    name_field,
+    perhaps_instant_field,
+)
 from tds_core.reading.letters import STATES
 
 
@@ -46,9 +54,9 @@ class Letter(Schema):
     revived_count = fields.Integer()
     automatic_count = fields.Integer(metadata={"description": "how often the timetable retried it"})
     assigned_to = fields.String(allow_none=True)
-    edited_at = instant_field()
+    edited_at = perhaps_instant_field()
     foreign_id = fields.String(allow_none=True)
-    resolved_at = instant_field()
+    resolved_at = perhaps_instant_field()
     resolution = fields.String(allow_none=True)
     correlation_id = fields.String()
 
@@ -68,12 +76,12 @@ class RevivalShown(Schema):
     """One attempt to bring a letter back."""
 
     id = id_field()
-    batch_id = id_field()
+    batch_id = id_field(allow_none=True)
     requested_by = fields.String()
     requested_at = instant_field()
     died_of = fields.String()
-    revived_at = instant_field()
-    ended_at = instant_field()
+    revived_at = perhaps_instant_field()
+    ended_at = perhaps_instant_field()
     outcome = fields.String(allow_none=True)
     error = fields.String(allow_none=True)
 
@@ -153,8 +161,8 @@ class Preview(Schema):
 
     letter_count = fields.Integer()
     by_entity = fields.List(fields.Dict())
-    oldest_at = instant_field()
-    newest_at = instant_field()
+    oldest_at = perhaps_instant_field()
+    newest_at = perhaps_instant_field()
     least_calls = fields.Dict(
         fields.String(), fields.Integer(), metadata={"description": "by API, when records are read in full batches"}
     )
@@ -177,9 +185,9 @@ class RevivalBatchShown(Schema):
     letter_count = fields.Integer()
     per_minute = fields.Integer()
     outcomes = fields.Dict(fields.String(), fields.Integer(), metadata={"description": "letters by what they came to"})
-    cancelled_at = instant_field()
+    cancelled_at = perhaps_instant_field()
     cancelled_by = fields.String(allow_none=True)
-    ended_at = instant_field()
+    ended_at = perhaps_instant_field()
     correlation_id = fields.String()
 
 

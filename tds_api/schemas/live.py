@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import id_field, instant_field
+from tds_api.schemas.common import id_field, instant_field, perhaps_instant_field
 
 VERDICTS = ("equal", "different", "only_there", "only_here", "nowhere", "unreadable")
 
@@ -25,5 +25,5 @@ class Live(Schema):
     problem = fields.String(allow_none=True, metadata={"description": "why the record cannot be read"})
     asked_at = instant_field()
     is_cached = fields.Boolean(metadata={"description": "kept from a moment ago; nothing newer is known since"})
-    mirror_modified_at = fields.AwareDateTime(format="iso", allow_none=True)
+    mirror_modified_at = perhaps_instant_field()
     record = fields.Raw(allow_none=True, metadata={"description": "the source's own record; null when it has none"})

@@ -5,13 +5,13 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field
+from tds_api.schemas.common import Arguments, PageArguments, exact_field, id_field, instant_field, perhaps_instant_field
 from tds_models import fields as kinds
 from tds_models.entities import ENTITIES
 
 _SPELLED: dict[kinds.Kind, Any] = {
     kinds.TEXT: lambda: fields.String(allow_none=True),
-    kinds.NUMBER: lambda: fields.Decimal(as_string=True, allow_none=True),
+    kinds.NUMBER: lambda: exact_field(allow_none=True),
     kinds.INTEGER: lambda: fields.Integer(allow_none=True),
     kinds.BOOLEAN: lambda: fields.Boolean(allow_none=True),
     kinds.DATE: lambda: fields.Date(allow_none=True),
@@ -37,13 +37,13 @@ def row_schema(entity: str) -> type[Schema]:
         "source": fields.String(),
         "source_id": id_field(),
         **_declared(ENTITIES[entity].fields),
-        **({"lines_confirmed_at": instant_field()} if ENTITIES[entity].header_first else {}),
-        "source_modified_at": instant_field(),
+        **({"lines_confirmed_at": perhaps_instant_field()} if ENTITIES[entity].header_first else {}),
+        "source_modified_at": perhaps_instant_field(),
         "version": fields.Integer(),
         "created_at": instant_field(),
         "changed_at": instant_field(),
-        "confirmed_at": instant_field(),
-        "deleted_at": instant_field(),
+        "confirmed_at": perhaps_instant_field(),
+        "deleted_at": perhaps_instant_field(),
     }
     return Schema.from_dict(members, name=_name(entity))  # type: ignore[return-value]
 
@@ -91,9 +91,9 @@ class Change(Schema):
     operation = fields.String()
     changes = fields.Raw(metadata={"description": "by field: before and after"})
     origin = fields.String()
-    origin_id = id_field()
+    origin_id = id_field(allow_none=True)
     correlation_id = fields.String()
-    source_modified_at = instant_field()
+    source_modified_at = perhaps_instant_field()
     recorded_at = instant_field()
 
 
@@ -104,7 +104,7 @@ class LastRun(Schema):
     mode = fields.String()
     state = fields.String()
     requested_at = instant_field()
-    ended_at = instant_field()
+    ended_at = perhaps_instant_field()
     end_reason = fields.String(allow_none=True)
 
 
@@ -119,10 +119,8 @@ class Standing(Schema):
     details_left = fields.Integer(
         allow_none=True, metadata={"description": "known by a list row alone; null where a list row is all there is"}
     )
-    details_end_at = fields.AwareDateTime(
-        format="iso", allow_none=True, metadata={"description": "when the quota lets the last of them be read"}
-    )
-    newest_modified_at = instant_field()
-    last_changed_at = instant_field()
-    cursor_at = instant_field()
+    details_end_at = perhaps_instant_field("when the quota lets the last of them be read")
+    newest_modified_at = perhaps_instant_field()
+    last_changed_at = perhaps_instant_field()
+    cursor_at = perhaps_instant_field()
     last_run = fields.Nested(LastRun, allow_none=True)

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from tds_api.schemas.common import instant_field
+from tds_api.schemas.common import instant_field, perhaps_instant_field
 
 _TRAFFIC = "live, operator, scheduled, backfill"
 
@@ -28,7 +28,7 @@ class QuotaDay(Level):
     told_limit = fields.Integer(allow_none=True, metadata={"description": "the limit Zoho told, if it did"})
     resets_at = instant_field()
     reset_told = fields.Boolean(metadata={"description": "Zoho told the reset; otherwise it is the zone's midnight"})
-    spent_until = instant_field()
+    spent_until = perhaps_instant_field()
     calls_per_hour = fields.Dict(fields.String(), fields.Float())
     runs_out_at = fields.Dict(
         fields.String(), instant_field(), metadata={"description": "classes that last until the reset are left out"}
@@ -42,9 +42,7 @@ class Backlog(Schema):
     api = fields.String()
     call_count = fields.Integer()
     calls_per_day = fields.Integer(allow_none=True, metadata={"description": "null without a limit"})
-    ends_at = fields.AwareDateTime(
-        format="iso", allow_none=True, metadata={"description": "null when other calls leave nothing for it"}
-    )
+    ends_at = perhaps_instant_field("null when other calls leave nothing for it")
 
 
 class Quota(Schema):
@@ -53,8 +51,8 @@ class Quota(Schema):
     at = instant_field()
     minute = fields.Nested(Level)
     concurrent = fields.Nested(Level)
-    blocked_until = instant_field()
-    lowered_until = instant_field()
+    blocked_until = perhaps_instant_field()
+    lowered_until = perhaps_instant_field()
     waiting = fields.Dict(fields.String(), fields.Integer(), metadata={"description": "calls that wait, by class"})
     days = fields.List(fields.Nested(QuotaDay))
     backlogs = fields.List(fields.Nested(Backlog))

@@ -2,7 +2,15 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import Arguments, PageArguments, entity_field, id_field, instant_field
+from tds_api.schemas.common import (
+    Arguments,
+    PageArguments,
+    entity_field,
+    exact_field,
+    id_field,
+    instant_field,
+    perhaps_instant_field,
+)
 from tds_models.runs import Mode, RunState
 
 MOST_IDS = 10_000
@@ -27,8 +35,8 @@ class Run(Schema):
     state = fields.String()
     requested_by = fields.String()
     requested_at = instant_field()
-    started_at = instant_field()
-    ended_at = instant_field()
+    started_at = perhaps_instant_field()
+    ended_at = perhaps_instant_field()
     end_reason = fields.String(allow_none=True, metadata={"description": "why it ended, or why it does not go on"})
     behind_id = fields.String(allow_none=True, metadata={"description": "the run of this entity that goes first"})
     next_attempt_at = instant_field()
@@ -41,12 +49,10 @@ class Run(Schema):
     expected_count = fields.Integer(allow_none=True)
     changed_count = fields.Integer(metadata={"description": "records the mirror had that it changed"})
     duration_seconds = fields.Float(allow_none=True)
-    ends_at = fields.AwareDateTime(
-        format="iso", allow_none=True, metadata={"description": "when it ends if it goes on like this"}
-    )
+    ends_at = perhaps_instant_field("when it ends if it goes on like this")
     outcomes = fields.Dict(keys=fields.String(), values=fields.Integer())
-    cancel_requested_at = instant_field()
-    leased_until = instant_field()
+    cancel_requested_at = perhaps_instant_field()
+    leased_until = perhaps_instant_field()
     correlation_id = fields.String()
 
 
@@ -60,7 +66,7 @@ class Hold(Schema):
     held_at = instant_field()
     decision = fields.String(allow_none=True)
     decided_by = fields.String(allow_none=True)
-    decided_at = instant_field()
+    decided_at = perhaps_instant_field()
     approved_count = fields.Integer(allow_none=True, metadata={"description": "records the run may come to"})
 
 
@@ -127,7 +133,7 @@ class StockAtLocation(Schema):
     location_id = id_field()
     location_name = fields.String(allow_none=True)
     product_count = fields.Integer()
-    stock_on_hand = fields.Decimal(as_string=True)
+    stock_on_hand = exact_field()
 
 
 class StockPasses(Schema):
@@ -147,9 +153,9 @@ class StockStats(Schema):
     details_left = fields.Integer(metadata={"description": "products whose stock by location is still to be read"})
     out_of_stock_count = fields.Integer()
     negative_count = fields.Integer()
-    stock_on_hand = fields.Decimal(as_string=True)
-    oldest_confirmed_at = instant_field()
-    last_changed_at = instant_field()
+    stock_on_hand = exact_field()
+    oldest_confirmed_at = perhaps_instant_field()
+    last_changed_at = perhaps_instant_field()
     locations = fields.List(fields.Nested(StockAtLocation))
     last_day = fields.Nested(StockPasses)
     last_run = fields.Nested(Run, allow_none=True)

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import Arguments, instant_field, name_field
+from tds_api.schemas.common import Arguments, name_field, perhaps_instant_field
 
 
 class Job(Schema):
@@ -13,13 +13,11 @@ class Job(Schema):
     task = fields.String()
     arguments = fields.Raw()
     missed = fields.String(metadata={"description": "once: missed slots are caught up once; skip: left out"})
-    paused_at = instant_field()
-    next_at = fields.AwareDateTime(format="iso", allow_none=True, metadata={"description": "null while it is paused"})
-    last_slot_at = instant_field()
-    last_begun_at = fields.AwareDateTime(
-        format="iso", allow_none=True, metadata={"description": "null while nobody has taken it"}
-    )
-    last_ended_at = instant_field()
+    paused_at = perhaps_instant_field()
+    next_at = perhaps_instant_field("null while it is paused")
+    last_slot_at = perhaps_instant_field()
+    last_begun_at = perhaps_instant_field("null while nobody has taken it")
+    last_ended_at = perhaps_instant_field()
     last_result = fields.String(allow_none=True, metadata={"description": "completed, failed, skipped or lost"})
     last_detail = fields.String(allow_none=True)
 

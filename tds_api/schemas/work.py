@@ -2,7 +2,14 @@
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import PageArguments, entity_field, id_field, instant_field, name_field
+from tds_api.schemas.common import (
+    PageArguments,
+    entity_field,
+    id_field,
+    instant_field,
+    name_field,
+    perhaps_instant_field,
+)
 from tds_models.inbox import Verdict
 
 
@@ -23,13 +30,13 @@ class Event(Schema):
     source = fields.String()
     entity = fields.String(allow_none=True)
     event = fields.String(allow_none=True)
-    source_id = id_field()
-    source_modified_at = instant_field()
+    source_id = id_field(allow_none=True)
+    source_modified_at = perhaps_instant_field()
     complete = fields.Boolean(metadata={"description": "its body may be applied without asking the source"})
     correlation_id = fields.String()
     received_at = instant_field()
     verdict = fields.String(allow_none=True, metadata={"description": "null while the record is owed a sync"})
-    verdict_at = instant_field()
+    verdict_at = perhaps_instant_field()
     verdict_reason = fields.String(allow_none=True)
     duplicate_count = fields.Integer(metadata={"description": "how often it came again within the window"})
 
@@ -64,7 +71,7 @@ class Reception(Schema):
     """How reception did in the last hours."""
 
     hours = fields.Integer()
-    last_received_at = instant_field()
+    last_received_at = perhaps_instant_field()
     received_count = fields.Integer()
     duplicate_count = fields.Integer()
     by_entity = fields.List(fields.Dict())
@@ -93,7 +100,7 @@ class WorkItem(Schema):
     crashes = fields.Integer()
     next_attempt_at = instant_field()
     leased_by = fields.String(allow_none=True)
-    leased_until = instant_field()
+    leased_until = perhaps_instant_field()
     age_seconds = fields.Float()
     last_error = fields.String(allow_none=True)
     correlation_id = fields.String()
