@@ -70,6 +70,7 @@ enable_utc = True
 timezone = "UTC"
 
 # Beat only ticks; which slots are due is decided from rows, so any number of Beats is safe.
+beat_scheduler = "tds_tasks.ticking:PatientScheduler"
 beat_max_loop_interval = 5
 beat_sync_every = 1
 beat_schedule = {

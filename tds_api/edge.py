@@ -11,6 +11,7 @@ from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.database import report_database
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings
+from tds_core.outages import watch_database
 from tds_core.pools import watch_pool
 from tds_core.slow import watch_statements
 from tds_models.db import make_engine
@@ -37,6 +38,7 @@ def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     bell = Bell(nudge)
     own = make_engine(settings.database_url, pool_size=1, application="tds-intake")
     watch_pool(own, "intake")
+    watch_database(own)
     intake = Intake(
         own,
         duplicate_window_seconds=settings.duplicate_window_seconds,
@@ -46,4 +48,5 @@ def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     report_database(engine, breakers)
     watch_pool(engine, "api")
     watch_statements(engine)
+    watch_database(engine)
     return Edge(settings, engine, intake, bell, breakers)

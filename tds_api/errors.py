@@ -13,8 +13,10 @@ from tds_api.correlation import correlation_id
 from tds_api.intake import IntakeUnavailableError
 from tds_core.access import errors as access
 from tds_core.breakers.breakers import BreakersAwayError
+from tds_core.database_errors import is_away
 from tds_core.errors import TdsError
 from tds_core.letters import errors as letters
+from tds_core.outages import pool
 from tds_core.reading.errors import InvalidCursorError, NotFoundError, RetiredError
 from tds_core.sources.errors import SNOOZE, SourceError
 from tds_core.sources.zoho import refusals
@@ -131,7 +133,10 @@ def problem_of_http(error: HTTPException) -> Response | HTTPException:
 
 
 def _problem_of_database(error: Exception) -> Response:
-    log.error("database_unavailable", error=type(error).__name__, path=request.path)
+    if isinstance(error, PoolTimeoutError):
+        pool.begin()
+    elif not is_away(error):  # what is away is told once, by the engine
+        log.error("database_unavailable", error=type(error).__name__, path=request.path)
     return problem(status=503, code="database_unavailable", detail="The database cannot be reached.")
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError
 
 from tds_api.recorder import Recorder
 from tds_api.waiting import Waiter, answer_each
+from tds_core.database_errors import is_away
 from tds_core.errors import TdsError
 from tds_core.metrics import intake_burst_size, intake_commit_seconds, webhooks
 from tds_core.sources.zoho.refusals import UnstorableError
@@ -98,7 +99,7 @@ class Intake:
             except Exception as error:  # whatever it is: these requests get their answer, the next burst its chance
                 _answer_all(burst, error)
                 webhooks.labels("", "unavailable").inc(len(burst))
-                if not failing:  # once an outage, not once a burst
+                if not failing and not is_away(error):  # once an outage, not once a burst
                     log.error("intake_failed", error=type(error).__name__, waiting_count=len(burst))
                 failing = True
         self._recorder.close()

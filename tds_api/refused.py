@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
 from tds_api.errors import problem, problem_of, status_of
+from tds_core.database_errors import is_away
 from tds_core.metrics import webhook_refusals, webhooks
 from tds_core.sources.zoho.refusals import NotUnderstoodError, UnprovenError
 from tds_core.sources.zoho.webhooks import SOURCE
@@ -72,7 +73,8 @@ def reject(
             with session_scope(edge.engine) as session:
                 keep_rejected(session, rejected)
         except SQLAlchemyError as failure:
-            log.warning("rejected_delivery_not_kept", error=type(failure).__name__, reason=error.code)
+            if not is_away(failure):
+                log.warning("rejected_delivery_not_kept", error=type(failure).__name__, reason=error.code)
     return problem_of(error)
 
 
@@ -94,7 +96,8 @@ def set_aside(edge: Edge, *, error: NotUnderstoodError, body: bytes) -> Response
                 correlation_id=correlation_id(),
             )
     except SQLAlchemyError as failure:
-        log.error("quarantine_failed", error=type(failure).__name__, reason=error.code)
+        if not is_away(failure):
+            log.error("quarantine_failed", error=type(failure).__name__, reason=error.code)
         webhooks.labels(entity or "", "unavailable").inc()
         return problem(status=503, code="intake_unavailable", detail="The database cannot be reached.")
     webhooks.labels(entity or "", "quarantined").inc()

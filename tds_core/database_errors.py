@@ -1,12 +1,14 @@
 """Errors of the database told apart: it is away, it refuses what a record says, or a statement failed."""
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 from tds_core.errors import TdsError
 from tds_core.sources.errors import InvalidRecordError
 
-# Connection failed, too many connections or out of memory, shut down or starting up; no code at all: never connected.
-_AWAY = ("08", "53", "57P")
+# Connection failed, too many connections or out of memory, shut down or starting up, a standby that takes no writes; no
+# code at all: never connected.
+_AWAY = ("08", "53", "57P", "25006")
+_READ_ONLY = "25006"
 # What is said cannot be stored: of the wrong kind, against a constraint, or too large for an index.
 _REFUSED = ("22", "23", "54")
 
@@ -26,6 +28,11 @@ def is_away(error: BaseException) -> bool:
         return False
     code = _code(error)
     return code is None or code.startswith(_AWAY)
+
+
+def is_read_only(error: SQLAlchemyError) -> bool:
+    """Whether the server takes no writes: it is a standby, or became one."""
+    return isinstance(error, DBAPIError) and _code(error) == _READ_ONLY
 
 
 def refuses(error: DBAPIError) -> bool:

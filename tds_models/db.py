@@ -11,14 +11,22 @@ from sqlalchemy.orm import Session
 GUARDS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s -c timezone=UTC -c jit=off"
 
 
+_HOSTS = re.compile(
+    r"^(?P<before>[a-z0-9+]+://(?:[^@/]*@)?)(?P<hosts>[^@/?]*,[^@/?]*)(?P<path>/[^?]*)?\??(?P<query>.*)$"
+)
+
+
 def make_engine(url: str, *, pool_size: int = 2, application: str = "tds", ping: bool = True) -> Engine:
     """An engine for `url` (`postgresql://` or `postgresql+psycopg2://`) with at most `pool_size` connections.
+
+    Several hosts, as libpq spells them (`postgresql://me@one:5432,two:5432/tds?target_session_attrs=read-write`), are
+    tried in their order each time a connection is made.
 
     With `ping`, connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error; callers
     that try again anyway save the round trip.
     """
     return create_engine(
-        re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url),
+        _for_sqlalchemy(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)),
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=ping,
@@ -26,6 +34,15 @@ def make_engine(url: str, *, pool_size: int = 2, application: str = "tds", ping:
         hide_parameters=True,  # they are records; an error's text ends up in logs
         connect_args={"connect_timeout": 5, "options": GUARDS, "application_name": application},
     )
+
+
+def _for_sqlalchemy(url: str) -> str:
+    """SQLAlchemy takes one host before the path, and several only behind it."""
+    found = _HOSTS.match(url)
+    if found is None:
+        return url
+    hosts = "&".join(f"host={host}" for host in found["hosts"].split(","))
+    return f"{found['before']}{found['path'] or '/'}?{hosts}" + (f"&{found['query']}" if found["query"] else "")
 
 
 @contextmanager

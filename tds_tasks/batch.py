@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core import metrics
+from tds_core.database_errors import is_away
 from tds_core.quality import drift
 from tds_core.slow import watch
 from tds_core.sources import pause
@@ -77,7 +78,8 @@ def _work_out(claim: Claim, work: Callable[[], None]) -> None:
     try:
         work()
     except OUTAGES as error:
-        log.warning("sync_batch_interrupted", entity=claim.entity, error=type(error).__name__)
+        if not is_away(error):
+            log.warning("sync_batch_interrupted", entity=claim.entity, error=type(error).__name__)
         _release(claim, RELEASE_SECONDS)
     except Exception:  # a bug of ours must neither kill the records nor spin on them
         log.exception("sync_batch_failed", entity=claim.entity)

@@ -1,17 +1,21 @@
 """What a task's process holds: settings, one engine, one client per source. Made on first use, so after the fork."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from os import getpid
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.database import report_database
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings, load_settings
+from tds_core.database_errors import is_away
 from tds_core.errors import ConfigError
+from tds_core.outages import watch_database
 from tds_core.pools import watch_pool
 from tds_core.slow import watch_statements
 from tds_core.sources import registry
@@ -39,12 +43,23 @@ def _engine(pid: int) -> Engine:
     report_database(engine, _breakers(pid))
     watch_pool(engine, "worker")
     watch_statements(engine)
+    watch_database(engine)
     return engine
 
 
 def scope() -> AbstractContextManager[Session]:
     """A transaction on this process's engine."""
     return session_scope(_engine(getpid()))
+
+
+@contextmanager
+def while_reachable() -> Iterator[None]:
+    """Work that will be asked for again: if the database goes away meanwhile it ends here, which the engine tells."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_away(error):
+            raise
 
 
 def breakers() -> Breakers:

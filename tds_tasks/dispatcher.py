@@ -17,9 +17,11 @@ from sqlalchemy.orm import Session
 from tds_core import pulse
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import load_settings
+from tds_core.database_errors import is_away
 from tds_core.healing.deeds import Cause, record
 from tds_core.healing.owed import rescued_deeds
 from tds_core.logging import configure_logging
+from tds_core.outages import watch_database
 from tds_core.outbound import lanes
 from tds_core.outbound.due import due_subscriptions
 from tds_core.pools import watch_pool
@@ -75,7 +77,7 @@ class Dispatcher:
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
         try:
-            self._wake(work, runs)
+            told_count = self._wake(work, runs)
             # However much is to be told, most workers are left to syncing.
             if outbound and couriers < max(1, self._slots // 2) and self._may("outbound", TOLD_SECONDS):
                 nudge.nudge_outbound()
@@ -84,18 +86,23 @@ class Dispatcher:
                 log.warning("nudges_failing", error=type(error).__name__)
             self._failing = True
         else:
-            if self._failing:
+            if self._failing and told_count:
                 log.info("nudges_working_again")
-            self._failing = False
+            self._failing = self._failing and not told_count
 
-    def _wake(self, work: list[Due], runs: list[int]) -> None:
+    def _wake(self, work: list[Due], runs: list[int]) -> int:
+        """Tell of what is due. Returns how often."""
+        told_count = 0
         for due in () if is_off(Protection.SWEEP) else work:
             if due.oldest_seconds < PATIENCE_SECONDS or not self._may(due.entity, OUTAGE_SECONDS):
                 continue
             nudge.nudge(due.entity, count=min(self._slots, -(-due.count // self._claim_size)))
+            told_count += 1
         for run_id in runs:
             if self._may(f"run:{run_id}", OUTAGE_SECONDS):
                 nudge.nudge_run(run_id)
+                told_count += 1
+        return told_count
 
     def _may(self, name: str, seconds: float) -> bool:
         """Whether `name` was not announced a moment ago; a busy worker's queue must not fill with the same word."""
@@ -149,13 +156,16 @@ def main() -> None:
     watch_pool(engine, "dispatcher")
     watch_pool(own, "healing")
     serve_metrics(settings)
+    for each in (engine, own):
+        watch_database(each)
     tend(settings, own, breakers, stop)
     log.info("dispatcher_started")
     while not stop.is_set():
         try:
             lead(engine, dispatcher, stop)
         except SQLAlchemyError as error:
-            log.warning("database_away", error=type(error).__name__)
+            if not is_away(error):  # what is away is told once, by the engine
+                log.warning("look_failed", error=type(error).__name__)
             stop.wait(OUTAGE_SECONDS)
     log.info("dispatcher_stopped")
 

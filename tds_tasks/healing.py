@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.breakers.breakers import Breakers
 from tds_core.config import Settings
+from tds_core.database_errors import is_away
 from tds_core.healing import canaries, cycle, ears, listeners
 from tds_core.healing.care import Care, Scope
 from tds_core.healing.cycle import OVERDUE_SECONDS
@@ -169,7 +170,7 @@ def _tend(tender: Tender, stop: threading.Event) -> None:
             tender.look()
         except SQLAlchemyError as error:
             tender.forget()
-            if not failing:
+            if not failing and not is_away(error):
                 log.warning("healing_without_database", error=type(error).__name__)
             failing = True
         except Exception:  # a bug here must not end what heals

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_core.database_errors import is_away
 from tds_core.sync import queue
 from tds_tasks.context import scope, settings
 
@@ -34,4 +35,5 @@ def _beat(token: UUID, stop: threading.Event) -> None:
                 queue.heartbeat(session, token=token, lease_seconds=settings().lease_seconds)
         except SQLAlchemyError as error:
             # The lease may run out; then the fence keeps this batch from writing.
-            log.warning("heartbeat_failed", error=type(error).__name__)
+            if not is_away(error):
+                log.warning("heartbeat_failed", error=type(error).__name__)

@@ -19,8 +19,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core.config import load_settings
+from tds_core.database_errors import is_away
 from tds_core.healing import listeners
 from tds_core.healing.listeners import Told
+from tds_core.outages import watch_database
 from tds_models.db import make_engine, session_scope
 from tds_tasks.liveness import born, worker_name
 from tds_tasks.nudge import EAR_SECONDS
@@ -90,7 +92,7 @@ class Teller:
                 with _quiet.telling, session_scope(self._engine) as session:
                     reason = listeners.tell(session, self.told())
             except SQLAlchemyError as error:
-                if not self._failing:
+                if not self._failing and not is_away(error):
                     log.warning("listener_untold", error=type(error).__name__)
                 self._failing, reason = True, None
             else:
@@ -170,6 +172,7 @@ _tellers: list[Teller] = []
 def begin_telling(sender: Any, **_: Any) -> None:
     """Begin to tell once the worker consumes."""
     engine = make_engine(load_settings().database_url, pool_size=1, application="tds-listener")
+    watch_database(engine)
 
     def end(reason: str) -> None:
         with suppress(SQLAlchemyError), session_scope(engine) as session:

@@ -31,7 +31,7 @@ from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.ahead import ahead
 from tds_tasks.app import app
-from tds_tasks.context import scope, settings, source
+from tds_tasks.context import scope, settings, source, while_reachable
 from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES
 
@@ -47,7 +47,8 @@ OUTAGE_SECONDS = 2.0
 @app.task(name="tds.run.advance")
 def advance(run_id: int) -> None:
     """Take the run some pages further."""
-    advance_run(run_id)
+    with while_reachable():
+        advance_run(run_id)
 
 
 def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
@@ -105,7 +106,8 @@ def _interrupt(run: RunLease, error: BaseException) -> None:
     if isinstance(error, DBAPIError) and not is_away(error):
         _put_off(run, named(error))
         return
-    log.warning("run_interrupted", error=type(error).__name__)
+    if not is_away(error):
+        log.warning("run_interrupted", error=type(error).__name__)
     with scope() as session:
         runs.yield_run(session, run, delay_seconds=OUTAGE_SECONDS, reason=type(error).__name__)
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import structlog
 
+from tds_core.database_errors import is_away
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
 from tds_tasks.app import app
@@ -25,7 +26,8 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
         try:
             claim = sync_batch(entity)
         except OUTAGES as error:
-            log.warning("claim_interrupted", entity=entity, error=type(error).__name__)
+            if not is_away(error):
+                log.warning("claim_interrupted", entity=entity, error=type(error).__name__)
             return total
         total += len(claim.items) if claim else 0
         if claim is None or (claim.was_all and not claim.bulk):  # bulk may have been given back half read

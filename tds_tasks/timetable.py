@@ -17,7 +17,7 @@ from tds_core.timetable.jobs import Taken
 from tds_models.entities import ENTITIES
 from tds_tasks import trail
 from tds_tasks.app import app
-from tds_tasks.context import breakers, scope, settings
+from tds_tasks.context import breakers, scope, settings, while_reachable
 from tds_tasks.healing import care_of
 
 log = structlog.get_logger(__name__)
@@ -26,12 +26,13 @@ log = structlog.get_logger(__name__)
 @app.task(name="tds.timetable.tick")
 def tick() -> None:
     """Run every slot that is due."""
-    with scope() as session:
-        jobs.seed(session, celeryconfig.TIMETABLE)
-        pulse.beat(session, "beat")
-        taken = jobs.take_due(session)
-    for slot in taken:
-        run_slot(slot)
+    with while_reachable():
+        with scope() as session:
+            jobs.seed(session, celeryconfig.TIMETABLE)
+            pulse.beat(session, "beat")
+            taken = jobs.take_due(session)
+        for slot in taken:
+            run_slot(slot)
 
 
 def run_slot(slot: Taken) -> None:

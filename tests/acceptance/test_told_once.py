@@ -1,0 +1,178 @@
+"""PostgreSQL restarted, Redis stopped, read-only or full: every process goes on by itself, and its log says so once."""
+
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+from sqlalchemy import text
+
+from tds_api.cli.demo.stage import free_port
+from tds_api.cli.processes import Program
+from tds_api.cli.programs import programs_of
+from tds_api.cli.stack import Stack, running_stack
+from tds_core.config import Settings, load_settings
+from tds_models.db import make_engine, session_scope
+from tests.acceptance.workers import wait_for
+from tests.webhook_sender import SECRET, item, signature
+
+pytestmark = pytest.mark.acceptance
+
+AWAY_SECONDS = 4.0
+#: Who needs what: a process tells of it once it has noticed.
+OF_POSTGRES = {"api", "dispatcher", "worker-1"}
+OF_REDIS = {"beat", "worker-1"}
+OF_ROOM_IN_REDIS = {"beat"}
+
+
+class Sender(threading.Thread):
+    """Sends a new record five times a second, each until it is taken."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(daemon=True)
+        self._address, self._ending = address, threading.Event()
+        self.taken_count = 0
+
+    def run(self) -> None:
+        while not self._ending.wait(0.2):
+            body = json.dumps({"item": item(f"46{self.taken_count:06d}")}).encode()
+            headers = {"X-Zoho-Webhook-Signature": signature(body), "Content-Type": "application/json"}
+            try:
+                answer = requests.post(self._address, data=body, headers=headers, timeout=8)
+            except requests.RequestException:
+                continue
+            self.taken_count += answer.status_code in (200, 202)
+
+    def stop(self) -> None:
+        self._ending.set()
+        self.join()
+
+
+def without_flower(settings: Settings) -> Iterator[Program]:
+    return (program for program in programs_of(settings) if program.name != "flower")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    home = Path(tempfile.mkdtemp(prefix="tds-told-"))
+    home.chmod(0o755)
+    given = {
+        "TDS_HOME": str(home), "TDS_PORT": str(free_port()), "TDS_FLOWER_PORT": str(free_port()),
+        "TDS_LOG_FORMAT": "json", "TDS_WORKERS": "1", "TDS_WORKER_CONCURRENCY": "1", "ZOHO_WEBHOOK_SECRET": SECRET,
+    }  # fmt: skip
+    with running_stack(load_settings(given), programs=without_flower) as stack:
+        yield stack
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def sender(stack: Stack) -> Iterator[Sender]:
+    sender = Sender(stack.urls["webhooks"] + "/product/updated")
+    sender.start()
+    assert wait_for(lambda: sender.taken_count > 0, 60)
+    assert brings_over(stack, sender)
+    yield sender
+    sender.stop()
+
+
+def brings_over(stack: Stack, sender: Sender) -> bool:
+    """Whether all that was taken until now comes into the mirror."""
+    wanted, engine = sender.taken_count, make_engine(stack.settings.database_url)
+
+    def is_there() -> bool:
+        with session_scope(engine) as session:
+            return bool(session.execute(text("select count(*) from erp.product")).scalar_one() >= wanted)
+
+    try:
+        return wait_for(is_there, 90)
+    finally:
+        engine.dispose()
+
+
+def said(stack: Stack, since: dict[str, int]) -> list[dict[str, Any]]:
+    """What all logs say since then, line by line."""
+    lines = []
+    for path in sorted((stack.settings.home / "logs").glob("*.log")):
+        for line in path.read_bytes()[since.get(path.name, 0) :].decode().splitlines():
+            if line.startswith("{"):
+                lines.append({**json.loads(line), "log": path.stem})
+    return lines
+
+
+def marks(stack: Stack) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in (stack.settings.home / "logs").glob("*.log")}
+
+
+def told_by(lines: list[dict[str, Any]], event: str) -> Counter[tuple[str, int]]:
+    return Counter((line["log"], line["pid"]) for line in lines if line["event"] == event)
+
+
+def assert_told_once(stack: Stack, since: dict[str, int], what: str, who: set[str]) -> None:
+    """All of `who` say that it is back; nobody says anything of it twice, nor anything else again and again."""
+
+    def lost_and_back() -> tuple[Counter[tuple[str, int]], Counter[tuple[str, int]]]:
+        return told_by(said(stack, since), f"{what}_lost"), told_by(said(stack, since), f"{what}_back")
+
+    def is_over() -> bool:
+        lost, back = lost_and_back()
+        return {log for log, _ in back} >= who and lost == back
+
+    assert wait_for(is_over, 40), lost_and_back()
+    time.sleep(1)
+    lost, back = lost_and_back()
+    assert lost == back
+    assert set(lost.values()) == {1}
+    lines = said(stack, since)
+    loud = Counter(
+        (line["log"], line.get("pid"), line["event"])
+        for line in lines
+        if line["level"] in ("warning", "error", "critical") and not line["event"].endswith("_lost")
+    )
+    assert {key: count for key, count in loud.items() if count > 2} == {}
+
+
+def test_a_restart_of_postgresql(stack: Stack, sender: Sender) -> None:
+    since, server = marks(stack), stack.servers["PostgreSQL"]
+    server.stop()
+    time.sleep(AWAY_SECONDS)
+    server.start()
+    assert_told_once(stack, since, "database", OF_POSTGRES)
+    assert brings_over(stack, sender)
+
+
+def stopped(stack: Stack) -> None:
+    stack.servers["Redis"].stop()
+    time.sleep(AWAY_SECONDS)
+    stack.servers["Redis"].start()
+
+
+def read_only(stack: Stack) -> None:
+    _commands(stack, "replicaof 127.0.0.1 1", "replicaof no one")
+
+
+def full(stack: Stack) -> None:
+    _commands(stack, "config set maxmemory 1", "config set maxmemory 256mb")
+
+
+def _commands(stack: Stack, hurt: str, mend: str) -> None:
+    client: Any = redis.Redis.from_url(stack.settings.redis_url)
+    client.execute_command(*hurt.split())
+    time.sleep(2 * AWAY_SECONDS)
+    client.execute_command(*mend.split())
+    client.close()
+
+
+@pytest.mark.parametrize(("hurt", "who"), [(stopped, OF_REDIS), (read_only, OF_REDIS), (full, OF_ROOM_IN_REDIS)])
+def test_a_redis_that_is(stack: Stack, sender: Sender, hurt: Callable[[Stack], None], who: set[str]) -> None:
+    since = marks(stack)
+    hurt(stack)
+    assert_told_once(stack, since, "broker", who)
+    assert brings_over(stack, sender)
