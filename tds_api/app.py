@@ -31,6 +31,7 @@ from tds_api.runs import run_routes
 from tds_api.schedules import schedule_routes
 from tds_api.sessions import session_routes
 from tds_api.spelling import ExactJson
+from tds_api.subscriptions import subscription_routes
 from tds_api.syncs import sync_routes
 from tds_api.traced import Traced
 from tds_api.webhooks import taking, webhook_routes
@@ -89,5 +90,6 @@ def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) 
         key_routes(edge),
         operator_routes(edge),
         audit_routes(edge),
+        subscription_routes(edge),
     ):
         api.register_blueprint(routes)

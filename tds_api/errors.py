@@ -17,6 +17,8 @@ from tds_core.database_errors import is_away
 from tds_core.errors import TdsError
 from tds_core.letters import errors as letters
 from tds_core.outages import pool
+from tds_core.outbound.addresses import TargetRefusedError
+from tds_core.outbound.subscriptions import SubscriptionUnfitError
 from tds_core.reading.errors import InvalidCursorError, NotFoundError, RetiredError
 from tds_core.sources.errors import SNOOZE, SourceError
 from tds_core.sources.zoho import refusals
@@ -35,6 +37,8 @@ PROBLEM = "application/problem+json"
 # The nearest class of an error decides.
 STATUS: dict[type[Exception], int] = {
     TdsError: 500,
+    SubscriptionUnfitError: 422,
+    TargetRefusedError: 422,
     access.UnauthorizedError: 401,
     access.ForbiddenError: 403,
     access.NotKnownError: 404,

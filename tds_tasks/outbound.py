@@ -13,14 +13,13 @@ from contextlib import suppress
 import structlog
 
 from tds_core import metrics
-from tds_core.crypto import Vault
 from tds_core.outbound import lanes
-from tds_core.outbound.addresses import targets
 from tds_core.outbound.parcels import Parcel, pack
 from tds_core.outbound.retrying import is_away, is_success
 from tds_core.outbound.sending import Wire
 from tds_core.outbound.sent import Answer, Sent
 from tds_core.outbound.settling import settle
+from tds_core.outbound.setup import targets_of, vault_of
 from tds_core.outbound.signing import signed_headers
 from tds_core.outbound.spreading import Mark, spread
 from tds_tasks import nudge
@@ -37,7 +36,10 @@ BUDGET_SECONDS = 10.0
 LEASE_MARGIN_SECONDS = 30.0
 # Slow receivers keep nobody from looking what is due for the others.
 LOOK_SECONDS = 0.5
+GATHER_SECONDS = 0.01
 MOST_IN_HAND = 500
+
+Flying = set[asyncio.Task[Sent | None]]
 
 #: What this process knows of the history's end.
 _mark = Mark()
@@ -64,12 +66,11 @@ def deliver_due(*, budget_seconds: float = BUDGET_SECONDS) -> int:
 
 async def _deliver(until: float) -> tuple[int, bool]:
     chosen, count = settings(), 0
-    reach = targets(allowed=chosen.outbound_allow, ports=chosen.outbound_ports, with_http=chosen.outbound_http)
-    flying: set[asyncio.Task[Sent | None]] = set()
+    flying: Flying = set()
     back: list[Sent] = []
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, "outbound-rows") as rows:
-        async with Wire(reach, timeout_seconds=chosen.outbound_timeout_seconds) as wire:
+        async with Wire(targets_of(chosen), timeout_seconds=chosen.outbound_timeout_seconds) as wire:
             while True:
                 room = MOST_IN_HAND - len(flying) if time.monotonic() < until else 0
                 parcels, moved = await loop.run_in_executor(rows, _turn, back, room)
@@ -80,10 +81,17 @@ async def _deliver(until: float) -> tuple[int, bool]:
                 if not flying:
                     back = []
                     continue
-                done, flying = await asyncio.wait(
-                    flying, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_SECONDS if room else None
-                )
+                done, flying = await _come_back(flying, LOOK_SECONDS if room > 0 else None)
                 back = [sent for task in done if (sent := task.result())]
+
+
+async def _come_back(flying: Flying, patience_seconds: float | None) -> tuple[Flying, Flying]:
+    """Those that came back, and those still under way: a moment after the first, so that many are settled together."""
+    first, rest = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED, timeout=patience_seconds)
+    if not first or not rest:
+        return first, rest
+    more, rest = await asyncio.wait(rest, timeout=GATHER_SECONDS)
+    return first | more, rest
 
 
 def _turn(back: Sequence[Sent], room: int) -> tuple[list[Parcel], bool]:
@@ -108,7 +116,7 @@ def _turn(back: Sequence[Sent], room: int) -> tuple[list[Parcel], bool]:
             return [], moved
         found = lanes.receivers(session, [each.subscription_id for each in claimed])
     until = claimed_at + LEASE_MARGIN_SECONDS / 2
-    vault = Vault(chosen.secret_key, chosen.secret_key_previous)
+    vault = vault_of(chosen)
     return [pack(each, found[each.subscription_id], vault, until=until) for each in claimed], moved
 
 

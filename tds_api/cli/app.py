@@ -24,6 +24,7 @@ from tds_api.cli import (
     sandbox,
     schedule,
     stats,
+    subscriptions,
     sync,
     up,
     verify,
@@ -54,6 +55,7 @@ app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(findings.findings, name="findings")
 app.add_typer(heal.heal, name="heal")
+app.add_typer(subscriptions.subscriptions, name="subscriptions")
 app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)
 app.command("config")(configuration.config)

@@ -25,6 +25,7 @@ from tds_core.embedded import EmbeddedPostgres
 from tds_core.embedded.home import secret_of_home
 from tds_core.errors import TdsError
 from tds_core.logging import configure_logging
+from tds_core.outbound import subscriptions
 from tds_core.sources.zoho import connecting, rekeying
 from tds_core.sources.zoho.connecting import Connector, OrganizationSeen
 from tds_core.sources.zoho.consent import known_server
@@ -106,10 +107,13 @@ def rotate_key() -> None:
     with acting("zoho.rotate_key") as session:
         count = rekeying.relock(session, vault)
         seal_keys = keys.relock(session, vault)
+        secrets = subscriptions.relock(session, vault)
     console = Console()
     console.print(f"{count} stored tokens are locked with TDS_SECRET_KEY now.")
     if seal_keys:
         console.print(f"{seal_keys} keys of the history's seals are, too.")
+    if secrets:
+        console.print(f"{secrets} subscriptions' secrets are, too.")
     if settings.secret_key_previous:
         console.print("TDS_SECRET_KEY_PREVIOUS can be unset now.")
 

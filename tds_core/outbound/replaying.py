@@ -46,7 +46,8 @@ _RECORD = text(
         chosen=f"""
     select t.*, max(t.id) over (partition by t.source) as last_id from {TRAIL} t
     join tds_subscriptions s on s.id = :id
-    where t.entity = :entity and t.source_id = :source_id and t.version >= :version and t.id <= s.position and {WANTED}
+    where t.entity = :entity and t.source_id = :source_id and t.version >= :version
+      and t.id <= s.replayed_to and {WANTED}
     """
     )
 )
@@ -54,7 +55,7 @@ _RECORD = text(
 _GIVEN_UP = text(
     _LANES.format(
         chosen="""
-    select d.entry_id as id, d.source, d.entity, d.source_id, d.version, s.position as last_id
+    select d.entry_id as id, d.source, d.entity, d.source_id, d.version, s.replayed_to as last_id
     from tds_event_deliveries d join tds_subscriptions s on s.id = d.subscription_id
     where d.subscription_id = :id and d.state = 'given_up'
       and exists (select from tds_audit_trail t where t.id = d.entry_id)
@@ -82,6 +83,25 @@ def replay_given_up(session: Session, name_or_id: str) -> tuple[Subscription, in
     made = session.execute(_GIVEN_UP, {"id": found.id, "replay": found.replay_count})
     session.execute(_TAKEN_UP, {"id": found.id})
     return found, int(getattr(made, "rowcount", 0))
+
+
+def replay(
+    session: Session,
+    name_or_id: str,
+    *,
+    since: datetime | None = None,
+    entity: str = "",
+    source_id: str = "",
+    version: int = 1,
+    given_up: bool = False,
+) -> None:
+    """Whichever of the three is asked for. Raises NotFoundError."""
+    if since is not None:
+        replay_since(session, name_or_id, since)
+    elif given_up:
+        replay_given_up(session, name_or_id)
+    else:
+        replay_record(session, name_or_id, entity=entity, source_id=source_id, version=version)
 
 
 def _counted(session: Session, name_or_id: str) -> Subscription:

@@ -34,9 +34,11 @@ def settle(session: Session, sent: Sequence[Sent], *, disable_seconds: float) ->
     deliveries.record(session, sent, plans, subscriptions)
     held = [(s, p) for s, p in zip(sent, plans, strict=True) if s.sending.lane_id in lanes]
     ended = [s.sending.lane_id for s, p in held if p.fate is not Fate.RETRY and lanes[s.sending.lane_id]["is_there"]]
-    session.execute(_MOVE_ON, {"ids": ended})
+    if ended:
+        session.execute(_MOVE_ON, {"ids": ended})
     _put_off(session, [(s, p) for s, p in held if p.fate is Fate.RETRY and lanes[s.sending.lane_id]["is_there"]])
-    session.execute(_LET_GO, {"ids": [lane_id for lane_id, row in lanes.items() if not row["is_there"]]})
+    if moved := [lane_id for lane_id, row in lanes.items() if not row["is_there"]]:
+        session.execute(_LET_GO, {"ids": moved})
     for subscription_id, row in subscriptions.items():
         answers = [s.answer for s in sent if s.sending.subscription_id == subscription_id and s.sending.entry]
         standing.move(session, row, answers, disable_seconds=disable_seconds)

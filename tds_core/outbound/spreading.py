@@ -25,6 +25,7 @@ and (cardinality(s.kinds) = 0 or t.operation = any(s.kinds))
 and (cardinality(s.fields) = 0 or t.operation <> 'updated' or jsonb_exists_any(t.changes, s.fields))
 """
 
+_IS_BEHIND = text("select exists (select from tds_subscriptions where state = 'active' and position < :highest)")
 _BEHIND = text("""
 select s.id from tds_subscriptions s
 where s.state = 'active' and s.position < :upto
@@ -75,6 +76,8 @@ class Mark:
 
 def spread(session: Session, mark: Mark) -> bool:
     """Give every active subscription its next lanes. Returns whether any got some."""
+    if not session.execute(_IS_BEHIND, {"highest": highest_id(session, TRAIL)}).scalar():
+        return False
     upto = mark.look(session)
     behind = list(session.execute(_BEHIND, {"upto": upto, "enough": ENOUGH_DUE}).scalars())
     for subscription_id in behind:

@@ -14,7 +14,7 @@ from tds_core.outbound import standing
 from tds_core.outbound.addresses import Targets
 from tds_core.outbound.signing import new_secret
 from tds_core.outbound.spreading import TRAIL
-from tds_core.reading.errors import NotFoundError
+from tds_core.reading.subscriptions import called, unknown
 from tds_core.trail.finished import highest_id
 from tds_models.entities import ENTITIES
 from tds_models.outbound import EventKind, Subscription, SubscriptionState
@@ -85,11 +85,10 @@ def _fields_of(entity: str) -> list[str]:
 
 def named(session: Session, name_or_id: str) -> Subscription:
     """A subscription by its name or id, ours until the transaction ends. Raises NotFoundError."""
-    is_id = name_or_id.isdecimal() and len(name_or_id) < 19
-    wanted = Subscription.id == int(name_or_id) if is_id else Subscription.name == name_or_id
-    found = session.execute(select(Subscription).where(wanted).with_for_update(key_share=True)).scalar_one_or_none()
+    wanted = select(Subscription).where(called(name_or_id)).with_for_update(key_share=True)
+    found = session.execute(wanted).scalar_one_or_none()
     if found is None:
-        raise NotFoundError(f"There is no subscription {name_or_id[:80]!r}; see: tds subscriptions list")
+        raise unknown(name_or_id)
     return found
 
 
