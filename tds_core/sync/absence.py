@@ -28,10 +28,12 @@ def absent(session: Session, entity: Entity, run: Pass) -> list[str]:
 
     Rows that came into the mirror after the run began are left out: its first pages could not know them.
     """
+    # "not in" would hold each row against every id listed, once those are more than fit the database's work_mem.
     statement = text(f"""
         select m.source_id from {entity.table.fullname} m join tds_sync_runs r on r.id = :run
         where m.source = :source and m.deleted_at is null and m.created_at < r.started_at
-          and m.source_id not in (select unnest(p.source_ids) from tds_sync_run_pages p where p.run_id = :run)
+          and not exists (select from tds_sync_run_pages p, unnest(p.source_ids) as listed(source_id)
+                          where p.run_id = :run and listed.source_id = m.source_id)
         order by m.source_id""")
     return list(session.execute(statement, {"source": entity.stream.source, "run": run.id}).scalars())
 

@@ -1,11 +1,15 @@
 """Lists over a real HTTP stand-in: what moves while it is read is not lost, and what is missing is asked for first."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
+from tds_core.sync import absence
+from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
 from tds_tasks import context
 from tds_tasks import runs as run_tasks
 from tests.standin import StandIn, before_page, names
@@ -174,3 +178,31 @@ def test_a_change_in_the_very_second_of_a_reading_is_not_lost(synced: World, sta
     standin.edit("invoices", changed, reference_number="second")
     synced.run("invoice", "incremental")
     assert synced.row("invoice", changed)["reference_number"] == "second"
+
+
+def test_what_a_long_list_left_out_is_found_however_little_memory_there_is(world: World) -> None:
+    run_id, count = world.request_run("product", "full"), 50_000
+    world.execute("update tds_sync_runs set started_at = now() + interval '1 hour'")
+    world.execute(
+        "insert into erp.product (source, source_id, name, version, source_record)"
+        " select 'zoho', cast(n as text), 'x', 1, '{}' from generate_series(0, :count) n",
+        count=count,
+    )
+    world.execute(
+        "insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)"
+        " select :run, n / 200 + 1, array_agg(cast(n as text)), 1, 1 from generate_series(1, :count) n group by 2",
+        run=run_id,
+        count=count,
+    )
+    world.execute("analyze erp.product, tds_sync_run_pages")
+    with session_scope(world.engine) as session:
+        session.execute(text("set local work_mem = '64kB'; set local statement_timeout = '15s'"))
+        assert absence.absent(session, ENTITIES["product"], Listed(run_id)) == ["0"]
+
+
+@dataclass
+class Listed:
+    """A pass whose pages are all read."""
+
+    id: int
+    correlation_id: str = ""
