@@ -142,8 +142,8 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
     creation, candidates = prepared.creation, prepared.candidates
     created = creation.source_ids if creation else ()
     changed: set[str] = set()
+    # The queue is locked before the mirror, as workers do.
     if entity.header_first:
-        # The queue is locked before the mirror, as workers do.
         surveyed = survey(session, entity, candidates, shows_changes=not prepared.reads_all)
         _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
         confirm(session, entity, surveyed.to_confirm, surveyed.current)
@@ -152,6 +152,8 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
         candidates = [*surveyed.changed, *surveyed.never_read]
         if not prepared.reads_all:
             changed.update(each.source_id for each in surveyed.changed)
+    else:
+        _owe(session, entity, untold.without_custom_fields(session, entity, prepared.candidates), correlation_id)
     if creation and create(session, creation):
         counts[Outcome.CREATED] += len(created)
     elif creation:
@@ -161,7 +163,6 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
     changed.update(each.candidate.source_id for each in applied if each.outcome in CHANGES)
     if entity.stream.list_is_complete:
         again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
-        again += untold.without_custom_fields(session, entity, prepared.candidates)
         _owe(session, entity, again, correlation_id)
         unsure = {each.candidate.source_id for each in applied if each.outcome in (Outcome.LOOK_AGAIN, Outcome.STALE)}
         seen = [*(candidate.source_id for candidate in prepared.candidates), *created]

@@ -1,19 +1,25 @@
 """Lists over a real HTTP stand-in: what moves while it is read is not lost, and what is missing is asked for first."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import event, text
 
-from tds_core.sync import absence
+from tds_core.sources.base import ListedRow
+from tds_core.sync import absence, listing, queue
+from tds_core.sync.apply import apply
+from tds_core.sync.candidate import Provenance, Seen, nothing_familiar, transform
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_tasks import context
 from tds_tasks import runs as run_tasks
 from tests.standin import StandIn, before_page, names
-from tests.world import World
+from tests.world import ScriptedSource, World, at, delivery, product
 
 ITEMS = "/inventory/v1/items"
 #: A run's lease is taken when it is claimed, and given back when it rests.
@@ -206,3 +212,34 @@ class Listed:
 
     id: int
     correlation_id: str = ""
+
+
+def test_a_page_and_a_worker_that_meet_at_one_record_never_wait_in_a_circle(
+    world: World, source: ScriptedSource
+) -> None:
+    entity, asked = ENTITIES["product"], Provenance("run", 1)
+    world.deliver(delivery("product", product("1", custom_field_hash={"cf_colour": "red"})))
+    world.drain("product")
+    raw = msgspec.json.encode(product("1", second=5))  # its custom fields are not shown, so it has to be read
+    rows = [ListedRow("1", at(5), raw)]
+
+    def take() -> listing.Taken:
+        with session_scope(world.engine) as session:
+            page = listing.prepare(
+                session, entity, rows, read_at=queue.database_clock(session), provenance=asked, before={},
+                thorough=True, familiar=nothing_familiar(entity),
+            )  # fmt: skip
+            return listing.take(session, entity, page, correlation_id="")
+
+    world.enqueue("product", "1")
+    claim = world.claim()
+    assert claim is not None
+    with ThreadPoolExecutor(1) as threads:
+        with session_scope(world.engine) as session:
+            queue.fence(session, claim, claim.items)
+            taken = threads.submit(take)
+            while not taken.done() and not world.value("select count(*) from pg_locks where not granted"):
+                time.sleep(0.01)
+            apply(session, entity, [transform(entity, raw, seen=Seen.BODY, provenance=asked)])
+        assert taken.result().changed_count == 0  # the worker brought it over
+    assert world.queue_depth("product") == 1
