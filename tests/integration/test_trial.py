@@ -13,8 +13,8 @@ from tds_core.sync.rescue import rescue
 from tds_models.db import session_scope
 from tds_tasks.batch import sync_batch
 from tests import world as worlds
-from tests.integration.test_queue import expire, started
-from tests.world import ScriptedSource, World, delivery, product
+from tests.integration.test_queue import expire
+from tests.world import ScriptedSource, World, believe_started, delivery, product
 
 KILLER, OTHERS = "13", [str(number) for number in range(20, 60)]
 
@@ -56,7 +56,7 @@ def killed_worker(world: World) -> int:
 
 
 def test_a_record_that_kills_takes_one_worker_with_it_and_is_quarantined(world: World, source: Deadly) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     world.enqueue("product", KILLER, *OTHERS)
     assert killed_worker(world) == signal.SIGKILL
     sync_batch("product")  # in this very process, which lives on
@@ -68,7 +68,7 @@ def test_a_record_that_kills_takes_one_worker_with_it_and_is_quarantined(world: 
 
 
 def test_two_that_kill_are_both_found_and_nobody_else(world: World, source: Deadly) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     source.killers.add(OTHERS[7])
     world.enqueue("product", KILLER, *OTHERS)
     killed_worker(world)
@@ -79,7 +79,7 @@ def test_two_that_kill_are_both_found_and_nobody_else(world: World, source: Dead
 
 
 def test_records_a_killed_worker_only_happened_to_hold_are_brought_over_together(world: World, source: Deadly) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     world.enqueue("product", *OTHERS)
     for _ in range(3):  # a worker that is killed from outside, again and again
         world.claim()
@@ -94,7 +94,7 @@ def test_records_a_killed_worker_only_happened_to_hold_are_brought_over_together
 def test_a_process_ended_from_outside_convicts_nobody(
     world: World, source: Deadly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     source.killers.clear()
     world.deliver(delivery("product", product(KILLER)))
     world.claim()
@@ -116,7 +116,7 @@ def test_a_process_ended_from_outside_convicts_nobody(
 def test_a_trial_whose_lease_was_lost_convicts_nobody(
     world: World, source: Deadly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started(world, "1 day")
+    believe_started(world, "1 day")
     world.enqueue("product", KILLER)
     killed_worker(world)
 
