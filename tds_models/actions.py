@@ -34,7 +34,9 @@ class OperatorAction(Base):
               postgresql_where=text("begun_id is not null")),
         Index("ix_tds_operator_actions_caller", "caller", "id"),
         Index("ix_tds_operator_actions_operation", "operation", "id"),
-        Index("ix_tds_operator_actions_recorded_at", "recorded_at", postgresql_using="brin"),  # it only grows
+        Index("ix_tds_operator_actions_recorded", "recorded_at", "id"),
+        Index("ix_tds_operator_actions_unhappy", "outcome", "recorded_at", "id",
+              postgresql_where=text("outcome in ('refused', 'failed')")),
         Index("ix_tds_operator_actions_source_ids", "source_ids", postgresql_using="gin",
               postgresql_where=text("source_ids is not null")),
     )  # fmt: skip

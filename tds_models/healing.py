@@ -35,6 +35,7 @@ class HealingAction(Base):
         Index("ix_tds_healing_actions_acted_at", "acted_at"),
         Index("ix_tds_healing_actions_action", "action", "subject", "id"),
         Index("ix_tds_healing_actions_cycle_id", "cycle_id"),
+        Index("ix_tds_healing_actions_outcome", "outcome", "id", postgresql_where=text("outcome <> 'done'")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -53,6 +53,7 @@ class Run(Base):
         ),
         Index("ix_tds_sync_runs_started", "entity", "requested_at"),
         Index("ix_tds_sync_runs_targeted", "entity", "id", postgresql_where=text("mode = 'targeted'")),
+        Index("ix_tds_sync_runs_state", "state", "id", postgresql_where=text("state <> 'completed'")),
         Index("ix_tds_sync_runs_waits", "waits_for", postgresql_where=text("waits_for is not null")),
     )
 

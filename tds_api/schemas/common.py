@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, INCLUDE, Schema, fields, validate
 
 from tds_core.reading.paging import LARGEST_PAGE
 from tds_models.entities import ENTITIES
@@ -26,7 +26,10 @@ class PageArguments(Arguments):
 
 
 class Problem(Schema):
-    """A problem document (RFC 9457)."""
+    """A problem document (RFC 9457); some have members of their own."""
+
+    class Meta:
+        unknown = INCLUDE
 
     type = fields.String()
     title = fields.String()
@@ -34,6 +37,7 @@ class Problem(Schema):
     detail = fields.String()
     code = fields.String(metadata={"description": "stable, for programs"})
     correlation_id = fields.String()
+    errors = fields.Dict(metadata={"description": "of invalid_arguments: what is wrong, by where it was given"})
 
 
 def entity_field() -> fields.String:

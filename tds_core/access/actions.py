@@ -87,7 +87,7 @@ def actions(
         statement = statement.where(shown.recorded_at >= since)
     if until is not None:
         statement = statement.where(shown.recorded_at < until)
-    return read_page(session, statement, keys=[shown.id], cursor=cursor, limit=limit)
+    return read_page(session, statement, keys=[shown.recorded_at, shown.id], cursor=cursor, limit=limit)
 
 
 def _short(value: Any) -> Any:

@@ -67,9 +67,8 @@ def read_mark(cursor: str, kind: Any = Any) -> Any:
 
 
 def _values_in(cursor: str, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
-    values = read_mark(cursor)
-    fits = isinstance(values, list) and [type(value) for value in values] == [key.type.python_type for key in keys]
-    if not fits or any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
+    values = read_mark(cursor, tuple[tuple(key.type.python_type for key in keys)])  # type: ignore[misc]
+    if any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
         raise InvalidCursorError("The cursor belongs to another list.")
     if any(isinstance(value, str) and "\x00" in value for value in values):
         raise InvalidCursorError("The cursor is not one TDS gave out.")

@@ -43,7 +43,7 @@ def recent_events(
         statement = statement.where(table.c.received_at >= since)
     if until is not None:
         statement = statement.where(table.c.received_at < until)
-    page = read_page(session, statement, keys=[table.c.id], cursor=cursor, limit=limit)
+    page = read_page(session, statement, keys=[table.c.received_at, table.c.id], cursor=cursor, limit=limit)
     repeats = _repeats(session, [row["id"] for row in page.items])
     for row in page.items:
         row["duplicate_count"] = repeats.get(row["id"], 0)
@@ -79,17 +79,15 @@ def rejected_deliveries(
     return page
 
 
-_BY_ENTITY = text("""
-select entity, max(received_at) as last_received_at, count(*) as received_count,
+_RECEIVED = text("""
+select grouping(entity) = 0 as of_entity, entity, coalesce(verdict, 'open') as verdict, count(*) as received_count,
+       max(received_at) as last_received_at,
        count(*) filter (where received_at > now() - interval '1 hour') as received_last_hour_count,
        count(*) filter (where verdict is null) as open_count,
        count(*) filter (where verdict = 'quarantined') as quarantined_count,
        min(received_at) filter (where verdict is null) as oldest_open_at
-from tds_inbox_events where received_at > now() - interval '24 hours' group by entity order by entity
-""")
-_BY_VERDICT = text("""
-select coalesce(verdict, 'open') as verdict, count(*) as count from tds_inbox_events
-where received_at > now() - interval '24 hours' group by 1 order by 1
+from tds_inbox_events where received_at > now() - interval '24 hours'
+group by grouping sets ((entity), (verdict)) order by entity, verdict
 """)
 _DUPLICATES = text("""
 select coalesce(sum(duplicate_count), 0) from tds_inbox_fingerprints where seen_at > now() - interval '24 hours'
@@ -102,14 +100,15 @@ where received_at > now() - interval '24 hours' group by reason order by reason
 
 def reception_health(session: Session) -> dict[str, Any]:
     """The last 24 hours of reception: by entity, by verdict, duplicates, refusals by reason."""
-    entities = [dict(row) for row in session.execute(_BY_ENTITY).mappings()]
+    counted = [dict(row) for row in session.execute(_RECEIVED).mappings()]
+    entities = [row for row in counted if row.pop("of_entity")]
     received = [row["last_received_at"] for row in entities]
     return {
         "hours": 24,
         "last_received_at": max(received, default=None),
         "received_count": sum(row["received_count"] for row in entities),
         "duplicate_count": session.execute(_DUPLICATES).scalar_one(),
-        "by_entity": entities,
-        "by_verdict": {row.verdict: row.count for row in session.execute(_BY_VERDICT)},
+        "by_entity": [{name: value for name, value in row.items() if name != "verdict"} for row in entities],
+        "by_verdict": {row["verdict"]: row["received_count"] for row in counted if row not in entities},
         "rejected": [dict(row) for row in session.execute(_REJECTED).mappings()],
     }
