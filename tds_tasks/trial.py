@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from tds_core.sync import rescue
+from tds_core.sync import queue, rescue
 from tds_core.sync.queue import Claim, Item
 from tds_tasks.context import scope
 from tds_tasks.heartbeat import beating
@@ -36,13 +36,17 @@ def hold(claim: Claim, work: Callable[[Claim], None]) -> None:
 
 
 def _killers(claim: Claim, items: Sequence[Item], work: Callable[[Claim], None]) -> list[Item]:
+    if not items:
+        return []
     part = replace(claim, items=items)
     if len(items) == 1:
         return [] if any(_survives(part, work) for _ in range(DEATHS_THAT_PROVE)) else list(items)
     if _survives(part, work):
         return []
-    middle = len(items) // 2
-    return _killers(claim, items[:middle], work) + _killers(claim, items[middle:], work)
+    with scope() as session:  # what was settled before the process died is not asked for again
+        left = queue.fence(session, part, items)
+    middle = len(left) // 2
+    return _killers(claim, left[:middle], work) + _killers(claim, left[middle:], work)
 
 
 def _survives(part: Claim, work: Callable[[Claim], None]) -> bool:

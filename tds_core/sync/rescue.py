@@ -99,7 +99,7 @@ def expire(session: Session, dead: Sequence[str]) -> None:
 
 
 def rescue(session: Session) -> Rescued:
-    """Take back what silent workers hold; give up records that took their worker down twice."""
+    """Take back what silent workers hold; give up records in whose company workers die again and again."""
     if is_off(Protection.LEASE):
         return Rescued(0, 0, 0)
     freed = session.execute(RESCUE).mappings().all()

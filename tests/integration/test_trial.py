@@ -14,7 +14,7 @@ from tds_models.db import session_scope
 from tds_tasks.batch import sync_batch
 from tests import world as worlds
 from tests.integration.test_queue import expire
-from tests.world import ScriptedSource, World, believe_started, delivery, product
+from tests.world import ScriptedSource, World, believe_started, delivery, invoice, product
 
 KILLER, OTHERS = "13", [str(number) for number in range(20, 60)]
 
@@ -24,7 +24,7 @@ class Deadly(ScriptedSource):
 
     def __init__(self, deaths: Path) -> None:
         super().__init__()
-        self.deaths, self.killers = deaths, {KILLER}
+        self.deaths, self.killers, self.readings = deaths, {KILLER}, deaths.with_name("readings")
 
     def read(self, stream: Any, source_ids: Sequence[str], *, traffic: Any) -> Reading:
         """See `Source`."""
@@ -32,6 +32,8 @@ class Deadly(ScriptedSource):
             with self.deaths.open("a") as said:
                 said.write(f"{os.getpid()}\n")
             os.kill(os.getpid(), signal.SIGKILL)
+        with self.readings.open("a") as said:
+            said.writelines(f"{source_id}\n" for source_id in source_ids)
         return super().read(stream, source_ids, traffic=traffic)
 
 
@@ -130,3 +132,15 @@ def test_a_trial_whose_lease_was_lost_convicts_nobody(
     sync_batch("product")
     assert world.rows("select * from tds_dead_letter_queue") == []
     assert world.queue_depth("product") == 1
+
+
+def test_what_a_process_brought_over_before_it_died_is_not_asked_for_again(world: World, source: Deadly) -> None:
+    believe_started(world, "1 day")
+    source.records.update({each: invoice(each) for each in OTHERS})
+    source.killers = {OTHERS[-1]}  # documents are read twenty at a time: half of them are done when it is met
+    world.enqueue("invoice", *OTHERS)
+    world.claim("invoice")
+    expire(world)
+    sync_batch("invoice")
+    assert [row["source_id"] for row in world.rows("select source_id from tds_dead_letter_queue")] == OTHERS[-1:]
+    assert sorted(source.readings.read_text().split()) == OTHERS[:-1]
