@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, quota
+from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, quota, seeing
 
 #: What is measured: a name, and what answers figures by name.
 BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "quota": lambda: quota.measure(seconds=90, speed=20, per_day=400),
     "organisation": organisation.measure,
     "first_days": first_days.measure,
+    "seeing": seeing.measure,
 }
 
 

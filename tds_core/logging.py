@@ -1,11 +1,13 @@
 """Structured logs: one line for one named event, in UTC, with the correlation id and without secrets."""
 
+import json
 import logging
 import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import Processor
 
@@ -49,11 +51,18 @@ def configure_logging(settings: Settings, *, process: str, stream: TextIO | None
     )
     output = logging.StreamHandler(stream or sys.stderr)
     output.setFormatter(formatter)
+    _omit_what_no_line_shows()
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(settings.log_level)
     for name in _QUIETER:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _omit_what_no_line_shows() -> None:
+    """As Python's own guide to logging has it: who called, and in which thread, takes a fifth of the time of a line."""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -84,10 +93,17 @@ def _shared_processors(*, process: str, slow_seconds: float) -> list[Processor]:
     ]
 
 
+def _as_json(event: Event, **_: Any) -> str:
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except (TypeError, ValueError):  # half a character, or a key that is no text: slower, and never refused
+        return json.dumps({str(key): value for key, value in event.items()}, default=str)
+
+
 def _rendering(as_json: bool, secrets: Known) -> list[Processor]:
     """Tracebacks become text before redaction, so that it sees them; locals are never shown."""
     renderer: Processor = (
-        structlog.processors.JSONRenderer(default=str)
+        structlog.processors.JSONRenderer(serializer=_as_json)
         if as_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from tds_core.urls import without_password
@@ -30,33 +31,36 @@ _NAMED = re.compile(
 _EMAIL = re.compile(r"(?<![\w:/*.+@-])(?!(?:worker|celery|more)[\w-]*@)[\w.+-]{1,64}@(?:[\w-]+\.)+[a-z]{2,}\b", re.I)
 _LEAST_SECRET = 8
 
-Known = re.Pattern[str] | None
+#: Secrets by their very text, the longest first: see `known`.
+Known = tuple[str, ...]
 
 
 def known(secrets: Iterable[str]) -> Known:
     """What finds these very secrets, wherever they stand; short ones would hide words and are left to their keys."""
-    found = sorted({each for each in secrets if len(each) >= _LEAST_SECRET}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, found))) if found else None
+    return tuple(sorted({each for each in secrets if len(each) >= _LEAST_SECRET}, key=len, reverse=True))
 
 
-def redact(event: Mapping[str, Any], secrets: Known = None) -> dict[str, Any]:
+def redact(event: Mapping[str, Any], secrets: Known = ()) -> dict[str, Any]:
     """Return a copy of a log event without secrets and personal data, at any depth. `secrets`: see `known`."""
-    return {
-        _text(key, secrets) if isinstance(key, str) else key: value
-        if key in _OURS
-        else _redact_value(str(key), value, secrets)
-        for key, value in event.items()
-    }
+    clean = {}
+    for key, value in event.items():
+        name = key if isinstance(key, str) else str(key)
+        if name in _OURS:
+            clean[key] = value
+        else:
+            clean[_text(name, secrets)] = _redact_value(name, value, secrets)
+    return clean
 
 
-def redact_text(text: str, secrets: Known = None) -> str:
+def redact_text(text: str, secrets: Known = ()) -> str:
     """Return a text without passwords in addresses, e-mail addresses, and secrets by their look or name."""
     return _text(text, secrets)
 
 
 def _text(text: str, secrets: Known) -> str:
-    if secrets is not None and len(text) >= _LEAST_SECRET:
-        text = secrets.sub(REDACTED, text)
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, REDACTED)
     if "1000." in text:
         text = _ZOHO_TOKEN.sub(REDACTED, text)
     if "=" in text or ":" in text:
@@ -66,8 +70,13 @@ def _text(text: str, secrets: Known) -> str:
     return _BEARER.sub(rf"\1 {REDACTED}", text) if " " in text else text
 
 
+@lru_cache(maxsize=4096)
+def _is_sensitive(key: str) -> bool:
+    return key not in _HARMLESS and _SENSITIVE.search(key) is not None
+
+
 def _redact_value(key: str, value: Any, secrets: Known) -> Any:
-    if key not in _HARMLESS and _SENSITIVE.search(key) and value not in (None, "", True, False):
+    if _is_sensitive(key) and value not in (None, "", True, False):
         return REDACTED
     if isinstance(value, str):
         return _text(value, secrets)

@@ -28,6 +28,7 @@ from tds_api.cli import (
     sync,
     up,
     verify,
+    workers,
     zoho,
 )
 from tds_api.cli.chaos import command as chaos
@@ -36,13 +37,14 @@ from tds_api.cli.demo import command as demo
 from tds_api.cli.remote import RemoteAwayError
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
-app = typer.Typer(name="tds", no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+app = typer.Typer(name="tds", no_args_is_help=True, pretty_exceptions_show_locals=False)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("chaos")(chaos.chaos)
 app.command("sync")(sync.sync)
 app.add_typer(runs.runs, name="runs")
 app.command("stats")(stats.stats)
+app.add_typer(workers.workers, name="workers")
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.command("verify")(verify.verify)

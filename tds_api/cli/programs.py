@@ -36,13 +36,13 @@ def api(settings: Settings) -> Program:
     return Program(name="api", argv=argv, is_ready=answering(f"{local_address(settings)}/healthz"))
 
 
-def worker(settings: Settings, number: int) -> Program:
-    """One Celery worker; several small ones serve better than a big one."""
+def worker(settings: Settings, number: int, *, kind: str = "worker") -> Program:
+    """One Celery worker; several small ones serve better than a big one. `kind` begins its name."""
     argv = (
-        *_CELERY, "worker", "-n", f"worker{number}@%h", "-c", str(settings.worker_concurrency),
+        *_CELERY, "worker", "-n", f"{kind}{number}@%h", "-c", str(settings.worker_concurrency),
         "-E", *_QUIET, "--loglevel", settings.log_level,
     )  # fmt: skip
-    return Program(name=f"worker-{number}", argv=argv)
+    return Program(name=f"{kind}-{number}", argv=argv)
 
 
 def beat(settings: Settings) -> Program:

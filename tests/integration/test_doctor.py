@@ -7,8 +7,9 @@ from pathlib import Path
 
 import redis
 
-from tds_api.cli import checks
-from tds_api.cli.checks import Finding
+from tds_api.cli.checking import machine, postgres, zoho
+from tds_api.cli.checking.finding import Finding
+from tds_api.cli.checking.redis_server import redis_server
 from tds_core.config import Settings, load_settings
 
 
@@ -21,13 +22,13 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 
 
 def test_a_migrated_database_is_in_order(database: str) -> None:
-    found = by_name(list(checks.postgres(settings_of(TDS_DATABASE_URL=database))))
+    found = by_name(list(postgres.postgres(settings_of(TDS_DATABASE_URL=database))))
     assert found["PostgreSQL"].is_ok
     assert found["Schema"].is_ok
 
 
 def test_a_database_that_was_never_migrated_is_a_problem_with_its_mend(postgres_url: str) -> None:
-    schema = by_name(list(checks.postgres(settings_of(TDS_DATABASE_URL=postgres_url))))["Schema"]
+    schema = by_name(list(postgres.postgres(settings_of(TDS_DATABASE_URL=postgres_url))))["Schema"]
     assert (schema.is_ok, schema.mend) == (False, "Run: tds migrate")
 
 
@@ -35,7 +36,7 @@ def test_stores_that_do_not_answer_are_problems_and_show_no_password() -> None:
     settings = settings_of(
         TDS_DATABASE_URL="postgresql://tds:hunter2@127.0.0.1:1/tds", TDS_REDIS_URL="redis://:hunter2@127.0.0.1:1/0"
     )
-    for finding in (*checks.postgres(settings), *checks.redis_server(settings)):
+    for finding in (*postgres.postgres(settings), *redis_server(settings)):
         assert not finding.is_ok
         assert finding.mend
         assert "hunter2" not in finding.says + finding.mend
@@ -45,7 +46,7 @@ def test_a_redis_that_evicts_is_a_problem(redis_url: str) -> None:
     client = redis.Redis.from_url(redis_url)
     client.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        memory = by_name(list(checks.redis_server(settings_of(TDS_REDIS_URL=redis_url))))["Redis memory"]
+        memory = by_name(list(redis_server(settings_of(TDS_REDIS_URL=redis_url))))["Redis memory"]
         assert (memory.is_ok, "noeviction" in memory.mend) == (False, True)
     finally:
         client.config_set("maxmemory-policy", "noeviction")
@@ -56,14 +57,14 @@ def test_secrets_that_others_can_read_are_a_problem(tmp_path: Path) -> None:
     secrets.write_text("{}")
     settings = settings_of(TDS_HOME=str(tmp_path))
     secrets.chmod(0o644)
-    assert not checks.secrets(settings).is_ok
+    assert not machine.secrets(settings).is_ok
     secrets.chmod(0o600)
-    assert checks.secrets(settings).is_ok
+    assert machine.secrets(settings).is_ok
 
 
 def test_unsigned_webhooks_are_a_problem() -> None:
-    assert checks.signatures(settings_of()).is_ok
-    assert not checks.signatures(settings_of(TDS_UNSIGNED_WEBHOOKS="yes")).is_ok
+    assert zoho.signatures(settings_of()).is_ok
+    assert not zoho.signatures(settings_of(TDS_UNSIGNED_WEBHOOKS="yes")).is_ok
 
 
 def test_wrong_settings_are_explained_without_a_traceback(tmp_path: Path) -> None:

@@ -74,3 +74,9 @@ def test_a_slow_operation_is_flagged_and_a_quick_one_is_not(stream: io.StringIO)
     for seconds in (5.1, 4.9):
         get_logger("tds").info("page_read", duration_seconds=seconds)
     assert [line.get("slow", False) for line in lines(stream)] == [True, False]
+
+
+def test_no_line_is_refused_for_what_it_holds(stream: io.StringIO) -> None:
+    get_logger("tds").info("odd", half="\ud800", when=datetime(2026, 11, 22, tzinfo=UTC), many={1, 2}, deep={(1, 2): 3})
+    get_logger("tds").info("odd", raw=b"\xff", size=float("inf"), name=object())
+    assert len(lines(stream)) == 2

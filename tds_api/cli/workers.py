@@ -1,0 +1,162 @@
+"""`tds workers`: more workers beside `tds up` or on another machine, started, ended and seen by command."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import typer
+from rich.console import Console
+
+from tds_api.cli.database import transaction
+from tds_api.cli.output import say_json, say_table
+from tds_api.cli.processes import Supervisor
+from tds_api.cli.programs import environment_of, worker
+from tds_api.cli.up import StopRequested, stop_signals
+from tds_core.config import Settings, load_settings
+from tds_core.embedded.guardian import Guardian
+from tds_core.embedded.home import Ownership, write_private
+from tds_core.embedded.startup import tail
+from tds_core.errors import ProgramFailedError
+from tds_core.healing import figures
+from tds_core.logging import configure_logging
+
+workers = typer.Typer(no_args_is_help=True, help="More workers, here: start, stop, status.")
+
+NAME = "more"
+KEPT_FILE = "workers.json"
+# A worker takes up to this long to load, on a busy machine; and to end what it has in hand.
+START_SECONDS, STOP_SECONDS = 60.0, 45.0
+_JSON = typer.Option(False, "--json", help="For programs.")
+_COUNT = typer.Option(0, "--count", "-n", min=0, max=64, help="How many; 0: TDS_WORKERS.")
+_COLUMNS = ("worker", "state", "busy", "queues", "started", "last heard", "process")
+
+
+@workers.command()
+def start(count: int = _COUNT, as_json: bool = _JSON) -> None:
+    """Start workers in the background, kept running until `tds workers stop`; returns once they listen."""
+    settings = _settings()
+    count = count or settings.workers
+    log = settings.home / "logs" / "workers.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = _listening()
+    with log.open("ab") as output:
+        keeper = subprocess.Popen(  # noqa: S603 (our own program)
+            [sys.executable, "-m", "tds_api.cli", "workers", "run", "--count", str(count)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    until = time.monotonic() + START_SECONDS
+    while not _kept(settings) or len(_listening() - before) < count:
+        if keeper.poll() is not None or time.monotonic() > until:
+            what = "ended" if keeper.poll() is not None else f"did not listen within {START_SECONDS:.0f} s"
+            end = "\n".join(tail(log).strip().splitlines()[-6:])
+            raise ProgramFailedError(f"The workers {what}. The end of {log}:\n{end}")
+        time.sleep(0.3)
+    if as_json:
+        say_json({"pid": keeper.pid, "count": count, "log": str(log)})
+    else:
+        typer.echo(f"{count} workers listen (process {keeper.pid}, {log}). End them with: tds workers stop")
+
+
+@workers.command()
+def stop(as_json: bool = _JSON) -> None:
+    """End the workers that `tds workers start` began here; what they have in hand is finished or taken by others."""
+    settings = load_settings()
+    kept = _kept(settings)
+    if kept:
+        os.kill(kept["pid"], signal.SIGTERM)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(kept["pid"]).wait(STOP_SECONDS)
+    ended = kept["count"] if kept else 0
+    if as_json:
+        say_json({"ended": ended})
+    else:
+        typer.echo(f"{ended} workers ended." if kept else f"None were started here ({settings.home}); see: tds workers")
+
+
+@workers.command()
+def status(as_json: bool = _JSON) -> None:
+    """Show all workers, wherever they run, and those kept here; exit code 5 when none listens."""
+    kept = _kept(load_settings())
+    with transaction() as session:
+        found = figures.figures(session)["workers"]
+    if as_json:
+        say_json({"kept_here": kept, "workers": found})
+    else:
+        console = Console()
+        say_table("Workers", _COLUMNS, map(_row, found), console=console)
+        here = f"{kept['count']} by process {kept['pid']}; tds workers stop" if kept else "none by `tds workers start`"
+        console.print(f"[dim]Kept here: {here}[/]")
+    if not any(each["state"] in ("listening", "busy") for each in found):
+        raise typer.Exit(5)
+
+
+@workers.command()
+def run(count: int = _COUNT) -> None:
+    """Run workers in the foreground until a signal, starting again what dies; for a supervisor such as systemd."""
+    settings = _settings()
+    configure_logging(settings, process="workers")
+    with contextlib.suppress(StopRequested), stop_signals() as stops, _keeping(settings) as keeper:
+        stops.append(keeper.hurry)
+        chosen = count or settings.workers
+        for number in range(1, chosen + 1):
+            keeper.launch(worker(settings, number, kind=NAME))
+        keeper.look_after()
+        write_private(settings.home / KEPT_FILE, json.dumps({"pid": os.getpid(), "count": chosen}) + "\n")
+        signal.pause()
+
+
+@contextlib.contextmanager
+def _keeping(settings: Settings) -> Iterator[Supervisor]:
+    with contextlib.ExitStack() as ends:
+        owner = Ownership(settings.home / "workers.owner", what="A keeper of workers")
+        owner.take()
+        ends.callback(owner.release)
+        guard = Guardian()
+        ends.callback(guard.close)
+        keeper = Supervisor(logs=settings.home / "logs", env=environment_of(settings), guard=guard)
+        ends.callback((settings.home / KEPT_FILE).unlink, missing_ok=True)
+        ends.callback(keeper.stop)
+        yield keeper
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    settings.require("TDS_DATABASE_URL", "TDS_REDIS_URL", "TDS_SECRET_KEY")
+    return settings
+
+
+def _kept(settings: Settings) -> dict[str, Any] | None:
+    """The keeper that runs in this home, if one does."""
+    path: Path = settings.home / KEPT_FILE
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        is_keeper = "workers" in psutil.Process(found["pid"]).cmdline()
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return found if is_keeper else None
+
+
+def _listening() -> set[str]:
+    """The processes of workers that told of themselves, of those started by this command."""
+    with transaction() as session:
+        found = figures.figures(session)["workers"]
+    return {
+        each["process"] for each in found if each["state"] in ("listening", "busy") and each["name"].startswith(NAME)
+    }
+
+
+def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+    busy = f"{found['busy_count']} of {found['slot_count']}"
+    queues = ", ".join(name.removeprefix("tds.") for name in found["queues"] if ".ear." not in name)
+    return found["name"], found["state"], busy, queues, found["started_at"], found["heard_at"], found["process"]
