@@ -52,7 +52,8 @@ class ProcessCounts(Collector):
         with _alone(self._directory):
             sweep(self._directory)
             collector = _merge(None, str(self._directory))
-            yield from list(collector.collect())
+            # Flower may use the directory too, and tells of every worker and task it ever saw.
+            yield from [family for family in collector.collect() if family.name.startswith("tds_")]
 
 
 def sweep(directory: Path) -> int:

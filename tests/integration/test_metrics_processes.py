@@ -83,6 +83,13 @@ def test_what_ended_processes_counted_stays_and_what_they_held_goes(
         assert (found[ACCEPTED], IN_USE in found) == (7, False)
 
 
+def test_what_other_programs_count_in_the_directory_is_not_told(start: Start, environment: dict[str, str]) -> None:
+    program = "from prometheus_client import Gauge\nGauge('flower_online', 'x', ['worker']).labels('w1').set(1)"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    end(start(1), how="ended")
+    assert {name.partition("_")[0] for name, *_ in scraped(environment)} == {"tds"}
+
+
 def test_the_directory_does_not_grow_with_every_process_that_is_replaced(
     start: Start, environment: dict[str, str]
 ) -> None:
