@@ -85,8 +85,8 @@ def test_what_ended_processes_counted_stays_and_what_they_held_goes(
 
 def test_what_other_programs_count_in_the_directory_is_not_told(start: Start, environment: dict[str, str]) -> None:
     program = "from prometheus_client import Gauge\nGauge('flower_online', 'x', ['worker']).labels('w1').set(1)"
+    end(start(1), how="ended")  # which makes the directory
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
-    end(start(1), how="ended")
     assert {name.partition("_")[0] for name, *_ in scraped(environment)} == {"tds"}
 
 
