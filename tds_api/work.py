@@ -1,16 +1,19 @@
-"""Routes that show the live queue."""
+"""Routes that show the live queue, and let it wait and go on."""
 
 from typing import Any
 
 from flask_smorest import Blueprint
 
+from tds_api.callers import acting
 from tds_api.edge import Edge
 from tds_api.permissions import needs
 from tds_api.schemas.common import page_schema
-from tds_api.schemas.work import QueueArguments, QueueStats, WorkItem
+from tds_api.schemas.work import PauseReason, PauseRequest, QueueArguments, QueuePauseShown, QueueStats, WorkItem
 from tds_core.reading import work
+from tds_core.sync import pausing
 from tds_models.callers import Role
 from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
 
 
 def work_routes(edge: Edge) -> Blueprint:
@@ -34,4 +37,35 @@ def work_routes(edge: Edge) -> Blueprint:
         with session_scope(edge.engine) as session:
             return work.queue_stats(session)
 
+    _pause_routes(routes, edge)
     return routes
+
+
+def _pause_routes(routes: Blueprint, edge: Edge) -> None:
+    @routes.get("/queue/pauses")
+    @needs(Role.VIEWER)
+    @routes.response(200, QueuePauseShown(many=True))
+    def pauses() -> Any:
+        """Whose work waits because somebody paused it."""
+        with session_scope(edge.engine) as session:
+            return pausing.pauses(session)
+
+    @routes.post("/queue/pause")
+    @needs(Role.OPERATOR)
+    @routes.arguments(PauseReason)
+    @routes.response(200, QueuePauseShown(many=True))
+    def pause(arguments: dict[str, Any]) -> Any:
+        """Let the work of an entity, or of all, wait. What is in hand is done; webhooks are taken as ever."""
+        with session_scope(edge.engine) as session:
+            return pausing.pause(session, by=acting(), **arguments)
+
+    @routes.post("/queue/resume")
+    @needs(Role.OPERATOR)
+    @routes.arguments(PauseRequest)
+    @routes.response(200, QueuePauseShown(many=True))
+    def resume(arguments: dict[str, Any]) -> Any:
+        """Let work go on. The answer says what still waits."""
+        with session_scope(edge.engine) as session:
+            left = pausing.resume(session, arguments["entity"])
+        edge.bell.ask([arguments["entity"]] if arguments["entity"] else ENTITIES)
+        return left

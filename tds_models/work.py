@@ -107,6 +107,17 @@ class BackfillRest(Base):
     reason: Mapped[str] = mapped_column(Text)
 
 
+class QueuePause(Base):
+    """An entity whose work an operator lets wait; its events and work items come in as ever."""
+
+    __tablename__ = "tds_queue_pauses"
+
+    entity: Mapped[str] = mapped_column(Text, primary_key=True)
+    paused_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    paused_by: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
 class Attempt(Base):
     """One attempt at a work item, and how it ended."""
 

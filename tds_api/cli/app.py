@@ -20,6 +20,7 @@ from tds_api.cli import (
     letters,
     migrate,
     operators,
+    queue,
     runs,
     sandbox,
     schedule,
@@ -55,6 +56,7 @@ app.add_typer(operators.operators, name="operators")
 app.add_typer(letters.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
+app.add_typer(queue.queue, name="queue")
 app.add_typer(findings.findings, name="findings")
 app.add_typer(heal.heal, name="heal")
 app.add_typer(subscriptions.subscriptions, name="subscriptions")

@@ -106,6 +106,32 @@ class WorkItem(Schema):
     correlation_id = fields.String()
 
 
+class PauseRequest(Schema):
+    """Whose work is to wait, or to go on."""
+
+    entity = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=entity_field().validate,
+        metadata={"description": "all where it is null"},
+    )
+
+
+class PauseReason(PauseRequest):
+    """Whose work is to wait, and why."""
+
+    reason = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\A[^\x00]{1,500}\Z"))
+
+
+class QueuePauseShown(Schema):
+    """An entity whose work waits."""
+
+    entity = fields.String()
+    paused_at = instant_field()
+    paused_by = fields.String()
+    reason = fields.String(allow_none=True)
+
+
 class QueueStats(Schema):
     """The queue of one entity."""
 

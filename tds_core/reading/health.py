@@ -53,10 +53,13 @@ select
     (select count(*) from tds_sync_queue where priority < :bulk) as depth,
     (select count(*) from tds_sync_queue where priority >= :bulk) as backlog,
     (select extract(epoch from clock_timestamp() - min(next_attempt_at))::float8 from tds_sync_queue
-        where lease_token is null and next_attempt_at <= now() and priority < :bulk) as oldest_due_seconds,
+        where lease_token is null and next_attempt_at <= now() and priority < :bulk
+          and entity not in (select entity from tds_queue_pauses)) as oldest_due_seconds,
     (select extract(epoch from clock_timestamp() - min(next_attempt_at))::float8 from tds_sync_queue
         where lease_token is null and next_attempt_at <= now() and priority >= :bulk
+          and entity not in (select entity from tds_queue_pauses)
           and not exists (select from tds_backfill_rests where rests_until > now())) as backlog_due_seconds,
+    (select string_agg(entity || ' by ' || paused_by, ', ' order by entity) from tds_queue_pauses) as paused_queues,
     (select extract(epoch from clock_timestamp() - max(ended_at))::float8 from tds_sync_logs)
         as last_attempt_seconds,
     (select count(*) from tds_dead_letter_queue where resolved_at is null) as dead_letter_count,
@@ -139,6 +142,9 @@ def _queue(found: Facts) -> Component:
         says += f"; {found['backlog']} more are read at leisure"
     if depth > found["depth_critical"] or oldest > LAG_SECONDS:
         return Component("queue", State.CRITICAL, says, "Start more workers (TDS_WORKERS), or look at their logs.")
+    if found["paused_queues"]:
+        says = f"{says}; paused: {found['paused_queues']}"
+        return Component("queue", State.WARNING, says, "Let it go on: tds queue resume")
     if depth > found["depth_warning"] or oldest > NO_PROGRESS_SECONDS:
         return Component("queue", State.WARNING, says, "Watch it: tds stats")
     return Component("queue", State.OK, says)

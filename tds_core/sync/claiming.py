@@ -5,6 +5,7 @@ from uuid import uuid4
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.sync.pausing import PAUSED
 from tds_core.sync.queue import BULK_PRIORITY, Claim, Item
 from tds_core.sync.resting import LISTS_FIRST
 from tds_models.entities import ENTITIES
@@ -21,7 +22,7 @@ ITEM_FIELDS = frozenset(Item.__dataclass_fields__)
 CLAIM = """
 with due as materialized (
     select id from tds_sync_queue
-    where entity = :entity and lease_token is null and next_attempt_at <= now() and {which}
+    where entity = :entity and lease_token is null and next_attempt_at <= now() and {which} and not {paused}
     order by priority, next_attempt_at limit :limit for update skip locked
 )
 update tds_sync_queue q
@@ -33,12 +34,18 @@ returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.
     exists (select from tds_sync_queue where entity = :entity and lease_token is null
             and next_attempt_at <= now() and priority >= :bulk) as bulk_waits
 """
+
+
+def _claim(which: str) -> str:
+    return CLAIM.format(which=which, paused=PAUSED.format(entity=":entity"))
+
+
 # Records whose lease once ended without a word are claimed by themselves, so that they can take no other record down
 # with them; and first, because under load there is always something else that is due.
-CLAIM_SUSPECT = text(CLAIM.format(which="crashes > 0 and priority < :below"))
+CLAIM_SUSPECT = text(_claim("crashes > 0 and priority < :below"))
 # Urgent and bulk are never taken together, so that no urgent record waits until bulk was read.
-CLAIM_URGENT = text(CLAIM.format(which="crashes = 0 and priority < :bulk"))
-CLAIM_BULK = text(CLAIM.format(which="crashes = 0 and priority >= :bulk"))
+CLAIM_URGENT = text(_claim("crashes = 0 and priority < :bulk"))
+CLAIM_BULK = text(_claim("crashes = 0 and priority >= :bulk"))
 
 MAY_READ_BULK = text(f"""
 select not exists (select from tds_backfill_rests where source = :source and api = :api and rests_until > now())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.sync.pausing import PAUSED
 from tds_core.sync.queue import BULK_PRIORITY
 from tds_core.sync.resting import LISTS_FIRST
 from tds_core.sync.runs import BEHIND
@@ -22,7 +23,7 @@ join lateral (
     where q.entity = e.entity and q.lease_token is null and q.next_attempt_at <= now()
       and q.priority < case when r.api is null and not {LISTS_FIRST} then 32767 else e.bulk end
     order by q.priority, q.next_attempt_at limit :cap
-) w on true group by e.entity
+) w on true where not {PAUSED.format(entity="e.entity")} group by e.entity
 """)
 
 DUE_RUNS = text(f"""

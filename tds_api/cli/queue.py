@@ -1,0 +1,81 @@
+"""`tds queue`: whose work waits, and letting it wait or go on; what arrives is taken all the while."""
+
+from getpass import getuser
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from tds_api.cli.acting import acting
+from tds_api.cli.database import transaction
+from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.remote import remote
+from tds_core.reading import work
+from tds_core.sync import pausing
+
+queue = typer.Typer(help="Show the queue by entity; let the work of an entity, or of all, wait and go on.")
+
+_ENTITY = typer.Argument("", help="Of this entity; all without one.")
+_COLUMNS = ("entity", "due", "waiting", "in hand", "oldest due", "paused", "by", "why")
+
+
+@queue.callback(invoke_without_command=True)
+def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
+    """Show how much work each entity has, and whether it is paused."""
+    if context.invoked_subcommand:
+        return
+    if there := remote():
+        stats, paused = there.get("/queue/stats"), there.get("/queue/pauses")
+    else:
+        with transaction() as session:
+            stats, paused = work.queue_stats(session), pausing.pauses(session)
+    if as_json:
+        say_json({"stats": stats, "pauses": paused})
+        return
+    say_table("Queue", _COLUMNS, _rows(stats, {each["entity"]: each for each in paused}), console=Console())
+
+
+@queue.command()
+def pause(entity: str = _ENTITY, reason: str = typer.Option("", help="Why, for whoever wonders.")) -> None:
+    """Let work wait until it is resumed. What is in workers' hands is done; webhooks are taken as ever."""
+    name, why = _name(entity), reason or None
+    if there := remote():
+        paused = there.post("/queue/pause", {"entity": name, "reason": why})
+    else:
+        with acting("queue.pause", name or "all", detail={"reason": why}) as session:
+            paused = pausing.pause(session, name, by=getuser(), reason=why)
+    _say(paused)
+
+
+@queue.command()
+def resume(entity: str = _ENTITY) -> None:
+    """Let work go on; workers hear of it within a second."""
+    name = _name(entity)
+    if there := remote():
+        paused = there.post("/queue/resume", {"entity": name})
+    else:
+        with acting("queue.resume", name or "all") as session:
+            paused = pausing.resume(session, name)
+    _say(paused)
+
+
+def _name(entity: str) -> str | None:
+    return entity_named(entity).name if entity else None
+
+
+def _say(paused: list[dict[str, Any]]) -> None:
+    if not paused:
+        typer.echo("No work is paused.")
+        return
+    typer.echo(f"Paused: {', '.join(each['entity'] for each in paused)}. Let it go on with: tds queue resume")
+
+
+def _rows(stats: list[dict[str, Any]], paused: dict[str, dict[str, Any]]) -> list[tuple[Any, ...]]:
+    counted = {each["entity"]: each for each in stats}
+    rows = []
+    for entity in sorted(counted.keys() | paused.keys()):
+        here, pause = counted.get(entity, {}), paused.get(entity, {})
+        counts = [here.get(f"{state}_count", 0) for state in ("due", "waiting", "leased")]
+        oldest = f"{here.get('oldest_due_seconds', 0.0):.0f} s"
+        rows.append((entity, *counts, oldest, pause.get("paused_at"), pause.get("paused_by"), pause.get("reason")))
+    return rows
