@@ -196,6 +196,14 @@ def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) 
         session.execute(PUT_BACK, {"rows": msgspec.json.encode(rows).decode(), "token": claim.token})
 
 
+CLEAR = text("update tds_sync_queue set crashes = 0 where id = any(:ids) and crashes > 0")
+
+
+def clear(session: Session, items: Iterable[Item]) -> None:
+    """Suspect `items` no longer: a process lived through them. Most have left the queue by now."""
+    session.execute(CLEAR, {"ids": sorted(item.id for item in items)})
+
+
 RELEASE = text("""
 update tds_sync_queue set lease_token = null, leased_until = null, leased_by = null, attempts = attempts - 1,
     waits_for = nullif(:waits_for, ''), next_attempt_at = now() + make_interval(secs => :delay), updated_at = now()

@@ -54,14 +54,21 @@ where id in (select id from tds_sync_runs where lease_token is not null and leas
 REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token is null")
 
 CONVICT = text("""
-with gone as (
-    delete from tds_sync_queue where id = :id and lease_token = :token
-    returning source, entity, source_id, generation, attempts, priority, correlation_id
+with held as materialized (
+    select id, source, entity, source_id, generation > :generation as asked_again, attempts, priority, correlation_id
+    from tds_sync_queue where id = :id and lease_token = :token for update
+), gone as (
+    delete from tds_sync_queue where id in (select id from held where not asked_again)
+), kept as (
+    update tds_sync_queue set lease_token = null, leased_until = null, leased_by = null, attempts = 0,
+        next_attempt_at = now(), updated_at = now()
+    where id in (select id from held where asked_again)
 ), logged as (
     insert into tds_sync_logs (source, entity, source_id, generation, attempt, outcome, error_class, correlation_id)
-    select source, entity, source_id, generation, attempts, 'crashed', 'crashed', correlation_id from gone
+    select source, entity, source_id, :generation, attempts, 'crashed', 'crashed', correlation_id from held
 )
-select * from gone
+select source, entity, source_id, cast(:generation as bigint) as generation, attempts, priority, correlation_id
+from held
 """)
 
 #: A run whose worker went silent this often without a page in between would go on so for ever.
@@ -113,8 +120,12 @@ def rescue(session: Session) -> Rescued:
 
 
 def convict(session: Session, claim: Claim, item: Item) -> None:
-    """Quarantine `item` of `claim`: nothing else was in the hands of the processes that died of it."""
-    found = session.execute(CONVICT, {"id": item.id, "token": claim.token}).mappings().first()
+    """Quarantine `item` of `claim`: nothing else was in the hands of the processes that died of it.
+
+    What it was asked for again since has not been tried: that is work still, for another trial.
+    """
+    given = {"id": item.id, "token": claim.token, "generation": item.generation}
+    found = session.execute(CONVICT, given).mappings().first()
     if found:
         _quarantine(session, dict(found), "its worker died, and so did every process that tried this record alone")
 

@@ -181,7 +181,9 @@ YIELD = text("""
 update tds_sync_runs set lease_token = null, leased_until = null, attempts = attempts + :counted,
     failures = failures + :failed, failed_at = case when :failed = 1 then clock_timestamp() else failed_at end,
     waits_for = nullif(:waits_for, ''), next_attempt_at = now() + make_interval(secs => :delay),
-    end_reason = case when cancel_requested_at is null then :reason else end_reason end
+    end_reason = case when cancel_requested_at is null then :reason else end_reason end,
+    state = case when cancel_requested_at is null then state else 'cancelled' end,
+    ended_at = case when cancel_requested_at is not null then clock_timestamp() end
 where id = :id and lease_token = :token
 """)
 

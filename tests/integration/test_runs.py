@@ -152,3 +152,18 @@ def test_a_run_that_silences_every_worker_ends_failed(synced: World) -> None:
     run = synced.run_row(run_id)
     assert (run["state"], run["ended_at"] is not None, run["lease_token"]) == ("failed", True, None)
     assert "at the same page 5 times" in run["end_reason"]
+
+
+def test_a_run_that_is_cancelled_while_it_is_put_off_ends_at_once(synced: World) -> None:
+    run_id = synced.request_run("product", "full")
+    with session_scope(synced.engine) as session:
+        run = runs.claim_run(session, run_id, lease_seconds=60, overlap_seconds=0)
+        assert run is not None
+        runs.cancel(session, run_id, by="somebody")
+        runs.yield_run(session, run, delay_seconds=3600, reason="the quota is used up")
+    row = synced.run_row(run_id)
+    assert (row["state"], row["end_reason"], row["ended_at"] is not None) == (
+        "cancelled",
+        "cancelled by somebody",
+        True,
+    )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from tds_core.sources.base import Reading
+from tds_core.sources.errors import TransientError
 from tds_core.sync.rescue import rescue
 from tds_models.db import session_scope
 from tds_tasks.batch import sync_batch
+from tds_tasks.trial import End
 from tests import world as worlds
 from tests.integration.test_queue import expire
 from tests.world import ScriptedSource, World, believe_started, delivery, invoice, product
@@ -122,13 +125,13 @@ def test_a_trial_whose_lease_was_lost_convicts_nobody(
     world.enqueue("product", KILLER)
     killed_worker(world)
 
-    def lost(*_: Any) -> bool:
+    def lost(*_: Any) -> End:
         expire(world)
         with session_scope(world.engine) as session:
             rescue(session)
-        return False
+        return End.DEAD
 
-    monkeypatch.setattr("tds_tasks.trial._survives", lost)
+    monkeypatch.setattr("tds_tasks.trial._end_of", lost)
     sync_batch("product")
     assert world.rows("select * from tds_dead_letter_queue") == []
     assert world.queue_depth("product") == 1
@@ -144,3 +147,52 @@ def test_what_a_process_brought_over_before_it_died_is_not_asked_for_again(world
     sync_batch("invoice")
     assert [row["source_id"] for row in world.rows("select source_id from tds_dead_letter_queue")] == OTHERS[-1:]
     assert sorted(source.readings.read_text().split()) == OTHERS[:-1]
+
+
+def test_what_was_asked_for_while_its_record_was_on_trial_is_work_still(
+    world: World, source: Deadly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    believe_started(world, "1 day")
+    world.deliver(delivery("product", product(KILLER)))
+    world.claim()
+    expire(world)
+
+    def overtaken(*_: Any) -> End:
+        world.deliver(delivery("product", product(KILLER, second=9)))
+        return End.DEAD
+
+    monkeypatch.setattr("tds_tasks.trial._end_of", overtaken)
+    sync_batch("product")
+    assert world.value("select verdict from tds_inbox_events order by id limit 1") == "dead_lettered"
+    assert world.value("select verdict from tds_inbox_events order by id desc limit 1") is None
+    monkeypatch.undo()
+    worlds.script(monkeypatch, source)
+    source.killers.clear()
+    sync_batch("product")
+    assert set(world.mirror("product", "name")) == {KILLER}
+
+
+def test_records_that_are_not_done_in_time_have_failed_and_are_not_guilty(
+    world: World, source: Deadly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    believe_started(world, "1 day")
+    world.enqueue("product", *OTHERS[:3])
+    world.claim()
+    expire(world)
+    monkeypatch.setattr("tds_tasks.trial.LONGEST_SECONDS", 1)
+    monkeypatch.setattr("tds_tasks.batch._bring_over", lambda *_: time.sleep(30))
+    sync_batch("product")
+    assert world.rows("select * from tds_dead_letter_queue") == []
+    waits = "select count(*) from tds_sync_queue where lease_token is null and attempts = 2 and crashes = 1"
+    assert world.value(waits) == 3
+    assert world.value("select count(*) from tds_sync_logs where outcome = 'retry'") == 3
+
+
+def test_what_lived_through_a_trial_is_no_suspect_any_more(world: World, source: Deadly) -> None:
+    believe_started(world, "1 day")
+    source.records[OTHERS[0]] = TransientError("later")
+    world.enqueue("product", OTHERS[0])
+    world.claim()
+    expire(world)
+    sync_batch("product")
+    assert world.one("select crashes, attempts from tds_sync_queue where entity = 'product'")["crashes"] == 0

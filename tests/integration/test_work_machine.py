@@ -227,7 +227,11 @@ class Work(RuleBasedStateMachine):
         if item:
             with session_scope(self.world.engine) as session:
                 convict(session, claim, item)
-            if self.held(claim).get(key):
+            held = self.held(claim).get(key)
+            if held and held.generation > held.claimed_generation:  # asked for again since: that was not tried
+                self.answered[key] = held.wish
+                held.free(due=True, attempts=0)
+            elif held:
                 del self.owed[key]
                 self.answered[key] = self.wishes[key]
 
