@@ -278,6 +278,22 @@ def test_a_wrong_question_is_answered_with_a_problem(sender: Sender, path: str, 
     assert answer.content_type == "application/problem+json"
 
 
+@pytest.mark.parametrize(("method", "path", "status", "code"), [
+    ("GET", "/nowhere", 404, "not_found"),
+    ("POST", "/healthz", 405, "method_not_allowed"),
+    ("TRACE", "/api/tds/queue", 405, "method_not_allowed"),
+    ("DELETE", "/api/tds/runs/1", 405, "method_not_allowed"),
+    ("POST", "/api/tds/sync/product", 422, "invalid_arguments"),
+    ("POST", "/api/tds/zoho/webhooks/product", 404, "not_found"),
+])  # fmt: skip
+def test_what_no_route_answers_is_a_problem_too(sender: Sender, method: str, path: str, status: int, code: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain", "Accept": "image/png"}
+    answer = sender.app.test_client().open(path, method=method, headers=headers, data=b"x")
+    assert (answer.status_code, answer.json["code"]) == (status, code), answer.text
+    assert answer.content_type == "application/problem+json"
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
 def test_a_bug_is_a_problem_that_tells_strangers_nothing(sender: Sender) -> None:
     def broken() -> None:
         raise ZeroDivisionError("the secret is hunter2")
