@@ -40,15 +40,20 @@ class Truth(RuleBasedStateMachine):
     #: The history cannot be wiped, so every example has records of its own.
     example: ClassVar[int] = 0
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(past=st.lists(TICKS, min_size=1, max_size=4), known=st.booleans())
+    def begin(self, past: list[int], known: bool) -> None:
+        """The records have a past of some states; of the last of them the mirror may know."""
         Truth.example += 1
         for table in ("tds_sync_queue", "tds_sync_cursors", "tds_run_holds", "tds_sync_runs"):
             self.world.execute(f"delete from {table}")
         self.source: Any = script(self.patch, LivingSource())  # type: ignore[arg-type]
         self.seen: dict[str, dict[str, Any]] = {}
         for key in KEYS:
-            self.source.change(self.named(key))
+            for ticks in past:
+                self.source.change(self.named(key), ticks=ticks)
+            if known:
+                self.tell(key)
+        self.work([])
 
     def named(self, key: int) -> str:
         return f"{self.example}-{key}"
@@ -126,8 +131,11 @@ class Truth(RuleBasedStateMachine):
         """Every record is heard of once more, at least by its last webhook; then the mirror shows its newest state."""
         for key in KEYS:
             self.tell(key, event="deleted" if self.named(key) in self.source.deleted else "updated")
-        while self.world.queue_depth("product"):
+        # A pass that was put off keeps what its list found waiting.
+        self.world.execute("update tds_sync_runs set state = 'cancelled' where state in ('queued', 'running', 'held')")
+        for _ in range(20):
             self.world.drain("product", make_due=True)
+        assert self.world.queue_depth("product") == 0
         self.no_row_goes_back()
         there = {key: row["rate"] for key, row in self.source.records.items()}
         assert {row["source_id"]: row["price"] for row in self.rows() if row["deleted_at"] is None} == there
