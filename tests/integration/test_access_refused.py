@@ -49,7 +49,7 @@ def test_it_is_said_everywhere_with_what_to_do(
     client = sender.app.test_client()
     ready, health = client.get("/readyz"), client.get("/api/tds/health")
     assert ready.status_code == 200, "webhooks are taken all the same"
-    assert health.json["status"] == "degraded"
+    assert health.json["status"] == "unhealthy", "nothing can be brought over"
     for zoho in (ready.json["zoho"], health.json["zoho"]):
         assert zoho["access"] == "refused"
         assert "invalid_code" in zoho["reason"]

@@ -43,7 +43,7 @@ BOUNDS = {
     "traffic": "|".join(Traffic),
     "status": r"none|[2-5]\d\d|\dxx",
     "state": "|".join([*State, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf"]),
-    "outcome": "|".join([*Outcome, *DeedOutcome, "retry", "snooze", "dead", "overtaken"]),
+    "outcome": "|".join([*Outcome, *DeedOutcome, "retry", "snooze", "dead", "overtaken", "to_read", "invalid"]),
     "mode": "|".join([*Mode, "webhook"]),
     "error": CODE,
     "code": CODE,
