@@ -8,7 +8,7 @@ from flask import Request, Response, g
 from tds_api.edge import Edge
 from tds_core.access import keys, sessions
 from tds_core.access.caller import TOKEN, Caller
-from tds_core.access.errors import UnauthorizedError
+from tds_core.access.errors import ForbiddenError, UnauthorizedError
 from tds_core.access.sessions import Begun, Lifetime
 from tds_core.config import Settings
 from tds_models.db import session_scope
@@ -58,6 +58,13 @@ def known() -> Known:
 def acting() -> str:
     """The name under which tables keep who asks now."""
     return known().caller.name
+
+
+def giving(scopes: tuple[str, ...]) -> None:
+    """Let nobody give more than they have; without scopes, as operators are, all is given. Raises ForbiddenError."""
+    caller = known().caller
+    if not caller.may_give(scopes):
+        raise ForbiddenError(f"The scopes of {caller.name} are {', '.join(caller.scopes)}: it can give no others.")
 
 
 def address_of(request: Request, settings: Settings) -> str:

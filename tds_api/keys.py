@@ -4,7 +4,7 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from tds_api.callers import acting
+from tds_api.callers import acting, giving
 from tds_api.edge import Edge
 from tds_api.kept import ONCE
 from tds_api.permissions import needs
@@ -33,6 +33,7 @@ def key_routes(edge: Edge) -> Blueprint:
     @routes.response(201, KeyMade)
     def create(arguments: dict[str, Any]) -> Any:
         """Make a key. What opens is in this answer and nowhere else."""
+        giving(tuple(arguments.get("scopes", ())))
         with session_scope(edge.engine) as session:
             row, key = keys.create_key(session, by=acting(), **arguments)
         return {**row, "key": key}, 201, ONCE

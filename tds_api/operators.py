@@ -5,7 +5,7 @@ from typing import Any
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from tds_api.callers import acting
+from tds_api.callers import acting, giving
 from tds_api.edge import Edge
 from tds_api.kept import ONCE
 from tds_api.permissions import needs
@@ -33,6 +33,7 @@ def operator_routes(edge: Edge) -> Blueprint:
     @routes.response(201, OperatorMade)
     def create(arguments: dict[str, Any]) -> Any:
         """Make an operator. Without a password one is made and shown in this answer alone."""
+        giving(())
         with session_scope(edge.engine) as session:
             row, password = operators.create_operator(session, by=acting(), **arguments)
         return {**row, "password": None if "password" in arguments else password}, 201, ONCE
@@ -43,6 +44,7 @@ def operator_routes(edge: Edge) -> Blueprint:
     @routes.response(200, OperatorMade)
     def change(arguments: dict[str, Any], name: str) -> Any:
         """Give an operator another role or password, disable or enable them."""
+        giving(())
         with session_scope(edge.engine) as session:
             return _changed(session, name, arguments), 200, ONCE
 

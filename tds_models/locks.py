@@ -15,6 +15,7 @@ class Lock(IntEnum):
     HEALING_CYCLE = 7_404_202_614
     OPERATORS = 7_404_202_615
     AUDIT_HEAD = 7_404_202_616
+    RUN_REQUESTS = 7_404_202_617
 
     def until_commit(self) -> TextClause:
         """The statement that waits for this lock and keeps it until the transaction ends."""

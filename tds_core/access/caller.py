@@ -29,6 +29,10 @@ class Caller:
         """Whether the role is enough."""
         return self.role is not None and self.role.covers(needed)
 
+    def may_give(self, scopes: tuple[str, ...]) -> bool:
+        """Whether somebody whose scopes are `scopes` could reach nothing that this caller does not."""
+        return not self.scopes or (bool(scopes) and all(self.reaches(scope) for scope in scopes))
+
     def reaches(self, path: str) -> bool:
         """Whether the scopes open `path`, given from behind the API's prefix; without scopes all of it."""
         return not self.scopes or any(path == scope or path.startswith(f"{scope}/") for scope in self.scopes)

@@ -46,8 +46,9 @@ class Candidate:
 
     `values` holds the declared fields the record had: a field it did not mention keeps its stored value. `lines` holds
     the rows of each declared child table it had. `read_at` is the database's clock before the record was asked for
-    (`None` for a webhook body): what was changed after that moment may be newer than this record. `said` is all of the
-    record, when it has keys that are not familiar.
+    (`None` for a webhook body): what was changed after that moment may be newer than this record. `unsaid` are the
+    declared keys a webhook's body does not have, by the name of their lines ("": the record's own). `said` is all of
+    the record, when it has keys that are not familiar.
     """
 
     source_id: str
@@ -59,6 +60,7 @@ class Candidate:
     read_at: datetime | None = None
     list_hash: bytes | None = None
     gone: bool = False
+    unsaid: Set[tuple[str, str]] = frozenset()
     provenance: Provenance
     said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
@@ -149,9 +151,20 @@ def transform(
         seen=seen,
         read_at=read_at,
         list_hash=list_hash,
+        unsaid=_unsaid(entity, record) if seen is Seen.BODY else frozenset(),
         provenance=provenance,
         said=record if familiar is not None and is_strange(entity, record, familiar) else None,
     )
+
+
+def _unsaid(entity: Entity, record: Mapping[str, Any]) -> Set[tuple[str, str]]:
+    unsaid = {("", key) for _, key, *_ in entity.plan if key not in record}
+    for lines in entity.lines:
+        if lines.key not in record:
+            unsaid.add(("", lines.key))
+        for line in record.get(lines.key, ()):
+            unsaid.update((lines.name, key) for _, key, *_ in lines.plan if key not in line)
+    return unsaid
 
 
 def is_strange(entity: Entity, record: Mapping[str, Any], familiar: Familiar) -> bool:

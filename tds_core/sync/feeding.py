@@ -29,7 +29,10 @@ def _named_by(feeder: Entity, lines: str | None, fed: Entity) -> TextClause | No
         field.name for field in declared.fields if field.refers_to in fed.fed_by and field.refers_to != feeder.name
     )
     table = feeder.line_tables[lines].fullname
-    return text(f"select distinct {column} from {table} where parent_id = any(:ids) and {column} is not null")
+    return text(
+        f"select distinct {column} from {table}"
+        f" where source = :source and parent_id = any(:ids) and {column} is not null"
+    )
 
 
 def feed(session: Session, entity: Entity, applied: Sequence[Applied], *, correlation_id: str) -> None:
@@ -44,6 +47,6 @@ def feed(session: Session, entity: Entity, applied: Sequence[Applied], *, correl
             shared = {field.name for field in entity.fields if field.key in shown}
             ids = [each.candidate.source_id for each in written if each.changed & shared or not each.changed]
         else:
-            given = {"ids": [each.candidate.source_id for each in written]}
+            given = {"source": entity.stream.source, "ids": [each.candidate.source_id for each in written]}
             ids = list(session.execute(question, given).scalars())
         queue.enqueue(session, entity=fed.name, source_ids=ids, origin="fed", correlation_id=correlation_id)

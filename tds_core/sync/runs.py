@@ -14,6 +14,7 @@ from tds_core.sync import absence, cursors
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Past
 from tds_models.entities import ENTITIES
+from tds_models.locks import Lock
 from tds_models.runs import Mode, RunState
 
 REQUEST = text("""
@@ -41,6 +42,7 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
 
     A full pass asked for while an incremental one runs waits behind it.
     """
+    session.execute(Lock.RUN_REQUESTS.until_commit())  # two who ask at once would both find that nobody has
     given = request_of(entity, mode, requested_by=requested_by, correlation_id=correlation_id)
     questions = (OPEN, UPGRADE, REQUEST) if mode == Mode.FULL else (OPEN, REQUEST)
     while True:
@@ -48,7 +50,7 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
             run_id = session.execute(question, given).scalar()
             if run_id is not None:
                 return int(run_id)
-        # Somebody else's request came between; unless it has ended already, it is open now.
+        # The open one that stood in the way has ended in between.
 
 
 def request_dry_run(session: Session, *, entity: str, full: bool, requested_by: str, correlation_id: str = "") -> int:

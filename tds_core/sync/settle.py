@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.errors import TdsError
 from tds_core.quality import drift
 from tds_core.sources.errors import InvalidRecordError, SourceError, TransientError
-from tds_core.sync import attempts, dead_letters, queue, verdicts
+from tds_core.sync import attempts, dead_letters, queue, untold, verdicts
 from tds_core.sync.apply import Applied, apply
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import Outcome
@@ -62,6 +62,7 @@ def settle(
     applied = apply(session, entity, [candidates[key] for key in held if key in candidates])
     ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
     _finish(session, claim, held, ended, settlement)
+    _read_at_leisure(session, entity, ended)
     if ended and not claim.bulk:  # what was read in bulk is left to the next pass over those it feeds
         feed(session, entity, ended, correlation_id=ended[0].candidate.provenance.correlation_id)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
@@ -101,6 +102,15 @@ def _finish(
             for item, each in zip(items, ended, strict=True)
         ],
     )
+
+
+def _read_at_leisure(session: Session, entity: Entity, ended: Sequence[Applied]) -> None:
+    """What a body that was applied did not mention is read behind all that is urgent."""
+    written = [each.candidate for each in ended if each.outcome is not Outcome.STALE]
+    cut_short = untold.cut_short(session, entity, written)
+    if cut_short:
+        queue.enqueue(session, entity=entity.name, source_ids=cut_short, origin="webhook", bulk=True,
+                      correlation_id=written[0].provenance.correlation_id)  # fmt: skip
 
 
 def _look_again(

@@ -1,5 +1,7 @@
 """Documents come by their headers first: useful at once, honest about what is missing, whole in the best order."""
 
+from typing import Any
+
 import pytest
 
 from tests.standin import StandIn
@@ -130,3 +132,60 @@ def test_custom_fields_are_the_same_from_list_and_detail(synced: World, standin:
     synced.drain("product")
     assert synced.mirror("product", "custom_fields") == listed
     assert {row["version"] for row in synced.rows("select version from erp.product")} == {1}
+
+
+def changed(standin: StandIn, plural: str, source_id: str, **changes: Any) -> dict[str, Any]:
+    """A record after a change, whole."""
+    standin.edit(plural, source_id, **changes)
+    return standin.detail(plural, source_id)
+
+
+def test_what_a_body_cut_short_does_not_mention_is_read_at_leisure(synced: World, standin: StandIn) -> None:
+    synced.run("customer_payment", "full")
+    source_id = standin.ids("customerpayments")[0]
+    payment = changed(standin, "customerpayments", source_id, reference_number="R-7", description="in part")
+    body = {key: value for key, value in payment.items() if key != "description"}
+    synced.deliver(delivery("customer_payment", body))
+    standin.calls.clear()
+    synced.drain("customer_payment")
+    synced.drain("customer_payment")
+    row = synced.row("customer_payment", source_id)
+    assert (row["reference_number"], row["description"]) == ("R-7", "in part")
+    assert synced.verdicts() == ["applied"]
+    assert [path for path in standin.calls if source_id in path] == [f"/books/v3/customerpayments/{source_id}"]
+    assert [each["origin"] for each in synced.audit("customer_payment", source_id)][-2:] == ["webhook", "webhook"]
+
+
+def test_the_body_is_applied_before_the_rest_is_read(synced: World, standin: StandIn) -> None:
+    synced.run("customer_payment", "full")
+    source_id = standin.ids("customerpayments")[0]
+    payment = changed(standin, "customerpayments", source_id, reference_number="R-7", description="in part")
+    lines = [{key: value for key, value in line.items() if key != "amount_applied"} for line in payment["invoices"]]
+    assert lines
+    synced.deliver(delivery("customer_payment", {**payment, "invoices": lines}))
+    synced.drain("customer_payment")
+    assert synced.row("customer_payment", source_id)["description"] == "in part"
+    [owed] = synced.rows(WAITING, entity="customer_payment")
+    assert owed["must_read"]
+    synced.drain("customer_payment")
+    applied = synced.rows("select * from erp.customer_payment_application where parent_id = :id", id=source_id)
+    assert [float(each["amount"]) for each in applied] == [line["amount_applied"] for line in payment["invoices"]]
+
+
+def test_a_key_no_record_was_ever_read_with_is_not_missed(synced: World, standin: StandIn) -> None:
+    synced.run("customer_payment", "full")
+    synced.execute("delete from tds_known_keys where key = 'bank_charges'")
+    payment = changed(standin, "customerpayments", standin.ids("customerpayments")[0], description="again")
+    synced.deliver(delivery("customer_payment", {k: v for k, v in payment.items() if k != "bank_charges"}))
+    standin.calls.clear()
+    synced.drain("customer_payment")
+    assert (standin.calls, synced.queue_depth()) == ([], 0)
+
+
+def test_before_anything_was_read_a_body_cut_short_is_no_whole_document(synced: World, standin: StandIn) -> None:
+    source_id = standin.ids("invoices")[0]
+    document = standin.detail("invoices", source_id)
+    synced.deliver(delivery("invoice", {key: value for key, value in document.items() if key != "balance"}))
+    synced.drain("invoice")
+    synced.drain("invoice")
+    assert float(synced.row("invoice", source_id)["balance"]) == document["balance"]

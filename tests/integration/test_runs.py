@@ -1,5 +1,7 @@
 """Runs over a real HTTP stand-in: they resume where they stopped, outlive faults, and stop when told."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -167,3 +169,18 @@ def test_a_run_that_is_cancelled_while_it_is_put_off_ends_at_once(synced: World)
         "cancelled by somebody",
         True,
     )
+
+
+def test_two_who_ask_for_a_full_pass_at_once_get_the_same_one(synced: World) -> None:
+    """One finds an incremental one that has not begun and makes it the full one; the other has just asked for a new."""
+    asked = Barrier(2)
+
+    def ask(_: int) -> int:
+        asked.wait()
+        return synced.request_run("product", "full")
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            synced.execute("update tds_sync_runs set state = 'cancelled'")
+            synced.request_run("product", "incremental")
+            assert len(set(pool.map(ask, range(2)))) == 1

@@ -19,6 +19,7 @@ from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRefusedError, check, code_of, refused_by
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
+from tds_core.sources.zoho.receiving import receive
 from tds_core.sources.zoho.shapes import read_page, read_record
 from tds_models.entity import Increment, Stream
 
@@ -26,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
 PAGE_SIZE = 200
-# A page is read at once, not in the small pieces that are usual.
-CHUNK_BYTES = 1 << 20
+#: An answer that has begun may take so many times as long as it may stand still.
+WHOLE_ANSWER = 2
 
 
 class Tokens(Protocol):
@@ -195,14 +196,14 @@ class ZohoClient:
                 timeout=self._timeout,
                 stream=True,
             )
-            body = b"".join(answer.iter_content(CHUNK_BYTES))
+            body = receive(answer, within_seconds=self._timeout[1] * WHOLE_ANSWER)
         except requests.RequestException as error:
             _count(question, "none")
             self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))
             raise TransientError(f"{question.group}: no answer ({type(error).__name__})") from None
         permit.answered(answer.status_code, answer.headers, refused_by(answer.status_code, body))
         _count(question, metrics.status_label(answer.status_code))
-        seconds = answer.elapsed.total_seconds()
+        seconds = time.monotonic() - began
         metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
         code = code_of(answer.status_code, body)
         self._exchange = Exchange(question.path, answer.status_code, code, round(seconds, 3))

@@ -9,6 +9,7 @@ import msgspec
 import requests
 
 from tds_core.sources.errors import AuthError, RateError, TransientError
+from tds_core.sources.zoho.receiving import receive
 from tds_models.entities import ENTITIES
 
 _PRODUCTS = {"books": "ZohoBooks", "inventory": "ZohoInventory"}
@@ -74,10 +75,12 @@ class OAuthClient:
     def _ask(self, form: dict[str, str]) -> Grant:
         sent = {**form, "client_id": self.client_id, "client_secret": self.client_secret}
         try:
-            answer = requests.post(f"{self.accounts_url}/oauth/v2/token", data=sent, timeout=self.timeout_seconds)
+            url = f"{self.accounts_url}/oauth/v2/token"
+            answer = requests.post(url, data=sent, timeout=self.timeout_seconds, stream=True)
+            body = receive(answer, within_seconds=self.timeout_seconds)
         except requests.RequestException as error:
             raise TransientError(f"token endpoint: no answer ({type(error).__name__})") from None
-        return read_grant(answer.status_code, answer.content)
+        return read_grant(answer.status_code, body)
 
 
 def read_grant(status: int, body: bytes) -> Grant:

@@ -1,0 +1,37 @@
+"""Receiving: the body of an answer, within a time and a size; none may keep a worker for longer than it is worth."""
+
+import time
+
+import requests
+from urllib3.exceptions import HTTPError
+
+#: What can be taken from the connection at once is: a page is a few of these.
+PIECE_BYTES = 1 << 18
+#: A page of 200 documents is a few megabytes at most.
+MOST_BYTES = 64 << 20
+
+
+def receive(answer: requests.Response, *, within_seconds: float) -> bytes:
+    """The whole body of `answer`, which was asked for with `stream=True`.
+
+    Raises `requests.RequestException`: what the connection raised, `Timeout` when the body has not ended within the
+    time (a read timeout only notices that nothing comes at all), and itself when it is larger than 64 MiB.
+    """
+    ends_at = time.monotonic() + within_seconds
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := answer.raw.read1(PIECE_BYTES, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MOST_BYTES:
+                raise requests.RequestException(f"the answer is larger than {MOST_BYTES >> 20} MiB")
+            if time.monotonic() > ends_at:
+                raise requests.Timeout(f"the answer did not end within {within_seconds:g} s")
+    except HTTPError as error:
+        answer.close()
+        raise requests.ConnectionError(f"the answer broke off ({type(error).__name__})") from error
+    except requests.RequestException:
+        answer.close()
+        raise
+    return b"".join(pieces)
