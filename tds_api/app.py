@@ -9,6 +9,7 @@ from tds_api.audit import audit_routes
 from tds_api.breakers import breaker_routes
 from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
+from tds_api.dashboard import dashboard_routes
 from tds_api.description import describe
 from tds_api.door import Door
 from tds_api.edge import Edge, make_edge
@@ -85,6 +86,7 @@ def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) 
         quota_routes(edge),
         healing_routes(edge),
         health_routes(edge),
+        dashboard_routes(edge),
         session_routes(edge, rates, recording),
         login_routes(edge, rates, recording),
         key_routes(edge),

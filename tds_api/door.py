@@ -60,10 +60,13 @@ def answer_to(receipt: Receipt) -> tuple[str, bytes]:
 
 
 def _named(path: str) -> tuple[str | None, str | None] | None:
-    """Entity and event as the address of a webhook names them; None for every address Flask has to make out."""
+    """Entity and event as the address of a webhook names them; None for every address Flask has to make out.
+
+    A number is no entity but an event, of which an operator wants something.
+    """
     if path == WEBHOOKS:
         return None, None
     if not path.startswith(_BEFORE_NAMES) or not path.isascii():
         return None
     entity, _, event = path[_NAMES_AT:].partition("/")
-    return (entity, event) if entity and event and "/" not in event else None
+    return (entity, event) if entity and event and "/" not in event and not entity.isdigit() else None

@@ -11,8 +11,8 @@ from tds_api.schemas.mirror import AsOfArguments, Change, RowArguments, Standing
 from tds_api.schemas.story import Explanation, StoryArguments
 from tds_api.tags import ASKED, TOLD, tagged
 from tds_core.reading import mirror, past
-from tds_core.reading.details import progress
 from tds_core.reading.errors import NotFoundError
+from tds_core.reading.standings import standings
 from tds_core.reading.story.steps import Asked
 from tds_core.reading.story.story import explain
 from tds_core.reading.tags import tag_of_row, tag_of_rows
@@ -34,13 +34,10 @@ def entity_routes(edge: Edge) -> Blueprint:
     @routes.get("/entities")
     @needs(Role.VIEWER)
     @routes.response(200, Standing(many=True))
-    def standings() -> Any:
+    def standings_of_all() -> Any:
         """Where every entity stands: rows, newest change, details to come, cursor and last run."""
         with session_scope(edge.engine) as session:
-            found = [mirror.standing(session, entity) for entity in ENTITIES.values()]
-        ahead = progress({row["entity"]: row["details_left"] or 0 for row in found}, governor)
-        ends = {name: each["ends_at"] for each in ahead for name in each["left"]}
-        return [{**row, "details_end_at": ends.get(row["entity"])} for row in found]
+            return standings(session, governor)
 
     for entity in ENTITIES.values():
         _routes_of(routes, edge, entity)

@@ -14,7 +14,7 @@ from tds_api.intake import IntakeUnavailableError
 from tds_core.access import errors as access
 from tds_core.breakers.breakers import BreakersAwayError
 from tds_core.database_errors import is_away
-from tds_core.errors import TdsError
+from tds_core.errors import ConfigError, TdsError
 from tds_core.letters import errors as letters
 from tds_core.outages import pool
 from tds_core.outbound.addresses import TargetRefusedError
@@ -25,6 +25,7 @@ from tds_core.sources.zoho import refusals
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_core.sync.asking import AskedWrongError
 from tds_core.sync.holds import NotHeldError
+from tds_core.sync.replay import StillOwedError
 from tds_core.timetable.orders import UnknownJobError
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ PROBLEM = "application/problem+json"
 # The nearest class of an error decides.
 STATUS: dict[type[Exception], int] = {
     TdsError: 500,
+    ConfigError: 503,
     SubscriptionUnfitError: 422,
     TargetRefusedError: 422,
     access.UnauthorizedError: 401,
@@ -52,6 +54,7 @@ STATUS: dict[type[Exception], int] = {
     access.TooManyRequestsError: 429,
     AskedWrongError: 422,
     NotHeldError: 409,
+    StillOwedError: 409,
     letters.LetterClosedError: 409,
     letters.AlreadyRevivedError: 409,
     letters.LettersChangedError: 409,
@@ -106,7 +109,8 @@ def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
 def problem_of(error: TdsError, **more: Any) -> Response:
     """The problem document of one of our own errors."""
     status = status_of(error)
-    detail = str(error) if status < 500 or error.retriable else "TDS failed; its log has this correlation id."
+    is_told = status < 500 or error.retriable or isinstance(error, ConfigError)  # which names settings, not values
+    detail = str(error) if is_told else "TDS failed; its log has this correlation id."
     response = problem(status=status, code=error.code, detail=detail, **more)
     if isinstance(error, access.UnauthorizedError):
         response.headers["WWW-Authenticate"] = "Bearer"

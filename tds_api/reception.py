@@ -7,8 +7,10 @@ from flask_smorest import Blueprint
 from tds_api.edge import Edge
 from tds_api.permissions import needs
 from tds_api.schemas.common import page_schema
-from tds_api.schemas.work import Event, EventArguments, Reception, Rejected, RejectedArguments
+from tds_api.schemas.work import Event, EventArguments, Reception, Rejected, RejectedArguments, Replayed
 from tds_core.reading import reception
+from tds_core.sources.zoho.webhooks import parse_again
+from tds_core.sync.replay import replay
 from tds_models.callers import Role
 from tds_models.db import session_scope
 
@@ -34,6 +36,16 @@ def reception_routes(edge: Edge) -> Blueprint:
         """Refused deliveries with the reason, the newest first."""
         with session_scope(edge.engine) as session:
             return reception.rejected_deliveries(session, **arguments)
+
+    @routes.post("/<int:event_id>/replay")
+    @needs(Role.OPERATOR)
+    @routes.response(202, Replayed)
+    def again(event_id: int) -> Any:
+        """Take one event again, as if it had just come; a body that was not understood is read anew."""
+        with session_scope(edge.engine) as session:
+            new_id, entity = replay(session, event_id, understand=parse_again)
+        edge.bell.ask([entity])
+        return {"event_id": str(new_id), "replay_of": str(event_id), "entity": entity}, 202
 
     @routes.get("/health")
     @needs(Role.VIEWER)

@@ -46,6 +46,14 @@ def _for_sqlalchemy(url: str) -> str:
 
 
 @contextmanager
+def reading_scope(engine: Engine) -> Iterator[Session]:
+    """Statements that each stand alone: no transaction is begun or ended for them, which is half of a small one."""
+    with Session(engine) as session:
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        yield session
+
+
+@contextmanager
 def session_scope(engine: Engine) -> Iterator[Session]:
     """One transaction: commits when the block ends well, rolls back and re-raises when it does not."""
     with Session(engine, expire_on_commit=False) as session, session.begin():

@@ -21,7 +21,7 @@ from tds_core.slow import watch_statements
 from tds_core.sources import registry
 from tds_core.sources.base import Source
 from tds_core.sources.errors import AuthError
-from tds_models.db import make_engine, session_scope
+from tds_models.db import make_engine, reading_scope, session_scope
 
 
 @cache
@@ -50,6 +50,11 @@ def _engine(pid: int) -> Engine:
 def scope() -> AbstractContextManager[Session]:
     """A transaction on this process's engine."""
     return session_scope(_engine(getpid()))
+
+
+def reading() -> AbstractContextManager[Session]:
+    """Reads that need no transaction, on this process's engine."""
+    return reading_scope(_engine(getpid()))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -21,7 +21,7 @@ from tds_core.sources.errors import SNOOZE, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
 from tds_core.sync import passes, queue, runs, targeted
 from tds_core.sync.guard import Limits
-from tds_core.sync.listing import Prepared
+from tds_core.sync.passes import Ready
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Fate, plan
 from tds_core.sync.runs import RunLease
@@ -31,7 +31,7 @@ from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.ahead import ahead
 from tds_tasks.app import app
-from tds_tasks.context import scope, settings, source, while_reachable
+from tds_tasks.context import reading, scope, settings, source, while_reachable
 from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES
 
@@ -41,6 +41,10 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 10.0
 # A page may take this long to come before somebody else takes the run up.
 RUN_LEASE_SECONDS = 90.0
+# The database's clock is asked for once in this time: a page asked for later only counts as somewhat older than it is.
+CLOCK_SECONDS = 1.0
+# So many pages without news are written down at once, or those of so long a time.
+GROUP_PAGES, GROUP_SECONDS = 16, 1.0
 OUTAGE_SECONDS = 2.0
 
 
@@ -130,13 +134,13 @@ def _read_on(run: RunLease, *, until: float) -> bool:
     """Read pages until the list ends (False) or the time is up (True): one comes, one is read, one is written."""
     said_end = True
     with ahead(_fetched(run, until)) as pages, ahead(_prepared(run, pages)) as ready:
-        for fetched, prepared in ready:
-            said_end = fetched.page.said_end
+        for group in _grouped(run, ready):
+            said_end = group[-1].page.said_end
             try:
-                _take(run, fetched, prepared)
+                _take(run, group)
             except passes.TooMuchError as too_much:
                 with scope() as session:
-                    passes.hold_page(session, run, too_much.stake, call_count=fetched.call_count)
+                    passes.hold_page(session, run, too_much.stake, call_count=group[-1].call_count)
                 return False
     with scope() as session:
         if not run.position.ended:
@@ -155,65 +159,82 @@ def _limits() -> Limits:
 def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
     """The pages from the run's position on: at least one, and no more once the time is up."""
     position = run.position
+    read_at, clock_asked = None, 0.0
     while True:
-        fetched = _fetch(run, position)
+        if read_at is None or time.monotonic() - clock_asked > CLOCK_SECONDS:
+            clock_asked = time.monotonic()
+            with reading() as session:
+                read_at = queue.database_clock(session)
+        fetched = _fetch(run, position, read_at)
         yield fetched
         position = position.after(fetched.page)
         if position.ended or time.monotonic() >= until:
             return
 
 
-def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[tuple[Fetched, Prepared]]:
+def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[Ready]:
     ahead_of_us: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
-    for fetched in pages:
-        before = {key: value for hashes in ahead_of_us for key, value in hashes.items()}
-        with scope() as session:
+    with reading() as session:
+        for fetched in pages:
+            before = {key: value for hashes in ahead_of_us for key, value in hashes.items()}
             prepared = passes.prepare_page(session, run, fetched.page, read_at=fetched.read_at, before=before)
-        ahead_of_us.append(prepared.hashes)
-        yield fetched, prepared
+            ahead_of_us.append(prepared.hashes)
+            yield Ready(fetched.page, prepared, fetched.seconds, fetched.call_count)
 
 
-def _fetch(run: RunLease, position: Position) -> Fetched:
+def _grouped(run: RunLease, ready: Iterator[Ready]) -> Iterator[list[Ready]]:
+    """Each page by itself; those of which the mirror has all together, for only their bookkeeping is to be written."""
+    group: list[Ready] = []
+    since = time.monotonic()
+    try:
+        for each in ready:
+            waits = each.prepared.is_known and run.mode != Mode.DRY_RUN
+            if group and not waits:
+                yield group
+                group = []
+            group.append(each)
+            if not waits or len(group) == GROUP_PAGES or time.monotonic() - since > GROUP_SECONDS:
+                yield group
+                group, since = [], time.monotonic()
+    except SourceError:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def _fetch(run: RunLease, position: Position, read_at: datetime) -> Fetched:
     stream = ENTITIES[run.entity].stream
     client = source(stream.source)
     began, calls = time.monotonic(), client.call_count
-    with scope() as session:
-        read_at = queue.database_clock(session)
     page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
     return Fetched(page, read_at, time.monotonic() - began, client.call_count - calls)
 
 
-def _take(run: RunLease, fetched: Fetched, prepared: Prepared) -> None:
-    """Write a page; when the database refuses it, write it without the records it refuses."""
+def _take(run: RunLease, group: list[Ready]) -> None:
+    """Write pages; when the database refuses one, write it without the records it refuses."""
     began = time.monotonic()
     try:
-        counts = _write(run, fetched, prepared)
+        counts = _write(run, group)
     except DBAPIError as error:
         if not refuses(error):
             raise
         log.warning("run_page_refused", detail=str(named(error)), page=run.page_count + 1)
         with scope() as session:
-            sifted = sift(session, ENTITIES[run.entity], prepared)
-        counts = _write(run, fetched, sifted)
+            sifted = [replace(each, prepared=sift(session, ENTITIES[run.entity], each.prepared)) for each in group]
+        counts = _write(run, sifted)
     seconds = time.monotonic() - began
-    metrics.sync_seconds.labels(run.entity, run.mode).observe(seconds)
-    watch.tell("page", seconds, entity=run.entity, run_id=run.id)
+    for _ in group:
+        metrics.sync_seconds.labels(run.entity, run.mode).observe(seconds / len(group))
+    watch.tell("page", seconds / len(group), entity=run.entity, run_id=run.id)
     for outcome, count in counts.items():
         metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
 
 
-def _write(run: RunLease, fetched: Fetched, prepared: Prepared) -> Counter[str]:
+def _write(run: RunLease, group: list[Ready]) -> Counter[str]:
     with scope() as session:
-        return passes.take_page(
-            session,
-            run,
-            fetched.page,
-            prepared,
-            fetch_seconds=fetched.seconds,
-            call_count=fetched.call_count,
-            lease_seconds=RUN_LEASE_SECONDS,
-            limits=_limits(),
-        )
+        return passes.take_pages(session, run, group, lease_seconds=RUN_LEASE_SECONDS, limits=_limits())
 
 
 def _put_off(run: RunLease, error: TdsError) -> None:

@@ -78,7 +78,7 @@ class Sender:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         return self.app.test_client().get(path, headers=headers, query_string=arguments or None)
 
-    def post(self, path: str, body: Any) -> TestResponse:
+    def post(self, path: str, body: Any = None) -> TestResponse:
         """POST as an operator."""
         return self.app.test_client().post(path, json=body, headers={"Authorization": f"Bearer {TOKEN}"})
 

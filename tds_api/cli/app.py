@@ -21,6 +21,7 @@ from tds_api.cli import (
     migrate,
     operators,
     queue,
+    replay,
     runs,
     sandbox,
     schedule,
@@ -48,6 +49,7 @@ app.command("stats")(stats.stats)
 app.add_typer(workers.workers, name="workers")
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
+app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
 audit.audit.command("actions")(actions.actions)
 app.add_typer(audit.audit, name="audit")

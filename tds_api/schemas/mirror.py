@@ -18,7 +18,8 @@ _SPELLED: dict[kinds.Kind, Any] = {
     kinds.INSTANT: lambda: fields.AwareDateTime(allow_none=True),
     kinds.REFERENCE: lambda: fields.String(allow_none=True),
     kinds.JSON: lambda: fields.Raw(allow_none=True),
-    kinds.CUSTOM: lambda: fields.Dict(keys=fields.String(), allow_none=True),
+    # An object; it is passed on as it was kept, which a Dict field would take apart.
+    kinds.CUSTOM: lambda: fields.Raw(allow_none=True, metadata={"description": "an object: value by name"}),
 }
 
 

@@ -41,6 +41,14 @@ class Event(Schema):
     duplicate_count = fields.Integer(metadata={"description": "how often it came again within the window"})
 
 
+class Replayed(Schema):
+    """An event that was taken again."""
+
+    event_id = fields.String(metadata={"description": "the new event, which gets its own verdict"})
+    replay_of = id_field()
+    entity = fields.String()
+
+
 class RejectedArguments(PageArguments):
     """Which refused deliveries."""
 

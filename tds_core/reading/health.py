@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tds_core.healing.canaries import UNHEARD
 from tds_core.sync.queue import BULK_PRIORITY
 from tds_core.timetable.jobs import overdue_seconds
+from tds_models.entities import ENTITIES
 
 # The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
 DISPATCHER_SILENT_SECONDS = 10.0
@@ -70,9 +71,10 @@ select
         as paused_seconds,
     (select max(pause_reason) from tds_source_tokens where paused_until > clock_timestamp()) as pause_reason,
     (select refusal from tds_source_tokens where refused_at is not null limit 1) as refusal,
-    (select string_agg(entity || ': ' || coalesce(end_reason, 'unknown'), '; ' order by entity) from (
-        select distinct on (entity) entity, state, end_reason from tds_sync_runs
-        where state in ('completed', 'failed') order by entity, id desc) as last where state = 'failed') as failed_runs,
+    (select string_agg(e.entity || ': ' || coalesce(end_reason, 'unknown'), '; ' order by e.entity)
+        from unnest(cast(:entities as text[])) as e(entity) cross join lateral (
+            select state, end_reason from tds_sync_runs r where r.entity = e.entity and state in ('completed', 'failed')
+            order by requested_at desc limit 1) as last where state = 'failed') as failed_runs,
     (select string_agg(entity || ' (run ' || id || '): ' || end_reason, '; ' order by id) from tds_sync_runs
         where state = 'held') as held_runs,
     (select count(*) from tds_listeners where ended_at is null and deaf_at is null
@@ -91,7 +93,11 @@ def facts(
     session: Session, *, depth_warning: int = DEPTH_WARNING, depth_critical: int = DEPTH_CRITICAL
 ) -> dict[str, Any]:
     """What the judgement goes by; a figure is None where there was nothing to measure."""
-    found = session.execute(_FACTS, {"bulk": BULK_PRIORITY, "patience": NO_PROGRESS_SECONDS}).mappings().one()
+    found = (
+        session.execute(_FACTS, {"bulk": BULK_PRIORITY, "patience": NO_PROGRESS_SECONDS, "entities": list(ENTITIES)})
+        .mappings()
+        .one()
+    )
     overdue = {name: late for name, late in overdue_seconds(session).items() if late > OVERDUE_SECONDS}
     return {**found, "depth_warning": depth_warning, "depth_critical": depth_critical, "overdue_slots": overdue}
 

@@ -116,7 +116,7 @@ def standing(session: Session, entity: Entity) -> Row:
     last = select(Run.id, Run.mode, Run.state, Run.requested_at, Run.ended_at, Run.end_reason).where(
         Run.entity == entity.name, Run.mode != Mode.DRY_RUN
     )
-    newest = session.execute(last.order_by(Run.id.desc()).limit(1)).mappings().first()
+    newest = session.execute(last.order_by(Run.requested_at.desc()).limit(1)).mappings().first()
     return {
         "entity": entity.name,
         "title": entity.title,

@@ -1,7 +1,8 @@
 """A pass: reads a stream page by page; each page, its cursor and the run's position move in one transaction."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,9 +30,10 @@ returning set_config('synchronous_commit', 'off', true)
 """)
 
 ADVANCE = text("""
-with page as (
+with pages as (
     insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)
-    values (:id, :page, :ids, :fetch_seconds, extract(epoch from clock_timestamp() - now()))
+    select :id, page, source_ids, fetch_seconds, extract(epoch from clock_timestamp() - now()) / :pages
+    from jsonb_to_recordset(cast(:taken as jsonb)) as p(page int, source_ids text[], fetch_seconds float8)
 )
 update tds_sync_runs set leased_until = now() + make_interval(secs => :lease),
     position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
@@ -73,30 +75,38 @@ class TooMuchError(Exception):
         self.stake = stake
 
 
-def take_page(
-    session: Session,
-    run: RunLease,
-    page: Page,
-    prepared: Prepared,
-    *,
-    fetch_seconds: float,
-    call_count: int,
-    lease_seconds: float,
-    limits: Limits,
-) -> Counter[str]:
-    """Apply one page and move the run, and the cursor, behind it: one transaction.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A page ready to be written, with what it took to get it: seconds, and calls."""
 
-    Raises `LostRunError`, and `TooMuchError` when the page goes beyond `limits`.
+    page: Page
+    prepared: Prepared
+    fetch_seconds: float
+    call_count: int
+
+
+def take_pages(
+    session: Session, run: RunLease, ready: Sequence[Ready], *, lease_seconds: float, limits: Limits
+) -> Counter[str]:
+    """Apply pages and move the run, and the cursor, behind them: one transaction.
+
+    Raises `LostRunError`, and `TooMuchError` when a page goes beyond `limits`.
 
     Afterwards `run.position` is where the next page begins.
     """
     lease = {"id": run.id, "token": run.token, "lease": lease_seconds}
-    if not prepared.is_known:  # where nothing is written but the run's own row, its last statement is the fence
+    # Where nothing is written but the run's own rows, the last statement is the fence.
+    if not all(each.prepared.is_known for each in ready):
         _keep_lease(session, HOLD, lease)
-    counts = _look(session, run, prepared) if run.mode == Mode.DRY_RUN else _write(session, run, prepared, limits)
-    position = run.position.after(page)
-    run.page_count += 1
-    run.fetched_count += len(page.rows)
+    counts: Counter[str] = Counter()
+    position, taken = run.position, []
+    for each in ready:
+        counts += _take(session, run, each.prepared, limits)
+        position = position.after(each.page)
+        run.page_count += 1
+        run.fetched_count += len(each.page.rows)
+        source_ids = [row.source_id for row in each.page.rows]
+        taken.append({"page": run.page_count, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
     reached = position.newest if position.ended else position.since
     if position.sorted and reached and (run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)):
         cursors.advance(session, run.entity, reached, run_id=run.id)
@@ -106,19 +116,23 @@ def take_page(
         {
             **lease,
             "position": msgspec.json.encode(position.as_json()).decode(),
-            "fetched": len(page.rows),
-            "skipped": prepared.skipped_count,
-            "calls": call_count,
+            "fetched": sum(len(each.page.rows) for each in ready),
+            "skipped": sum(each.prepared.skipped_count for each in ready),
+            "calls": sum(each.call_count for each in ready),
             "outcomes": msgspec.json.encode(run.outcomes).decode(),
             "page": run.page_count,
             "changed": run.changed_count,
             "report": dry_run.spell(run.report) if run.mode == Mode.DRY_RUN else None,
-            "ids": [row.source_id for row in page.rows],
-            "fetch_seconds": fetch_seconds,
+            "taken": msgspec.json.encode(taken).decode(),
+            "pages": len(taken),
         },
     )
     run.position, run.attempts, run.failures = position, 0, 0
     return counts
+
+
+def _take(session: Session, run: RunLease, prepared: Prepared, limits: Limits) -> Counter[str]:
+    return _look(session, run, prepared) if run.mode == Mode.DRY_RUN else _write(session, run, prepared, limits)
 
 
 def _keep_lease(session: Session, statement: TextClause, given: Mapping[str, Any]) -> None:

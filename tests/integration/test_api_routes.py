@@ -24,6 +24,8 @@ GUARDED = [
     "/queue/stats",
     "/dead-letter",
     "/dead-letter/retry",
+    "/dashboard",
+    "/dashboard/complete",
     "/entities",
     "/entities/product",
     "/entities/product/1",
@@ -43,8 +45,9 @@ def add_products(sender: Sender, count: int) -> None:
         for number in range(count):
             connection.execute(
                 text(
-                    "insert into erp.product (source, source_id, name, price, source_record, version, confirmed_at)"
-                    " values ('zoho', :id, 'x', :price, cast(:record as jsonb), 1, now())"
+                    "insert into erp.product (source, source_id, name, price, custom_fields, source_record, version,"
+                    " confirmed_at) values ('zoho', :id, 'x', :price, '{\"cf_size\": 1.50}', cast(:record as jsonb),"
+                    " 1, now())"
                 ),
                 {"id": f"{number:03}", "price": Decimal("12345678901234.5600"), "record": '{"rate": 0.10, "id": 1e2}'},
             )
@@ -316,3 +319,26 @@ def test_the_description_names_every_route_and_needs_nobody_elses_server(sender:
 
 def test_the_settings_the_edge_goes_by_are_declared() -> None:
     assert {"TDS_API_TOKEN", "ZOHO_WEBHOOK_SECRET", "TDS_WEBHOOK_MAX_BYTES"} <= set(DECLARATIONS)
+
+
+def test_the_overview_says_in_one_answer_what_the_others_say(sender: Sender) -> None:
+    add_products(sender, 3)
+    sender.send(wrapped())
+    found = sender.get("/api/tds/dashboard").json
+    assert sorted(found) == ["at", "entities", "health", "reception"]
+    assert {row["entity"]: row["live_count"] for row in found["entities"]}["product"] == 3
+    assert len(found["entities"]) == len(ENTITIES)
+    assert found["reception"]["received_count"] == 1
+    assert found["health"]["components"]
+    whole = sender.get("/api/tds/dashboard/complete").json
+    assert [(row["entity"], row["due_count"]) for row in whole["queue"]] == [("product", 1)]
+    assert whole["schedules"] == sender.get("/api/tds/schedules").json
+    assert whole["quota"]["days"]
+    assert "database" in {breaker["name"] for breaker in whole["breakers"]}
+
+
+def test_an_organisations_own_fields_are_shown_as_they_are_kept(sender: Sender) -> None:
+    add_products(sender, 1)
+    for answer in (sender.get("/api/tds/entities/product"), sender.get("/api/tds/entities/product/000")):
+        assert answer.status_code == 200
+        assert '"custom_fields":{"cf_size": 1.50}' in answer.text

@@ -26,7 +26,7 @@ def test_a_pass_goes_on_at_the_page_where_it_broke_off(
     synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = synced.request_run("product", "full")
-    whole, taken = passes.take_page, []
+    whole, taken = passes.take_pages, []
 
     def break_off(*given: Any, **named: Any) -> Any:
         taken.append(given)
@@ -34,7 +34,7 @@ def test_a_pass_goes_on_at_the_page_where_it_broke_off(
             raise RuntimeError("power cut")
         return whole(*given, **named)
 
-    monkeypatch.setattr(run_tasks.passes, "take_page", break_off)
+    monkeypatch.setattr(run_tasks.passes, "take_pages", break_off)
     with pytest.raises(RuntimeError, match="power cut"):
         synced.advance(run_id)
     assert synced.run_row(run_id)["page_count"] == 2

@@ -114,7 +114,7 @@ class Windows(RuleBasedStateMachine):
     @rule(written=st.booleans())
     def die_in_the_middle_of_a_page(self, written: bool) -> None:
         """The worker's process ends: nothing of its transaction stays, and its lease runs out."""
-        whole = passes.take_page
+        whole = passes.take_pages
 
         def die(*given: Any, **named: Any) -> None:
             if written:
@@ -122,7 +122,7 @@ class Windows(RuleBasedStateMachine):
             raise SystemExit
 
         with self.patch.context() as dying:
-            dying.setattr(run_tasks.passes, "take_page", die)
+            dying.setattr(run_tasks.passes, "take_pages", die)
             with pytest.raises(SystemExit):
                 self.read_a_page()
         self.world.execute("update tds_sync_runs set leased_until = now() - interval '1 second'")

@@ -11,7 +11,7 @@ from tds_core.sources.zoho.refusals import BodyError, ContentTypeError
 #: Records nest about six levels; what nests deeper than this was not made by Zoho.
 DEEPEST = 64
 
-_FORM = "application/x-www-form-urlencoded"
+FORM = "application/x-www-form-urlencoded"
 # A rule with a raw body may say text/plain, or nothing at all.
 _JSON = frozenset({"", "application/json", "text/json", "text/plain"})
 _BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
@@ -24,7 +24,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def is_form(content_type: str, body: bytes) -> bool:
     """Whether the body is fields; some of Zoho's products announce a form and send JSON."""
-    return content_type.startswith(_FORM) and body.lstrip()[:1] != b"{"
+    return content_type.startswith(FORM) and body.lstrip()[:1] != b"{"
 
 
 def json_text(*, content_type: str, body: bytes, form: Sequence[tuple[bytes, bytes]] | None) -> bytes:
@@ -35,8 +35,8 @@ def json_text(*, content_type: str, body: bytes, form: Sequence[tuple[bytes, byt
     if form is not None:
         return _text_of_form(form)
     kind = content_type.partition(";")[0].strip().lower()
-    if kind not in _JSON and kind != _FORM and not kind.endswith("+json"):
-        raise ContentTypeError(f"Cannot read {kind[:80]!r}; send application/json or {_FORM}.")
+    if kind not in _JSON and kind != FORM and not kind.endswith("+json"):
+        raise ContentTypeError(f"Cannot read {kind[:80]!r}; send application/json or {FORM}.")
     return body.removeprefix(b"\xef\xbb\xbf")
 
 

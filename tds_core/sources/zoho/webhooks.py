@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tds_core.sources.zoho.bodies import json_text, members_of
+from tds_core.sources.zoho.bodies import FORM, is_form, json_text, members_of
 from tds_core.sources.zoho.glance import Glance, glance_at
 from tds_core.sources.zoho.names import entities_named, event_named, split_event
 from tds_core.sources.zoho.records import found_record
 from tds_core.sources.zoho.refusals import NotUnderstoodError, UnknownEntityError, UnknownEventError
+from tds_core.sources.zoho.signature import pairs_of
 from tds_core.sync.inbox import Delivery
 from tds_models.entity import Entity
 
@@ -56,6 +57,18 @@ def parse(
     except NotUnderstoodError as error:
         error.entity, error.event = error.entity or claim.entity, error.event or claim.event
         raise
+
+
+def parse_again(entity: str | None, event: str | None, body: bytes, correlation_id: str) -> Delivery:
+    """What a proven body says that was set aside: `entity` and `event` are what was understood of them then.
+
+    Raises NotUnderstoodError.
+    """
+    form = pairs_of(body) if is_form(FORM, body) else None
+    return parse(
+        entity=entity, event=event, content_type=FORM, body=body, query=(), form=form, headers={},
+        correlation_id=correlation_id,
+    )  # fmt: skip
 
 
 def _understand(

@@ -1,0 +1,29 @@
+"""`tds replay`: takes one webhook's event in again."""
+
+import typer
+
+from tds_api.cli.acting import acting
+from tds_api.cli.output import say_json
+from tds_api.cli.remote import remote
+from tds_core.sources.zoho.webhooks import parse_again
+from tds_core.sync import replay as core
+
+
+def replay(
+    event: int = typer.Argument(help="The number of the event, as `tds explain` tells it."),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Take an event in again, as if its webhook had just come; one that was not understood is read anew.
+
+    An old body never replaces newer content: what becomes of it is the new event's verdict.
+    """
+    if there := remote():
+        taken = there.post(f"/zoho/webhooks/{event}/replay")
+    else:
+        with acting("webhooks.replay", event) as session:
+            new_id, entity = core.replay(session, event, understand=parse_again)
+        taken = {"event_id": str(new_id), "replay_of": str(event), "entity": entity}
+    if as_json:
+        say_json(taken)
+        return
+    typer.echo(f"Event {event} came again as event {taken['event_id']}; workers take it within a second.")
