@@ -1,10 +1,13 @@
 """The contract of every entity: what comes over is what the source says, to the last digit, whichever way."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
+from sqlalchemy import Engine
 
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery
@@ -14,6 +17,7 @@ from tests.contract.choosing import each, has_custom_fields, is_announced
 from tests.contract.edits import change, change_unseen, clear_custom_field
 from tests.contract.plain import mirrored_lines, mirrored_rows, plain_lines, plain_row, records, rows
 from tests.standin import StandIn
+from tests.webhook_sender import sender_for
 from tests.world import World
 
 
@@ -135,3 +139,24 @@ def test_a_change_owes_a_reading_to_what_it_feeds(synced: World, standin: StandI
     lines = next((record[each.key] for each in feeder.lines if each.name == named_by), [record])
     owed = synced.rows("select source_id from tds_sync_queue where entity = :entity", entity=fed.name)
     assert {row["source_id"] for row in owed} == {line[fed.stream.id_key] for line in lines}
+
+
+def test_the_api_shows_every_record_as_it_is_kept(
+    synced: World, standin: StandIn, entity: Entity, database: str, engine: Engine
+) -> None:
+    synced.run(entity.name, "full")
+    kept = {row["source_id"] for row in synced.rows(f"select source_id from {entity.table.fullname}")}
+    with sender_for(database, engine, **standin.settings) as sender:
+        base, now = f"/api/tds/entities/{entity.name}", datetime.now(UTC).isoformat()
+        for asked in ({}, {"as_of": now}):
+            listed = sender.get(base, limit=500, **asked)
+            assert listed.status_code == 200, listed.text
+            assert {row["source_id"] for row in listed.json["items"]} == kept
+        for source_id in sorted(kept)[:3]:
+            whole = sender.get(f"{base}/{quote(source_id, safe='')}")
+            assert whole.status_code == 200, whole.text
+            assert whole.json["source_record"]
+            then = sender.get(f"{base}/{quote(source_id, safe='')}", as_of=now)
+            assert then.status_code == 200, then.text
+            for name in ("source_id", "version", *(lines.name for lines in entity.lines)):
+                assert then.json[name] == whole.json[name], name
