@@ -24,6 +24,7 @@ from tds_core.verifying.verify import Finding, verify
 from tds_models.db import session_scope
 
 QUIET_WITHIN_SECONDS = 300.0
+BACK_WITHIN_SECONDS = 60.0
 # Without a protection it is enough to see that the first load does not end, or that quiet does not come.
 QUIET_WITHOUT_SECONDS = 60.0
 CHECK_EVERY_SECONDS = 3.0
@@ -60,8 +61,7 @@ class Chaos:
         schedule = Schedule(self._arena, plan.names, pace_seconds=plan.pace_seconds, on_act=self._note)
         schedule.run(self._began + plan.seconds, self._is_caught)
         edit_count = stage.stand_in.stop_edits()
-        with stage.engine.connect() as connection:
-            ended_at = figures.clock(connection)
+        ended_at = self._clock()
         quiet_seconds, comparison = self._calm()
         self._orphans.close()
         endured = Endured(
@@ -81,12 +81,23 @@ class Chaos:
         secret = stage.stack.settings.zoho_webhook_secret
         stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], secret)))
         stage.stand_in.set_faults(faults(0.0))
-        with stage.engine.connect() as connection:
-            began_at = figures.clock(connection)
+        began_at = self._clock()
         stage.stand_in.start_edits(rate=plan.rate, seed=plan.seed)
         self._began = time.monotonic()
         self._say(f"Edits run, {plan.rate:g} a second; seed {plan.seed}, {len(plan.names)} nemeses.")
         return began_at
+
+    def _clock(self) -> datetime:
+        """The database's time, once it is there: it may be recovering from the last nemesis."""
+        patient_until = time.monotonic() + BACK_WITHIN_SECONDS
+        while True:
+            try:
+                with self._stage.engine.connect() as connection:
+                    return figures.clock(connection)
+            except SQLAlchemyError:
+                if time.monotonic() > patient_until:
+                    raise
+                time.sleep(0.2)
 
     def _calm(self) -> tuple[float, Comparison]:
         """Wait until nothing is owed, read what nobody told, and compare; what was caught already needs none of it."""

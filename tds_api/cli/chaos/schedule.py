@@ -68,8 +68,7 @@ class Schedule:
             self._on_act(name, "ended")
         except MISSED as error:
             self._on_act(name, f"missed: {type(error).__name__}")
-        except EmbeddedServerError as error:
-            self._on_act(name, f"failed: {error}")
-            raise
+        except EmbeddedServerError as error:  # whoever keeps the server goes on trying
+            self._on_act(name, f"missed: {error}")
         else:
             heapq.heappush(self._open, (time.monotonic() + seconds, name, act))
