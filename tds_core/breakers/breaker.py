@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
+from time import monotonic
 from typing import Any, TypeVar
 
 import pybreaker
@@ -59,7 +60,7 @@ class Breaker(pybreaker.CircuitBreaker):
         except SourceError as error:
             now = self.settle(admitted, self.outcome_of(error), error)
             if isinstance(error, TransientError):
-                error.silent_seconds = inf if now.silent_ms is None else now.silent_ms / 1000
+                error.silent_since = monotonic() - (inf if now.silent_ms is None else now.silent_ms / 1000)
                 if now.state is not State.CLOSED:
                     error.waits_for, error.after_seconds = self._heard.name, self._heard.wait_seconds()
             raise

@@ -1,6 +1,7 @@
 """What can go wrong between TDS and a source, named by what to do about it."""
 
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 from tds_core.errors import TdsError
@@ -27,13 +28,18 @@ class SourceError(TdsError):
 class TransientError(SourceError):
     """No answer, a broken one, or the source's own fault: the same question may do better later.
 
-    `silent_seconds`: for how long this part of the source had answered nobody; infinite when it never did, `None`
-    when nobody keeps count.
+    `silent_since`: the moment (`time.monotonic`) when this part of the source had last answered anybody; minus infinity
+    when it never did, `None` when nobody keeps count.
     """
 
     code = "transient"
     retriable = True
-    silent_seconds: float | None = None
+    silent_since: float | None = None
+
+    @property
+    def silent_seconds(self) -> float | None:
+        """For how long nobody was answered, as far as this process knows now: what it does meanwhile counts, too."""
+        return None if self.silent_since is None else monotonic() - self.silent_since
 
 
 class RateError(SourceError):

@@ -1,5 +1,6 @@
 """Retry, snooze or give up: each error has one fate, and waiting has bounds."""
 
+import time
 from math import inf
 
 import pytest
@@ -18,7 +19,7 @@ def decided(error: Exception, *, attempts: int = 1, chance: float = 0.5) -> Plan
 def silence(seconds: float) -> errors.TransientError:
     """A failure of a source that has answered nobody for so long."""
     error = errors.TransientError("HTTP 502")
-    error.silent_seconds = seconds
+    error.silent_since = time.monotonic() - seconds
     return error
 
 
