@@ -12,6 +12,7 @@ from tds_api.cli.acting import acting_on
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database, transaction
 from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
 from tds_core.healing import cycle, figures
@@ -29,6 +30,17 @@ _DEEDS = ("at", "action", "of", "count", "outcome", "wrong for s", "by", "what")
 @heal.command()
 def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Look at everything that can be healed now, in this process; exit code 1 when an action failed."""
+    there = remote()
+    found = there.post("/auto-healing/run") if there else _run_here()
+    if as_json:
+        say_json(found)
+    else:
+        _show_cycle(found)
+    if any(deed["outcome"] == Outcome.FAILED for deed in found["actions"]):
+        raise typer.Exit(1)
+
+
+def _run_here() -> dict[str, Any]:
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks import nudge  # noqa: PLC0415
     from tds_tasks.healing import care_of  # noqa: PLC0415
@@ -45,13 +57,7 @@ def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> 
             begun = cycle.begin(session, cause=Cause.OPERATOR, by=getuser())
         cycle.run(care_of(settings, scope, quiet_breakers(settings)), begun, cause=Cause.OPERATOR)
         with scope() as session:
-            found = figures.cycle(session, begun)
-    if as_json:
-        say_json(found)
-    else:
-        _show_cycle(found)
-    if any(deed["outcome"] == Outcome.FAILED for deed in found["actions"]):
-        raise typer.Exit(1)
+            return figures.cycle(session, begun)
 
 
 @heal.command()
@@ -60,8 +66,11 @@ def stats(
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
     """Show what each action did, how soon records recovered, and which workers listen."""
-    with transaction() as session:
-        found = figures.figures(session, hours=hours)
+    if there := remote():
+        found = there.get("/auto-healing/stats", hours=hours)
+    else:
+        with transaction() as session:
+            found = figures.figures(session, hours=hours)
     if as_json:
         say_json(found)
         return
@@ -86,12 +95,15 @@ def history(
     names = [each.name for each in ACTIONS]
     if action and action not in names:
         raise ConfigError(f"There is no action {action[:80]!r}: {', '.join(names)}.")
-    with transaction() as session:
-        page = figures.history(session, action=action or None, outcome=outcome, limit=limit)
+    if there := remote():
+        deeds = there.page("/auto-healing/history", action=action, outcome=outcome, limit=limit)
+    else:
+        with transaction() as session:
+            deeds = figures.history(session, action=action or None, outcome=outcome, limit=limit).items
     if as_json:
-        say_json(page.items)
+        say_json(deeds)
         return
-    say_table("Healing, the newest first", _DEEDS, map(_deed_row, page.items), console=Console())
+    say_table("Healing, the newest first", _DEEDS, map(_deed_row, deeds), console=Console())
 
 
 def _show_cycle(found: dict[str, Any]) -> None:

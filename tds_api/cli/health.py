@@ -8,6 +8,7 @@ from rich.table import Table
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database
 from tds_api.cli.output import say_json
+from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
 from tds_core.reading.health import Component, State, overall, score
@@ -23,9 +24,12 @@ def health(
     only: str = typer.Option("", help="Judge by this component alone; for the health checks of containers."),
 ) -> None:
     """Show how TDS does: score, components, what to do. Exit code 0 ok, 1 degraded, 4 no database, 5 unhealthy."""
-    settings = load_settings()
-    with database(settings) as engine, session_scope(engine) as session:
-        found = judged(session, settings, quiet_breakers(settings))
+    if there := remote():
+        found = [_component(each) for each in there.get("/health/complete")["components"]]
+    else:
+        settings = load_settings()
+        with database(settings) as engine, session_scope(engine) as session:
+            found = judged(session, settings, quiet_breakers(settings))
     if only:
         found = _chosen(found, only)
     verdict = overall(found)
@@ -34,6 +38,10 @@ def health(
     else:
         _show(verdict, found)
     raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _component(told: dict[str, str]) -> Component:
+    return Component(told["name"], State(told["state"]), told["says"], told["mend"])
 
 
 def _chosen(found: list[Component], name: str) -> list[Component]:

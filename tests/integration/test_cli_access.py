@@ -114,7 +114,8 @@ def test_elsewhere_is_read_like_here(tds: CommandLine, there: Sender, world: Wor
     for command in (
         ("runs", "list"), ("runs", "show", str(run_id)), ("findings",), ("schedule", "list"), ("breakers",),
         ("zoho", "quota"), ("dead-letter", "list"), ("dead-letter",), ("keys", "list"), ("operators", "list"),
-        ("audit", "actions"), ("explain", "product", "1"),
+        ("audit", "actions"), ("explain", "product", "1"), ("heal", "stats"), ("heal", "history"), ("heal", "run"),
+        ("queue",),
     ):  # fmt: skip
         said = tds(*command)
         assert (said.exit_code, said.errors) == (0, ""), (command, said.errors)
@@ -148,6 +149,14 @@ def test_elsewhere_is_acted_upon_like_here(tds: CommandLine, there: Sender, worl
     assert tds("keys", "revoke", made["prefix"]).exit_code == 0
     callers = {row["caller_kind"] for row in world.rows("select caller_kind from tds_operator_actions")}
     assert callers == {"key"}
+
+
+def test_health_elsewhere_is_judged_there(tds: CommandLine, there: Sender) -> None:
+    said, as_json = tds("health"), tds("health", "--json")
+    assert said.exit_code == as_json.exit_code == 5, said.errors
+    assert {"database", "dispatcher"} <= {each["name"] for each in as_json.json["components"]}
+    assert "Start TDS: tds up" in said.out
+    assert tds("health", "--only", "database").exit_code == 0
 
 
 def test_elsewhere_says_no_in_its_own_words(tds: CommandLine, there: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
