@@ -55,7 +55,9 @@ def login_routes(edge: Edge, rates: Rates, recording: Recording) -> Blueprint:
 
 def leads_to_login(asked: Request) -> Response | None:
     """The way to the page, for a browser that wants to see something; None for programs."""
-    if asked.method != "GET" or asked.accept_mimetypes.best != "text/html" or asked.authorization is not None:
+    # Whoever takes anything gets JSON; browsers would rather have a page.
+    wanted = asked.accept_mimetypes.best_match(["application/json", "text/html"])
+    if asked.method != "GET" or wanted != "text/html" or asked.authorization is not None:
         return None
     return make_response(redirect(f"{PATH}?next={quote(asked.path)}", 303))
 

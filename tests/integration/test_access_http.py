@@ -113,7 +113,11 @@ def test_a_wrong_key_is_never_made_up_for_by_a_session(browser: FlaskClient) -> 
 
 
 LOGIN, DOCS = "/api/tds/login", "/api/tds/docs"
-WANTS_PAGES = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+#: As Chromium asks.
+WANTS_PAGES = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7"
+}
 
 
 def test_a_browser_is_led_to_the_form_and_back(browser: FlaskClient) -> None:
