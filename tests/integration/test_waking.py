@@ -74,6 +74,14 @@ def test_as_much_is_woken_as_the_quota_lets_by_until_the_next_look(world: World,
     assert look(world, waker) == {"invoice": 6, "product": 600}
 
 
+def test_what_failed_before_is_woken_by_twos_among_others(world: World, told: Told) -> None:
+    waker = Waker(told, calls_per_minute=0, look_seconds=0.5)  # type: ignore[arg-type]
+    park(world, "invoice", 30, INVOICES)
+    world.execute("update tds_sync_queue set failures = 1 where source_id < 'invoice-009'")
+    told.circuits = {INVOICES: circuit(State.CLOSED)}
+    assert [look(world, waker)["invoice"] for _ in range(5)] == [23, 25, 27, 29, 30]
+
+
 def test_what_waits_for_an_open_breaker_sleeps_on(world: World, waker: Waker, told: Told) -> None:
     park(world, "invoice", 4, INVOICES)
     told.circuits = {INVOICES: circuit(State.OPEN, 60), ITEMS: circuit(State.CLOSED)}
