@@ -1,4 +1,4 @@
-"""Acceptance tests start whole stacks: they run one after the other, also when the rest runs side by side."""
+"""Acceptance tests start whole stacks: `make test` runs them one after the other, when the rest is done."""
 
 import os
 import shutil
@@ -12,17 +12,6 @@ from sqlalchemy import Engine
 from tds_api.cli.processes import Supervisor
 from tds_core.embedded.guardian import Guardian
 from tests.world import World
-
-HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what starts a stack on one pytest-xdist worker."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("acceptance"))
-
 
 # A canary every two seconds; the dispatcher looks every five.
 DEAF_SECONDS = 8
