@@ -60,6 +60,18 @@ def asked(zoho: responses.RequestsMock) -> list[str]:
     return [str(call.request.url).partition("?")[0] for call in zoho.calls]
 
 
+def test_slow_answers_are_kept_and_the_rest_waits_its_turn(
+    client: ZohoClient, zoho: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a worker whose time is up before the last answer would throw the others away, again and again."""
+    monkeypatch.setattr("tds_core.sources.zoho.client.READ_SECONDS", -1)
+    zoho.get(f"{INVOICES}/1", json={"invoice": {"invoice_id": "1"}})
+    reading = client.read(INVOICE, ["1", "2", "3"])
+    assert (list(reading.records), list(reading.failures), len(zoho.calls)) == (["1"], ["2", "3"], 1)
+    for error in reading.failures.values():
+        assert plan(error, Past(1), max_attempts=8, chance=0).fate is Fate.SNOOZE
+
+
 def test_many_records_are_read_in_one_call(client: ZohoClient, zoho: responses.RequestsMock) -> None:
     zoho.get(BATCH, json={"items": [item(n) for n in range(100)]})
     reading = client.read(PRODUCT, [str(n) for n in range(100)])

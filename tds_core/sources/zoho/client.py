@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
 PAGE_SIZE = 200
+#: Records are asked for one by one for so long, while answers are slow; what was read is kept, the rest waits its turn.
+READ_SECONDS = 30.0
 #: An answer that has begun may take so many times as long as it may stand still.
 WHOLE_ANSWER = 2
 
@@ -107,7 +109,12 @@ class ZohoClient:
         if stream.batch and len(waiting) > 1:
             self._read_batches(stream, waiting, reading, traffic)
             waiting = [each for each in waiting if each not in reading.records and each not in reading.failures]
-        for source_id in waiting:
+        until = time.monotonic() + READ_SECONDS
+        for place, source_id in enumerate(waiting):
+            if place and time.monotonic() > until:
+                late = NotAskedError("answers are slow: not asked for yet")
+                reading.failures.update(dict.fromkeys(waiting[place:], late))
+                break
             try:
                 path = f"{stream.path}/{quote(source_id, safe='')}"
                 answer = self.ask(Question(stream.api, stream.path, path, {}, traffic))
@@ -118,8 +125,7 @@ class ZohoClient:
                 reading.failures[source_id] = error
                 if isinstance(error, (*SNOOZE, TransientError)):
                     # It may be the source, not the record: asking on would only make it worse.
-                    rest = waiting[waiting.index(source_id) + 1 :]
-                    reading.failures.update(dict.fromkeys(rest, _for_the_rest(error)))
+                    reading.failures.update(dict.fromkeys(waiting[place + 1 :], _for_the_rest(error)))
                     break
             finally:
                 self._note(reading, [source_id])
