@@ -71,7 +71,7 @@ def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) 
     app.wsgi_app = Door(take, app.wsgi_app)  # type: ignore[method-assign]
     app.register_blueprint(monitoring_routes(edge))
     api = describe(app)
-    api.register_blueprint(connecting_routes(edge, recording))
+    api.register_blueprint(connecting_routes(edge, recording, rates))
     for routes in (
         reception_routes(edge),
         run_routes(edge),

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from flask_smorest import Blueprint
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from tds_api.blueprint import Blueprint
 from tds_api.callers import acting
 from tds_api.edge import Edge
 from tds_api.permissions import needs

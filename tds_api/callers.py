@@ -1,7 +1,9 @@
 """Who asks: the bearer of a key or of the settings' token, or a browser with an operator's session."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import Request, Response, g
 
@@ -60,11 +62,23 @@ def acting() -> str:
     return known().caller.name
 
 
-def giving(scopes: tuple[str, ...]) -> None:
-    """Let nobody give more than they have; without scopes, as operators are, all is given. Raises ForbiddenError."""
+def giving(scopes: Sequence[str], *, until: datetime | None = None) -> None:
+    """Let nobody give more than they have, nor for longer: a key that ends gives none that outlasts it.
+
+    Without scopes, as operators are, all is given. Raises ForbiddenError.
+    """
     caller = known().caller
-    if not caller.may_give(scopes):
-        raise ForbiddenError(f"The scopes of {caller.name} are {', '.join(caller.scopes)}: it can give no others.")
+    if not caller.may_give(tuple(scopes)):
+        raise ForbiddenError(f"The scopes of {caller.name} are {', '.join(caller.scopes)}: no others are its to give.")
+    if caller.ends_at is not None and (until is None or until > caller.ends_at):
+        raise ForbiddenError(f"{caller.name} ends at {caller.ends_at:%Y-%m-%d %H:%M} UTC: it can give nothing longer.")
+
+
+def taking(scopes: Sequence[str]) -> None:
+    """Let nobody take away what reaches further than they do. Raises ForbiddenError."""
+    caller = known().caller
+    if not caller.may_give(tuple(scopes)):
+        raise ForbiddenError(f"The scopes of {caller.name} are {', '.join(caller.scopes)}: this reaches further.")
 
 
 def address_of(request: Request, settings: Settings) -> str:

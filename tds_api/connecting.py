@@ -6,18 +6,21 @@ from typing import Any
 
 import structlog
 from flask import Response, make_response, redirect, request
-from flask_smorest import Blueprint
 
 from tds_api.admission import Admission
+from tds_api.blueprint import Blueprint
+from tds_api.callers import address_of
 from tds_api.cookies import SignedCookie
 from tds_api.edge import Edge
 from tds_api.errors import PROBLEM
+from tds_api.gate import REFUSED_PER_MINUTE
 from tds_api.pages import page
 from tds_api.permissions import ITSELF, needs
 from tds_api.recording import Recording
 from tds_api.schemas.common import Problem
 from tds_api.schemas.connecting import ConsentAnswer, StartForm
 from tds_core.access.caller import NOBODY
+from tds_core.access.rates import Rates, per_minute
 from tds_core.config import DECLARATIONS
 from tds_core.errors import TdsError
 from tds_core.reading.connection import access
@@ -33,16 +36,17 @@ log = structlog.get_logger(__name__)
 PATH = "/api/tds/zoho/oauth"
 NEEDED = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "TDS_SECRET_KEY")
 _HTML = {"content_type": "text/html"}
+_TOO_OFTEN = "Too many attempts from here. Try again in a minute."
 _UNFIT = {
     "description": "The page, with what is wrong; of a form that is none of ours, a problem document",
     "content": {"text/html": {"schema": {"type": "string"}}, PROBLEM: {"schema": Problem}},
 }
 
 
-def connecting_routes(edge: Edge, recording: Recording) -> Blueprint:
+def connecting_routes(edge: Edge, recording: Recording, rates: Rates) -> Blueprint:
     """The page, and the address Zoho's consent page leads back to."""
     routes = Blueprint("connecting", __name__, url_prefix=PATH, description="Connect the organisation in a browser")
-    desk = _Desk.of(edge, recording)
+    desk = _Desk.of(edge, recording, rates)
 
     @routes.get("/start")
     @needs(ITSELF)
@@ -50,6 +54,8 @@ def connecting_routes(edge: Edge, recording: Recording) -> Blueprint:
     @routes.alt_response(401, description="A form that asks for the API token", **_HTML)
     def start() -> Response:
         """How access to Zoho does, and a button that asks for it."""
+        if desk.is_guessed(presents=request.authorization is not None):
+            return desk.ask_token(_TOO_OFTEN)
         return desk.show() if desk.admission.admits(request) else desk.ask_token()
 
     @routes.post("/start")
@@ -61,6 +67,8 @@ def connecting_routes(edge: Edge, recording: Recording) -> Blueprint:
     @routes.doc(responses={"422": _UNFIT})
     def begin(form: dict[str, Any]) -> Response:
         """Let in who gives the API token; lead those who are in to Zoho's consent page."""
+        if desk.is_guessed(presents=bool(form["token"]) or request.authorization is not None):
+            return desk.ask_token(_TOO_OFTEN)
         if desk.admission.is_own_form(request):
             response = desk.leave(form["data_center"], with_webhooks=form["webhooks"])
             desk.recorded(response)
@@ -86,11 +94,17 @@ class _Desk:
     admission: Admission
     news: SignedCookie
     recording: Recording
+    rates: Rates
 
     @classmethod
-    def of(cls, edge: Edge, recording: Recording) -> "_Desk":
+    def of(cls, edge: Edge, recording: Recording, rates: Rates) -> "_Desk":
         news = SignedCookie("tds_news", PATH, edge.settings.api_token or edge.settings.secret_key, seconds=300)
-        return cls(edge, Admission(edge, PATH), news, recording)
+        return cls(edge, Admission(edge, PATH), news, recording, rates)
+
+    def is_guessed(self, *, presents: bool) -> bool:
+        """Whether too much was presented from here in this minute, right or wrong: guessing gets nowhere."""
+        address = address_of(request, self.edge.settings)
+        return presents and self.rates.take(per_minute(REFUSED_PER_MINUTE), "refused", address).is_over
 
     def show(self, problem: str = "", status: int = 200) -> Response:
         settings = self.edge.settings
@@ -128,7 +142,10 @@ class _Desk:
         if self.admission.admit(request, admitted, token):
             return admitted
         if token:
-            log.warning("admission_refused", remote_address=request.remote_addr)
+            log.warning("admission_refused", remote_address=address_of(request, self.edge.settings))
+            self.recording.refused(
+                replace(self.recording.action_of(NOBODY), detail={}), status=401, error="unauthorized"
+            )
         return self.ask_token("This is not the API token." if token else "Give the API token first.")
 
     def leave(self, data_center: str, *, with_webhooks: bool) -> Response:

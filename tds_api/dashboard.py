@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
+from tds_api.blueprint import Blueprint
 from tds_api.edge import Edge
 from tds_api.health import whole
 from tds_api.permissions import needs

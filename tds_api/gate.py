@@ -12,6 +12,7 @@ from tds_core.access.caller import NOBODY
 from tds_core.access.errors import CsrfError, ForbiddenError, TooManyRequestsError, UnauthorizedError
 from tds_core.access.rates import Rates, Standing, per_minute
 from tds_core.access.sessions import is_csrf_token
+from tds_core.reading.errors import NotFoundError
 from tds_models.callers import Role
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -47,6 +48,7 @@ class Gate:
             g.known = self._identified(address)
             g.standing = self._count(self._edge.settings.requests_per_minute, "caller", g.known.caller.name)
             _check(g.known, permission)
+            _check_path()
         except (UnauthorizedError, ForbiddenError) as error:
             if request.method not in SAFE:
                 caller = g.known.caller if "known" in g else NOBODY
@@ -109,6 +111,12 @@ def tell(response: Response, standing: Standing | None) -> None:
         response.headers["RateLimit-Remaining"] = str(standing.left)
         response.headers["RateLimit-Reset"] = str(standing.reset_seconds)
         response.headers["RateLimit-Policy"] = f"{standing.limit};w={standing.window_seconds}"
+
+
+def _check_path() -> None:
+    """No name holds a NUL, and PostgreSQL takes none. Raises NotFoundError."""
+    if any("\x00" in value for value in (request.view_args or {}).values() if isinstance(value, str)):
+        raise NotFoundError("There is nothing of this name.")
 
 
 def _check(known: Known, permission: Permission) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, jsonify
-from flask_smorest import Blueprint
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_api.blueprint import Blueprint
 from tds_api.edge import Edge
 from tds_api.permissions import ANYBODY, needs
 from tds_api.schemas.health import ShortHealth, WholeHealth

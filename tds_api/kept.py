@@ -34,7 +34,7 @@ def key_of(request: Request) -> str | None:
 def answered_before(edge: Edge, request: Request, *, caller: str, key: str) -> Response | None:
     """The answer to the same request sent before; None when this one is to be done. Raises what `begin` raises."""
     with session_scope(edge.engine) as session:
-        kept = answers.begin(session, caller=caller, key=key, request_digest=_digest(request))
+        kept = answers.begin(session, caller=caller, key=key, request_digest=_digest(request, edge.settings.secret_key))
     if kept is None:
         return None
     response = Response(kept.body, kept.status, content_type=kept.content_type)
@@ -53,7 +53,8 @@ def keep(edge: Edge, response: Response, *, caller: str, key: str) -> None:
         log.error("answer_not_kept", error=type(error).__name__)
 
 
-def _digest(request: Request) -> bytes:
+def _digest(request: Request, secret: str) -> bytes:
+    """What a request is known again by; keyed, for there may be a password in it."""
     limit, request.max_content_length = request.max_content_length, LARGEST_BODY
     body = request.get_data()
     request.max_content_length = limit
@@ -61,4 +62,5 @@ def _digest(request: Request) -> bytes:
     request.environ["wsgi.input"] = BytesIO(body)
     request.__dict__.pop("stream", None)
     asked = f"{request.method} {request.full_path}\n{request.content_type or ''}\n".encode()
-    return blake2b(asked + body, digest_size=32).digest()
+    key = blake2b(secret.encode(), digest_size=32, person=b"tds-idempotency").digest()
+    return blake2b(asked + body, digest_size=32, key=key).digest()

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
-from tds_api.callers import acting, giving
+from tds_api.blueprint import Blueprint
+from tds_api.callers import acting, giving, taking
 from tds_api.edge import Edge
 from tds_api.kept import ONCE
 from tds_api.permissions import needs
@@ -33,7 +32,7 @@ def key_routes(edge: Edge) -> Blueprint:
     @routes.response(201, KeyMade)
     def create(arguments: dict[str, Any]) -> Any:
         """Make a key. What opens is in this answer and nowhere else."""
-        giving(tuple(arguments.get("scopes", ())))
+        giving(arguments.get("scopes", ()), until=arguments.get("expires_at"))
         with session_scope(edge.engine) as session:
             row, key = keys.create_key(session, by=acting(), **arguments)
         return {**row, "key": key}, 201, ONCE
@@ -44,6 +43,7 @@ def key_routes(edge: Edge) -> Blueprint:
     def revoke(prefix: str) -> Any:
         """End a key, at once and for ever."""
         with session_scope(edge.engine) as session:
+            taking(keys.key_named(session, prefix)["scopes"])
             return keys.revoke_key(session, prefix, by=acting())
 
     return routes

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from flask_smorest import Blueprint
 from sqlalchemy import Engine
 
+from tds_api.blueprint import Blueprint
 from tds_api.callers import acting
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge

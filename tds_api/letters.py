@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 from flask import request
-from flask_smorest import Blueprint
 
+from tds_api.blueprint import Blueprint
 from tds_api.callers import acting
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge

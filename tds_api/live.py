@@ -3,8 +3,7 @@
 import threading
 from typing import Any
 
-from flask_smorest import Blueprint
-
+from tds_api.blueprint import Blueprint
 from tds_api.edge import Edge
 from tds_api.permissions import needs
 from tds_api.schemas.live import Live

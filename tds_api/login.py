@@ -4,8 +4,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from flask import Request, Response, make_response, redirect, request
-from flask_smorest import Blueprint
 
+from tds_api.blueprint import Blueprint
 from tds_api.callers import put_session
 from tds_api.edge import Edge
 from tds_api.pages import page

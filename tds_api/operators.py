@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from tds_api.callers import acting, giving
+from tds_api.blueprint import Blueprint
+from tds_api.callers import acting, giving, taking
 from tds_api.edge import Edge
 from tds_api.kept import ONCE
 from tds_api.permissions import needs
@@ -53,6 +53,7 @@ def operator_routes(edge: Edge) -> Blueprint:
     @routes.response(200, OperatorShown)
     def disable(name: str) -> Any:
         """Let an operator in no more; what they did keeps their name."""
+        taking(())
         with session_scope(edge.engine) as session:
             return operators.disable(session, name)
 

@@ -8,6 +8,7 @@ import structlog
 from flask import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_api.callers import address_of
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
 from tds_api.errors import problem, problem_of, status_of
@@ -62,7 +63,7 @@ def reject(
             status=status_of(error),
             path=request.path,
             headers=dict(request.headers),
-            remote_address=request.remote_addr,
+            remote_address=address_of(request, edge.settings),
             body=body,
             body_size=body_size,
             correlation_id=correlation_id(),

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
+from tds_api.blueprint import Blueprint
 from tds_api.callers import acting
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge

@@ -4,10 +4,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 from limits import RateLimitItem
 from sqlalchemy.orm import Session
 
+from tds_api.blueprint import Blueprint
 from tds_api.callers import SESSION_COOKIE, address_of, drop_session, known, lifetime, put_session
 from tds_api.edge import Edge
 from tds_api.permissions import ANYBODY, needs
@@ -17,7 +17,7 @@ from tds_core.access import sessions
 from tds_core.access.actions import Action
 from tds_core.access.caller import NOBODY, Caller, CallerKind
 from tds_core.access.errors import LoginRefusedError, NoSessionError, TooManyRequestsError
-from tds_core.access.operators import change_own_password
+from tds_core.access.operators import change_own_password, spelled
 from tds_core.access.rates import Rates, per_hour, per_minute
 from tds_core.access.sessions import Begun
 from tds_models.callers import Role
@@ -63,11 +63,11 @@ def session_routes(edge: Edge, rates: Rates, recording: Recording) -> Blueprint:
             drop_session(response)
         return response
 
-    _password_route(routes, edge)
+    _password_route(routes, edge, rates)
     return routes
 
 
-def _password_route(routes: Blueprint, edge: Edge) -> None:
+def _password_route(routes: Blueprint, edge: Edge, rates: Rates) -> None:
     @routes.put("/password")
     @needs(Role.VIEWER)
     @routes.arguments(PasswordChange)
@@ -77,6 +77,7 @@ def _password_route(routes: Blueprint, edge: Edge) -> None:
         caller = known().caller
         if caller.kind is not CallerKind.OPERATOR:
             raise NoSessionError("This is for operators who are logged in; a key has no password.")
+        _slow_down(rates, caller.name, address_of(request, edge.settings))
         with session_scope(edge.engine) as session:
             change_own_password(session, caller.name, **arguments)
         response = Response(status=204)
@@ -87,7 +88,7 @@ def _password_route(routes: Blueprint, edge: Edge) -> None:
 def begin_session(edge: Edge, rates: Rates, recording: Recording, *, name: str, password: str) -> Begun:
     """Log in, under a new token whatever the browser brought. Raises LoginRefusedError or TooManyRequestsError."""
     address = address_of(request, edge.settings)
-    _slow_down(rates, name.strip().lower(), address)
+    _slow_down(rates, spelled(name), address)
 
     def scope() -> AbstractContextManager[Session]:
         return session_scope(edge.engine)

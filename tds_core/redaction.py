@@ -9,7 +9,7 @@ from tds_core.urls import without_password
 
 REDACTED = "[redacted]"
 _SENSITIVE = re.compile(
-    r"secret|password|passwd|authorization|api[_-]?key|access_?token|refresh_?token|^token$|_token$|cookie|signature"
+    r"secret|password|passwd|authorization|api[_-]?key|access_?token|refresh_?token|^token$|[_-]token$|cookie|signature"
     r"|csrf|^session(_?id)?$|e[_-]?mail|phone|mobile|^fax$|^address$|_address$|payload|^body$"
     r"|(first|last|full|contact|customer|vendor|company|attention|display|person)_?name$"
     r"|^(bank_?)?account_?(number|no)$|^iban$|^(tax|vat|gst)_?(id|no|number|reg_?no)$|^contact_persons?$",

@@ -1,9 +1,10 @@
 """Shapes every list shares: what a page is, how it is asked for, and what an error looks like."""
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from marshmallow import EXCLUDE, INCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
 
 from tds_core.reading.paging import LARGEST_PAGE
 from tds_models.entities import ENTITIES
@@ -40,20 +41,31 @@ class Problem(Schema):
     errors = fields.Dict(metadata={"description": "of invalid_arguments: what is wrong, by where it was given"})
 
 
+class Instant(fields.AwareDateTime):
+    """A moment with its zone, in years that every zone has."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> datetime:
+        moment: datetime = super()._deserialize(value, attr, data, **more)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError("There is no such moment in UTC.") from None
+
+
 def entity_field() -> fields.String:
     """The name of an entity."""
     return fields.String(validate=validate.OneOf(list(ENTITIES)))
 
 
-def instant_field() -> fields.AwareDateTime:
+def instant_field() -> Instant:
     """A moment with its zone."""
-    return fields.AwareDateTime(format="iso")
+    return Instant(format="iso")
 
 
-def perhaps_instant_field(description: str = "") -> fields.AwareDateTime:
+def perhaps_instant_field(description: str = "") -> Instant:
     """A moment with its zone, or null where it has not come or nobody knows it."""
     told = {"description": description} if description else {}
-    return fields.AwareDateTime(format="iso", allow_none=True, metadata=told)
+    return Instant(format="iso", allow_none=True, metadata=told)
 
 
 def name_field() -> fields.String:

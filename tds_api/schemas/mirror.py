@@ -5,7 +5,15 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from tds_api.schemas.common import Arguments, PageArguments, exact_field, id_field, instant_field, perhaps_instant_field
+from tds_api.schemas.common import (
+    Arguments,
+    Instant,
+    PageArguments,
+    exact_field,
+    id_field,
+    instant_field,
+    perhaps_instant_field,
+)
 from tds_models import fields as kinds
 from tds_models.entities import ENTITIES
 
@@ -61,9 +69,9 @@ def whole_row_schema(entity: str) -> type[Schema]:
     return type(f"Whole{_name(entity)}", (row_schema(entity),), members)
 
 
-def as_of_field() -> fields.AwareDateTime:
+def as_of_field() -> Instant:
     """The moment as of which to read."""
-    return fields.AwareDateTime(
+    return Instant(
         format="iso", metadata={"description": "as it stood then, from the history; without the source's own record"}
     )
 

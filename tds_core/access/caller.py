@@ -1,6 +1,7 @@
 """The caller: who asks, as what, and what that opens."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from tds_models.callers import Role
@@ -24,6 +25,7 @@ class Caller:
     name: str
     role: Role | None
     scopes: tuple[str, ...] = ()
+    ends_at: datetime | None = None
 
     def may(self, needed: Role) -> bool:
         """Whether the role is enough."""

@@ -101,7 +101,7 @@ def caller_of_key(session: Session, presented: str, *, address: str | None = Non
         session.execute(
             update(ApiKey).where(ApiKey.id == key.id).values(last_used_at=func.now(), last_used_from=address)
         )
-    return Caller(CallerKind.KEY, f"key:{prefix}", Role(key.role), tuple(key.scopes))
+    return Caller(CallerKind.KEY, f"key:{prefix}", Role(key.role), tuple(key.scopes), key.expires_at)
 
 
 def _now(session: Session) -> datetime:

@@ -13,6 +13,8 @@ from tds_models.locks import Lock
 
 FIRST_ADMIN = "admin"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,63}")
+#: Names of callers that are no operators, under which what they do is kept.
+_RESERVED = frozenset({"token", "nobody", "schedule", "timetable"})
 # Whoever changes who is an administrator waits for whoever else does: two must not each leave the other as the last.
 _LOCK = Lock.OPERATORS.until_commit()
 
@@ -22,6 +24,12 @@ _SHOWN = (
 )  # fmt: skip
 
 
+def spelled(name: str) -> str:
+    """The name as it is kept and counted, however it was typed; empty for one that no operator can have."""
+    name = name.strip().lower()
+    return name if _NAME.fullmatch(name) else ""
+
+
 def create_operator(
     session: Session, *, name: str, role: Role, by: str, password: str | None = None
 ) -> tuple[Row, str]:
@@ -29,6 +37,8 @@ def create_operator(
     name, password = name.strip().lower(), password or new_password()
     if not _NAME.fullmatch(name):
         raise UnfitError("A name has 2 to 64 small letters, digits or . _ @ + - and begins with a letter or digit.")
+    if name in _RESERVED:
+        raise UnfitError(f"{name!r} is what TDS calls a caller that is no operator. Choose another name.")
     hashed = hash_password(password)
     session.execute(_LOCK)
     if session.execute(select(Operator.id).where(Operator.name == name)).first():

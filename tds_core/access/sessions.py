@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from tds_core.access import digests
 from tds_core.access.caller import Caller, CallerKind
 from tds_core.access.errors import LoginRefusedError, UnauthorizedError
+from tds_core.access.operators import spelled
 from tds_core.access.passwords import is_password
 from tds_models.callers import Operator, OperatorSession, Role
 
@@ -46,7 +47,7 @@ def log_in(scope: Scope, *, name: str, password: str, lifetime: Lifetime, addres
 
     Raises LoginRefusedError, after the same time and in the same words whatever is wrong.
     """
-    name = name.strip().lower()[:64].replace("\x00", "")
+    name = spelled(name)
     with scope() as session:
         kept = session.execute(_LETTING_IN.where(Operator.name == name)).scalar_one_or_none()
     if not is_password(password, kept):

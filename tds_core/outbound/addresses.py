@@ -13,6 +13,8 @@ from tds_core.errors import TdsError
 
 Network = IPv4Network | IPv6Network
 LONGEST_URL = 2000
+#: Not of the Internet either, though older Pythons say so: protocol assignments, the old 6to4 relays, documentation.
+OTHERS = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
 #: Addresses by which machines reach the platform they run on, though they look like anybody's.
 PLATFORMS: frozenset[IPv4Address | IPv6Address] = frozenset({ip_address("168.63.129.16")})
 
@@ -26,6 +28,8 @@ class TargetRefusedError(TdsError):
 def is_internal(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address is not one of the public Internet, or stands for one that may not be."""
     if not address.is_global or address.is_multicast or address.is_reserved or address in PLATFORMS:
+        return True
+    if any(address in network for network in OTHERS if network.version == address.version):
         return True
     # 6to4 carries any IPv4 address inside; what is mapped or translated is reserved above.
     return isinstance(address, IPv6Address) and (address.is_site_local or address.sixtofour is not None)

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -72,4 +73,7 @@ def _values_in(cursor: str, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
         raise InvalidCursorError("The cursor belongs to another list.")
     if any(isinstance(value, str) and "\x00" in value for value in values):
         raise InvalidCursorError("The cursor is not one TDS gave out.")
-    return list(values)
+    try:
+        return [value.astimezone(UTC) if isinstance(value, datetime) else value for value in values]
+    except (OverflowError, ValueError):
+        raise InvalidCursorError("The cursor is not one TDS gave out.") from None

@@ -94,19 +94,29 @@ def take_pages(
 
     Afterwards `run.position` is where the next page begins.
     """
+    before = run.outcomes.copy(), run.changed_count
+    try:
+        return _take_pages(session, run, ready, lease_seconds, limits)
+    except Exception:  # what was counted is taken back as well
+        run.outcomes, run.changed_count = before
+        raise
+
+
+def _take_pages(
+    session: Session, run: RunLease, ready: Sequence[Ready], lease_seconds: float, limits: Limits
+) -> Counter[str]:
     lease = {"id": run.id, "token": run.token, "lease": lease_seconds}
     # Where nothing is written but the run's own rows, the last statement is the fence.
     if not all(each.prepared.is_known for each in ready):
         _keep_lease(session, HOLD, lease)
     counts: Counter[str] = Counter()
     position, taken = run.position, []
-    for each in ready:
+    for page_count, each in enumerate(ready, run.page_count + 1):
         counts += _take(session, run, each.prepared, limits)
         position = position.after(each.page)
-        run.page_count += 1
-        run.fetched_count += len(each.page.rows)
         source_ids = [row.source_id for row in each.page.rows]
-        taken.append({"page": run.page_count, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
+        taken.append({"page": page_count, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
+    fetched_count = sum(len(each.page.rows) for each in ready)
     reached = position.newest if position.ended else position.since
     if position.sorted and reached and (run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)):
         cursors.advance(session, run.entity, reached, run_id=run.id)
@@ -116,11 +126,11 @@ def take_pages(
         {
             **lease,
             "position": msgspec.json.encode(position.as_json()).decode(),
-            "fetched": sum(len(each.page.rows) for each in ready),
+            "fetched": fetched_count,
             "skipped": sum(each.prepared.skipped_count for each in ready),
             "calls": sum(each.call_count for each in ready),
             "outcomes": msgspec.json.encode(run.outcomes).decode(),
-            "page": run.page_count,
+            "page": run.page_count + len(ready),
             "changed": run.changed_count,
             "report": dry_run.spell(run.report) if run.mode == Mode.DRY_RUN else None,
             "taken": msgspec.json.encode(taken).decode(),
@@ -128,6 +138,8 @@ def take_pages(
         },
     )
     run.position, run.attempts, run.failures = position, 0, 0
+    run.page_count += len(ready)
+    run.fetched_count += fetched_count
     return counts
 
 

@@ -105,12 +105,15 @@ def _finish(
 
 
 def _read_at_leisure(session: Session, entity: Entity, ended: Sequence[Applied]) -> None:
-    """What a body that was applied did not mention is read behind all that is urgent."""
+    """What a body that was applied did not mention is read behind all that is urgent; what a person wrote stands."""
     written = [each.candidate for each in ended if each.outcome is not Outcome.STALE]
-    cut_short = untold.cut_short(session, entity, written)
-    if cut_short:
-        queue.enqueue(session, entity=entity.name, source_ids=cut_short, origin="webhook", bulk=True,
-                      correlation_id=written[0].provenance.correlation_id)  # fmt: skip
+    told = {each.source_id: each for each in written if each.provenance.origin != "operator"}
+    threads: dict[str, list[str]] = {}
+    for source_id in untold.cut_short(session, entity, list(told.values())):
+        threads.setdefault(told[source_id].provenance.correlation_id, []).append(source_id)
+    for correlation_id, source_ids in sorted(threads.items(), key=lambda thread: min(thread[1])):
+        queue.enqueue(session, entity=entity.name, source_ids=source_ids, origin="webhook", bulk=True,
+                      correlation_id=correlation_id)  # fmt: skip
 
 
 def _look_again(

@@ -1,11 +1,12 @@
 """Documents come by their headers first: useful at once, honest about what is missing, whole in the best order."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.standin import StandIn
-from tests.world import World, delivery, invoice
+from tests.world import World, delivery, invoice, product
 
 WAITING = (
     "select source_id, priority, generation, must_read from tds_sync_queue where entity = :entity order by priority"
@@ -189,3 +190,30 @@ def test_before_anything_was_read_a_body_cut_short_is_no_whole_document(synced: 
     synced.drain("invoice")
     synced.drain("invoice")
     assert float(synced.row("invoice", source_id)["balance"]) == document["balance"]
+
+
+def test_each_record_is_read_at_leisure_under_its_own_correlation_id(synced: World, standin: StandIn) -> None:
+    synced.run("customer_payment", "full")
+    told = {}
+    for source_id in standin.ids("customerpayments")[:3]:
+        payment = changed(standin, "customerpayments", source_id, description="cut short", reference_number="R-8")
+        body = {key: value for key, value in payment.items() if key != "description"}
+        told[source_id] = f"thread-{source_id}"
+        synced.deliver(replace(delivery("customer_payment", body), correlation_id=told[source_id]))
+    synced.drain("customer_payment")
+    synced.drain("customer_payment")
+    for source_id, thread in told.items():
+        last = synced.audit("customer_payment", source_id)[-2:]
+        assert [each["correlation_id"] for each in last] == [thread, thread]
+
+
+def test_what_a_person_wrote_stands_though_it_is_not_everything(synced: World, standin: StandIn) -> None:
+    synced.run("product", "full")
+    source_id = standin.ids("items")[0]
+    synced.enqueue("product", source_id, must_read=True)
+    synced.drain("product")  # now it is known which keys records are read with
+    synced.deliver(delivery("product", product(source_id, second=86_400 * 365, rate=4), event="edited"))
+    synced.drain("product")
+    synced.drain("product")
+    assert synced.row("product", source_id)["price"] == 4
+    assert synced.queue_depth("product") == 0
