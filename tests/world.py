@@ -130,6 +130,18 @@ class World:
         with session_scope(self.engine) as session:
             queue.enqueue(session, entity=entity, source_ids=source_ids, origin="operator", **more)
 
+    def know(self, entity: str, record: Mapping[str, Any]) -> None:
+        """Let records of `entity` be known to be read with the keys of `record`, and no others."""
+        parts = {"detail": record}
+        for lines in ENTITIES[entity].lines:
+            parts[f"detail.{lines.name}"] = record[lines.key][0]
+        for part, keys in parts.items():
+            self.execute(
+                "insert into tds_known_keys (source, entity, part, key, kinds)"
+                " select 'zoho', :entity, :part, key, '{}' from unnest(cast(:keys as text[])) as k(key)",
+                entity=entity, part=part, keys=list(keys),
+            )  # fmt: skip
+
     def claim(self, entity: str = "product", *, limit: int = 100, lease_seconds: float = 60) -> queue.Claim | None:
         with session_scope(self.engine) as session:
             return claiming.claim(session, entity=entity, limit=limit, lease_seconds=lease_seconds, worker="test")

@@ -37,6 +37,7 @@ def test_a_change_keeps_before_and_after_of_what_changed_and_nothing_else(world:
 
 
 def test_lines_are_kept_whole_before_and_after(world: World, source: ScriptedSource) -> None:
+    world.know("invoice", invoice())
     tell(world, "invoice", invoice())
     changed = invoice(second=5)
     changed["line_items"][1]["quantity"] = 3

@@ -36,6 +36,7 @@ def test_a_price_moves_no_stock_and_a_quantity_does(world: World, source: Script
 
 
 def test_an_unchanged_document_moves_nothing(world: World, source: ScriptedSource) -> None:
+    world.know("invoice", invoice())
     world.deliver(delivery("invoice", invoice()))
     world.drain("invoice")
     world.execute("delete from tds_sync_queue where entity = 'stock_level'")

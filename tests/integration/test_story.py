@@ -233,6 +233,7 @@ class TestPast:
                 ]  # fmt: skip
 
     def test_lines_are_read_as_they_stood(self, world: World, source: ScriptedSource) -> None:
+        world.know("invoice", invoice())
         tell(world, invoice(), "invoice")
         before = world.value("select clock_timestamp()")
         lines = world.rows("select * from erp.invoice_line order by position")
