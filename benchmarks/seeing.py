@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from tds_api.cli.migrations import upgrade
 from tds_core.embedded import EmbeddedPostgres
 
-ROUNDS, WEBHOOKS = 7, 1000
+ROUNDS, WEBHOOKS = 21, 1000
 
 
 def measure(rounds: int = ROUNDS, webhooks: int = WEBHOOKS) -> dict[str, Any]:
