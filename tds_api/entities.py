@@ -11,7 +11,7 @@ from tds_api.schemas.story import Explanation, StoryArguments
 from tds_api.tags import ASKED, TOLD, tagged
 from tds_core.reading import mirror, past
 from tds_core.reading.errors import NotFoundError
-from tds_core.reading.standings import standings
+from tds_core.reading.standings import standings, with_ends
 from tds_core.reading.story.steps import Asked
 from tds_core.reading.story.story import explain
 from tds_core.reading.tags import tag_of_row, tag_of_rows
@@ -36,7 +36,8 @@ def entity_routes(edge: Edge) -> Blueprint:
     def standings_of_all() -> Any:
         """Where every entity stands: rows, newest change, details to come, cursor and last run."""
         with session_scope(edge.engine) as session:
-            return standings(session, governor)
+            found = standings(session)
+        return with_ends(found, governor)
 
     for entity in ENTITIES.values():
         _routes_of(routes, edge, entity)

@@ -18,7 +18,7 @@ from tds_core.reading import readiness, work
 from tds_core.reading.connection import connection
 from tds_core.reading.health import Component, State, overall, score
 from tds_core.reading.schedules import schedules
-from tds_core.reading.surroundings import judged
+from tds_core.reading.surroundings import judged, look
 from tds_models.callers import Role
 from tds_models.db import session_scope
 
@@ -63,8 +63,8 @@ def health_routes(edge: Edge) -> Blueprint:
 def whole(edge: Edge) -> dict[str, Any]:
     """The verdict, its score, its components and the figures. Raises what the database raises."""
     with session_scope(edge.engine) as session:
-        found = judged(session, edge.settings, edge.breakers)
-        figures = work.health_figures(session)
+        seen, figures = look(session, edge.settings), work.health_figures(session)
+    found = judged(seen, edge.settings, edge.breakers)
     return {"status": overall(found), "score": score(found), "components": found, "figures": figures}
 
 
@@ -100,9 +100,10 @@ class HealthGauges(Collector):
         yield GaugeMetricFamily("tds_memory_used_ratio", "Share of the memory in use where this is asked.", value=used)
         try:
             with session_scope(self._edge.engine) as session:
-                found = judged(session, self._edge.settings, self._edge.breakers)
+                seen = look(session, self._edge.settings)
         except SQLAlchemyError:
             return
+        found = judged(seen, self._edge.settings, self._edge.breakers)
         yield GaugeMetricFamily("tds_health_score", "From 0 to 100: how TDS does.", value=score(found))
         yield _states(found)
 

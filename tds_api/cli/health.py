@@ -12,7 +12,7 @@ from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
 from tds_core.reading.health import Component, State, overall, score
-from tds_core.reading.surroundings import judged
+from tds_core.reading.surroundings import judged, look
 from tds_models.db import session_scope
 
 EXIT_CODES = {"ok": 0, "degraded": 1, "unhealthy": 5}
@@ -29,7 +29,8 @@ def health(
     else:
         settings = load_settings()
         with database(settings) as engine, session_scope(engine) as session:
-            found = judged(session, settings, quiet_breakers(settings))
+            seen = look(session, settings)
+        found = judged(seen, settings, quiet_breakers(settings))
     if only:
         found = _chosen(found, only)
     verdict = overall(found)

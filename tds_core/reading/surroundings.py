@@ -10,19 +10,27 @@ from tds_core.breakers.breakers import Breakers, BreakersAwayError
 from tds_core.config import Settings
 from tds_core.memory import used_share
 from tds_core.reading import readiness
-from tds_core.reading.health import Component, State, components, facts
+from tds_core.reading.health import Component, Facts, State, components, facts
 
 MEMORY_SHARE, DISK_SHARE = 0.80, 0.90
 
 
-def judged(session: Session, settings: Settings, breakers: Breakers) -> list[Component]:
-    """Every component of this installation, what it stands on first."""
+def look(session: Session, settings: Settings) -> Facts:
+    """What the database says of itself and of all that reports to it."""
     found = facts(session, depth_warning=settings.depth_warning, depth_critical=settings.depth_critical)
-    return [*_below(session, settings, breakers), *components(found)]
+    return {**found, "revision": readiness.revision(session)}
 
 
-def _below(session: Session, settings: Settings, breakers: Breakers) -> Iterator[Component]:
-    yield schema(readiness.revision(session))
+def judged(found: Facts, settings: Settings, breakers: Breakers) -> list[Component]:
+    """Every component of this installation, what it stands on first. Asks Redis: let no transaction be open meanwhile.
+
+    `found` is from `look`.
+    """
+    return [*_below(found, settings, breakers), *components(found)]
+
+
+def _below(found: Facts, settings: Settings, breakers: Breakers) -> Iterator[Component]:
+    yield schema(found["revision"])
     yield redis(settings)
     yield quiet(breakers)
     yield memory(used_share())
