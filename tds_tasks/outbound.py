@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,6 +16,7 @@ from tds_core import metrics
 from tds_core.outbound import lanes
 from tds_core.outbound.parcels import Parcel, pack
 from tds_core.outbound.retrying import is_away, is_success
+from tds_core.outbound.sending import Wire
 from tds_core.outbound.sent import Answer, Sent
 from tds_core.outbound.settling import settle
 from tds_core.outbound.setup import targets_of, vault_of
@@ -27,9 +27,6 @@ from tds_tasks.app import app
 from tds_tasks.context import scope, settings
 from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES
-
-if TYPE_CHECKING:
-    from tds_core.outbound.sending import Wire
 
 log = structlog.get_logger(__name__)
 
@@ -68,9 +65,6 @@ def deliver_due(*, budget_seconds: float = BUDGET_SECONDS) -> int:
 
 
 async def _deliver(until: float) -> tuple[int, bool]:
-    # aiohttp takes a sixth of a worker's start, which one that tells nobody is spared.
-    from tds_core.outbound.sending import Wire  # noqa: PLC0415
-
     chosen, count = settings(), 0
     flying: Flying = set()
     back: list[Sent] = []
@@ -126,7 +120,7 @@ def _turn(back: Sequence[Sent], room: int) -> tuple[list[Parcel], bool]:
     return [pack(each, found[each.subscription_id], vault, until=until) for each in claimed], moved
 
 
-async def _send(wire: "Wire", parcel: Parcel) -> Sent | None:
+async def _send(wire: Wire, parcel: Parcel) -> Sent | None:
     """Send, unless so much time went by that the lease may soon be another's: then it comes back by itself."""
     if parcel.error:
         return Sent(parcel.sending, Answer(None, 0.0, parcel.error))

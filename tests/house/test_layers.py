@@ -33,9 +33,8 @@ SLEEPERS = re.compile(
 )
 # What a person runs in a terminal, or a program whose first line another one reads.
 PRINTERS = re.compile(r"(tds_api/cli/.*|tds_core/embedded/guardian)\.py")
-# A command that needs Celery imports it when it is run: the other commands start the sooner. So do workers that have
-# nobody to tell of changes, without the HTTP client that does.
-LATE_IMPORTERS = re.compile(r"(tds_api/cli/.*|tds_tasks/outbound)\.py")
+# A command that needs Celery imports it when it is run: the other commands start the sooner.
+LATE_IMPORTERS = re.compile(r"tds_api/cli/.*\.py")
 
 
 def test_nothing_is_imported_inside_a_function() -> None:
