@@ -14,4 +14,4 @@ def test_eight_hammering_processes_keep_every_limit_and_the_forecast_is_right() 
     assert found["calls_at_once_most"] <= 9
     assert found["calls_backfill"] > 20
     assert found["wait_p95_live_s"] < 2
-    assert found["forecast_off_percent"] <= 20, "10 on a machine with nothing else to do: benchmarks/README.md"
+    assert found["forecast_off_percent"] <= 10

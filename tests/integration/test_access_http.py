@@ -1,10 +1,11 @@
 """Access over HTTP: log-in, sessions, CSRF, guessing, limits, requests sent twice, and the record of who did what."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
@@ -161,30 +162,33 @@ def test_unknown_names_and_wrong_passwords_are_answered_alike(browser: FlaskClie
     assert (told[0], [answer.status_code for answer in answers]) == (told[1], [401, 401])
 
 
-def until_stopped(guess: Callable[[int], TestResponse], *, limit: int) -> bool:
-    """Whether `guess` is refused for being wrong `limit` times, then for being one too many.
-
-    A window that slides on meanwhile has forgotten one or two when it is full.
-    """
-    statuses = list(itertools.takewhile(lambda status: status != 429, (guess(n).status_code for n in range(limit + 3))))
-    return statuses == [401] * len(statuses) and limit <= len(statuses) <= limit + 2
+@pytest.fixture
+def standing_time() -> Iterator[None]:
+    """A clock that stands still: a window that slides on meanwhile would have forgotten one or two when it is full."""
+    with time_machine.travel(datetime.now(UTC), tick=False):
+        yield
 
 
+@pytest.mark.usefixtures("standing_time")
 def test_guessing_a_password_is_stopped_even_at_the_right_one(sender: Sender, browser: FlaskClient) -> None:
-    assert until_stopped(lambda number: log_in(browser, "ali", f"guess {number}"), limit=5)
+    statuses = [log_in(browser, "ali", f"guess {number}").status_code for number in range(6)]
+    assert statuses == [401] * 5 + [429]
     stopped = log_in(browser)
     assert (stopped.status_code, stopped.json["code"]) == (429, "too_many_requests")
     assert int(stopped.headers["Retry-After"]) > 0
     assert log_in(browser, "boss").status_code == 201
 
 
+@pytest.mark.usefixtures("standing_time")
 def test_guessing_many_names_from_one_place_is_stopped(browser: FlaskClient) -> None:
-    assert until_stopped(lambda number: log_in(browser, f"name{number}", "x"), limit=20)
+    assert [log_in(browser, f"name{number}", "x").status_code for number in range(21)] == [401] * 20 + [429]
 
 
+@pytest.mark.usefixtures("standing_time")
 def test_guessing_keys_is_stopped(sender: Sender) -> None:
     client = sender.app.test_client()
-    assert until_stopped(lambda n: client.get(SESSION, headers={"Authorization": f"Bearer x{n}"}), limit=30)
+    statuses = [client.get(SESSION, headers={"Authorization": f"Bearer x{n}"}).status_code for n in range(31)]
+    assert statuses == [401] * 30 + [429]
     assert sender.get(SESSION).status_code == 200, "who has a key goes on"
 
 
