@@ -62,23 +62,25 @@ def acting() -> str:
     return known().caller.name
 
 
-def giving(scopes: Sequence[str], *, until: datetime | None = None) -> None:
-    """Let nobody give more than they have, nor for longer: a key that ends gives none that outlasts it.
+def reaching(scopes: Sequence[str]) -> None:
+    """Let nobody give, or take away, what reaches further than they do; without scopes, as operators are, that is all.
 
-    Without scopes, as operators are, all is given. Raises ForbiddenError.
+    Raises ForbiddenError.
     """
     caller = known().caller
     if not caller.may_give(tuple(scopes)):
-        raise ForbiddenError(f"The scopes of {caller.name} are {', '.join(caller.scopes)}: no others are its to give.")
-    if caller.ends_at is not None and (until is None or until > caller.ends_at):
-        raise ForbiddenError(f"{caller.name} ends at {caller.ends_at:%Y-%m-%d %H:%M} UTC: it can give nothing longer.")
-
-
-def taking(scopes: Sequence[str]) -> None:
-    """Let nobody take away what reaches further than they do. Raises ForbiddenError."""
-    caller = known().caller
-    if not caller.may_give(tuple(scopes)):
         raise ForbiddenError(f"The scopes of {caller.name} are {', '.join(caller.scopes)}: this reaches further.")
+
+
+def giving(scopes: Sequence[str], *, until: datetime | None = None) -> None:
+    """Let nobody give more than they have, nor for longer: a key that ends gives none that outlasts it.
+
+    Raises ForbiddenError.
+    """
+    reaching(scopes)
+    ends_at = known().caller.ends_at
+    if ends_at is not None and (until is None or until > ends_at):
+        raise ForbiddenError(f"{acting()} ends at {ends_at:%Y-%m-%d %H:%M} UTC: it can give nothing longer.")
 
 
 def address_of(request: Request, settings: Settings) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tds_api.blueprint import Blueprint
-from tds_api.callers import acting, giving, taking
+from tds_api.callers import acting, giving, reaching
 from tds_api.edge import Edge
 from tds_api.kept import ONCE
 from tds_api.permissions import needs
@@ -43,7 +43,7 @@ def key_routes(edge: Edge) -> Blueprint:
     def revoke(prefix: str) -> Any:
         """End a key, at once and for ever."""
         with session_scope(edge.engine) as session:
-            taking(keys.key_named(session, prefix)["scopes"])
+            reaching(keys.key_named(session, prefix)["scopes"])
             return keys.revoke_key(session, prefix, by=acting())
 
     return routes

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tds_api.blueprint import Blueprint
-from tds_api.callers import acting, giving, taking
+from tds_api.callers import acting, giving, reaching
 from tds_api.edge import Edge
 from tds_api.kept import ONCE
 from tds_api.permissions import needs
@@ -53,7 +53,7 @@ def operator_routes(edge: Edge) -> Blueprint:
     @routes.response(200, OperatorShown)
     def disable(name: str) -> Any:
         """Let an operator in no more; what they did keeps their name."""
-        taking(())
+        reaching(())
         with session_scope(edge.engine) as session:
             return operators.disable(session, name)
 

@@ -174,7 +174,7 @@ def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
 
 def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[Ready]:
     ahead_of_us: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
-    with reading() as session:
+    with reading() as session:  # one for all pages: taking it anew takes as long as what it is asked; no transaction
         for fetched in pages:
             before = {key: value for hashes in ahead_of_us for key, value in hashes.items()}
             prepared = passes.prepare_page(session, run, fetched.page, read_at=fetched.read_at, before=before)

@@ -34,8 +34,8 @@ def create_operator(
     session: Session, *, name: str, role: Role, by: str, password: str | None = None
 ) -> tuple[Row, str]:
     """A new operator and their password, made if none is given. Raises UnfitError or TakenError."""
-    name, password = name.strip().lower(), password or new_password()
-    if not _NAME.fullmatch(name):
+    name, password = spelled(name), password or new_password()
+    if not name:
         raise UnfitError("A name has 2 to 64 small letters, digits or . _ @ + - and begins with a letter or digit.")
     if name in _RESERVED:
         raise UnfitError(f"{name!r} is what TDS calls a caller that is no operator. Choose another name.")

@@ -43,9 +43,8 @@ def cut_short(session: Session, entity: Entity, candidates: Sequence[Candidate])
         return []
     seen = [Seen.DETAIL, Seen.LIST] if entity.stream.list_is_complete else [Seen.DETAIL]
     parts = {(f"{each}.{lines}" if lines else str(each)): lines for each in seen for lines in ("", *entity.line_tables)}
-    rows = session.execute(
-        SHOWN, {"source": entity.stream.source, "entity": entity.name, "parts": list(parts)}
-    ).all()  # fmt: skip
+    given = {"source": entity.stream.source, "entity": entity.name, "parts": list(parts)}
+    rows = session.execute(SHOWN, given).all()
     if not rows and not entity.stream.list_is_complete:
         return list(unsaid)
     shown = {(parts[row.part], row.key) for row in rows}
