@@ -14,7 +14,7 @@ BENCHMARKS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "bulk": lambda: bulk.measure(100_000),
     "drain": drain.measure,
     "fast_fail": fast_fail.measure,
-    "quota": lambda: quota.measure(seconds=90, speed=20, per_day=400),
+    "quota": lambda: quota.measure(seconds=200, speed=20, per_day=1000),
     "organisation": organisation.measure,
     "first_days": first_days.measure,
     "seeing": seeing.measure,
