@@ -2,13 +2,14 @@
 
 import random
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 KINDS = (
     *("error_500", "html_502", "html_503", "html_504", "truncated", "slow_body", "reset", "delay"),
     *("rate_minute", "rate_day", "concurrency", "unauthorized", "no_page_context"),
     *("listing_cut", "listing_empty", "listing_halved"),
+    *("refusal", "no_record", "other_record", "padded"),
 )
 
 
@@ -16,7 +17,8 @@ KINDS = (
 class Appointment:
     """The next `count` calls whose path starts with `path_prefix` fail as `kind` says; with 0 all, until cleared.
 
-    The kinds named after listings meet list calls only, from page `page` on.
+    The kinds named after listings meet list calls only, from page `page` on. A `refusal` is answered with `status`,
+    `code` and `message`; what is `padded` grows by `mib` for every 200 rows that were asked for.
     """
 
     kind: str
@@ -24,6 +26,10 @@ class Appointment:
     path_prefix: str = ""
     seconds: float = 1.0
     page: int = 1
+    status: int = 200
+    code: int = 57
+    message: str = "You are not authorized to perform this operation"
+    mib: int = 65
 
     def meets(self, path: str, page: int | None) -> bool:
         """Whether a call is one of those; `page` is None for calls that list nothing."""
@@ -65,7 +71,7 @@ class ApiFaults:
             for appointment in self._queue:
                 if appointment.meets(path, page):
                     self._spend(appointment)
-                    return Appointment(appointment.kind, seconds=appointment.seconds)
+                    return replace(appointment)
             for kind, chance in self.chances.items():
                 by_chance = Appointment(kind, seconds=self.seconds)
                 if self._random.random() < chance and by_chance.meets(path, page):

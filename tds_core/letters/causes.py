@@ -95,6 +95,12 @@ CAUSES = (
         "Retry one; if it fails again, the declaration of the entity needs a change: do not retry the group before.",
     ),
     Cause(
+        "unexpected_answer", r"^unexpected_answer$", r"",
+        "Zoho, or something on the way to it, answered without an error, but with something else than was asked for.",
+        "Retry one; if it fails again, open the record in Zoho: it may have been merged with another.",
+        retry_helps=True,
+    ),
+    Cause(
         "value_refused", r"^permanent$", r"code (2|1038|15)\b",
         "Zoho refused the question: it takes the id for an invalid value.",
         "Look at the id: it may belong to another organisation. Resolve the letter if nothing is known by it.",

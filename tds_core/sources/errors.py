@@ -16,6 +16,8 @@ class SourceError(TdsError):
 
     code = "source_error"
     is_answer: bool = True
+    #: So many attempts are worth it, where that is fewer than work is given in general.
+    most_attempts: int | None = None
 
     def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -94,6 +96,17 @@ class ContractError(SourceError):
     """The source answered in a shape its stream does not declare, or ignored a filter: stop before harm is done."""
 
     code = "contract_broken"
+
+
+class UnexpectedAnswerError(ContractError):
+    """The source says that all is well and sends something else than was asked for: no record, or another one.
+
+    It is about this question alone, and is asked again a few times, for a gateway may have answered.
+    """
+
+    code = "unexpected_answer"
+    retriable = True
+    most_attempts = 3
 
 
 class InvalidRecordError(TdsError):

@@ -57,7 +57,8 @@ def plan(error: Exception, past: Past, *, max_attempts: int, chance: float) -> P
     if isinstance(error, TransientError) and may_be_an_outage(error, past):
         return Plan(Fate.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted * (1 + chance / 2), chance * span))
     retriable = error.retriable if isinstance(error, TdsError) else True
-    if not retriable or past.attempts >= max_attempts:
+    most_attempts = (error.most_attempts if isinstance(error, SourceError) else None) or max_attempts
+    if not retriable or past.attempts >= min(most_attempts, max_attempts):
         return Plan(Fate.DEAD)
     return Plan(Fate.RETRY, max(wanted, chance * span))
 

@@ -130,3 +130,23 @@ def test_every_call_is_in_the_log_with_how_it_was_answered(control: Control, boo
     assert control("GET", f"/calls?after={refused['sequence']}")["calls"] == [login]
     control("DELETE", "/calls")
     assert control("GET", "/calls") == {"counts": {}, "calls": []}
+
+
+def test_an_error_can_come_inside_a_good_answer(control: Control, books: Caller, sandbox: Sandbox) -> None:
+    record_id = next(iter(sandbox.world.collections["invoices"].records))
+    control(
+        "POST", "/fault-once", {"kind": "refusal", "path_prefix": "/books/v3/invoices", "code": 1002, "message": "No"}
+    )
+    answer = books("GET", f"/invoices/{record_id}")
+    assert (answer.status_code, msgspec.json.decode(answer.data)) == (200, {"code": 1002, "message": "No"})
+    control("POST", "/fault-once", {"kind": "no_record"})
+    assert books.get(f"/invoices/{record_id}") == {"code": 0, "message": "success"}
+    control("POST", "/fault-once", {"kind": "other_record"})
+    assert books.get(f"/invoices/{record_id}")["invoice"]["invoice_id"] == str(int(record_id) + 1)
+    assert books.get(f"/invoices/{record_id}")["invoice"]["invoice_id"] == record_id
+
+
+def test_an_answer_can_be_too_large_and_half_a_page_is_half_as_large(control: Control, books: Caller) -> None:
+    control("POST", "/fault-once", {"kind": "padded", "mib": 2, "count": 2})
+    assert len(books("GET", "/items", per_page=200).data) > 2 << 20
+    assert 1 << 20 < len(books("GET", "/items", per_page=100).data) < 2 << 20

@@ -7,6 +7,7 @@ import pytest
 
 from tds_core.sources import errors
 from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
+from tds_core.sync.retry import Fate, Past, plan
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
 HTML = b"<html><body>502 Bad Gateway</body></html>"
@@ -49,6 +50,46 @@ def test_only_code_1002_means_that_a_record_is_gone() -> None:
 )
 def test_an_error_is_named_by_what_to_do_about_it(status: int, code: int, kind: type[errors.SourceError]) -> None:
     assert type(meaning(status, code)) is kind
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 403, 404])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (44, errors.RateError),
+        (45, errors.QuotaError),
+        (1070, errors.RateError),
+        (14, TokenRefusedError),
+        (57, TokenRefusedError),
+        (6041, errors.AuthError),
+        (1002, NoSuchRecordError),
+        (2006, NoSuchRecordError),
+        (5, errors.ContractError),
+        (1000, errors.TransientError),
+        (9011, errors.PermanentError),
+        ("57", TokenRefusedError),
+    ],
+)
+def test_the_source_s_own_code_decides_whatever_the_status(
+    status: int, code: int | str, kind: type[errors.SourceError]
+) -> None:
+    found = meaning(status, None, body=msgspec.json.encode({"code": code, "message": "its sentence", "invoice": None}))
+    assert type(found) is kind
+    assert f"code {code}: its sentence" in str(found)
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b"[]", b'{"code":"x"}', b'{"message":null}'])
+@pytest.mark.parametrize("status", [302, 403, 404, 410])
+def test_a_refusal_without_a_word_of_the_source_s_is_asked_again_a_few_times(status: int, body: bytes) -> None:
+    found = meaning(status, None, body=body)
+    assert type(found) is errors.UnexpectedAnswerError
+    fates = [plan(found, Past(attempts), max_attempts=8, chance=0).fate for attempts in (1, 2, 3)]
+    assert fates == [Fate.RETRY, Fate.RETRY, Fate.DEAD]
+
+
+def test_a_good_answer_that_is_broken_may_pass() -> None:
+    for body in (HTML, b"", b'{"code":0,"invoice":{"a":1'):
+        assert type(meaning(200, None, body=body)) is errors.TransientError
 
 
 @pytest.mark.parametrize("body", [HTML, b"", b'{"code":', b'{"code":"x"}', b"[]"])

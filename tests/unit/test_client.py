@@ -8,7 +8,14 @@ import pytest
 import responses
 from responses import matchers
 
-from tds_core.sources.errors import AuthError, ContractError, PermanentError, TransientError
+from tds_core.sources.errors import (
+    AuthError,
+    ContractError,
+    PermanentError,
+    RateError,
+    TransientError,
+    UnexpectedAnswerError,
+)
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sync.retry import Fate, Past, plan
 from tds_models.entities import ENTITIES
@@ -117,6 +124,38 @@ def test_a_record_that_always_fails_costs_the_others_no_attempt(
     assert len(zoho.calls) == 2
     fates = {key: plan(error, Past(9, 8, 10), max_attempts=8, chance=0).fate for key, error in reading.failures.items()}
     assert fates == {"1": Fate.DEAD, "2": Fate.SNOOZE, "3": Fate.SNOOZE}
+
+
+def test_an_answer_about_another_record_costs_the_others_nothing(
+    client: ZohoClient, zoho: responses.RequestsMock
+) -> None:
+    zoho.get(f"{INVOICES}/1", json={"code": 0, "invoice": {"invoice_id": "9"}})
+    zoho.get(f"{INVOICES}/2", json={"code": 0, "message": "success"})
+    zoho.get(f"{INVOICES}/3", json={"code": 9011, "message": "its sentence"})
+    zoho.get(f"{INVOICES}/4", json={"code": 1002, "message": "Invoice does not exist."})
+    zoho.get(f"{INVOICES}/5", json={"code": 0, "invoice": {"invoice_id": "5"}})
+    reading = client.read(INVOICE, ["1", "2", "3", "4", "5"])
+    assert (list(reading.records), reading.missing) == (["5"], {"4"})
+    kinds = {key: type(error) for key, error in reading.failures.items()}
+    assert kinds == {"1": UnexpectedAnswerError, "2": UnexpectedAnswerError, "3": PermanentError}
+    assert "answered with 9" in str(reading.failures["1"])
+    assert "its sentence" in str(reading.failures["3"])
+    assert reading.exchanges["3"].code == 9011
+
+
+def test_strangers_in_a_batch_are_left_out_and_who_is_missing_is_asked_for(
+    client: ZohoClient, zoho: responses.RequestsMock
+) -> None:
+    zoho.get(BATCH, json={"code": 0, "items": [item(1), item(7), item(8)]})
+    zoho.get(f"{ITEMS}/2", json={"code": 0, "item": item(2)})
+    reading = client.read(PRODUCT, ["1", "2"])
+    assert (set(reading.records), reading.failures) == ({"1", "2"}, {})
+
+
+def test_a_limit_told_inside_a_good_answer_is_heeded(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+    zoho.get(ITEMS, json={"code": 44, "message": "blocked for some time"})
+    with pytest.raises(RateError, match="blocked for some time"):
+        client.list_page(PRODUCT, since=None, page=1)
 
 
 def test_a_source_that_wants_peace_is_left_alone_at_once(client: ZohoClient, zoho: responses.RequestsMock) -> None:

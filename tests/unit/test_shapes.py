@@ -2,7 +2,7 @@
 
 import pytest
 
-from tds_core.sources.errors import ContractError, TransientError
+from tds_core.sources.errors import ContractError, TransientError, UnexpectedAnswerError
 from tds_core.sources.zoho.shapes import read_page, read_record
 from tds_models.entities import ENTITIES
 from tests.world import at
@@ -49,6 +49,21 @@ def test_a_record_without_a_time_has_none() -> None:
 
 
 def test_a_detail_is_what_stands_under_its_key() -> None:
-    assert read_record(STREAM, b'{"code":0,"item":{"item_id":"1" }}') == b'{"item_id":"1" }'
-    with pytest.raises(ContractError):
-        read_record(STREAM, b'{"code":0,"invoice":{}}')
+    assert read_record(STREAM, b'{"code":0,"item":{"item_id":"1" }}', "1") == b'{"item_id":"1" }'
+    long = b'{"item_id":1783541000000012345}'
+    assert read_record(STREAM, b'{"item":' + long + b"}", "1783541000000012345") == long
+
+
+@pytest.mark.parametrize("body", [
+    b'{"code":0,"message":"success"}', b'{"code":0,"message":"success","item":null}',
+    b'{"code":0,"message":"success","item":[]}', b'{"code":0,"message":"success","item":{}}',
+    b'{"code":0,"message":"success","invoice":{"invoice_id":"1"}}',
+])  # fmt: skip
+def test_an_answer_without_the_record_keeps_what_it_says(body: bytes) -> None:
+    with pytest.raises(UnexpectedAnswerError, match="it says: success"):
+        read_record(STREAM, body, "1")
+
+
+def test_another_record_than_was_asked_for_is_named_and_not_taken() -> None:
+    with pytest.raises(UnexpectedAnswerError, match="asked for item 1, was answered with 2"):
+        read_record(STREAM, b'{"code":0,"item":{"item_id":"2"}}', "1")

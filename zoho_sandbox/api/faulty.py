@@ -24,6 +24,7 @@ from zoho_sandbox.refusals import (
 STREAMED = "zoho_sandbox.streamed"
 _GATEWAYS = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-out"}
 _SLOW_PIECES = 10
+_FULL_PAGE = 200
 _PAGE_CONTEXT = re.compile(rb',"page_context":\{[^}]*\}')
 
 
@@ -39,6 +40,7 @@ def early_answer(fault: Appointment, calls_per_day: int) -> Response | None:
         "rate_day": too_many_per_day(calls_per_day),
         "concurrency": too_many_at_once(),
         "unauthorized": unauthorized(),
+        "refusal": RefusalError(fault.status, fault.code, fault.message),
     }
     if fault.kind in refusals:
         return refusal_answer(refusals[fault.kind])
@@ -56,6 +58,8 @@ def spoil(fault: Appointment, answer: Response) -> Response:
     body = answer.get_data()
     if fault.kind == "truncated":
         return Response(body[: max(len(body) // 2, 1)], answer.status_code, content_type=answer.content_type)
+    if fault.kind in _REWRITTEN:
+        return Response(_REWRITTEN[fault.kind](fault, body), answer.status_code, content_type=answer.content_type)
     if fault.kind == "no_page_context":
         body = _PAGE_CONTEXT.sub(b"", body)
         return Response(body, answer.status_code, content_type=answer.content_type)
@@ -88,6 +92,31 @@ def _mutilated(kind: str, body: bytes) -> bytes:
         # A row's first key is its id.
         answer[plural] = [row for row in answer[plural] if crc32(next(iter(row.values())).encode()) % 2]
     return msgspec.json.encode(answer)
+
+
+def _without_record(_fault: Appointment, _body: bytes) -> bytes:
+    """All is well, and nothing more."""
+    return b'{"code":0,"message":"success"}'
+
+
+def _other_record(_fault: Appointment, body: bytes) -> bytes:
+    """The records asked for under ids that nobody asked for."""
+    answer = msgspec.json.decode(body)
+    for value in answer.values():
+        for record in [value] if isinstance(value, dict) else value if isinstance(value, list) else ():
+            key = next(iter(record))
+            if key.endswith("_id"):
+                record[key] = str(int(record[key]) + 1)
+    return msgspec.json.encode(answer)
+
+
+def _padded(fault: Appointment, body: bytes) -> bytes:
+    """The answer with blanks in front: a detail grows by all of it, a list by its share of 200 rows."""
+    rows = int(request.args.get("per_page", _FULL_PAGE))
+    return b" " * ((fault.mib << 20) * rows // _FULL_PAGE) + body
+
+
+_REWRITTEN = {"no_record": _without_record, "other_record": _other_record, "padded": _padded}
 
 
 def _gateway_page(status: int) -> Response:

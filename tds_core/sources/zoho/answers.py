@@ -12,12 +12,20 @@ from tds_core.sources.errors import (
     RateError,
     SourceError,
     TransientError,
+    UnexpectedAnswerError,
 )
 
-NO_SUCH_RECORD = 1002
+#: Zoho's own codes. They decide, whatever the HTTP status: errors also come inside a 200.
+NO_SUCH_RECORD = frozenset({1002, 2006})
+TOKEN_REFUSED = frozenset({14, 57})
+MINUTE_BLOCKED, DAY_SPENT, TOO_MANY_AT_ONCE = 44, 45, 1070
+LIMITS = frozenset({MINUTE_BLOCKED, DAY_SPENT, TOO_MANY_AT_ONCE})
+INTERNAL_ERROR = 1000
 INVALID_URL = 5
 UNKNOWN_ORGANIZATION = 6041
 NAME_TAKEN = 107051
+#: Ours, for what is no JSON.
+BROKEN = -1
 # Zoho documents no length of its block after too many calls in a minute; a minute is what integrators wait.
 MINUTE_BLOCK_SECONDS = 60.0
 CONCURRENCY_WAIT_SECONDS = 1.0
@@ -26,10 +34,10 @@ LONGEST_UNTOLD_SECONDS = 3600.0
 
 
 class Envelope(msgspec.Struct):
-    """What every JSON answer of Zoho carries."""
+    """What every JSON answer of Zoho carries; `code` is None where the answer has none that can be read."""
 
-    code: int = -1
-    message: str = ""
+    code: int | None = None
+    message: str | None = None
 
 
 class NoSuchRecordError(SourceError):
@@ -52,56 +60,62 @@ class NameTakenError(PermanentError):
     """Another record of its kind has this name."""
 
 
-# Reads to the end of the body and builds nothing.
-_PARSED = msgspec.json.Decoder(msgspec.Raw)
-_REFUSALS: dict[int, type[SourceError]] = {NAME_TAKEN: NameTakenError, INVALID_URL: ContractError}
+# Reads to the end of the body, builds nothing of the rest, and so finds what is broken as well.
+_envelope = msgspec.json.Decoder(Envelope, strict=False)
+_REFUSALS: dict[int | None, type[SourceError]] = {
+    NAME_TAKEN: NameTakenError,
+    INVALID_URL: ContractError,
+    # No words of Zoho's: a gateway or a firewall spoke.
+    None: UnexpectedAnswerError,
+    BROKEN: UnexpectedAnswerError,
+}
 
 
-def refused_by(status: int, body: bytes) -> int:
-    """Zoho's own code of the limit that refused a call; 0 when none did."""
-    return _envelope(body).code if status == 429 else 0
-
-
-def code_of(status: int, body: bytes) -> int:
-    """Zoho's own code of an answer; 0 for a good one, which need not be read for it."""
-    return 0 if status in (200, 201) else _envelope(body).code
+def envelope_of(body: bytes) -> Envelope:
+    """What an answer says of itself."""
+    try:
+        return _envelope.decode(body)
+    except msgspec.ValidationError:
+        return Envelope()
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Envelope(BROKEN, f"{error} in {body[:120]!r}")
 
 
 def check(status: int, body: bytes, headers: dict[str, str], *, now: datetime) -> None:
     """Return when the answer is good; raise the error that says what to do otherwise."""
-    if status in (200, 201):
-        _must_be_whole(body)
+    judge(status, envelope_of(body), headers, now=now)
+
+
+def judge(status: int, envelope: Envelope, headers: dict[str, str], *, now: datetime) -> None:
+    """See `check`; for who has read the envelope already. `headers`: by their names in small letters."""
+    code, is_good = envelope.code, status in (200, 201)
+    if is_good and code in (None, 0):
         return
-    envelope = _envelope(body)
-    said = f"HTTP {status}, code {envelope.code}: {envelope.message[:300]}"
-    if envelope.code == NO_SUCH_RECORD and status in (400, 404):
-        raise NoSuchRecordError(said)
-    if status == 401:
+    if is_good and code == BROKEN:
+        raise TransientError(f"a broken answer: {envelope.message}")
+    said = f"HTTP {status}, code {BROKEN if code is None else code}: {(envelope.message or '')[:300]}"
+    if status == 429 or code in LIMITS:
+        raise _limit(code, said, headers, now)
+    if status == 401 or code in TOKEN_REFUSED:
         raise TokenRefusedError(said)
-    if status == 429:
-        raise _limit(envelope.code, said, headers, now)
-    if status >= 500 or status == 408:
+    # A server that fails may say anything of a record.
+    if status >= 500 or status == 408 or code == INTERNAL_ERROR:
         raise TransientError(said)
-    if envelope.code == UNKNOWN_ORGANIZATION:
+    if code in NO_SUCH_RECORD:
+        raise NoSuchRecordError(said)
+    if code == UNKNOWN_ORGANIZATION:
         raise AuthError(f"{said} Check ZOHO_ORGANIZATION_ID and the user who connected TDS.", after_seconds=60)
-    raise _REFUSALS.get(envelope.code, PermanentError)(said)
+    raise _REFUSALS.get(code, PermanentError)(said)
 
 
-def _must_be_whole(body: bytes) -> None:
-    try:
-        _PARSED.decode(body)
-    except msgspec.DecodeError as error:
-        raise TransientError(f"a broken answer: {error}") from None
-
-
-def _limit(code: int, said: str, headers: dict[str, str], now: datetime) -> SourceError:
-    """429 means three things; Zoho sends no Retry-After, but it is honoured should it ever come."""
+def _limit(code: int | None, said: str, headers: dict[str, str], now: datetime) -> SourceError:
+    """Three limits; Zoho sends no Retry-After, but it is honoured should it ever come."""
     told = _seconds(headers.get("retry-after"))
-    if code == 45:
+    if code == DAY_SPENT:
         return QuotaError(
             said, after_seconds=told or _seconds(headers.get("x-rate-limit-reset")) or _until_midnight(now)
         )
-    if code == 1070:
+    if code == TOO_MANY_AT_ONCE:
         return RateError(said, after_seconds=told or CONCURRENCY_WAIT_SECONDS)
     return RateError(said, after_seconds=told or MINUTE_BLOCK_SECONDS)
 
@@ -117,10 +131,3 @@ def _seconds(value: str | None) -> float | None:
         return float(value) if value else None
     except ValueError:
         return None
-
-
-def _envelope(body: bytes) -> Envelope:
-    try:
-        return msgspec.json.decode(body, type=Envelope)
-    except msgspec.MsgspecError:
-        return Envelope(message=f"not JSON: {body[:120]!r}")

@@ -16,7 +16,7 @@ from tds_core.slow import watch
 from tds_core.sources.base import Exchange, Page, Reading
 from tds_core.sources.errors import SNOOZE, ContractError, NotAskedError, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRefusedError, check, code_of, refused_by
+from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRefusedError, envelope_of, judge
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.receiving import receive
@@ -118,7 +118,7 @@ class ZohoClient:
             try:
                 path = f"{stream.path}/{quote(source_id, safe='')}"
                 answer = self.ask(Question(stream.api, stream.path, path, {}, traffic))
-                reading.records[source_id] = read_record(stream, answer)
+                reading.records[source_id] = read_record(stream, answer, source_id)
             except NoSuchRecordError:
                 reading.missing.add(source_id)
             except SourceError as error:
@@ -207,23 +207,21 @@ class ZohoClient:
             _count(question, "none")
             self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))
             raise TransientError(f"{question.group}: no answer ({type(error).__name__})") from None
-        permit.answered(answer.status_code, answer.headers, refused_by(answer.status_code, body))
-        _count(question, metrics.status_label(answer.status_code))
         seconds = time.monotonic() - began
-        metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
-        code = code_of(answer.status_code, body)
-        self._exchange = Exchange(question.path, answer.status_code, code, round(seconds, 3))
-        watch.tell("source_call", seconds, path=question.group, status=answer.status_code)
-        log.info(
-            "source_call_completed", path=question.path, status=answer.status_code, duration_seconds=round(seconds, 3)
-        )
-        check(
-            answer.status_code,
-            body,
-            {key.lower(): value for key, value in answer.headers.items()},
-            now=datetime.now(UTC),
-        )
+        said = envelope_of(body)
+        code = said.code or 0
+        permit.answered(answer.status_code, answer.headers, code)
+        self._note_answer(question, answer.status_code, code, seconds)
+        headers = {key.lower(): value for key, value in answer.headers.items()}
+        judge(answer.status_code, said, headers, now=datetime.now(UTC))
         return body
+
+    def _note_answer(self, question: Question, status: int, code: int, seconds: float) -> None:
+        _count(question, metrics.status_label(status))
+        metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
+        self._exchange = Exchange(question.path, status, code, round(seconds, 3))
+        watch.tell("source_call", seconds, path=question.group, status=status)
+        log.info("source_call_completed", path=question.path, status=status, duration_seconds=round(seconds, 3))
 
 
 def _count(question: Question, status: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from tds_core.sources.base import ListedRow, Page
-from tds_core.sources.errors import ContractError, TransientError
+from tds_core.sources.errors import ContractError, TransientError, UnexpectedAnswerError
+from tds_core.sources.zoho.answers import envelope_of
 from tds_models.entity import Stream
 from tds_models.fields import read_instant
 
@@ -45,8 +46,16 @@ def _record_decoder(record_key: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Detail", [("record", msgspec.Raw)], rename={"record": record_key}))
 
 
+@cache
+def _id_decoder(id_key: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(msgspec.defstruct("Named", [("id", str | int)], rename={"id": id_key}))
+
+
 def read_page(stream: Stream, body: bytes, list_key: str | None = None) -> Page:
-    """Split a list answer into its rows. A broken body is a `TransientError`, a strange one a `ContractError`."""
+    """Split a list answer into its rows.
+
+    Raises `TransientError` for a broken body, `UnexpectedAnswerError` for a strange one.
+    """
     key = list_key or stream.list_key
     listing = _decode(_list_decoder(key), body)
     heads = _decode(_head_decoder(key, stream.id_key, stream.modified_key), body).rows
@@ -58,9 +67,18 @@ def read_page(stream: Stream, body: bytes, list_key: str | None = None) -> Page:
     return Page(rows, bool(has_more), said_end=has_more is not None or not stream.paged)
 
 
-def read_record(stream: Stream, body: bytes) -> bytes:
-    """The record inside a detail answer, as it came."""
-    return bytes(_decode(_record_decoder(stream.record_key), body).record)
+def read_record(stream: Stream, body: bytes, source_id: str) -> bytes:
+    """The record inside the answer to the question for `source_id`, as it came.
+
+    Raises `UnexpectedAnswerError` when there is none, or another one.
+    """
+    record = _decode(_record_decoder(stream.record_key), body).record
+    found = str(_decode(_id_decoder(stream.id_key), record, body).id)
+    if found != source_id:
+        raise UnexpectedAnswerError(
+            f"asked for {stream.record_key} {source_id[:64]}, was answered with {found[:64]}: neither was touched"
+        )
+    return bytes(record)
 
 
 def _moment(value: str | None) -> datetime | None:
@@ -72,10 +90,13 @@ def _moment(value: str | None) -> datetime | None:
         raise ContractError(f"not a time: {value[:40]!r}") from None
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:
+def _decode(decoder: msgspec.json.Decoder[Any], part: bytes | msgspec.Raw, body: bytes | None = None) -> Any:
+    """Read `part` of an answer whose whole is `body`."""
     try:
-        return decoder.decode(body)
+        return decoder.decode(part)
     except msgspec.ValidationError as error:
-        raise ContractError(f"an answer of another shape: {error}") from None
+        whole = bytes(part) if body is None else body
+        said = envelope_of(whole).message or whole[:120].decode("utf-8", "replace")
+        raise UnexpectedAnswerError(f"an answer without what was asked for ({error}); it says: {said[:300]}") from None
     except msgspec.DecodeError as error:
         raise TransientError(f"a broken answer: {error}") from None

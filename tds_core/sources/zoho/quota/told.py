@@ -1,4 +1,4 @@
-"""What an answer of Zoho tells about its limits: the headers of the day's quota, and which limit a 429 means."""
+"""What an answer of Zoho tells about its limits: the headers of the day's quota, and which limit refused a call."""
 
 from collections.abc import Mapping
 
@@ -37,10 +37,10 @@ def read(status: int, headers: Mapping[str, str], code: int) -> Told:
 
 
 def _refused_by(status: int, code: int) -> int:
-    """The limit that refused. A 429 that does not say so is taken for the minute's."""
-    if status != 429:
-        return 0
-    return code if code in (DAY_SPENT, TOO_MANY_AT_ONCE) else MINUTE_BLOCKED
+    """The limit that refused, whatever the status. A 429 that does not say which is taken for the minute's."""
+    if code in (DAY_SPENT, TOO_MANY_AT_ONCE, MINUTE_BLOCKED):
+        return code
+    return MINUTE_BLOCKED if status == 429 else 0
 
 
 def _number(value: str | None) -> float | None:
