@@ -110,6 +110,11 @@ class Entity:
         return not self.stream.list_is_complete
 
     @cached_property
+    def unlisted(self) -> frozenset[str]:
+        """The fields and lines that no list row shows."""
+        return frozenset(lines.name for lines in self.lines)
+
+    @cached_property
     def plan(self) -> Plan:
         """How a record's values are read."""
         return plan_for(self.fields)

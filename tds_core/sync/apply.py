@@ -1,6 +1,6 @@
 """Apply: the one place where the mirror changes. Rows, lines and their history, for many records at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,8 @@ def _write(session: Session, entity: Entity, decided: Decided, current: Mapping[
     new = [(c, d) for c, d in decided if c.source_id not in current and d.outcome in WRITES]
     won = _create(session, entity, statements, new)
     changed = [(c, d) for c, d in decided if c.source_id in current and d.outcome in WRITES]
-    _execute(session, entity, statements.update, [_row(entity, c, current[c.source_id]) for c, _ in changed])
+    rows = [_row(entity, c, current[c.source_id], decision.changes.keys()) for c, decision in changed]
+    _execute(session, entity, statements.update, rows)
     confirm(session, entity, [c for c, d in decided if d.touch], current)
     written = [(c, d) for c, d in new if c.source_id in won] + changed
     _replace_lines(session, entity, statements, written)
@@ -109,7 +110,7 @@ def _execute(session: Session, entity: Entity, statement: Any, rows: Sequence[Ro
         session.execute(statement, {**given, "ids": [row["source_id"] for row in rows]})
 
 
-def _row(entity: Entity, candidate: Candidate, current: Row | None) -> dict[str, Any]:
+def _row(entity: Entity, candidate: Candidate, current: Row | None, changed: Set[str] = frozenset()) -> dict[str, Any]:
     """The row as it shall stand: what the candidate says, and for the rest what stood before."""
     stood = {} if current is None else {field.name: current[field.name] for field in entity.fields}
     return {
@@ -120,6 +121,7 @@ def _row(entity: Entity, candidate: Candidate, current: Row | None) -> dict[str,
         "record": msgspec.Raw(candidate.record),
         "whole": candidate.seen is not Seen.LIST and not candidate.gone,
         "list_hash": candidate.list_hash.hex() if candidate.list_hash else None,
+        "list_stands": changed <= entity.unlisted,
         "confirmed": candidate.seen is not Seen.BODY,
         "gone": candidate.gone,
     }

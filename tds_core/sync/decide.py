@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from tds_core.protections import Protection, is_off
-from tds_core.sync.candidate import Candidate, Seen
+from tds_core.sync.candidate import ABSENT, Candidate, Seen
 
 
 class Outcome(StrEnum):
@@ -94,9 +94,14 @@ def _compare_times(candidate: Candidate, current: Mapping[str, Any]) -> int:
 
 
 def _confirms(candidate: Candidate, current: Mapping[str, Any]) -> bool:
-    """Whether this reading tells the row something it did not know about itself."""
+    """Whether this reading tells the row something it did not know about itself.
+
+    A row that waits to be seen whole waits no longer once a detail was read, whether it brought news or not.
+    """
     if candidate.seen is Seen.BODY:
         return False
+    if candidate.seen is Seen.DETAIL and current.get("lines_confirmed_at", ABSENT) is None:
+        return True
     return not is_settled(current) or (
         candidate.list_hash is not None and candidate.list_hash != bytes(current["list_hash"] or b"")
     )

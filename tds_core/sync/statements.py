@@ -76,7 +76,8 @@ def _read(entity: Entity) -> str:
 
 def _given(entity: Entity) -> str:
     return f"""jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, {_typed(entity.fields)},
-        source_modified_at timestamptz, record jsonb, whole boolean, list_hash text, confirmed boolean, gone boolean)"""
+        source_modified_at timestamptz, record jsonb, whole boolean, list_hash text, list_stands boolean,
+        confirmed boolean, gone boolean)"""
 
 
 def _insert(entity: Entity) -> str:
@@ -91,8 +92,11 @@ def _insert(entity: Entity) -> str:
 
 
 # A whole reading says nothing of the list row, but as long as the time is the same the row last seen still stands.
-_LIST_HASH = """coalesce(decode(r.list_hash, 'hex'),
-        case when r.confirmed and r.source_modified_at = t.source_modified_at then t.list_hash end)"""
+# Where records have no time, it stands if nothing changed that the list shows.
+_LIST_HASH = """coalesce(decode(r.list_hash, 'hex'), case when r.confirmed
+        and case when r.source_modified_at is null then t.source_modified_at is null and r.list_stands
+            else r.source_modified_at = t.source_modified_at end
+        then t.list_hash end)"""
 _STANDING = f"""
     source_modified_at = greatest(t.source_modified_at, r.source_modified_at),
     source_record = case when r.whole then r.record else t.source_record || r.record end,

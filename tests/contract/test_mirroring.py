@@ -30,6 +30,9 @@ def assert_equal(synced: World, standin: StandIn, entity: Entity, *, by_webhook:
         assert mirrored_lines(synced, entity, lines) == {key: plain_lines(lines, each) for key, each in shown.items()}
 
 
+API = {"books": "books/v3", "inventory": "inventory/v1"}
+
+
 def versions(synced: World, entity: Entity) -> dict[str, int]:
     return {row["source_id"]: row["version"] for row in synced.rows(f"select * from {entity.table.fullname}")}
 
@@ -57,6 +60,33 @@ def test_a_second_full_pass_writes_neither_row_nor_history(synced: World, standi
     assert versions(synced, entity) == before
     assert synced.value("select count(*) from tds_audit_trail") == told
     assert synced.queue_depth(entity.name) == 0
+
+
+@each(lambda entity: entity.header_first)
+def test_what_was_read_whole_is_known_to_be_so_whether_it_brought_news_or_not(
+    synced: World, standin: StandIn, entity: Entity
+) -> None:
+    synced.run(entity.name, "full")
+    assert synced.value(f"select count(*) from {entity.table.fullname} where lines_confirmed_at is null") == 0
+    synced.execute(f"update {entity.table.fullname} set lines_confirmed_at = null")  # no news is to come
+    before = versions(synced, entity)
+    synced.enqueue(entity.name, *before)
+    synced.drain(entity.name)
+    assert versions(synced, entity) == before
+    assert synced.value(f"select count(*) from {entity.table.fullname} where lines_confirmed_at is null") == 0
+
+
+@each(lambda entity: entity.header_first and entity.stream.list_shows is not Shows.NONE)
+def test_a_quiet_incremental_pass_reads_no_detail_and_the_next_writes_nothing_at_all(
+    synced: World, standin: StandIn, entity: Entity
+) -> None:
+    synced.run(entity.name, "full")
+    for _ in range(2):
+        standin.calls.clear()
+        standing = synced.mirror(entity.name, "xmin::text")
+        synced.run(entity.name, "incremental")
+        assert set(standin.calls) - {"/oauth/v2/token"} == {f"/{API[entity.stream.api]}/{entity.stream.path}"}
+    assert synced.mirror(entity.name, "xmin::text") == standing
 
 
 def test_an_increment_brings_only_what_changed(synced: World, standin: StandIn, entity: Entity) -> None:
