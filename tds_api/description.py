@@ -8,6 +8,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from tds_api.callers import BEARER_SCHEME, SESSION_COOKIE, SESSION_SCHEME
+from tds_api.door import METHODS
 from tds_api.errors import PROBLEM, problem_of_http
 from tds_api.permissions import PermissionsTold
 from tds_api.schemas.common import Problem
@@ -57,7 +58,8 @@ def describe(app: Flask) -> Api:
     api = Api(app, spec_kwargs={"extra_plugins": [PermissionsTold(app)]})
     for endpoint, with_event in (("webhooks.take", True), ("webhooks.take_any", False)):
         for rule in app.url_map.iter_rules(endpoint):
-            api.spec.path(rule=rule, operations={"post": _webhook_operation(with_event=with_event)})
+            operations = {m.lower(): _webhook_operation(with_event=with_event) for m in sorted(METHODS)}
+            api.spec.path(rule=rule, operations=operations)
     return api
 
 

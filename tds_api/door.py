@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 WEBHOOKS = "/api/tds/zoho/webhooks"
+#: What Zoho's form for webhooks lets a rule send with.
+METHODS = frozenset({"POST", "PUT", "DELETE"})
 #: Where a WSGI environment carries why the door did not answer.
 REFUSAL_KEY = "tds.webhook_refusal"
 
@@ -33,7 +35,8 @@ class Door:
         self._behind = behind
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        names = _named(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "POST" else None
+        method = environ["REQUEST_METHOD"]
+        names = _named(environ.get("PATH_INFO", "")) if method in METHODS else None
         if names is None:
             return self._behind(environ, start_response)
         environ[CORRELATION_KEY] = correlation_id = choose_correlation_id(environ)
@@ -43,7 +46,7 @@ class Door:
         except Exception as error:  # whatever it is: Flask knows its answer
             environ[REFUSAL_KEY] = error
             return self._behind(environ, start_response)
-        watch.tell("request", perf_counter() - began, method="POST", route="webhooks", correlation_id=correlation_id)
+        watch.tell("request", perf_counter() - began, method=method, route="webhooks", correlation_id=correlation_id)
         status, body = answer_to(receipt)
         headers = [
             ("Content-Type", "application/json"), ("Content-Length", str(len(body))), (HEADER, correlation_id),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tds_api.correlation import choose_correlation_id
-from tds_api.door import WEBHOOKS
+from tds_api.door import METHODS, WEBHOOKS
 from tds_core import tracing
 
 if TYPE_CHECKING:
@@ -21,6 +21,6 @@ class Traced:
         thread = environ["HTTP_X_CORRELATION_ID"] = choose_correlation_id(environ)
         path = str(environ.get("PATH_INFO", ""))
         method = str(environ["REQUEST_METHOD"])
-        name = "webhook" if path.startswith(WEBHOOKS) and method == "POST" else f"request {method}"
+        name = "webhook" if path.startswith(WEBHOOKS) and method in METHODS else f"request {method}"
         with tracing.span(name, thread=thread, begins=True, **{"url.path": path[:200]}):
             return self._behind(environ, start_response)

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from flask import Blueprint, Response, request
 
 from tds_api.correlation import CORRELATION_KEY
-from tds_api.door import REFUSAL_KEY, WEBHOOKS, Take, answer_to
+from tds_api.door import METHODS, REFUSAL_KEY, WEBHOOKS, Take, answer_to
 from tds_api.edge import Edge
 from tds_api.permissions import ITSELF, needs
 from tds_api.refused import Allowance, reject, set_aside
@@ -87,10 +87,12 @@ def webhook_routes(edge: Edge, take: Take) -> Blueprint:
             named = partial(_named, environ, entity, event, body)
             return reject(edge, allowance, request, error=error, body=body, body_size=size, named=named)
         except NotUnderstoodError as error:
-            return set_aside(edge, error=error, body=environ.get(_BODY_KEY, b""))
+            # What came as parameters alone is kept as the form it amounts to, so that it can be read again.
+            body = environ.get(_BODY_KEY) or environ.get("QUERY_STRING", "").encode("latin-1")
+            return set_aside(edge, error=error, body=body)
 
-    routes.add_url_rule(f"{WEBHOOKS}/<entity>/<event>", "take", answer, methods=["POST"])
-    routes.add_url_rule(WEBHOOKS, "take_any", answer, methods=["POST"])
+    routes.add_url_rule(f"{WEBHOOKS}/<entity>/<event>", "take", answer, methods=METHODS)
+    routes.add_url_rule(WEBHOOKS, "take_any", answer, methods=METHODS)
     return routes
 
 
@@ -112,6 +114,7 @@ def _proven(
         form=form,
         headers=headers,
         correlation_id=environ[CORRELATION_KEY],
+        method=environ["REQUEST_METHOD"],
     )
 
 

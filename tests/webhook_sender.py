@@ -65,12 +65,18 @@ class Sender:
         content_type: str = "application/json",
         secret: str | None = SECRET,
         headers: Mapping[str, str] | None = None,
+        method: str = "POST",
     ) -> TestResponse:
-        """POST one webhook, signed unless `secret` is None."""
-        form = body.decode("latin-1") if content_type.startswith(FORM) else ""
+        """Send one webhook, signed unless `secret` is None."""
+        form = body.decode("latin-1") if content_type.lower().startswith(FORM) else ""
         signed = {"X-Zoho-Webhook-Signature": signature(body, query=query, form=form, secret=secret)} if secret else {}
-        return self.app.test_client().post(
-            path, data=body, query_string=query, content_type=content_type, headers={**signed, **(headers or {})}
+        return self.app.test_client().open(
+            path,
+            method=method,
+            data=body,
+            query_string=query,
+            content_type=content_type,
+            headers={**signed, **(headers or {})},
         )
 
     def get(self, path: str, **arguments: Any) -> TestResponse:

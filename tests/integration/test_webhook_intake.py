@@ -241,3 +241,26 @@ def test_refused_deliveries_are_bounded(engine: Engine) -> None:
     with engine.connect() as connection:
         kept = connection.execute(text("select detail from tds_rejected_deliveries order by id")).scalars().all()
     assert kept == [str(number) for number in range(20, 30)]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("path", ["/api/tds/zoho/webhooks/bill/deleted", "/api/tds/zoho/webhooks/bill/deleted/"])
+def test_a_rule_may_send_with_put_and_delete(sender: Sender, method: str, path: str) -> None:
+    answer = sender.send(json.dumps({"bill": {"bill_id": "77"}}).encode(), path, method=method)
+    assert answer.status_code == 202
+    [event] = sender.rows("select entity, event, source_id from tds_inbox_events")
+    assert tuple(event) == ("bill", "deleted", "77")
+
+
+def test_a_deletion_told_by_parameters_alone_is_an_event(sender: Sender) -> None:
+    answer = sender.send(b"", GENERIC, method="DELETE", query="bill_id=77&organization_id=1", content_type="")
+    assert answer.status_code == 202
+    [event] = sender.rows("select entity, event, source_id from tds_inbox_events")
+    assert tuple(event) == ("bill", "deleted", "77")
+
+
+def test_parameters_nobody_understands_are_kept(sender: Sender) -> None:
+    answer = sender.send(b"", GENERIC, method="DELETE", query="thing_id=77", content_type="")
+    assert answer.status_code == 422
+    [event] = sender.rows("select verdict, raw from tds_inbox_events")
+    assert (event.verdict, bytes(event.raw)) == ("quarantined", b"thing_id=77")

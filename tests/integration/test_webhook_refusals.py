@@ -134,11 +134,11 @@ def test_what_is_signed_but_not_understood_is_quarantined_and_changes_nothing(
     assert event.correlation_id == answer.json["correlation_id"]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "PATCH"])
 def test_other_methods_are_refused_by_a_problem_that_names_the_right_one(sender: Sender, method: str) -> None:
     answer = sender.app.test_client().open(PATH, method=method)
     _is_problem(answer, 405, "method_not_allowed")
-    assert "POST" in answer.headers["Allow"]
+    assert {"POST", "PUT", "DELETE"} <= set(answer.headers["Allow"].split(", "))
 
 
 def test_a_body_without_a_length_is_measured_while_it_is_read(sender: Sender) -> None:

@@ -121,6 +121,23 @@ def test_a_raw_body_has_its_placeholders_filled(control: Control, listener: List
     assert heard.headers["X-Zoho-Webhook-Signature"] == expected_signature(heard)
 
 
+def test_a_rule_without_a_body_tells_of_the_record_by_its_parameters(control: Control, listener: Listener) -> None:
+    asked = {"item_id": "${ITEM.ITEM_ID}", "event": "deleted"}
+    control("POST", "/webhooks", [rule(listener, format="none", query=asked)])
+    item = edit_item(control, rate=4.5)
+    flushed(control)
+    [heard] = listener.heard
+    assert (heard.body, heard.path) == (b"", f"/hook?event=deleted&item_id={item['item_id']}")
+    signed = sign(SECRET, [("item_id", item["item_id"]), ("event", "deleted")])
+    assert heard.headers["X-Zoho-Webhook-Signature"] == signed
+
+
+def test_a_parameter_that_comes_again_is_signed_in_the_order_the_rule_says() -> None:
+    twice = [("b", "2"), ("a", "9"), ("b", "1")]
+    assert string_to_sign(twice) == b"a9b1b2"
+    assert string_to_sign(twice, ties="sent") == b"a9b2b1"
+
+
 def test_deliveries_of_one_record_share_a_connection_and_keep_their_order(control: Control, listener: Listener) -> None:
     control("POST", "/webhooks", [rule(listener)])
     for rate in range(20):

@@ -70,7 +70,7 @@ def test_the_address_names_entity_and_event(behind: Behind, path: str, named: tu
 
 @pytest.mark.parametrize(("method", "path"), [
     ("GET", PATH),
-    ("PUT", PATH),
+    ("PATCH", PATH),
     ("POST", f"{PATH}/"),
     ("POST", "/api/tds/zoho/webhooks/"),
     ("POST", "/api/tds/zoho/webhooks/recent"),
@@ -92,3 +92,8 @@ def test_what_was_refused_reaches_flask_with_the_reason_and_its_correlation_id(b
     Client(Door(refusing(why), behind)).open(environ)
     assert behind.reached[0][REFUSAL_KEY] is why
     assert behind.reached[0][CORRELATION_KEY] == "mine"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_every_method_zoho_can_send_with_is_taken(behind: Behind, method: str) -> None:
+    assert Client(Door(lambda *_: Receipt(1, False), behind)).open(PATH, method=method).status_code == 202

@@ -15,7 +15,7 @@ from tds_core.sources.zoho.refusals import (
     SignatureWrongError,
     TooManyFieldsError,
 )
-from tds_core.sources.zoho.signature import MOST_FIELDS, pairs_of, signed_text, verify
+from tds_core.sources.zoho.signature import MOST_FIELDS, pairs_of, signed_text, signed_texts, verify
 
 NEW, OLD = "newsecret123456", "oldsecret123456"
 BODY = b'{"item":{"item_id":"1"}}'
@@ -128,3 +128,41 @@ def test_a_forms_fields_are_signed_without_its_body(pairs: list[tuple[str, str]]
     text = b"".join(name + value for name, value in sorted(form, key=lambda pair: pair[0]))
     headers = {"X-Zoho-Webhook-Signature": digest(text).hex()}
     verify(body=encoded(pairs), query=[], form=form, headers=headers, secrets=[NEW])
+
+
+def ordered(pairs: list[tuple[str, str]]) -> bytes:
+    return "".join(name + value for name, value in pairs).encode()
+
+
+TWICE = b"b=2&a=9&b=1"
+
+
+@pytest.mark.parametrize("signed", [
+    [("a", "9"), ("b", "2"), ("b", "1")],  # as sent
+    [("a", "9"), ("b", "1"), ("b", "2")],  # by value, or backwards
+])  # fmt: skip
+def test_a_parameter_that_comes_again_may_be_signed_in_any_plausible_order(signed: list[tuple[str, str]]) -> None:
+    check(header=digest(ordered(signed) + BODY).hex(), query=TWICE)
+
+
+def test_a_parameter_in_address_and_body_may_be_signed_either_way_round() -> None:
+    query, form = pairs_of(b"x=of+address"), pairs_of(b"x=of+body&a=1")
+    for text in (b"a1xof addressxof body", b"a1xof bodyxof address"):
+        verify(body=b"", query=query, form=form, headers={"X-Zoho-Webhook-Signature": digest(text).hex()},
+               secrets=[NEW])  # fmt: skip
+
+
+def test_names_may_be_sorted_regardless_of_case() -> None:
+    for text in (b"Z1a2", b"a2Z1"):
+        check(header=digest(text + BODY).hex(), query=b"Z=1&a=2")
+
+
+def test_no_other_order_is_believed() -> None:
+    for text in (b"b2a9b1", b"b1b2a9", b"a9b2", b"a9b1"):
+        with pytest.raises(SignatureWrongError):
+            check(header=digest(text + BODY).hex(), query=TWICE)
+
+
+def test_parameters_of_one_meaning_cost_one_signature() -> None:
+    assert len(list(signed_texts(body=BODY, query=pairs_of(b"b=2&a=1"), form=None))) == 1
+    assert len(list(signed_texts(body=BODY, query=[], form=None))) == 1

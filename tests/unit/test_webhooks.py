@@ -25,11 +25,12 @@ def understood(
     content_type: str = "application/json",
     query: str = "",
     headers: dict[str, str] | None = None,
+    method: str = "POST",
 ) -> Delivery:
     form = pairs_of(body) if is_form(content_type, body) else None
     return parse(
         entity=entity, event=event, content_type=content_type, body=body, query=pairs_of(query.encode()), form=form,
-        headers=headers or {}, correlation_id="c",
+        headers=headers or {}, correlation_id="c", method=method,
     )  # fmt: skip
 
 
@@ -220,3 +221,69 @@ def test_any_body_is_understood_or_refused_with_a_reason(body: bytes) -> None:
             understood(body, entity=entity, event=event)
         except refusals.NotUnderstoodError as error:
             assert str(error)
+
+
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize("content_type", [
+    "Application/X-WWW-Form-Urlencoded",
+    "APPLICATION/X-WWW-FORM-URLENCODED; CHARSET=UTF-8",
+    " application/x-www-form-urlencoded ;charset=utf-8",
+])  # fmt: skip
+def test_a_form_is_a_form_in_any_case(content_type: str) -> None:
+    body = urlencode({"JSONString": contact(contact_id="9", contact_type="customer").decode()}).encode()
+    delivery = understood(body, entity="customer", content_type=content_type)
+    assert (delivery.entity, delivery.source_id) == ("customer", "9")
+
+
+def test_only_a_form_is_a_form() -> None:
+    assert not is_form("application/x-www-form-urlencoded-not", b"a=1")
+    assert not is_form("", b"a=1")
+
+
+@pytest.mark.parametrize(("content_type", "body"), [
+    ("application/json", MARK.encode() + wrapped("5")),
+    (FORM, MARK.encode() + wrapped("5")),
+    (FORM, urlencode({"JSONString": MARK + wrapped("5").decode()}).encode()),
+    (FORM, MARK.encode() + urlencode({"JSONString": wrapped("5").decode()}).encode()),
+    (FORM, urlencode({MARK + "JSONString": MARK + wrapped("5").decode()}).encode()),
+])  # fmt: skip
+def test_a_byte_order_mark_before_a_body_or_a_field_says_nothing(content_type: str, body: bytes) -> None:
+    delivery = understood(body, content_type=content_type)
+    assert (delivery.source_id, delivery.complete) == ("5", True)
+
+
+@pytest.mark.parametrize(("method", "event", "query", "headers", "meant"), [
+    ("DELETE", None, "", {}, "deleted"),
+    ("DELETE", "updated", "", {}, "updated"),
+    ("DELETE", None, "event=edited", {}, "updated"),
+    ("DELETE", None, "", {"X-TDS-Event": "bill.created"}, "created"),
+    ("PUT", None, "", {}, "updated"),
+    ("PUT", "deleted", "", {}, "deleted"),
+])  # fmt: skip
+def test_delete_says_what_happened_where_the_address_does_not(
+    method: str, event: str | None, query: str, headers: dict[str, str], meant: str
+) -> None:
+    body = json.dumps({"bill": {"bill_id": "77"}}).encode()
+    delivery = understood(body, entity="bill", event=event, method=method, query=query, headers=headers)
+    assert (delivery.entity, delivery.event, delivery.source_id) == ("bill", meant, "77")
+
+
+def test_parameters_are_the_record_where_nothing_else_is_sent() -> None:
+    delivery = understood(
+        b"", entity=None, event=None, content_type="", method="DELETE", query="entity=bill&bill_id=77"
+    )
+    assert (delivery.entity, delivery.event, delivery.source_id, delivery.complete) == ("bill", "deleted", "77", False)
+
+
+@pytest.mark.parametrize("query", ["", "entity=bill", "event=deleted"])
+def test_nothing_at_all_is_still_an_empty_body(query: str) -> None:
+    with pytest.raises(refusals.BodyError, match="empty"):
+        understood(b"", entity=None, event=None, query=query, method="DELETE")
+
+
+def test_an_address_that_names_two_entities_names_none() -> None:
+    assert understood(wrapped("1"), entity=None, event=None, query="entity=item&entity=item").entity == "product"
+    with pytest.raises(refusals.EntityUnclearError, match="more than once"):
+        understood(wrapped("1"), entity=None, event=None, query="entity=item&entity=bill")

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from zoho_sandbox.webhooks.rules import Rule
+from zoho_sandbox.webhooks.rules import Rule, Target
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\.([A-Z0-9_]+)\}")
 # What a client needs to know the record by; everything else may be missing from a partial body.
@@ -25,6 +25,8 @@ class Body(msgspec.Struct, frozen=True):
 def body_of(rule: Rule, wrapper: str, detail: bytes) -> Body:
     """The record's encoded detail as `rule` wants it. There is no event name, id or time of sending in it."""
     wrapped = b'{"' + wrapper.encode() + b'":' + detail + b"}"
+    if rule.format == "none":
+        return Body(b"", "")
     if rule.format == "default":
         return Body(wrapped, "application/json")
     if rule.format == "raw":
@@ -35,6 +37,16 @@ def body_of(rule: Rule, wrapper: str, detail: bytes) -> Body:
     if rule.form:
         return _form(tuple((key, _filled(template, record)) for key, template in rule.form.items()))
     return _form(tuple((key, _text(value)) for key, value in record.items()))
+
+
+def parameters_of(rule: Rule, target: Target, detail: bytes) -> Target:
+    """Where a delivery goes; without a body its parameters tell of the record, so their placeholders are filled."""
+    if rule.format != "none" or not target.pairs:
+        return target
+    record = msgspec.json.decode(detail)
+    pairs = tuple((name, _filled(value, record)) for name, value in target.pairs)
+    path = f"{target.path.partition('?')[0]}?{urlencode(pairs)}"
+    return msgspec.structs.replace(target, path=path, pairs=pairs)
 
 
 def partial(detail: bytes, id_key: str, rng: random.Random) -> bytes:

@@ -5,6 +5,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
+from zoho_sandbox.webhooks.signature import Ties
+
 Module = Literal[
     "item",
     "customer",
@@ -17,12 +19,16 @@ Module = Literal[
     "inventoryadjustment",
 ]
 Event = Literal["created", "edited", "deleted"]
-Format = Literal["default", "form", "jsonstring", "raw"]
+Format = Literal["default", "form", "jsonstring", "raw", "none"]
 MODULES: tuple[str, ...] = get_args(Module)
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule. `body` and `content_type` matter to the raw format only; `form` names what a form shall hold."""
+    """One rule. `body` and `content_type` matter to the raw format only; `form` names what a form shall hold.
+
+    The format `none` sends no body, so that parameters tell all; they may name the record, as `raw` does. `ties` is how
+    the signature orders a parameter that comes again.
+    """
 
     module: Module
     event: Event
@@ -35,6 +41,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     body: str = ""
     form: dict[str, str] = {}
     content_type: str = "text/plain"
+    ties: Ties = "value"
 
     def __post_init__(self) -> None:
         if self.secret and not (12 <= len(self.secret) <= 50 and self.secret.isascii() and self.secret.isalnum()):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
-from zoho_sandbox.webhooks.bodies import body_of
+from zoho_sandbox.webhooks.bodies import body_of, parameters_of
 from zoho_sandbox.webhooks.delivery import Delivery
 from zoho_sandbox.webhooks.rules import Target
 from zoho_sandbox.webhooks.signature import HEADER, sign
@@ -79,12 +79,15 @@ class Sender(threading.Thread):
 
     def _send(self, delivery: Delivery) -> tuple[int | None, str]:
         """The status answered, or what went wrong."""
-        rule, target = delivery.rule, delivery.target
+        rule = delivery.rule
+        target = parameters_of(rule, delivery.target, delivery.detail)
         body = body_of(rule, delivery.wrapper, delivery.detail)
-        headers = {"Content-Type": body.content_type, "User-Agent": USER_AGENT, **rule.headers}
+        headers = {"User-Agent": USER_AGENT, **({"Content-Type": body.content_type} if body.content else {})}
+        headers.update(rule.headers)
         secret = _WRONG_SECRET if delivery.kind == "forged" else rule.secret
         if rule.secret:
-            headers[HEADER] = sign(secret, target.pairs + body.pairs, b"" if body.pairs else body.content)
+            raw = b"" if body.pairs else body.content
+            headers[HEADER] = sign(secret, target.pairs + body.pairs, raw, ties=rule.ties)
         try:
             return self._post(rule.method, target, body.content, headers), ""
         except (OSError, HTTPException) as error:

@@ -14,6 +14,7 @@ DEEPEST = 64
 FORM = "application/x-www-form-urlencoded"
 # A rule with a raw body may say text/plain, or nothing at all.
 _JSON = frozenset({"", "application/json", "text/json", "text/plain"})
+_MARK = b"\xef\xbb\xbf"
 _BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -22,9 +23,19 @@ _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+def media_type(content_type: str) -> str:
+    """What a Content-Type header names, in small letters and without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def is_form(content_type: str, body: bytes) -> bool:
     """Whether the body is fields; some of Zoho's products announce a form and send JSON."""
-    return content_type.startswith(FORM) and body.lstrip()[:1] != b"{"
+    return media_type(content_type) == FORM and unmarked(body).lstrip()[:1] != b"{"
+
+
+def unmarked(text: bytes) -> bytes:
+    """Text without the byte order mark that some editors and senders put before it."""
+    return text.removeprefix(_MARK)
 
 
 def json_text(*, content_type: str, body: bytes, form: Sequence[tuple[bytes, bytes]] | None) -> bytes:
@@ -34,19 +45,19 @@ def json_text(*, content_type: str, body: bytes, form: Sequence[tuple[bytes, byt
     """
     if form is not None:
         return _text_of_form(form)
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = media_type(content_type)
     if kind not in _JSON and kind != FORM and not kind.endswith("+json"):
         raise ContentTypeError(f"Cannot read {kind[:80]!r}; send application/json or {FORM}.")
-    return body.removeprefix(b"\xef\xbb\xbf")
+    return unmarked(body)
 
 
 def _text_of_form(form: Sequence[tuple[bytes, bytes]]) -> bytes:
     try:
-        fields = {name.decode(): value.decode() for name, value in form}
+        fields = {unmarked(name).decode(): value.decode() for name, value in form}
     except UnicodeDecodeError:
         raise BodyError("A form field is not UTF-8.") from None
     whole = fields.get("JSONString")
-    return msgspec.json.encode(fields) if whole is None else whole.encode()
+    return msgspec.json.encode(fields) if whole is None else unmarked(whole.encode())
 
 
 def members_of(text: bytes) -> dict[str, msgspec.Raw]:

@@ -5,7 +5,7 @@ import binascii
 import functools
 import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
 from tds_core.sources.zoho.refusals import (
@@ -46,16 +46,56 @@ def _decoded(part: bytes) -> bytes:
 
 
 def signed_text(*, body: bytes, query: Sequence[Pair], form: Sequence[Pair] | None) -> bytes:
-    """What Zoho signs: all parameters sorted by name, each name and value run together, then a body that is no form."""
+    """What Zoho signs: all parameters sorted by name, each name and value run together, then a body that is no form.
+
+    A name that comes again keeps the order in which it was sent.
+    """
     if not query and form is None:
         return body
-    pairs = sorted((*query, *(form or ())), key=_name)
-    text = b"".join(name + value for name, value in pairs)
-    return text + body if form is None else text
+    return _run_together(sorted((*query, *(form or ())), key=_name)) + (body if form is None else b"")
+
+
+def signed_texts(*, body: bytes, query: Sequence[Pair], form: Sequence[Pair] | None) -> Iterator[bytes]:
+    """Every text Zoho may have signed, each once and the likeliest first.
+
+    Its rule says "sorted by name" and no more. Where that leaves a choice, each plausible reading counts: names sorted
+    by their bytes or regardless of case; a name that comes again in the order sent (the address before the body, or
+    the body before the address), backwards, or sorted by value.
+    """
+    first = signed_text(body=body, query=query, form=form)
+    yield first
+    pairs = [*query, *(form or ())]
+    if _is_plain(pairs):
+        return
+    given = {first}
+    for sent in (pairs, [*(form or ()), *query], pairs[::-1], sorted(pairs, key=_value)):
+        for key in (_name, _folded):
+            text = _run_together(sorted(sent, key=key)) + (body if form is None else b"")
+            if text not in given:
+                given.add(text)
+                yield text
+
+
+def _is_plain(pairs: Sequence[Pair]) -> bool:
+    """Whether "sorted by name" has one meaning: no name comes again, and case changes nothing."""
+    names = [name for name, _ in pairs]
+    return len({name.lower() for name in names}) == len(names) and (sorted(names) == sorted(names, key=bytes.lower))
+
+
+def _run_together(pairs: Iterable[Pair]) -> bytes:
+    return b"".join(name + value for name, value in pairs)
 
 
 def _name(pair: Pair) -> bytes:
     return pair[0]
+
+
+def _folded(pair: Pair) -> bytes:
+    return pair[0].lower()
+
+
+def _value(pair: Pair) -> bytes:
+    return pair[1]
 
 
 def verify(
@@ -80,7 +120,8 @@ def verify(
         raise SignatureMissingError(f"The request carries no {ZOHO_HEADER} header.")
     proven = False
     if zoho:
-        proven |= _signs(live, signed_text(body=body, query=query, form=form), zoho)
+        texts = signed_texts(body=body, query=query, form=form)
+        proven |= any(_signs(live, text, zoho) for text in texts)
     if plain:
         proven |= _signs(live, body, plain)
     if not proven:

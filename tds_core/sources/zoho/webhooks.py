@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tds_core.sources.zoho.bodies import FORM, is_form, json_text, members_of
+from tds_core.sources.zoho.bodies import FORM, is_form, json_text, members_of, unmarked
 from tds_core.sources.zoho.glance import Glance, glance_at
 from tds_core.sources.zoho.names import entities_named, event_named, split_event
 from tds_core.sources.zoho.records import found_record
-from tds_core.sources.zoho.refusals import NotUnderstoodError, UnknownEntityError, UnknownEventError
+from tds_core.sources.zoho.refusals import (
+    EntityUnclearError,
+    NotUnderstoodError,
+    UnknownEntityError,
+    UnknownEventError,
+)
 from tds_core.sources.zoho.signature import pairs_of
 from tds_core.sync.inbox import Delivery
 from tds_models.entity import Entity
@@ -18,6 +23,9 @@ from tds_models.entity import Entity
 SOURCE = "zoho"
 #: For senders that cannot put entity and event into the address: `product.updated`.
 EVENT_HEADER = "X-TDS-Event"
+
+
+_NAMES = (b"entity", b"event")
 
 
 @dataclass(slots=True)
@@ -42,16 +50,20 @@ def parse(
     form: Sequence[tuple[bytes, bytes]] | None,
     headers: Mapping[str, str],
     correlation_id: str,
+    method: str = "POST",
 ) -> Delivery:
     """What a proven webhook says. `entity` and `event` come from the address, None on the generic one.
 
+    DELETE says what happened where address and headers do not. Parameters are the record where nothing else is sent.
     Raises NotUnderstoodError (one of its kinds), which knows what was understood before it stopped.
     """
     claim = _Claim(entity, event)
     if entity is None or event is None:
-        fields = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in query}
-        claim.add(fields.get("entity"), fields.get("event"))
+        claim.add(_only(query, b"entity"), _only(query, b"event"))
         claim.add(*split_event(headers.get(EVENT_HEADER, "")))
+        claim.add(None, "deleted" if method == "DELETE" else None)
+    if form is None and not body:
+        form = [pair for pair in query if pair[0] not in _NAMES] or None
     try:
         return _understand(claim, content_type, body, form, correlation_id)
     except NotUnderstoodError as error:
@@ -93,10 +105,18 @@ def _understand(
         source_modified_at=glance.modified_at,
         record=record,
         # Fields chosen for a form are rarely the whole record, and all of them are text.
-        complete=glance.complete and (form is None or b"JSONString" in dict(form)),
+        complete=glance.complete and (form is None or any(unmarked(name) == b"JSONString" for name, _ in form)),
         fingerprint=_fingerprint(glance, event, record),
         correlation_id=correlation_id,
     )
+
+
+def _only(query: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """The parameter `name`. Raises EntityUnclearError when it comes again and says something else."""
+    values = {value.decode("utf-8", "replace") for key, value in query if key == name}
+    if len(values) > 1:
+        raise EntityUnclearError(f"The address gives {name.decode()} more than once: give it once.")
+    return next(iter(values), None)
 
 
 def _event_type(members: Mapping[str, msgspec.Raw]) -> tuple[str | None, str | None]:
