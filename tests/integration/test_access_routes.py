@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from tds_api.door import METHODS
 from tds_api.permissions import ANYBODY, ITSELF, named_permission
 from tds_core.access import keys
 from tds_models.callers import Role
@@ -84,7 +85,7 @@ def test_what_is_open_to_anybody_is_only_this(sender: Sender) -> None:
         "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/tds/health", "GET /api/tds/login",
         "POST /api/tds/login", "GET /api/tds/static/<path:filename>", "POST /api/tds/session",
         "GET /api/tds/zoho/oauth/start", "POST /api/tds/zoho/oauth/start", "GET /api/tds/zoho/oauth/callback",
-        "POST /api/tds/zoho/webhooks", "POST /api/tds/zoho/webhooks/<entity>/<event>",
+        *(f"{method} /api/tds/zoho/webhooks{names}" for method in METHODS for names in ("", "/<entity>/<event>")),
     }  # fmt: skip
 
 
