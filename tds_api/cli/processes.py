@@ -4,15 +4,16 @@ import contextlib
 import dataclasses
 import os
 import signal
-import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from subprocess import SubprocessError
 
 import psutil
 
-from tds_core.embedded.children import spawn
+from tds_core.embedded.children import Child, spawn
 from tds_core.embedded.guardian import Guardian
 from tds_core.embedded.startup import tail
 from tds_core.errors import ProgramFailedError
@@ -24,7 +25,7 @@ _LOOK_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 _HEALTHY_AFTER_SECONDS = 60.0
 _GRACE_SECONDS = 15.0
-_LARGEST_LOG_BYTES = 20_000_000
+_LOST_WATCH_SECONDS = 1.0  # within so long it is seen that nobody looks after the programs any more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,14 +41,18 @@ class Program:
 
 @dataclasses.dataclass
 class Running:
-    """A started program; `restart_count` says how often it had to be started again."""
+    """A started program; `restart_count` says how often it had to be started again.
+
+    `failure_count`: starts in a row that came to nothing.
+    """
 
     program: Program
-    process: subprocess.Popen[bytes]
+    process: Child
     started_at: float
     log_start: int = 0  # bytes its log had before
     restart_count: int = 0
     quick_death_count: int = 0
+    failure_count: int = 0
     due_at: float | None = None  # when to start it again; None while it runs
 
     @property
@@ -57,16 +62,26 @@ class Running:
 
 
 class Supervisor:
-    """Keeps programs running until `stop`; a thread looks after them five times a second."""
+    """Keeps programs running until `stop`; one thread looks after all of them, five times a second.
+
+    `keepers`, by name, start again what else is ours and has ended; each has a thread of its own, since a server may
+    take minutes to come back. Whatever goes wrong for one is told and tried again; the others are looked after.
+    """
 
     def __init__(
-        self, *, logs: Path, env: Mapping[str, str], guard: Guardian, keepers: Sequence[Callable[[], object]] = ()
+        self,
+        *,
+        logs: Path,
+        env: Mapping[str, str],
+        guard: Guardian,
+        keepers: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
-        self._logs, self._env, self._guard, self._keepers = logs, dict(env), guard, keepers
+        self._logs, self._env, self._guard, self._keepers = logs, dict(env), guard, dict(keepers or {})
         self._running: dict[str, Running] = {}
         self._ending, self._hurry = threading.Event(), threading.Event()
         self._lock = threading.RLock()
-        self._thread = threading.Thread(target=self._look, name="supervisor", daemon=True)
+        self._watches: list[threading.Thread] = []
+        self._problems: dict[str, str] = {}  # what was told of last, by name
 
     @property
     def running(self) -> Mapping[str, Running]:
@@ -85,10 +100,12 @@ class Supervisor:
         return running
 
     def launch(self, program: Program) -> Running:
-        """Start a program without waiting for it."""
-        _shorten(self.log_of(program.name))
+        """Start a program without waiting for it; raises ProgramFailedError when that cannot be done."""
         since = _size(self.log_of(program.name))
-        running = Running(program, self._spawn(program), time.monotonic(), log_start=since)
+        try:
+            running = Running(program, self._spawn(program), time.monotonic(), log_start=since)
+        except (OSError, RuntimeError, SubprocessError) as error:
+            raise ProgramFailedError(f"{program.name} could not be started: {error}") from error
         with self._lock:
             self._running[program.name] = running
         return running
@@ -105,8 +122,21 @@ class Supervisor:
 
     def look_after(self) -> None:
         """Restart from now on what ends."""
-        if not self._thread.is_alive():
-            self._thread.start()
+        if self._watches:
+            return
+        looks = {"programs": self._look_at_all, **self._keepers}
+        for name, look in looks.items():
+            watch = threading.Thread(target=self._watch, args=(name, look), name=f"watch over {name}", daemon=True)
+            watch.start()
+            self._watches.append(watch)
+
+    def wait(self) -> None:
+        """Wait for a signal whose handler raises; raises ProgramFailedError once something is not looked after."""
+        while True:
+            for watch in self._watches:
+                if not watch.is_alive():
+                    raise ProgramFailedError(f"The {watch.name} has ended; what dies would not be started again.")
+            self._ending.wait(_LOST_WATCH_SECONDS)
 
     def hurry(self) -> None:
         """Cut the grace of a stop that is under way."""
@@ -115,8 +145,10 @@ class Supervisor:
     def stop(self, grace_seconds: float = _GRACE_SECONDS) -> None:
         """End all programs, last started first, and everything they started; safe to call twice."""
         self._ending.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        deadline = time.monotonic() + grace_seconds
+        for watch in self._watches:
+            while watch.is_alive() and time.monotonic() < deadline and not self._hurry.is_set():
+                watch.join(_LOOK_SECONDS)
         with self._lock:
             ending = [each for each in reversed(self._running.values()) if each.due_at is None]
             self._running.clear()
@@ -127,9 +159,9 @@ class Supervisor:
         for each in ending:
             while not has_ended(each.pid) and time.monotonic() < deadline and not self._hurry.is_set():
                 time.sleep(0.02)
-            self._bury(each)
+            self._attempt(each.program.name, "program_end_failed", lambda each=each: self._bury(each))
 
-    def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
+    def _spawn(self, program: Program) -> Child:
         env = {**self._env, **program.env, "TDS_PROCESS": program.name}
         return spawn(program.argv, log=self.log_of(program.name), env=env, guard=self._guard)
 
@@ -138,6 +170,7 @@ class Supervisor:
         end_session(running.pid)
         self._guard.forget(running.pid)  # before the id is free for others
         running.process.wait()
+        running.process.carrier.drain()
         if os.getpid() == 1:  # in a container what its programs leave behind becomes ours to collect
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-running.pid, os.WNOHANG)[0]:
@@ -145,18 +178,43 @@ class Supervisor:
 
     def _failure(self, running: Running, what: str) -> ProgramFailedError:
         name, path = running.program.name, self.log_of(running.program.name)
+        if has_ended(running.pid):
+            running.process.carrier.drain()
         end = "\n".join(tail(path, running.log_start).strip().splitlines()[-12:])
         return ProgramFailedError(f"{name} {what}. The end of {path}:\n{end}")
 
-    def _look(self) -> None:
-        while not self._ending.wait(_LOOK_SECONDS):
-            for running in list(self._running.values()):
-                self._look_at(running)
-            for keep in self._keepers:
-                try:
-                    keep()
-                except Exception as error:
-                    log.warning("embedded_server_restart_failed", error=str(error))
+    def _watch(self, name: str, look: Callable[[], object]) -> None:
+        failure_count = 0
+        while not self._ending.wait(_pause(failure_count) if failure_count else _LOOK_SECONDS):
+            went_well = self._attempt(name, "embedded_server_restart_failed", look)
+            failure_count = 0 if went_well else failure_count + 1
+
+    def _attempt(self, name: str, event: str, act: Callable[[], object]) -> bool:
+        """Whether something went well; what went wrong is told when it is news."""
+        try:
+            act()
+        except Exception as error:
+            self._tell(name, event, f"{type(error).__name__}: {error}")
+            return False
+        self._tell(name, "", "")
+        return True
+
+    def _tell(self, name: str, event: str, problem: str) -> None:
+        """Tell of a problem once, and of its end."""
+        before = self._problems.get(name, "")
+        if problem == before:
+            return
+        self._problems[name] = problem
+        with contextlib.suppress(Exception):  # a terminal that went away ends no watch
+            if problem:
+                log.warning(event, program=name, error=problem)
+            else:
+                log.info("program_problem_ended", program=name, error=before)
+
+    def _look_at_all(self) -> None:
+        for running in list(self._running.values()):
+            name = running.program.name
+            self._attempt(f"{name}'s watch", "program_watch_failed", lambda running=running: self._look_at(running))
 
     def _look_at(self, running: Running) -> None:
         now, name = time.monotonic(), running.program.name
@@ -166,18 +224,38 @@ class Supervisor:
             long_lived = now - running.started_at > _HEALTHY_AFTER_SECONDS
             blameless = long_lived or running.process.returncode == -signal.SIGKILL
             running.quick_death_count = 0 if blameless else running.quick_death_count + 1
-            pause = min(_FIRST_PAUSE_SECONDS * 2 ** max(running.quick_death_count - 1, 0), _LONGEST_PAUSE_SECONDS)
+            pause = _pause(running.quick_death_count)
             running.due_at = now + pause
             log.warning("program_ended", program=name, exit_code=running.process.returncode, restart_in_seconds=pause)
         elif running.due_at is not None and now >= running.due_at:
-            _shorten(self.log_of(name))
-            running.process, running.started_at, running.due_at = self._spawn(running.program), now, None
-            running.restart_count += 1
-            log.info("program_restarted", program=name, pid=running.pid, restart_count=running.restart_count)
+            self._start_again(running)
+
+    def _start_again(self, running: Running) -> None:
+        def start() -> None:
+            running.process = self._spawn(running.program)
+
+        now, name = time.monotonic(), running.program.name
+        if not self._attempt(name, "program_start_failed", start):
+            running.failure_count += 1
+            running.due_at = now + _pause(running.failure_count)
+            return
+        running.started_at, running.due_at, running.failure_count = now, None, 0
+        running.restart_count += 1
+        log.info("program_restarted", program=name, pid=running.pid, restart_count=running.restart_count)
+
+
+def _pause(count: int) -> float:
+    """Seconds before the next start, after so many that did not last."""
+    return min(_FIRST_PAUSE_SECONDS * 2.0 ** max(min(count, 30) - 1, 0), _LONGEST_PAUSE_SECONDS)
 
 
 def has_ended(pid: int) -> bool:
     """Whether our child has ended, without letting its id go, so that its group can still be named."""
+    if sys.platform == "linux":  # needs no file, of which there may be too many
+        try:
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -186,6 +264,8 @@ def has_ended(pid: int) -> bool:
 
 def end_session(session: int, patience_seconds: float = 3.0) -> None:
     """Kill every process of a session, also those outside its leader's process group, and see them gone."""
+    with contextlib.suppress(OSError):
+        os.killpg(session, signal.SIGKILL)
     deadline = time.monotonic() + patience_seconds
     while (members := _living_members(session)) and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
@@ -207,9 +287,3 @@ def _living_members(session: int) -> list[psutil.Process]:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _shorten(path: Path) -> None:
-    """Keep one older log, so that a year of restarts does not fill the disk."""
-    if _size(path) > _LARGEST_LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -44,8 +43,8 @@ class Stack:
     first_admin: tuple[str, str] | None = None
 
     def wait(self) -> None:
-        """Wait until a signal handler raises."""
-        threading.Event().wait()
+        """Wait until a signal handler raises, or the supervisor says that it cannot go on."""
+        self.processes.wait()
 
 
 @contextlib.contextmanager
@@ -79,7 +78,10 @@ def running_stack(
         _fresh_directories(home)
         env = {**environment_of(settings), **(extra_env or {})}
         supervisor = Supervisor(
-            logs=home / "logs", env=env, guard=guard, keepers=[each.keep_running for each in servers.values()]
+            logs=home / "logs",
+            env=env,
+            guard=guard,
+            keepers={name: each.keep_running for name, each in servers.items()},
         )
         ends.callback(supervisor.stop)
         _start_all(supervisor, programs(settings), on_step)

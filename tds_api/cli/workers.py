@@ -23,6 +23,7 @@ from tds_api.cli.up import StopRequested, stop_signals
 from tds_core.config import Settings, load_settings
 from tds_core.embedded.guardian import Guardian
 from tds_core.embedded.home import Ownership, write_private
+from tds_core.embedded.log_files import shorten
 from tds_core.embedded.startup import tail
 from tds_core.errors import ProgramFailedError
 from tds_core.healing import figures
@@ -46,6 +47,7 @@ def start(count: int = _COUNT, as_json: bool = _JSON) -> None:
     count = count or settings.workers
     log = settings.home / "logs" / "workers.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shorten(log)
     before = _listening()
     with log.open("ab") as output:
         keeper = subprocess.Popen(  # noqa: S603 (our own program)
@@ -113,7 +115,7 @@ def run(count: int = _COUNT) -> None:
             keeper.launch(worker(settings, number, kind=NAME))
         keeper.look_after()
         write_private(settings.home / KEPT_FILE, json.dumps({"pid": os.getpid(), "count": chosen}) + "\n")
-        signal.pause()
+        keeper.wait()
 
 
 @contextlib.contextmanager

@@ -6,13 +6,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from tds_core.embedded import guardian
 from tds_core.embedded.accounts import Account, identity
+from tds_core.embedded.log_files import Carrier
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Child(subprocess.Popen[bytes]):
+    """A program we started; `carrier` brings what it prints to its log."""
+
+    carrier: Carrier
 
 
 def spawn(
@@ -24,29 +33,54 @@ def spawn(
     account: Account | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
     guard: "guardian.Guardian | None" = None,
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """Start a program in its own session, its output appended to `log`, and tie its life to ours.
 
-    On Linux the kernel sends `death_signal` to it when the calling *thread* ends, so call this from the main thread
-    or one that lives as long as the child. `guard` (elsewhere: always) also ends its whole process group.
+    On Linux the kernel sends `death_signal` to it when we end, whichever thread asks for it here. `guard` (elsewhere:
+    always) also ends its whole process group. Raises OSError or RuntimeError when it cannot be started.
     """
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603
+
+    def start() -> Child:
+        child = _start(argv, log, env=env, cwd=cwd, account=account, death_signal=death_signal)
+        watching = guardian.of_this_process() if guard is None and _LIBC is None else guard
+        if watching is not None:
+            watching.watch(child.pid, death_signal)
+        return child
+
+    return _starter().submit(start).result()
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    """The one thread that starts children; it ends with this process, for a child's life is tied to its thread's."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter of children")
+
+
+def _start(
+    argv: Sequence[str],
+    log: Path,
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    account: Account | None,
+    death_signal: signal.Signals,
+) -> Child:
+    carrier = Carrier(log)
+    try:
+        child = Child(
             list(argv),
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=carrier.write_end,
             stderr=subprocess.STDOUT,
             env=env,
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_tie_to_parent(death_signal),  # noqa: PLW1509 (one call into a library already loaded)
+            preexec_fn=_tie_to_parent(death_signal),  # one call into a library already loaded
             **identity(account),
         )
-    if guard is None and _LIBC is None:
-        guard = guardian.of_this_process()
-    if guard is not None:
-        guard.watch(child.pid, death_signal)
+    finally:
+        os.close(carrier.write_end)  # the child has its own; where it did not start, the carrier ends
+    child.carrier = carrier
     return child
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from psycopg2 import sql
 
 from tds_core.embedded import binaries, cluster, places
 from tds_core.embedded.accounts import Account, unprivileged_account
-from tds_core.embedded.children import spawn
+from tds_core.embedded.children import Child, spawn
 from tds_core.embedded.home import Ownership, secret_of_home
 from tds_core.embedded.leftovers import end_leftovers
 from tds_core.embedded.ports import LOOPBACK, choose_port
-from tds_core.embedded.startup import StartFailure, wait_until_ready
+from tds_core.embedded.startup import StartFailure, known_port, wait_until_ready
 from tds_core.errors import EmbeddedServerError
 from tds_core.urls import without_driver
 
@@ -32,8 +33,9 @@ class EmbeddedPostgres:
         self._directory = home / "postgres"
         self._ownership = Ownership(self._directory / "owner", what="An embedded PostgreSQL")
         self._log = home / "logs" / "postgres.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._url = ""
+        self._process: Child | None = None
+        self._url, self._port = "", 0
+        self._ended = threading.Event()
 
     @property
     def url(self) -> str:
@@ -51,6 +53,7 @@ class EmbeddedPostgres:
         Raises AlreadyRunningError when another process runs it and EmbeddedServerError for everything else.
         """
         self._ownership.take()
+        self._ended.clear()
         try:
             self._start()
         except BaseException:
@@ -60,7 +63,8 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop it in order: connections are cut, what is committed is on disk. Safe to call twice."""
-        process, self._process, self._url = self._process, None, ""
+        self._ended.set()  # for another thread that is starting it again
+        process, self._process, self._url, self._port = self._process, None, "", 0
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
             try:
@@ -71,7 +75,10 @@ class EmbeddedPostgres:
         self._ownership.release()
 
     def keep_running(self) -> bool:
-        """Start it again, on the same port if that is still free, when it has ended; returns whether it had."""
+        """Start it again when it has ended, at the address everybody knows; returns whether it had.
+
+        Raises what `start` does; call it again later.
+        """
         if self._process is None or self._process.poll() is None:
             return False
         self._start()
@@ -98,17 +105,18 @@ class EmbeddedPostgres:
                 self._url = self._launch(programs, data, account, password)
                 return
             except StartFailure as failure:
-                if not failure.is_passing or attempt == 3:
+                if not failure.is_passing or attempt == 3 or self._ended.is_set():
                     raise EmbeddedServerError(f"The embedded PostgreSQL did not start: {failure}") from None
                 time.sleep(attempt)
 
     def _launch(self, programs: Path, data: Path, account: Account | None, password: str) -> str:
-        port = choose_port(self._directory / "port")
+        port = known_port(self._port) or choose_port(self._directory / "port")
         since = self._log.stat().st_size if self._log.exists() else 0
         command = cluster.server_command(programs, data, port=port, durable=self._durable)
         self._process = spawn(command, log=self._log, cwd=Path("/"), account=account, death_signal=signal.SIGINT)
         url = f"postgresql+psycopg2://{cluster.OWNER}:{password}@{LOOPBACK}:{port}/{_DATABASE}"
         wait_until_ready(self._process, self._log, lambda: _ensure_database(url), seconds=_READY_SECONDS, since=since)
+        self._port = port
         return url
 
 

@@ -2,17 +2,18 @@
 
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import redis
 
 from tds_core.embedded import binaries
-from tds_core.embedded.children import spawn
+from tds_core.embedded.children import Child, spawn
 from tds_core.embedded.home import Ownership, secret_of_home, write_private
 from tds_core.embedded.leftovers import end_leftovers
 from tds_core.embedded.ports import LOOPBACK, choose_port
-from tds_core.embedded.startup import StartFailure, wait_until_ready
+from tds_core.embedded.startup import StartFailure, known_port, wait_until_ready
 from tds_core.errors import EmbeddedServerError
 
 _READY_SECONDS = 60.0
@@ -43,8 +44,9 @@ class EmbeddedRedis:
         self._directory = home / "redis"
         self._ownership = Ownership(self._directory / "owner", what="An embedded Redis")
         self._log = home / "logs" / "redis.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._url = ""
+        self._process: Child | None = None
+        self._url, self._port = "", 0
+        self._ended = threading.Event()
 
     @property
     def url(self) -> str:
@@ -59,6 +61,7 @@ class EmbeddedRedis:
     def start(self) -> str:
         """Start the server and return its address; raises AlreadyRunningError or EmbeddedServerError."""
         self._ownership.take()
+        self._ended.clear()
         try:
             self._start()
         except BaseException:
@@ -68,7 +71,8 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """Stop it in order, with everything written to its append-only file. Safe to call twice."""
-        process, self._process, self._url = self._process, None, ""
+        self._ended.set()  # for another thread that is starting it again
+        process, self._process, self._url, self._port = self._process, None, "", 0
         if process is not None and process.poll() is None:
             process.terminate()
             try:
@@ -79,7 +83,10 @@ class EmbeddedRedis:
         self._ownership.release()
 
     def keep_running(self) -> bool:
-        """Start it again, on the same port if that is still free, when it has ended; returns whether it had."""
+        """Start it again when it has ended, at the address everybody knows; returns whether it had.
+
+        Raises what `start` does; call it again later.
+        """
         if self._process is None or self._process.poll() is None:
             return False
         self._start()
@@ -101,12 +108,12 @@ class EmbeddedRedis:
                 self._url = self._launch(program, password)
                 return
             except StartFailure as failure:
-                if not failure.is_passing or attempt == 3:
+                if not failure.is_passing or attempt == 3 or self._ended.is_set():
                     raise EmbeddedServerError(f"The embedded Redis did not start: {failure}") from None
                 time.sleep(attempt)
 
     def _launch(self, program: Path, password: str) -> str:
-        port = choose_port(self._directory / "port")
+        port = known_port(self._port) or choose_port(self._directory / "port")
         self._directory.chmod(0o700)  # its files are as open as its umask
         configuration = self._directory / "redis.conf"
         text = _CONFIGURATION.format(
@@ -118,6 +125,7 @@ class EmbeddedRedis:
         self._process = spawn([str(program), str(configuration)], log=self._log, cwd=self._directory)
         url = f"redis://:{password}@{LOOPBACK}:{port}/0"
         wait_until_ready(self._process, self._log, lambda: _answers(url), seconds=_READY_SECONDS, since=since)
+        self._port = port
         return url
 
 

@@ -1,9 +1,11 @@
 """From a started server to one that answers, or to one sentence that says why it does not."""
 
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tds_core.embedded.children import Child
+from tds_core.embedded.ports import is_free
 
 # What a server's log says, what it means, and whether trying again (on another port) can help.
 _KNOWN = (
@@ -27,9 +29,14 @@ class StartFailure(Exception):  # noqa: N818 (never leaves this package)
         self.is_passing = is_passing
 
 
-def wait_until_ready(
-    process: subprocess.Popen[bytes], log: Path, answers: Callable[[], bool], *, seconds: float, since: int = 0
-) -> None:
+def known_port(port: int) -> int:
+    """The port a server had, 0 for none; raises StartFailure while another program has it: clients know no other."""
+    if port and not is_free(port):
+        raise StartFailure(f"another program took its port, {port}.", is_passing=True)
+    return port
+
+
+def wait_until_ready(process: Child, log: Path, answers: Callable[[], bool], *, seconds: float, since: int = 0) -> None:
     """Return once `answers()` is true; raise StartFailure when the process ends or the time is up.
 
     `since` is the size the log had before this start, so that an old complaint is not read as a new one.
@@ -37,6 +44,7 @@ def wait_until_ready(
     deadline, pause = time.monotonic() + seconds, 0.01
     while True:
         if process.poll() is not None:
+            process.carrier.drain()
             raise explain(log, since)
         if answers():
             return
@@ -61,6 +69,7 @@ def tail(log: Path, since: int = 0) -> str:
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)
+            since = since if since <= size else 0  # another file has begun since
             file.seek(max(since, size - _TAIL_BYTES, 0))
             return file.read().decode(errors="replace")
     except OSError:

@@ -10,6 +10,7 @@ from tds_api.cli.processes import Program
 from tds_api.cli.stack import running_stack
 from tds_api.cli.up import StopRequested, stop_signals
 from tds_core.config import Settings, load_settings
+from tds_core.logging import configure_logging
 
 # A child that ignores SIGTERM and one that leaves its process group, as servers' workers may.
 FAMILY = """
@@ -29,6 +30,7 @@ def families(_settings: Settings) -> Iterator[Program]:
 
 def main() -> None:
     """Run until told to stop, after one line of JSON."""
+    configure_logging(load_settings(), process="up")
     with (
         contextlib.suppress(StopRequested),
         stop_signals() as later,

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,32 @@ def test_a_killed_server_comes_back_at_the_same_address_with_what_was_committed(
         assert wait_for(server.keep_running)
         assert (server.url, server.pid == pid) == (address, False)
         assert ask(address, "SELECT answer FROM kept") == 42
+
+
+def test_one_that_a_thread_started_again_outlives_the_thread(home: Path) -> None:
+    with EmbeddedPostgres(home) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(server.pid)], timeout=0.1)
+        starting = threading.Thread(target=lambda: wait_for(server.keep_running))
+        starting.start()
+        starting.join()
+        time.sleep(1)
+        assert ask(server.url, "SELECT 1") == 1
+
+
+def test_one_that_ended_waits_for_its_own_port_for_its_clients_know_no_other(home: Path) -> None:
+    with EmbeddedPostgres(home) as server, socket.socket() as other:
+        address, port = server.url, int(server.url.rpartition(":")[2].split("/")[0])
+        os.kill(server.pid, signal.SIGKILL)
+        psutil.Process(server.pid).wait(5)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with pytest.raises(EmbeddedServerError, match=f"took its port, {port}"):
+            server.keep_running()
+        other.close()
+        assert server.keep_running()
+        assert server.url == address
 
 
 def test_it_dies_with_a_parent_that_is_killed_and_starts_again(home: Path) -> None:

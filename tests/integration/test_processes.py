@@ -1,17 +1,21 @@
 """Supervised programs: brought back when they die, ended with all their descendants."""
 
+import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
-from tds_api.cli.processes import Program, Supervisor
+from tds_api.cli.processes import Program, Running, Supervisor
 from tds_core.embedded.guardian import Guardian
+from tds_core.embedded.log_files import LogFile
 from tds_core.errors import ProgramFailedError
 
 # A program with one child that ignores SIGTERM and one that leaves its process group, as servers' workers may.
@@ -103,6 +107,115 @@ def test_programs_get_the_common_environment_their_own_and_their_name(supervisor
     code = "import os; print(os.environ['OWN'], os.environ['TDS_PROCESS'], 'PATH' in os.environ, flush=True)"
     supervisor.start(Program(name="speaker", argv=[sys.executable, "-c", code], env={"OWN": "mine"}))
     assert wait_for(lambda: b"mine speaker True" in supervisor.log_of("speaker").read_bytes())
+
+
+def sleeper(name: str) -> Program:
+    return Program(name=name, argv=[sys.executable, "-c", "import time; time.sleep(600)"])
+
+
+def killed(running: Running) -> None:
+    os.kill(running.pid, signal.SIGKILL)
+
+
+def came_back(running: Running, restart_count: int) -> bool:
+    return wait_for(lambda: running.restart_count == restart_count and running.due_at is None)
+
+
+def test_a_log_that_cannot_be_written_stops_no_program_and_is_told_once_a_start(supervisor: Supervisor) -> None:
+    running = supervisor.start(sleeper("unlogged"))
+    log = supervisor.log_of("unlogged")
+    log.unlink()
+    log.mkdir()
+    with capture_logs() as told:
+        for count in (1, 2):
+            killed(running)
+            assert came_back(running, count)
+        assert wait_for(lambda: "log_file_unwritable" in events(told))
+        time.sleep(1)
+        assert events(told).count("log_file_unwritable") == 2
+        assert next(each["path"] for each in told if each["event"] == "log_file_unwritable") == str(log)
+
+
+def test_a_program_that_cannot_be_started_is_tried_again_while_others_are_looked_after(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nsleep 600\n")
+    script.chmod(0o755)
+    broken, neighbour = supervisor.start(Program(name="broken", argv=[str(script)])), supervisor.start(sleeper("other"))
+    script.rename(tmp_path / "elsewhere")
+    with capture_logs() as told:
+        killed(broken)
+        assert wait_for(lambda: broken.failure_count == 2)
+        killed(neighbour)
+        assert came_back(neighbour, 1)
+        assert events(told).count("program_start_failed") == 1
+        assert "No such file" in next(each["error"] for each in told if each["event"] == "program_start_failed")
+    (tmp_path / "elsewhere").rename(script)
+    assert came_back(broken, 1)
+
+
+def test_a_keeper_that_fails_or_takes_long_stops_neither_programs_nor_other_keepers(tmp_path: Path) -> None:
+    def fails() -> None:
+        calls.append("fails")
+        raise OSError(24, "Too many open files")
+
+    def takes_long() -> None:
+        calls.append("takes long")
+        time.sleep(8)
+
+    calls: list[str] = []
+    guard = Guardian()
+    keepers = {"failing": fails, "slow": takes_long, "well": lambda: calls.append("well")}
+    supervisor = Supervisor(logs=tmp_path, env=dict(os.environ), guard=guard, keepers=keepers)
+    try:
+        running = supervisor.start(sleeper("sleeper"))
+        killed(running)
+        assert came_back(running, 1)
+        assert wait_for(lambda: calls.count("fails") >= 2 and calls.count("well") >= 5)
+        assert calls.count("takes long") == 1
+    finally:
+        supervisor.stop(grace_seconds=0)
+        guard.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_waits_hears_of_a_watch_that_cannot_go_on(tmp_path: Path) -> None:
+    def ends_the_thread() -> None:
+        raise SystemExit
+
+    guard = Guardian()
+    supervisor = Supervisor(logs=tmp_path, env={}, guard=guard, keepers={"PostgreSQL": ends_the_thread})
+    supervisor.look_after()
+    try:
+        with pytest.raises(ProgramFailedError, match="watch over PostgreSQL has ended"):
+            supervisor.wait()
+    finally:
+        supervisor.stop(grace_seconds=0)
+        guard.close()
+
+
+def test_a_log_is_bounded_while_its_program_runs(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LogFile.__init__, "__kwdefaults__", {"largest_bytes": 20_000})
+    code = "for n in range(20_000): print(f'line {n:06}', flush=n % 100 == 99)\nimport time; time.sleep(600)"
+    supervisor.start(Program(name="talker", argv=[sys.executable, "-c", code]))
+    log = supervisor.log_of("talker")
+
+    def is_written() -> bool:
+        with contextlib.suppress(FileNotFoundError):  # just put aside
+            return "line 019999" in log.read_text()
+        return False
+
+    wait_for(is_written)
+    before = log.with_suffix(".log.1")
+    assert {path.name for path in log.parent.glob("talker*")} == {log.name, before.name}
+    assert max(log.stat().st_size, before.stat().st_size) < 20_000 + 65_536 + 100
+    kept = [int(line.removeprefix("line ")) for path in (before, log) for line in path.read_text().splitlines()]
+    assert kept == list(range(kept[0], kept[-1] + 1))
+
+
+def events(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [each["event"] for each in told]
 
 
 def is_alive(process: psutil.Process) -> bool:
