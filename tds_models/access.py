@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, Text, func
+from sqlalchemy import ARRAY, Integer, LargeBinary, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tds_models.base import Base, Instant
@@ -28,6 +28,17 @@ class SourceToken(Base):
     blocked_until: Mapped[datetime | None] = mapped_column(
         Instant, comment="the token endpoint is not asked until then"
     )
+    block_reason: Mapped[str | None] = mapped_column(Text, comment="what it said last, if that was no token")
+    failed_count: Mapped[int] = mapped_column(
+        Integer, server_default=text("0"), comment="answers in a row that were neither a token nor a lasting refusal"
+    )
+    scopes: Mapped[list[str] | None] = mapped_column(
+        ARRAY(Text), comment="what the connection was granted; null: no token answer said so"
+    )
+    renewals_since: Mapped[datetime | None] = mapped_column(
+        Instant, comment="since then tokens that should have lived were renewed"
+    )
+    renewal_count: Mapped[int] = mapped_column(Integer, server_default=text("0"), comment="how many, since then")
     refused_at: Mapped[datetime | None] = mapped_column(
         Instant, comment="since then the token endpoint gives no token, until an operator mends the access"
     )
@@ -40,6 +51,25 @@ class SourceToken(Base):
     )
     pause_reason: Mapped[str | None] = mapped_column(Text)
     updated_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+
+
+class MissingPermission(Base):
+    """A module of a source, or one of its records, that may not be read: it is left alone, and all else goes on."""
+
+    __tablename__ = "tds_missing_permissions"
+
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    api: Mapped[str] = mapped_column(Text, primary_key=True)
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    source_id: Mapped[str] = mapped_column(Text, primary_key=True, comment="the record; empty: the whole module")
+    scope: Mapped[str] = mapped_column(Text, comment="what the source calls the right to read the module")
+    says: Mapped[str] = mapped_column(Text, comment="how the source refused it")
+    refused_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now(), comment="when it did so first")
+    refusal_count: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    paused_until: Mapped[datetime] = mapped_column(Instant, comment="nobody asks for it until then")
+    refused_token: Mapped[bytes | None] = mapped_column(
+        LargeBinary, comment="a digest of the access token that was good, and refused for this; null: in doubt"
+    )
 
 
 class Consent(Base):

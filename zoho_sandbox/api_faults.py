@@ -7,7 +7,7 @@ from typing import Any
 
 KINDS = (
     *("error_500", "html_502", "html_503", "html_504", "truncated", "slow_body", "reset", "delay"),
-    *("rate_minute", "rate_day", "concurrency", "unauthorized", "no_page_context"),
+    *("rate_minute", "rate_day", "concurrency", "unauthorized", "not_associated", "no_page_context"),
     *("listing_cut", "listing_empty", "listing_halved"),
     *("refusal", "no_record", "other_record", "padded"),
 )

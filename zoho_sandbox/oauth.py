@@ -46,6 +46,15 @@ class Code:
     expires_at: float
 
 
+@dataclass
+class TokenAnswer:
+    """What the token endpoint shall answer `count` times instead of what it would; with 0 always, until cleared."""
+
+    body: str
+    status: int = 200
+    count: int = 1
+
+
 class Accounts:
     """Who may call the API. All methods are safe to call from several threads."""
 
@@ -59,8 +68,30 @@ class Accounts:
         self._codes: dict[str, Code] = {}
         self._grants: OrderedDict[str, Grant] = OrderedDict()
         self._first_token = settings.refresh_token
+        self.tells_scope = settings.token_scope
+        self._appointed: list[TokenAnswer] = []
         self.restore_refresh_token()
         self._by_token: dict[str, Grant] = {}
+
+    def appoint(self, answer: TokenAnswer) -> None:
+        """Let the token endpoint answer so, once the answers appointed before are spent."""
+        with self._lock:
+            self._appointed.append(answer)
+
+    def appointed(self) -> TokenAnswer | None:
+        """The appointed answer this call meets, if any."""
+        with self._lock:
+            answer = self._appointed[0] if self._appointed else None
+            if answer and answer.count == 1:
+                self._appointed.pop(0)
+            elif answer and answer.count:
+                answer.count -= 1
+            return answer
+
+    def clear_appointed(self) -> None:
+        """Let the token endpoint answer for itself again."""
+        with self._lock:
+            self._appointed.clear()
 
     def check_client(self, client_id: str, client_secret: str | None) -> None:
         if client_id != self.client_id:

@@ -61,6 +61,7 @@ class Sandbox:
             "concurrent_calls": self.quota.concurrent_calls,
             "token_refreshes": self.accounts.refreshes_max,
             "token_seconds": self.accounts.token_seconds,
+            "token_scope": self.accounts.tells_scope,
             "webhooks_per_day": self.desk.cap.limit,
             "rate_limit_headers": self.rate_limit_headers,
             "window_speed": self.window_clock.speed,
@@ -83,6 +84,7 @@ class Sandbox:
         self.quota.concurrent_calls = new["concurrent_calls"]
         self.accounts.refreshes_max = new["token_refreshes"]
         self.accounts.token_seconds = new["token_seconds"]
+        self.accounts.tells_scope = new["token_scope"]
         self.desk.cap.limit = new["webhooks_per_day"]
         self.window_clock.set_speed(new["window_speed"])
         self.rate_limit_headers = new["rate_limit_headers"]

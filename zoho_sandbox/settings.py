@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     concurrent_calls: int = 10
     token_refreshes: int = 10
     token_seconds: int = 3600
+    # Whether a token answer lists the scopes that were granted.
+    token_scope: bool = True
     webhooks_per_day: int = 1000
     # How fast the windows of calls a minute and a day, and of webhooks a day, go by.
     window_speed: float = 1.0

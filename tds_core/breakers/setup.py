@@ -1,5 +1,7 @@
 """Puts a process's breakers together from the settings."""
 
+from dataclasses import replace
+
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -15,6 +17,10 @@ REDIS_SECONDS = 0.25
 DATABASE = "database"
 # Nobody is refused by it, so it looks again soon.
 DATABASE_RULES = Rules(open_seconds=1.0, open_most_seconds=5.0, successes=1, probe_seconds=5.0)
+
+#: The breaker of the token endpoint: while it is open nothing is read at all, so it is probed within seconds.
+TOKENS = "zoho.token"
+TOKENS_OPEN_SECONDS, TOKENS_OPEN_MOST_SECONDS = 10.0, 30.0
 
 
 def open_breakers(settings: Settings) -> Breakers:
@@ -32,8 +38,13 @@ def open_breakers(settings: Settings) -> Breakers:
             settings.breaker_probe_seconds, settings.http_timeout_seconds + settings.http_connect_seconds
         ),
     )
+    tokens = replace(
+        rules,
+        open_seconds=min(rules.open_seconds, TOKENS_OPEN_SECONDS),
+        open_most_seconds=min(rules.open_most_seconds, TOKENS_OPEN_MOST_SECONDS),
+    )
     client = _client(settings.redis_url) if settings.redis_url else None
-    return Breakers(client, rules, special={DATABASE: DATABASE_RULES})
+    return Breakers(client, rules, special={DATABASE: DATABASE_RULES, TOKENS: tokens})
 
 
 def _client(url: str) -> redis.Redis:

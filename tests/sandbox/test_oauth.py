@@ -23,7 +23,7 @@ def status_with(client: FlaskClient, token: str) -> int:
 
 def test_a_refresh_gives_a_bearer_token_for_an_hour_and_no_new_refresh_token(client: FlaskClient) -> None:
     body = refresh(client).json
-    assert set(body) == {"access_token", "api_domain", "token_type", "expires_in"}
+    assert set(body) == {"access_token", "api_domain", "token_type", "expires_in", "scope"}
     assert (body["expires_in"], body["api_domain"], body["token_type"]) == (3600, "http://localhost", "Bearer")
     assert status_with(client, body["access_token"]) == 200
 
@@ -106,3 +106,42 @@ def test_a_revoked_refresh_token_takes_its_access_tokens_along(client: FlaskClie
 
 def test_serverinfo_lists_where_the_data_centres_are(client: FlaskClient) -> None:
     assert client.get("/oauth/serverinfo").json["locations"]["us"] == "http://localhost"
+
+
+def test_a_scope_opens_its_own_module_and_no_other(client: FlaskClient, sandbox: Sandbox) -> None:
+    code = sandbox.accounts.authorize("ZohoBooks.invoices.READ ZohoBooks.settings.ALL", "https://erp.test/", False)
+    token, _ = sandbox.accounts.exchange(code, "https://erp.test/")
+    headers = {"Authorization": f"Zoho-oauthtoken {token}"}
+    answers = {
+        path: client.get(f"/books/v3/{path}", query_string={"organization_id": ORG}, headers=headers).status_code
+        for path in ("invoices", "users", "organizations", "bills", "contacts", "salesorders")
+    }
+    assert [path for path, status in answers.items() if status == 200] == ["invoices", "users", "organizations"]
+
+
+def test_the_scopes_granted_are_told_unless_that_is_switched_off(client: FlaskClient, sandbox: Sandbox) -> None:
+    assert refresh(client).json["scope"] == "ZohoBooks.fullaccess.all ZohoInventory.fullaccess.all"
+    sandbox.set_limits({"token_scope": False})
+    assert "scope" not in refresh(client).json
+
+
+def test_the_token_endpoint_answers_what_was_appointed_and_then_for_itself(client: FlaskClient) -> None:
+    client.post("/_control/token-answers", json={"body": '{"error":"general_error"}', "count": 2})
+    assert [refresh(client).json.get("error") for _ in range(3)] == ["general_error", "general_error", None]
+    client.post("/_control/token-answers", json={"body": "<html>", "status": 503, "count": 0})
+    assert [refresh(client).status_code for _ in range(3)] == [503] * 3
+    client.delete("/_control/token-answers")
+    assert "access_token" in refresh(client).json
+
+
+def test_a_module_may_be_refused_by_switch(client: FlaskClient) -> None:
+    token = refresh(client).json["access_token"]
+    headers = {"Authorization": f"Zoho-oauthtoken {token}"}
+
+    def asked(path: str) -> tuple[int, int]:
+        answer = client.get(f"/books/v3/{path}", query_string={"organization_id": ORG}, headers=headers)
+        return answer.status_code, answer.json["code"]
+
+    for kind, prefix in (("unauthorized", "bills"), ("not_associated", "invoices")):
+        client.post("/_control/fault-once", json={"kind": kind, "path_prefix": f"/books/v3/{prefix}", "count": 0})
+    assert [asked(path) for path in ("bills", "invoices", "contacts")] == [(401, 57), (400, 6041), (200, 0)]

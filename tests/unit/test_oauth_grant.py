@@ -27,8 +27,8 @@ def test_a_code_brings_a_refresh_token_as_well() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])
-@pytest.mark.parametrize("error", ["invalid_code", "invalid_client", "invalid_client_secret", "new_kind"])
-def test_a_refusal_is_one_whatever_the_status_says(error: str, status: int) -> None:
+@pytest.mark.parametrize("error", ["invalid_code", "invalid_client", "invalid_client_secret", "invalid_redirect_uri"])
+def test_a_lasting_refusal_is_one_whatever_the_status_says(error: str, status: int) -> None:
     with pytest.raises(AuthError, match=error):
         granted({"error": error}, status)
 
@@ -40,15 +40,72 @@ def test_too_many_tokens_block_the_endpoint_for_ten_minutes(status: int) -> None
     assert caught.value.after_seconds == 600
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"<html>", 502), (b"", 200), (b"[]", 200), ({}, 200), ({}, 500)])
-def test_no_grant_and_no_reason_may_pass(body: Any, status: int) -> None:
-    with pytest.raises(TransientError):
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        *((b"<html>", 502), (b"<html>", 200), (b"", 200), (b"null", 200), (b"[]", 200), ({}, 200), ({}, 500)),
+        *(({"error": "general_error"}, 200), ({"error": "new_kind"}, 400), ({"error": {"code": 7}}, 200)),
+        *(({"access_token": 7}, 200), ({"access_token": ""}, 200), ({"status": "failure"}, 401)),
+    ],
+)
+def test_no_grant_and_no_known_reason_may_pass(body: Any, status: int) -> None:
+    with pytest.raises(TransientError, match=str(status)):
         granted(body, status)
+
+
+def test_a_limit_says_until_when() -> None:
+    with pytest.raises(RateError, match=r"none until \d\d:\d\d:\d\d UTC"):
+        granted({"error": "Access Denied"}, 400)
+    with pytest.raises(RateError) as caught:
+        granted(b"<html>slow down</html>", 429)
+    assert 0 < caught.value.after_seconds <= 60
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ({}, 3600),
+        ({"expires_in": "3600"}, 3600),
+        ({"expires_in": 3_600_000}, 3600),
+        ({"expires_in": 3_600_000, "expires_in_sec": 3600}, 3600),
+        ({"expires_in_sec": None, "expires_in": 1800}, 1800),
+        *(({"expires_in": unfit}, 3600) for unfit in (0, None, "abc", -5, "nan", [], {})),
+        ({"expires_in": 5}, 600),
+        ({"expires_in": 10**12}, 86_400),
+    ],
+)
+def test_a_lifetime_is_believed_when_it_can_be_one(told: dict[str, Any], seconds: float) -> None:
+    assert granted({"access_token": "a", **told}).lifetime_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("https://www.zohoapis.eu/", "https://www.zohoapis.eu"),
+        *((unfit, None) for unfit in ("", None, "www.zohoapis.eu", 7, "ftp://x", "https://")),
+    ],
+)
+def test_an_api_address_is_taken_when_it_is_one(told: Any, address: str | None) -> None:
+    assert granted({"access_token": "a", "api_domain": told}).api_url == address
+
+
+@pytest.mark.parametrize(
+    ("told", "scopes"),
+    [
+        ("ZohoBooks.bills.READ ZohoBooks.contacts.READ", ("ZohoBooks.bills.READ", "ZohoBooks.contacts.READ")),
+        ("ZohoBooks.contacts.READ,ZohoBooks.bills.READ", ("ZohoBooks.bills.READ", "ZohoBooks.contacts.READ")),
+        ("", None),
+        (None, None),
+        (["ZohoBooks.bills.READ"], None),
+    ],
+)
+def test_what_was_granted_is_read_where_it_is_told(told: Any, scopes: tuple[str, ...] | None) -> None:
+    assert granted({"access_token": "a", "scope": told}).scopes == scopes
 
 
 def test_no_answer_at_all_may_pass() -> None:
     client = OAuthClient("http://127.0.0.1:9", "id", "client-secret", timeout_seconds=0.2)
-    with pytest.raises(SourceError, match="no answer") as caught:
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1:9/oauth/v2/token: no answer .*refused") as caught:
         client.refresh("refresh-secret")
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(client)

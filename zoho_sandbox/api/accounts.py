@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, current_app, g, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from zoho_sandbox.answers import json_answer
+from zoho_sandbox.answers import JSON_TYPE, json_answer
 from zoho_sandbox.api.faulty import early_answer, outage_fault, spoil
 from zoho_sandbox.oauth import FULL_ACCESS, Accounts, DeniedError
 
@@ -63,8 +63,11 @@ def authorize() -> BaseResponse:
 
 @accounts_routes.post("/v2/token")
 def token() -> Response:
-    """Exchange a code, or refresh."""
+    """Exchange a code, or refresh; an answer that was appointed comes first."""
     asked, accounts = request.values, _accounts()
+    if appointed := accounts.appointed():
+        kind = JSON_TYPE if appointed.body.lstrip()[:1] in {"{", "["} else "text/html"
+        return Response(appointed.body, appointed.status, content_type=kind)
     accounts.check_client(asked.get("client_id", ""), asked.get("client_secret", ""))
     refresh_token: str | None = None
     match asked.get("grant_type"):
@@ -80,6 +83,8 @@ def token() -> Response:
         "token_type": "Bearer",
         "expires_in": accounts.token_seconds,
     }
+    if accounts.tells_scope:
+        body["scope"] = " ".join((accounts.scope_of(access) or "").replace(",", " ").split())
     return json_answer(body | ({"refresh_token": refresh_token} if refresh_token else {}))
 
 

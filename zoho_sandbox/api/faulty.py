@@ -18,6 +18,7 @@ from zoho_sandbox.refusals import (
     too_many_per_day,
     too_many_per_minute,
     unauthorized,
+    wrong_organization,
 )
 
 # Set in the WSGI environment when a body must go out piece by piece.
@@ -41,6 +42,7 @@ def early_answer(fault: Appointment, calls_per_day: int) -> Response | None:
         "concurrency": too_many_at_once(),
         "unauthorized": unauthorized(),
         "refusal": RefusalError(fault.status, fault.code, fault.message),
+        "not_associated": wrong_organization(request.args.get("organization_id", "")),
     }
     if fault.kind in refusals:
         return refusal_answer(refusals[fault.kind])

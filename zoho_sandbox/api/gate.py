@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException
 
 from zoho_sandbox.answers import refusal_answer
 from zoho_sandbox.api.faulty import early_answer, outage_fault, spoil
+from zoho_sandbox.records import BOOKS
 from zoho_sandbox.refusals import RefusalError, internal, invalid_url, unauthenticated, unauthorized, wrong_organization
 from zoho_sandbox.sandbox import Sandbox
 
@@ -105,11 +106,27 @@ def _check_token(product: str) -> None:
         raise unauthorized()
 
 
+#: What the scopes call the modules that are not named like the path, by product where the products differ.
+_RIGHTS = {
+    "customers": "contacts",
+    "vendors": "contacts",
+    "itemdetails": "items",
+    **dict.fromkeys(("users", "categories", "pricebooks", "locations", "organizations", "settings"), "settings"),
+}
+_BOOKS_RIGHTS = {**_RIGHTS, "items": "settings"}
+
+
 def _allows(scope: str, product: str) -> bool:
-    """Whether any granted scope reaches this product with this verb."""
-    granted = [part.strip().lower().split(".") for part in scope.split(",")]
+    """Whether any granted scope reaches this module of this product with this verb."""
+    granted = [part.strip().lower().split(".") for part in scope.replace(",", " ").split()]
     verb = _VERBS.get(request.method, "READ").lower()
-    return any(part[0] == product.lower() and part[-1] in {"all", verb} for part in granted)
+    module = request.path.split("/")[3]
+    right = (_BOOKS_RIGHTS if product == BOOKS else _RIGHTS).get(module, module)
+    return any(
+        part[0] == product.lower() and part[1] in {"fullaccess", right} and part[-1] in {"all", verb}
+        for part in granted
+        if len(part) == 3
+    )
 
 
 def _check_organization(sandbox: Sandbox) -> None:

@@ -9,6 +9,7 @@ from zoho_sandbox.answers import json_answer
 from zoho_sandbox.api.gate import current_sandbox
 from zoho_sandbox.api_faults import Appointment
 from zoho_sandbox.control.reading import body_as, changed
+from zoho_sandbox.oauth import TokenAnswer
 from zoho_sandbox.outage import Kind
 from zoho_sandbox.webhooks.faults import WebhookFaults
 
@@ -41,6 +42,8 @@ def add_switch_routes(control: Blueprint) -> None:
     control.add_url_rule("/fault-queue", view_func=fault_queue, methods=["POST"])
     control.add_url_rule("/revoke-tokens", view_func=revoke_tokens, methods=["POST"])
     control.add_url_rule("/refresh-tokens", view_func=refresh_tokens, methods=["POST"])
+    control.add_url_rule("/token-answers", view_func=appoint_token_answer, methods=["POST"])
+    control.add_url_rule("/token-answers", view_func=clear_token_answers, methods=["DELETE"])
     control.add_url_rule("/outage", view_func=begin_outage, methods=["POST"])
     control.add_url_rule("/outage", view_func=end_outage, methods=["DELETE"])
     control.add_url_rule("/tokens", view_func=issue_token, methods=["POST"])
@@ -99,6 +102,17 @@ def refresh_tokens() -> Response:
         accounts.restore_refresh_token()
         return json_answer({"ended_count": 0})
     return json_answer({"ended_count": accounts.revoke_refresh_tokens()})
+
+
+def appoint_token_answer() -> Response:
+    """What the token endpoint answers next: {body, status?, count?}; with count 0 until cleared."""
+    current_sandbox().accounts.appoint(body_as(TokenAnswer))
+    return json_answer({"appointed": True})
+
+
+def clear_token_answers() -> Response:
+    current_sandbox().accounts.clear_appointed()
+    return json_answer({"appointed": False})
 
 
 def begin_outage() -> Response:

@@ -1,7 +1,10 @@
 """Zoho's OAuth: trades a refresh token or a code for tokens, and reads the errors Zoho hides in good answers."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,7 +12,7 @@ import msgspec
 import requests
 
 from tds_core.sources.errors import AuthError, RateError, TransientError
-from tds_core.sources.zoho.receiving import receive
+from tds_core.sources.zoho.receiving import receive, silence
 from tds_models.entities import ENTITIES
 
 _PRODUCTS = {"books": "ZohoBooks", "inventory": "ZohoInventory"}
@@ -20,25 +23,53 @@ SCOPES = tuple(sorted({f"{_PRODUCTS[each.api]}.{each.right or each.path}.READ" f
 AUTOMATION_SCOPES = tuple(f"ZohoBooks.settings.{verb}" for verb in ("CREATE", "UPDATE", "DELETE"))
 # More than ten tokens in ten minutes and Zoho answers nothing else for the rest of the ten.
 TOKEN_BLOCK_SECONDS = 600.0
+# Any other limit of the token endpoint is a gateway's.
+LIMIT_SECONDS = 60.0
+#: What a token is good for that says nothing to be believed about it.
+USUAL_SECONDS = 3600.0
+# No token lives longer than a day: such a figure is in milliseconds, as Zoho once wrote it.
+LONGEST_SECONDS = 86_400.0
+# A token that is said to last less would be renewed at every call; should it end early, that is noticed when it does.
+SHORTEST_SECONDS = 600.0
 
 #: How an operator connects the organisation, anew or for the first time.
 CONNECT = "Run `tds zoho connect`, or open /api/tds/zoho/oauth/start in a browser."
+_REGISTER = "Register the client at the API console of the data centre the organisation lives in."
+#: Refusals of the token endpoint that no waiting ends, Zoho's and those of RFC 6749, and what does. Any other word of
+#: it passes: now and then it says `general_error` to what it takes a moment later.
 MENDS = {
-    "invalid_code": f"The refresh token or code is wrong, used up or revoked. {CONNECT}",
-    "invalid_client": "Check ZOHO_CLIENT_ID and that ZOHO_DATA_CENTER is where the organisation lives.",
+    "invalid_code": f"The refresh token is wrong or revoked. {CONNECT}",
+    "invalid_grant": f"The refresh token is wrong or revoked. {CONNECT}",
+    "invalid_token": f"The refresh token is wrong or revoked. {CONNECT}",
+    "invalid_client": f"Check ZOHO_CLIENT_ID and that ZOHO_DATA_CENTER is where the organisation lives. {_REGISTER}",
+    "invalid_client_id": f"Check ZOHO_CLIENT_ID. {_REGISTER}",
     "invalid_client_secret": "Check ZOHO_CLIENT_SECRET.",
     "invalid_redirect_uri": "The redirect address is not the one registered for this client.",
+    "invalid_scope": f"The client may not ask for the scopes TDS needs. {CONNECT}",
+    "unauthorized_client": f"The client is of a kind that may not do this. {_REGISTER}",
+    "unsupported_grant_type": f"The client is of a kind that may not do this. {_REGISTER}",
 }
+_CODE = (
+    "The code is wrong, used up or too old: it works once, for 10 minutes at most, one of the consent page for 2."
+    " Make a new one and give it at once: tds zoho connect --code CODE (in a browser: start again)."
+)
+#: The same where a code is traded in.
+CODE_MENDS = {**MENDS, "invalid_code": _CODE, "invalid_grant": _CODE}
+_TOO_MANY = "Access Denied"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the token endpoint gave. `lifetime_seconds` counts from now; a refresh brings no new refresh token."""
+    """What the token endpoint gave. `lifetime_seconds` counts from now; a refresh brings no new refresh token.
+
+    `scopes`: what was granted, where the answer says so.
+    """
 
     access_token: str
     lifetime_seconds: float
     api_url: str | None
     refresh_token: str | None
+    scopes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,41 +96,77 @@ class OAuthClient:
 
     def refresh(self, refresh_token: str) -> Grant:
         """A new access token. Raises `AuthError`, `RateError` or `TransientError`."""
-        return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token})
+        return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token}, MENDS)
 
     def redeem(self, code: str, *, redirect_uri: str | None = None) -> Grant:
         """The tokens for a code of the consent page, or (without redirect) of the console's self client."""
         extra = {"redirect_uri": redirect_uri} if redirect_uri else {}
-        return self._ask({"grant_type": "authorization_code", "code": code, **extra})
+        return self._ask({"grant_type": "authorization_code", "code": code, **extra}, CODE_MENDS)
 
-    def _ask(self, form: dict[str, str]) -> Grant:
+    def _ask(self, form: dict[str, str], mends: Mapping[str, str]) -> Grant:
         sent = {**form, "client_id": self.client_id, "client_secret": self.client_secret}
+        url = f"{self.accounts_url}/oauth/v2/token"
         try:
-            url = f"{self.accounts_url}/oauth/v2/token"
             answer = requests.post(url, data=sent, timeout=self.timeout_seconds, stream=True)
             body = receive(answer, within_seconds=self.timeout_seconds)
         except requests.RequestException as error:
-            raise TransientError(f"token endpoint: no answer ({type(error).__name__})") from None
-        return read_grant(answer.status_code, body)
+            raise TransientError(f"token endpoint: {silence(url, error)}") from None
+        return read_grant(answer.status_code, body, where=self.accounts_url, mends=mends)
 
 
-def read_grant(status: int, body: bytes) -> Grant:
-    """The grant in an answer of the token endpoint. Errors come with any status, also 200: the body decides."""
+def read_grant(status: int, body: bytes, *, where: str = "Zoho", mends: Mapping[str, str] = MENDS) -> Grant:
+    """The grant in an answer of the token endpoint at `where`. Errors come with any status: the body decides.
+
+    Raises AuthError for what is known to last (`mends` says what ends it), RateError for a limit, and TransientError
+    for everything else.
+    """
+    at = f"token endpoint of {where}"
     try:
         said: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
-        raise TransientError(f"token endpoint: HTTP {status} without JSON") from None
-    error = said.get("error")
-    if error == "Access Denied":
-        raise RateError("token endpoint: too many tokens were asked for", after_seconds=TOKEN_BLOCK_SECONDS)
-    if error:
-        mend = MENDS.get(str(error), "")
-        raise AuthError(f"token endpoint: {error}. {mend}".rstrip(), after_seconds=60)
-    if status >= 500 or not said.get("access_token"):
-        raise TransientError(f"token endpoint: HTTP {status} without a token")
+        said = {}
+    error = str(said.get("error") or "")[:100]
+    if error == _TOO_MANY or "too many requests" in str(said.get("error_description")).lower():
+        raise RateError(_limited(at, TOKEN_BLOCK_SECONDS), after_seconds=TOKEN_BLOCK_SECONDS)
+    if error in mends:
+        raise AuthError(f"{at}: {error}. {mends[error]}", after_seconds=60)
+    if status == 429:
+        raise RateError(_limited(at, LIMIT_SECONDS), after_seconds=LIMIT_SECONDS)
+    token = said.get("access_token")
+    if error or status >= 400 or not token or not isinstance(token, str):
+        raise TransientError(f"{at}: HTTP {status}, {error or 'no token in the answer'}")
     return Grant(
-        access_token=str(said["access_token"]),
-        lifetime_seconds=float(said.get("expires_in_sec") or said.get("expires_in") or 3600),
-        api_url=said.get("api_domain") or None,
-        refresh_token=said.get("refresh_token") or None,
+        access_token=token,
+        lifetime_seconds=_lifetime(said),
+        api_url=_address(said.get("api_domain")),
+        refresh_token=str(said["refresh_token"]) if said.get("refresh_token") else None,
+        scopes=_scopes(said.get("scope")),
     )
+
+
+def _limited(at: str, seconds: float) -> str:
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    return f"{at}: too many tokens were asked for; it gives none until {until:%H:%M:%S} UTC, then it goes on by itself"
+
+
+def _lifetime(said: Mapping[str, Any]) -> float:
+    """For how many seconds a token may be used; figures that cannot be are not believed."""
+    for key in ("expires_in_sec", "expires_in"):
+        try:
+            seconds = float(said.get(key) or 0)
+        except (TypeError, ValueError):
+            continue
+        if 0 < seconds < inf:
+            seconds = seconds / 1000 if seconds > LONGEST_SECONDS else seconds
+            return min(max(seconds, SHORTEST_SECONDS), LONGEST_SECONDS)
+    return USUAL_SECONDS
+
+
+def _address(told: object) -> str | None:
+    return told.rstrip("/") if isinstance(told, str) and re.match(r"https?://[^\s/]", told) else None
+
+
+def _scopes(told: object) -> tuple[str, ...] | None:
+    """The scopes of an answer, which separates them by blanks or commas; None where it does not say."""
+    named = re.split(r"[\s,]+", told.strip(" ,")) if isinstance(told, str) else []
+    return tuple(sorted(each for each in named if each)) or None

@@ -35,3 +35,20 @@ def receive(answer: requests.Response, *, within_seconds: float) -> bytes:
         answer.close()
         raise
     return b"".join(pieces)
+
+
+#: What became of a call by the words in its error, of which no more may be shown: they may hold what was sent.
+_CAUSES = {
+    "refused": "connection refused",
+    "resolve": "its name is not known here",
+    "Name or service": "its name is not known here",
+    "CERTIFICATE": "its certificate is not trusted here",
+    "ProxyError": "the proxy of HTTPS_PROXY did not let us through",
+}
+
+
+def silence(url: str, error: requests.RequestException) -> str:
+    """What to say of an address that did not answer: which, and as far as it is known why."""
+    words = f"{type(error).__name__} {error}"
+    cause = next((says for word, says in _CAUSES.items() if word in words), "")
+    return f"{url}: no answer ({type(error).__name__}{f': {cause}' if cause else ''})"

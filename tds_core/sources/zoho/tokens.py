@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -13,9 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.breakers.breakers import Breakers
+from tds_core.breakers.setup import TOKENS
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
-from tds_core.sources.errors import AuthError, RateError, SourceError, TransientError
+from tds_core.sources.errors import AuthError, NotAskedError, RateError, SourceError, TransientError
 from tds_core.sources.zoho.oauth import CONNECT, Grant, OAuthClient
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,12 @@ EARLY_SECONDS = 300.0
 # How long one process may take to refresh before another tries.
 REFRESH_LEASE_SECONDS = 20.0
 POLL_SECONDS = 0.2
+# Zoho counts the tokens it gave within so long; renewals of refused ones are counted along with it.
+RENEWAL_WINDOW_SECONDS = 600.0
+# A token endpoint that gives neither a token nor a known reason is asked again after this, then after twice as long.
+FIRST_AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 0.5, 15.0
+# Who needs a token waits that long for the next try; what would take longer waits in the queue.
+AGAIN_PATIENCE_SECONDS = 2.5
 # Refused credentials do not get better by asking; once in a while it is tried, for the refusal may have been the fault.
 REFUSED_SECONDS = 600.0
 # How long work rests for lack of access before it looks whether an operator has mended that.
@@ -31,6 +38,7 @@ ACCESS_SECONDS = 60.0
 
 READ = text("""
 select access_token, refresh_token, accounts_url, api_url, expires_at, refusal, refused_credentials,
+       block_reason, failed_count, blocked_until,
        extract(epoch from expires_at - clock_timestamp())::float8 as left_seconds,
        extract(epoch from blocked_until - clock_timestamp())::float8 as blocked_seconds
 from tds_source_tokens where source = 'zoho'
@@ -49,19 +57,30 @@ returning 1
 KEEP = text("""
 update tds_source_tokens set access_token = :access, api_url = coalesce(:api_url, api_url),
     refresh_token = coalesce(:refresh, refresh_token), refreshing_until = null, blocked_until = null,
+    block_reason = null, failed_count = 0, scopes = coalesce(:scopes, scopes),
+    renewal_count = case when not :renewed then renewal_count
+                         when renewals_since > clock_timestamp() - make_interval(secs => :window) then renewal_count + 1
+                         else 1 end,
+    renewals_since = case when not :renewed or renewals_since > clock_timestamp() - make_interval(secs => :window)
+                          then renewals_since else clock_timestamp() end,
     refused_at = null, refusal = null, refused_credentials = null, updated_at = now(),
     expires_at = clock_timestamp() + make_interval(secs => :lifetime)
 where source = 'zoho'
 """)
 
 GIVE_UP_TURN = text("""
-update tds_source_tokens set refreshing_until = null,
-    blocked_until = case when :blocked > 0 then clock_timestamp() + make_interval(secs => :blocked) end,
+update tds_source_tokens set refreshing_until = null, block_reason = :reason,
+    failed_count = case when :passes then failed_count + 1 else 0 end,
+    blocked_until = clock_timestamp() + make_interval(secs => case when :passes
+        then least(:longest, :first * power(2, least(failed_count, 20))) else :blocked end),
     refused_at = case when :refusal <> '' then coalesce(refused_at, clock_timestamp()) else refused_at end,
     refusal = coalesce(nullif(:refusal, ''), refusal),
     refused_credentials = coalesce(:credentials, refused_credentials)
 where source = 'zoho'
+returning extract(epoch from blocked_until - clock_timestamp())::float8
 """)
+
+FREE_TURN = text("update tds_source_tokens set refreshing_until = null where source = 'zoho'")
 
 Scope = Callable[[], AbstractContextManager[Session]]
 
@@ -105,18 +124,33 @@ class SharedTokens:
             with self._scope() as session:
                 row: Any = session.execute(READ).mappings().first() or {}
             token = self._open(row.get("access_token"))
-            left = row.get("left_seconds") or 0.0
+            left, blocked = row.get("left_seconds") or 0.0, row.get("blocked_seconds") or 0.0
             if token and token != refused and left > EARLY_SECONDS:
                 return self._hold(token, row.get("api_url"), left)
-            oauth, refresh_token = self._credentials(row)
-            if (row.get("blocked_seconds") or 0.0) > 0:
-                _heed(row, _digest(oauth, refresh_token))
-            if self._take_turn(row.get("expires_at")):
-                return self._refresh(oauth, refresh_token)
-            if token and token != refused and left > 0:
-                return self._hold(token, row.get("api_url"), left)  # old, but good while somebody refreshes
-            time.sleep(POLL_SECONDS)
+            is_usable = bool(token) and token != refused and left > 0
+            try:
+                found = self._renewed(row, blocked, is_renewal=token is not None and token == refused and left > 0)
+            except SourceError:
+                if not is_usable:
+                    raise
+                found = None
+            if found is not None:
+                return found
+            if token and is_usable:
+                return self._hold(token, row.get("api_url"), left)  # old, but good until there is another
+            time.sleep(min(max(blocked, 0.05), POLL_SECONDS))
         raise TransientError("waited in vain for another process to refresh the access token")
+
+    def _renewed(self, row: Any, blocked: float, *, is_renewal: bool) -> tuple[str, str] | None:
+        """A new token; None where another process gets one, or the token endpoint is to be asked again in a moment."""
+        oauth, refresh_token = self._credentials(row)
+        if blocked > 0:
+            if row["failed_count"] and blocked <= AGAIN_PATIENCE_SECONDS:
+                return None
+            _heed(row, _digest(oauth, refresh_token))
+        if not self._take_turn(row.get("expires_at")):
+            return None
+        return self._refresh(oauth, refresh_token, is_renewal=is_renewal)
 
     def _open(self, locked: bytes | None) -> str | None:
         """A key that does not fit is a lack of access: work waits for an operator, without using attempts."""
@@ -137,29 +171,44 @@ class SharedTokens:
             given = {"lease": REFRESH_LEASE_SECONDS, "seen": seen}
             return session.execute(TAKE_TURN, given).first() is not None
 
-    def _refresh(self, oauth: OAuthClient, refresh_token: str) -> tuple[str, str]:
+    def _refresh(self, oauth: OAuthClient, refresh_token: str, *, is_renewal: bool) -> tuple[str, str] | None:
         try:
             if not refresh_token:
                 raise AuthError(f"not connected to Zoho. {CONNECT}", after_seconds=ACCESS_SECONDS)
-            with self._breakers.guard("zoho.token"):
+            with self._breakers.guard(TOKENS):
                 grant = oauth.refresh(refresh_token)
+        except TransientError as error:
+            again = self._give_up_turn(error, _digest(oauth, refresh_token))
+            if again > AGAIN_PATIENCE_SECONDS or error.waits_for:
+                raise
+            return None
         except SourceError as error:
             self._give_up_turn(error, _digest(oauth, refresh_token))
             raise
         with self._scope() as session:
-            keep_grant(session, self._vault, grant)
+            keep_grant(session, self._vault, grant, is_renewal=is_renewal)
         return self._hold(grant.access_token, grant.api_url, grant.lifetime_seconds)
 
-    def _give_up_turn(self, error: SourceError, credentials: bytes) -> None:
-        """Let others know at once what the token endpoint said, so that none of them asks the same again."""
-        given: dict[str, Any] = {"blocked": 0.0, "refusal": "", "credentials": None}
-        if isinstance(error, RateError):
-            given["blocked"] = error.after_seconds
+    def _give_up_turn(self, error: SourceError, credentials: bytes) -> float:
+        """Let others know at once what the token endpoint said, so that none of them asks the same again.
+
+        Returns for how many seconds nobody asks it.
+        """
+        given: dict[str, Any] = {"blocked": 0.0, "refusal": "", "credentials": None, "reason": str(error)[:500]}
         if isinstance(error, AuthError):
             log.error("source_access_refused", detail=str(error))
             given |= {"blocked": REFUSED_SECONDS, "refusal": str(error)[:500], "credentials": credentials}
+        elif isinstance(error, RateError):
+            given["blocked"] = _heeded(error).after_seconds
+            log.warning("source_tokens_limited", detail=str(error))
+        elif not isinstance(error, TransientError):  # the breaker stands before it, and says itself for how long
+            with self._scope() as session:
+                session.execute(FREE_TURN)
+            return error.after_seconds
+        given |= {"passes": isinstance(error, TransientError)}
+        given |= {"first": FIRST_AGAIN_SECONDS, "longest": LONGEST_AGAIN_SECONDS}
         with self._scope() as session:
-            session.execute(GIVE_UP_TURN, given)
+            return float(session.execute(GIVE_UP_TURN, given).scalar_one())
 
     def _hold(self, token: str, api_url: str | None, left_seconds: float) -> tuple[str, str]:
         self._held_until = time.monotonic() + max(0.0, left_seconds - EARLY_SECONDS)
@@ -174,14 +223,25 @@ def _digest(oauth: OAuthClient, refresh_token: str) -> bytes:
 
 def _heed(row: Any, credentials: bytes) -> None:
     """Raise what the token endpoint last said, unless it said so of other credentials than ours."""
+    left, until = row["blocked_seconds"], row["blocked_until"].astimezone(UTC)
+    if row["failed_count"]:
+        says = f"{row['block_reason']}; it is asked again at {until:%H:%M:%S} UTC"
+        raise _heeded(NotAskedError(says, after_seconds=left))
     if row["refusal"] is None:
-        raise RateError("token endpoint: blocked for now", after_seconds=row["blocked_seconds"])
+        says = row["block_reason"] or f"token endpoint: blocked until {until:%H:%M:%S} UTC"
+        raise _heeded(RateError(says, after_seconds=left))
     if bytes(row["refused_credentials"]) == credentials:
         raise AuthError(row["refusal"], after_seconds=ACCESS_SECONDS)
 
 
-def keep_grant(session: Session, vault: Vault, grant: Grant) -> None:
-    """Store a grant, encrypted. The row must exist (`TAKE_TURN` makes it)."""
+def _heeded(error: SourceError) -> SourceError:
+    """`error` as one that needs no pause of the source: who has a token that lives may go on with it."""
+    error.heeded = True
+    return error
+
+
+def keep_grant(session: Session, vault: Vault, grant: Grant, *, is_renewal: bool = False) -> None:
+    """Store a grant, encrypted. The row must exist (`TAKE_TURN` makes it). `is_renewal`: a living token was refused."""
     session.execute(
         KEEP,
         {
@@ -189,5 +249,8 @@ def keep_grant(session: Session, vault: Vault, grant: Grant) -> None:
             "refresh": vault.lock(grant.refresh_token) if grant.refresh_token else None,
             "api_url": grant.api_url,
             "lifetime": grant.lifetime_seconds,
+            "scopes": list(grant.scopes) if grant.scopes else None,
+            "renewed": is_renewal,
+            "window": RENEWAL_WINDOW_SECONDS,
         },
     )
