@@ -96,6 +96,19 @@ class WorkItem(Base):
     updated_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
 
 
+class Stranger(Base):
+    """A record of which only a webhook has spoken: still to be read, or known not to be there."""
+
+    __tablename__ = "tds_strangers"
+    __table_args__ = (Index("ix_tds_strangers_due", "told_at", postgresql_where=text("absent_at is null")),)
+
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    entity: Mapped[str] = mapped_column(Text, primary_key=True)
+    source_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    told_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    absent_at: Mapped[datetime | None] = mapped_column(Instant, comment="when the source said that it has none")
+
+
 class BackfillRest(Base):
     """Until when bulk work leaves an API of a source alone, because its share of the quota is used."""
 

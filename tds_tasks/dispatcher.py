@@ -26,6 +26,7 @@ from tds_core.outbound import lanes
 from tds_core.outbound.due import due_subscriptions
 from tds_core.pools import watch_pool
 from tds_core.protections import Protection, is_off
+from tds_core.sync import strangers
 from tds_core.sync.due import Due, due_runs, due_work
 from tds_core.sync.rescue import expire, holders, rescue
 from tds_models.db import make_engine
@@ -65,6 +66,8 @@ class Dispatcher:
         """Rescue, wake and revive, then nudge."""
         self._waker.look(lambda: _transaction(connection))
         self._reviver.look(lambda: _transaction(connection))
+        with _transaction(connection) as session:
+            strangers.owe(session)
         with _transaction(connection) as session:
             expire(session, dead(holders(session)))
             rescued = rescue(session)

@@ -79,12 +79,26 @@ def fingerprint(raw: bytes) -> bytes:
     return blake2b(raw, digest_size=16).digest()
 
 
-def tombstone(source_id: str, *, read_at: datetime, provenance: Provenance) -> Candidate:
-    """The candidate that says: at `read_at` the source answered that it has no such record."""
+#: Up to here JavaScript's numbers are exact.
+LARGEST_EXACT = 2**53
+
+
+def looks_rounded(source_id: str) -> bool:
+    """Whether this may be how JavaScript spelled a number too large for it: its last digits are noughts."""
+    return source_id.endswith("00") and source_id.isascii() and source_id.isdigit() and int(source_id) > LARGEST_EXACT
+
+
+def tombstone(
+    source_id: str, *, read_at: datetime, provenance: Provenance, values: Mapping[str, Any] | None = None
+) -> Candidate:
+    """The candidate that says: at `read_at` the source answered that it has no such record.
+
+    `values`: what the webhook of its deletion said of it, for a mirror that never had it.
+    """
     return Candidate(
         source_id=source_id,
         modified_at=None,
-        values={},
+        values=values or {},
         lines={},
         record=b"{}",
         seen=Seen.DETAIL,

@@ -49,9 +49,7 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
     if candidate.gone:
         return _decide_gone(candidate, current)
     if current is None:
-        # A created record's empty fields say nothing; leaving them out halves its entry in the trail.
-        content = _content(candidate).items()
-        return Decision(Outcome.CREATED, {name: (None, value) for name, value in content if value is not None})
+        return Decision(Outcome.CREATED, _news(candidate))
     overtaken = _is_overtaken(candidate, current)
     if current["deleted_at"] is not None:
         return Decision(Outcome.LOOK_AGAIN if overtaken else Outcome.RESTORED, differences(candidate, current))
@@ -72,7 +70,7 @@ def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bo
 
 def _decide_gone(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
     if current is None:
-        return Decision(Outcome.DELETED)
+        return Decision(Outcome.DELETED, _news(candidate))
     if current["deleted_at"] is not None:
         return Decision(Outcome.UNCHANGED)
     return Decision(Outcome.LOOK_AGAIN if _is_overtaken(candidate, current) else Outcome.DELETED)
@@ -115,6 +113,11 @@ def is_settled(current: Mapping[str, Any]) -> bool:
 
 def _content(candidate: Candidate) -> dict[str, Any]:
     return {**candidate.values, **candidate.lines}
+
+
+def _news(candidate: Candidate) -> dict[str, tuple[Any, Any]]:
+    """What a first version brings. Empty fields say nothing; leaving them out halves its entry in the trail."""
+    return {name: (None, value) for name, value in _content(candidate).items() if value is not None}
 
 
 def differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

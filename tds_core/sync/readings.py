@@ -2,10 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from tds_core.sources.base import Reading
 from tds_core.sources.errors import InvalidRecordError, TransientError
-from tds_core.sync.candidate import Candidate, Familiar, Provenance, Seen, nothing_familiar, tombstone, transform
+from tds_core.sync.candidate import (
+    Candidate,
+    Familiar,
+    Provenance,
+    Seen,
+    looks_rounded,
+    nothing_familiar,
+    tombstone,
+    transform,
+)
 from tds_core.sync.pending import Event
 from tds_core.sync.queue import Item
 from tds_models.entity import Entity
@@ -34,7 +44,8 @@ def interpret(
             "webhook" if newest and item.origin == "run" else item.origin, newest, item.correlation_id
         )
         if key in reading.missing:
-            candidates[key] = tombstone(key, read_at=read_at, provenance=provenance)
+            values = _told_at_its_deletion(entity, key, events.get(key, ()))
+            candidates[key] = tombstone(key, read_at=read_at, provenance=provenance, values=values)
         elif key in reading.records:
             try:
                 candidates[key] = transform(
@@ -46,3 +57,14 @@ def interpret(
         elif key not in failures:
             failures[key] = TransientError("the source did not say anything about this record")
     return candidates, failures
+
+
+def _told_at_its_deletion(entity: Entity, source_id: str, events: Sequence[Event]) -> Mapping[str, Any]:
+    """What the newest webhook of a deletion said the record was; nothing where its id looks spoilt."""
+    told = next((each for each in reversed(events) if each.event == "deleted"), None)
+    if told is None or looks_rounded(source_id):
+        return {}
+    try:
+        return transform(entity, told.record.encode(), seen=Seen.BODY, provenance=Provenance("webhook")).values
+    except InvalidRecordError:
+        return {}

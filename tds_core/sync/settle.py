@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.errors import TdsError
 from tds_core.quality import drift
 from tds_core.sources.errors import InvalidRecordError, SourceError, TransientError
-from tds_core.sync import attempts, dead_letters, queue, untold, verdicts
+from tds_core.sync import attempts, dead_letters, queue, strangers, untold, verdicts
 from tds_core.sync.apply import Applied, apply
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import Outcome
@@ -59,10 +59,12 @@ def settle(
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
     held = {item.source_id: item for item in queue.fence(session, claim, concerned)}
     entity = ENTITIES[claim.entity]
-    applied = apply(session, entity, [candidates[key] for key in held if key in candidates])
+    sorted_out = strangers.sort(session, entity, [candidates[key] for key in held if key in candidates])
+    applied = [*apply(session, entity, sorted_out.to_apply), *sorted_out.doubtful]
     ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
-    _finish(session, claim, held, ended, settlement)
+    _finish(session, claim, held, [*ended, *sorted_out.unknown], settlement, reason=sorted_out.reason)
     _read_at_leisure(session, entity, ended)
+    strangers.note(session, entity, ended, sorted_out)
     if ended and not claim.bulk:  # what was read in bulk is left to the next pass over those it feeds
         feed(session, entity, ended, correlation_id=ended[0].candidate.provenance.correlation_id)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
@@ -83,7 +85,13 @@ def _notice(
 
 
 def _finish(
-    session: Session, claim: Claim, held: Mapping[str, Item], ended: Sequence[Applied], settlement: Settlement
+    session: Session,
+    claim: Claim,
+    held: Mapping[str, Item],
+    ended: Sequence[Applied],
+    settlement: Settlement,
+    *,
+    reason: Callable[[str], str | None],
 ) -> None:
     if not ended:
         return
@@ -98,7 +106,7 @@ def _finish(
         session,
         claim,
         [
-            (item, outcomes[item.source_id], each.candidate.provenance.id)
+            verdicts.Ended(item, each.outcome, each.candidate.provenance.id, reason(item.source_id))
             for item, each in zip(items, ended, strict=True)
         ],
     )

@@ -1,6 +1,7 @@
 """Verdicts: says of every event where it ended, once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import text
@@ -24,29 +25,41 @@ OF_OUTCOME = {
 GIVE = text("""
 with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
-        source_id text, generation bigint, verdict text, chosen bigint)
+        source_id text, generation bigint, verdict text, chosen bigint, reason text)
 ), open as (
-    select e.id, g.verdict, coalesce(g.chosen, max(e.id) over (partition by e.source_id)) as chosen
+    select e.id, g.verdict, g.reason, coalesce(g.chosen, max(e.id) over (partition by e.source_id)) as chosen
     from tds_inbox_events e join given g using (source_id)
     where e.source = :source and e.entity = :entity and e.verdict is null and e.generation <= g.generation
 )
 update tds_inbox_events e
-set verdict = case when o.id = o.chosen then o.verdict else 'superseded' end, verdict_at = clock_timestamp()
+set verdict = case when o.id = o.chosen then o.verdict else 'superseded' end, verdict_at = clock_timestamp(),
+    verdict_reason = case when o.id = o.chosen then o.reason end
 from open o where e.id = o.id
 returning extract(epoch from clock_timestamp() - e.received_at)::float8
 """)
 
 
-def give(session: Session, claim: Claim, ended: Sequence[tuple[Item, Outcome, int | None]]) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an item ended: the event that was applied, where one was, and what is to be said beside the verdict."""
+
+    item: Item
+    outcome: Outcome
+    chosen: int | None
+    reason: str | None = None
+
+
+def give(session: Session, claim: Claim, ended: Sequence[Ended]) -> list[float]:
     """Give the open events of finished items their verdicts. Returns each event's age in seconds."""
     rows = [
         {
-            "source_id": item.source_id,
-            "generation": item.generation,
-            "verdict": OF_OUTCOME[outcome],
-            "chosen": chosen,
+            "source_id": each.item.source_id,
+            "generation": each.item.generation,
+            "verdict": OF_OUTCOME[each.outcome],
+            "chosen": each.chosen,
+            "reason": each.reason,
         }
-        for item, outcome, chosen in ended
+        for each in ended
     ]
     given = {"source": claim.source, "entity": claim.entity, "rows": msgspec.json.encode(rows).decode()}
     return list(session.execute(GIVE, given).scalars())
