@@ -5,10 +5,13 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from tds_core.errors import TdsError
 from tds_core.sources.errors import InvalidRecordError
 
-# Connection failed, too many connections or out of memory, shut down or starting up, a standby that takes no writes; no
-# code at all: never connected.
-_AWAY = ("08", "53", "57P", "25006")
+# Connection failed, too many connections or out of memory, shut down or starting up, a transaction that was ended
+# because we fell silent in it, a standby that takes no writes; no code at all: never connected.
+_AWAY = ("08", "53", "57P", "25P03", "25006")
 _READ_ONLY = "25006"
+# Others were in the way: a lock not given in time, a circle of waits, two transactions that cannot both be right. The
+# same again, a little later, goes well.
+_CONTENDED = ("55P03", "40P01", "40001")
 # What is said cannot be stored: of the wrong kind, against a constraint, or too large for an index.
 _REFUSED = ("22", "23", "54")
 
@@ -33,6 +36,11 @@ def is_away(error: BaseException) -> bool:
 def is_read_only(error: SQLAlchemyError) -> bool:
     """Whether the server takes no writes: it is a standby, or became one."""
     return isinstance(error, DBAPIError) and _code(error) == _READ_ONLY
+
+
+def is_contended(error: BaseException) -> bool:
+    """Whether others stood in the way, which says nothing about what was asked."""
+    return isinstance(error, DBAPIError) and _code(error) in _CONTENDED
 
 
 def refuses(error: DBAPIError) -> bool:

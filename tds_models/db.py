@@ -8,7 +8,10 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 # A statement that outlives these is a bug or an outage, and either way must not hold locks.
-GUARDS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s -c timezone=UTC -c jit=off"
+GUARDS = (
+    "-c statement_timeout=30s -c lock_timeout={lock_seconds}s -c idle_in_transaction_session_timeout=30s"
+    " -c timezone=UTC -c jit=off"
+)
 
 
 _HOSTS = re.compile(
@@ -16,15 +19,18 @@ _HOSTS = re.compile(
 )
 
 
-def make_engine(url: str, *, pool_size: int = 2, application: str = "tds", ping: bool = True) -> Engine:
+def make_engine(
+    url: str, *, pool_size: int = 2, application: str = "tds", ping: bool = True, lock_seconds: int = 2
+) -> Engine:
     """An engine for `url` (`postgresql://` or `postgresql+psycopg2://`) with at most `pool_size` connections.
 
     Several hosts, as libpq spells them (`postgresql://me@one:5432,two:5432/tds?target_session_attrs=read-write`), are
     tried in their order each time a connection is made.
 
     With `ping`, connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error; callers
-    that try again anyway save the round trip.
+    that try again anyway save the round trip. A lock that others hold is waited for `lock_seconds` at most.
     """
+    options = GUARDS.format(lock_seconds=lock_seconds)
     return create_engine(
         _for_sqlalchemy(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)),
         pool_size=pool_size,
@@ -32,7 +38,7 @@ def make_engine(url: str, *, pool_size: int = 2, application: str = "tds", ping:
         pool_pre_ping=ping,
         pool_timeout=10,
         hide_parameters=True,  # they are records; an error's text ends up in logs
-        connect_args={"connect_timeout": 5, "options": GUARDS, "application_name": application},
+        connect_args={"connect_timeout": 5, "options": options, "application_name": application},
     )
 
 

@@ -17,7 +17,9 @@ from tds_core.sources.base import Reading
 from tds_core.sources.errors import SNOOZE, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
 from tds_core.sync import claiming, queue, resting
+from tds_core.sync.apply import hold_rows
 from tds_core.sync.candidate import Seen
+from tds_core.sync.locks import LockedError
 from tds_core.sync.pending import Event, bodies, pending_events
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.readings import interpret
@@ -27,7 +29,7 @@ from tds_tasks import trial
 from tds_tasks.context import scope, settings, source
 from tds_tasks.heartbeat import beating
 from tds_tasks.liveness import worker_name
-from tds_tasks.settling import OUTAGES, settle_batch
+from tds_tasks.settling import OUTAGES, settle_batch, table_held
 from tds_tasks.spans import traced
 
 log = structlog.get_logger(__name__)
@@ -136,8 +138,10 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
         refused = pause.pause_left(session, claim.source)
         read_at = queue.database_clock(session)
         familiar = drift.familiar(session, ENTITIES[claim.entity], Seen.DETAIL)
-    ids = [item.source_id for item in chunk]
-    reading = Reading(failures=dict.fromkeys(ids, refused)) if refused else _ask(claim, ids)
+    locked = _still_locked(claim, chunk)
+    ids = [item.source_id for item in chunk if item.source_id not in locked]
+    reading = Reading(failures=dict.fromkeys(ids, refused)) if refused or not ids else _ask(claim, ids)
+    reading.failures.update(locked)
     held_back: dict[str, SourceError] = {}
     for key, error in list(reading.failures.items()):
         if claim.bulk and isinstance(error, SNOOZE) and error.heeded:
@@ -149,6 +153,18 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
     )
     settle_batch(replace(claim, exchanges=reading.exchanges), candidates=candidates, failures=failures)
     return next(iter(held_back.values()), None)
+
+
+def _still_locked(claim: Claim, chunk: Sequence[Item]) -> Mapping[str, LockedError]:
+    """Those of `chunk` that waited before and whose rows others still hold: no call is made for them."""
+    waited = sorted(item.source_id for item in chunk if item.snoozes)
+    if not waited:
+        return {}
+    try:
+        with scope() as session:
+            return hold_rows(session, ENTITIES[claim.entity], waited).locked
+    except LockedError:
+        return dict.fromkeys(waited, table_held(claim))
 
 
 def _traffic(claim: Claim) -> Traffic:

@@ -12,15 +12,16 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tds_core import metrics, tracing
-from tds_core.database_errors import is_away, named, refuses
+from tds_core.database_errors import is_away, is_contended, named, refuses
 from tds_core.errors import TdsError
 from tds_core.slow import watch
 from tds_core.sources import pause
 from tds_core.sources.base import Page
 from tds_core.sources.errors import SNOOZE, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import passes, queue, runs, targeted
+from tds_core.sync import locks, passes, queue, runs, targeted
 from tds_core.sync.guard import Limits
+from tds_core.sync.locks import LockedError
 from tds_core.sync.passes import Ready
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Fate, plan
@@ -46,6 +47,8 @@ CLOCK_SECONDS = 1.0
 # So many pages without news are written down at once, or those of so long a time.
 GROUP_PAGES, GROUP_SECONDS = 16, 1.0
 OUTAGE_SECONDS = 2.0
+# A run whose page meets a table, or rows, that somebody else has locked looks again after so long.
+LOCK_SECONDS = 5.0
 
 
 @app.task(name="tds.run.advance")
@@ -79,7 +82,7 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     except SourceError as error:
         _put_off(run, error)
         return False
-    except OUTAGES as error:
+    except (LockedError, *OUTAGES) as error:
         with suppress(SQLAlchemyError):
             _interrupt(run, error)
         return False
@@ -106,7 +109,10 @@ def _watch(run: RunLease) -> bool:
 
 
 def _interrupt(run: RunLease, error: BaseException) -> None:
-    """An outage costs the run nothing; a statement that fails again and again ends it."""
+    """An outage costs the run nothing, nor do locks of others; a statement that fails again and again ends it."""
+    if is_contended(error) or isinstance(error, LockedError):
+        _wait_for_lock(run)
+        return
     if isinstance(error, DBAPIError) and not is_away(error):
         _put_off(run, named(error))
         return
@@ -114,6 +120,13 @@ def _interrupt(run: RunLease, error: BaseException) -> None:
         log.warning("run_interrupted", error=type(error).__name__)
     with scope() as session:
         runs.yield_run(session, run, delay_seconds=OUTAGE_SECONDS, reason=type(error).__name__)
+
+
+def _wait_for_lock(run: RunLease) -> None:
+    with scope() as session:
+        held = locks.table_held(session, ENTITIES[run.entity])
+        runs.yield_run(session, run, delay_seconds=LOCK_SECONDS, reason=str(held))
+    log.info("run_waits_for_lock", detail=str(held))
 
 
 def _source_of(run: RunLease) -> str:

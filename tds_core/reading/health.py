@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.healing.canaries import UNHEARD
+from tds_core.sync import locks
 from tds_core.sync.queue import BULK_PRIORITY
 from tds_core.timetable.jobs import overdue_seconds
 from tds_models.entities import ENTITIES
@@ -67,6 +68,11 @@ select
     (select string_agg(entity || ' ' || subject || ': ' || coalesce(detail ->> 'news', kind), '; ' order by id)
         from (select * from tds_findings where resolved_at is null order by id limit 5) as first) as findings,
     (select count(*) from tds_findings where resolved_at is null) as finding_count,
+    (select count(*) from tds_sync_queue where last_error like :waits) as locked_count,
+    (select string_agg(reason, '; ') from (
+        select last_error as reason from tds_sync_queue where last_error like :waits
+        union select end_reason from tds_sync_runs where state in ('queued', 'running') and end_reason like :waits
+        order by 1 limit 3) as first) as lock_waits,
     (select extract(epoch from max(paused_until) - clock_timestamp())::float8 from tds_source_tokens)
         as paused_seconds,
     (select max(pause_reason) from tds_source_tokens where paused_until > clock_timestamp()) as pause_reason,
@@ -94,7 +100,15 @@ def facts(
 ) -> dict[str, Any]:
     """What the judgement goes by; a figure is None where there was nothing to measure."""
     found = (
-        session.execute(_FACTS, {"bulk": BULK_PRIORITY, "patience": NO_PROGRESS_SECONDS, "entities": list(ENTITIES)})
+        session.execute(
+            _FACTS,
+            {
+                "bulk": BULK_PRIORITY,
+                "patience": NO_PROGRESS_SECONDS,
+                "entities": list(ENTITIES),
+                "waits": f"{locks.WAITS}%",
+            },
+        )
         .mappings()
         .one()
     )
@@ -221,6 +235,15 @@ def _findings(found: Facts) -> Component:
     return Component("findings", State.OK, "none are open")
 
 
+def _locks(found: Facts) -> Component:
+    """Somebody else's lock keeps changes out of the mirror; they are owed, and nothing else waits."""
+    if found["lock_waits"]:
+        says = f"{found['lock_waits']} ({found['locked_count']} records wait)"
+        mend = "End that transaction; or, in PostgreSQL: select pg_terminate_backend(PID)"
+        return Component("locks", State.WARNING, says, mend)
+    return Component("locks", State.OK, "nobody else's are in the way")
+
+
 _JUDGES: tuple[Callable[[Facts], Component], ...] = (
-    _dispatcher, _beat, _progress, _listening, _queue, _dead_letters, _findings, _runs, _source,
+    _dispatcher, _beat, _progress, _listening, _queue, _dead_letters, _findings, _locks, _runs, _source,
 )  # fmt: skip

@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import TextClause
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from tds_core.sync import audit
+from tds_core.database_errors import is_contended
+from tds_core.sync import audit, locks
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import WRITES, Decision, Outcome, decide
+from tds_core.sync.locks import LockedError
 from tds_core.sync.statements import Statements, statements_for
 from tds_models.entity import Entity
 
@@ -27,16 +30,26 @@ class Applied:
 Row = Mapping[str, Any]
 
 
-def apply(session: Session, entity: Entity, candidates: Iterable[Candidate]) -> list[Applied]:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Mirror rows with their lines, by source id, locked for us; and those that somebody else has locked."""
+
+    rows: Mapping[str, Row]
+    locked: Mapping[str, LockedError]
+
+
+def apply(
+    session: Session, entity: Entity, candidates: Iterable[Candidate], held: Mapping[str, Row] | None = None
+) -> list[Applied]:
     """Bring the mirror to `candidates`, guarded by version.
 
-    The rows are locked, in one order, until the caller's transaction ends. Two candidates of one record: the later
-    one counts. Every change is in the audit trail in the same transaction.
+    The rows are locked, in one order, until the caller's transaction ends; `held`: they are already, see `hold_rows`.
+    Two candidates of one record: the later one counts. Every change is in the audit trail in the same transaction.
     """
     waiting = {candidate.source_id: candidate for candidate in candidates}
     applied: list[Applied] = []
     while waiting:
-        current = lock_rows(session, entity, sorted(waiting))
+        current, held = lock_rows(session, entity, sorted(waiting)) if held is None else held, None
         decided = [(candidate, decide(candidate, current.get(key))) for key, candidate in sorted(waiting.items())]
         lost = _write(session, entity, decided, current)
         applied += [
@@ -54,6 +67,35 @@ def lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str,
     return _rows(session, entity, statements_for(entity.name).lock, ids)
 
 
+def hold_rows(session: Session, entity: Entity, ids: Sequence[str]) -> Standing:
+    """Lock the mirror rows of `ids` until the transaction ends, as far as nobody else holds them for long.
+
+    To be called before anything of the queue is locked, so that whoever waits for a mirror row makes nobody else wait.
+    Raises `LockedError` when somebody holds a whole table; the transaction is lost then.
+    """
+    try:
+        rows = _rows(session, entity, statements_for(entity.name).hold, ids)
+    except OperationalError as error:
+        if not is_contended(error):
+            raise
+        raise LockedError(f"{locks.WAITS} on {entity.table.fullname}") from None
+    missing = [source_id for source_id in ids if source_id not in rows]
+    passed_over = locks.existing(session, entity, missing) if missing else []
+    if not passed_over:
+        return Standing(rows, {})
+    # Nearly always another process of ours has them, for a moment.
+    moment = session.begin_nested()
+    try:
+        rows |= lock_rows(session, entity, passed_over)
+    except OperationalError as error:
+        if not is_contended(error):
+            raise
+        moment.rollback()
+        return Standing(rows, locks.held_by_others(session, entity, passed_over))
+    moment.commit()
+    return Standing(rows, {})
+
+
 def read_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The mirror rows of `ids` with their lines, by source id, as they stand."""
     return _rows(session, entity, statements_for(entity.name).read, ids)
@@ -66,7 +108,7 @@ def _rows(session: Session, entity: Entity, statement: TextClause, ids: Sequence
         for row in rows.values():
             row[lines.name] = []
         if rows:
-            for line in session.execute(lines.read, given).mappings():
+            for line in session.execute(lines.read, {**given, "ids": list(rows)}).mappings():
                 rows[line["parent_id"]][lines.name].append({k: v for k, v in line.items() if k != "parent_id"})
     return rows
 

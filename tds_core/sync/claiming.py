@@ -29,7 +29,7 @@ update tds_sync_queue q
 set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
     attempts = q.attempts + 1, waits_for = null, updated_at = now()
 from due where q.id = due.id
-returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.failures, q.priority,
+returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.snoozes, q.failures, q.priority,
     q.correlation_id, q.created_at, clock_timestamp() as claimed_at,
     exists (select from tds_sync_queue where entity = :entity and lease_token is null
             and next_attempt_at <= now() and priority >= :bulk) as bulk_waits

@@ -51,11 +51,14 @@ with p as (
 ), fresh as (
     insert into tds_inbox_fingerprints as f (fingerprint, event_id, duplicate_count)
     select fingerprint, event_id, repeats from numbered order by fingerprint
-    on conflict (fingerprint) do update set
-        event_id = case when f.seen_at < (select old from p) then excluded.event_id else f.event_id end,
-        duplicate_count = excluded.duplicate_count
-            + case when f.seen_at < (select old from p) then 0 else f.duplicate_count + 1 end,
-        seen_at = case when f.seen_at < (select old from p) then now() else f.seen_at end
+    -- What was given up is no reason to pass over the same, told once more.
+    on conflict (fingerprint) do update set (event_id, duplicate_count, seen_at) = (
+        select case when is_new then excluded.event_id else f.event_id end,
+            excluded.duplicate_count + case when is_new then 0 else f.duplicate_count + 1 end,
+            case when is_new then now() else f.seen_at end
+        from (select f.seen_at < (select old from p) or exists (
+            select from tds_inbox_events e
+            where e.id = f.event_id and e.verdict in ('dead_lettered', 'quarantined')) as is_new) as judged)
     returning f.fingerprint, f.event_id
 ), accepted as (
     select n.* from numbered n join fresh f using (fingerprint, event_id)
@@ -91,8 +94,8 @@ def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_windo
     """Make `deliveries` durable; the answers stand in their order. The caller commits, then answers 202.
 
     A delivery whose content was received within the window is not a new event: it is counted, and answered with the
-    first event. If it names no modification time its record is owed a reading all the same, for it may have changed
-    since. Raises what the database raises; nothing is kept then.
+    first event, unless that one was given up. If it names no modification time its record is owed a reading all the
+    same, for it may have changed since. Raises what the database raises; nothing is kept then.
     """
     first_with: dict[bytes, int] = {}
     repeats: Counter[int] = Counter()

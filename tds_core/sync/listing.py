@@ -5,7 +5,7 @@ Preparing (skip and read) needs no lock and so runs while the page before is bei
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import dead_letters, queue, untold, usefulness
-from tds_core.sync.apply import apply, confirm
+from tds_core.sync.apply import apply, confirm, hold_rows
 from tds_core.sync.candidate import Candidate, Familiar, Provenance, fingerprint, nothing_familiar
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome
@@ -137,14 +137,23 @@ class Taken:
 
 
 def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Taken:
-    """Write a prepared page."""
+    """Write a prepared page. A record whose row somebody else has locked becomes work, and the rest goes in.
+
+    Raises `LockedError` when a whole table is locked.
+    """
     counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
+    # The mirror is locked before the queue, as workers do.
+    standing = hold_rows(session, entity, sorted(each.source_id for each in prepared.candidates))
+    if standing.locked:
+        free = [each for each in prepared.candidates if each.source_id not in standing.locked]
+        prepared = replace(prepared, candidates=free)
+        counts["to_read"] += len(standing.locked)
+        _owe(session, entity, list(standing.locked), correlation_id)
     creation, candidates = prepared.creation, prepared.candidates
     created = creation.source_ids if creation else ()
     changed: set[str] = set()
-    # The queue is locked before the mirror, as workers do.
     if entity.header_first:
-        surveyed = survey(session, entity, candidates, shows_changes=not prepared.reads_all)
+        surveyed = survey(candidates, standing.rows, shows_changes=not prepared.reads_all)
         _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
         confirm(session, entity, surveyed.to_confirm, surveyed.current)
         counts.update(surveyed.outcomes)
@@ -153,12 +162,12 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
         if not prepared.reads_all:
             changed.update(each.source_id for each in surveyed.changed)
     else:
-        _owe(session, entity, untold.without_custom_fields(session, entity, prepared.candidates), correlation_id)
+        _owe(session, entity, untold.without_custom_fields(session, entity, candidates), correlation_id)
     if creation and create(session, creation):
         counts[Outcome.CREATED] += len(created)
     elif creation:
         candidates = [*candidates, *creation.candidates]
-    applied = apply(session, entity, candidates) if candidates else []
+    applied = apply(session, entity, candidates, standing.rows) if candidates else []
     counts.update(each.outcome for each in applied)
     changed.update(each.candidate.source_id for each in applied if each.outcome in CHANGES)
     if entity.stream.list_is_complete:

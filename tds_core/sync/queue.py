@@ -31,6 +31,7 @@ class Item:
     must_read: bool
     origin: str
     attempts: int
+    snoozes: int = 0
     failures: int = 0
     failed_seconds: float | None = None
     priority: int
@@ -58,8 +59,11 @@ class Claim:
     exchanges: Mapping[str, Exchange] = field(default_factory=dict)
 
 
+# Rows of the queue are held for as long as a batch or a burst is being written: that is waited for.
+WAIT = "set local lock_timeout = '2s';"
+
 # A pass that meets a record which waits to be read anyway, and no later than it asks for, has nothing to add.
-ENQUEUE = text("""
+ENQUEUE = text(f"""{WAIT}
 insert into tds_sync_queue as q (source, entity, source_id, priority, origin, must_read, correlation_id)
 select :source, :entity, id, priority, :origin, :must_read, :correlation_id
 from unnest(cast(:ids as text[]), cast(:priorities as smallint[])) as wanted(id, priority) order by id
@@ -124,7 +128,7 @@ def heartbeat(session: Session, *, token: UUID, lease_seconds: float) -> int:
 
 # In the order in which events arrive and runs enqueue, so that nobody waits in a circle. No statement of what follows
 # may take longer than a lease lasts without a heartbeat.
-FENCE = text("""
+FENCE = text(f"""{WAIT}
 select id, extract(epoch from clock_timestamp() - failed_at)::float8 as failed_seconds,
     set_config('statement_timeout', '10s', true)
 from tds_sync_queue

@@ -11,10 +11,11 @@ from tds_core.errors import TdsError
 from tds_core.quality import drift
 from tds_core.sources.errors import InvalidRecordError, SourceError, TransientError
 from tds_core.sync import attempts, dead_letters, queue, strangers, untold, verdicts
-from tds_core.sync.apply import Applied, apply
+from tds_core.sync.apply import Applied, Standing, apply, hold_rows
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import Outcome
 from tds_core.sync.feeding import feed
+from tds_core.sync.locks import LockedError, wait_seconds
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.retry import Fate, Past, code_of, plan
 from tds_models.entities import ENTITIES
@@ -33,13 +34,22 @@ class Settlement:
     """How a batch ended: records by outcome or fate, what still has to be read, and how fresh the rows were.
 
     `freshness_seconds`: for each event that got its verdict, the time since it was received. `ends`: for each item that
-    ended here, what a log line should say once the transaction is committed.
+    ended here, what a log line should say once the transaction is committed. `waits`: for whose locks others wait.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     to_read: list[Item] = field(default_factory=list)
     freshness_seconds: list[float] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+
+    def add(self, other: "Settlement") -> None:
+        """Count what another part of the batch came to as well."""
+        self.counts.update(other.counts)
+        self.to_read += other.to_read
+        self.freshness_seconds += other.freshness_seconds
+        self.ends += other.ends
+        self.waits += other.waits
 
 
 def settle(
@@ -54,13 +64,18 @@ def settle(
     """Apply `candidates` and settle `failures` (both by source id) of `claim`, for the items that are still ours.
 
     An item whose body cannot tell is returned in `to_read`, still leased. `chance` gives the jitter, in [0, 1).
+    Rows that somebody else has locked wait, and nobody waits for them. Raises `LockedError` when a whole table is.
     """
     settlement = Settlement()
+    entity = ENTITIES[claim.entity]
+    # The mirror before the queue: the intake needs the queue's rows, so nobody who holds them may wait for long.
+    standing = hold_rows(session, entity, sorted(candidates)) if candidates else Standing({}, {})
+    failures = {**failures, **standing.locked}
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
     held = {item.source_id: item for item in queue.fence(session, claim, concerned)}
-    entity = ENTITIES[claim.entity]
-    sorted_out = strangers.sort(session, entity, [candidates[key] for key in held if key in candidates])
-    applied = [*apply(session, entity, sorted_out.to_apply), *sorted_out.doubtful]
+    ready = [candidates[key] for key in held if key in candidates and key not in standing.locked]
+    sorted_out = strangers.sort(session, entity, ready)
+    applied = [*apply(session, entity, sorted_out.to_apply, standing.rows), *sorted_out.doubtful]
     ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
     _finish(session, claim, held, [*ended, *sorted_out.unknown], settlement, reason=sorted_out.reason)
     _read_at_leisure(session, entity, ended)
@@ -69,6 +84,9 @@ def settle(
         feed(session, entity, ended, correlation_id=ended[0].candidate.provenance.correlation_id)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
     failed = [(held[key], error) for key, error in failures.items() if key in held]
+    waiting = [(item, error) for item, error in failed if isinstance(error, LockedError)]
+    _wait(session, claim, waiting, settlement, chance=chance)
+    failed = [(item, error) for item, error in failed if not isinstance(error, LockedError)]
     _fail(session, claim, failed, settlement, max_attempts=max_attempts, chance=chance)
     _notice(session, entity, applied, failed)
     return settlement
@@ -137,6 +155,25 @@ def _look_again(
             overtaken.append(_back(item, 0.0, uncounted=True, error=OvertakenError("changed while it was being read")))
             settlement.counts["overtaken"] += 1
     queue.put_back(session, claim, overtaken)
+
+
+def _wait(
+    session: Session,
+    claim: Claim,
+    waiting: Sequence[tuple[Item, LockedError]],
+    settlement: Settlement,
+    *,
+    chance: Callable[[], float],
+) -> None:
+    """Put off what waits for somebody's lock: no attempt, no line in anybody's log, the body as good as it was."""
+    if waiting:
+        settlement.counts[Fate.SNOOZE] += len(waiting)
+        settlement.waits.append(str(waiting[0][1]))
+        back = [
+            {**_back(item, wait_seconds(item.snoozes, chance()), uncounted=True, error=error), "must_read": False}
+            for item, error in waiting
+        ]
+        queue.put_back(session, claim, back)
 
 
 def _fail(

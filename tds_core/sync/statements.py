@@ -30,6 +30,7 @@ class Statements:
 
     read: TextClause
     lock: TextClause
+    hold: TextClause
     unlike: TextClause
     insert: TextClause
     update: TextClause
@@ -43,13 +44,26 @@ def statements_for(name: str) -> Statements:
     entity = ENTITIES[name]
     return Statements(
         read=text(_read(entity)),
-        lock=text(f"{_read(entity)} for update"),
+        lock=text(f"{_WAIT} {_read(entity)} for no key update"),
+        hold=text(f"{_WAIT} {_reserve(entity)} {_read(entity)} for no key update skip locked"),
         unlike=text(_unlike(entity)),
         insert=text(_insert(entity)),
         update=text(_update(entity)),
         touch=text(_touch(entity)),
         lines=tuple(_line_statements(entity, lines) for lines in entity.lines),
     )
+
+
+# Locks that others hold on rows or tables of the mirror are waited for no longer than this; what waits is put off
+# instead. Keys of rows never change, so rows that others' tables refer to are not in the way.
+LOCK_MILLISECONDS = 300
+_WAIT = f"set local lock_timeout = {LOCK_MILLISECONDS};"
+
+
+def _reserve(entity: Entity) -> str:
+    """Whoever locked a table as a whole is met here, before anything else is locked."""
+    tables = [entity.table, *entity.line_tables.values()]
+    return f"lock table {', '.join(table.fullname for table in tables)} in row exclusive mode;"
 
 
 def _names(fields: tuple[Field, ...], prefix: str = "") -> str:
@@ -82,7 +96,7 @@ def _given(entity: Entity) -> str:
 
 def _insert(entity: Entity) -> str:
     column, value = (", lines_confirmed_at", ", case when r.whole then now() end") if entity.header_first else ("", "")
-    return f"""
+    return f"""{_WAIT}
         insert into {entity.table.fullname} (source, source_id, {_names(entity.fields)}, source_modified_at,
             source_record, list_hash, version, confirmed_at, deleted_at{column})
         select :source, r.source_id, {_names(entity.fields, "r.")}, r.source_modified_at, r.record,
@@ -126,7 +140,7 @@ def _unlike(entity: Entity) -> str:
 
 def _update(entity: Entity) -> str:
     fields = ", ".join(f"{field.name} = r.{field.name}" for field in entity.fields)
-    return f"""
+    return f"""{_WAIT}
         update {entity.table.fullname} t set {fields}, {_standing(entity, unless_whole="null")},
             version = t.version + 1, changed_at = now(), deleted_at = case when r.gone then now() end
         from {_given(entity)} where {_MATCHED}"""
@@ -147,7 +161,7 @@ def _line_statements(entity: Entity, lines: Lines) -> LineStatements:
         read=text(f"""
             select parent_id, position, line_id, {_names(lines.fields)} from {table}
             where source = :source and parent_id = any(:ids) order by parent_id, position"""),
-        remove=text(f"delete from {table} where source = :source and parent_id = any(:ids)"),
+        remove=text(f"{_WAIT} delete from {table} where source = :source and parent_id = any(:ids)"),
         add=text(f"""
             insert into {table} (source, parent_id, position, line_id, {_names(lines.fields)})
             select :source, r.parent_id, r.position, r.line_id, {_names(lines.fields, "r.")}

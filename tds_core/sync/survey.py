@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
-from tds_core.sync.apply import Row, read_rows
+from tds_core.sync.apply import Row
 from tds_core.sync.candidate import Candidate
 from tds_core.sync.decide import Outcome, decide, is_settled
-from tds_models.entity import Entity
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +19,8 @@ class Surveyed:
     never_read: Sequence[Candidate]
 
 
-def survey(session: Session, entity: Entity, candidates: Sequence[Candidate], *, shows_changes: bool) -> Surveyed:
+def survey(candidates: Sequence[Candidate], current: Mapping[str, Row], *, shows_changes: bool) -> Surveyed:
     """For lists that show only part of a record: tell what is confirmed by it, and what has to be read."""
-    current = read_rows(session, entity, sorted(candidate.source_id for candidate in candidates))
     outcomes: list[Outcome] = []
     to_confirm: list[Candidate] = []
     changed: list[Candidate] = []

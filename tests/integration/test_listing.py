@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 
 from tds_core.sources.base import ListedRow
 from tds_core.sync import absence, listing, queue
-from tds_core.sync.apply import apply
+from tds_core.sync.apply import apply, hold_rows
 from tds_core.sync.candidate import Provenance, Seen, nothing_familiar, transform
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -236,10 +236,11 @@ def test_a_page_and_a_worker_that_meet_at_one_record_never_wait_in_a_circle(
     assert claim is not None
     with ThreadPoolExecutor(1) as threads:
         with session_scope(world.engine) as session:
+            standing = hold_rows(session, entity, ["1"])
             queue.fence(session, claim, claim.items)
             taken = threads.submit(take)
             while not taken.done() and not world.value("select count(*) from pg_locks where not granted"):
                 time.sleep(0.01)
-            apply(session, entity, [transform(entity, raw, seen=Seen.BODY, provenance=asked)])
+            apply(session, entity, [transform(entity, raw, seen=Seen.BODY, provenance=asked)], standing.rows)
         assert taken.result().changed_count == 0  # the worker brought it over
     assert world.queue_depth("product") == 1

@@ -16,11 +16,17 @@ EVIL = "alter table erp.product add constraint no_evil check (name <> 'Evil')"
 
 
 @contextmanager
-def locked(world: World, source_id: str) -> Iterator[None]:
-    """Somebody holds a row and does not let go."""
-    with world.engine.connect() as other:
-        other.execute(text("select 1 from erp.product where source_id = :id for update"), {"id": source_id})
-        yield
+def slow(world: World, when: str) -> Iterator[None]:
+    """Rows of which `when` is true take longer to write than anybody waits."""
+    world.execute(
+        "create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(2); return new; end $$"
+    )
+    world.execute(
+        f"create trigger dawdle before insert or update on erp.product for each row when ({when})"
+        " execute function dawdle()"
+    )
+    yield
+    world.execute("drop trigger dawdle on erp.product")
 
 
 @pytest.fixture
@@ -83,7 +89,7 @@ def test_a_record_whose_statement_takes_too_long_pays_for_it_alone(world: World,
     world.drain("product")
     source.records = {each: product(each, second=1, name="New") for each in ids}
     world.enqueue("product", *ids, must_read=True)
-    with locked(world, "3"):
+    with slow(world, "new.source_id = '3'"):
         world.drain("product")
         names = world.mirror("product", "name")
         assert {key for key, (name,) in names.items() if name == "New"} == set(ids) - {"3"}
@@ -99,8 +105,7 @@ def test_when_everything_takes_too_long_the_batch_waits(world: World, source: Sc
     ids = [str(n) for n in range(1, 6)]
     source.records = {each: product(each) for each in ids}
     world.enqueue("product", *ids, must_read=True)
-    with world.engine.connect() as other:
-        other.execute(text("lock table erp.product in access exclusive mode"))
+    with slow(world, "true"):
         world.drain("product")
     attempts = world.rows("select attempts from tds_sync_queue where entity = 'product' order by source_id")
     assert [row["attempts"] for row in attempts] == [1, 0, 0, 0, 0]
