@@ -7,7 +7,7 @@ from functools import cached_property
 
 from sqlalchemy import Table
 
-from tds_models.fields import Field, Plan, plan_for
+from tds_models.fields import Field, Plan, plan_for, refers
 from tds_models.mirror import line_table, mirror_table
 
 
@@ -82,6 +82,11 @@ class Lines:
     def plan(self) -> Plan:
         """How a line's values are read."""
         return plan_for(self.fields)
+
+    @cached_property
+    def identity(self) -> Plan:
+        """How a line's own id is read."""
+        return plan_for((refers("line_id", to=None, key=self.id_key),))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,15 @@
 """The kinds of value a source sends: how each is read, exactly, and which column keeps it.
 
-A reader takes what JSON gave (numbers with a fraction arrive as `Decimal`) and returns the stored value,
-`None` for "no value", or raises `ValueError` with a sentence a person can act on. Sources write `""` for
-"no value" in every kind but text, where an empty string is a value of its own and stays one.
+A reader takes what JSON gave (numbers with a fraction arrive as `Decimal`) and returns the stored value or raises
+`ValueError` with a sentence a person can act on. What says nothing (null, an empty or blank text; for nested values an
+empty list or object as well) is read nowhere: it is no value, in every kind.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Date, Numeric, Text
@@ -18,12 +18,33 @@ from sqlalchemy.types import TypeEngine
 
 from tds_models.base import Instant
 
-# Beyond this a number is a fault of the sender; PostgreSQL's numeric would take it and every sum would suffer.
-LARGEST_EXPONENT = 30
+# Beyond these a number is a fault of the sender; PostgreSQL's numeric would take it and every sum would suffer.
+LARGEST_EXPONENT, MOST_DIGITS = 30, 100
+#: Ids are keys of indexes, which hold no more than some 2,700 bytes.
+LONGEST_ID = 200
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# A comma parts thousands where it can part nothing else: groups of three, and a point or another group behind it.
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]*|[0-9]{1,3}(?:,[0-9]{3}){2,})"
+    r"(?:[eE][+-]?[0-9]{1,3})?"
+)
+
+
+class PartlyUnreadableError(ValueError):
+    """Parts of a nested value cannot be read; `rest` is what can."""
+
+    def __init__(self, message: str, rest: Any) -> None:
+        super().__init__(message)
+        self.rest = rest
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a single value says nothing: null, an empty text or a blank one."""
+    return value is None or (type(value) is str and (not value or value.isspace()))
 
 
 def read_text(value: Any) -> str:
-    """Text as it came; numbers and booleans that stand where text is declared are spelled out."""
+    """Text as it came; numbers and booleans that stand where text is declared have one spelling each."""
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError("contains a NUL character, which PostgreSQL cannot store")
@@ -31,25 +52,52 @@ def read_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, Decimal)):
-        return str(value)
+        return spelled_number(value)
     raise ValueError(f"expected text, got {type(value).__name__}")
+
+
+def spelled_number(value: int | Decimal) -> str:
+    """The one spelling of a number: 10, 10.0 and 1e1 are `10`."""
+    number = read_number(value)
+    return f"{number.normalize():f}" if number else "0"
 
 
 def read_number(value: Any) -> Decimal:
     """An exact decimal; never through a float."""
-    number = value if type(value) is Decimal else Decimal(value) if type(value) is int else _spelled_number(value)
-    if not number.is_finite() or not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
+    number = value if type(value) is Decimal else Decimal(value) if type(value) is int else _number_of_text(value)
+    exponent = number.as_tuple().exponent
+    if (
+        not isinstance(exponent, int)
+        or not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT
+        or exponent < -MOST_DIGITS
+    ):
         raise ValueError(f"number out of range: {str(value)[:40]}")
     return number
 
 
-def _spelled_number(value: Any) -> Decimal:
+def _number_of_text(value: Any) -> Decimal:
     if type(value) is not str:
         raise ValueError(f"expected a number, got {type(value).__name__}")
+    text = value.strip()
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"expected a number, got {value[:40]!r}")
+    return Decimal(text.replace(",", ""))
+
+
+def read_rate(value: Any) -> Decimal:
+    """A share of a hundred: `5`, or with its sign `5%`."""
+    return read_number(value.strip().removesuffix("%").rstrip() if type(value) is str else value)
+
+
+def read_discount(value: Any) -> str:
+    """An amount, or with a percent sign a share, in one spelling; a text that is neither stays as it came."""
+    if type(value) is not str:
+        return read_text(value)
+    amount, sign = (value.strip().removesuffix("%").rstrip(), "%") if "%" in value else (value, "")
     try:
-        return Decimal(value.replace(",", ""))
-    except InvalidOperation:
-        raise ValueError(f"expected a number, got {str(value)[:40]!r}") from None
+        return spelled_number(read_number(amount)) + sign
+    except ValueError:
+        return read_text(value)
 
 
 def read_integer(value: Any) -> int:
@@ -62,22 +110,36 @@ def read_integer(value: Any) -> int:
     return int(number)
 
 
+_BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+
+
 def read_boolean(value: Any) -> bool:
-    """True or false, also spelled as text."""
+    """True or false, also spelled as text, as 1 or as 0."""
     if isinstance(value, bool):
         return value
-    spelled = str(value).lower()
-    if spelled not in ("true", "false"):
+    spelled = spelled_number(value) if isinstance(value, (int, Decimal)) else str(value).strip().lower()
+    if spelled not in _BOOLEANS:
         raise ValueError(f"expected true or false, got {str(value)[:40]!r}")
-    return spelled == "true"
+    return _BOOLEANS[spelled]
 
 
 def read_date(value: Any) -> date:
-    """A calendar day, `yyyy-mm-dd`."""
+    """A calendar day, `yyyy-mm-dd`, also with a time behind it.
+
+    It is the day the sender spells. In UTC that may be another one than where the organisation is, unless it is
+    midnight, so such a time is refused.
+    """
     try:
-        return date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"expected a date yyyy-mm-dd, got {str(value)[:40]!r}") from None
+        text = value.strip()
+        day = date.fromisoformat(text[:10]) if _DAY.fullmatch(text[:10]) else None
+        moment = datetime.fromisoformat(text) if day and text[10:] else None
+    except (AttributeError, TypeError, ValueError):
+        day = None
+    if day is None:
+        raise ValueError(f"expected a date yyyy-mm-dd, got {str(value)[:40]!r}")
+    if moment is not None and moment.tzinfo is not None and not moment.utcoffset() and moment.time() != time():
+        raise ValueError(f"expected a date yyyy-mm-dd, got a time in UTC: {str(value)[:40]!r}")
+    return day
 
 
 def read_instant(value: Any) -> datetime:
@@ -98,105 +160,180 @@ def read_reference(value: Any) -> str:
     """The source id of another record: text, also when it came as a whole number."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"expected an id, got {type(value).__name__}")
-    return read_text(value)
+    spelled = value if isinstance(value, str) else str(value)
+    if len(spelled) > LONGEST_ID:
+        raise ValueError(f"expected an id, got {len(spelled)} characters")
+    return read_text(spelled)
 
 
 def read_json(value: Any) -> Any:
-    """A nested value, kept as it is."""
-    return value
+    """A nested value, kept as it is; an empty list or object is none."""
+    return value if value not in ([], {}) else None
 
 
-def read_custom(value: Any) -> dict[str, str | bool] | None:
-    """An organisation's own fields by their API names: text and booleans, numbers as their text; `None` without any.
+#: Where Zoho's details keep an organisation's own fields, as an object by API name or as a list of them; its list rows
+#: spread them, each under its own `cf_…` key. `…_unformatted` is the value for programs beside the one for people.
+CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX, TWIN = "custom_field_hash", "custom_fields", "cf_", "_unformatted"
 
-    Sources give a value for people and one for programs (`…_unformatted`); the latter is kept.
+
+def custom_of_list(given: Any) -> Any:
+    """An organisation's own fields from a list of them (`api_name` or else `label`, and `value`), by API name.
+
+    What is no list comes back as it is; what in it is no field, or has no name, stands under none.
     """
+    if not isinstance(given, list):
+        return given
+    found: dict[str, Any] = {}
+    for each in given:
+        if not isinstance(each, dict):
+            if not is_nothing(each):
+                found[""] = each
+            continue
+        name = _custom_name(each)
+        found[name] = each.get("value")
+        if not is_nothing(each.get(f"value{TWIN}")):
+            found[f"{name}{TWIN}"] = each[f"value{TWIN}"]
+    return found
+
+
+def _custom_name(given: Mapping[str, Any]) -> str:
+    """The API name of one field; without one, as the source makes it of the label; empty without either."""
+    for key in ("api_name", "placeholder"):
+        name = given.get(key)
+        if isinstance(name, str) and not is_nothing(name):
+            return name
+    label = given.get("label")
+    if not isinstance(label, str) or is_nothing(label):
+        return ""
+    return CUSTOM_PREFIX + re.sub(r"\W+", "_", label.strip().lower()).strip("_")
+
+
+def read_custom(value: Any) -> dict[str, Any] | None:
+    """An organisation's own fields by their API names, each as JSON has it; `None` without any.
+
+    Sources give a value for people and one for programs (`…_unformatted`); the latter is kept. Raises
+    `PartlyUnreadableError` naming the fields that cannot be kept.
+    """
+    if value == []:
+        return None
     if not isinstance(value, dict):
         raise ValueError(f"expected an object, got {type(value).__name__}")
-    names = [name for name in value if not name.endswith("_unformatted")]
-    chosen = {name: value.get(f"{name}_unformatted", value[name]) for name in names}
-    read = {name: each if type(each) is bool else read_text(each) for name, each in chosen.items() if each is not None}
+    read: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name in dict.fromkeys(each.removesuffix(TWIN) for each in value):
+        twin = value.get(f"{name}{TWIN}")
+        chosen = value.get(name) if is_nothing(twin) else twin
+        if is_nothing(chosen) or chosen in ([], {}):
+            continue
+        if reason := _custom_flaw(name, chosen):
+            wrong.append(reason)
+        else:
+            read[name] = chosen
+    if wrong:
+        raise PartlyUnreadableError("; ".join(wrong), read or None)
     return read or None
+
+
+def _custom_flaw(name: str, value: Any) -> str | None:
+    """Why one of an organisation's own fields cannot be kept, if it cannot."""
+    if not name:
+        return "a field without a name"
+    try:
+        if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+            read_number(value)
+    except ValueError:
+        return f"{name[:80]}: number out of range"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of value: its reader, its column type, that type's name in SQL.
 
-    `as_it_is`: the type of JSON value that is stored as it stands, unless it is empty.
+    `is_text`: a text of ordinary length that says something is stored as it stands.
     """
 
     name: str
     read: Callable[[Any], Any]
     column: TypeEngine[Any]
     sql: str
-    as_it_is: type | None = None
+    is_text: bool = False
 
 
-TEXT = Kind("text", read_text, Text(), "text", str)
+TEXT = Kind("text", read_text, Text(), "text", is_text=True)
+DISCOUNT = Kind("text", read_discount, Text(), "text")
 NUMBER = Kind("number", read_number, Numeric(), "numeric")
+RATE = Kind("number", read_rate, Numeric(), "numeric")
 INTEGER = Kind("integer", read_integer, BigInteger(), "bigint")
-BOOLEAN = Kind("boolean", read_boolean, Boolean(), "boolean", bool)
+BOOLEAN = Kind("boolean", read_boolean, Boolean(), "boolean")
 DATE = Kind("date", read_date, Date(), "date")
 INSTANT = Kind("instant", read_instant, Instant, "timestamptz")
-REFERENCE = Kind("reference", read_reference, Text(), "text", str)
+REFERENCE = Kind("reference", read_reference, Text(), "text", is_text=True)
 JSON = Kind("json", read_json, JSONB(), "jsonb")
 CUSTOM = Kind("custom", read_custom, JSONB(), "jsonb")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One value of an entity: our name for it, the source's key, its kind and the rules it must keep.
+    """One value of an entity: our name for it, the source's key and its kind.
 
-    `least` is a rule with the severity of an error: a smaller number is not stored. `refers_to` names the
-    entity whose source id this is. `personal` values never appear in logs.
+    `least`: a smaller number is stored and doubted. `refers_to` names the entity whose source id this is. `personal`
+    values never appear in logs or findings.
     """
 
     name: str
     key: str
     kind: Kind
-    required: bool = False
     least: Decimal | None = None
     refers_to: str | None = None
     personal: bool = False
 
-    @cached_property
-    def empty(self) -> str | None:
-        """What an empty text means here."""
-        return "" if self.kind is TEXT else None
-
     def value_of(self, raw: Any) -> Any:
-        """The stored value of `raw`; raises `ValueError` naming the field."""
-        if raw is None or (type(raw) is str and not raw):
-            if self.required:
-                raise ValueError(f"{self.key}: required, but empty")
-            return None if raw is None else self.empty
-        try:
-            value = self.kind.read(raw)
-        except ValueError as error:
-            raise ValueError(f"{self.key}: {error}") from None
-        if self.least is not None and value < self.least:
-            raise ValueError(f"{self.key}: {value} is less than {self.least}")
-        return value
+        """The stored value of `raw`, `None` where it says nothing; raises `ValueError` with the reason."""
+        return None if is_nothing(raw) else self.kind.read(raw)
+
+    def doubt_of(self, value: Any) -> str | None:
+        """Why a stored value is doubted, if it is."""
+        return f"{value} is less than {self.least}" if self.least is not None and value < self.least else None
+
+    def reason_for(self, raw: Any, error: ValueError) -> str:
+        """Why `raw` cannot be read, without its value where that is personal."""
+        return f"expected {self.kind.name}, got {type(raw).__name__}" if self.personal else str(error)
+
+    def excerpt_of(self, raw: Any) -> str | None:
+        """As much of `raw` as a person needs to recognise it; none where it may be personal."""
+        if self.personal or self.kind in (JSON, CUSTOM):
+            return None
+        return str(raw)[:40] if isinstance(raw, (str, int, Decimal)) else type(raw).__name__
 
 
-#: How the values of some fields are read: our name, the source's key, the type taken as it is, the field.
-Plan = tuple[tuple[str, str, type | None, Field], ...]
+#: How the values of some fields are read: our name, the source's key, whether it is plain text, the field.
+Plan = tuple[tuple[str, str, bool, Field], ...]
 
 
 def plan_for(fields: tuple[Field, ...]) -> Plan:
     """The plan to read `fields` by: worked out once, for it is followed for every value of every record."""
-    return tuple((field.name, field.key, field.kind.as_it_is, field) for field in fields)
+    return tuple((field.name, field.key, field.kind.is_text, field) for field in fields)
 
 
-def text(name: str, key: str | None = None, *, required: bool = False, personal: bool = False) -> Field:
+def text(name: str, key: str | None = None, *, personal: bool = False) -> Field:
     """Text."""
-    return Field(name=name, key=key or name, kind=TEXT, required=required, personal=personal)
+    return Field(name=name, key=key or name, kind=TEXT, personal=personal)
+
+
+def discount(name: str, key: str | None = None) -> Field:
+    """A discount: an amount, or a share of a hundred with its sign, kept as text."""
+    return Field(name=name, key=key or name, kind=DISCOUNT)
 
 
 def number(name: str, key: str | None = None, *, least: int | None = None) -> Field:
     """Money or a quantity: an exact decimal."""
     return Field(name=name, key=key or name, kind=NUMBER, least=None if least is None else Decimal(least))
+
+
+def percentage(name: str, key: str | None = None) -> Field:
+    """A share of a hundred: an exact decimal, also where the source spells it with its sign."""
+    return Field(name=name, key=key or name, kind=RATE)
 
 
 def integer(name: str, key: str | None = None) -> Field:
@@ -219,18 +356,14 @@ def at(name: str, key: str | None = None) -> Field:
     return Field(name=name, key=key or name, kind=INSTANT)
 
 
-def refers(name: str, to: str | None, key: str | None = None, *, required: bool = False) -> Field:
+def refers(name: str, to: str | None, key: str | None = None) -> Field:
     """The source id of a record of entity `to` (`None`: something TDS does not mirror)."""
-    return Field(name=name, key=key or name, kind=REFERENCE, refers_to=to, required=required)
+    return Field(name=name, key=key or name, kind=REFERENCE, refers_to=to)
 
 
 def nested(name: str, key: str | None = None, *, personal: bool = False) -> Field:
     """A nested JSON value kept whole."""
     return Field(name=name, key=key or name, kind=JSON, personal=personal)
-
-
-#: Where Zoho's details keep an organisation's own fields; its list rows spread them, each under its own `cf_…` key.
-CUSTOM_KEY, CUSTOM_PREFIX = "custom_field_hash", "cf_"
 
 
 def custom() -> Field:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import (
-    CheckConstraint,
     Column,
     ForeignKeyConstraint,
     Index,
@@ -17,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from tds_models.base import Instant, mirror_metadata
-from tds_models.fields import NUMBER, Field
+from tds_models.fields import Field
 
 
 def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = False) -> Table:
@@ -33,11 +32,6 @@ def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = F
         *(Column(field.name, field.kind.column) for field in fields),
         *_standing(),
         *([_lines_confirmed_at()] if header_first else []),
-        *(
-            CheckConstraint(f"{field.name} >= {field.least}", name=field.name)
-            for field in fields
-            if field.kind is NUMBER and field.least is not None
-        ),
         *(Index(None, field.name) for field in fields if field.refers_to),
         Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
     )

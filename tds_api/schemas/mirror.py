@@ -17,22 +17,22 @@ from tds_api.schemas.common import (
 from tds_models import fields as kinds
 from tds_models.entities import ENTITIES
 
-_SPELLED: dict[kinds.Kind, Any] = {
-    kinds.TEXT: lambda: fields.String(allow_none=True),
-    kinds.NUMBER: lambda: exact_field(allow_none=True),
-    kinds.INTEGER: lambda: fields.Integer(allow_none=True),
-    kinds.BOOLEAN: lambda: fields.Boolean(allow_none=True),
-    kinds.DATE: lambda: fields.Date(allow_none=True),
-    kinds.INSTANT: lambda: fields.AwareDateTime(allow_none=True),
-    kinds.REFERENCE: lambda: fields.String(allow_none=True),
-    kinds.JSON: lambda: fields.Raw(allow_none=True),
+_SPELLED: dict[str, Any] = {
+    kinds.TEXT.name: lambda: fields.String(allow_none=True),
+    kinds.NUMBER.name: lambda: exact_field(allow_none=True),
+    kinds.INTEGER.name: lambda: fields.Integer(allow_none=True),
+    kinds.BOOLEAN.name: lambda: fields.Boolean(allow_none=True),
+    kinds.DATE.name: lambda: fields.Date(allow_none=True),
+    kinds.INSTANT.name: lambda: fields.AwareDateTime(allow_none=True),
+    kinds.REFERENCE.name: lambda: fields.String(allow_none=True),
+    kinds.JSON.name: lambda: fields.Raw(allow_none=True),
     # An object; it is passed on as it was kept, which a Dict field would take apart.
-    kinds.CUSTOM: lambda: fields.Raw(allow_none=True, metadata={"description": "an object: value by name"}),
+    kinds.CUSTOM.name: lambda: fields.Raw(allow_none=True, metadata={"description": "an object: value by name"}),
 }
 
 
 def _declared(declared: tuple[kinds.Field, ...]) -> dict[str, Any]:
-    return {field.name: _SPELLED[field.kind]() for field in declared}
+    return {field.name: _SPELLED[field.kind.name]() for field in declared}
 
 
 def _name(entity: str) -> str:

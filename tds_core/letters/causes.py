@@ -54,11 +54,13 @@ CAUSES = (
     ),
     Cause(
         "negative_amount", r"^validation$", rf"{_FIELD}(?P<value>\S+) is less than (?P<least>\S+)",
-        "{field} is {value}; TDS takes nothing below {least} there.", _EDIT,
+        "{field} is {value}; an earlier version of TDS took nothing below {least} there.",
+        "Retry: it is stored as it is now, with a finding.", retry_helps=True,
     ),
     Cause(
         "missing_field", r"^validation$", rf"{_FIELD}required, but empty",
-        "{field} is empty, and it must not be.", _EDIT,
+        "{field} is empty; only an id must not be. An earlier version of TDS asked for more.",
+        "Retry; if it is the id that is empty, correct the record in Zoho first.", retry_helps=True,
     ),
     Cause(
         "wrong_kind", r"^validation$", r"(?P<field>\w+): is (?P<value>.+), a (?P<entity>\w+) has",
@@ -76,7 +78,8 @@ CAUSES = (
     ),
     Cause(
         "unreadable_value", r"^validation$", rf"{_FIELD}(?P<reason>expected|number out|time|contains)",
-        "The value of {field} is not of the kind TDS expects there.", _EDIT,
+        "The value of {field} is not of the kind TDS expects there; an earlier version refused the record for it.",
+        "Retry: the record goes in now, without the value and with a finding.", retry_helps=True,
     ),
     Cause("invalid_record", r"^validation$", r"", "The record breaks a rule of its entity.", _EDIT),
     Cause(

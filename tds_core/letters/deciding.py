@@ -70,6 +70,9 @@ def edit(session: Session, letter_id: int, *, record: bytes, by: str) -> None:
         raise WrongRecordError(f"The record would die again: {error}") from None
     if candidate.source_id != letter["source_id"]:
         raise WrongRecordError(f"The record is {candidate.source_id}; the letter is about {letter['source_id']}.")
+    wrong = [f"{each.key}: {each.reason}" for each in candidate.flaws]
+    if wrong:
+        raise WrongRecordError(f"Values of the record cannot be read: {'; '.join(wrong)}")
     session.execute(EDIT, {"id": letter_id, "record": record.decode()})
     _write_down(session, letter_id, "edited", by, {"changes": _changes(letter["record"], record)})
 

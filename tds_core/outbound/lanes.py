@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+import msgspec
+from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from tds_core.outbound.retrying import DOUBTS
+
+_changes = msgspec.json.Decoder(dict[str, tuple[msgspec.Raw, msgspec.Raw]]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ with room as materialized (
     from due where l.id = due.id
     returning l.id, l.subscription_id, l.entry_id, l.version, l.source, l.entity, l.source_id, l.replay, l.attempts
 )
-select c.*, t.id as there, t.operation, t.changes, t.recorded_at, t.source_modified_at, t.correlation_id
+select c.*, t.id as there, t.operation, t.changes::text as changes, t.recorded_at,
+       t.source_modified_at, t.correlation_id
 from claimed c left join tds_audit_trail t on t.id = c.entry_id
 """)
 _ENTRY = ("source", "entity", "source_id", "version", "operation", "changes", "recorded_at", "source_modified_at",
@@ -87,10 +91,15 @@ def claim(session: Session, *, worker: str, limit: int, at_once: int, lease_seco
             lane_id=row["id"], token=token, subscription_id=row["subscription_id"], entry_id=row["entry_id"],
             version=row["version"], source=row["source"], entity=row["entity"], source_id=row["source_id"],
             replay=row["replay"], attempt=row["attempts"] + 1,
-            entry={name: row[name] for name in _ENTRY} if row["there"] is not None else None,
+            entry=_entry(row) if row["there"] is not None else None,
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _entry(row: RowMapping) -> dict[str, Any]:
+    """The entry of the history; its values are sent as they are written there."""
+    return {name: row[name] for name in _ENTRY} | {"changes": _changes(row["changes"])}
 
 
 _RECEIVERS = text("""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tds_models.entity import Entity
-from tds_models.fields import CUSTOM_KEY, CUSTOM_PREFIX
+from tds_models.fields import CUSTOM_KEY, CUSTOM_PREFIX, is_nothing
 
 _KINDS = {str: "text", bool: "yes/no", list: "list", dict: "object"}
 _NESTED = ("list", "object")
@@ -15,7 +15,7 @@ Sight = dict[str, dict[str, str | None]]
 
 def kind_of(value: Any) -> str | None:
     """The kind of a JSON value; `None` for no value, which a source may give in place of any kind."""
-    if value is None or value == "":
+    if is_nothing(value):
         return None
     return _KINDS.get(type(value), "number")
 

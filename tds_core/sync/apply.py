@@ -10,12 +10,15 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tds_core.database_errors import is_contended
+from tds_core.quality import unreadable
 from tds_core.sync import audit, locks
-from tds_core.sync.candidate import Candidate, Seen
+from tds_core.sync.candidate import Candidate, Seen, decode
 from tds_core.sync.decide import WRITES, Decision, Outcome, decide
+from tds_core.sync.flaws import spell_exactly
 from tds_core.sync.locks import LockedError
 from tds_core.sync.statements import Statements, statements_for
 from tds_models.entity import Entity
+from tds_models.fields import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Applied:
     outcome: Outcome
     changed: frozenset[str]
 
+
+#: Outcomes of which the candidate's values tell nothing about the row.
+UNTOLD = frozenset({Outcome.STALE, Outcome.LOOK_AGAIN})
 
 Row = Mapping[str, Any]
 
@@ -48,6 +54,7 @@ def apply(
     """
     waiting = {candidate.source_id: candidate for candidate in candidates}
     applied: list[Applied] = []
+    any_unreadable = False
     while waiting:
         current, held = lock_rows(session, entity, sorted(waiting)) if held is None else held, None
         decided = [(candidate, decide(candidate, current.get(key))) for key, candidate in sorted(waiting.items())]
@@ -59,7 +66,18 @@ def apply(
         ]
         # Somebody else created these in the meantime: they are rows now, so decide again, against them.
         waiting = {key: waiting[key] for key in lost}
+        any_unreadable = any_unreadable or any(row["any_unreadable"] for row in current.values())
+    _tell_flaws(session, entity, applied, any_unreadable)
     return applied
+
+
+def _tell_flaws(session: Session, entity: Entity, applied: Sequence[Applied], any_unreadable: bool) -> None:
+    """Keep findings of what could not be read, and resolve those of what now could."""
+    read = [each.candidate for each in applied if each.outcome not in UNTOLD]
+    unreadable.keep(session, entity, {each.source_id: each.flaws for each in read if each.flaws})
+    if any_unreadable and read:
+        said = {each.source_id: ({**each.values, **each.lines}, each.flaws) for each in read}
+        unreadable.resolve(session, entity, said)
 
 
 def lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -104,13 +122,25 @@ def read_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str,
 def _rows(session: Session, entity: Entity, statement: TextClause, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     given = {"source": entity.stream.source, "ids": list(ids)}
     rows = {row["source_id"]: dict(row) for row in session.execute(statement, given).mappings()}
-    for lines in statements_for(entity.name).lines:
+    _unfold(entity.fields, rows.values())
+    for lines, declared in zip(statements_for(entity.name).lines, entity.lines, strict=True):
         for row in rows.values():
             row[lines.name] = []
         if rows:
-            for line in session.execute(lines.read, {**given, "ids": list(rows)}).mappings():
-                rows[line["parent_id"]][lines.name].append({k: v for k, v in line.items() if k != "parent_id"})
+            found = [dict(line) for line in session.execute(lines.read, {**given, "ids": list(rows)}).mappings()]
+            _unfold(declared.fields, found)
+            for line in found:
+                rows[line.pop("parent_id")][lines.name].append(line)
     return rows
+
+
+def _unfold(fields: Iterable[Field], rows: Iterable[dict[str, Any]]) -> None:
+    """Read the nested values of rows, their numbers exact."""
+    nested = [field.name for field in fields if field.kind.sql == "jsonb"]
+    for row in rows if nested else ():
+        for name in nested:
+            if row[name] is not None:
+                row[name] = decode(row[name])
 
 
 Decided = Sequence[tuple[Candidate, Decision]]
@@ -142,13 +172,13 @@ def _create(session: Session, entity: Entity, statements: Statements, new: Decid
     if not new:
         return set()
     rows = [_row(entity, candidate, None) for candidate, _ in new]
-    given = {"source": entity.stream.source, "rows": msgspec.json.encode(rows).decode()}
+    given = {"source": entity.stream.source, "rows": spell_exactly(rows).decode()}
     return set(session.execute(statements.insert, given).scalars())
 
 
 def _execute(session: Session, entity: Entity, statement: Any, rows: Sequence[Row]) -> None:
     if rows:
-        given = {"source": entity.stream.source, "rows": msgspec.json.encode(rows).decode()}
+        given = {"source": entity.stream.source, "rows": spell_exactly(rows).decode()}
         session.execute(statement, {**given, "ids": [row["source_id"] for row in rows]})
 
 
@@ -178,4 +208,4 @@ def _replace_lines(session: Session, entity: Entity, statements: Statements, wri
         session.execute(lines.remove, {"source": source, "ids": [candidate.source_id for candidate in changed]})
         rows = [{"parent_id": c.source_id, **line} for c in changed for line in c.lines[lines.name]]
         if rows:
-            session.execute(lines.add, {"source": source, "rows": msgspec.json.encode(rows).decode()})
+            session.execute(lines.add, {"source": source, "rows": spell_exactly(rows).decode()})

@@ -1,15 +1,16 @@
 """The audit trail's writer: one entry for each new version of a row, in the transaction that made it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from itertools import repeat
 from typing import Any
 
-import msgspec
 from sqlalchemy.orm import Session
 
 from tds_core.sync.candidate import Candidate, Provenance
 from tds_core.sync.copying import Copy, as_text, copy, lay_out, spell
 from tds_core.sync.decide import Decision, Outcome
+from tds_core.sync.flaws import spell_exactly
 from tds_models.entity import Entity
 
 TABLE = "tds_audit_trail"
@@ -67,6 +68,21 @@ def spell_creations(
     return lay_out(TABLE, list(spelled), zip(*spelled.values(), strict=False))  # some never end
 
 
+def _told(entity: Entity, changes: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Changes as the history has them: the numbers of our own columns as text, those of nested values as numbers."""
+    told = {}
+    for name, pair in changes.items():
+        if name in entity.line_tables:
+            told[name] = [lines and [{k: _as_text(v) for k, v in line.items()} for line in lines] for lines in pair]
+        else:
+            told[name] = [_as_text(value) for value in pair]
+    return told
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is Decimal else value
+
+
 def _entry(
     entity: Entity, candidate: Candidate, decision: Decision, before: Mapping[str, Any] | None
 ) -> tuple[Any, ...]:
@@ -76,7 +92,7 @@ def _entry(
         candidate.source_id,
         1 if before is None else before["version"] + 1,
         decision.outcome.value,
-        msgspec.json.encode(decision.changes).decode(),
+        spell_exactly(_told(entity, decision.changes)).decode(),
         candidate.provenance.origin,
         candidate.provenance.id,
         candidate.provenance.correlation_id,

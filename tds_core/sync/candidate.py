@@ -1,10 +1,12 @@
-"""A candidate: a source's record renamed, read exactly and checked, ready to be compared with the mirror."""
+"""A candidate: a source's record renamed and read exactly, ready to be compared with the mirror.
+
+One value costs no record: what cannot be read is no value, and a flaw of the candidate beside it.
+"""
 
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
@@ -13,12 +15,27 @@ from typing import Any
 import msgspec
 
 from tds_core.sources.errors import InvalidRecordError
+from tds_core.sync.flaws import NUMBERS, Flaw, mend
 from tds_models.entity import Entity, Lines
-from tds_models.fields import CUSTOM_KEY, CUSTOM_PREFIX, Plan, read_instant, read_reference
+from tds_models.fields import (
+    CUSTOM_KEY,
+    CUSTOM_LIST_KEY,
+    CUSTOM_PREFIX,
+    LONGEST_ID,
+    Field,
+    PartlyUnreadableError,
+    Plan,
+    custom_of_list,
+    is_nothing,
+    read_instant,
+    read_reference,
+)
 
-# Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
 ABSENT: Any = object()
-decode = msgspec.json.Decoder(float_hook=Decimal).decode
+# Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
+decode = msgspec.json.Decoder(float_hook=NUMBERS.create_decimal).decode
+#: Nothing of a record shorter than this can be too long for the database.
+SURELY_FITS = 100_000
 # An escape after an even number of backslashes; the odd one would only spell a backslash.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -48,7 +65,8 @@ class Candidate:
     the rows of each declared child table it had. `read_at` is the database's clock before the record was asked for
     (`None` for a webhook body): what was changed after that moment may be newer than this record. `unsaid` are the
     declared keys a webhook's body does not have, by the name of their lines ("": the record's own). `said` is all of
-    the record, when it has keys that are not familiar.
+    the record, when it has flaws or keys that are not familiar. `flaws`: the values that could not be read, or are
+    doubted.
     """
 
     source_id: str
@@ -63,6 +81,7 @@ class Candidate:
     unsaid: Set[tuple[str, str]] = frozenset()
     provenance: Provenance
     said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    flaws: Sequence[Flaw] = ()
 
 
 #: Keys that need no second look, of a record's header ("") and of its lines by their name.
@@ -108,20 +127,44 @@ def tombstone(
     )
 
 
-def read_record(raw: bytes) -> dict[str, Any]:
-    """The JSON of one record, its numbers exact, custom fields in one place. Raises `InvalidRecordError`."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The JSON of one record, its numbers exact and its custom fields in one place; its bytes as they can be stored."""
+
+    members: dict[str, Any]
+    raw: bytes
+    flaws: Sequence[Flaw] = ()
+
+
+def read_record(raw: bytes) -> Record:
+    """Read the JSON of one record; what of it cannot be stored is a flaw. Raises `InvalidRecordError`."""
+    flaws: Sequence[Flaw] = ()
     try:
-        record = decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRecordError(f"not a JSON record: {error}") from None
-    if b"\\" in raw and b"\\u0000" in raw and NUL.search(raw):  # a single byte is found soonest
-        raise InvalidRecordError("contains a NUL character, which PostgreSQL cannot store")
-    if not isinstance(record, dict):
-        raise InvalidRecordError(f"expected a JSON object, got {type(record).__name__}")
-    custom = _custom_keys(tuple(record))
-    if custom and CUSTOM_KEY not in record:
-        record[CUSTOM_KEY] = {key: record[key] for key in custom}
-    return record
+        members = decode(raw)
+        is_sound = len(raw) < SURELY_FITS and not (b"\\" in raw and b"\\u0000" in raw and NUL.search(raw))
+    except (ValueError, ArithmeticError, RecursionError):  # msgspec's errors are ValueErrors, decimal's are not
+        is_sound = False
+    if not is_sound:
+        members, raw, flaws = mend(raw)
+    if not isinstance(members, dict):
+        raise InvalidRecordError(f"expected a JSON object, got {type(members).__name__}")
+    _gather_custom(members)
+    return Record(members, raw, flaws)
+
+
+def _gather_custom(record: dict[str, Any]) -> None:
+    """Bring an organisation's own fields together under one key, whichever way they came."""
+    spread, listed = _custom_keys(tuple(record)), record.get(CUSTOM_LIST_KEY)
+    if not spread and (not listed or is_nothing(listed)):
+        return
+    gathered: dict[str, Any] = {key: record[key] for key in spread}
+    for found in (custom_of_list(listed), record.get(CUSTOM_KEY)):
+        if isinstance(found, dict):
+            gathered |= found
+        elif found and not is_nothing(found):  # of another shape: to be told, not to be hidden
+            record[CUSTOM_KEY] = found
+            return
+    record[CUSTOM_KEY] = gathered
 
 
 @lru_cache(maxsize=256)  # the records of a list have few sets of keys among them
@@ -139,11 +182,39 @@ def transform(
     list_hash: bytes | None = None,
     familiar: Familiar | None = None,
 ) -> Candidate:
-    """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` naming every field that is wrong.
+    """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` for what cannot be a row at all.
 
-    A record with other keys than `familiar` ones is kept beside what was read of it; without `familiar` none is.
+    A record with flaws, or with other keys than `familiar` ones, is kept beside what was read of it; without `familiar`
+    none is.
     """
-    record = read_record(raw)
+    read = read_record(raw)
+    record, flaws = read.members, list(read.flaws)
+    source_id, modified_at = _identity(entity, record)
+    values = _values(entity.plan, record, flaws)
+    lines = {}
+    for each in entity.lines:
+        if each.key in record:
+            rows = _lines(each, record, flaws)
+            if rows is not None:
+                lines[each.name] = rows
+    return Candidate(
+        source_id=source_id,
+        modified_at=modified_at,
+        values=values,
+        lines=lines,
+        record=read.raw,
+        seen=seen,
+        read_at=read_at,
+        list_hash=list_hash,
+        unsaid=_unsaid(entity, record, flaws) if seen is Seen.BODY else frozenset(),
+        provenance=provenance,
+        said=record if familiar is not None and (flaws or is_strange(entity, record, familiar)) else None,
+        flaws=flaws,
+    )
+
+
+def _identity(entity: Entity, record: dict[str, Any]) -> tuple[str, datetime | None]:
+    """Whose record it is and of when. Raises `InvalidRecordError` naming what is wrong."""
     wrong: list[str] = []
     stream = entity.stream
     modified_at = _read(record, stream.modified_key, read_instant, wrong) if stream.modified_key else None
@@ -152,27 +223,15 @@ def transform(
         wrong.append(f"{stream.id_key}: required, but empty")
     if stream.kind and record.get(stream.kind[0]) not in (None, stream.kind[1]):
         wrong.append(f"{stream.kind[0]}: is {record[stream.kind[0]]!r}, a {entity.name} has {stream.kind[1]!r}")
-    values = _values(entity.plan, record, wrong)
-    lines = {each.name: _lines(each, record[each.key], wrong) for each in entity.lines if each.key in record}
     if wrong:
         raise InvalidRecordError("; ".join(wrong), said=record)
-    return Candidate(
-        source_id=source_id or "",
-        modified_at=modified_at,
-        values=values,
-        lines=lines,
-        record=raw,
-        seen=seen,
-        read_at=read_at,
-        list_hash=list_hash,
-        unsaid=_unsaid(entity, record) if seen is Seen.BODY else frozenset(),
-        provenance=provenance,
-        said=record if familiar is not None and is_strange(entity, record, familiar) else None,
-    )
+    return source_id, modified_at
 
 
-def _unsaid(entity: Entity, record: Mapping[str, Any]) -> Set[tuple[str, str]]:
+def _unsaid(entity: Entity, record: Mapping[str, Any], flaws: Sequence[Flaw]) -> Set[tuple[str, str]]:
+    """The declared keys a body does not have, or has in a way that says nothing to us."""
     unsaid = {("", key) for _, key, *_ in entity.plan if key not in record}
+    unsaid |= {("", flaw.key.partition("[")[0].partition(".")[0]) for flaw in flaws if not flaw.is_stored}
     for lines in entity.lines:
         if lines.key not in record:
             unsaid.add(("", lines.key))
@@ -190,7 +249,7 @@ def is_strange(entity: Entity, record: Mapping[str, Any], familiar: Familiar) ->
 
 def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> Any:
     raw = record.get(key)
-    if raw in (None, ""):
+    if is_nothing(raw):
         return None
     try:
         return reader(raw)
@@ -199,30 +258,55 @@ def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> An
         return None
 
 
-def _values(plan: Plan, record: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
+def _values(plan: Plan, record: dict[str, Any], flaws: list[Flaw], path: str = "") -> dict[str, Any]:
     values = {}
-    for name, key, as_it_is, declared in plan:
+    for name, key, is_text, declared in plan:
         raw = record.get(key, ABSENT)
-        if type(raw) is as_it_is and raw:
+        if is_text and type(raw) is str and 0 < len(raw) <= LONGEST_ID and not raw.isspace():
             values[name] = raw
         elif raw is not ABSENT:
-            try:
-                values[name] = declared.value_of(raw)
-            except ValueError as error:
-                wrong.append(str(error))
+            values[name], flaw = read_value(declared, raw, path)
+            if flaw:
+                flaws.append(flaw)
     return values
 
 
-def _lines(lines: Lines, raw: Any, wrong: list[str]) -> list[dict[str, Any]]:
-    if not isinstance(raw, list) or not all(isinstance(each, dict) for each in raw):
-        wrong.append(f"{lines.key}: expected a list of lines")
-        return []
-    rows = []
-    for position, each in enumerate(raw):
-        found: list[str] = []
-        line: dict[str, Any] = {"position": position, "line_id": _read(each, lines.id_key, read_reference, found)}
-        line.update(dict.fromkeys((each.name for each in lines.fields), None))
-        line.update(_values(lines.plan, each, found))
-        wrong.extend(f"{lines.key}[{position}].{message}" for message in found)
-        rows.append(line)
-    return rows
+def read_value(field: Field, raw: Any, path: str = "") -> tuple[Any, Flaw | None]:
+    """The stored value of `raw`, and what is wrong with it; `path` leads to the line it is of."""
+    try:
+        value = field.value_of(raw)
+    except ValueError as error:
+        rest = error.rest if isinstance(error, PartlyUnreadableError) else None
+        reason, found = field.reason_for(raw, error), field.excerpt_of(raw)
+        return rest, Flaw(path + field.key, field.name, reason, found, is_stored=False)
+    doubt = field.doubt_of(value) if field.least is not None and value is not None else None
+    return value, Flaw(path + field.key, field.name, doubt, field.excerpt_of(raw), is_stored=True) if doubt else None
+
+
+def _lines(lines: Lines, record: dict[str, Any], flaws: list[Flaw]) -> list[dict[str, Any]] | None:
+    """The rows of `lines`; `None` where the record says nothing of them, and then it has no such key any more."""
+    given = record[lines.key]
+    if not isinstance(given, list):
+        del record[lines.key]
+        if not is_nothing(given):
+            reason = f"expected a list of lines, got {type(given).__name__}"
+            flaws.append(Flaw(lines.key, lines.name, reason, None, is_stored=False))
+        return None
+    sound = [each for each in given if isinstance(each, dict)]
+    if len(sound) < len(given):
+        record[lines.key] = sound
+        flaws += [
+            Flaw(f"{lines.key}[{n}]", lines.name, f"expected a line, got {type(each).__name__}", None, is_stored=False)
+            for n, each in enumerate(given)
+            if not isinstance(each, dict) and not is_nothing(each)
+        ]
+    return [_line(lines, position, each, flaws) for position, each in enumerate(sound)]
+
+
+def _line(lines: Lines, position: int, given: dict[str, Any], flaws: list[Flaw]) -> dict[str, Any]:
+    path = f"{lines.key}[{position}]."
+    line: dict[str, Any] = {"position": position, "line_id": None}
+    line.update(dict.fromkeys((each.name for each in lines.fields), None))
+    line.update(_values(lines.identity, given, flaws, path))
+    line.update(_values(lines.plan, given, flaws, path))
+    return line

@@ -4,8 +4,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tds_core.sync.candidate import ABSENT
-from tds_core.sync.copying import NULL, as_json, as_text
+from tds_core.sync.candidate import ABSENT, read_value
+from tds_core.sync.copying import NULL, as_exact_json, as_json, as_text
+from tds_core.sync.flaws import Flaw
 from tds_models.fields import Field
 
 Records = Sequence[Mapping[str, Any]]
@@ -21,6 +22,7 @@ class Column:
     value_of: Mapping[Hashable, Any]
     text_of: Mapping[Hashable, str]
     told_of: Mapping[Hashable, str]
+    flaw_of: Mapping[Hashable, Flaw]
 
     @property
     def values(self) -> Iterator[Any]:
@@ -37,15 +39,22 @@ class Column:
         """Each value's part in the history of its record, as COPY has it; empty where there is no value."""
         return map(self.told_of.__getitem__, self.keys)
 
+    @property
+    def flaws(self) -> Iterator[Flaw | None]:
+        """What is wrong with each value."""
+        return map(self.flaw_of.get, self.keys)
+
 
 def read_column(field: Field, records: Records) -> Column:
-    """`field` of `records`, of which there are some. Raises `ValueError` when a value breaks the rules."""
+    """`field` of `records`, of which there are some."""
     raws = [record.get(field.key, ABSENT) for record in records]
     keys = _keys(raws)
     first = dict(zip(keys, raws, strict=True))
-    found = [_spell(field, raw) for raw in first.values()]
-    values, texts, told = (dict(zip(first, each, strict=True)) for each in zip(*found, strict=True))
-    return Column(keys, values, texts, told)
+    read = {key: (None, None) if raw is ABSENT else read_value(field, raw) for key, raw in first.items()}
+    spelled = [_spell(field, value) for value, _ in read.values()]
+    texts, told = (dict(zip(first, each, strict=True)) for each in zip(*spelled, strict=True))
+    values = {key: value for key, (value, _) in read.items()}
+    return Column(keys, values, texts, told, {key: flaw for key, (_, flaw) in read.items() if flaw})
 
 
 def _keys(raws: list[Any]) -> Sequence[Hashable]:
@@ -56,12 +65,11 @@ def _keys(raws: list[Any]) -> Sequence[Hashable]:
     return list(zip(map(type, raws), map(str, raws), strict=True))
 
 
-def _spell(field: Field, raw: Any) -> tuple[Any, str, str]:
-    """The value, as COPY has it, and its part of the history."""
-    if raw is ABSENT:
-        return None, NULL, ""
-    value = raw if raw and type(raw) is field.kind.as_it_is else field.value_of(raw)
+def _spell(field: Field, value: Any) -> tuple[str, str]:
+    """The value as COPY has it, and its part of the history."""
     if value is None:
-        return None, NULL, ""
-    told = as_json(value)
-    return value, told if field.kind.sql == "jsonb" else as_text(value), f'"{field.name}":[null,{told}]'
+        return NULL, ""
+    if field.kind.sql == "jsonb":
+        told = as_exact_json(value)
+        return told, f'"{field.name}":[null,{told}]'
+    return as_text(value), f'"{field.name}":[null,{as_json(value)}]'

@@ -11,6 +11,8 @@ import psycopg2.errors
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from tds_core.sync.flaws import spell_exactly
+
 CHUNK_BYTES = 1 << 20
 NULL = r"\N"
 
@@ -27,6 +29,11 @@ def as_text(value: Any) -> str:
 def as_json(value: Any) -> str:
     """The JSON of a value as COPY's text format has it. Decimals and times are text."""
     return msgspec.json.encode(value).decode().replace("\\", "\\\\")
+
+
+def as_exact_json(value: Any) -> str:
+    """The same of a nested value, in which numbers stay numbers."""
+    return spell_exactly(value).decode().replace("\\", "\\\\")
 
 
 def as_it_came(raw: bytes) -> str:

@@ -1,21 +1,23 @@
 """Creation: records the mirror has never seen, read and spelled out while the page before them is being written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 
 from sqlalchemy.orm import Session
 
+from tds_core.quality import unreadable
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import audit
-from tds_core.sync.candidate import Candidate, is_strange, read_record
+from tds_core.sync.candidate import Candidate, Record, is_strange, read_record
 from tds_core.sync.columns import Column, Records, read_column
 from tds_core.sync.copying import Copy, as_it_came, as_text, lay_out, try_copy
+from tds_core.sync.flaws import Flaw
 from tds_core.sync.sighting import Sighting
 from tds_core.sync.usefulness import rank
 from tds_models.entity import Entity
-from tds_models.fields import at, refers
+from tds_models.fields import Field, at, is_nothing, refers
 
 # From so many new rows on, COPY is cheaper than an INSERT.
 AT_LEAST = 20
@@ -26,14 +28,17 @@ class Creation:
     """New records of one entity: their ids, their rows and their history, ready to be sent.
 
     `ranks`: how far behind what changed the details of each may wait, where there are details to be read. `said`: the
-    records that are to be looked at once more. `read`: reads all of them one by one.
+    records that are to be looked at once more. `flaws`: by source id, of those that have any. `read`: reads all of them
+    one by one.
     """
 
+    entity: Entity
     source_ids: Sequence[str]
     rows: Copy
     history: Copy
     ranks: Mapping[str, int]
     said: Records
+    flaws: Mapping[str, Sequence[Flaw]]
     read: Callable[[], list[Candidate]]
 
     @cached_property
@@ -45,22 +50,25 @@ class Creation:
 def prepare_creation(sighting: Sighting, raws: Mapping[str, bytes]) -> Creation | None:
     """Make `raws` ready: by source id the JSON of records that the mirror does not have.
 
-    `None`: they are too few to be worth it, one of them breaks the rules, or they have lines, which `apply` writes.
+    `None`: they are too few to be worth it, one of them cannot be a row, or they have lines, which `apply` writes.
     """
     if len(raws) < AT_LEAST:
         return None
     entity = sighting.entity
     try:
-        records = [read_record(raw) for raw in raws.values()]
+        read = [read_record(raw) for raw in raws.values()]
+        records = [each.members for each in read]
         _refuse_unfit(entity, records)
-        ids = read_column(refers("source_id", to=None, key=entity.stream.id_key, required=True), records)
-        moments = read_column(at("source_modified_at", entity.stream.modified_key or "no time of change"), records)
-        columns = {field.name: read_column(field, records) for field in entity.fields}
+        ids = _sound_column(refers("source_id", to=None, key=entity.stream.id_key), records)
+        moments = _sound_column(at("source_modified_at", entity.stream.modified_key or "no time of change"), records)
     except (ValueError, InvalidRecordError):
         return None
+    columns = {field.name: read_column(field, records) for field in entity.fields}
+    flaws = _flaws(read, ids, columns)
     return Creation(
+        entity=entity,
         source_ids=list(raws),
-        rows=_rows(sighting, raws, ids, moments, columns),
+        rows=_rows(sighting, read, ids, moments, columns),
         history=audit.spell_creations(
             entity,
             ids.texts,
@@ -69,20 +77,32 @@ def prepare_creation(sighting: Sighting, raws: Mapping[str, bytes]) -> Creation 
             sighting.provenance,
         ),
         ranks=_ranks(sighting, ids, moments, columns),
-        said=[records[0], *(each for each in records[1:] if is_strange(entity, each, sighting.familiar))],
+        said=_worth_a_look(sighting, ids, records, flaws),
+        flaws=flaws,
         read=lambda: [sighting.candidate(source_id, raw) for source_id, raw in raws.items()],
     )
 
 
 def create(session: Session, creation: Creation) -> bool:
     """Write all of it, or, when somebody created one of the records in the meantime, nothing (False)."""
-    return try_copy(session, creation.rows, creation.history)
+    if not try_copy(session, creation.rows, creation.history):
+        return False
+    unreadable.keep(session, creation.entity, creation.flaws)
+    return True
+
+
+def _sound_column(field: Field, records: Records) -> Column:
+    """A column without flaws. Raises `ValueError`."""
+    column = read_column(field, records)
+    if column.flaw_of:
+        raise ValueError(next(iter(column.flaw_of.values())).reason)
+    return column
 
 
 def _refuse_unfit(entity: Entity, records: Records) -> None:
     """Raise `ValueError` for records that are another entity's, have no id, or have lines."""
     stream = entity.stream
-    if not all(stream.id_key in record for record in records):
+    if any(is_nothing(record.get(stream.id_key)) for record in records):
         raise ValueError("a record without an id")
     if stream.kind and any(record.get(stream.kind[0]) not in (None, stream.kind[1]) for record in records):
         raise ValueError("a record of another kind")
@@ -90,8 +110,29 @@ def _refuse_unfit(entity: Entity, records: Records) -> None:
         raise ValueError("a record with lines")
 
 
+def _flaws(read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -> dict[str, list[Flaw]]:
+    """The flaws of the records by source id, of those that have any."""
+    found: dict[str, list[Flaw]] = {}
+    for source_id, record in zip(ids.values, read, strict=True):
+        if record.flaws:
+            found[source_id] = [*record.flaws]
+    for column in columns.values():
+        if column.flaw_of:
+            for source_id, flaw in zip(ids.values, column.flaws, strict=True):
+                if flaw:
+                    found.setdefault(source_id, []).append(flaw)
+    return found
+
+
+def _worth_a_look(sighting: Sighting, ids: Column, records: Records, flawed: Container[str]) -> Records:
+    """The first record, and those with flaws or with keys that are not familiar."""
+    later = list(zip(ids.values, records, strict=True))[1:]
+    strange = (each for key, each in later if key in flawed or is_strange(sighting.entity, each, sighting.familiar))
+    return [records[0], *strange]
+
+
 def _rows(
-    sighting: Sighting, raws: Mapping[str, bytes], ids: Column, moments: Column, columns: Mapping[str, Column]
+    sighting: Sighting, read: Sequence[Record], ids: Column, moments: Column, columns: Mapping[str, Column]
 ) -> Copy:
     """The new rows. Whatever is read now is its first version, and confirmed."""
     entity = sighting.entity
@@ -100,8 +141,8 @@ def _rows(
         "source_id": ids.texts,
         **{name: column.texts for name, column in columns.items()},
         "source_modified_at": moments.texts,
-        "source_record": [as_it_came(raw) for raw in raws.values()],
-        "list_hash": [as_text(rf"\x{sighting.hashes[source_id].hex()}") for source_id in raws],
+        "source_record": [as_it_came(each.raw) for each in read],
+        "list_hash": [as_text(rf"\x{sighting.hashes[source_id].hex()}") for source_id in ids.values],
         "version": repeat("1"),
         "confirmed_at": repeat(as_text(sighting.read_at)),
     }

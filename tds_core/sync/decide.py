@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from tds_core.protections import Protection, is_off
 from tds_core.sync.candidate import ABSENT, Candidate, Seen
+from tds_models.fields import is_nothing
 
 
 class Outcome(StrEnum):
@@ -126,11 +128,19 @@ def differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, t
 
 
 def differ(before: Any, after: Any) -> bool:
-    """Whether two stored values differ. Lists of lines are compared line by line, in order."""
-    if isinstance(after, Sequence) and not isinstance(after, str):
-        return (
-            before is None
-            or len(before) != len(after)
-            or any(dict(b) != dict(a) for b, a in zip(before, after, strict=True))
-        )
-    return bool(before != after)
+    """Whether two stored values differ: lines in their order, nested values by what they say."""
+    return bool(before != after) and _said_by(before) != _said_by(after)
+
+
+def _said_by(value: Any) -> Any:
+    """What a value says, however it is spelled: a number is its text, and what says nothing is not there."""
+    if isinstance(value, Mapping):
+        said = {key: each for key, given in value.items() if (each := _said_by(given)) is not None}
+        return said or None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_said_by(each) for each in value] or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Decimal)):
+        return str(Decimal(value).normalize())
+    return None if is_nothing(value) else value

@@ -9,6 +9,7 @@ from functools import cache
 
 from sqlalchemy import TextClause, text
 
+from tds_core.quality import unreadable
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity, Lines
 from tds_models.fields import Field
@@ -70,6 +71,11 @@ def _names(fields: tuple[Field, ...], prefix: str = "") -> str:
     return ", ".join(prefix + field.name for field in fields)
 
 
+def _exact(fields: tuple[Field, ...]) -> str:
+    """Nested values as the text they are: a driver would make floats of their numbers."""
+    return ", ".join(f"{field.name}::text" if field.kind.sql == "jsonb" else field.name for field in fields)
+
+
 def _typed(fields: tuple[Field, ...]) -> str:
     return ", ".join(f"{field.name} {field.kind.sql}" for field in fields)
 
@@ -83,8 +89,8 @@ def _vouched(entity: Entity) -> str:
 def _read(entity: Entity) -> str:
     whole = "lines_confirmed_at, " if entity.header_first else ""
     return f"""
-        select source_id, {_names(entity.fields)}, source_modified_at, list_hash, version, changed_at, confirmed_at,
-               {whole}deleted_at
+        select source_id, {_exact(entity.fields)}, source_modified_at, list_hash, version, changed_at, confirmed_at,
+               {whole}deleted_at, {unreadable.ANY_OPEN.format(entity=entity.name)} as any_unreadable
         from {entity.table.fullname} where source = :source and source_id = any(:ids) order by source_id"""
 
 
@@ -159,7 +165,7 @@ def _line_statements(entity: Entity, lines: Lines) -> LineStatements:
     return LineStatements(
         name=lines.name,
         read=text(f"""
-            select parent_id, position, line_id, {_names(lines.fields)} from {table}
+            select parent_id, position, line_id, {_exact(lines.fields)} from {table}
             where source = :source and parent_id = any(:ids) order by parent_id, position"""),
         remove=text(f"{_WAIT} delete from {table} where source = :source and parent_id = any(:ids)"),
         add=text(f"""

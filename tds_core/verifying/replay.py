@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.verifying.check import RETIRED, Check, Promise
 from tds_models.entity import Entity, Lines
-from tds_models.fields import Field
+from tds_models.fields import CUSTOM, Field
 
 
 def checks_of(entity: Entity) -> Iterator[Check]:
@@ -55,9 +55,10 @@ def _standing(entity: Entity) -> str:
 
 def _fields(entity: Entity) -> str:
     stands = ", ".join(f"t.{field.name}" for field in entity.fields)
-    came_to = ", ".join(f"r.{field.name}" for field in entity.fields)
+    came_to = ", ".join(_said(f"r.{field.name}", field) for field in entity.fields)
     names = ", ".join(
-        f"case when t.{field.name} is distinct from r.{field.name} then '{field.name}' end" for field in entity.fields
+        f"case when t.{field.name} is distinct from {_said(f'r.{field.name}', field)} then '{field.name}' end"
+        for field in entity.fields
     )
     return f"""
         with told as (
@@ -86,20 +87,21 @@ def _since_retired(entity: Entity) -> str:
 
 
 def _lines(entity: Entity, lines: Lines) -> str:
-    names = "".join(f", l.{field.name}" for field in lines.fields)
+    names = "".join(f", {_said(f'l.{field.name}', field)}" for field in lines.fields)
+    line_id = _NOT_BLANK.format(value="l.line_id")
     return f"""
         with newest as (
             select distinct on (source, source_id) source, source_id, changes -> '{lines.name}' -> 1 as value
             from tds_audit_trail where entity = '{entity.name}' and changes ? '{lines.name}'
             order by source, source_id, version desc
         ), told as (
-            select n.source, n.source_id, jsonb_agg(jsonb_build_array(l.position, l.line_id{names})
+            select n.source, n.source_id, jsonb_agg(jsonb_build_array(l.position, {line_id}{names})
                 order by l.position) as lines
             from newest n cross join lateral jsonb_to_recordset(
                 case when jsonb_typeof(n.value) = 'array' then n.value else '[]' end
             ) as l(position int, line_id text, {_typed(lines.fields)}) group by n.source, n.source_id
         ), standing as (
-            select source, parent_id as source_id, jsonb_agg(jsonb_build_array(l.position, l.line_id{names})
+            select source, parent_id as source_id, jsonb_agg(jsonb_build_array(l.position, {line_id}{names})
                 order by l.position) as lines
             from {entity.line_tables[lines.name].fullname} l group by source, parent_id
         )
@@ -107,6 +109,19 @@ def _lines(entity: Entity, lines: Lines) -> str:
             coalesce(jsonb_array_length(s.lines), 0), coalesce(jsonb_array_length(told.lines), 0)) as found
         from standing s full join told using (source, source_id) left join newest n using (source, source_id)
         where s.lines is distinct from told.lines and not (n.source_id is null and {RETIRED})"""
+
+
+# A history of before empty text was null says "" where the row now says nothing.
+_NOT_BLANK = r"case when {value} ~ '\S' then {value} end"
+_OWN_FIELDS = r"""(select jsonb_object_agg(key, value) from jsonb_each({value})
+    where jsonb_typeof(value) not in ('string', 'null') or value #>> '{{}}' ~ '\S')"""
+
+
+def _said(value: str, field: Field) -> str:
+    """What a value of the history says: nothing where it is blank."""
+    if field.kind.sql == "text":
+        return _NOT_BLANK.format(value=value)
+    return _OWN_FIELDS.format(value=value) if field.kind is CUSTOM else value
 
 
 def _typed(fields: tuple[Field, ...]) -> str:

@@ -9,9 +9,9 @@ BILL = Entity(
     title="Bills",
     priority=5,
     fields=(
-        text("number", "bill_number", required=True),
+        text("number", "bill_number"),
         text("reference_number"),
-        refers("vendor_id", to="vendor", required=True),
+        refers("vendor_id", to="vendor"),
         text("vendor_name"),
         text("status"),
         on("billed_on", "date"),

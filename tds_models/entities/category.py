@@ -8,7 +8,7 @@ CATEGORY = Entity(
     title="Categories",
     priority=8,
     fields=(
-        text("name", required=True),
+        text("name"),
         text("description"),
         refers("parent_id", to=None, key="parent_category_id"),  # the root has no record: it is called -1
         boolean("is_visible", "visibility"),

@@ -4,7 +4,7 @@ from tds_models.entity import Stream
 from tds_models.fields import Field, at, custom, integer, number, refers, text
 
 COMMON: tuple[Field, ...] = (
-    text("name", "contact_name", required=True),
+    text("name", "contact_name"),
     text("company_name"),
     text("status"),
     text("first_name", personal=True),

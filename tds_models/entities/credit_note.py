@@ -9,9 +9,9 @@ CREDIT_NOTE = Entity(
     title="Credit notes",
     priority=5,
     fields=(
-        text("number", "creditnote_number", required=True),
+        text("number", "creditnote_number"),
         text("reference_number"),
-        refers("customer_id", to="customer", required=True),
+        refers("customer_id", to="customer"),
         text("customer_name"),
         text("status"),
         on("credited_on", "date"),

@@ -10,7 +10,7 @@ CUSTOMER_PAYMENT = Entity(
     fields=(
         text("number", "payment_number"),
         text("reference_number"),
-        refers("customer_id", to="customer", required=True),
+        refers("customer_id", to="customer"),
         text("customer_name"),
         text("payment_mode"),
         text("status"),

@@ -1,7 +1,7 @@
 """What sales and purchase documents have in common: goods and services, line by line."""
 
 from tds_models.entity import Lines
-from tds_models.fields import Field, number, refers, text
+from tds_models.fields import Field, discount, number, percentage, refers, text
 
 LINE: tuple[Field, ...] = (
     refers("product_id", to="product", key="item_id"),
@@ -11,8 +11,8 @@ LINE: tuple[Field, ...] = (
     number("quantity"),
     text("unit"),
     number("rate"),
-    text("discount"),
-    number("tax_percentage"),
+    discount("discount"),
+    percentage("tax_percentage"),
     number("line_total", "item_total"),
     refers("location_id", to="location"),
 )

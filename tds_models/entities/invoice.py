@@ -9,9 +9,9 @@ INVOICE = Entity(
     title="Invoices",
     priority=2,
     fields=(
-        text("number", "invoice_number", required=True),
+        text("number", "invoice_number"),
         text("reference_number"),
-        refers("customer_id", to="customer", required=True),
+        refers("customer_id", to="customer"),
         text("customer_name"),
         refers("sales_order_id", to="sales_order", key="salesorder_id"),
         text("status"),

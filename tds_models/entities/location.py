@@ -8,7 +8,7 @@ LOCATION = Entity(
     title="Locations",
     priority=8,
     fields=(
-        text("name", "location_name", required=True),
+        text("name", "location_name"),
         text("type"),
         text("status"),
         boolean("is_primary"),

@@ -1,7 +1,7 @@
 """Price list: the prices some customers pay, product by product."""
 
 from tds_models.entity import Entity, Increment, Lines, Shows, Stream
-from tds_models.fields import boolean, integer, nested, number, refers, text
+from tds_models.fields import boolean, discount, integer, nested, number, percentage, refers, text
 
 PRICE_LIST = Entity(
     name="price_list",
@@ -9,7 +9,7 @@ PRICE_LIST = Entity(
     priority=8,
     cached_seconds=1800,
     fields=(
-        text("name", required=True),
+        text("name"),
         text("description"),
         refers("currency_id", to=None),
         text("currency_code"),
@@ -20,7 +20,7 @@ PRICE_LIST = Entity(
         text("sales_or_purchase_type"),
         boolean("is_default"),
         boolean("is_increase"),
-        number("percentage"),
+        percentage("percentage"),
         integer("decimal_places", "decimal_place"),
     ),
     lines=(
@@ -31,7 +31,7 @@ PRICE_LIST = Entity(
             fields=(
                 refers("product_id", to="product", key="item_id"),
                 number("price", "pricebook_rate", least=0),
-                text("discount", "pricebook_discount"),
+                discount("discount", "pricebook_discount"),
                 text("pricing_scheme"),
                 nested("brackets", "price_brackets"),
             ),

@@ -1,7 +1,7 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
 from tds_models.entity import Batch, Entity, Stream
-from tds_models.fields import at, boolean, custom, number, refers, text
+from tds_models.fields import at, boolean, custom, number, percentage, refers, text
 
 PRODUCT = Entity(
     name="product",
@@ -9,7 +9,7 @@ PRODUCT = Entity(
     priority=5,
     # our name, the key in Zoho's record where it differs, and the rules a value must keep
     fields=(
-        text("name", required=True),
+        text("name"),
         text("sku"),
         text("status"),
         text("description"),
@@ -23,7 +23,7 @@ PRODUCT = Entity(
         number("price", "rate", least=0),
         number("purchase_price", "purchase_rate", least=0),
         refers("tax_id", to=None),
-        number("tax_percentage"),
+        percentage("tax_percentage"),
         number("stock_on_hand"),
         number("available_stock"),
         number("actual_available_stock"),

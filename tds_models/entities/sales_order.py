@@ -9,9 +9,9 @@ SALES_ORDER = Entity(
     title="Sales orders",
     priority=2,
     fields=(
-        text("number", "salesorder_number", required=True),
+        text("number", "salesorder_number"),
         text("reference_number"),
-        refers("customer_id", to="customer", required=True),
+        refers("customer_id", to="customer"),
         text("customer_name"),
         text("status"),
         text("order_status"),

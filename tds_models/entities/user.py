@@ -8,7 +8,7 @@ USER = Entity(
     title="Users",
     priority=8,
     fields=(
-        text("name", required=True),
+        text("name"),
         text("email", personal=True),
         text("mobile", personal=True),
         refers("role_id", to=None),

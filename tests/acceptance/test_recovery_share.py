@@ -55,7 +55,7 @@ API_FAULTS = {
 ONCE = {"rate_minute", "unauthorized"}
 KILLED, CUT, TOKENS, GONE = 10, 12, 6, 18
 #: What no machine mends: the record breaks a rule, kills its worker, or is refused by Zoho each time it is asked for.
-CAUSES = {"negative_amount": 10, "poison": 4, "outlasted": 6}
+CAUSES = {"database_refused": 10, "poison": 4, "outlasted": 6}
 
 
 class Trouble:
@@ -178,12 +178,12 @@ def appoint(standin: StandIn, trouble: Trouble, records: Iterator[Record]) -> tu
 
 
 def break_rules(standin: StandIn) -> dict[str, str]:
-    """Products whose price Zoho shows as negative."""
+    """Products whose price Zoho shows as negative, which the database of this installation refuses."""
     items = standin.sandbox.world.collections["items"].records
-    broken = standin.ids("items")[: part(CAUSES["negative_amount"])]
+    broken = standin.ids("items")[: part(CAUSES["database_refused"])]
     for source_id in broken:
         items[source_id].state["rate"] = -5
-    return dict.fromkeys(broken, "negative_amount")
+    return dict.fromkeys(broken, "database_refused")
 
 
 def announce(world: World, records: Iterable[Record]) -> None:
@@ -213,7 +213,7 @@ def test_most_failures_mend_themselves_soon_and_the_rest_name_their_cause(
     chosen, stay = appoint(standin, trouble, records)
     outlasted = {record.path for record in chosen if stay.get(record.id) == "outlasted"}
     stay |= break_rules(standin)
-    chosen += [Record("product", each) for each, cause in stay.items() if cause == "negative_amount"]
+    chosen += [Record("product", each) for each, cause in stay.items() if cause == "database_refused"]
     assert len(chosen) == 200 or not REAL_PACE
     standin.before_call = trouble.meet
     start(supervisor, [each for each, cause in stay.items() if cause == "poison"])

@@ -11,15 +11,22 @@ from tds_models.fields import Field
 from tests.standin import StandIn
 from tests.world import World
 
+
+def spelled(number: Decimal | int) -> str:
+    """A number where text is declared: without noughts behind its last digit."""
+    whole, _, part = f"{Decimal(number):f}".partition(".")
+    return f"{whole}.{part.rstrip('0')}".rstrip(".")
+
+
 _READ = {
-    "text": lambda raw: raw if isinstance(raw, str) else str(raw).lower() if isinstance(raw, bool) else str(raw),
+    "text": lambda raw: raw if isinstance(raw, str) else str(raw).lower() if isinstance(raw, bool) else spelled(raw),
     "number": lambda raw: Decimal(str(raw)),
     "integer": int,
     "boolean": lambda raw: str(raw).lower() == "true",
     "date": date.fromisoformat,
     "instant": lambda raw: datetime.fromisoformat(raw).astimezone(UTC),
     "reference": str,
-    "json": lambda raw: raw,
+    "json": lambda raw: raw or None,
 }
 
 
@@ -28,7 +35,7 @@ def plain(field: Field, record: Mapping[str, Any]) -> Any:
     if field.kind.name == "custom":
         return custom_fields(record)
     raw = record.get(field.key)
-    if raw is None or (raw == "" and field.kind.name != "text"):
+    if raw is None or raw == "":
         return None
     return _READ[field.kind.name](raw)
 
@@ -36,7 +43,8 @@ def plain(field: Field, record: Mapping[str, Any]) -> Any:
 def custom_fields(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """The organisation's own fields, which details keep together and rows spread."""
     shown = record.get("custom_field_hash") or {key: each for key, each in record.items() if key.startswith("cf_")}
-    return {key: each for key, each in shown.items() if not key.endswith("_unformatted")} or None
+    told = {key: each for key, each in shown.items() if not key.endswith("_unformatted") and each not in ("", None)}
+    return {key: shown.get(f"{key}_unformatted", each) for key, each in told.items()} or None
 
 
 def plain_row(entity: Entity, record: Mapping[str, Any]) -> dict[str, Any]:

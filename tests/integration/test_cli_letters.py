@@ -39,7 +39,7 @@ def patch(sender: Sender, path: str, body: Any) -> TestResponse:
 
 @pytest.fixture
 def letter_id(world: World, source: ScriptedSource) -> int:
-    source.records[ID] = product(rate=-4)
+    source.records[ID] = InvalidRecordError("rate: -4 is less than 0")
     world.enqueue("product", ID)
     world.drain("product")
     return int(world.value("select id from tds_dead_letter_queue"))
@@ -47,7 +47,7 @@ def letter_id(world: World, source: ScriptedSource) -> int:
 
 def test_problems_are_shown_with_their_meaning_and_the_next_step(tds: CommandLine, letter_id: int) -> None:
     said = tds("dead-letter")
-    assert "rate is -4; TDS takes nothing below 0 there." in said.out
+    assert "rate is -4; an earlier version of TDS took nothing below 0 there." in said.out
     assert "tds dead-letter retry --preview" in said.out
     [group] = tds("dead-letter", "list", "--group-by", "fingerprint", "--json").json
     assert (group["letter_count"], group["entities"]) == (1, ["product"])

@@ -83,11 +83,8 @@ def test_given_records_are_read_from_zoho(tds: CommandLine, synced: World, stand
 
 def test_a_given_record_that_is_given_up_is_exit_code_1(tds: CommandLine, synced: World, standin: StandIn) -> None:
     known = standin.ids("items")[0]
-    standin.edit("items", known, name="x" * 100)
-    with standin.sandbox.world.lock:
-        record = standin.sandbox.world.collections["items"].records[known]
-        record.state["rate"] = -1.0
-        record.detail = record.row = None
+    synced.execute("alter table erp.product add constraint no_evil check (name <> 'Evil')")
+    standin.edit("items", known, name="Evil")
     with worker(synced):
         said = tds("sync", "product", "--mode", "targeted", "--id", known, "--wait", "--json")
     assert said.exit_code == 1

@@ -21,7 +21,6 @@ from tds_core.sync.sighting import Sighting
 from tds_core.sync.usefulness import rank
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
-from tds_models.fields import CUSTOM_KEY
 from tests.world import at, invoice, product
 
 ODD_TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
@@ -41,16 +40,11 @@ GOOD: Mapping[str, st.SearchStrategy[Any]] = {
 
 
 def page_of(entity: Entity) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Pages of records that keep the rules, each with some of the declared keys."""
-    required = {field.key: st.text("abc", min_size=1) for field in entity.fields if field.required}
+    """Pages of records, each with some of the declared keys and a few values that cannot be read."""
     fields = {
-        field.key: GOOD[field.kind.name] if field.required else GOOD[field.kind.name] | st.sampled_from([None, ""])
-        for field in entity.fields
-        if field.key not in required and field.key != CUSTOM_KEY
+        field.key: GOOD[field.kind.name] | st.sampled_from([None, "", " ", ["odd"], "9,99"]) for field in entity.fields
     }
-    custom = {CUSTOM_KEY: GOOD["custom"]} if any(field.key == CUSTOM_KEY for field in entity.fields) else {}
-    record = st.fixed_dictionaries(required, optional={**fields, **custom})
-    return st.lists(record, min_size=AT_LEAST, max_size=AT_LEAST)
+    return st.lists(st.fixed_dictionaries({}, optional=fields), min_size=AT_LEAST, max_size=AT_LEAST)
 
 
 def numbered(entity: Entity, records: list[dict[str, Any]]) -> dict[str, bytes]:
@@ -119,12 +113,36 @@ def listed(session: Session, raws: Mapping[str, bytes], entity: str = "product")
 
 
 def test_a_record_that_breaks_the_rules_does_not_slow_its_neighbours_down(session: Session) -> None:
-    raws = {**products(), "wrong": msgspec.json.encode(product("wrong", rate=-1))}
+    raws = {**products(), "wrong": msgspec.json.encode({**product("wrong"), "item_id": None})}
     prepared = listed(session, raws)
     assert [key for key, _ in prepared.invalid] == ["wrong"]
     assert (len(prepared.creation.source_ids if prepared.creation else ()), prepared.candidates) == (AT_LEAST, [])
     counts = take(session, ENTITIES["product"], prepared, correlation_id="corr").counts
     assert counts == {"created": AT_LEAST, "invalid": 1}
+
+
+def test_values_that_cannot_be_read_cost_their_page_nothing_and_are_findings(session: Session) -> None:
+    odd = {
+        "a": product("a", rate="9,99", name="A"),
+        "b": product("b", rate=-1, cf_x="\x00"),
+        "c": product("c", description="\x00 by mistake"),
+    }
+    raws = {**products(), **{key: msgspec.json.encode(each) for key, each in odd.items()}}
+    prepared = listed(session, raws)
+    assert len(prepared.creation.source_ids if prepared.creation else ()) == AT_LEAST + 3
+    counts = take(session, ENTITIES["product"], prepared, correlation_id="corr").counts
+    assert counts == {"created": AT_LEAST + 3}
+    kept = session.execute(text("select price::text, name, description from erp.product where source_id in ('a', 'b')"))
+    assert [tuple(row) for row in kept] == [(None, "A", None), ("-1", "Item b", None)]
+    found = session.execute(text("select kind, subject, detail from tds_findings order by subject"))
+    assert [(row.kind, row.subject, row.detail["field"], row.detail["value"]) for row in found] == [
+        ("unreadable_value", "a rate", "price", "9,99"),
+        ("unreadable_value", "b cf_x", "cf_x", None),
+        ("doubted_value", "b rate", "price", "-1"),
+        ("unreadable_value", "c description", "description", None),
+    ]
+    stored = session.execute(text("select source_record ->> 'description' from erp.product where source_id = 'c'"))
+    assert stored.scalar_one() is None
 
 
 def test_records_somebody_created_in_the_meantime_are_decided_anew(session: Session) -> None:
@@ -142,7 +160,7 @@ def test_a_record_spelled_over_several_lines_is_kept(session: Session) -> None:
     spread = {key: msgspec.json.format(raw, indent=2).replace(b"\n", b"\r\n\t") for key, raw in plain.items()}
     assert create(session, made("product", spread, database_clock(session)))
     kept = session.execute(text("select source_record, custom_fields from erp.product where source_id = '3'")).one()
-    assert tuple(kept) == (msgspec.json.decode(plain["3"]), {"cf_a": "1", "cf_b": ""})
+    assert tuple(kept) == (msgspec.json.decode(plain["3"]), {"cf_a": "1"})
 
 
 def test_documents_with_their_lines_are_not_written_by_the_page(session: Session) -> None:

@@ -46,7 +46,7 @@ def test_a_preview_says_what_a_retry_costs_and_changes_and_writes_nothing(world:
     dead(world, source, *IDS[:3])
     mend(source, IDS[0])
     source.records[IDS[1]] = product(IDS[1], second=9, rate=11)
-    source.records[IDS[2]] = product(IDS[2], rate=-1)
+    source.records[IDS[2]] = {**product(IDS[2]), "item_id": None}
     before = world.rows("select * from tds_dead_letter_queue order by id")
     found = previewed(world, source)
     assert (found["letter_count"], found["seconds"]) == (3, 3.0)
@@ -55,7 +55,7 @@ def test_a_preview_says_what_a_retry_costs_and_changes_and_writes_nothing(world:
     assert by_id[IDS[0]]["outcome"] == "created"
     assert by_id[IDS[1]]["outcome"] == "updated"
     assert [str(value) for value in by_id[IDS[1]]["changes"]["price"]] == ["10.5", "11"]
-    assert (by_id[IDS[2]]["outcome"], by_id[IDS[2]]["error"]) == ("fails", "validation: rate: -1 is less than 0")
+    assert (by_id[IDS[2]]["outcome"], by_id[IDS[2]]["error"]) == ("fails", "validation: item_id: required, but empty")
     assert source.traffic[-1] == "operator"
     assert world.rows("select * from tds_dead_letter_queue order by id") == before
     assert world.queue_depth("product") == 0

@@ -161,17 +161,42 @@ def test_a_missing_page_context_ends_a_list_without_deleting_what_it_did_not_sho
     assert len(synced.mirror("product", "name")) == 45
 
 
-def test_an_invalid_row_is_one_dead_letter_however_many_passes_meet_it(synced: World, standin: StandIn) -> None:
+def test_a_value_that_cannot_be_read_is_one_finding_however_many_passes_meet_it(
+    synced: World, standin: StandIn
+) -> None:
     bad = standin.ids("items")[4]
-    standin.sandbox.world.collections["items"].records[bad].state["rate"] = -5.0
+    standin.sandbox.world.collections["items"].records[bad].state["rate"] = "9,99"
     for mode in ("full", "full", "incremental"):
         synced.run("product", mode)
-    letters = synced.rows("select source_id, error from tds_dead_letter_queue where resolved_at is null")
-    assert letters == [{"source_id": bad, "error": "rate: -5.0 is less than 0"}]
-    assert len(synced.mirror("product", "name")) == 44
+    found = synced.rows("select subject, detail, resolved_at from tds_findings where kind = 'unreadable_value'")
+    assert [(each["subject"], each["resolved_at"]) for each in found] == [(f"{bad} rate", None)]
+    assert found[0]["detail"]["reason"] == "expected a number, got '9,99'"
+    assert len(synced.mirror("product", "name")) == 45
+    assert synced.row("product", bad)["price"] is None
+    standin.edit("items", bad, name="Still odd")
+    synced.run("product", "incremental")
+    assert synced.value("select count(*) from tds_findings where resolved_at is null") == 1
     standin.edit("items", bad, rate=5)
     synced.run("product", "incremental")
     assert synced.row("product", bad)["price"] == 5
+    assert synced.value("select resolved_by from tds_findings where kind = 'unreadable_value'") == "sync"
+    assert synced.value("select count(*) from tds_dead_letter_queue") == 0
+
+
+def test_a_row_the_database_refuses_is_one_dead_letter_however_many_passes_meet_it(
+    synced: World, standin: StandIn
+) -> None:
+    bad = standin.ids("items")[4]
+    synced.execute("alter table erp.product add constraint no_evil check (name <> 'Evil')")
+    standin.edit("items", bad, name="Evil")
+    for mode in ("full", "full", "incremental"):
+        synced.run("product", mode)
+    letters = synced.rows("select source_id, error from tds_dead_letter_queue where resolved_at is null")
+    assert [(each["source_id"], "no_evil" in each["error"]) for each in letters] == [(bad, True)]
+    assert len(synced.mirror("product", "name")) == 44
+    standin.edit("items", bad, name="Good")
+    synced.run("product", "incremental")
+    assert synced.row("product", bad)["name"] == "Good"
     assert synced.value("select resolution from tds_dead_letter_queue") == "healed"
 
 

@@ -131,3 +131,34 @@ def test_the_installed_package_brings_its_migrations() -> None:
     declared = (HOME.parent / "setup.cfg").read_text()
     assert "migrations = script.py.mako, env.py, versions/*.py" in declared
     assert {path.name for path in HOME.iterdir()} >= {"env.py", "script.py.mako", "versions", "__init__.py"}
+
+
+def test_empty_text_of_before_becomes_null_and_the_rest_stays(empty: str) -> None:
+    engine = make_engine(empty)
+    command.upgrade(config(empty), "0018")
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+            insert into erp.product (source, source_id, name, sku, unit, version, custom_fields) values
+                ('zoho', '1', 'Bolt', '', ' ', 1, '{"cf_a": "", "cf_b": " x", "cf_c": true, "cf_d": null}'),
+                ('zoho', '2', 'Nut', 'N', 'pcs', 1, '{"cf_a": " "}'), ('zoho', '3', '', null, '', 1, null)""")
+        )
+        connection.execute(
+            text("insert into erp.invoice (source, source_id, number, version) values ('zoho', '1', 'I', 1)")
+        )
+        connection.execute(
+            text("""insert into erp.invoice_line (source, parent_id, position, line_id, sku, name, rate)
+                    values ('zoho', '1', 0, '', '', 'a  b', 1.50)""")
+        )
+    command.upgrade(config(empty), "0019")
+    with engine.connect() as connection:
+        rows = connection.execute(text("select name, sku, unit, custom_fields from erp.product order by source_id"))
+        assert [tuple(row) for row in rows] == [
+            ("Bolt", None, None, {"cf_b": " x", "cf_c": True}),
+            ("Nut", "N", "pcs", None),
+            (None, None, None, None),
+        ]
+        line = connection.execute(text("select line_id, sku, name, rate::text from erp.invoice_line")).one()
+        assert tuple(line) == (None, None, "a  b", "1.50")
+    command.downgrade(config(empty), "0018")
+    engine.dispose()

@@ -149,8 +149,8 @@ def edit(world: World, letter_id: int, **record: object) -> None:
 
 
 def test_an_edited_record_is_what_the_next_retry_applies(world: World, source: ScriptedSource) -> None:
-    source.records[ID] = product(rate=-4)
-    world.deliver(delivery("product", product(rate=-4)))
+    source.records[ID] = InvalidRecordError("rate: -4 is less than 0")
+    world.deliver(delivery("product", product(rate=-4), complete=False))
     world.drain("product")
     letter_id = world.value("select id from tds_dead_letter_queue")
     edit(world, letter_id, rate=4)

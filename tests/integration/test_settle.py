@@ -1,8 +1,10 @@
 """Settling promises one transaction for all that an item brings, and one verdict for every event."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tds_core.sources.errors import InvalidRecordError, PermanentError, RateError, TransientError
@@ -83,21 +85,37 @@ def test_a_late_body_never_resurrects_a_deleted_record(world: World, source: Scr
     assert world.verdicts() == ["deleted", "unchanged"]
 
 
-def test_a_body_that_breaks_the_rules_is_read_before_anything_is_given_up(world: World, source: ScriptedSource) -> None:
+def test_a_body_that_cannot_be_a_row_is_read_before_anything_is_given_up(world: World, source: ScriptedSource) -> None:
     source.records[ID] = product(second=1, rate=4)
-    world.deliver(delivery("product", product(second=1, rate=-4)))
+    unfit = msgspec.json.encode({**product(second=1), "item_id": None})
+    world.deliver(replace(delivery("product", product(second=1)), record=unfit))
     world.drain("product")
     assert world.row("product", ID)["price"] == 4
     assert world.verdicts() == ["applied"]
 
 
+def test_a_body_with_a_value_that_cannot_be_read_goes_in_and_the_record_is_read(
+    world: World, source: ScriptedSource
+) -> None:
+    world.know("product", product())
+    source.records[ID] = product(second=1, rate=4)
+    world.deliver(delivery("product", product(second=1, rate="9,99", sku="S")))
+    sync_batch("product")
+    row = world.row("product", ID)
+    assert (row["price"], row["sku"], source.asked) == (None, "S", [])
+    assert world.verdicts() == ["applied"]
+    world.drain("product")
+    assert (world.row("product", ID)["price"], len(source.asked)) == (4, 1)
+    assert world.value("select resolved_by from tds_findings where kind = 'unreadable_value'") == "sync"
+
+
 def test_a_record_that_breaks_the_rules_is_a_dead_letter_with_its_reason(world: World, source: ScriptedSource) -> None:
-    source.records[ID] = product(rate=-4)
-    world.deliver(delivery("product", product(rate=-4)))
+    source.records[ID] = {**product(), "item_id": None}
+    world.deliver(delivery("product", product(rate=-4), complete=False))
     world.drain("product")
     letter = world.one("select * from tds_dead_letter_queue")
     assert (letter["error_class"], letter["attempts"], letter["record"]["rate"]) == ("validation", 1, -4)
-    assert letter["error"] == "rate: -4 is less than 0"
+    assert letter["error"] == "item_id: required, but empty"
     assert world.verdicts() == ["dead_lettered"]
     assert world.queue_depth() == 0
 
@@ -143,14 +161,14 @@ def test_a_dead_letter_is_closed_when_its_record_is_brought_over(world: World, s
 
 
 def test_an_event_that_comes_while_its_record_dies_is_not_lost(world: World, source: ScriptedSource) -> None:
-    world.deliver(delivery("product", product(second=1, rate=-1)))
+    world.deliver(delivery("product", product(second=1), complete=False))
 
     def read(*given: Any, **named: Any) -> Any:
         if not source.asked:
             world.deliver(delivery("product", product(second=2, rate=2)))
         return ScriptedSource.read(source, *given, **named)
 
-    source.records[ID] = product(second=1, rate=-1)
+    source.records[ID] = {**product(second=1), "item_id": None}
     source.read = read  # type: ignore[method-assign]
     sync_batch("product")
     source.records[ID] = product(second=2, rate=2)

@@ -4,6 +4,7 @@ On purpose this shares nothing with the sync: two mistakes would have to agree t
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,8 +16,15 @@ Columns = Mapping[str, tuple[str, Reader]]
 
 
 def words(value: Any) -> str | None:
-    """Text."""
-    return None if value is None else str(value)
+    """Text; an empty one is none."""
+    return str(value) if value not in (None, "") else None
+
+
+def share(value: Any) -> str | None:
+    """A discount: text, without the noughts behind a number's last digit."""
+    if value in (None, "") or isinstance(value, str):
+        return value or None
+    return f"{Decimal(value).normalize():f}"
 
 
 def amount(value: Any) -> Decimal | None:
@@ -49,15 +57,15 @@ def moment(value: Any) -> datetime | None:
     return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S%z").astimezone(UTC) if value else None
 
 
-def as_it_is(value: Any) -> Any:
-    """A nested value."""
-    return value
+def nested(value: Any) -> Any:
+    """A nested value, its numbers as the driver of the mirror's side reads them."""
+    return json.loads(json.dumps(value, default=float)) if value else None
 
 
-def own_fields(value: Any) -> dict[str, str] | None:
+def own_fields(value: Any) -> dict[str, Any] | None:
     """The organisation's own fields as programs spell them."""
     names = [name for name in value or () if not name.endswith("_unformatted")]
-    return {name: str(value[f"{name}_unformatted"]) for name in names} or None
+    return nested({name: value[f"{name}_unformatted"] for name in names if value[name] not in (None, "")})
 
 
 def same(reader: Reader, *names: str) -> dict[str, tuple[str, Reader]]:

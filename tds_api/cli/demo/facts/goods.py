@@ -7,11 +7,12 @@ from tds_api.cli.demo.expected import (
     Expected,
     Parts,
     amount,
-    as_it_is,
     day,
     flag,
+    nested,
     reference,
     same,
+    share,
     whole,
     words,
 )
@@ -73,9 +74,9 @@ _PRICE: Columns = {
     "line_id": ("pricebook_item_id", reference),
     "product_id": ("item_id", reference),
     "price": ("pricebook_rate", amount),
-    "discount": ("pricebook_discount", words),
+    "discount": ("pricebook_discount", share),
     "pricing_scheme": ("pricing_scheme", words),
-    "brackets": ("price_brackets", as_it_is),
+    "brackets": ("price_brackets", nested),
 }
 
 GOODS = (

@@ -11,6 +11,7 @@ from tds_api.cli.demo.expected import (
     flag,
     reference,
     same,
+    share,
     words,
 )
 
@@ -26,7 +27,8 @@ _SALE: Columns = {**_DOCUMENT, "customer_id": ("customer_id", reference), "custo
 _LINE: Columns = {
     "line_id": ("line_item_id", reference),
     "product_id": ("item_id", reference),
-    **same(words, "sku", "name", "description", "unit", "discount"),
+    **same(words, "sku", "name", "description", "unit"),
+    "discount": ("discount", share),
     **same(amount, "quantity", "rate", "tax_percentage"),
     "line_total": ("item_total", amount),
     "location_id": ("location_id", reference),
