@@ -14,17 +14,19 @@ from tds_core.quality import drift
 from tds_core.slow import watch
 from tds_core.sources import pause
 from tds_core.sources.base import Reading
-from tds_core.sources.errors import SNOOZE, QuotaError, RateError, SourceError
+from tds_core.sources.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import claiming, queue, resting
+from tds_core.sync import claiming, permissions, queue, resting
 from tds_core.sync.apply import hold_rows
 from tds_core.sync.candidate import Seen
 from tds_core.sync.locks import LockedError
 from tds_core.sync.pending import Event, bodies, pending_events
+from tds_core.sync.permissions import Standing
 from tds_core.sync.queue import Claim, Item
 from tds_core.sync.readings import interpret
 from tds_core.sync.settle import Settlement
 from tds_models.entities import ENTITIES
+from tds_models.entity import Stream
 from tds_tasks import trial
 from tds_tasks.context import scope, settings, source
 from tds_tasks.heartbeat import beating
@@ -134,17 +136,20 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
 
     Bulk work is held back often, so it waits without a line in anybody's log of attempts.
     """
+    ids = [item.source_id for item in chunk]
+    stream = ENTITIES[claim.entity].stream
     with scope() as session:
         refused = pause.pause_left(session, claim.source)
+        known = permissions.standing(session, stream, ids)
         read_at = queue.database_clock(session)
         familiar = drift.familiar(session, ENTITIES[claim.entity], Seen.DETAIL)
     locked = _still_locked(claim, chunk)
-    ids = [item.source_id for item in chunk if item.source_id not in locked]
-    reading = Reading(failures=dict.fromkeys(ids, refused)) if refused or not ids else _ask(claim, ids)
+    asked = [each for each in ids if each not in locked]
+    reading = Reading(failures=dict.fromkeys(asked, refused)) if refused or not asked else _ask(claim, asked, known)
     reading.failures.update(locked)
     held_back: dict[str, SourceError] = {}
     for key, error in list(reading.failures.items()):
-        if claim.bulk and isinstance(error, SNOOZE) and error.heeded:
+        if claim.bulk and isinstance(error, SNOOZE) and error.heeded and not _is_of_record(error):
             held_back[key] = error
             del reading.failures[key]
     settled = [item for item in chunk if item.source_id not in held_back]
@@ -173,14 +178,39 @@ def _traffic(claim: Claim) -> Traffic:
     return Traffic.OPERATOR if all(item.origin in FOR_OPERATORS for item in claim.items) else Traffic.LIVE
 
 
-def _ask(claim: Claim, ids: Sequence[str]) -> Reading:
+def _ask(claim: Claim, ids: Sequence[str], known: Standing) -> Reading:
+    """Ask for `ids`, but not for what is known to be refused for now; what this shows of that is kept."""
+    stream = ENTITIES[claim.entity].stream
+    waiting = {each: error for each in ids if (error := known.waits(each))}
+    asked = [each for each in ids if each not in waiting]
+    reading = Reading()
     try:
-        reading = source(claim.source).read(ENTITIES[claim.entity].stream, ids, traffic=_traffic(claim))
+        if asked:
+            reading = source(claim.source).read(stream, asked, traffic=_traffic(claim))
     except SourceError as error:
-        reading = Reading(failures=dict.fromkeys(ids, error))
-    for error in reading.failures.values():
-        if isinstance(error, SNOOZE):
-            with scope() as session:
-                pause.pause(session, claim.source, error)
-            break
+        reading = Reading(failures=dict.fromkeys(asked, error))
+    _keep_refusals(claim.source, stream, reading, known)
+    reading.failures.update(waiting)
     return reading
+
+
+def _keep_refusals(name: str, stream: Stream, reading: Reading, known: Standing) -> None:
+    """Let everybody know what the source refused, and what it refuses no longer."""
+    told = {id(error): error for error in reading.failures.values() if isinstance(error, SNOOZE)}
+    missing = [error for error in told.values() if isinstance(error, PermissionMissingError)]
+    others = [error for error in told.values() if not isinstance(error, PermissionMissingError)]
+    read = {*reading.records, *reading.missing}
+    if not (told or (read and (known.module or known.records))):
+        return
+    with scope() as session:
+        for error in missing:
+            permissions.note(session, name, error)
+        for error in others[:1]:
+            pause.pause(session, name, error)
+        if read:
+            permissions.lift(session, stream, known, read)
+
+
+def _is_of_record(error: Exception) -> bool:
+    """Whether it is one record that may not be read: its neighbours go on."""
+    return isinstance(error, PermissionMissingError) and bool(error.source_id)

@@ -17,12 +17,13 @@ from tds_core.errors import TdsError
 from tds_core.slow import watch
 from tds_core.sources import pause
 from tds_core.sources.base import Page
-from tds_core.sources.errors import SNOOZE, SourceError, TransientError
+from tds_core.sources.errors import SNOOZE, PermissionMissingError, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import locks, passes, queue, runs, targeted
+from tds_core.sync import locks, passes, permissions, queue, runs, targeted
 from tds_core.sync.guard import Limits
 from tds_core.sync.locks import LockedError
 from tds_core.sync.passes import Ready
+from tds_core.sync.permissions import Standing
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Fate, plan
 from tds_core.sync.runs import RunLease
@@ -60,25 +61,15 @@ def advance(run_id: int) -> None:
 
 def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     """Take run `run_id` further for `slice_seconds`. Returns whether it has to go on."""
-    with scope() as session:
-        run = runs.claim_run(
-            session,
-            run_id,
-            lease_seconds=RUN_LEASE_SECONDS,
-            worker=worker_name(),
-            overlap_seconds=settings().cursor_overlap_seconds,
-        )
-        refused = pause.pause_left(session, _source_of(run)) if run and run.mode != Mode.TARGETED else None
-        if run and refused:
-            runs.yield_run(session, run, delay_seconds=refused.after_seconds, reason=str(refused))
-    if run is None or refused:
+    run, known = _take_up(run_id)
+    if run is None:
         return False
     if run.mode == Mode.TARGETED:
         return _watch(run)
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
     try:
         with tracing.span("run", thread=run.correlation_id, entity=run.entity, mode=run.mode, run_id=run.id):
-            goes_on = _read_on(run, until=time.monotonic() + slice_seconds)
+            goes_on = _read_on(run, known, until=time.monotonic() + slice_seconds)
     except SourceError as error:
         _put_off(run, error)
         return False
@@ -96,6 +87,25 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         with suppress(*nudge.FAILURES):  # the dispatcher looks too
             nudge.nudge_run(run.id)
     return goes_on
+
+
+def _take_up(run_id: int) -> tuple[RunLease | None, Standing]:
+    """The run in our hands, with what is known to be refused of its stream; None when it is not to be read on."""
+    with scope() as session:
+        run = runs.claim_run(
+            session,
+            run_id,
+            lease_seconds=RUN_LEASE_SECONDS,
+            worker=worker_name(),
+            overlap_seconds=settings().cursor_overlap_seconds,
+        )
+        if run is None or run.mode == Mode.TARGETED:
+            return run, Standing()
+        known = permissions.standing(session, ENTITIES[run.entity].stream)
+        refused = pause.pause_left(session, _source_of(run)) or known.waits("")
+        if refused:
+            runs.yield_run(session, run, delay_seconds=refused.after_seconds, reason=str(refused))
+    return (None if refused else run), known
 
 
 def _watch(run: RunLease) -> bool:
@@ -143,12 +153,16 @@ class Fetched:
     call_count: int
 
 
-def _read_on(run: RunLease, *, until: float) -> bool:
+def _read_on(run: RunLease, known: Standing, *, until: float) -> bool:
     """Read pages until the list ends (False) or the time is up (True): one comes, one is read, one is written."""
     said_end = True
     with ahead(_fetched(run, until)) as pages, ahead(_prepared(run, pages)) as ready:
         for group in _grouped(run, ready):
             said_end = group[-1].page.said_end
+            if known.module is not None:
+                with scope() as session:
+                    permissions.lift(session, ENTITIES[run.entity].stream, known, ())
+                known = Standing()
             try:
                 _take(run, group)
             except passes.TooMuchError as too_much:
@@ -254,6 +268,10 @@ def _put_off(run: RunLease, error: TdsError) -> None:
     """The page failed: wait and go on there, or end the run when waiting would not help."""
     chance = random.random()  # noqa: S311  (jitter, not a secret)
     with scope() as session:
+        if isinstance(error, PermissionMissingError):
+            permissions.note(session, _source_of(run), error)
+        elif isinstance(error, SNOOZE):
+            pause.pause(session, _source_of(run), error)
         decided = plan(error, runs.past_of(session, run), max_attempts=settings().max_attempts, chance=chance)
         if decided.fate is Fate.DEAD:
             runs.fail(session, run, f"{error.code}: {error}")
@@ -267,6 +285,4 @@ def _put_off(run: RunLease, error: TdsError) -> None:
                 waits_for=error.waits_for if isinstance(error, SourceError) else "",
                 reason=str(error),
             )
-        if isinstance(error, SNOOZE):
-            pause.pause(session, _source_of(run), error)
     log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decided.fate)

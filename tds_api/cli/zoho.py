@@ -27,9 +27,10 @@ from tds_core.errors import TdsError
 from tds_core.logging import configure_logging
 from tds_core.outbound import subscriptions
 from tds_core.sources.zoho import connecting, rekeying
-from tds_core.sources.zoho.connecting import Connector, OrganizationSeen
+from tds_core.sources.zoho.connecting import Connector
 from tds_core.sources.zoho.consent import known_server
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient
+from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
 from tds_core.sources.zoho.setup import open_oauth, open_tokens, open_vault
 from tds_core.trail import keys
 from tds_models.db import session_scope
@@ -152,7 +153,7 @@ def _migrated(settings: Settings) -> Iterator[Engine]:
 
 def _ask(settings: Settings, engine: Engine) -> list[OrganizationSeen]:
     token, api_url = open_tokens(settings, lambda: session_scope(engine)).current()
-    return connecting.organizations(api_url, token, now=datetime.now(UTC))
+    return organizations(api_url, token, now=datetime.now(UTC))
 
 
 def _tell(console: Console, settings: Settings, seen: list[OrganizationSeen]) -> None:

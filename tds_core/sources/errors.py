@@ -65,6 +65,31 @@ class AuthError(SourceError):
     retriable = True
 
 
+class PermissionMissingError(AuthError):
+    """The source lets us in, and not read this module, or this record of it: that alone waits, all else goes on.
+
+    `api` and `path`: the module. `scope`: what the source calls the right to read it. `source_id`: the record, where it
+    is one alone. `token`: a digest of the token that was good and refused for it; None where that is in doubt.
+    """
+
+    code = "permission_missing"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        api: str,
+        path: str,
+        scope: str,
+        source_id: str = "",
+        token: bytes | None = None,
+        after_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(message, after_seconds=after_seconds)
+        self.api, self.path, self.scope, self.source_id, self.token = api, path, scope, source_id, token
+        self.heeded = True  # nobody has to leave the source alone for it
+
+
 class NotAskedError(SourceError):
     """The source failed before this record's turn came: nothing is known about it. Costs no attempt."""
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tds_core.sources import errors
-from tds_core.sources.zoho.answers import NoSuchRecordError, TokenRefusedError, check
+from tds_core.sources.zoho.answers import NoSuchRecordError, OrganizationRefusedError, TokenRefusedError, check
 from tds_core.sync.retry import Fate, Past, plan
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
@@ -40,7 +40,7 @@ def test_only_code_1002_means_that_a_record_is_gone() -> None:
         (429, 45, errors.QuotaError),
         (429, 1070, errors.RateError),
         (429, 9999, errors.RateError),
-        (400, 6041, errors.AuthError),
+        (400, 6041, OrganizationRefusedError),
         (404, 5, errors.ContractError),
         (400, 2, errors.PermanentError),
         (500, 1000, errors.TransientError),
@@ -61,7 +61,7 @@ def test_an_error_is_named_by_what_to_do_about_it(status: int, code: int, kind: 
         (1070, errors.RateError),
         (14, TokenRefusedError),
         (57, TokenRefusedError),
-        (6041, errors.AuthError),
+        (6041, OrganizationRefusedError),
         (1002, NoSuchRecordError),
         (2006, NoSuchRecordError),
         (5, errors.ContractError),

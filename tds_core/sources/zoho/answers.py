@@ -24,6 +24,7 @@ INTERNAL_ERROR = 1000
 INVALID_URL = 5
 UNKNOWN_ORGANIZATION = 6041
 NAME_TAKEN = 107051
+CHECK_ORGANIZATION = "Check ZOHO_ORGANIZATION_ID and the user who connected TDS."
 #: Ours, for what is no JSON.
 BROKEN = -1
 # Zoho documents no length of its block after too many calls in a minute; a minute is what integrators wait.
@@ -52,8 +53,12 @@ class TokenRefusedError(SourceError):
     code = "token_refused"
 
 
+class OrganizationRefusedError(AuthError):
+    """The user who connected TDS does not belong to the organisation, or may not see what was asked for in it."""
+
+
 class ScopeError(AuthError):
-    """A fresh access token was refused as well: the connection lacks a scope, or its user a right."""
+    """The connection lacks scopes for more than reading."""
 
 
 class NameTakenError(PermanentError):
@@ -104,7 +109,7 @@ def judge(status: int, envelope: Envelope, headers: dict[str, str], *, now: date
     if code in NO_SUCH_RECORD:
         raise NoSuchRecordError(said)
     if code == UNKNOWN_ORGANIZATION:
-        raise AuthError(f"{said} Check ZOHO_ORGANIZATION_ID and the user who connected TDS.", after_seconds=60)
+        raise OrganizationRefusedError(f"{said} {CHECK_ORGANIZATION}", after_seconds=60)
     raise _REFUSALS.get(code, PermanentError)(said)
 
 

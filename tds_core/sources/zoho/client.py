@@ -1,6 +1,7 @@
 """The Zoho client: asks Books and Inventory over a pooled session and turns answers into pages and records."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +15,27 @@ from tds_core import metrics, tracing
 from tds_core.breakers.breakers import Breakers
 from tds_core.slow import watch
 from tds_core.sources.base import Exchange, Page, Reading
-from tds_core.sources.errors import SNOOZE, ContractError, NotAskedError, SourceError, TransientError
+from tds_core.sources.errors import (
+    SNOOZE,
+    ContractError,
+    NotAskedError,
+    PermissionMissingError,
+    SourceError,
+    TransientError,
+)
 from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.answers import NoSuchRecordError, ScopeError, TokenRefusedError, envelope_of, judge
+from tds_core.sources.zoho.answers import (
+    NoSuchRecordError,
+    OrganizationRefusedError,
+    TokenRefusedError,
+    envelope_of,
+    judge,
+)
+from tds_core.sources.zoho.organizations import ORGANIZATIONS, read_organizations
+from tds_core.sources.zoho.permissions import MOST_RENEWALS, Permissions, Standing, missing
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.receiving import receive
+from tds_core.sources.zoho.receiving import receive, silence
 from tds_core.sources.zoho.shapes import read_page, read_record
 from tds_models.entity import Increment, Stream
 
@@ -27,8 +43,12 @@ log = structlog.get_logger(__name__)
 
 ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
 PAGE_SIZE = 200
+#: What shows whether a module can be read at all.
+ONE_ROW = {"page": "1", "per_page": "1"}
 #: Records are asked for one by one for so long, while answers are slow; what was read is kept, the rest waits its turn.
 READ_SECONDS = 30.0
+#: So many records of a module refused in a row, and none read, and it is the module that cannot be read.
+MOST_REFUSED_SINGLY = 5
 #: An answer that has begun may take so many times as long as it may stand still.
 WHOLE_ANSWER = 2
 
@@ -47,7 +67,10 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call: `path` of an API, and what is sent along; it is counted under `group`."""
+    """One call: `path` of an API, and what is sent along; it is counted under `group`, which names the module.
+
+    `source_id`: the record it is about, where it is about one.
+    """
 
     api: str
     group: str
@@ -56,6 +79,7 @@ class Question:
     traffic: Traffic
     method: str = "GET"
     body: Mapping[str, Any] | None = None
+    source_id: str = ""
 
 
 class ZohoClient:
@@ -72,8 +96,12 @@ class ZohoClient:
         connect_seconds: float = 5.0,
         governor: Governor | None = None,
         breakers: Breakers | None = None,
+        permissions: Permissions | None = None,
     ) -> None:
         self._tokens = tokens
+        self._permissions = permissions or Permissions()
+        # Records in a row that were refused alone, by module: after some it is taken for the module.
+        self._refused_singly: Counter[tuple[str, str]] = Counter()
         self._breakers = breakers or Breakers()
         self._governor = governor or Governor(Limits())
         self._organization_id = organization_id
@@ -117,13 +145,13 @@ class ZohoClient:
                 break
             try:
                 path = f"{stream.path}/{quote(source_id, safe='')}"
-                answer = self.ask(Question(stream.api, stream.path, path, {}, traffic))
+                answer = self.ask(Question(stream.api, stream.path, path, {}, traffic, source_id=source_id))
                 reading.records[source_id] = read_record(stream, answer, source_id)
             except NoSuchRecordError:
                 reading.missing.add(source_id)
             except SourceError as error:
                 reading.failures[source_id] = error
-                if isinstance(error, (*SNOOZE, TransientError)):
+                if isinstance(error, (*SNOOZE, TransientError)) and not _is_of_record(error):
                     # It may be the source, not the record: asking on would only make it worse.
                     reading.failures.update(dict.fromkeys(waiting[place + 1 :], _for_the_rest(error)))
                     break
@@ -156,20 +184,103 @@ class ZohoClient:
                 self._note(reading, some)
 
     def ask(self, question: Question) -> bytes:
-        """The answer's body; raises `SourceError`. A refused token is renewed once; then it is a question of access."""
+        """The answer's body; raises `SourceError`.
+
+        What is refused is asked for again with a token that is known to live; what is refused then is a matter of
+        permissions, for all of a module or for one of its records.
+        """
         self._exchange = None
         token, host = self._tokens.current()
         try:
-            return self._ask(question, host, token)
-        except TokenRefusedError:
-            token, host = self._tokens.renew(token)
+            answer = self._ask(question, host, token)
+        except TokenRefusedError as refused:
+            answer = self._ask_again(question, host, token, refused)
+        except OrganizationRefusedError as refused:
+            raise self._narrowed_organization(question, host, token, refused) from None
+        if self._refused_singly and question.source_id:
+            self._refused_singly.pop((question.api, question.group), None)
+        return answer
+
+    def _standing(self, question: Question, token: str) -> Standing:
+        return self._permissions.standing(
+            api=question.api, path=question.group, source_id=question.source_id, token=token
+        )
+
+    def _ask_again(self, question: Question, host: str, token: str, refused: SourceError) -> bytes:
+        """Ask again, with this token if it lives and with another if it does not.
+
+        A token is renewed for a refusal only where that may help: Zoho gives ten in ten minutes.
+        """
+        standing = self._standing(question, token)
+        if standing.stands:
+            raise self._missing(question, token, refused, is_record=standing.is_of_record)
+        lives = standing.is_doubtful and self._organizations(question, host, token) is not None
+        if not lives and standing.renewal_count >= MOST_RENEWALS:
+            raise self._missing(question, None, refused)
+        if not lives:
+            try:
+                token, host = self._tokens.renew(token)
+            except (*SNOOZE, TransientError):
+                if standing.is_doubtful or self._organizations(question, host, token) is None:
+                    raise
         try:
             return self._ask(question, host, token)
-        except TokenRefusedError as error:
-            raise ScopeError(
-                f"{error} A fresh token was refused too: check the connection's scopes and its user's rights.",
-                after_seconds=60,
-            ) from None
+        except TokenRefusedError as again:
+            raise self._narrowed(question, host, token, again) from None
+
+    def _narrowed_organization(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
+        """What it means that the organisation was refused: it is another's, or only this part of it is out of reach."""
+        standing = self._standing(question, token)
+        if standing.stands:
+            return self._missing(question, token, refused, is_record=standing.is_of_record)
+        there = self._organizations(question, host, token)
+        if there is None or self._organization_id not in there:
+            return refused
+        return self._narrowed(question, host, token, refused)
+
+    def _narrowed(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
+        """The error for a refusal with a token that lives: the module's, or if the module can be read the record's."""
+        module = (question.api, question.group)
+        is_list = question.path == question.group
+        if is_list or question.method != "GET" or self._refused_singly[module] >= MOST_REFUSED_SINGLY:
+            return self._missing(question, token, refused)
+        try:
+            self._ask_aside(Question(*module, question.group, ONE_ROW, question.traffic), host, token)
+        except (TokenRefusedError, OrganizationRefusedError):
+            return self._missing(question, token, refused)
+        except SourceError as error:
+            return _for_the_rest(error)
+        if not question.path.startswith(f"{question.group}/"):
+            return refused  # one of a batch: which one, the single reads tell
+        if not question.source_id:
+            return self._missing(question, token, refused)
+        self._refused_singly[module] += 1
+        return self._missing(question, token, refused, is_record=True)
+
+    def _missing(
+        self, question: Question, token: str | None, refused: SourceError, *, is_record: bool = False
+    ) -> SourceError:
+        source_id = question.source_id if is_record else ""
+        return missing(refused, api=question.api, path=question.group, source_id=source_id, token=token)
+
+    def _organizations(self, question: Question, host: str, token: str) -> set[str] | None:
+        """The organisations a token reaches; None when it is refused for everything."""
+        try:
+            asked = Question("books", ORGANIZATIONS, ORGANIZATIONS, {}, question.traffic)
+            body = self._ask_aside(asked, host, token)
+        except (TokenRefusedError, OrganizationRefusedError):
+            return None
+        except SourceError as error:
+            raise _for_the_rest(error) from None
+        return {each.id for each in read_organizations(body)}
+
+    def _ask_aside(self, question: Question, host: str, token: str) -> bytes:
+        """Ask what only helps to judge an answer, which stays the one that is told of."""
+        exchange = self._exchange
+        try:
+            return self._ask(question, host, token)
+        finally:
+            self._exchange = exchange
 
     def _ask(self, question: Question, host: str, token: str) -> bytes:
         part = question.path.partition("/")[0]
@@ -191,12 +302,13 @@ class ZohoClient:
         self.call_count += 1
         if host != self._host:
             self._heed_environment(host)
-        began = time.monotonic()
+        began, own = time.monotonic(), {"organization_id": self._organization_id}
+        url = f"{host}{ROOTS[question.api]}/{question.path}"
         try:
             answer = self._session.request(
                 question.method,
-                f"{host}{ROOTS[question.api]}/{question.path}",
-                params={"organization_id": self._organization_id, **question.parameters},
+                url,
+                params=question.parameters if question.path == ORGANIZATIONS else {**own, **question.parameters},
                 json=question.body,
                 headers={"Authorization": f"Zoho-oauthtoken {token}"},
                 timeout=self._timeout,
@@ -206,7 +318,7 @@ class ZohoClient:
         except requests.RequestException as error:
             _count(question, "none")
             self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))
-            raise TransientError(f"{question.group}: no answer ({type(error).__name__})") from None
+            raise TransientError(silence(url, error)) from None
         seconds = time.monotonic() - began
         said = envelope_of(body)
         code = said.code or 0
@@ -226,6 +338,11 @@ class ZohoClient:
 
 def _count(question: Question, status: str) -> None:
     metrics.api_calls.labels(question.api, question.group, question.traffic, status).inc()
+
+
+def _is_of_record(error: SourceError) -> bool:
+    """Whether `error` says nothing of other records."""
+    return isinstance(error, PermissionMissingError) and bool(error.source_id)
 
 
 def _for_the_rest(error: SourceError) -> SourceError:

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
-import requests
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.data_centers import DATA_CENTERS
-from tds_core.sources.errors import AuthError, TransientError
-from tds_core.sources.zoho.answers import check
+from tds_core.sources.errors import AuthError
 from tds_core.sources.zoho.oauth import OAuthClient
+from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
 from tds_core.sources.zoho.tokens import keep_grant
-
-TIMEOUT_SECONDS = 15.0
 
 _MAKE_ROW = text("insert into tds_source_tokens (source) values ('zoho') on conflict do nothing")
 # What an older connection was refused must not hold up the new one.
@@ -30,12 +26,18 @@ where source = 'zoho'
 # Put off for lack of access, most of it; what else waits comes a little early.
 _WAKE_ITEMS = text("""
 update tds_sync_queue set next_attempt_at = now(), updated_at = now()
-where id in (select id from tds_sync_queue where source = 'zoho' and lease_token is null and snoozes > 0
-             and next_attempt_at > now() order by source_id for update skip locked)
+where id in (select id from tds_sync_queue where source = 'zoho' and lease_token is null
+             and (snoozes > 0 or attempts = 0) and next_attempt_at > now() order by source_id for update skip locked)
 """)
 _WAKE_RUNS = text("""
 update tds_sync_runs set next_attempt_at = now()
 where source = 'zoho' and state in ('queued', 'running') and lease_token is null and next_attempt_at > now()
+""")
+# What this connection may not read shows when it is tried.
+_FORGET = text("delete from tds_missing_permissions where source = 'zoho'")
+_RESOLVE = text("""
+update tds_findings set resolved_at = now(), resolved_by = 'tds'
+where kind = 'permission_missing' and source = 'zoho' and resolved_at is null
 """)
 _STANDING = text("""
 select refresh_token is not null as has_refresh_token, access_token is not null as has_access_token, accounts_url,
@@ -43,16 +45,6 @@ select refresh_token is not null as has_refresh_token, access_token is not null 
        paused_until, pause_reason, blocked_until, clock_timestamp() as now
 from tds_source_tokens where source = 'zoho'
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class OrganizationSeen:
-    """An organisation that a token may read."""
-
-    id: str
-    name: str
-    currency_code: str
-    time_zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +84,8 @@ class Connector:
                     "organization_name": chosen.name if chosen else None,
                 },
             )
+            session.execute(_FORGET)
+            session.execute(_RESOLVE)
             session.execute(_WAKE_ITEMS)
             session.execute(_WAKE_RUNS)
         return seen
@@ -122,29 +116,6 @@ def standing(session: Session) -> dict[str, Any]:
         if found[until] is not None and found[until] <= now:
             found[until] = None
     return found
-
-
-def organizations(api_url: str, access_token: str, *, now: datetime) -> list[OrganizationSeen]:
-    """The organisations a token may read. Raises `SourceError`, which says what to do about it."""
-    try:
-        answer = requests.get(
-            f"{api_url}/books/v3/organizations",
-            headers={"Authorization": f"Zoho-oauthtoken {access_token}"},
-            timeout=TIMEOUT_SECONDS,
-        )
-    except requests.RequestException as error:
-        raise TransientError(f"{api_url}: no answer ({type(error).__name__})") from None
-    check(answer.status_code, answer.content, {k.lower(): v for k, v in answer.headers.items()}, now=now)
-    listed = msgspec.json.decode(answer.content, type=dict[str, Any]).get("organizations", [])
-    return [
-        OrganizationSeen(
-            id=str(each.get("organization_id", "")),
-            name=str(each.get("name", "")),
-            currency_code=str(each.get("currency_code", "")),
-            time_zone=str(each.get("time_zone", "")),
-        )
-        for each in listed
-    ]
 
 
 def data_center_of(accounts_url: str) -> str | None:

@@ -1,7 +1,7 @@
 """Zoho's OAuth: trades a refresh token or a code for tokens, and reads the errors Zoho hides in good answers."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -21,6 +21,39 @@ _STREAMS = [entity.stream for entity in ENTITIES.values() if entity.stream.sourc
 SCOPES = tuple(sorted({f"{_PRODUCTS[each.api]}.{each.right or each.path}.READ" for each in _STREAMS}))
 #: What setting up webhooks takes beside it.
 AUTOMATION_SCOPES = tuple(f"ZohoBooks.settings.{verb}" for verb in ("CREATE", "UPDATE", "DELETE"))
+
+
+def scope_of(api: str, path: str) -> str:
+    """The scope that reading `path` of an API takes."""
+    right = next((each.right for each in _STREAMS if (each.api, each.path) == (api, path) and each.right), None)
+    return f"{_PRODUCTS[api]}.{right or path.partition('/')[0]}.READ"
+
+
+def covers(granted: Iterable[str], scope: str) -> bool:
+    """Whether one of the scopes that were granted reaches as far as `scope`."""
+    product, module, verb = scope.lower().split(".")
+    parts = [each.lower().split(".") for each in granted]
+    return any(
+        part[0] == product and part[1] in {module, "fullaccess"} and part[2] in {verb, "all"}
+        for part in parts
+        if len(part) == 3
+    )
+
+
+def lacking(granted: Iterable[str] | None) -> dict[str, list[str]]:
+    """The scopes TDS reads with that were not granted, each with the entities that cannot be read without it.
+
+    Empty where it is not known what was granted.
+    """
+    known = tuple(granted or ())
+    missing: dict[str, list[str]] = {}
+    for name, entity in ENTITIES.items():
+        scope = scope_of(entity.stream.api, entity.stream.path)
+        if known and entity.stream.source == "zoho" and not covers(known, scope):
+            missing.setdefault(scope, []).append(name)
+    return missing
+
+
 # More than ten tokens in ten minutes and Zoho answers nothing else for the rest of the ten.
 TOKEN_BLOCK_SECONDS = 600.0
 # Any other limit of the token endpoint is a gateway's.

@@ -10,6 +10,7 @@ from tds_core.config import Settings
 from tds_core.crypto import Vault
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
+from tds_core.sources.zoho.permissions import Permissions
 from tds_core.sources.zoho.quota.setup import open_governor
 from tds_core.sources.zoho.tokens import SharedTokens
 
@@ -52,4 +53,5 @@ def open_zoho(
         connect_seconds=settings.http_connect_seconds,
         governor=open_governor(settings),
         breakers=breakers,
+        permissions=Permissions(scope),
     )

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from tds_core.sources.errors import ContractError
+from tds_core.sources.errors import ContractError, PermissionMissingError
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.answers import ScopeError
 from tds_core.sources.zoho.client import Question
@@ -125,7 +125,7 @@ class Automation:
             return msgspec.json.decode(self._client.ask(question), type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise ContractError(f"{path}: {error}") from None
-        except ScopeError as error:
+        except PermissionMissingError as error:
             raise ScopeError(
                 f"{error} Setting up webhooks needs {', '.join(AUTOMATION_SCOPES)}."
                 " Connect again with them: tds zoho connect --webhooks",
