@@ -72,6 +72,10 @@ class Settings(AccessSettings, OutboundSettings):
     cursor_overlap_seconds: float = d.work(
         "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", d.DAY
     )
+    clock_tolerance_seconds: float = d.work(
+        "TDS_CLOCK_TOLERANCE_SECONDS", "seconds", 300.0, "Times further ahead of the source's clock are no evidence.",
+        d.DAY,
+    )  # fmt: skip
     guard_percent: int = d.work(
         "TDS_GUARD_PERCENT", "integer", 5, "Share of its records a run may change unasked.", env.whole(0, 100)
     )

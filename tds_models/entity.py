@@ -19,6 +19,15 @@ class Increment(StrEnum):
     FULL = "full"  # it does not: every pass reads everything
 
 
+class Order(StrEnum):
+    """What is known of a list's order by time of change; it is held against every answer in any case."""
+
+    DOCUMENTED = "documented"  # the source says so
+    OBSERVED = "observed"  # others have had it, though no document says so
+    UNKNOWN = "unknown"  # nobody knows: it is asked for
+    NONE = "none"  # it cannot be had
+
+
 class Shows(StrEnum):
     """Which changes of a record its list row gives away."""
 
@@ -44,7 +53,7 @@ class Stream:
     `list_is_complete`: a list row holds every declared field; otherwise a changed row is read in detail.
     `list_shows`: which changes of a record its list row gives away.
     `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
-    `paged`: false where a list is one page and does not say that it is the last.
+    `order`: what is known of the list's order by time of change.
     `kind`: key and value that tell this entity's records from others on the same path.
     `right`: what the source calls the right to read it, where it is not called like the path.
     """
@@ -59,7 +68,7 @@ class Stream:
     increment: Increment = Increment.FILTER
     list_is_complete: bool = True
     list_shows: Shows = Shows.ALL
-    paged: bool = True
+    order: Order = Order.UNKNOWN
     batch: Batch | None = None
     wrappers: tuple[str, ...] = ()
     rule_module: str | None = None

@@ -29,6 +29,7 @@ from tds_core.sync.retry import Fate, plan
 from tds_core.sync.runs import RunLease
 from tds_core.sync.sifting import sift
 from tds_models.entities import ENTITIES
+from tds_models.entity import Order
 from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.ahead import ahead
@@ -155,10 +156,8 @@ class Fetched:
 
 def _read_on(run: RunLease, known: Standing, *, until: float) -> bool:
     """Read pages until the list ends (False) or the time is up (True): one comes, one is read, one is written."""
-    said_end = True
     with ahead(_fetched(run, until)) as pages, ahead(_prepared(run, pages)) as ready:
         for group in _grouped(run, ready):
-            said_end = group[-1].page.said_end
             if known.module is not None:
                 with scope() as session:
                     permissions.lift(session, ENTITIES[run.entity].stream, known, ())
@@ -173,10 +172,12 @@ def _read_on(run: RunLease, known: Standing, *, until: float) -> bool:
         if not run.position.ended:
             runs.yield_run(session, run)
             return True
-        ended = passes.finish_pass(session, run, said_end=said_end, limits=_limits())
-    if ended:
+        finish = passes.finish_pass(session, run, limits=_limits())
+        if finish is passes.Finish.NOT_YET:
+            runs.yield_run(session, run)
+    if finish is passes.Finish.COMPLETED:
         log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
-    return False
+    return finish is passes.Finish.NOT_YET
 
 
 def _limits() -> Limits:
@@ -235,6 +236,8 @@ def _fetch(run: RunLease, position: Position, read_at: datetime) -> Fetched:
     stream = ENTITIES[run.entity].stream
     client = source(stream.source)
     began, calls = time.monotonic(), client.call_count
+    if not position.asks_order:
+        stream = replace(stream, order=Order.NONE)
     page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
     return Fetched(page, read_at, time.monotonic() - began, client.call_count - calls)
 

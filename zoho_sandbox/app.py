@@ -1,6 +1,8 @@
 """The Flask application of one sandbox."""
 
-from flask import Flask, request
+from email.utils import formatdate
+
+from flask import Flask, Response, current_app, request
 
 from zoho_sandbox.api.accounts import accounts_routes
 from zoho_sandbox.api.gate import answer_errors, note_arrival, note_call
@@ -16,12 +18,20 @@ def create_app(sandbox: Sandbox) -> Flask:
     app.before_request(note_arrival)
     app.before_request(_take_body)
     app.after_request(note_call)
+    app.after_request(_tell_time)
     app.register_blueprint(accounts_routes)
     for product in PREFIXES:
         app.register_blueprint(api_root(product))
     app.register_blueprint(control_routes())
     app.register_error_handler(Exception, answer_errors)
     return app
+
+
+def _tell_time(answer: Response) -> Response:
+    """The organisation's clock is the one of its answers."""
+    sandbox: Sandbox = current_app.extensions["sandbox"]
+    answer.headers["Date"] = formatdate(sandbox.clock.now(), usegmt=True)
+    return answer
 
 
 def _take_body() -> None:

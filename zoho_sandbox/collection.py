@@ -21,6 +21,9 @@ class Collection:
         self.shape = shape
         self.records: dict[str, Record] = {}
         self.deleted: dict[str, int] = {}
+        # Sent in place of what lists and details would show of a record, byte by byte.
+        self.odd_rows: dict[str, bytes] = {}
+        self.odd_details: dict[str, bytes] = {}
         self.version = 0
         self._views: dict[tuple[Facets, str], list[Entry]] = {}
 
@@ -63,12 +66,16 @@ class Collection:
 
     def row(self, record: Record) -> bytes:
         """The record as a list shows it, encoded."""
+        if record.id in self.odd_rows:
+            return self.odd_rows[record.id]
         if record.row is None:
             record.row = _encode(self.shape.render_row(record))
         return record.row
 
     def detail(self, record: Record, *, keep: bool = False) -> bytes:
         """The record in full, encoded; kept only on request, for details are large and rarely asked twice."""
+        if record.id in self.odd_details:
+            return self.odd_details[record.id]
         if record.detail is not None:
             return record.detail
         encoded = _encode(self.shape.render_detail(record))

@@ -6,6 +6,7 @@ from operator import itemgetter
 import msgspec
 
 from zoho_sandbox.collection import Collection, Entry
+from zoho_sandbox.listing import ListSwitches, ended, shuffled
 from zoho_sandbox.query import DATE_BOUNDS, ListQuery
 from zoho_sandbox.records import Record
 
@@ -18,11 +19,16 @@ class Pages:
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
+        self.switches = ListSwitches()
         self._memory: tuple[object, list[Entry]] = (None, [])
 
     def page(self, query: ListQuery) -> bytes:
         """The encoded list answer, envelope and page context included."""
         entries, start = self._select(query)
+        if self.switches.ties == "shuffled":
+            entries, start = shuffled(entries, start), 0
+        if self.switches.endless == "repeated":
+            query = msgspec.structs.replace(query, page=min(query.page, self._last_page(len(entries) - start, query)))
         total = len(entries) - start
         offset = (query.page - 1) * query.per_page
         if query.descending:
@@ -40,9 +46,12 @@ class Pages:
             else b",".join(self._row(records[i], query.location) for _, i in wanted)
         )
         plural = shape.plural.encode()
-        return (
-            b'{"code":0,"message":"success","' + plural + b'":[' + rows + b'],"page_context":' + _encode(context) + b"}"
-        )
+        body = b'{"code":0,"message":"success","' + plural + b'":[' + rows + b'],"page_context":' + _encode(context)
+        return ended(self.switches, body + b"}")
+
+    @staticmethod
+    def _last_page(total: int, query: ListQuery) -> int:
+        return max(1, -(-total // query.per_page))
 
     def _row(self, record: Record, place: int | None) -> bytes:
         render_at = self.collection.shape.render_row_at

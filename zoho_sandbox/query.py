@@ -47,22 +47,21 @@ def read_query(
     default_filter: str,
     heeds_time: bool,
     fixed: Facets = (),
+    order: str = "known",
 ) -> ListQuery:
     """The query in `params`; raises the refusal Zoho gives for a value it cannot read.
 
-    Without `heeds_time` the list looks at `last_modified_time` as little as at any unknown parameter.
+    Without `heeds_time` the list looks at `last_modified_time` as little as at any unknown parameter. `order`: what is
+    made of an order by time of change, see `ListSwitches`.
     """
-    column = params.get("sort_column", shape.default_sort)
-    if column not in shape.sortable:
-        column = shape.default_sort
-    order = params.get("sort_order", shape.default_order)
+    column, direction = _order(shape, params, order)
     applied, facets = _filters(shape, params, default_filter, dict(fixed))
     page, per_page = page_wanted(params)
     return ListQuery(
         page=page,
         per_page=per_page,
         column=column,
-        descending=order in {"D", "descending"},
+        descending=direction in {"D", "descending"},
         facets=facets,
         applied_filter=applied,
         since=_since(params, organization.clock) if heeds_time else None,
@@ -72,6 +71,17 @@ def read_query(
         response_option=_whole(params, "response_option", 0, least=0),
         location=_location(shape, params, organization),
     )
+
+
+def _order(shape: Shape, params: Mapping[str, str], order: str) -> tuple[str, str]:
+    column = params.get("sort_column", shape.default_sort)
+    if column == "last_modified_time" and order == "refused":
+        raise invalid_value("sort_column")
+    if column == "last_modified_time" and order == "ignored":
+        return shape.default_sort, shape.default_order
+    if column not in shape.sortable and not (column == "last_modified_time" and order == "obeyed"):
+        column = shape.default_sort
+    return column, params.get("sort_order", shape.default_order)
 
 
 def page_wanted(params: Mapping[str, str]) -> tuple[int, int]:

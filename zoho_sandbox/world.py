@@ -102,6 +102,19 @@ class World:
         self.changes["items.moved"] += 1
         return record
 
+    def make_odd(
+        self, name: str, record_id: str, *, row: str | None = None, detail: str | None = None, modified_at: str = ""
+    ) -> None:
+        """Let a record be sent as these texts, and be changed at another time, however far ahead: nothing is told."""
+        before, collection = self.find(name, record_id), self.collections[name]
+        if row is not None:
+            collection.odd_rows[record_id] = row.encode("utf-8", "surrogateescape")
+        if detail is not None:
+            collection.odd_details[record_id] = detail.encode("utf-8", "surrogateescape")
+        if modified_at:
+            modified = self.clock.parse(modified_at)
+            collection.replace(before, Record(before.id, before.state, before.created, modified))
+
     def _commit(self, name: str, event: str, before: Record | None, after: Record | None) -> None:
         collection = self.collections[name]
         collection.replace(before, after)

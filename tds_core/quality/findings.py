@@ -40,6 +40,28 @@ def keep(
         log.warning("finding_kept", **given, detail=detail)
 
 
+_CLOSE = text("""
+update tds_findings set resolved_at = now(), resolved_by = :by
+where resolved_at is null and kind = :kind and source = :source and entity = :entity
+""")
+
+
+def close(session: Session, *, kind: str, source: str, entity: str, by: str) -> None:
+    """Resolve what was found of `kind` about `entity`: it is over."""
+    session.execute(_CLOSE, {"kind": kind, "source": source, "entity": entity, "by": by})
+
+
+_IS_OPEN = text("""
+select exists (select from tds_findings where resolved_at is null and kind = :kind and source = :source
+               and entity = :entity)
+""")
+
+
+def is_open(session: Session, *, kind: str, source: str, entity: str) -> bool:
+    """Whether a finding of `kind` about `entity` waits to be resolved."""
+    return bool(session.execute(_IS_OPEN, {"kind": kind, "source": source, "entity": entity}).scalar())
+
+
 _COLUMNS = Finding.__table__.columns
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from tds_core.sources.traffic import Traffic
@@ -10,8 +10,25 @@ from tds_models.entity import Stream
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """What a source's clock showed when it answered, and by how much times may be ahead of it before they are no
+    evidence of when something changed.
+    """
+
+    now: datetime
+    tolerance: timedelta
+
+    def is_behind(self, moment: datetime) -> bool:
+        """Whether `moment` lies further ahead than a clock may be wrong."""
+        return moment > self.now + self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
 class ListedRow:
-    """One row of a list page: who it is, when it changed, and its JSON as it came."""
+    """One row of a list page: who it is, when it changed, and its JSON as it came.
+
+    `modified_at`: `None` where it does not say, or not readably.
+    """
 
     source_id: str
     modified_at: datetime | None
@@ -20,11 +37,20 @@ class ListedRow:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list. `said_end` is False when the answer did not say whether more follows, though it should."""
+    """One page of a list.
+
+    `strange`: why rows have no usable id, one reason for each of them. `clock`: the source's when it answered.
+    `ordered_by`: what the answer says it is ordered by, where it says so; `disorder`: why it is not in the order asked
+    for, as far as the answer tells; `order_refused`: that it was asked for once more without one.
+    """
 
     rows: Sequence[ListedRow]
     has_more: bool
-    said_end: bool = True
+    strange: Sequence[str] = ()
+    clock: Clock | None = None
+    ordered_by: str | None = None
+    disorder: str = ""
+    order_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +67,15 @@ class Exchange:
 class Reading:
     """What asking for records by id brought: their JSON, the ids the source no longer has, and what failed.
 
-    `exchanges`: the call in which each of them was asked for last; none where it was not asked for.
+    `exchanges`: the call in which each of them was asked for last; none where it was not asked for. `clocks`: the
+    source's when it answered about each.
     """
 
     records: dict[str, bytes] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     failures: dict[str, Exception] = field(default_factory=dict)
     exchanges: dict[str, Exchange] = field(default_factory=dict)
+    clocks: dict[str, Clock] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -34,20 +34,16 @@ def too_many_changes(changed: int, *, living: int, approved: int, limits: Limits
     return f"{changed:,} of {living:,} records would be changed, more than the {allowed:,} that pass unasked"
 
 
-def too_many_absences(
-    absent: int, *, living: int, listed: int, approved: int, limits: Limits, said_end: bool
-) -> str | None:
+def too_many_absences(absent: int, *, living: int, listed: int, approved: int, limits: Limits) -> str | None:
     """Why a run whose complete listing left out `absent` of `living` records is held; `None`: they may be asked for.
 
-    `listed`: how many rows the listing had. `said_end`: the last page said that it was the last.
+    `listed`: how many rows the listing had.
     """
     if absent <= approved or not absent:
         return None
     missing = f"{absent:,} of {living:,} records are missing"
     if not listed:
         return f"the listing was empty: {missing}"
-    if not said_end:
-        return f"the listing ended without saying so: {missing}"
     if absent > limits.of(living):
         return f"{missing}, more than the {limits.of(living):,} that pass unasked"
     if absent > 1 and absent >= living * IMPLAUSIBLE_PART:

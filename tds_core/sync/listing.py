@@ -77,6 +77,7 @@ def prepare(
     record is looked at in any case.
     """
     reads_all = entity.stream.list_shows is Shows.NONE or (thorough and entity.stream.list_shows is Shows.SOME)
+    rows = _newest_of_each(rows)
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
     unlike = {key: True for key in hashes.keys() & before.keys() if hashes[key] != before[key]}
     unlike |= _unlike(session, entity, {key: hashes[key] for key in hashes if key not in before}, reads_all)
@@ -85,6 +86,17 @@ def prepare(
     creation, candidates, invalid = _read(sighting, fresh, {key for key, is_known in unlike.items() if is_known})
     skipped_count = sum(key not in fresh and key not in before for key in hashes)
     return Prepared(hashes, len(hashes) - len(fresh), skipped_count, creation, candidates, invalid, reads_all)
+
+
+def _newest_of_each(rows: Sequence[ListedRow]) -> Sequence[ListedRow]:
+    """One row of each record: of two on a page the newer, or the later of equally old ones."""
+    found: dict[str, ListedRow] = {}
+    for row in rows:
+        known = found.get(row.source_id)
+        is_older = known and known.modified_at and row.modified_at and row.modified_at < known.modified_at
+        if not is_older:
+            found[row.source_id] = row
+    return rows if len(found) == len(rows) else list(found.values())
 
 
 def _unlike(session: Session, entity: Entity, hashes: Mapping[str, bytes], reads_all: bool) -> dict[str, bool]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -12,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import drift
 from tds_core.sources.base import Page
-from tds_core.sync import absence, cursors, dry_run, holds, runs, watch
+from tds_core.sync import absence, cursors, dry_run, holds, lists, runs, watch
 from tds_core.sync.candidate import Provenance, Seen
 from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared, prepare, take
+from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
 from tds_core.sync.watch import Stake
 from tds_models.entities import ENTITIES
@@ -63,6 +65,10 @@ def prepare_page(
     )
 
 
+#: Outcomes of rows that are met again and are as they were.
+SEEN_AGAIN = ("unchanged", "to_read", "invalid", "unreadable")
+
+
 class LostRunError(Exception):
     """The run was cancelled, or its lease went to somebody else: stop, and write nothing."""
 
@@ -73,6 +79,14 @@ class TooMuchError(Exception):
     def __init__(self, stake: Stake) -> None:
         super().__init__(stake.reason)
         self.stake = stake
+
+
+class Finish(StrEnum):
+    """What becomes of a run whose list was read to its end."""
+
+    COMPLETED = "completed"
+    HELD = "held"
+    NOT_YET = "not_yet"  # the list has to be walked through once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +121,26 @@ def _take_pages(
 ) -> Counter[str]:
     lease = {"id": run.id, "token": run.token, "lease": lease_seconds}
     # Where nothing is written but the run's own rows, the last statement is the fence.
-    if not all(each.prepared.is_known for each in ready):
+    if not all(each.prepared.is_known and not each.page.strange for each in ready):
         _keep_lease(session, HOLD, lease)
     counts: Counter[str] = Counter()
-    position, taken = run.position, []
+    taken, fetched_count, position = [], 0, run.position
     for page_count, each in enumerate(ready, run.page_count + 1):
-        counts += _take(session, run, each.prepared, limits)
-        position = position.after(each.page)
+        counts += _take(session, run, each.prepared, limits, is_again=position.walk > 1)
+        following = _follow(session, run, position, each.page)
         source_ids = [row.source_id for row in each.page.rows]
         taken.append({"page": page_count, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
-    fetched_count = sum(len(each.page.rows) for each in ready)
-    reached = position.newest if position.ended else position.since
-    if position.sorted and reached and (run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)):
-        cursors.advance(session, run.entity, reached, run_id=run.id)
+        fetched_count += len(source_ids) if position.walk == 1 else len(set(source_ids) - position.seen)
+        position = following
+    may_move = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
+    if position.sorted and position.reached and may_move:
+        cursors.advance(session, run.entity, position.reached, run_id=run.id)
     _keep_lease(
         session,
         ADVANCE,
         {
             **lease,
-            "position": msgspec.json.encode(position.as_json()).decode(),
+            "position": _spell(position),
             "fetched": fetched_count,
             "skipped": sum(each.prepared.skipped_count for each in ready),
             "calls": sum(each.call_count for each in ready),
@@ -143,8 +158,24 @@ def _take_pages(
     return counts
 
 
-def _take(session: Session, run: RunLease, prepared: Prepared, limits: Limits) -> Counter[str]:
-    return _look(session, run, prepared) if run.mode == Mode.DRY_RUN else _write(session, run, prepared, limits)
+def _follow(session: Session, run: RunLease, position: Position, page: Page) -> Position:
+    """Where the run goes on after `page`, and what is to be told of it."""
+    lists.note_strange(session, run, page)
+    following = position.after(page)
+    if position.sorted and not following.sorted:
+        lists.note_disorder(session, run, page)
+    return following
+
+
+def _take(session: Session, run: RunLease, prepared: Prepared, limits: Limits, *, is_again: bool) -> Counter[str]:
+    """`is_again`: the page is of another walk, so that what stands on it was counted already."""
+    if run.mode == Mode.DRY_RUN:
+        return _look(session, run, prepared)
+    before = run.outcomes.copy()
+    counts = _write(session, run, prepared, limits)
+    if is_again:
+        run.outcomes -= Counter({key: run.outcomes[key] - before[key] for key in SEEN_AGAIN})
+    return counts
 
 
 def _keep_lease(session: Session, statement: TextClause, given: Mapping[str, Any]) -> None:
@@ -175,37 +206,48 @@ def hold_page(session: Session, run: RunLease, stake: Stake, *, call_count: int)
     _hold(session, run, stake, call_count)
 
 
-def finish_pass(session: Session, run: RunLease, *, said_end: bool, limits: Limits) -> bool:
-    """The list was read to its end: after a full pass, look for what it did not show. False: the run is held.
-
-    `said_end`: the last page said that it was the last.
-    """
+def finish_pass(session: Session, run: RunLease, *, limits: Limits) -> Finish:
+    """The list was read to its end: after a full pass, look for what it did not show."""
+    missing = absence.absent(session, ENTITIES[run.entity], run) if run.mode == Mode.FULL else []
+    if lists.has_to_be_walked_again(session, run, is_missing=bool(missing)):
+        run.position = run.position.next_walk()
+        _keep_lease(session, MOVE, {"id": run.id, "token": run.token, "position": _spell(run.position)})
+        return Finish.NOT_YET
+    unsure = lists.note_unsure(session, run)
     if run.mode == Mode.DRY_RUN:
-        _end_dry_run(session, run)
-        return True
-    if run.mode == Mode.FULL:
-        entity = ENTITIES[run.entity]
-        missing = absence.absent(session, entity, run)
-        stake = watch.absences_at_stake(session, run, missing, said_end=said_end, limits=limits)
+        _end_dry_run(session, run, unsure)
+        return Finish.COMPLETED
+    if run.mode == Mode.FULL and not run.position.endless:
+        stake = watch.absences_at_stake(session, run, missing, limits=limits)
         if stake is not None:
             _hold(session, run, stake)
-            return False
-        run.outcomes["absent"] = absence.ask_about(session, entity, missing, run)
-        drift.look_for_gone(session, entity, run_id=run.id)
-    if run.position.newest and not run.position.sorted:
-        cursors.advance(session, run.entity, run.position.newest, run_id=run.id)
-    runs.complete(session, run)
-    return True
+            return Finish.HELD
+        run.outcomes["absent"] = absence.ask_about(session, ENTITIES[run.entity], missing, run)
+        drift.look_for_gone(session, ENTITIES[run.entity], run_id=run.id)
+    if run.position.reached and not run.position.sorted and not unsure:
+        cursors.advance(session, run.entity, run.position.reached, run_id=run.id)
+    runs.complete(session, run, lists.told_end(run, unsure))
+    return Finish.COMPLETED
+
+
+MOVE = text("""
+update tds_sync_runs set position = cast(:position as jsonb)
+where id = :id and lease_token = :token and cancel_requested_at is null returning id
+""")
+
+
+def _spell(position: Position) -> str:
+    return msgspec.json.encode(position.as_json()).decode()
 
 
 REPORT = text("update tds_sync_runs set report = cast(:report as jsonb) where id = :id and lease_token = :token")
 
 
-def _end_dry_run(session: Session, run: RunLease) -> None:
-    if run.asked["full"]:
+def _end_dry_run(session: Session, run: RunLease, unsure: str) -> None:
+    if run.asked["full"] and not run.position.endless:
         dry_run.look_for_absent(session, run)
     session.execute(REPORT, {"id": run.id, "token": run.token, "report": dry_run.spell(run.report)})
-    runs.complete(session, run, "the list was read to its end; nothing was changed")
+    runs.complete(session, run, f"{lists.told_end(run, unsure)}; nothing was changed")
 
 
 def _hold(session: Session, run: RunLease, stake: Stake, call_count: int = 0) -> None:

@@ -5,95 +5,171 @@ one of them is never seen. So a page is not asked for by number but by time: eve
 row we saw, the longest unchanged first. A changed row only ever moves to the end, where we shall meet it; a deleted
 one moves nothing. Page numbers are left for rows that share one second, and for lists that cannot be sorted.
 
-A second that fills several pages drifts too: so it is walked through again until a walk finds as many rows as the one
-before it. Its rows can only become fewer, and a row is missed only when one that was seen has left; equal counts
-therefore say that the last walk missed none.
+What is read by page numbers is walked through again until a walk shows no id for the first time and no row twice, a
+bounded number of times. A second that fills several pages always is; a whole list when there is reason to (`walks`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from tds_core.sources.base import ListedRow, Page
 from tds_models.entity import Increment
+
+#: So often is a list, or a second of it, walked through before it is left as it is, and that is told.
+MOST_WALKS = 8
+#: So many pages in a row without a row that was not seen before end a list that goes on to promise more.
+MOST_BARREN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """`since` and `page` are what to ask for next; `newest` is the newest change seen; `sorted` false: plain paging.
 
-    `until`: a list that shows the newest first is read no further than to here.
+    `origin`: where the pass began. `until`: a list that shows the newest first is read no further than to here.
 
-    `walk_count`: rows of the second `since` seen on this walk through it; `walked_count`: on the walk before.
+    `walk` is the number of this walk through what is read by page numbers, which began behind page `walks_behind` of
+    the run; `seen` are the ids all its walks showed, `row_count` the rows and `news_count` the new ids of this one, and
+    `barren_count` the pages without any that came last. `unsettled`: the first second that was never seen whole.
+    `endless`: the list promised more than it had. `asks_order`: the order of changes is asked for, which goes on to the
+    end of a pass that finds it ignored: another order would have other rows on its pages.
     """
 
     since: datetime | None = None
     page: int = 1
     newest: datetime | None = None
     sorted: bool = True
-    walk_count: int = 0
-    walked_count: int | None = None
+    origin: datetime | None = None
     until: datetime | None = None
+    page_count: int = 0
+    walk: int = 1
+    walks_behind: int = 0
+    seen: Set[str] = frozenset()
+    row_count: int = 0
+    news_count: int = 0
+    barren_count: int = 0
+    unsettled: datetime | None = None
+    endless: bool = False
+    asks_order: bool = True
     ended: bool = False
 
     @classmethod
-    def first(cls, increment: Increment, since: datetime | None) -> "Position":
-        """Where a pass begins that is to see everything changed at or after `since` (`None`: everything)."""
+    def first(cls, increment: Increment, since: datetime | None, *, in_order: bool = True) -> "Position":
+        """Where a pass begins that is to see everything changed at or after `since` (`None`: everything).
+
+        `in_order`: the list can be had in the order of changes, as far as anybody knows.
+        """
         if increment is Increment.FILTER:
-            return cls(since=since)
+            return cls(since=since, origin=since, sorted=in_order, asks_order=in_order)
         return cls(sorted=False, until=since if increment is Increment.SORTED else None)
 
     def after(self, page: Page) -> "Position":
         """Where the page after `page` begins."""
-        times = [row.modified_at for row in page.rows if row.modified_at is not None]
-        newest = max([*times, *([self.newest] if self.newest else [])], default=None)
-        in_order = self.sorted and len(times) == len(page.rows) and is_ascending(page.rows)
-        if not in_order:
-            # From the first page on, should the order have been lost later: what was read counts, nothing is skipped.
-            following = self.page + 1 if not self.sorted or self.page == 1 else 1
-            ended = not page.has_more or self._is_behind(times)
-            return replace(self, page=following, newest=newest, sorted=False, ended=ended)
-        last = times[-1] if times else self.since
-        count = self.walk_count + sum(time == self.since for time in times)
-        if last == self.since and page.has_more:
-            return replace(self, page=self.page + 1, newest=newest, walk_count=count)
-        if self.page > 1 and count != self.walked_count:
-            return replace(self, page=1, newest=newest, walk_count=0, walked_count=count)
-        if self.page > 1 and self.since and self.since not in times:
-            return Position(since=just_after(self.since), newest=newest)
-        return Position(since=last, newest=newest, ended=not page.has_more)
+        timed = [row for row in page.rows if row.modified_at is not None]
+        times = [row.modified_at for row in timed if row.modified_at]
+        known = [each for each in times if page.clock is None or not page.clock.is_behind(each)]
+        newest = max([*known, *([self.newest] if self.newest else [])], default=None)
+        asks_order = self.asks_order and not page.order_refused
+        moved = replace(self, newest=newest, page_count=self.page_count + 1, asks_order=asks_order)
+        if not (self.sorted and not page.disorder and is_ascending(timed)):
+            return moved._after_plain(page)
+        return moved._after_sorted(page, times[-1] if times else self.since)
 
-    def _is_behind(self, times: Sequence[datetime]) -> bool:
+    def _after_plain(self, page: Page) -> "Position":
+        if self.sorted and not (self.page == 1 and self.since == self.origin):
+            # The order was lost: from the first page on, for what looked like order may have been none.
+            return self.again(since=self.origin)
+        here = self._counted(page.rows)
+        goes_on = page.has_more and not self._is_behind(page.rows)
+        endless = goes_on and here._is_circling(page.rows)
+        return replace(here, page=self.page + 1, sorted=False, endless=endless, ended=endless or not goes_on)
+
+    def _after_sorted(self, page: Page, last: datetime | None) -> "Position":
+        here = self._counted([row for row in page.rows if row.modified_at in (None, self.since)])
+        if last == self.since and page.has_more:
+            if here._is_circling(page.rows):
+                return replace(here, endless=True, ended=True, unsettled=self.unsettled or self.since or EARLIEST)
+            return replace(here, page=self.page + 1)
+        if self.page > 1 and not here.is_settled:
+            if self.walk < MOST_WALKS:
+                return here.next_walk()
+            here = replace(here, unsettled=here.unsettled or here.since or EARLIEST)
+        if self.page > 1 and self.since and self.since not in [row.modified_at for row in page.rows]:
+            return here._beside(since=just_after(self.since))
+        return here._beside(since=last, ended=not page.has_more)
+
+    def _is_circling(self, rows: Sequence[ListedRow]) -> bool:
+        """Whether the pages that came last show that the list, which promises more, has no more."""
+        walked_round = not rows or self.walk == 1 or self.row_count >= 2 * len(self.seen)
+        return walked_round and self.barren_count >= MOST_BARREN
+
+    def _counted(self, rows: Sequence[ListedRow]) -> "Position":
+        """This position with `rows` among those seen."""
+        ids = {row.source_id for row in rows}
+        news_count = len(ids - self.seen)
+        return replace(
+            self,
+            seen=self.seen | ids,
+            row_count=self.row_count + len(rows),
+            news_count=self.news_count + news_count,
+            barren_count=0 if news_count else self.barren_count + 1,
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether this walk showed nothing for the first time and nothing twice: then none of them missed a row."""
+        return self.walk > 1 and not self.news_count and self.row_count <= len(self.seen)
+
+    def next_walk(self) -> "Position":
+        """Where the walks begin once more."""
+        return replace(
+            self, page=1, walk=self.walk + 1, row_count=0, news_count=0, barren_count=0, endless=False, ended=False
+        )
+
+    def again(self, *, since: datetime | None) -> "Position":
+        """The first page of the whole list, without an order."""
+        return replace(self._beside(since=since), sorted=False)
+
+    def _beside(self, *, since: datetime | None, ended: bool = False) -> "Position":
+        """Another moment to ask for, with no walk through it yet."""
+        return Position(
+            since=since, newest=self.newest, origin=self.origin, page_count=self.page_count, ended=ended,
+            walks_behind=self.page_count, unsettled=self.unsettled, asks_order=self.asks_order,
+        )  # fmt: skip
+
+    @property
+    def reached(self) -> datetime | None:
+        """How far the source was seen whole: where the next pass may begin."""
+        reached = self.newest if self.ended else self.since
+        if reached and self.newest:
+            reached = min(reached, self.newest)  # never by a time that the source's own clock had not come to
+        if reached and self.unsettled:
+            reached = min(reached, self.unsettled - timedelta(seconds=1)) if self.unsettled != EARLIEST else None
+        return reached
+
+    def _is_behind(self, rows: Sequence[ListedRow]) -> bool:
         """Whether a list that shows the newest first has come to what was known already."""
-        return self.until is not None and any(time < self.until for time in times)
+        return self.until is not None and any(row.modified_at < self.until for row in rows if row.modified_at)
 
     def as_json(self) -> dict[str, Any]:
-        """The position as it is stored. One that ended is stored as its last page, to be asked for once more."""
-        return {
-            "since": self.since.isoformat() if self.since else None,
-            "page": self.page,
-            "newest": self.newest.isoformat() if self.newest else None,
-            "sorted": self.sorted,
-            "walk_count": self.walk_count,
-            "walked_count": self.walked_count,
-            "until": self.until.isoformat() if self.until else None,
-        }
+        """The position as it is stored, without the ids. One that ended is stored as its last page, to be asked for
+        once more.
+        """
+        stored: dict[str, Any] = msgspec.to_builtins(replace(self, seen=frozenset()))
+        return {name: value for name, value in stored.items() if name not in ("seen", "ended")}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Position":
-        """The position that was stored."""
-        since, newest, until = stored.get("since"), stored.get("newest"), stored.get("until")
-        return cls(
-            since=datetime.fromisoformat(since) if since else None,
-            page=int(stored.get("page", 1)),
-            newest=datetime.fromisoformat(newest) if newest else None,
-            sorted=bool(stored.get("sorted", True)),
-            walk_count=int(stored.get("walk_count", 0)),
-            walked_count=stored.get("walked_count"),
-            until=datetime.fromisoformat(until) if until else None,
-        )
+        """The position that was stored; what it had seen is to be filled in."""
+        return msgspec.convert(stored, cls)
+
+
+#: Stands for the whole list where no row of it had a time.
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def just_after(moment: datetime) -> datetime:

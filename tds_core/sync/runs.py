@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,12 +11,16 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.quality import findings
 from tds_core.sync import absence, cursors
 from tds_core.sync.position import Position
 from tds_core.sync.retry import Past
 from tds_models.entities import ENTITIES
 from tds_models.locks import Lock
 from tds_models.runs import Mode, RunState
+
+#: The kind of finding that says that a list cannot be had in the order of changes; while it is open none is asked for.
+DISORDER = "list_order"
 
 REQUEST = text("""
 insert into tds_sync_runs (source, entity, mode, requested_by, correlation_id, asked, expected_count)
@@ -129,7 +134,7 @@ def claim_run(
     row = session.execute(CLAIM, given).mappings().first()
     if row is None:
         return None
-    position = Position.from_json(row["position"])
+    position = _with_seen(session, run_id, Position.from_json(row["position"]))
     if not row["position"] and row["mode"] != Mode.TARGETED:
         incremental = row["mode"] == Mode.INCREMENTAL or not row["asked"].get("full", True)
         position = _begin(session, run_id, row["entity"], overlap_seconds if incremental else None)
@@ -137,12 +142,24 @@ def claim_run(
     return RunLease(token=token, position=position, outcomes=Counter(row["outcomes"]), **fields)
 
 
+SEEN = text("select source_ids from tds_sync_run_pages where run_id = :id and page > :behind")
+
+
+def _with_seen(session: Session, run_id: int, position: Position) -> Position:
+    """The position with the ids its walks showed, where what is read by page numbers was left in the middle."""
+    if position.page == 1 and position.walk == 1:
+        return position
+    pages = session.execute(SEEN, {"id": run_id, "behind": position.walks_behind}).scalars()
+    return replace(position, seen=frozenset(chain.from_iterable(pages)))
+
+
 def _begin(session: Session, run_id: int, entity: str, overlap_seconds: float | None) -> Position:
     """Where the run begins: behind the cursor, or (`None`) at the very beginning."""
     since = None
     if overlap_seconds is not None:
         since = cursors.begin_at(session, entity, overlap_seconds=overlap_seconds)
-    position = Position.first(ENTITIES[entity].stream.increment, since)
+    in_order = not findings.is_open(session, kind=DISORDER, source=ENTITIES[entity].stream.source, entity=entity)
+    position = Position.first(ENTITIES[entity].stream.increment, since, in_order=in_order)
     expected = absence.live_count(session, ENTITIES[entity]) if since is None else None
     given = {"id": run_id, "expected": expected, "position": msgspec.json.encode(position.as_json()).decode()}
     session.execute(BEGIN, given)

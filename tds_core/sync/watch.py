@@ -70,12 +70,9 @@ def changes_at_stake(session: Session, run: RunLease, *, changed_count: int, lim
     return Stake(Kind.CHANGE, reason, total, preview)
 
 
-def absences_at_stake(
-    session: Session, run: RunLease, source_ids: Sequence[str], *, said_end: bool, limits: Limits
-) -> Stake | None:
-    """What is at stake when the rows `source_ids`, which the listing of `run` left out, are asked for; `None`: little.
-
-    `said_end`: the last page said that it was the last.
+def absences_at_stake(session: Session, run: RunLease, source_ids: Sequence[str], *, limits: Limits) -> Stake | None:
+    """What is at stake when the rows `source_ids`, which the listing of `run` left out, are asked for; `None`:
+    little.
     """
     entity = ENTITIES[run.entity]
     living = absence.live_count(session, entity)
@@ -85,7 +82,6 @@ def absences_at_stake(
         listed=run.fetched_count,
         approved=holds.approved_count(session, run.id, Kind.DELETION),
         limits=limits,
-        said_end=said_end,
     )
     if reason is None:
         return None

@@ -1,7 +1,7 @@
 """Bill: what the company owes a vendor for goods received, line by line."""
 
 from tds_models.entities.document import MONEY, lines
-from tds_models.entity import Entity, Stream
+from tds_models.entity import Entity, Order, Stream
 from tds_models.fields import at, custom, number, on, refers, text
 
 BILL = Entity(
@@ -32,6 +32,7 @@ BILL = Entity(
         list_key="bills",
         record_key="bill",
         id_key="bill_id",
+        order=Order.UNKNOWN,  # no document has it among the orders of this list
         where={"filter_by": "Status.All"},
         list_is_complete=False,
         wrappers=("bill",),

@@ -1,6 +1,6 @@
 """What customers and vendors have in common: both are Zoho contacts, told apart by `contact_type`."""
 
-from tds_models.entity import Stream
+from tds_models.entity import Order, Stream
 from tds_models.fields import Field, at, custom, integer, number, refers, text
 
 COMMON: tuple[Field, ...] = (
@@ -29,6 +29,7 @@ def contact_stream(contact_type: str) -> Stream:
         list_key="contacts",
         record_key="contact",
         id_key="contact_id",
+        order=Order.DOCUMENTED,
         where={"contact_type": contact_type, "filter_by": "Status.All"},
         wrappers=("contact", contact_type),
         rule_module=contact_type,

@@ -1,7 +1,7 @@
 """Credit note: what the company owes a customer back, and the invoices it was set off against."""
 
 from tds_models.entities.document import MONEY, lines
-from tds_models.entity import Entity, Lines, Stream
+from tds_models.entity import Entity, Lines, Order, Stream
 from tds_models.fields import at, boolean, custom, number, on, refers, text
 
 CREDIT_NOTE = Entity(
@@ -44,6 +44,7 @@ CREDIT_NOTE = Entity(
         list_key="creditnotes",
         record_key="creditnote",
         id_key="creditnote_id",
+        order=Order.UNKNOWN,  # no document has it among the orders of this list
         where={"filter_by": "Status.All"},
         list_is_complete=False,
         wrappers=("creditnote", "credit_note"),

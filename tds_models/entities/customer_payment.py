@@ -1,6 +1,6 @@
 """Customer payment: money received, and the invoices it paid."""
 
-from tds_models.entity import Entity, Lines, Stream
+from tds_models.entity import Entity, Lines, Order, Stream
 from tds_models.fields import at, custom, number, on, refers, text
 
 CUSTOMER_PAYMENT = Entity(
@@ -50,6 +50,7 @@ CUSTOMER_PAYMENT = Entity(
         list_key="customerpayments",
         record_key="payment",
         id_key="payment_id",
+        order=Order.UNKNOWN,  # no document has it among the orders of this list
         list_is_complete=False,
         wrappers=("customerpayment", "payment", "customer_payment"),
         rule_module="customerpayment",

@@ -1,7 +1,7 @@
 """Invoice: what a customer owes for goods delivered, line by line."""
 
 from tds_models.entities.document import MONEY, lines
-from tds_models.entity import Entity, Stream
+from tds_models.entity import Entity, Order, Stream
 from tds_models.fields import at, custom, number, on, refers, text
 
 INVOICE = Entity(
@@ -37,6 +37,7 @@ INVOICE = Entity(
         list_key="invoices",
         record_key="invoice",
         id_key="invoice_id",
+        order=Order.OBSERVED,  # no document has it among the orders of this list
         where={"filter_by": "Status.All"},
         list_is_complete=False,  # Zoho lists documents without their lines
         wrappers=("invoice",),

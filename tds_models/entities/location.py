@@ -23,6 +23,5 @@ LOCATION = Entity(
         right="settings",
         modified_key=None,
         increment=Increment.FULL,
-        paged=False,
     ),
 )

@@ -1,6 +1,6 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
-from tds_models.entity import Batch, Entity, Stream
+from tds_models.entity import Batch, Entity, Order, Stream
 from tds_models.fields import at, boolean, custom, number, percentage, refers, text
 
 PRODUCT = Entity(
@@ -43,6 +43,7 @@ PRODUCT = Entity(
         list_key="items",
         record_key="item",
         id_key="item_id",
+        order=Order.DOCUMENTED,
         where={"filter_by": "Status.All"},  # inactive items too
         batch=Batch(path="itemdetails", parameter="item_ids", size=100),
         wrappers=("item",),

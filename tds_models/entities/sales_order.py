@@ -1,7 +1,7 @@
 """Sales order: what a customer ordered, and how far it is shipped, invoiced and paid."""
 
 from tds_models.entities.document import MONEY, lines
-from tds_models.entity import Entity, Stream
+from tds_models.entity import Entity, Order, Stream
 from tds_models.fields import at, boolean, custom, number, on, refers, text
 
 SALES_ORDER = Entity(
@@ -48,6 +48,7 @@ SALES_ORDER = Entity(
         list_key="salesorders",
         record_key="salesorder",
         id_key="salesorder_id",
+        order=Order.DOCUMENTED,
         where={"filter_by": "Status.All"},
         list_is_complete=False,
         wrappers=("salesorder", "sales_order"),

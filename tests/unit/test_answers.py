@@ -6,7 +6,13 @@ import msgspec
 import pytest
 
 from tds_core.sources import errors
-from tds_core.sources.zoho.answers import NoSuchRecordError, OrganizationRefusedError, TokenRefusedError, check
+from tds_core.sources.zoho.answers import (
+    InvalidValueError,
+    NoSuchRecordError,
+    OrganizationRefusedError,
+    TokenRefusedError,
+    check,
+)
 from tds_core.sync.retry import Fate, Past, plan
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
@@ -42,7 +48,8 @@ def test_only_code_1002_means_that_a_record_is_gone() -> None:
         (429, 9999, errors.RateError),
         (400, 6041, OrganizationRefusedError),
         (404, 5, errors.ContractError),
-        (400, 2, errors.PermanentError),
+        (400, 2, InvalidValueError),
+        (400, 1038, errors.PermanentError),
         (500, 1000, errors.TransientError),
         (503, 0, errors.TransientError),
         (408, 0, errors.TransientError),

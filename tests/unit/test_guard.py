@@ -14,12 +14,12 @@ def test_the_limit_is_the_larger_of_a_share_and_a_number(living: int, allowed: i
     assert f"{allowed + 1:,}" in (too_many_changes(allowed + 1, living=living, approved=0, limits=LIMITS) or "")
 
 
-def absences(absent: int, *, living: int, listed: int = 1, approved: int = 0, said_end: bool = True) -> str | None:
-    return too_many_absences(absent, living=living, listed=listed, approved=approved, limits=LIMITS, said_end=said_end)
+def absences(absent: int, *, living: int, listed: int = 1, approved: int = 0) -> str | None:
+    return too_many_absences(absent, living=living, listed=listed, approved=approved, limits=LIMITS)
 
 
 def test_a_listing_that_left_nothing_out_is_never_held() -> None:
-    assert absences(0, living=45, listed=0, said_end=False) is None
+    assert absences(0, living=45, listed=0) is None
 
 
 @pytest.mark.parametrize(("absent", "living", "held"), [
@@ -29,13 +29,12 @@ def test_more_than_the_limit_and_a_large_part_are_held(absent: int, living: int,
     assert (absences(absent, living=living) is not None) is held
 
 
-def test_an_empty_listing_and_one_without_an_end_are_held_for_a_single_record() -> None:
+def test_an_empty_listing_is_held_for_a_single_record() -> None:
     assert "empty" in (absences(1, living=100, listed=0) or "")
-    assert "without saying so" in (absences(1, living=100, said_end=False) or "")
 
 
 def test_an_approval_reaches_as_far_again_and_no_further() -> None:
     approved = with_margin(60)
     assert too_many_changes(approved, living=100, approved=approved, limits=LIMITS) is None
     assert too_many_changes(approved + 1, living=100, approved=approved, limits=LIMITS) is not None
-    assert absences(approved, living=130, approved=approved, said_end=False) is None
+    assert absences(approved, living=130, approved=approved) is None

@@ -97,7 +97,7 @@ def test_any_quiet_list_is_read_whole_and_without_going_in_circles(seconds: list
 def test_a_stored_position_is_the_same_position(rows: list[tuple[int, bool]], more: bool) -> None:
     listed = [ListedRow(str(n), at(second) if timed else None, b"") for n, (second, timed) in enumerate(rows)]
     position = Position(since=at(1)).after(Page(listed, more))
-    assert Position.from_json(position.as_json()) == replace(position, ended=False)
+    assert replace(Position.from_json(position.as_json()), seen=position.seen) == replace(position, ended=False)
 
 
 def test_a_list_that_is_not_sorted_is_read_by_page_numbers_from_its_first_page() -> None:
@@ -105,7 +105,7 @@ def test_a_list_that_is_not_sorted_is_read_by_page_numbers_from_its_first_page()
     position = Position().after(Page(rows, True))
     assert (position.sorted, position.page, position.since, position.newest) == (False, 2, None, at(9))
     lost_later = Position(since=at(1), page=4).after(Page(rows, True))
-    assert (lost_later.sorted, lost_later.page, lost_later.since) == (False, 1, at(1))
+    assert (lost_later.sorted, lost_later.page, lost_later.since) == (False, 1, None), "what looked like order was none"
 
 
 def test_an_empty_page_does_not_move_back() -> None:

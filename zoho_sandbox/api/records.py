@@ -55,6 +55,7 @@ class _RecordRoutes:
             default_filter=sandbox.default_filter,
             heeds_time=heeds_time,
             fixed=self.fixed,
+            order=world.pages[self.name].switches.order,
         )
         with world.lock:
             return encoded_answer(world.pages[self.name].page(query))

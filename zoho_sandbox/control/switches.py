@@ -9,6 +9,7 @@ from zoho_sandbox.answers import json_answer
 from zoho_sandbox.api.gate import current_sandbox
 from zoho_sandbox.api_faults import Appointment
 from zoho_sandbox.control.reading import body_as, changed
+from zoho_sandbox.listing import ListSwitches
 from zoho_sandbox.oauth import TokenAnswer
 from zoho_sandbox.outage import Kind
 from zoho_sandbox.webhooks.faults import WebhookFaults
@@ -26,6 +27,23 @@ class OutageWanted(msgspec.Struct, forbid_unknown_fields=True):
     kind: Kind
     seconds: float
     accounts: bool = True
+
+
+class ListsWanted(msgspec.Struct, forbid_unknown_fields=True):
+    """How the lists of one module behave from now on."""
+
+    module: str
+    switches: ListSwitches = ListSwitches()
+
+
+class OddRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """A record that is sent as this text, in lists and in details, and of when it says it was changed."""
+
+    module: str
+    id: str
+    row: str | None = None
+    detail: str | None = None
+    modified_at: str = ""
 
 
 class FaultQueue(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,6 +64,8 @@ def add_switch_routes(control: Blueprint) -> None:
     control.add_url_rule("/token-answers", view_func=clear_token_answers, methods=["DELETE"])
     control.add_url_rule("/outage", view_func=begin_outage, methods=["POST"])
     control.add_url_rule("/outage", view_func=end_outage, methods=["DELETE"])
+    control.add_url_rule("/lists", view_func=set_lists, methods=["POST"])
+    control.add_url_rule("/odd-record", view_func=set_odd_record, methods=["POST"])
     control.add_url_rule("/tokens", view_func=issue_token, methods=["POST"])
     control.add_url_rule("/stock-bumps-modified", view_func=stock_bumps_modified, methods=["POST"])
 
@@ -136,3 +156,21 @@ def stock_bumps_modified() -> Response:
     world = current_sandbox().world
     world.stock_bumps_modified = body_as(Switch).on
     return json_answer({"on": world.stock_bumps_modified})
+
+
+def set_lists() -> Response:
+    """How the lists of one module order, tell their end, and end: {module, switches: {...}}; without any as usual."""
+    wanted, world = body_as(ListsWanted), current_sandbox().world
+    if wanted.module not in world.pages:
+        raise ValueError(f"unknown module {wanted.module!r}; known are {', '.join(world.pages)}")
+    with world.lock:
+        world.pages[wanted.module].switches = wanted.switches
+    return json_answer(wanted.switches)
+
+
+def set_odd_record() -> Response:
+    """Let a record be sent as the text given, or be of another time: {module, id, row?, detail?, modified_at?}."""
+    wanted, world = body_as(OddRecord), current_sandbox().world
+    with world.lock:
+        world.make_odd(wanted.module, wanted.id, row=wanted.row, detail=wanted.detail, modified_at=wanted.modified_at)
+    return json_answer({"module": wanted.module, "id": wanted.id})

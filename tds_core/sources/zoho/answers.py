@@ -14,6 +14,7 @@ from tds_core.sources.errors import (
     TransientError,
     UnexpectedAnswerError,
 )
+from tds_core.sources.zoho.json_parts import members
 
 #: Zoho's own codes. They decide, whatever the HTTP status: errors also come inside a 200.
 NO_SUCH_RECORD = frozenset({1002, 2006})
@@ -21,6 +22,7 @@ TOKEN_REFUSED = frozenset({14, 57})
 MINUTE_BLOCKED, DAY_SPENT, TOO_MANY_AT_ONCE = 44, 45, 1070
 LIMITS = frozenset({MINUTE_BLOCKED, DAY_SPENT, TOO_MANY_AT_ONCE})
 INTERNAL_ERROR = 1000
+INVALID_VALUE = 2
 INVALID_URL = 5
 UNKNOWN_ORGANIZATION = 6041
 NAME_TAKEN = 107051
@@ -61,6 +63,10 @@ class ScopeError(AuthError):
     """The connection lacks scopes for more than reading."""
 
 
+class InvalidValueError(PermanentError):
+    """A parameter has a value that Zoho does not take here."""
+
+
 class NameTakenError(PermanentError):
     """Another record of its kind has this name."""
 
@@ -69,6 +75,7 @@ class NameTakenError(PermanentError):
 _envelope = msgspec.json.Decoder(Envelope, strict=False)
 _REFUSALS: dict[int | None, type[SourceError]] = {
     NAME_TAKEN: NameTakenError,
+    INVALID_VALUE: InvalidValueError,
     INVALID_URL: ContractError,
     # No words of Zoho's: a gateway or a firewall spoke.
     None: UnexpectedAnswerError,
@@ -83,6 +90,17 @@ def envelope_of(body: bytes) -> Envelope:
     except msgspec.ValidationError:
         return Envelope()
     except (msgspec.DecodeError, RecursionError) as error:
+        return _envelope_in_parts(body, error)
+
+
+def _envelope_in_parts(body: bytes, error: Exception) -> Envelope:
+    """An answer that was cut off is broken; a value in it that nobody can read is its record's affair alone."""
+    try:
+        found = members(body)
+        return _envelope.decode(
+            b'{"code":%b,"message":%b}' % (found.get("code", b"null"), found.get("message", b"null"))
+        )
+    except ValueError:
         return Envelope(BROKEN, f"{error} in {body[:120]!r}")
 
 

@@ -3,8 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -14,7 +16,7 @@ import structlog
 from tds_core import metrics, tracing
 from tds_core.breakers.breakers import Breakers
 from tds_core.slow import watch
-from tds_core.sources.base import Exchange, Page, Reading
+from tds_core.sources.base import Clock, Exchange, Page, Reading
 from tds_core.sources.errors import (
     SNOOZE,
     ContractError,
@@ -25,6 +27,7 @@ from tds_core.sources.errors import (
 )
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.answers import (
+    InvalidValueError,
     NoSuchRecordError,
     OrganizationRefusedError,
     TokenRefusedError,
@@ -37,7 +40,7 @@ from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.receiving import receive, silence
 from tds_core.sources.zoho.shapes import read_page, read_record
-from tds_models.entity import Increment, Stream
+from tds_models.entity import Increment, Order, Stream
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +100,7 @@ class ZohoClient:
         governor: Governor | None = None,
         breakers: Breakers | None = None,
         permissions: Permissions | None = None,
+        clock_tolerance_seconds: float = 300.0,
     ) -> None:
         self._tokens = tokens
         self._permissions = permissions or Permissions()
@@ -109,6 +113,8 @@ class ZohoClient:
         self._session = requests.Session()
         self._host = ""
         self._exchange: Exchange | None = None
+        self._clock: Clock | None = None
+        self._clock_tolerance = timedelta(seconds=clock_tolerance_seconds)
         self.call_count = 0
 
     def list_page(
@@ -116,12 +122,9 @@ class ZohoClient:
     ) -> Page:
         """See `Source.list_page`. Zoho ignores parameters it does not know, so the answer is checked."""
         parameters = {**stream.where, "page": str(page), "per_page": str(PAGE_SIZE)}
-        if stream.modified_key and stream.increment is not Increment.FULL:
-            order = "A" if stream.increment is Increment.FILTER else "D"
-            parameters |= {"sort_column": stream.modified_key, "sort_order": order}
         if stream.modified_key and since is not None:
             parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-        found = read_page(stream, self.ask(Question(stream.api, stream.path, stream.path, parameters, traffic)))
+        found = self._listed(stream, parameters, _order(stream), traffic)
         early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]
         if early:
             raise ContractError(
@@ -129,6 +132,23 @@ class ZohoClient:
                 " the filter was ignored"
             )
         return found
+
+    def _listed(
+        self, stream: Stream, parameters: Mapping[str, str], order: Mapping[str, str], traffic: Traffic
+    ) -> Page:
+        """A page in `order`, or where that is refused as it comes."""
+        question = Question(stream.api, stream.path, stream.path, {**parameters, **order}, traffic)
+        try:
+            found = read_page(stream, self.ask(question), page_size=PAGE_SIZE)
+        except InvalidValueError as refusal:
+            if not order:
+                raise
+            found = self._listed(stream, parameters, {}, traffic)
+            return replace(found, disorder=f"it was refused: {refusal}", order_refused=True)
+        wanted = order.get("sort_column")
+        other = wanted and found.ordered_by not in (None, wanted)
+        disorder = f"the answer says it is ordered by {found.ordered_by}" if other else ""
+        return replace(found, clock=self._clock, disorder=disorder)
 
     def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> Reading:
         """See `Source.read`. What a batch did not answer is asked for singly: only a 404 means gone."""
@@ -164,6 +184,8 @@ class ZohoClient:
         if self._exchange:
             reading.exchanges.update(dict.fromkeys(source_ids, self._exchange))
             self._exchange = None
+        if self._clock:
+            reading.clocks.update(dict.fromkeys(source_ids, self._clock))
 
     def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: Reading, traffic: Traffic) -> None:
         batch = stream.batch
@@ -189,7 +211,7 @@ class ZohoClient:
         What is refused is asked for again with a token that is known to live; what is refused then is a matter of
         permissions, for all of a module or for one of its records.
         """
-        self._exchange = None
+        self._exchange = self._clock = None
         token, host = self._tokens.current()
         try:
             answer = self._ask(question, host, token)
@@ -325,8 +347,15 @@ class ZohoClient:
         permit.answered(answer.status_code, answer.headers, code)
         self._note_answer(question, answer.status_code, code, seconds)
         headers = {key.lower(): value for key, value in answer.headers.items()}
+        self._clock = self._read_clock(headers.get("date", ""))
         judge(answer.status_code, said, headers, now=datetime.now(UTC))
         return body
+
+    def _read_clock(self, stamp: str) -> Clock | None:
+        with suppress(ValueError):
+            now = parsedate_to_datetime(stamp)
+            return Clock(now if now.tzinfo else now.replace(tzinfo=UTC), self._clock_tolerance)
+        return None
 
     def _note_answer(self, question: Question, status: int, code: int, seconds: float) -> None:
         _count(question, metrics.status_label(status))
@@ -334,6 +363,13 @@ class ZohoClient:
         self._exchange = Exchange(question.path, status, code, round(seconds, 3))
         watch.tell("source_call", seconds, path=question.group, status=status)
         log.info("source_call_completed", path=question.path, status=status, duration_seconds=round(seconds, 3))
+
+
+def _order(stream: Stream) -> dict[str, str]:
+    """The parameters that ask for a list in the order of changes."""
+    if not stream.modified_key or stream.increment is Increment.FULL or stream.order is Order.NONE:
+        return {}
+    return {"sort_column": stream.modified_key, "sort_order": "A" if stream.increment is Increment.FILTER else "D"}
 
 
 def _count(question: Question, status: str) -> None:

@@ -54,4 +54,5 @@ def open_zoho(
         governor=open_governor(settings),
         breakers=breakers,
         permissions=Permissions(scope),
+        clock_tolerance_seconds=settings.clock_tolerance_seconds,
     )
