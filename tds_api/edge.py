@@ -36,7 +36,7 @@ class Edge:
 def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     """The edge for `settings`; `nudge(entity)` tells the workers of an entity to look."""
     bell = Bell(nudge)
-    own = make_engine(settings.database_url, pool_size=1, application="tds-intake")
+    own = make_engine(settings.database_url, pool_size=1, application="tds-intake", patience=settings.intake_patience)
     watch_pool(own, "intake")
     watch_database(own)
     intake = Intake(
@@ -44,7 +44,8 @@ def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
         duplicate_window_seconds=settings.duplicate_window_seconds,
         told=bell.ask,
     )
-    engine, breakers = make_engine(settings.database_url, pool_size=4, application="tds-api"), open_breakers(settings)
+    engine = make_engine(settings.database_url, pool_size=4, application="tds-api", patience=settings.patience)
+    breakers = open_breakers(settings)
     report_database(engine, breakers)
     watch_pool(engine, "api")
     watch_statements(engine)

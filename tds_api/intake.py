@@ -8,11 +8,11 @@ from time import perf_counter, sleep
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, OperationalError
 
 from tds_api.recorder import Recorder
 from tds_api.waiting import Waiter, answer_each
-from tds_core.database_errors import is_away
+from tds_core.database_errors import is_away, is_contended
 from tds_core.errors import TdsError
 from tds_core.metrics import intake_burst_size, intake_commit_seconds, webhooks
 from tds_core.sources.zoho.refusals import UnstorableError
@@ -127,6 +127,11 @@ class Intake:
         except DataError as error:
             self._settle_in_halves(burst, error)
             return
+        except OperationalError as error:
+            if not is_contended(error):
+                raise
+            self._settle_without_held(burst, error)
+            return
         for waiter, receipt in zip(burst, receipts, strict=True):
             waiter.answer = receipt
         answer_each(burst)
@@ -144,6 +149,15 @@ class Intake:
         middle = len(burst) // 2
         self._settle(burst[:middle])
         self._settle(burst[middle:])
+
+    def _settle_without_held(self, burst: Sequence[Waiter], error: OperationalError) -> None:
+        """A transaction that does not end holds the work item of some records: only their senders try again."""
+        held = self._recorder.held([waiter.delivery for waiter in burst])
+        if not held:
+            raise error
+        _answer_all([waiter for n, waiter in enumerate(burst) if n in held], error)
+        if free := [waiter for n, waiter in enumerate(burst) if n not in held]:
+            self._settle(free)
 
     def _tell(self, burst: Sequence[Waiter]) -> None:
         counts: dict[tuple[str, str], int] = {}

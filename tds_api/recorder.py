@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from tds_core.sync.inbox import Delivery, Receipt, receive
+from tds_core.sync.inbox import Delivery, Receipt, held, receive
 
 
 class Recorder:
@@ -35,6 +35,10 @@ class Recorder:
                 raise
         return self._receive(deliveries)
 
+    def held(self, deliveries: Sequence[Delivery]) -> set[int]:
+        """The places of those whose work item somebody holds; see `inbox.held`."""
+        return held(self._open(), deliveries)
+
     def close(self) -> None:
         """Give the connection back and close it."""
         self._end_session()
@@ -47,14 +51,18 @@ class Recorder:
         self._engine.dispose(close=False)
 
     def _receive(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
-        if self._session is None:
-            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._session = Session(self._connection)
+        session = self._open()
         try:
-            return receive(self._session, deliveries, duplicate_window_seconds=self._window_seconds)
+            return receive(session, deliveries, duplicate_window_seconds=self._window_seconds)
         except Exception:
             self._end_session()
             raise
+
+    def _open(self) -> Session:
+        if self._session is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._session = Session(self._connection)
+        return self._session
 
     def _end_session(self) -> None:
         session, connection = self._session, self._connection

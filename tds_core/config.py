@@ -9,13 +9,14 @@ from tds_core import declaring as d
 from tds_core import environment as env
 from tds_core.access.settings import AccessSettings
 from tds_core.data_centers import DATA_CENTERS
+from tds_core.database_settings import DatabaseSettings
 from tds_core.errors import ConfigError
 from tds_core.outbound.settings import OutboundSettings
 from tds_core.urls import password_of, with_driver, without_password
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(AccessSettings, OutboundSettings):
+class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
     database_url: str = d.storage(

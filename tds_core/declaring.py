@@ -41,6 +41,7 @@ def declare(
     return dataclasses.field(default=default, repr=not secret, metadata={"declaration": declaration})
 
 
+database = functools.partial(declare, group="Waiting for PostgreSQL")
 storage = functools.partial(declare, group="Storage")
 api = functools.partial(declare, group="API and security")
 webhook = functools.partial(declare, group="Webhooks")

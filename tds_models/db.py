@@ -1,18 +1,54 @@
 """The way into PostgreSQL: one engine a process, transactions opened and committed at the edge only."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
-# A statement that outlives these is a bug or an outage, and either way must not hold locks.
-GUARDS = (
-    "-c statement_timeout=30s -c lock_timeout={lock_seconds}s -c idle_in_transaction_session_timeout=30s"
-    " -c timezone=UTC -c jit=off"
-)
+from tds_models.watchdog import GRACE_SECONDS, Connection
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a process waits for PostgreSQL, in whole seconds; 0 is for ever.
+
+    `lock`: for locks of others. `idle`: how long PostgreSQL keeps a transaction open, and with it all it has locked, in
+    which it hears nothing, and `session`: a connection between transactions.
+    """
+
+    connect: int = 5
+    statement: int = 10
+    lock: int = 2
+    idle: int = 10
+    session: int = 0
+
+    @property
+    def options(self) -> str:
+        """What a session begins with: what outlives this is a bug or an outage, and must not hold locks."""
+        limits = {
+            "statement_timeout": self.statement,
+            "lock_timeout": self.lock,
+            "idle_in_transaction_session_timeout": self.idle,
+            "idle_session_timeout": self.session,
+            "tcp_keepalives_idle": _KEEPALIVE["keepalives_idle"],
+            "tcp_keepalives_interval": _KEEPALIVE["keepalives_interval"],
+            "tcp_keepalives_count": _KEEPALIVE["keepalives_count"],
+        }
+        spelled = "".join(f" -c {name}={limit}{'s' if 'timeout' in name else ''}" for name, limit in limits.items())
+        return f"-c timezone=UTC -c jit=off{spelled}"
+
+
+#: Without work to wait for, and for what takes its time (migrations).
+UNHURRIED = Patience(statement=0, lock=30, idle=0)
+# A peer that is gone is noticed after ten seconds or so, by us and by the server, also where nothing is being sent.
+_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+_UNACKNOWLEDGED_MILLISECONDS = 10_000
+# Whether a connection that was kept still works is known at once, or it does not.
+PING_SECONDS = 2.0
 
 _HOSTS = re.compile(
     r"^(?P<before>[a-z0-9+]+://(?:[^@/]*@)?)(?P<hosts>[^@/?]*,[^@/?]*)(?P<path>/[^?]*)?\??(?P<query>.*)$"
@@ -20,7 +56,12 @@ _HOSTS = re.compile(
 
 
 def make_engine(
-    url: str, *, pool_size: int = 2, application: str = "tds", ping: bool = True, lock_seconds: int = 2
+    url: str,
+    *,
+    pool_size: int = 2,
+    application: str = "tds",
+    ping: bool = True,
+    patience: Patience = Patience(),
 ) -> Engine:
     """An engine for `url` (`postgresql://` or `postgresql+psycopg2://`) with at most `pool_size` connections.
 
@@ -28,18 +69,47 @@ def make_engine(
     tried in their order each time a connection is made.
 
     With `ping`, connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error; callers
-    that try again anyway save the round trip. A lock that others hold is waited for `lock_seconds` at most.
+    that try again anyway save the round trip. Nothing waits for longer than `patience`, also not for answers that
+    get lost on the way: see `tds_models.watchdog`.
     """
-    options = GUARDS.format(lock_seconds=lock_seconds)
-    return create_engine(
+    seconds = patience.statement + GRACE_SECONDS if patience.statement else None
+    engine = create_engine(
         _for_sqlalchemy(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)),
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=ping,
         pool_timeout=10,
         hide_parameters=True,  # they are records; an error's text ends up in logs
-        connect_args={"connect_timeout": 5, "options": options, "application_name": application},
+        connect_args={
+            "connect_timeout": patience.connect,
+            "options": patience.options,
+            "application_name": application,
+            "connection_factory": lambda dsn, *more: Connection(dsn, seconds, *more),
+            "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
+            **_KEEPALIVE,
+        },
     )
+    engine.dialect.do_ping = _impatient(engine.dialect.do_ping)  # type: ignore[assignment, method-assign]
+    return engine
+
+
+def _impatient(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def pinged(connection: Any) -> bool:
+        usual, connection.patience_seconds = connection.patience_seconds, PING_SECONDS
+        try:
+            return ping(connection)
+        finally:
+            connection.patience_seconds = usual
+
+    return pinged
+
+
+def allow(session: Session, seconds: int) -> None:
+    """Let each statement of this transaction take so long; 0: as long as it takes."""
+    connection = session.connection()
+    connection.exec_driver_sql(f"set local statement_timeout = '{seconds}s'")
+    raw: Any = connection.connection.dbapi_connection
+    raw.patience_seconds = seconds + GRACE_SECONDS if seconds else None
 
 
 def _for_sqlalchemy(url: str) -> str:

@@ -21,7 +21,7 @@ from tds_core.slow import watch_statements
 from tds_core.sources import registry
 from tds_core.sources.base import Source
 from tds_core.sources.errors import AuthError
-from tds_models.db import make_engine, reading_scope, session_scope
+from tds_models.db import allow, make_engine, reading_scope, session_scope
 
 
 @cache
@@ -39,7 +39,13 @@ def _breakers(_pid: int) -> Breakers:
 def _engine(pid: int) -> Engine:
     # One for work, one for heartbeats, one to spare; keyed by process so that a fork never shares a connection.
     settings().require("TDS_DATABASE_URL")
-    engine = make_engine(settings().database_url, pool_size=3, application=f"tds-worker-{pid}", ping=False)
+    engine = make_engine(
+        settings().database_url,
+        pool_size=3,
+        application=f"tds-worker-{pid}",
+        ping=False,
+        patience=settings().patience,
+    )
     report_database(engine, _breakers(pid))
     watch_pool(engine, "worker")
     watch_statements(engine)
@@ -50,6 +56,14 @@ def _engine(pid: int) -> Engine:
 def scope() -> AbstractContextManager[Session]:
     """A transaction on this process's engine."""
     return session_scope(_engine(getpid()))
+
+
+@contextmanager
+def unhurried() -> Iterator[Session]:
+    """A transaction whose statements may go through whole tables."""
+    with scope() as session:
+        allow(session, settings().database_report_seconds)
+        yield session
 
 
 def reading() -> AbstractContextManager[Session]:

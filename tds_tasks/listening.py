@@ -171,7 +171,8 @@ _tellers: list[Teller] = []
 @signals.worker_ready.connect
 def begin_telling(sender: Any, **_: Any) -> None:
     """Begin to tell once the worker consumes."""
-    engine = make_engine(load_settings().database_url, pool_size=1, application="tds-listener")
+    settings = load_settings()
+    engine = make_engine(settings.database_url, pool_size=1, application="tds-listener", patience=settings.patience)
     watch_database(engine)
 
     def end(reason: str) -> None:

@@ -34,7 +34,7 @@ from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.ahead import ahead
 from tds_tasks.app import app
-from tds_tasks.context import reading, scope, settings, source, while_reachable
+from tds_tasks.context import reading, scope, settings, source, unhurried, while_reachable
 from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES
 
@@ -168,10 +168,11 @@ def _read_on(run: RunLease, known: Standing, *, until: float) -> bool:
                 with scope() as session:
                     passes.hold_page(session, run, too_much.stake, call_count=group[-1].call_count)
                 return False
-    with scope() as session:
-        if not run.position.ended:
+    if not run.position.ended:
+        with scope() as session:
             runs.yield_run(session, run)
-            return True
+        return True
+    with unhurried() as session:
         finish = passes.finish_pass(session, run, limits=_limits())
         if finish is passes.Finish.NOT_YET:
             runs.yield_run(session, run)

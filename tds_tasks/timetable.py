@@ -17,7 +17,7 @@ from tds_core.timetable.jobs import Taken
 from tds_models.entities import ENTITIES
 from tds_tasks import trail
 from tds_tasks.app import app
-from tds_tasks.context import breakers, scope, settings, while_reachable
+from tds_tasks.context import breakers, scope, settings, unhurried, while_reachable
 from tds_tasks.healing import care_of
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ def _heal(_: Mapping[str, Any]) -> str:
 
 
 def _measure(_: Mapping[str, Any]) -> str:
-    with scope() as session:
+    with unhurried() as session:
         return str(pulse.measure(session))
 
 
@@ -91,7 +91,7 @@ def _remove_old(_: Mapping[str, Any]) -> str:
     for table in retention.OLD:
         removed[table] = 0
         while True:
-            with scope() as session:
+            with unhurried() as session:
                 count = retention.remove_old(session, table)
             removed[table] += count
             if count < retention.BITE:

@@ -5,7 +5,7 @@ import time
 from tds_core.trail import retiring, sealing
 from tds_core.trail.setup import seal_key
 from tds_core.trail.trails import TRAILS
-from tds_tasks.context import scope, settings
+from tds_tasks.context import scope, settings, unhurried
 
 # Less than a task may take: what is left has its turn a minute later.
 SECONDS = 40.0
@@ -28,7 +28,7 @@ def retire() -> dict[str, int]:
     for trail in [each for each in TRAILS.values() if each.retires and settings().audit_days]:
         until, more = time.monotonic() + SECONDS, True
         while more and time.monotonic() < until:
-            with scope() as session:
+            with unhurried() as session:
                 seal = retiring.retire(
                     session, seal_key(session, settings()), trail, days=settings().audit_days
                 )  # fmt: skip

@@ -9,12 +9,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 import migrations
-from tds_models.db import make_engine
+from tds_models.db import UNHURRIED, make_engine
 
 
 def upgrade(database_url: str, revision: str = "head") -> str | None:
     """Bring the database to a revision in one transaction; returns the revision it is at then."""
-    engine = make_engine(database_url, pool_size=1, application="tds migrate", lock_seconds=30)
+    engine = make_engine(database_url, pool_size=1, application="tds migrate", patience=UNHURRIED)
     try:
         with engine.begin() as connection:
             configuration = configuration_of()

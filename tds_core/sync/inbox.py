@@ -141,6 +141,27 @@ def _row(n: int, delivery: Delivery, repeats: int) -> dict[str, object]:
     }
 
 
+HELD = text("""
+with wanted as (
+    select * from jsonb_to_recordset(cast(:records as jsonb)) as w(n int, source text, entity text, source_id text)
+), free as (
+    select q.id from tds_sync_queue q
+    where (source, entity, source_id) in (select source, entity, source_id from wanted) for update skip locked
+)
+select w.n from wanted w join tds_sync_queue q using (source, entity, source_id)
+where q.id not in (select id from free)
+""")
+
+
+def held(session: Session, deliveries: Sequence[Delivery]) -> set[int]:
+    """The places of those `deliveries` whose work item a transaction holds that has not ended."""
+    records = [
+        {"n": n, "source": each.source, "entity": each.entity, "source_id": each.source_id}
+        for n, each in enumerate(deliveries)
+    ]
+    return set(session.execute(HELD, {"records": msgspec.json.encode(records).decode()}).scalars())
+
+
 QUARANTINE = text("""
 insert into tds_inbox_events (source, entity, event, raw, correlation_id, verdict, verdict_at, verdict_reason)
 values (:source, :entity, :event, :raw, :correlation_id, 'quarantined', now(), :reason) returning id

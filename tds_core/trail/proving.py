@@ -13,11 +13,14 @@ from tds_core.trail.breaks import BreakKind, Proof, Unsealed
 from tds_core.trail.chain import BEGINNING, RETIRED, ROWS, Seal
 from tds_core.trail.rows import check_retired, check_rows
 from tds_core.trail.trails import TRAILS, Trail, fix_spelling
+from tds_models.db import allow
 
 Told = Callable[[int, int], None]
 
+# For one statement of it, at most.
+SECONDS = 3600
 # As it stood at one moment, and nothing is written.
-_BEGIN = ("set transaction isolation level repeatable read read only", "set local statement_timeout = 0")
+_BEGIN = text("set transaction isolation level repeatable read read only")
 
 
 def prove(
@@ -33,8 +36,8 @@ def prove(
     `keys`: what is needed to read seals, by id. `told(done, total)` hears of progress in seals. At most so many breaks
     are spelled out.
     """
-    for statement in _BEGIN:
-        session.execute(text(statement))
+    session.execute(_BEGIN)
+    allow(session, SECONDS)
     fix_spelling(session)
     proof = Proof(most=most)
     numbers = chain.numbers(session)
