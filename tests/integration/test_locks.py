@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from tds_core.reading import health
 from tds_core.sync import settle as settling
-from tds_models.db import session_scope
+from tds_models.db import UNHURRIED, make_engine, session_scope
 from tests.standin import StandIn
 from tests.world import ScriptedSource, World, at, delivery, invoice, product
 
@@ -35,10 +35,12 @@ SHOWN = {"product": "name", "invoice": "status", "customer": "name"}
 @contextmanager
 def held(world: World, statement: str, **given: Any) -> Iterator[Connection]:
     """Somebody has begun a transaction and does not end it."""
-    with world.engine.connect() as other:
+    engine = make_engine(world.engine.url.render_as_string(hide_password=False), patience=UNHURRIED)
+    with engine.connect() as other:
         other.execute(text(statement), given)
         yield other
         other.rollback()
+    engine.dispose()
 
 
 def row_of(entity: str) -> str:
