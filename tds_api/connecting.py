@@ -191,16 +191,21 @@ class _Desk:
         connector = Connector(
             lambda: session_scope(engine), open_vault(settings), settings.zoho_organization_id, settings.zoho_api_url
         )
-        seen = connector.connect(
+        found = connector.connect(
             replace(open_oauth(settings), accounts_url=server),
             answer["code"],
             now=datetime.now(UTC),
             redirect_uri=asked.redirect_uri,
         )
-        log.info("connected", accounts_url=server, organization_count=len(seen))
+        log.info("connected", accounts_url=server, organization_count=len(found.organizations))
+        lacks = "".join(f" {each}." for each in found.warnings())
         if not settings.zoho_organization_id:
-            return f"Connected, but nothing is mirrored yet: {not_among('', seen)} Set it and restart TDS."
-        return "Connected. Work that waited goes on by itself; a first load is begun with: tds sync all --mode full"
+            there = not_among("", found.organizations)
+            return f"Connected, but nothing is mirrored yet: {there} Set it and restart TDS.{lacks}"
+        return (
+            "Connected. Work that waited goes on by itself; a first load is begun with: tds sync all --mode full"
+            f"{lacks}"
+        )
 
     def recorded(self, response: Response, *, problem: TdsError | None = None) -> None:
         """Write down that an administrator asked for consent, or what an answer to it came to; never the answer."""

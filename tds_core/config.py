@@ -150,7 +150,11 @@ class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
     )
 
     zoho_data_center: str = d.zoho(
-        "ZOHO_DATA_CENTER", "text", "us", "Where the organisation lives.", env.one_of(*DATA_CENTERS)
+        "ZOHO_DATA_CENTER",
+        "text",
+        "us",
+        "Where the organisation lives; elsewhere: set both URLs below.",
+        env.one_of(*DATA_CENTERS),
     )
     zoho_accounts_url: str = d.zoho(
         "ZOHO_ACCOUNTS_URL", "text", "", "Zoho's login; unset: the data centre's.", d.ADDRESS

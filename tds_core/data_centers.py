@@ -11,5 +11,8 @@ DATA_CENTERS: Mapping[str, tuple[str, str]] = {
     "jp": ("https://accounts.zoho.jp", "https://www.zohoapis.jp"),
     "ca": ("https://accounts.zohocloud.ca", "https://www.zohoapis.ca"),  # accounts.zoho.ca does not answer
     "sa": ("https://accounts.zoho.sa", "https://www.zohoapis.sa"),
+    # Named as the others are and not tried from here; what the consent page and the token answer say comes first.
+    "uk": ("https://accounts.zoho.uk", "https://www.zohoapis.uk"),
+    "ae": ("https://accounts.zoho.ae", "https://www.zohoapis.ae"),
     "cn": ("https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"),
 }

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tds_api.cli.output import entity_named, say_json, say_table
@@ -61,6 +62,8 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
         say_json(records or found)
     else:
         _say(mode, found, records)
+    if wait and not as_json:
+        _say_refused(found)
     if wait and (_failed(found) or not _all_good(found, records)):
         raise typer.Exit(1)
 
@@ -77,8 +80,24 @@ def _say(mode: SyncMode, found: Sequence[dict[str, Any]], records: Sequence[dict
                   [tuple(row.values()) for row in records], console=console)  # fmt: skip
 
 
+def _say_refused(found: Sequence[dict[str, Any]]) -> None:
+    """What was not waited for, and why."""
+    console = Console(stderr=True)
+    for run in found:
+        if run.get("refused"):
+            says = f"{run['entity']}: run {run['id']} goes on by itself once Zoho lets it: {run['refused']}"
+            console.print(f"[red]{escape(says)}[/]", soft_wrap=True)
+    if any(run.get("refused") for run in found):
+        console.print("See: tds zoho status", soft_wrap=True)
+
+
 def _failed(found: Sequence[dict[str, Any]]) -> bool:
-    return any(run["state"] in ("failed", "cancelled", "held", "rejected") for run in found)
+    return any(run["state"] in ("failed", "cancelled", "held", "rejected") or run.get("refused") for run in found)
+
+
+def _goes_on(run: dict[str, Any]) -> bool:
+    """Whether a run is worth watching: one that waits until somebody gives access may do so for ever."""
+    return run["state"] in _OPEN and not run.get("refused")
 
 
 def _all_good(found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> bool:
@@ -117,9 +136,9 @@ def _watch(place: Place, wanted: Sequence[int], console: Console) -> None:
                 # How many there will be is a guess from what the mirror knows; the end of the list decides.
                 count, is_open = run["fetched_count"], run["state"] in _OPEN
                 total = max(run["expected_count"] or 0, count) or None
-                says = run["end_reason"] or run["state"]
+                says = "may not be read" if run.get("refused") else run["end_reason"] or run["state"]
                 progress.update(bars[int(run["id"])], description=run["entity"], completed=count,
                                 total=total if is_open else count, says=says)  # fmt: skip
-            if not any(run["state"] in _OPEN for run in found):
+            if not any(_goes_on(run) for run in found):
                 return
             time.sleep(LOOK_SECONDS)

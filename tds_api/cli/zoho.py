@@ -26,12 +26,16 @@ from tds_core.embedded.home import secret_of_home
 from tds_core.errors import TdsError
 from tds_core.logging import configure_logging
 from tds_core.outbound import subscriptions
+from tds_core.reading.health import DISPATCHER_SILENT_SECONDS, facts
+from tds_core.reading.permissions import missing_permissions, told
 from tds_core.sources.zoho import connecting, rekeying
-from tds_core.sources.zoho.connecting import Connector
+from tds_core.sources.zoho.answers import TokenRefusedError
+from tds_core.sources.zoho.connecting import Connected, Connector
 from tds_core.sources.zoho.consent import known_server
-from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient
+from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient, lacking
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
 from tds_core.sources.zoho.setup import open_oauth, open_tokens, open_vault
+from tds_core.sync.permissions import hasten
 from tds_core.trail import keys
 from tds_models.db import session_scope
 
@@ -67,10 +71,10 @@ def connect(
         consent = page.wait(CONSENT_WITHIN_SECONDS)
         if consent.accounts_url:  # Zoho knows best in which data centre the organisation lives
             oauth = replace(oauth, accounts_url=known_server(settings, consent.accounts_url))
-        found = _connect(settings, oauth, consent.code, page.redirect_uri)
+        found, is_running = _connect(settings, oauth, consent.code, page.redirect_uri)
     else:
-        found = _connect(settings, oauth, code or _asked_code(console, scopes))
-    _tell(console, settings, found)
+        found, is_running = _connect(settings, oauth, code or _asked_code(console, scopes))
+    _tell(console, settings, found, is_running=is_running)
 
 
 @zoho.command()
@@ -81,9 +85,11 @@ def status(
     """Show the connection, and ask Zoho once whether it still works; exit code 1 when it does not."""
     settings = load_settings()
     problem, seen = "", []
+    missing: list[dict[str, Any]] = []
     with database(settings) as engine:
         with session_scope(engine) as session:
             stored = connecting.standing(session)
+            missing = missing_permissions(session)
         if not offline:
             try:
                 seen = _ask(settings, engine)
@@ -91,13 +97,26 @@ def status(
                 problem = f"{error.code}: {error}"
     if not problem and not offline and settings.zoho_organization_id not in [each.id for each in seen]:
         problem = connecting.not_among(settings.zoho_organization_id, seen)
+    if missing and not problem:
+        problem = f"not all of it may be read: {'; '.join(told(each) for each in missing)}"
     if as_json:
         say_json({"data_center": settings.zoho_data_center, "organization_id": settings.zoho_organization_id,
-                  **stored, "organizations": seen, "problem": problem})  # fmt: skip
+                  **stored, "organizations": seen, "missing_permissions": missing,
+                  "lacking_scopes": lacking(stored.get("scopes")), "problem": problem})  # fmt: skip
     else:
-        _show_status(settings, stored, seen, problem)
+        _show_status(settings, stored, seen)
+        _show_missing(stored, missing, problem)
     if problem:
         raise typer.Exit(1)
+
+
+@zoho.command()
+def retry() -> None:
+    """Try at once what may not be read, once its scope or right was given in Zoho; it is tried by itself, too."""
+    with acting("zoho.retry") as session:
+        modules = hasten(session, "zoho")
+    says = f"Tried again at once: {', '.join(modules)}" if modules else "Nothing is refused."
+    Console().print(escape(says), soft_wrap=True)
 
 
 @zoho.command("rotate-key")
@@ -129,15 +148,18 @@ def _asked_code(console: Console, scopes: Sequence[str]) -> str:
 
 def _connect(
     settings: Settings, oauth: OAuthClient, code: str, redirect_uri: str | None = None
-) -> list[OrganizationSeen]:
+) -> tuple[Connected, bool]:
+    """The new connection, and whether a TDS runs that can use it."""
     key = settings.secret_key or secret_of_home(settings.home, "TDS_SECRET_KEY", lambda: Fernet.generate_key().decode())
     with _migrated(settings) as engine:
         connector = Connector(
             lambda: session_scope(engine), Vault(key), settings.zoho_organization_id, settings.zoho_api_url
         )
-        seen = connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
+        found = connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
         did(engine, "zoho.connect", oauth.accounts_url)
-        return seen
+        with session_scope(engine) as session:
+            silent = facts(session)["dispatcher_silent_seconds"]
+        return found, silent is not None and silent <= DISPATCHER_SILENT_SECONDS
 
 
 @contextlib.contextmanager
@@ -152,18 +174,34 @@ def _migrated(settings: Settings) -> Iterator[Engine]:
 
 
 def _ask(settings: Settings, engine: Engine) -> list[OrganizationSeen]:
-    token, api_url = open_tokens(settings, lambda: session_scope(engine)).current()
+    """Ask once, and with another token when the one that is kept is refused: it may have ended early."""
+    tokens = open_tokens(settings, lambda: session_scope(engine))
+    token, api_url = tokens.current()
+    try:
+        return organizations(api_url, token, now=datetime.now(UTC))
+    except TokenRefusedError:
+        token, api_url = tokens.renew(token)
     return organizations(api_url, token, now=datetime.now(UTC))
 
 
-def _tell(console: Console, settings: Settings, seen: list[OrganizationSeen]) -> None:
+def _tell(console: Console, settings: Settings, found: Connected, *, is_running: bool) -> None:
+    seen = found.organizations
     console.print("[green]Connected.[/] The refresh token is kept, encrypted, in the database.")
     _show_organizations(console, seen)
+    for warning in found.warnings():
+        console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+    if found.lacking:
+        console.print("Connect again with all scopes: tds zoho connect", soft_wrap=True)
+    first = "tds sync all --mode full --wait"
     if not settings.zoho_organization_id:
         says = escape(connecting.not_among("", seen))
-        console.print(f"[yellow]{says} Set it, then: tds sync all --mode full[/]")
+        console.print(f"[yellow]{says} Set it, then: {_next(first, is_running=is_running)}[/]", soft_wrap=True)
     else:
-        console.print("Next: tds sync all --mode full --wait")
+        console.print(f"Next: {_next(first, is_running=is_running)}", soft_wrap=True)
+
+
+def _next(command: str, *, is_running: bool) -> str:
+    return command if is_running else f"tds up, and while it runs, in another terminal: {command}"
 
 
 def _show_organizations(console: Console, seen: list[OrganizationSeen]) -> None:
@@ -171,7 +209,7 @@ def _show_organizations(console: Console, seen: list[OrganizationSeen]) -> None:
     say_table("Organisations", ("id", "name", "currency", "time zone"), rows, console=console)
 
 
-def _show_status(settings: Settings, stored: dict[str, Any], seen: list[OrganizationSeen], problem: str) -> None:
+def _show_status(settings: Settings, stored: dict[str, Any], seen: list[OrganizationSeen]) -> None:
     console = Console()
     kept = (
         "in the database"
@@ -187,11 +225,22 @@ def _show_status(settings: Settings, stored: dict[str, Any], seen: list[Organiza
         ("access token ends", stored.get("expires_at")),
         ("API", stored.get("api_url") or settings.zoho_api_url),
         ("left alone, ends", stored.get("paused_until") or stored.get("blocked_until")),
-        ("because", stored.get("pause_reason") if stored.get("paused_until") else None),
-        ("refused", stored.get("refused_at")),
+        ("because", stored.get("pause_reason") if stored.get("paused_until") else stored.get("block_reason")),
+        ("refused since", stored.get("refused_at")),
     ]
     for name, value in rows:
         console.print(f"{name:<20} {escape(cell(value))}", soft_wrap=True)
     if seen:
         _show_organizations(console, seen)
+
+
+def _show_missing(stored: dict[str, Any], missing: list[dict[str, Any]], problem: str) -> None:
+    console = Console()
+    for scope, entities in sorted(lacking(stored.get("scopes")).items()):
+        says = f"not granted: {scope}, which {', '.join(entities)} needs"
+        console.print(f"[yellow]{escape(says)}[/]", soft_wrap=True)
+    for each in missing:
+        console.print(f"[yellow]{escape(told(each))}[/]", soft_wrap=True)
+    if missing or lacking(stored.get("scopes")):
+        console.print("Add scopes: tds zoho connect. Once a right was given in Zoho: tds zoho retry", soft_wrap=True)
     console.print(f"[red]{escape(problem)}[/]" if problem else "[green]all is well[/]", soft_wrap=True)

@@ -12,12 +12,28 @@ class Component(Schema):
     mend = fields.String(metadata={"description": "what to do about it; empty when all is well"})
 
 
+class MissingPermission(Schema):
+    """A module of Zoho, or one record of it, that may not be read; all else goes on."""
+
+    source = fields.String()
+    api = fields.String()
+    path = fields.String()
+    source_id = fields.String(allow_none=True, metadata={"description": "the record; null: the whole module"})
+    scope = fields.String(metadata={"description": "the scope to add"})
+    entities = fields.List(fields.String(), metadata={"description": "what waits for it"})
+    says = fields.String()
+    refused_at = fields.AwareDateTime(format="iso", metadata={"description": "since when"})
+    refusal_count = fields.Integer()
+    next_try_at = fields.AwareDateTime(format="iso")
+
+
 class Access(Schema):
     """How access to Zoho does."""
 
     access = fields.String(metadata={"description": "connected, refused, not tried yet or not connected"})
     since = fields.AwareDateTime(format="iso", allow_none=True)
     reason = fields.String()
+    modules = fields.List(fields.Nested(MissingPermission), metadata={"description": "what may not be read, if any"})
 
 
 class ShortHealth(Schema):

@@ -74,6 +74,9 @@ class WholeRun(Run):
     """One run with what held it, the newest first, and what a dry run found."""
 
     holds = fields.List(fields.Nested(Hold))
+    refused = fields.String(
+        allow_none=True, metadata={"description": "why it waits until somebody gives access; null while it goes on"}
+    )
     report = fields.Raw(allow_none=True)
 
 

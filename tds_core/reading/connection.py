@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tds_core.config import Settings
+from tds_core.reading.permissions import missing_permissions
 from tds_core.sources.zoho.connecting import standing
 from tds_core.sources.zoho.oauth import CONNECT
 
@@ -33,7 +34,8 @@ def connection(session: Session, settings: Settings) -> dict[str, Any]:
     """How access does, for machines; where there is none: since when, and why, with what to do about it."""
     stored = standing(session)
     state = access(stored, settings)
+    modules = missing_permissions(session)
     if state in (Access.CONNECTED, Access.UNTRIED):
-        return {"access": state}
+        return {"access": state, **({"modules": modules} if modules else {})}
     reason = stored.get("refusal") or f"not connected to Zoho. {CONNECT}"
-    return {"access": state, "since": stored.get("refused_at"), "reason": reason}
+    return {"access": state, "since": stored.get("refused_at"), "reason": reason, "modules": modules}

@@ -76,6 +76,14 @@ select
     (select extract(epoch from max(paused_until) - clock_timestamp())::float8 from tds_source_tokens)
         as paused_seconds,
     (select max(pause_reason) from tds_source_tokens where paused_until > clock_timestamp()) as pause_reason,
+    (select count(*) from tds_missing_permissions) as missing_count,
+    (select string_agg(
+        path || ' of ' || api || case when source_id = '' then '' else ' ' || source_id end || ' (add ' || scope
+            || ', refused since ' || to_char(refused_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+            || ' UTC, tried again at ' || to_char(paused_until at time zone 'UTC', 'HH24:MI:SS')
+            || ' UTC)', '; ' order by source_id <> '', path)
+        from (select * from tds_missing_permissions order by source_id <> '', path limit 5) as first)
+        as missing_permissions,
     (select refusal from tds_source_tokens where refused_at is not null limit 1) as refusal,
     (select string_agg(e.entity || ': ' || coalesce(end_reason, 'unknown'), '; ' order by e.entity)
         from unnest(cast(:entities as text[])) as e(entity) cross join lateral (
@@ -209,6 +217,11 @@ def _source(found: Facts) -> Component:
             "zoho", State.CRITICAL, f"gives no access, so nothing is read: {found['refusal']}", f"Then: {CHECK}"
         )
     left = found["paused_seconds"] or 0.0
+    if found["missing_permissions"]:
+        more = found["missing_count"] - 5
+        says = f"may not be read: {found['missing_permissions']}{f'; and {more} more' if more > 0 else ''}"
+        says = f"left alone for {left:.0f} s more: {found['pause_reason']}; {says}" if left > 0 else says
+        return Component("zoho", State.WARNING, says, f"Add the scopes: tds zoho connect; which: {CHECK}")
     if left > 0:
         says = f"left alone for {left:.0f} s more: {found['pause_reason']}"
         return Component("zoho", State.WARNING, says, f"See: {CHECK}")

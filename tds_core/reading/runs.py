@@ -8,9 +8,11 @@ from sqlalchemy.orm import Session
 
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.paging import Page, Row, read_page
+from tds_core.reading.permissions import waits_for_access
 from tds_models.runs import OPEN, Mode, Run, RunHold, RunState
 
 _HIDDEN = ("lease_token", "position", "asked", "report")
+_GOING = (RunState.QUEUED, RunState.RUNNING)
 _PASSES = (Mode.FULL, Mode.INCREMENTAL)
 
 
@@ -58,12 +60,16 @@ def runs(
 
 
 def run(session: Session, run_id: int) -> Row:
-    """One run, with what held it, the newest first, and what a dry run found. Raises NotFoundError."""
-    found = session.execute(select(*_RUN, Run.report).where(Run.id == run_id)).mappings().first()
+    """One run, with what held it, the newest first, and what a dry run found. `refused`: why it waits
+    until somebody gives access, None where it goes on. Raises NotFoundError."""
+    found = session.execute(select(*_RUN, Run.report, Run.asked).where(Run.id == run_id)).mappings().first()
     if found is None:
         raise NotFoundError(f"There is no run {run_id}.")
     holds = select(*RunHold.__table__.columns).where(RunHold.run_id == run_id).order_by(RunHold.id.desc())
-    return {**_timed(dict(found)), "holds": [dict(row) for row in session.execute(holds).mappings()]}
+    row = dict(found)
+    asked = row.pop("asked")
+    refused = waits_for_access(session, row["entity"], asked.get("ids", [])) if row["state"] in _GOING else None
+    return {**_timed(row), "refused": refused, "holds": [dict(row) for row in session.execute(holds).mappings()]}
 
 
 def _timed(row: Row) -> Row:

@@ -143,7 +143,7 @@ def test_status_without_a_connection_says_how_to_make_one(tds: CommandLine) -> N
 
 
 def test_each_data_centre_is_known_by_its_accounts_address() -> None:
-    assert len(DATA_CENTERS) == 8
+    assert len(DATA_CENTERS) == 10
     assert {data_center_of(f"{accounts}/") for accounts, _ in DATA_CENTERS.values()} == set(DATA_CENTERS)
 
 

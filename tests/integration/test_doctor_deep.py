@@ -19,7 +19,7 @@ from tds_core.urls import without_driver
 from tests.standin import StandIn
 from tests.world import World
 
-ACCOUNTS = "https://accounts.zoho.com"
+ACCOUNTS, API = "https://accounts.zoho.com", "https://www.zohoapis.com"
 
 
 def by_name(findings: Iterator[Finding]) -> dict[str, Finding]:
@@ -70,16 +70,20 @@ def test_a_clock_far_from_zoho_s_is_a_problem(seconds: float, is_well: bool) -> 
     told = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
     with responses.RequestsMock() as net:
         net.head(ACCOUNTS, status=302, headers={"Date": told})
-        found = zoho.clock(load_settings({}))
-    assert found.is_ok is is_well
-    assert is_well or found.mend == "timedatectl set-ntp true"
+        net.head(API, status=302, headers={"Date": told})
+        found = list(zoho.ways(load_settings({})))
+    assert [each.is_ok for each in found] == [is_well, is_well]
+    assert is_well or found[0].mend == "timedatectl set-ntp true"
 
 
-def test_no_way_to_zoho_is_a_problem() -> None:
+def test_no_way_to_zoho_is_a_problem_that_names_the_address() -> None:
     with responses.RequestsMock() as net:
         net.head(ACCOUNTS, body=requests.ConnectionError("no route"))
-        found = zoho.clock(load_settings({}))
-    assert (found.state, "ConnectionError" in found.says) == (State.CRITICAL, True)
+        net.head(API, body=requests.ConnectTimeout("slow"))
+        found = list(zoho.ways(load_settings({})))
+    assert [each.state for each in found] == [State.CRITICAL] * 2
+    assert f"{ACCOUNTS}: no answer (ConnectionError)" in found[0].says
+    assert f"{API}: no answer (ConnectTimeout)" in found[1].says
 
 
 @pytest.fixture
@@ -95,7 +99,8 @@ def test_access_is_known_without_asking_zoho(connected: Settings, standin: Stand
     assert zoho.access(connected).is_ok
     synced.execute("update tds_source_tokens set refused_at = now(), refusal = 'revoked by its user'")
     found = zoho.access(connected)
-    assert (found.state, found.says, found.mend) == (State.CRITICAL, "revoked by its user", "tds zoho connect")
+    assert (found.state, found.mend) == (State.CRITICAL, "tds zoho connect")
+    assert found.says.startswith("revoked by its user, since 20")
     assert standin.calls == []
 
 
@@ -110,3 +115,35 @@ def test_every_problem_and_every_doubt_comes_with_a_mend(database: str, redis_ur
     found = list(all_findings(load_settings(given)))
     assert [each.check for each in found if bool(each.mend) is each.is_ok] == []
     assert len({each.check for each in found}) == len(found) > 14
+
+
+def test_the_addresses_calls_go_to_are_tried_and_not_those_of_the_settings(
+    connected: Settings, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = connected.replace("test", zoho_api_url="http://127.0.0.1:1")
+    found = {each.check: each for each in zoho.ways(elsewhere)}
+    assert found["Way to its API"].is_ok
+    assert standin.url in found["Way to its API"].says
+    synced.execute("update tds_source_tokens set api_url = 'http://127.0.0.1:1'")
+    found = {each.check: each for each in zoho.ways(connected)}
+    assert found["Way to its API"].state is State.CRITICAL
+    assert "http://127.0.0.1:1: no answer (ConnectionError: connection refused)" in found["Way to its API"].says
+
+
+def test_a_webhook_secret_is_missed_only_where_webhooks_are_expected(connected: Settings) -> None:
+    without = connected.replace("test", zoho_webhook_secret="")
+    assert zoho.settings_for_zoho(without).is_ok
+    assert zoho.signatures(without).is_ok
+    found = zoho.signatures(without.replace("test", public_url="https://tds.example"))
+    assert (found.state, "ZOHO_WEBHOOK_SECRET" in found.mend) == (State.WARNING, True)
+
+
+def test_what_may_not_be_read_is_a_problem_that_names_the_scope(
+    connected: Settings, synced: World, standin: StandIn
+) -> None:
+    standin.fail("unauthorized", "/books/v3/bills", count=0)
+    synced.run("bill", "full")
+    found = zoho.access(connected)
+    assert found.state is State.CRITICAL
+    assert "bills of Books (bill): add ZohoBooks.bills.READ; refused since 20" in found.says
+    assert "tds zoho retry" in found.mend

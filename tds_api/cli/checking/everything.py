@@ -6,7 +6,7 @@ from tds_api.cli.checking.finding import Finding
 from tds_api.cli.checking.machine import disk, memory, packages, ports, python, secrets
 from tds_api.cli.checking.postgres import postgres
 from tds_api.cli.checking.redis_server import redis_server
-from tds_api.cli.checking.zoho import access, clock, settings_for_zoho, signatures, webhooks
+from tds_api.cli.checking.zoho import access, settings_for_zoho, signatures, ways, webhooks
 from tds_core.config import Settings
 
 
@@ -24,7 +24,7 @@ def all_findings(settings: Settings, *, asks_zoho: bool = True) -> Iterator[Find
     complete = settings_for_zoho(settings)
     yield complete
     if complete.is_ok:
-        yield clock(settings)
+        yield from ways(settings)
         found = access(settings)
         yield found
         if found.is_ok and asks_zoho:

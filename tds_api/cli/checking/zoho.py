@@ -1,23 +1,31 @@
 """Checks of what lies between TDS and Zoho: settings, time, access, and the webhooks that Zoho was given."""
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import requests
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from tds_api.cli.checking.finding import Finding, doubtful, judged, well, wrong
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings
 from tds_core.errors import ConfigError, TdsError
 from tds_core.reading.connection import Access, connection
+from tds_core.reading.permissions import told
+from tds_core.sources.zoho.connecting import standing
+from tds_core.sources.zoho.oauth import lacking
+from tds_core.sources.zoho.receiving import silence
 from tds_core.sources.zoho.rules.setup import open_mender
 from tds_core.sources.zoho.setup import open_zoho
 from tds_models.db import make_engine, session_scope
 from tds_models.entities import ENTITIES
 
 # Access itself is not a setting: it is kept in the database.
-_NEEDED = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_ORGANIZATION_ID", "ZOHO_WEBHOOK_SECRET")
+_NEEDED = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_ORGANIZATION_ID")
 # Access tokens live an hour and are renewed five minutes early.
 SKEW_SECONDS = 60.0
 
@@ -26,7 +34,12 @@ def signatures(settings: Settings) -> Finding:
     """Whether anybody could post webhooks."""
     if settings.unsigned_webhooks:
         return wrong("Signatures", "webhooks are taken unsigned", "Unset TDS_UNSIGNED_WEBHOOKS.")
-    return well("Signatures", "webhooks must be signed")
+    if settings.zoho_webhook_secret:
+        return well("Signatures", "webhooks must be signed")
+    if settings.public_url:
+        mend = "Set ZOHO_WEBHOOK_SECRET (openssl rand -hex 24), then: tds zoho webhooks install"
+        return doubtful("Signatures", "ZOHO_WEBHOOK_SECRET is unset: every webhook is refused", mend)
+    return well("Signatures", "no webhooks are expected: neither TDS_PUBLIC_URL nor ZOHO_WEBHOOK_SECRET is set")
 
 
 def settings_for_zoho(settings: Settings) -> Finding:
@@ -38,37 +51,67 @@ def settings_for_zoho(settings: Settings) -> Finding:
     return well("Zoho", f"organisation {settings.zoho_organization_id} in {settings.zoho_data_center}")
 
 
-def clock(settings: Settings) -> Finding:
-    """Whether Zoho answers from here, and has the same time."""
+def ways(settings: Settings) -> Iterator[Finding]:
+    """Whether Zoho answers from here where calls go: at its login and its API, as the connection names them."""
+    stored: dict[str, Any] = {}
+    if settings.database_url:
+        with suppress(SQLAlchemyError), _session(settings) as session:
+            stored = standing(session)
+    accounts = (stored.get("accounts_url") if stored.get("has_refresh_token") else "") or settings.zoho_accounts_url
+    yield _way("Way to Zoho", accounts)
+    yield _way("Way to its API", (stored.get("api_url") or settings.zoho_api_url).rstrip("/"))
+
+
+def _way(check: str, url: str) -> Finding:
+    """Whether an address answers from here, and has the same time."""
     try:
-        answer = requests.head(settings.zoho_accounts_url, timeout=(5, 10), allow_redirects=False)
+        answer = requests.head(url, timeout=(5, 10), allow_redirects=False)
     except requests.RequestException as error:
-        mend = f"curl -I {settings.zoho_accounts_url}; a proxy is taken from HTTPS_PROXY"
-        return wrong("Way to Zoho", f"{settings.zoho_accounts_url}: {type(error).__name__}", mend)
+        return wrong(check, silence(url, error), f"curl -I {url}; a proxy is taken from HTTPS_PROXY")
     try:
         skew = abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time())
     except (KeyError, ValueError):
-        return well("Way to Zoho", f"{settings.zoho_accounts_url} answers, and does not tell the time")
-    says = f"{settings.zoho_accounts_url} answers, its clock is {skew:.0f} s away"
-    return judged("Way to Zoho", skew <= SKEW_SECONDS, says, "timedatectl set-ntp true")
+        return well(check, f"{url} answers, and does not tell the time")
+    says = f"{url} answers, its clock is {skew:.0f} s away"
+    return judged(check, skew <= SKEW_SECONDS, says, "timedatectl set-ntp true")
 
 
-def access(settings: Settings) -> Finding:
-    """Whether Zoho lets TDS in, as far as is known without asking."""
-    if not settings.database_url:
-        return doubtful("Zoho access", "is kept in the database, which does not run", "tds up, then: tds doctor")
+@contextmanager
+def _session(settings: Settings) -> Iterator[Session]:
     engine = make_engine(settings.database_url, pool_size=1, application="tds-cli")
     try:
         with session_scope(engine) as session:
-            found = connection(session, settings)
-    except SQLAlchemyError:
-        return doubtful("Zoho access", "is kept in the database, which cannot be read", "tds migrate")
+            yield session
     finally:
         engine.dispose()
+
+
+def access(settings: Settings) -> Finding:
+    """Whether Zoho lets TDS in, and read everything, as far as is known without asking."""
+    if not settings.database_url:
+        return doubtful("Zoho access", "is kept in the database, which does not run", "tds up, then: tds doctor")
+    try:
+        with _session(settings) as session:
+            found, stored = connection(session, settings), standing(session)
+    except SQLAlchemyError:
+        return doubtful("Zoho access", "is kept in the database, which cannot be read", "tds migrate")
     if found["access"] is Access.UNTRIED:
         return doubtful("Zoho access", "was never tried", "tds zoho status")
-    mend = "tds zoho connect"
-    return judged("Zoho access", found["access"] is Access.CONNECTED, found.get("reason") or found["access"], mend)
+    if found["access"] is not Access.CONNECTED:
+        since = f", since {found['since'].astimezone():%Y-%m-%d %H:%M:%S %Z}" if found.get("since") else ""
+        return wrong("Zoho access", f"{found.get('reason') or found['access']}{since}", "tds zoho connect")
+    return _reach(found.get("modules", []), lacking(stored.get("scopes"))) or well("Zoho access", found["access"])
+
+
+def _reach(missing: Sequence[dict[str, Any]], scopes: Mapping[str, Sequence[str]]) -> Finding | None:
+    """What the connection does not reach, if anything."""
+    if missing:
+        says = f"not all of it may be read: {'; '.join(told(each) for each in missing)}"
+        return wrong("Zoho access", says, "tds zoho connect; once a right was given in Zoho: tds zoho retry")
+    if scopes:
+        says = "; ".join(f"{scope} was not granted ({', '.join(names)})" for scope, names in sorted(scopes.items()))
+        return wrong("Zoho access", says, "tds zoho connect")
+    return None
 
 
 def webhooks(settings: Settings) -> Finding:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tds_core.crypto import Vault
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.sources.errors import AuthError
-from tds_core.sources.zoho.oauth import OAuthClient
+from tds_core.sources.zoho.oauth import OAuthClient, lacking
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
 from tds_core.sources.zoho.tokens import keep_grant
 
@@ -41,10 +41,25 @@ where kind = 'permission_missing' and source = 'zoho' and resolved_at is null
 """)
 _STANDING = text("""
 select refresh_token is not null as has_refresh_token, access_token is not null as has_access_token, accounts_url,
-       api_url, organization_id, organization_name, connected_at, expires_at, updated_at, refused_at, refusal,
-       paused_until, pause_reason, blocked_until, clock_timestamp() as now
+       api_url, scopes, block_reason, organization_id, organization_name, connected_at, expires_at, updated_at,
+       refused_at, refusal, paused_until, pause_reason, blocked_until, clock_timestamp() as now
 from tds_source_tokens where source = 'zoho'
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """What a new connection reaches, and the scopes it lacks, each with the entities that will not be synced."""
+
+    organizations: list[OrganizationSeen]
+    lacking: dict[str, list[str]]
+
+    def warnings(self) -> list[str]:
+        """What is missing, a line for each scope."""
+        return [
+            f"Not granted: {scope}. Until it is, this will not be synced: {', '.join(entities)}"
+            for scope, entities in sorted(self.lacking.items())
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +73,8 @@ class Connector:
     organization_id: str
     api_url: str
 
-    def connect(
-        self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None
-    ) -> list[OrganizationSeen]:
-        """Redeem `code`, try it out, keep it, and let waiting work go on. Returns the organisations it reads.
+    def connect(self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None) -> Connected:
+        """Redeem `code`, try it out, keep it, and let waiting work go on. Returns what the connection reads.
 
         Raises `SourceError`, and then keeps nothing: an older connection stays as it is.
         """
@@ -88,7 +101,7 @@ class Connector:
             session.execute(_RESOLVE)
             session.execute(_WAKE_ITEMS)
             session.execute(_WAKE_RUNS)
-        return seen
+        return Connected(seen, lacking(grant.scopes))
 
     def _chosen(self, seen: Sequence[OrganizationSeen]) -> OrganizationSeen | None:
         chosen = next((each for each in seen if each.id == self.organization_id), None)

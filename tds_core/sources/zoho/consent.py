@@ -75,6 +75,7 @@ def known_server(settings: Settings, accounts_url: str) -> str:
             return known
     raise AuthError(
         f"The answer named {accounts_url[:80]!r} as its accounts server, which is none of Zoho's that TDS knows."
+        " If it is a data centre of Zoho's, set ZOHO_ACCOUNTS_URL to it and ZOHO_API_URL to its API, then start again."
     )
 
 

@@ -57,7 +57,8 @@ returning 1
 KEEP = text("""
 update tds_source_tokens set access_token = :access, api_url = coalesce(:api_url, api_url),
     refresh_token = coalesce(:refresh, refresh_token), refreshing_until = null, blocked_until = null,
-    block_reason = null, failed_count = 0, scopes = coalesce(:scopes, scopes),
+    block_reason = null, failed_count = 0,
+    scopes = case when cast(:refresh as bytea) is null then coalesce(cast(:scopes as text[]), scopes) else :scopes end,
     renewal_count = case when not :renewed then renewal_count
                          when renewals_since > clock_timestamp() - make_interval(secs => :window) then renewal_count + 1
                          else 1 end,
