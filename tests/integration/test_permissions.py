@@ -1,14 +1,19 @@
 """What may not be read waits by itself: its module, or the one record; everything else goes on at once."""
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tds_models.entities import ENTITIES
 from tests.standin import StandIn
 from tests.world import World, delivery
+from zoho_sandbox.oauth import TokenAnswer
 
 BOOKS = "/books/v3"
 
@@ -274,3 +279,54 @@ def test_whole_bodies_are_applied_while_their_module_waits(synced: World, standi
     synced.deliver(delivery("bill", standin.detail("bills", second)))
     synced.drain("bill")
     assert synced.row("bill", second)["deleted_at"] is None
+
+
+@contextmanager
+def workers(world: World, count: int = 2) -> Iterator[None]:
+    """Somebody who does what is due, as a dispatcher and its workers would."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            for entity in ENTITIES:
+                world.drain(entity)
+
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    with capture_logs():
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.mark.parametrize("trouble", ["missing scope", "one record refused", "unknown token answer"])
+def test_all_else_keeps_its_latency(synced: World, standin: StandIn, trouble: str) -> None:
+    """A webhook of every other module is applied within two seconds, beside work that may not be read."""
+    ids = {
+        entity: standin.ids(path) for entity, path in (("bill", "bills"), ("invoice", "invoices"), ("product", "items"))
+    }
+    refused = {"missing scope": set(ids["bill"]), "one record refused": {ids["invoice"][0]}}.get(trouble, set())
+    if trouble == "missing scope":
+        standin.fail("unauthorized", f"{BOOKS}/bills", count=0)
+    elif trouble == "one record refused":
+        standin.fail("not_associated", f"{BOOKS}/invoices/{ids['invoice'][0]}", count=0)
+    with workers(synced, 1):
+        for turn in range(8):
+            if trouble == "unknown token answer" and turn == 2:
+                standin.sandbox.accounts.revoke_access_tokens()
+                standin.sandbox.accounts.appoint(TokenAnswer('{"error":"general_error"}'))
+            synced.deliver(*(hint(entity, each[turn]) for entity, each in ids.items()), window_seconds=0)
+            time.sleep(0.5)
+        time.sleep(2)
+    waited = synced.rows(
+        "select source_id, extract(epoch from verdict_at - received_at)::float8 as seconds from tds_inbox_events"
+    )
+    others = sorted(each["seconds"] or 99.0 for each in waited if each["source_id"] not in refused)
+    assert len(others) >= 16
+    assert others[int(len(others) * 0.95)] < 2
+    assert {each["seconds"] for each in waited if each["source_id"] in refused} <= {None}
+    assert synced.value("select count(*) from tds_dead_letter_queue") == 0
