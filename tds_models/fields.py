@@ -59,7 +59,13 @@ def read_text(value: Any) -> str:
 def spelled_number(value: int | Decimal) -> str:
     """The one spelling of a number: 10, 10.0 and 1e1 are `10`."""
     number = read_number(value)
-    return f"{number.normalize():f}" if number else "0"
+    return plain_number(number)
+
+
+def plain_number(number: Decimal) -> str:
+    """A number of any size without an exponent and without noughts behind its last digit."""
+    whole, point, part = f"{number:f}".partition(".")  # normalize() would round to 28 digits
+    return (f"{whole}.{part}".rstrip("0").rstrip(".") if point else whole) if number else "0"
 
 
 def read_number(value: Any) -> Decimal:

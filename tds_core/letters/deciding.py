@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -11,12 +10,12 @@ from sqlalchemy.orm import Session
 from tds_core.letters.errors import WrongRecordError
 from tds_core.letters.reviving import open_letter
 from tds_core.sources.errors import InvalidRecordError
-from tds_core.sync.candidate import Provenance, Seen, decode, transform
+from tds_core.sync.candidate import Provenance, Seen, transform
+from tds_core.sync.flaws import mend, spell_exactly
 from tds_models.entities import ENTITIES
 
 log = structlog.get_logger(__name__)
 
-_spell = msgspec.json.Encoder(decimal_format="number").encode
 
 ACTION = text("""
 insert into tds_dead_letter_actions (letter_id, operator, action, detail)
@@ -82,18 +81,18 @@ def amend(session: Session, letter_id: int, *, changes: bytes, by: str) -> None:
     kept = open_letter(session, letter_id)["record"]
     if kept is None:
         raise WrongRecordError(f"Dead letter {letter_id} kept no record: give a whole one.")
-    edit(session, letter_id, record=_spell({**decode(kept), **decode(changes)}), by=by)
+    edit(session, letter_id, record=spell_exactly({**mend(kept.encode())[0], **mend(changes)[0]}), by=by)
 
 
 def _write_down(session: Session, letter_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:
-    given = {"id": letter_id, "by": by, "action": action, "detail": _spell(detail).decode()}
+    given = {"id": letter_id, "by": by, "action": action, "detail": spell_exactly(detail).decode()}
     session.execute(ACTION, given)
     log.info("dead_letter_decided", letter_id=letter_id, action=action, operator=by)
 
 
 def _changes(before: str | None, after: bytes) -> dict[str, Any]:
     """Which members of a record an edit changes, before and after."""
-    old = decode(before) if before else {}
-    new = decode(after)
+    old = mend(before.encode())[0] if before else {}
+    new = mend(after)[0]
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return {name: [old.get(name), new.get(name)] for name in names}

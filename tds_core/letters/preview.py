@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,7 @@ from tds_core.sources.base import Reading, Source
 from tds_core.sources.errors import SNOOZE, AuthError, InvalidRecordError, SourceError
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.quota.usage import Usage
+from tds_core.sync import audit
 from tds_core.sync.apply import read_rows
 from tds_core.sync.candidate import Candidate, Provenance, Seen, tombstone, transform
 from tds_core.sync.decide import decide
@@ -139,7 +141,8 @@ def _judge(letter: Waiting, reading: Reading, row: Mapping[str, Any] | None, rea
     except InvalidRecordError as error:
         return {**shown, "outcome": "fails", "error": f"{error.code}: {error}"}
     decision = decide(candidate, row)
-    changes = decision.changes if row is not None else {}
+    given = decision.changes if row is not None else {}
+    changes = msgspec.json.decode(audit.spell_changes(ENTITIES[letter.entity], given))
     return {**shown, "outcome": decision.outcome.value, "changes": changes}
 
 

@@ -14,6 +14,7 @@ from tds_core.sources.base import Source
 from tds_core.sources.cache import Answer, AnswerCache
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sources.traffic import Traffic
+from tds_core.sync import audit
 from tds_core.sync.apply import read_rows
 from tds_core.sync.candidate import Provenance, Seen, transform
 from tds_core.sync.decide import differences
@@ -63,15 +64,11 @@ def compare_live(scope: Scope, source: Source, cache: AnswerCache, entity: Entit
         candidate = transform(entity, answer.record, seen=Seen.DETAIL, provenance=Provenance("operator"))
     except InvalidRecordError as error:
         return {**told, "verdict": "unreadable", "problem": str(error)}
+    told["problem"] = "; ".join(f"{flaw.key}: {flaw.reason}" for flaw in candidate.flaws if not flaw.is_stored) or None
     found = differences(candidate, here)
-    told["differences"] = [{"field": name, **_spelled(pair)} for name, pair in found.items()]
+    spelled = msgspec.json.decode(audit.spell_changes(entity, found))
+    told["differences"] = [{"field": name, "here": here, "there": there} for name, (here, there) in spelled.items()]
     return {**told, "verdict": "different" if found else "equal"}
-
-
-def _spelled(pair: tuple[Any, Any]) -> dict[str, Any]:
-    """Both values as JSON has them, numbers as text."""
-    here, there = msgspec.to_builtins(pair)
-    return {"here": here, "there": there}
 
 
 def _ask(scope: Scope, source: Source, entity: Entity, source_id: str) -> Answer:

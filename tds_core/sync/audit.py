@@ -68,15 +68,18 @@ def spell_creations(
     return lay_out(TABLE, list(spelled), zip(*spelled.values(), strict=False))  # some never end
 
 
-def _told(entity: Entity, changes: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Changes as the history has them: the numbers of our own columns as text, those of nested values as numbers."""
-    told = {}
+def spell_changes(entity: Entity, changes: Mapping[str, Sequence[Any]]) -> bytes:
+    """The JSON of changes (before and after, by field) as the history has them.
+
+    The numbers of our own columns are text, those of nested values numbers.
+    """
+    told: dict[str, list[Any]] = {}
     for name, pair in changes.items():
         if name in entity.line_tables:
             told[name] = [lines and [{k: _as_text(v) for k, v in line.items()} for line in lines] for lines in pair]
         else:
             told[name] = [_as_text(value) for value in pair]
-    return told
+    return spell_exactly(told)
 
 
 def _as_text(value: Any) -> Any:
@@ -92,7 +95,7 @@ def _entry(
         candidate.source_id,
         1 if before is None else before["version"] + 1,
         decision.outcome.value,
-        spell_exactly(_told(entity, decision.changes)).decode(),
+        spell_changes(entity, decision.changes).decode(),
         candidate.provenance.origin,
         candidate.provenance.id,
         candidate.provenance.correlation_id,

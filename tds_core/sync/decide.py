@@ -9,7 +9,7 @@ from typing import Any
 
 from tds_core.protections import Protection, is_off
 from tds_core.sync.candidate import ABSENT, Candidate, Seen
-from tds_models.fields import is_nothing
+from tds_models.fields import is_nothing, plain_number
 
 
 class Outcome(StrEnum):
@@ -142,5 +142,5 @@ def _said_by(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, Decimal)):
-        return str(Decimal(value).normalize())
+        return plain_number(Decimal(value))
     return None if is_nothing(value) else value

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sync import absence, watch
+from tds_core.sync import absence, audit, watch
 from tds_core.sync.apply import read_rows
 from tds_core.sync.candidate import Candidate
 from tds_core.sync.decide import Outcome, decide
@@ -15,6 +15,7 @@ from tds_core.sync.listing import CHANGES, Prepared
 from tds_core.sync.runs import RunLease
 from tds_core.sync.survey import judge
 from tds_models.entities import ENTITIES
+from tds_models.entity import Entity
 
 #: So many records of a kind are shown; all are counted.
 SHOWN_COUNT = 100
@@ -42,7 +43,7 @@ def look_at_page(session: Session, run: RunLease, prepared: Prepared) -> None:
         decision = decide(candidate, row)
         counts[decision.outcome] = counts.get(decision.outcome, 0) + 1
         if decision.outcome in SHOWN:
-            _show(run.report, SHOWN[decision.outcome], _example(candidate, row, decision.changes))
+            _show(run.report, SHOWN[decision.outcome], _example(entity, candidate, row, decision.changes))
         if entity.header_first and judge(candidate, row, shows_changes=not prepared.reads_all) is None:
             counts["to_read"] = counts.get("to_read", 0) + 1
     run.outcomes.update(counts)
@@ -70,9 +71,9 @@ def _show(report: dict[str, Any], kind: str, example: Mapping[str, Any]) -> None
 
 
 def _example(
-    candidate: Candidate, row: Mapping[str, Any] | None, changes: Mapping[str, Sequence[Any]]
+    entity: Entity, candidate: Candidate, row: Mapping[str, Any] | None, changes: Mapping[str, Sequence[Any]]
 ) -> dict[str, Any]:
     values = {**(row or {}), **candidate.values}
     name = next((values[key] for key in ("name", "number", "sku") if values.get(key)), None)
     example = {"source_id": candidate.source_id, "name": name}
-    return example if row is None else {**example, "changes": changes}
+    return example if row is None else {**example, "changes": msgspec.Raw(audit.spell_changes(entity, changes))}

@@ -185,7 +185,7 @@ def test_a_webhook_applied_as_it_came_has_no_call(lived: World) -> None:
 
 def test_a_dead_letter_tells_what_became_of_it(world: World, source: ScriptedSource) -> None:
     source.records[ID] = InvalidRecordError("rate: -1 is less than 0")
-    tell(world, product(rate=-1))
+    tell(world, product(rate=-1), complete=False)
     world.execute("""insert into tds_dead_letter_actions (letter_id, operator, action)
                      select id, 'ann', 'assigned' from tds_dead_letter_queue""")
     world.execute("update tds_dead_letter_queue set resolved_at = now(), resolution = 'resolved'")

@@ -33,6 +33,7 @@ from tds_models.fields import (
         (TEXT, True, "true"),
         (TEXT, Decimal("1.50"), "1.5"),
         (TEXT, Decimal("1E+2"), "100"),
+        (TEXT, Decimal("12345678901234567890.1234567890"), "12345678901234567890.123456789"),
         (TEXT, Decimal("0.00"), "0"),
         (TEXT, "1.50", "1.50"),
         (DISCOUNT, Decimal("10.00"), "10"),

@@ -24,7 +24,8 @@ def share(value: Any) -> str | None:
     """A discount: text, without the noughts behind a number's last digit."""
     if value in (None, "") or isinstance(value, str):
         return value or None
-    return f"{Decimal(value).normalize():f}"
+    whole, _, part = f"{Decimal(value):f}".partition(".")
+    return f"{whole}.{part.rstrip('0')}".rstrip(".")
 
 
 def amount(value: Any) -> Decimal | None:
