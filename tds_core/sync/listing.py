@@ -55,8 +55,9 @@ class Prepared:
 
     @property
     def said_wrongly(self) -> list[Mapping[str, Any]]:
-        """The records that break the rules."""
-        return [error.said for _, error in self.invalid if error.said is not None]
+        """The records that cannot be rows, and those of which a value could not be read."""
+        refused = [error.said for _, error in self.invalid if error.said is not None]
+        return refused + [each.said for each in self.candidates if each.flaws and each.said is not None]
 
 
 def prepare(

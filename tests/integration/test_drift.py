@@ -11,7 +11,8 @@ from tds_tasks import context
 from tests.standin import StandIn
 from tests.world import ScriptedSource, World, at, invoice, product
 
-FOUND = "select subject, severity, detail ->> 'news' as news, entity from tds_findings where kind = 'schema_drift' order by id"
+FOUND = """select subject, severity, detail ->> 'news' as news, entity from tds_findings
+           where kind = 'schema_drift' order by id"""
 
 
 def page(*records: dict[str, Any]) -> Page:
