@@ -28,7 +28,14 @@ _TUNING = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "log_line_prefix": "%m [%p] ",
+    "log_line_prefix": "%m [%p] %q%a ",
+    # What went wrong and where, without records: no statement, no parameters, and no DETAIL, which quotes rows.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
     "password_encryption": "scram-sha-256",
 }
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}

@@ -204,3 +204,26 @@ def wait_for(seen: object, seconds: float = 10) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_its_log_says_what_went_wrong_and_quotes_no_record(home: Path) -> None:
+    secret, log = "Anna Example 49 30 1234", home / "logs" / "postgres.log"
+    with EmbeddedPostgres(home) as server:
+        ask(server.url, "CREATE TABLE people (name text PRIMARY KEY, age int CHECK (age > 0))")
+        ask(server.url, f"INSERT INTO people VALUES ('{secret}', 1)")
+        wrong = (
+            f"INSERT INTO people VALUES ('{secret}', 1)",  # its DETAIL names the key
+            f"INSERT INTO people VALUES ('{secret} again', -1)",  # and here the whole row
+            f"SELECT 1/0 /* {secret} */",
+            f"DO $$ BEGIN PERFORM 1/0, '{secret}'; END $$",  # its CONTEXT is the code
+            f"SELECT '{secret}' FROM nowhere",
+            f"PREPARE p (text) AS SELECT 1/length($1); EXECUTE p(left('{secret}', 0))",
+        )
+        for statement in wrong:
+            with pytest.raises(psycopg2.Error):
+                ask(server.url, statement)
+    said = log.read_text()
+    assert said.count("ERROR:") == len(wrong)
+    assert "duplicate key value violates unique constraint" in said
+    assert secret not in said
+    assert "EXECUTE" not in said
