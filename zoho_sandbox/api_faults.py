@@ -9,7 +9,7 @@ KINDS = (
     *("error_500", "html_502", "html_503", "html_504", "truncated", "slow_body", "reset", "delay"),
     *("rate_minute", "rate_day", "concurrency", "unauthorized", "not_associated", "no_page_context"),
     *("listing_cut", "listing_empty", "listing_halved"),
-    *("refusal", "no_record", "other_record", "padded"),
+    *("refusal", "no_record", "other_record", "padded", "filter_ignored"),
 )
 
 
@@ -33,7 +33,7 @@ class Appointment:
 
     def meets(self, path: str, page: int | None) -> bool:
         """Whether a call is one of those; `page` is None for calls that list nothing."""
-        if self.kind.startswith("listing_") and (page is None or page < self.page):
+        if self.kind.startswith(("listing_", "filter_")) and (page is None or page < self.page):
             return False
         return path.startswith(self.path_prefix)
 

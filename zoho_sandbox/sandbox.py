@@ -67,6 +67,7 @@ class Sandbox:
             "window_speed": self.window_clock.speed,
             "default_filter": self.default_filter,
             "undocumented_filters": self.undocumented_filters,
+            "contacts_change_sides": self.world.contacts_change_sides,
         }
 
     def set_limits(self, wanted: dict[str, Any]) -> None:
@@ -90,3 +91,4 @@ class Sandbox:
         self.rate_limit_headers = new["rate_limit_headers"]
         self.default_filter = new["default_filter"]
         self.undocumented_filters = new["undocumented_filters"]
+        self.world.contacts_change_sides = new["contacts_change_sides"]

@@ -45,6 +45,8 @@ class World:
         self.listeners: list[Callable[[Change], None]] = []
         self.changes: Counter[str] = Counter()
         self.stock_bumps_modified = True
+        # Whether a customer can become a vendor: nobody outside knows.
+        self.contacts_change_sides = False
         # How many records stand on a record: what is used cannot be deleted.
         self.uses: Counter[str] = Counter()
         self._names: dict[str, Counter[str]] = {name: Counter() for name in self.collections}

@@ -14,7 +14,7 @@ _CHANGE = ("record", "name", "field", "before", "after")
 _WOULD = {
     "created": "created", "updated": "updated", "restored": "restored", "unchanged": "unchanged", "stale": "stale",
     "look_again": "would be read to be sure", "invalid": "invalid", "to_read": "details would be read",
-    "absent": "absent, would be asked for",
+    "absent": "absent, would be asked for", "other_kind": "of another kind, left out",
 }  # fmt: skip
 
 

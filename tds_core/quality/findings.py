@@ -1,6 +1,6 @@
 """Findings: written once while they are open, read by people and programs, and resolved by an operator."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -97,6 +97,27 @@ def resolve(session: Session, finding_id: int, *, by: str) -> Row:
     if row is None:
         raise NotFoundError(f"There is no finding {finding_id}; see: tds findings")
     return dict(row)
+
+
+_OPEN_SUBJECTS = text("""
+select subject from tds_findings
+where kind = :kind and source = :source and entity = :entity and subject = any(:subjects) and resolved_at is null
+""")
+_CLOSE_SUBJECTS = text("""
+update tds_findings set resolved_at = now(), resolved_by = 'tds'
+where kind = :kind and source = :source and entity = :entity and subject = any(:subjects) and resolved_at is null
+""")
+
+
+def open_subjects(session: Session, *, kind: str, source: str, entity: str, subjects: Sequence[str]) -> set[str]:
+    """Those of `subjects` of which a finding of `kind` is open."""
+    given = {"kind": kind, "source": source, "entity": entity, "subjects": list(subjects)}
+    return set(session.execute(_OPEN_SUBJECTS, given).scalars())
+
+
+def close_subjects(session: Session, *, kind: str, source: str, entity: str, subjects: Sequence[str]) -> None:
+    """Close the findings of `kind` about `subjects`: what they told of is over."""
+    session.execute(_CLOSE_SUBJECTS, {"kind": kind, "source": source, "entity": entity, "subjects": list(subjects)})
 
 
 _OPEN = text("""

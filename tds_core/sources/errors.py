@@ -147,5 +147,9 @@ class InvalidRecordError(TdsError):
         self.said = said
 
 
+class OtherKindError(InvalidRecordError):
+    """The record is of another entity of its path: a contact of another type, say."""
+
+
 #: Errors that say nothing about the record: they put work off and leave its attempts alone.
 SNOOZE = (RateError, QuotaError, AuthError, NotAskedError, BreakerOpenError)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tds_core.sources.errors import InvalidRecordError
+from tds_core.sources.errors import InvalidRecordError, OtherKindError
 from tds_core.sync.flaws import NUMBERS, Flaw, mend
 from tds_models.entity import Entity, Lines
 from tds_models.fields import (
@@ -66,7 +66,7 @@ class Candidate:
     (`None` for a webhook body): what was changed after that moment may be newer than this record. `unsaid` are the
     declared keys a webhook's body does not have, by the name of their lines ("": the record's own). `said` is all of
     the record, when it has flaws or keys that are not familiar. `flaws`: the values that could not be read, or are
-    doubted.
+    doubted. `why`: for what it is `gone`, where the source still has it.
     """
 
     source_id: str
@@ -78,6 +78,7 @@ class Candidate:
     read_at: datetime | None = None
     list_hash: bytes | None = None
     gone: bool = False
+    why: str = ""
     unsaid: Set[tuple[str, str]] = frozenset()
     provenance: Provenance
     said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
@@ -108,21 +109,29 @@ def looks_rounded(source_id: str) -> bool:
 
 
 def tombstone(
-    source_id: str, *, read_at: datetime, provenance: Provenance, values: Mapping[str, Any] | None = None
+    source_id: str,
+    *,
+    read_at: datetime,
+    provenance: Provenance,
+    values: Mapping[str, Any] | None = None,
+    record: bytes = b"{}",
+    why: str = "",
 ) -> Candidate:
-    """The candidate that says: at `read_at` the source answered that it has no such record.
+    """The candidate that says: at `read_at` the source answered that it has no such record of this entity.
 
-    `values`: what the webhook of its deletion said of it, for a mirror that never had it.
+    `values`: what the webhook of its deletion said of it, for a mirror that never had it. `record` and `why`: what it
+    is, and that this is something else, where the source still has it.
     """
     return Candidate(
         source_id=source_id,
         modified_at=None,
         values=values or {},
         lines={},
-        record=b"{}",
+        record=record,
         seen=Seen.DETAIL,
         read_at=read_at,
         gone=True,
+        why=why,
         provenance=provenance,
     )
 
@@ -217,12 +226,12 @@ def _identity(entity: Entity, record: dict[str, Any]) -> tuple[str, datetime | N
     """Whose record it is and of when. Raises `InvalidRecordError` naming what is wrong."""
     wrong: list[str] = []
     stream = entity.stream
+    if stream.kind and record.get(stream.kind[0]) not in (None, stream.kind[1]):
+        raise OtherKindError(f"{stream.kind[0]}: is {record[stream.kind[0]]!r}, a {entity.name} has {stream.kind[1]!r}")
     modified_at = _read(record, stream.modified_key, read_instant, wrong) if stream.modified_key else None
     source_id = _read(record, stream.id_key, read_reference, wrong)
     if not source_id:
         wrong.append(f"{stream.id_key}: required, but empty")
-    if stream.kind and record.get(stream.kind[0]) not in (None, stream.kind[1]):
-        wrong.append(f"{stream.kind[0]}: is {record[stream.kind[0]]!r}, a {entity.name} has {stream.kind[1]!r}")
     if wrong:
         raise InvalidRecordError("; ".join(wrong), said=record)
     return source_id, modified_at

@@ -34,9 +34,9 @@ def look_at_page(session: Session, run: RunLease, prepared: Prepared) -> None:
     seen = set(session.execute(SEEN, {"run": run.id, "ids": list(prepared.hashes)}).scalars())
     candidates = [*prepared.candidates, *(prepared.creation.candidates if prepared.creation else ())]
     candidates = [each for each in candidates if each.source_id not in seen]
-    wrong = {source_id for source_id, _ in prepared.invalid} - seen
-    equal = set(prepared.hashes) - seen - wrong - {each.source_id for each in candidates}
-    counts = {Outcome.UNCHANGED: len(equal), "invalid": len(wrong)}
+    wrong, others = {source_id for source_id, _ in prepared.invalid} - seen, set(prepared.other_kind) - seen
+    equal = set(prepared.hashes) - seen - wrong - others - {each.source_id for each in candidates}
+    counts = {Outcome.UNCHANGED: len(equal), "invalid": len(wrong), "other_kind": len(others)}
     current = read_rows(session, entity, sorted(each.source_id for each in candidates))
     for candidate in candidates:
         row = current.get(candidate.source_id)

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tds_core.sources.base import ListedRow
-from tds_core.sources.errors import InvalidRecordError
-from tds_core.sync import dead_letters, queue, untold, usefulness
-from tds_core.sync.apply import apply, confirm, hold_rows
+from tds_core.sources.errors import InvalidRecordError, OtherKindError
+from tds_core.sync import dead_letters, kinds, queue, untold, usefulness
+from tds_core.sync.apply import Applied, apply, confirm, hold_rows
 from tds_core.sync.candidate import Candidate, Familiar, Provenance, fingerprint, nothing_familiar
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome
@@ -25,13 +25,16 @@ from tds_models.entity import Entity, Shows
 
 #: Outcomes that change a record the mirror had.
 CHANGES = frozenset({Outcome.UPDATED, Outcome.RESTORED})
+#: And those that only a reading of the record can settle.
+READ_AGAIN = frozenset({Outcome.LOOK_AGAIN, Outcome.RESTORED})
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One page, ready to be written: its rows' fingerprints, how many the mirror has already, what is new, what is
     changed, and what breaks the rules. `skipped_count`: rows that are as an earlier pass left them, byte by byte.
-    `reads_all`: every record is to be read in detail, whatever its row shows.
+    `reads_all`: every record is to be read in detail, whatever its row shows. `other_kind`: rows of another entity of
+    this path, for which the list was not asked.
     """
 
     hashes: Mapping[str, bytes]
@@ -41,11 +44,12 @@ class Prepared:
     candidates: Sequence[Candidate]
     invalid: Sequence[tuple[str, InvalidRecordError]]
     reads_all: bool
+    other_kind: Sequence[str] = ()
 
     @property
     def is_known(self) -> bool:
         """Whether the mirror has all of the page, byte by byte."""
-        return not (self.creation or self.candidates or self.invalid)
+        return not (self.creation or self.candidates or self.invalid or self.other_kind)
 
     @property
     def said(self) -> list[Mapping[str, Any]]:
@@ -86,7 +90,10 @@ def prepare(
     sighting = Sighting(entity, read_at, provenance, hashes, familiar)
     creation, candidates, invalid = _read(sighting, fresh, {key for key, is_known in unlike.items() if is_known})
     skipped_count = sum(key not in fresh and key not in before for key in hashes)
-    return Prepared(hashes, len(hashes) - len(fresh), skipped_count, creation, candidates, invalid, reads_all)
+    other_kind = [key for key, error in invalid if isinstance(error, OtherKindError)]
+    invalid = [(key, error) for key, error in invalid if not isinstance(error, OtherKindError)]
+    equal_count = len(hashes) - len(fresh)
+    return Prepared(hashes, equal_count, skipped_count, creation, candidates, invalid, reads_all, other_kind)
 
 
 def _newest_of_each(rows: Sequence[ListedRow]) -> Sequence[ListedRow]:
@@ -155,6 +162,7 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
     Raises `LockedError` when a whole table is locked.
     """
     counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
+    counts["other_kind"] = len(prepared.other_kind)
     # The mirror is locked before the queue, as workers do.
     standing = hold_rows(session, entity, sorted(each.source_id for each in prepared.candidates))
     if standing.locked:
@@ -183,14 +191,28 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
     applied = apply(session, entity, candidates, standing.rows) if candidates else []
     counts.update(each.outcome for each in applied)
     changed.update(each.candidate.source_id for each in applied if each.outcome in CHANGES)
-    if entity.stream.list_is_complete:
-        again = [each.candidate.source_id for each in applied if each.outcome is Outcome.LOOK_AGAIN]
-        _owe(session, entity, again, correlation_id)
-        unsure = {each.candidate.source_id for each in applied if each.outcome in (Outcome.LOOK_AGAIN, Outcome.STALE)}
-        seen = [*(candidate.source_id for candidate in prepared.candidates), *created]
-        _heal(session, entity, [source_id for source_id in seen if source_id not in unsure])
+    arrived = [each.candidate.source_id for each in applied if each.outcome in kinds.ARRIVALS]
+    kinds.arrive(session, entity, [*arrived, *created], correlation_id=correlation_id)
+    kinds.set_aside(session, entity, prepared.other_kind, correlation_id=correlation_id)
+    again = _settle_letters(session, entity, prepared, applied, created)
+    _owe(session, entity, again, correlation_id)
     _bury(session, entity, prepared.invalid, correlation_id)
     return Taken(+counts, len(changed))
+
+
+def _settle_letters(
+    session: Session, entity: Entity, prepared: Prepared, applied: Sequence[Applied], created: Sequence[str]
+) -> list[str]:
+    """Close the letters of records a whole list brought over. Returns those that only a reading can settle.
+
+    What came back is read, too: a detail that still denies it is to be known before the next webhook asks.
+    """
+    if not entity.stream.list_is_complete:
+        return []
+    unsure = {each.candidate.source_id for each in applied if each.outcome in (Outcome.LOOK_AGAIN, Outcome.STALE)}
+    seen = [*(candidate.source_id for candidate in prepared.candidates), *created]
+    _heal(session, entity, [source_id for source_id in seen if source_id not in unsure])
+    return [each.candidate.source_id for each in applied if each.outcome in READ_AGAIN]
 
 
 def _owe_details(

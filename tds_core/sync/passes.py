@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import drift
 from tds_core.sources.base import Page
-from tds_core.sync import absence, cursors, dry_run, holds, lists, runs, watch
+from tds_core.sync import absence, cursors, dry_run, holds, kinds, lists, runs, watch
 from tds_core.sync.candidate import Provenance, Seen
 from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared, prepare, take
@@ -223,6 +223,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: Limits) -> Finish:
             _hold(session, run, stake)
             return Finish.HELD
         run.outcomes["absent"] = absence.ask_about(session, ENTITIES[run.entity], missing, run)
+        kinds.heal(session, ENTITIES[run.entity])
         drift.look_for_gone(session, ENTITIES[run.entity], run_id=run.id)
     if run.position.reached and not run.position.sorted and not unsure:
         cursors.advance(session, run.entity, run.position.reached, run_id=run.id)

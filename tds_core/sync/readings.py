@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tds_core.sources.base import Reading
-from tds_core.sources.errors import InvalidRecordError, TransientError
+from tds_core.sources.errors import InvalidRecordError, OtherKindError, TransientError
 from tds_core.sync.candidate import (
     Candidate,
     Familiar,
@@ -52,6 +52,10 @@ def interpret(
                     entity, reading.records[key], seen=Seen.DETAIL, read_at=read_at, provenance=provenance,
                     familiar=familiar if candidates else nothing_familiar(entity),
                 )  # fmt: skip
+            except OtherKindError as error:
+                candidates[key] = tombstone(
+                    key, read_at=read_at, provenance=provenance, record=reading.records[key], why=str(error)
+                )
             except InvalidRecordError as error:
                 failures[key] = error
         elif key not in failures:

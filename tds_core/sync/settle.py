@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.errors import TdsError
 from tds_core.quality import drift
 from tds_core.sources.errors import InvalidRecordError, SourceError, TransientError
-from tds_core.sync import attempts, dead_letters, queue, strangers, untold, verdicts
+from tds_core.sync import attempts, dead_letters, kinds, queue, strangers, untold, verdicts
 from tds_core.sync.apply import Applied, Standing, apply, hold_rows
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import Outcome
@@ -74,12 +74,13 @@ def settle(
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
     held = {item.source_id: item for item in queue.fence(session, claim, concerned)}
     ready = [candidates[key] for key in held if key in candidates and key not in standing.locked]
-    sorted_out = strangers.sort(session, entity, ready)
+    sorted_out = strangers.sort(session, entity, ready, standing.rows)
     applied = [*apply(session, entity, sorted_out.to_apply, standing.rows), *sorted_out.doubtful]
     ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
-    _finish(session, claim, held, [*ended, *sorted_out.unknown], settlement, reason=sorted_out.reason)
+    _finish(session, claim, held, [*ended, *sorted_out.settled], settlement, reason=sorted_out.reason)
     _read_at_leisure(session, entity, ended)
-    strangers.note(session, entity, ended, sorted_out)
+    strangers.note(session, entity, [*ended, *sorted_out.settled], sorted_out)
+    kinds.follow(session, entity, [*ended, *sorted_out.settled])
     if ended and not claim.bulk:  # what was read in bulk is left to the next pass over those it feeds
         feed(session, entity, ended, correlation_id=ended[0].candidate.provenance.correlation_id)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)

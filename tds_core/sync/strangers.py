@@ -1,5 +1,7 @@
 """Strangers: records of which only a webhook has spoken. They are read soon, or known not to be there.
 
+And records of which Zoho says two things: those that a list shows and the detail denies stay as the list shows them.
+
 A body names no organisation, and what stands between Zoho and TDS can spoil an id; so a record that only a body told of
 is doubted until Zoho's API has shown it. Of an id that Zoho does not have, and that nobody can name, no row is made;
 that it is not there is remembered, so that an old body which comes late creates nothing.
@@ -14,14 +16,14 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
 from tds_core.sync import queue
-from tds_core.sync.apply import Applied
+from tds_core.sync.apply import Applied, Row
 from tds_core.sync.candidate import Candidate, Seen, looks_rounded
 from tds_core.sync.decide import Outcome
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
 from tds_models.quality import Severity
 
-KIND = "stranger"
+KIND, CONTESTED = "stranger", "listed_but_denied"
 #: A list that is being read, or a second webhook's reading, may show the record first.
 READ_AFTER_SECONDS = 2.0
 
@@ -31,6 +33,7 @@ class Doubt(StrEnum):
 
     UNKNOWN = "unknown"  # the mirror never had it either
     DENIED = "denied"  # only a webhook had told of it
+    CONTESTED = "contested"  # a list shows it: it is not gone before one misses it
 
 
 _ROUNDED = (
@@ -41,23 +44,32 @@ _SAID = {
     Doubt.UNKNOWN: "Zoho has no such record, and TDS never had it: the id is wrong, of another organisation, or of a"
     " record that was gone before TDS saw it.",
     Doubt.DENIED: "Zoho has no such record, and only a webhook told of it: it may be another organisation's.",
+    Doubt.CONTESTED: "Zoho's list shows this record, and its detail call answers that there is none. The row stays as"
+    " the list shows it; a full pass that does not find it in the list removes it.",
 }
+
+
+#: What is kept as a finding, and under which name.
+_FOUND: dict[Doubt | None, str] = {Doubt.DENIED: KIND, Doubt.CONTESTED: CONTESTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """Candidates by what may be done with them: apply them, read them first (`doubtful`), or nothing (`unknown`).
+    """Candidates by what may be done with them: apply them, read them first (`doubtful`), or nothing (`settled`).
 
-    `doubts`: why those that are gone may never have been there, by source id.
+    `doubts`: what speaks against those that are said to be gone, by source id. `whys`: what they are now instead.
     """
 
     to_apply: Sequence[Candidate]
     doubtful: Sequence[Applied] = ()
-    unknown: Sequence[Applied] = ()
+    settled: Sequence[Applied] = ()
     doubts: Mapping[str, Doubt] = field(default_factory=dict)
+    whys: Mapping[str, str] = field(default_factory=dict)
 
     def reason(self, source_id: str) -> str | None:
         """What the verdict of an event says beside its name, where Zoho does not know the record it spoke of."""
+        if why := self.whys.get(source_id):
+            return f"It is none of these any more: {why}."
         doubt = self.doubts.get(source_id)
         if doubt is None:
             return None
@@ -70,28 +82,55 @@ where source = :source and entity = :entity and source_id = any(:ids) and absent
 """)
 
 
-def sort(session: Session, entity: Entity, candidates: Sequence[Candidate]) -> Sorted:
-    """Tell the candidates that must not make a row of their own from those that are to be applied."""
-    told = {each.source_id: each for each in candidates if each.seen is Seen.BODY}
+def sort(session: Session, entity: Entity, candidates: Sequence[Candidate], rows: Mapping[str, Row]) -> Sorted:
+    """Tell the candidates that must not make a row of their own from those that are to be applied.
+
+    `rows`: what the mirror has of them, by source id.
+    """
     gone = {each.source_id: each for each in candidates if each.gone}
-    suspects = set(filter(looks_rounded, told)) | _absent(session, entity, list(told))
-    if not suspects and not gone:
+    told = {each.source_id: each for each in candidates if each.seen is Seen.BODY and each.source_id not in rows}
+    doubtful = _absent(session, entity, list(told))
+    if not doubtful and not gone:
         return Sorted(candidates)
-    only_told = _rows(session, entity, [*suspects, *gone])
-    doubtful = suspects.difference(only_told)
-    unknown = {key for key, each in gone.items() if key not in only_told and not each.values}
-    denied = {key for key in gone if only_told.get(key)}
+    doubts = _doubts(session, entity, gone, rows)
+    settled = {Doubt.UNKNOWN: Outcome.DELETED, Doubt.CONTESTED: Outcome.UNCHANGED}
+    ended = {key: settled[doubt] for key, doubt in doubts.items() if doubt in settled}
     return Sorted(
         # What is known here already needs no name.
         [
-            replace(each, values={}) if each.gone and each.source_id in only_told else each
+            replace(each, values={}) if each.gone and each.source_id in rows else each
             for each in candidates
-            if each.source_id not in doubtful and each.source_id not in unknown
+            if each.source_id not in doubtful and each.source_id not in ended
         ],
         [Applied(told[key], Outcome.LOOK_AGAIN, frozenset()) for key in sorted(doubtful)],
-        [Applied(gone[key], Outcome.DELETED, frozenset()) for key in sorted(unknown)],
-        dict.fromkeys(unknown, Doubt.UNKNOWN) | dict.fromkeys(denied, Doubt.DENIED),
+        [Applied(gone[key], outcome, frozenset()) for key, outcome in sorted(ended.items())],
+        doubts,
+        {key: each.why for key, each in gone.items() if each.why},
     )
+
+
+def _doubts(
+    session: Session, entity: Entity, gone: Mapping[str, Candidate], rows: Mapping[str, Row]
+) -> dict[str, Doubt]:
+    """What speaks against each of `gone`.
+
+    The list that had a record read contradicts the answer that it is not there; once that was so, only a list that
+    misses the record can decide.
+    """
+    doubts = {key: Doubt.UNKNOWN for key, each in gone.items() if key not in rows and not each.values}
+    living = [key for key, each in gone.items() if key in rows and rows[key]["deleted_at"] is None and not each.why]
+    doubts |= {key: Doubt.DENIED for key in living if rows[key]["confirmed_at"] is None and rows[key]["version"] == 1}
+    known = [key for key in living if key not in doubts]
+    before: set[str] = set()
+    if known:
+        before = findings.open_subjects(
+            session, kind=CONTESTED, source=entity.stream.source, entity=entity.name, subjects=known
+        )
+    for key in known:
+        origin = gone[key].provenance.origin
+        if origin == "run" or (origin != "sweep" and key in before):
+            doubts[key] = Doubt.CONTESTED
+    return doubts
 
 
 def _absent(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
@@ -100,16 +139,6 @@ def _absent(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
         return set()
     given = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
     return set(session.execute(ABSENT, given).scalars())
-
-
-def _rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, bool]:
-    """Those the mirror has a row of, and whether no more than a webhook vouches for it."""
-    statement = text(
-        "select source_id, confirmed_at is null and version = 1 and deleted_at is null as is_only_told"
-        f" from {entity.table.fullname} where source = :source and source_id = any(:ids)"
-    )
-    found = session.execute(statement, {"source": entity.stream.source, "ids": ids})
-    return {row.source_id: row.is_only_told for row in found}
 
 
 NOTE = text("""
@@ -121,22 +150,30 @@ on conflict (source, entity, source_id) do update set told_at = now(), absent_at
 
 
 def note(session: Session, entity: Entity, applied: Sequence[Applied], sorted_out: Sorted) -> None:
-    """Write down whom only a body told of, and whom Zoho does not have; keep a finding of each that was denied.
+    """Write down whom only a body told of, and whom Zoho does not have; keep findings of those Zoho contradicts.
 
-    What a person wrote needs nobody's word.
+    `applied`: all that ended. What a person wrote needs nobody's word.
     """
-    created = [each.candidate for each in applied if each.outcome is Outcome.CREATED]
-    told = [each for each in created if each.seen is Seen.BODY and each.provenance.origin != "operator"]
-    absences = {each.source_id: False for each in told}
-    absences |= {each.candidate.source_id: True for each in sorted_out.unknown}
+    doubts, absences, certain = sorted_out.doubts, {}, []
     given = {"source": entity.stream.source, "entity": entity.name}
+    for each in applied:
+        seen, source_id = each.candidate, each.candidate.source_id
+        doubt = doubts.get(source_id)
+        if doubt is Doubt.UNKNOWN:
+            absences[source_id] = True
+        elif each.outcome is Outcome.CREATED and seen.seen is Seen.BODY and seen.provenance.origin != "operator":
+            absences[source_id] = False
+        if doubt in _FOUND and each.outcome is not Outcome.LOOK_AGAIN:
+            detail = {"news": sorted_out.reason(source_id)}
+            findings.keep(
+                session, kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **given
+            )
+        elif seen.seen is Seen.DETAIL:
+            certain.append(source_id)
     if absences:
         session.execute(NOTE, {**given, "ids": list(absences), "absences": list(absences.values())})
-    for each in applied:
-        source_id = each.candidate.source_id
-        if each.outcome is Outcome.DELETED and sorted_out.doubts.get(source_id) is Doubt.DENIED:
-            detail = {"news": sorted_out.reason(source_id)}
-            findings.keep(session, kind=KIND, severity=Severity.WARNING, subject=source_id, detail=detail, **given)
+    if certain:
+        findings.close_subjects(session, kind=CONTESTED, subjects=certain, **given)
 
 
 # Those whose work waits already are left for later: it may be no reading.

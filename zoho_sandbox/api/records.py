@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from zoho_sandbox.answers import encoded_answer, json_answer, single_answer
 from zoho_sandbox.api.bodies import written_payload
@@ -48,9 +48,12 @@ class _RecordRoutes:
         sandbox = current_sandbox()
         world, shape = sandbox.world, sandbox.world.collections[self.name].shape
         heeds_time = self.product in shape.incremental or (sandbox.undocumented_filters and bool(shape.incremental))
+        asked = request.args.to_dict()
+        if (fault := g.get("fault")) and fault.kind == "filter_ignored":
+            asked = {name: value for name, value in asked.items() if name not in shape.facets}
         query = read_query(
             shape,
-            request.args,
+            asked,
             world.organization,
             default_filter=sandbox.default_filter,
             heeds_time=heeds_time,

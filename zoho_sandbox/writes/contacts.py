@@ -45,8 +45,8 @@ class ContactWrites:
 
     def changed(self, world: World, record: Record, payload: Mapping[str, Any]) -> State:
         read = self._read(world, payload)
-        # A contact does not change sides once it exists.
-        read.pop("contact_type", None)
+        if not world.contacts_change_sides:
+            read.pop("contact_type", None)
         state = record.state | read
         if state["contact_name"].lower() != record.state["contact_name"].lower():
             self._check_name(world, state)
