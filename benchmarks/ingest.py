@@ -10,7 +10,6 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -23,6 +22,8 @@ import psutil
 
 from benchmarks.load import Load, pace, press
 from tds_api.cli.migrations import upgrade
+from tds_api.cli.programs import api
+from tds_core.config import load_settings
 from tds_core.embedded import EmbeddedPostgres
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery, receive
@@ -74,10 +75,11 @@ def server(database_url: str, *, threads: int, empty: str = "") -> Iterator[tupl
         "TDS_DATABASE_URL": database_url,
         "ZOHO_WEBHOOK_SECRET": SECRET,
         "TDS_LOG_LEVEL": "WARNING",
+        "TDS_API_THREADS": str(threads),
         "BENCHMARK_EMPTY": empty,
     }
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", "127.0.0.1", "--port"]
-    command += [str(port), "--workers", "1", "--blocking-threads", str(threads), "benchmarks.ingest_app:app"]
+    program = api(load_settings({"TDS_PORT": str(port)}))
+    command = [*program.argv[:-1], "benchmarks.ingest_app:app"]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
     try:
         _await(port)

@@ -11,7 +11,6 @@ from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
 from tds_api.dashboard import dashboard_routes
 from tds_api.description import describe
-from tds_api.door import Door
 from tds_api.edge import Edge, make_edge
 from tds_api.entities import entity_routes
 from tds_api.errors import install_errors
@@ -28,6 +27,7 @@ from tds_api.operators import operator_routes
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
 from tds_api.recording import Recording
+from tds_api.request_body import install_limits
 from tds_api.runs import run_routes
 from tds_api.schedules import schedule_routes
 from tds_api.sessions import session_routes
@@ -35,7 +35,7 @@ from tds_api.spelling import ExactJson
 from tds_api.subscriptions import subscription_routes
 from tds_api.syncs import sync_routes
 from tds_api.traced import Traced
-from tds_api.webhooks import taking, webhook_routes
+from tds_api.webhooks import webhook_routes
 from tds_api.work import work_routes
 from tds_core import tracing
 from tds_core.access.rates import Rates
@@ -53,6 +53,7 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     app.extensions["tds"] = edge
     rates, recording = Rates(settings.redis_url), Recording(edge)
     install_correlation(app)
+    install_limits(app)
     install_gate(app, edge, rates, recording)
     _install_routes(app, edge, rates, recording)
     install_errors(app)
@@ -66,9 +67,7 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
 
 
 def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) -> None:
-    take = taking(edge)
-    app.register_blueprint(webhook_routes(edge, take))
-    app.wsgi_app = Door(take, app.wsgi_app)  # type: ignore[method-assign]
+    app.register_blueprint(webhook_routes(edge))
     app.register_blueprint(monitoring_routes(edge))
     api = describe(app)
     api.register_blueprint(connecting_routes(edge, recording, rates))

@@ -8,10 +8,10 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from tds_api.callers import BEARER_SCHEME, SESSION_COOKIE, SESSION_SCHEME
-from tds_api.door import METHODS
 from tds_api.errors import PROBLEM, problem_of_http
 from tds_api.permissions import PermissionsTold
 from tds_api.schemas.common import Problem
+from tds_api.webhooks import METHODS
 
 _SETTINGS = {
     "API_TITLE": "TSH Data Sync",
@@ -73,10 +73,11 @@ def _webhook_operation(*, with_event: bool) -> dict[str, Any]:
         "400": "The body was cut short",
         "401": "No signature, or a wrong one",
         "404": "Unknown entity or event; kept as quarantined",
+        "408": "The body came too slowly",
         "413": "Larger than TDS_WEBHOOK_MAX_BYTES",
         "415": "Neither JSON nor a form; kept as quarantined",
         "422": "Signed but not understood; kept as quarantined",
-        "503": "Not stored; try again",
+        "503": "Not stored: the database is away, or more comes than can be stored in time. Try again",
     }
     parameters = [] if with_event else [_optional_query(name) for name in ("entity", "event")]
     return {

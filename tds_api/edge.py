@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from tds_api.bell import Bell
 from tds_api.intake import Intake
+from tds_api.unstored import UnstoredCount
 from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.database import report_database
 from tds_core.breakers.setup import open_breakers
@@ -26,10 +27,12 @@ class Edge:
     intake: Intake
     bell: Bell
     breakers: Breakers
+    unstored: UnstoredCount
 
     def close(self) -> None:
         """Give the connections back. For tests and orderly ends; a killed process loses nothing either."""
         self.intake.close()
+        self.unstored.write()
         self.engine.dispose()
 
 
@@ -50,4 +53,4 @@ def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     watch_pool(engine, "api")
     watch_statements(engine)
     watch_database(engine)
-    return Edge(settings, engine, intake, bell, breakers)
+    return Edge(settings, engine, intake, bell, breakers, UnstoredCount(engine))

@@ -73,6 +73,8 @@ STATUS: dict[type[Exception], int] = {
     refusals.UnprovenError: 401,
     refusals.BodyTooLargeError: 413,
     refusals.BodyCutShortError: 400,
+    refusals.BodyTooSlowError: 408,
+    refusals.BodiesCrowdedError: 503,
     refusals.TooManyFieldsError: 413,
     refusals.NotUnderstoodError: 422,
     refusals.UnknownEntityError: 404,
@@ -89,18 +91,24 @@ def status_of(error: Exception) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
-    """A problem document; `more` are members of its own."""
+def problem_document(*, status: int, code: str, detail: str, correlation_id: str, **more: Any) -> bytes:
+    """The JSON of a problem document; `more` are members of its own."""
     document = {
         "type": f"urn:tds:problem:{code}",
         "title": code.replace("_", " ").capitalize(),
         "status": status,
         "detail": detail,
         "code": code,
-        "correlation_id": correlation_id(),
+        "correlation_id": correlation_id,
         **more,
     }
-    response = Response(msgspec.json.encode(document), status, content_type=PROBLEM)
+    return msgspec.json.encode(document)
+
+
+def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
+    """A problem document as the answer of the request at hand."""
+    document = problem_document(status=status, code=code, detail=detail, correlation_id=correlation_id(), **more)
+    response = Response(document, status, content_type=PROBLEM)
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

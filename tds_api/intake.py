@@ -1,5 +1,6 @@
 """The intake: everything that arrives while one burst of webhooks is committed becomes the next burst."""
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -21,8 +22,9 @@ from tds_core.sync.inbox import Delivery, Receipt
 log = structlog.get_logger(__name__)
 
 LARGEST_BURST = 200
-LONGEST_LINE = 2000
 PATIENCE_SECONDS = 5.0
+#: Who would wait longer than this is refused at once, so that they hear it while they still listen.
+LONGEST_WAIT_SECONDS = 2.0
 # Under load a burst waits this long for more to come: a transaction has a price of its own, whatever is in it.
 GATHERING_SECONDS = 0.002
 BUSY_BURST = 8
@@ -33,6 +35,12 @@ class IntakeUnavailableError(TdsError):
 
     code = "intake_unavailable"
     retriable = True
+
+
+class IntakeOverloadedError(IntakeUnavailableError):
+    """More comes than can be made durable in time: the sender must try again later."""
+
+    code = "intake_overloaded"
 
 
 class Intake:
@@ -56,27 +64,39 @@ class Intake:
         self._line: SimpleQueue[Waiter | None] = SimpleQueue()
         self._starting = threading.Lock()
         self._busy = False
+        self._pace = Pace()
         self._committer: threading.Thread | None = None
 
     def take(self, delivery: Delivery) -> Receipt:
-        """Return when `delivery` is durable.
+        """Return when `delivery` is durable; for threads. Raises as `receive` does."""
+        self.admit(self._line.qsize())
+        waiter = self._queued(Waiter(delivery))
+        return _receipt(waiter, is_answered=waiter.wait(PATIENCE_SECONDS))
 
-        Raises IntakeUnavailableError when the database is away, the line is full or PATIENCE_SECONDS are over;
-        UnstorableError when the database refuses what this delivery holds.
+    async def receive(self, delivery: Delivery) -> Receipt:
+        """Return when `delivery` is durable; for tasks of an event loop.
+
+        Raises IntakeUnavailableError when the database is away or PATIENCE_SECONDS are over; UnstorableError when the
+        database refuses what this delivery holds.
         """
-        if self._line.qsize() >= LONGEST_LINE:
-            raise IntakeUnavailableError("Too many webhooks are waiting to be stored.")
-        waiter = Waiter(delivery)
+        waiter = self._queued(Waiter(delivery, asyncio.get_running_loop()))
+        return _receipt(waiter, is_answered=await waiter.come(PATIENCE_SECONDS))
+
+    def admit(self, waiting_count: int) -> None:
+        """Return if one more can be durable in time behind `waiting_count` others.
+
+        Raises IntakeOverloadedError.
+        """
+        if waiting_count and self._pace.wait_seconds(waiting_count) > LONGEST_WAIT_SECONDS:
+            raise IntakeOverloadedError(
+                f"{waiting_count} webhooks wait to be stored: one more would wait {LONGEST_WAIT_SECONDS:g} seconds."
+            )
+
+    def _queued(self, waiter: Waiter) -> Waiter:
         self._line.put(waiter)
         if self._committer is None:
             self._start()
-        if not waiter.wait(PATIENCE_SECONDS):
-            raise IntakeUnavailableError(f"The webhook could not be stored within {PATIENCE_SECONDS:g} seconds.")
-        if isinstance(waiter.answer, Receipt):
-            return waiter.answer
-        if isinstance(waiter.answer, UnstorableError):
-            raise waiter.answer
-        raise IntakeUnavailableError("The database cannot be reached.") from waiter.answer
+        return waiter
 
     def close(self) -> None:
         """Settle what waits, then end the committer and give its connection back."""
@@ -102,23 +122,35 @@ class Intake:
                 if not failing and not is_away(error):  # once an outage, not once a burst
                     log.error("intake_failed", error=type(error).__name__, waiting_count=len(burst))
                 failing = True
+            finally:
+                self._pace.end(len(burst))
         self._recorder.close()
 
     def _next_burst(self) -> list[Waiter]:
         """Everything that waits, at least one delivery; nothing when the intake was closed."""
-        first = self._line.get()
-        if first is None:
-            return []
+        burst: list[Waiter] = []
+        while not burst:
+            first = self._line.get()
+            if first is None:
+                return []
+            self._pace.begin()
+            if self._busy:
+                sleep(GATHERING_SECONDS)
+            burst = self._gathered(first)
+            if not burst:
+                self._pace.end(0)
+        return burst
+
+    def _gathered(self, first: Waiter) -> list[Waiter]:
+        """`first` and what waits behind it, but for those who were told already that it was not stored."""
         burst = [first]
-        if self._busy:
-            sleep(GATHERING_SECONDS)
         for _ in range(min(self._line.qsize(), LARGEST_BURST - 1)):
             waiter = self._line.get()
             if waiter is None:
                 self._line.put(None)  # for the next round
                 break
             burst.append(waiter)
-        return burst
+        return [waiter for waiter in burst if not waiter.is_gone]
 
     def _settle(self, burst: Sequence[Waiter]) -> None:
         started_at = perf_counter()
@@ -173,6 +205,44 @@ class Intake:
             webhooks.labels(entity, result).inc(count)
         if touched:
             self._told(touched)
+
+
+class Pace:
+    """How fast bursts become durable; written by the committer, read by everybody."""
+
+    def __init__(self) -> None:
+        self._began_at: float | None = None
+        self._seconds_each = 0.0
+
+    def begin(self) -> None:
+        """A burst is being gathered and made durable from now on."""
+        self._began_at = perf_counter()
+
+    def end(self, count: int) -> None:
+        """It was of `count` deliveries. What a small one costs says little of each in a large one."""
+        took = perf_counter() - (self._began_at or perf_counter())
+        self._began_at = None
+        if not count:
+            return
+        if count >= BUSY_BURST:
+            self._seconds_each = (self._seconds_each + took / count) / 2
+        else:
+            self._seconds_each = min(self._seconds_each, took)
+
+    def wait_seconds(self, waiting_count: int) -> float:
+        """How long one more would wait: for the burst at hand, as long as it took already, and for all before it."""
+        began_at = self._began_at
+        return (perf_counter() - began_at if began_at else 0.0) + waiting_count * self._seconds_each
+
+
+def _receipt(waiter: Waiter, *, is_answered: bool) -> Receipt:
+    if not is_answered:
+        raise IntakeUnavailableError(f"The webhook could not be stored within {PATIENCE_SECONDS:g} seconds.")
+    if isinstance(waiter.answer, Receipt):
+        return waiter.answer
+    if isinstance(waiter.answer, UnstorableError):
+        raise waiter.answer
+    raise IntakeUnavailableError("The database cannot be reached.") from waiter.answer
 
 
 def _answer_all(burst: Sequence[Waiter], error: Exception) -> None:

@@ -100,6 +100,7 @@ def set_aside(edge: Edge, *, error: NotUnderstoodError, body: bytes) -> Response
         if not is_away(failure):
             log.error("quarantine_failed", error=type(failure).__name__, reason=error.code)
         webhooks.labels(entity or "", "unavailable").inc()
+        edge.unstored.add("intake_unavailable")
         return problem(status=503, code="intake_unavailable", detail="The database cannot be reached.")
     webhooks.labels(entity or "", "quarantined").inc()
     webhook_refusals.labels(error.code).inc()

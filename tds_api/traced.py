@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tds_api.correlation import choose_correlation_id
-from tds_api.door import METHODS, WEBHOOKS
+from tds_api.webhooks import METHODS, REFUSAL_KEY, WEBHOOKS
 from tds_core import tracing
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ class Traced:
         self._behind = behind
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if REFUSAL_KEY in environ:  # its trace began before Flask was asked
+            return self._behind(environ, start_response)
         thread = environ["HTTP_X_CORRELATION_ID"] = choose_correlation_id(environ)
         path = str(environ.get("PATH_INFO", ""))
         method = str(environ["REQUEST_METHOD"])

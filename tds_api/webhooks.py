@@ -1,20 +1,20 @@
 """The way in for Zoho: a webhook is proven, understood and made durable, in this order, before it is answered."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any, BinaryIO
+from typing import Any
 
 from flask import Blueprint, Response, request
 
 from tds_api.correlation import CORRELATION_KEY
-from tds_api.door import METHODS, REFUSAL_KEY, WEBHOOKS, Take, answer_to
 from tds_api.edge import Edge
+from tds_api.intake import IntakeUnavailableError
 from tds_api.permissions import ITSELF, needs
 from tds_api.refused import Allowance, reject, set_aside
+from tds_api.request_body import read_body
+from tds_core.config import Settings
 from tds_core.sources.zoho.bodies import is_form
 from tds_core.sources.zoho.refusals import (
-    BodyCutShortError,
-    BodyTooLargeError,
     NotUnderstoodError,
     UnprovenError,
     WebhookRefusedError,
@@ -23,10 +23,17 @@ from tds_core.sources.zoho.signature import Pair, pairs_of, verify
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery, Receipt
 
-# Digits of an announced length beyond these say nothing more: Python refuses to read thousands of them.
-_LONGEST_LENGTH = 18
+WEBHOOKS = "/api/tds/zoho/webhooks"
+#: What Zoho's form for webhooks lets a rule send with.
+METHODS = frozenset({"POST", "PUT", "DELETE"})
+#: Where a WSGI environment carries why a webhook was not taken before Flask was asked, and the body that was read.
+REFUSAL_KEY, BODY_KEY = "tds.webhook_refusal", "tds.webhook_body"
 
-_BODY_KEY = "tds.webhook_body"
+_BEFORE_NAMES = WEBHOOKS + "/"
+_NAMES_AT = len(_BEFORE_NAMES)
+
+#: Reads and proves the webhook of a WSGI environment; entity and event are what its address names.
+Prove = Callable[[Mapping[str, Any], str | None, str | None, bytes], Delivery]
 
 
 class _Headers(Mapping[str, str]):
@@ -55,23 +62,41 @@ def _key(name: str) -> str:
     return "HTTP_" + name.upper().replace("-", "_")
 
 
-def taking(edge: Edge) -> Take:
-    """What makes a webhook durable. Raises UnprovenError, NotUnderstoodError or what the intake raises."""
-    secrets = [edge.settings.zoho_webhook_secret, edge.settings.zoho_webhook_secret_previous]
-    believed = None if edge.settings.unsigned_webhooks else secrets
-    limit = edge.settings.webhook_max_bytes
-
-    def take(environ: dict[str, Any], entity: str | None, event: str | None) -> Receipt:
-        body = environ[_BODY_KEY] = _read_body(environ, limit)
-        return edge.intake.take(_proven(environ, entity, event, body, believed))
-
-    return take
+def proving(settings: Settings) -> Prove:
+    """What proves a webhook by these settings. Raises UnprovenError or NotUnderstoodError."""
+    secrets = [settings.zoho_webhook_secret, settings.zoho_webhook_secret_previous]
+    return partial(_proven, secrets=None if settings.unsigned_webhooks else secrets)
 
 
-def webhook_routes(edge: Edge, take: Take) -> Blueprint:
-    """Both webhook routes as Flask sees them: what the door refused, and addresses spelled in unusual ways."""
+def named_by(path: str) -> tuple[str | None, str | None] | None:
+    """Entity and event as the address of a webhook names them; None for every address Flask has to make out.
+
+    A number is no entity but an event, of which an operator wants something.
+    """
+    if path == WEBHOOKS:
+        return None, None
+    if not path.startswith(_BEFORE_NAMES) or not path.isascii():
+        return None
+    entity, _, event = path[_NAMES_AT:].partition("/")
+    return (entity, event) if entity and event and "/" not in event and not entity.isdigit() else None
+
+
+def answer_to(receipt: Receipt) -> tuple[int, bytes]:
+    """Status and body: 202 with a new event's id; 200 with the first event's for what was received before."""
+    if receipt.duplicate:
+        return 200, b'{"event_id":"%d","duplicate":true}' % receipt.event_id
+    return 202, b'{"event_id":"%d","duplicate":false}' % receipt.event_id
+
+
+def webhook_routes(edge: Edge) -> Blueprint:
+    """Both webhook routes as Flask sees them: what was not taken before it, and addresses spelled in unusual ways."""
     routes = Blueprint("webhooks", __name__)
     allowance = Allowance(burst=200, per_second=20)
+    prove, limit = proving(edge.settings), edge.settings.webhook_max_bytes
+
+    def take(environ: dict[str, Any], entity: str | None, event: str | None) -> Receipt:
+        body = environ[BODY_KEY] = read_body(environ, limit)
+        return edge.intake.take(prove(environ, entity, event, body))
 
     @needs(ITSELF)
     def answer(entity: str | None = None, event: str | None = None) -> Response:
@@ -81,14 +106,17 @@ def webhook_routes(edge: Edge, take: Take) -> Blueprint:
                 raise environ.pop(REFUSAL_KEY)  # popped: an error that its own traceback reaches is garbage for long
             status, text = answer_to(take(environ, entity, event))
             return Response(text, status, content_type="application/json")
+        except IntakeUnavailableError as error:
+            edge.unstored.add(error.code)
+            raise
         except UnprovenError as error:
-            body = environ.get(_BODY_KEY, b"")
+            body = environ.get(BODY_KEY, b"")
             size = request.content_length or len(body)
             named = partial(_named, environ, entity, event, body)
             return reject(edge, allowance, request, error=error, body=body, body_size=size, named=named)
         except NotUnderstoodError as error:
             # What came as parameters alone is kept as the form it amounts to, so that it can be read again.
-            body = environ.get(_BODY_KEY) or environ.get("QUERY_STRING", "").encode("latin-1")
+            body = environ.get(BODY_KEY) or environ.get("QUERY_STRING", "").encode("latin-1")
             return set_aside(edge, error=error, body=body)
 
     routes.add_url_rule(f"{WEBHOOKS}/<entity>/<event>", "take", answer, methods=METHODS)
@@ -127,32 +155,3 @@ def _named(
     except WebhookRefusedError:
         return None, None
     return delivery.entity, delivery.source_id
-
-
-def _read_body(environ: Mapping[str, Any], limit: int) -> bytes:
-    """The whole body. Raises BodyTooLargeError before or while reading, whatever length was announced."""
-    announced = environ.get("CONTENT_LENGTH") or ""
-    if announced.isascii() and announced.isdigit():
-        size = int(announced[:_LONGEST_LENGTH])
-        if size > limit:  # not read at all: who announces this may never send it, and a thread would wait
-            raise BodyTooLargeError(f"The body is larger than {limit} bytes.")
-        body = _read(environ["wsgi.input"], size)
-        if len(body) < size:
-            raise BodyCutShortError(f"{size} bytes were announced, {len(body)} came.")
-        return body
-    if not environ.get("wsgi.input_terminated"):
-        return b""
-    body = _read(environ["wsgi.input"], limit + 1)
-    if len(body) > limit:
-        raise BodyTooLargeError(f"The body is larger than {limit} bytes.")
-    return body
-
-
-def _read(stream: BinaryIO, size: int) -> bytes:
-    body = stream.read(size) if size else b""
-    while len(body) < size:
-        more = stream.read(size - len(body))
-        if not more:
-            break
-        body += more
-    return body

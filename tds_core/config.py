@@ -35,7 +35,9 @@ class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
     port: int = d.api("TDS_PORT", "integer", 8800, "Port the API listens on.", d.PORT)
     public_url: str = d.api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", d.ADDRESS)
     api_processes: int = d.api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
-    api_threads: int = d.api("TDS_API_THREADS", "integer", 64, "Threads of each of them.", env.whole(1, 1024))
+    api_threads: int = d.api(
+        "TDS_API_THREADS", "integer", 64, "Threads of each that answer pages and questions.", env.whole(1, 1024)
+    )
     secret_key: str = d.api(
         "TDS_SECRET_KEY", "text", "", "Encrypts tokens; Fernet.generate_key() makes one.", d.FERNET_KEY, secret=True
     )

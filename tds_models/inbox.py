@@ -102,3 +102,15 @@ class RejectedDelivery(Base):
     body_start: Mapped[bytes] = mapped_column(LargeBinary, comment="the first bytes of the body")
     body_size: Mapped[int] = mapped_column(Integer)
     correlation_id: Mapped[str] = mapped_column(Text)
+
+
+class UnstoredWebhooks(Base):
+    """How many webhooks of a minute were answered 503, by reason: they were not stored, and their senders know."""
+
+    __tablename__ = "tds_unstored_webhooks"
+
+    minute: Mapped[datetime] = mapped_column(Instant, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text, primary_key=True)
+    webhook_count: Mapped[int] = mapped_column(BigInteger)
+    first_at: Mapped[datetime] = mapped_column(Instant)
+    last_at: Mapped[datetime] = mapped_column(Instant)

@@ -26,12 +26,15 @@ def programs_of(settings: Settings) -> Iterator[Program]:
 
 
 def api(settings: Settings) -> Program:
-    """The HTTP server. Threads wait for PostgreSQL's commit, which is where a request spends its time."""
+    """The HTTP server. It ends connections whose head does not come, and has room for very many that are slow.
+
+    Only HTTP/1 knows a deadline for heads.
+    """
     argv = (
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", settings.host,
-        "--port", str(settings.port), "--workers", str(settings.api_processes),
-        "--blocking-threads", str(settings.api_threads), "--respawn-failed-workers",
-        "--workers-kill-timeout", "10", "tds_api.wsgi:app",
+        sys.executable, "-m", "granian", "--interface", "rsgi", "--no-ws", "--http", "1",
+        "--http1-header-read-timeout", "15000", "--backlog", "4096", "--backpressure", "4096",
+        "--host", settings.host, "--port", str(settings.port), "--workers", str(settings.api_processes),
+        "--respawn-failed-workers", "--workers-kill-timeout", "10", "tds_api.rsgi:app",
     )  # fmt: skip
     return Program(name="api", argv=argv, is_ready=answering(f"{local_address(settings)}/healthz"))
 

@@ -75,6 +75,15 @@ class Rejected(Schema):
     correlation_id = fields.String()
 
 
+class UnstoredWebhooks(Schema):
+    """Webhooks that met a 503 for one reason."""
+
+    reason = fields.String()
+    count = fields.Integer()
+    first_at = instant_field()
+    last_at = instant_field()
+
+
 class Reception(Schema):
     """How reception did in the last hours."""
 
@@ -85,6 +94,9 @@ class Reception(Schema):
     by_entity = fields.List(fields.Dict())
     by_verdict = fields.Dict(keys=fields.String(), values=fields.Integer())
     rejected = fields.List(fields.Dict())
+    unstored = fields.List(
+        fields.Nested(UnstoredWebhooks), metadata={"description": "answered 503, so that the sender tries again"}
+    )
 
 
 class QueueArguments(PageArguments):

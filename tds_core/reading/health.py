@@ -21,6 +21,8 @@ NO_PROGRESS_SECONDS = 60.0
 # A slot is late by the length of one tick; this late, nobody takes slots.
 OVERDUE_SECONDS = 300.0
 LAG_SECONDS = 900.0
+# So long after a webhook met a 503 it is still news.
+UNSTORED_SECONDS = 300.0
 DEPTH_WARNING, DEPTH_CRITICAL = 1_000, 5_000
 DEAD_LETTERS_CRITICAL = 100
 
@@ -97,7 +99,12 @@ select
     (select string_agg(name || ' ' || deaf_reason, '; ' order by name) from tds_listeners l
         where deaf_at between now() - interval '1 day' and now() - interval '30 seconds' and not exists (
             select from tds_listeners n where n.ended_at is null and n.started_at > l.deaf_at)) as deaf_workers,
-    (select string_agg(queue, ', ' order by queue) from ({UNHEARD}) as each) as unheard_queues
+    (select string_agg(queue, ', ' order by queue) from ({UNHEARD}) as each) as unheard_queues,
+    (select jsonb_build_object('count', sum(webhook_count), 'reasons', string_agg(distinct reason, ', '),
+        'first', to_char(min(first_at) at time zone 'UTC', 'HH24:MI:SS'),
+        'last', to_char(max(last_at) at time zone 'UTC', 'HH24:MI:SS'),
+        'ago_seconds', extract(epoch from clock_timestamp() - max(last_at)))
+        from tds_unstored_webhooks where minute > now() - interval '1 hour' having count(*) > 0) as unstored
 """)
 
 Facts = Mapping[str, Any]
@@ -204,6 +211,19 @@ def _listening(found: Facts) -> Component:
     return Component("listening", State.OK, f"{found['listening_count']} workers listen")
 
 
+def _reception(found: Facts) -> Component:
+    """Yellow for some minutes after a webhook met a 503: its sender was told, and may or may not try again."""
+    unstored = found["unstored"]
+    if not unstored:
+        return Component("reception", State.OK, "no webhook met a 503 in the last hour")
+    says = f"{unstored['count']} webhooks met a 503 from {unstored['first']} to {unstored['last']} UTC"
+    says += f" in the last hour ({unstored['reasons']})"
+    if unstored["ago_seconds"] > UNSTORED_SECONDS:
+        return Component("reception", State.OK, says)
+    mend = "Their senders try again if they can (Zoho: a retry policy); what stays out comes with: tds sync all"
+    return Component("reception", State.WARNING, says, mend)
+
+
 def _dead_letters(found: Facts) -> Component:
     count = found["dead_letter_count"]
     state = State.OK if not count else State.CRITICAL if count > DEAD_LETTERS_CRITICAL else State.WARNING
@@ -258,5 +278,5 @@ def _locks(found: Facts) -> Component:
 
 
 _JUDGES: tuple[Callable[[Facts], Component], ...] = (
-    _dispatcher, _beat, _progress, _listening, _queue, _dead_letters, _findings, _locks, _runs, _source,
+    _dispatcher, _beat, _progress, _listening, _reception, _queue, _dead_letters, _findings, _locks, _runs, _source,
 )  # fmt: skip

@@ -96,10 +96,14 @@ _REJECTED = text("""
 select reason, count(*) as count, max(received_at) as last_received_at from tds_rejected_deliveries
 where received_at > now() - interval '24 hours' group by reason order by reason
 """)
+_UNSTORED = text("""
+select reason, sum(webhook_count)::bigint as count, min(first_at) as first_at, max(last_at) as last_at
+from tds_unstored_webhooks where minute > now() - interval '24 hours' group by reason order by reason
+""")
 
 
 def reception_health(session: Session) -> dict[str, Any]:
-    """The last 24 hours of reception: by entity, by verdict, duplicates, refusals by reason."""
+    """The last 24 hours of reception: by entity, by verdict, duplicates, what met a 503, refusals."""
     counted = [dict(row) for row in session.execute(_RECEIVED).mappings()]
     entities = [row for row in counted if row.pop("of_entity")]
     received = [row["last_received_at"] for row in entities]
@@ -110,5 +114,6 @@ def reception_health(session: Session) -> dict[str, Any]:
         "duplicate_count": session.execute(_DUPLICATES).scalar_one(),
         "by_entity": [{name: value for name, value in row.items() if name != "verdict"} for row in entities],
         "by_verdict": {row["verdict"]: row["received_count"] for row in counted if row not in entities},
+        "unstored": [dict(row) for row in session.execute(_UNSTORED).mappings()],
         "rejected": [dict(row) for row in session.execute(_REJECTED).mappings()],
     }

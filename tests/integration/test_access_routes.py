@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from tds_api.door import METHODS
 from tds_api.permissions import ANYBODY, ITSELF, named_permission
+from tds_api.webhooks import METHODS
 from tds_core.access import keys
 from tds_models.callers import Role
 from tds_models.db import session_scope

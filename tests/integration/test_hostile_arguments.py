@@ -15,7 +15,7 @@ from tds_core.access import keys, operators
 from tds_core.access.errors import UnfitError
 from tds_models.callers import Role
 from tds_models.db import session_scope
-from tests.webhook_sender import TOKEN, Sender, sender_for, wrapped
+from tests.webhook_sender import FORM, TOKEN, Sender, sender_for, wrapped
 
 API = "/api/tds"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -170,3 +170,16 @@ def test_what_is_kept_of_a_request_does_not_help_to_guess_a_password_in_it(sende
     [row] = sender.rows("select request_digest from tds_kept_answers")
     asked = f"POST {API}/operators?\napplication/json\n".encode()
     assert bytes(row[0]) != blake2b(asked + body, digest_size=32).digest()
+
+
+@pytest.mark.parametrize("path", ["session", "login", "sync/product", "queue/pause", "zoho/oauth/start"])
+@pytest.mark.parametrize("content_type", ["application/json", FORM, "multipart/form-data; boundary=b"])
+def test_flask_itself_reads_no_body_over_the_limit(sender: Sender, path: str, content_type: str) -> None:
+    body = b'{"name":"' + b"x" * (1 << 20)
+    for length in ({}, {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}):
+        answer = sender.app.test_client().post(
+            f"/api/tds/{path}", data=body, content_type=content_type, environ_overrides=length,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )  # fmt: skip
+        assert answer.status_code == 413, (answer.status_code, answer.text)
+        assert answer.content_type == "application/problem+json"

@@ -202,9 +202,56 @@ def test_a_database_that_hangs_costs_the_sender_seconds_and_no_webhook(
     assert (again.status_code, again.json["duplicate"]) == (200, True)
 
 
-def test_a_full_line_is_said_at_once(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tds_api.intake.LONGEST_LINE", 0)
-    assert sender.send(wrapped()).status_code == 503
+def test_a_wait_that_is_too_long_is_said_at_once(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tds_api.intake.LONGEST_WAIT_SECONDS", 0.3)
+    with sender.engine.begin() as blocker, ThreadPoolExecutor(2) as threads:
+        blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
+        early = [threads.submit(sender.send, wrapped("1"))]
+        time.sleep(0.1)
+        early.append(threads.submit(sender.send, wrapped("2")))
+        time.sleep(0.5)
+        answer = sender.send(wrapped("3"))
+        assert (answer.status_code, answer.json["code"]) == (503, "intake_overloaded")
+        assert answer.headers["Retry-After"] == "5"
+        blocker.commit()
+        assert {each.result().status_code for each in early} == {202}
+    assert sorted(row[0] for row in sender.rows("select source_id from tds_inbox_events")) == ["1", "2"]
+    assert sender.send(wrapped("3")).status_code == 202
+
+
+def test_what_was_answered_503_before_its_turn_is_not_stored(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tds_api.intake.PATIENCE_SECONDS", 0.3)
+    with sender.engine.begin() as blocker, ThreadPoolExecutor(2) as threads:
+        blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
+        first = threads.submit(sender.send, wrapped("1"))
+        time.sleep(0.1)
+        second = threads.submit(sender.send, wrapped("2"))
+        assert [first.result().status_code, second.result().status_code] == [503, 503]
+        blocker.commit()
+    assert sender.send(wrapped("3")).status_code == 202
+    stored = sender.rows("select source_id from tds_inbox_events order by source_id")
+    assert [row.source_id for row in stored] == ["1", "3"], "the first was on its way to the database already"
+
+
+def test_every_503_is_counted_with_its_time_and_shown_in_health(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unstored = sender.app.extensions["tds"].unstored
+    monkeypatch.setattr("tds_api.intake.PATIENCE_SECONDS", 0.05)
+    with sender.engine.begin() as blocker:
+        blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
+        assert [sender.send(wrapped(str(n))).status_code for n in range(3)] == [503] * 3
+        blocker.commit()
+    assert eventually(lambda: unstored.write() and sender.count("tds_unstored_webhooks") > 0)
+    components = {each["name"]: each for each in sender.get("/api/tds/health/complete").json["components"]}
+    assert components["reception"]["state"] == "warning"
+    assert components["reception"]["says"].startswith("3 webhooks met a 503 from ")
+    assert "intake_unavailable" in components["reception"]["says"]
+    with sender.engine.begin() as connection:
+        connection.execute(text("update tds_unstored_webhooks set last_at = last_at - interval '6 minutes'"))
+    components = {each["name"]: each for each in sender.get("/api/tds/health/complete").json["components"]}
+    assert components["reception"]["state"] == "ok"
+    assert components["reception"]["says"].startswith("3 webhooks met a 503 from "), "it stays known for an hour"
 
 
 def test_the_bell_rings_once_for_a_burst_and_outlives_an_outage() -> None:

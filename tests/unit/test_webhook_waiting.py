@@ -1,5 +1,6 @@
-"""Waiting for an answer: everybody is woken, whoever gave up in between."""
+"""Waiting for an answer: everybody is woken, thread or task, whoever gave up in between."""
 
+import asyncio
 import threading
 import time
 
@@ -8,19 +9,23 @@ import pytest
 from tds_api.waiting import Waiter, answer_each
 from tds_core.sync.inbox import Delivery, Receipt
 
+DELIVERY = Delivery(
+    source="zoho", entity="product", event="updated", source_id="1", source_modified_at=None, record=b"{}",
+    complete=False, fingerprint=b"", correlation_id="c",
+)  # fmt: skip
+RECEIPT = Receipt(1, False)
 
-def waiters(count: int) -> list[Waiter]:
-    delivery = Delivery(
-        source="zoho", entity="product", event="updated", source_id="1", source_modified_at=None, record=b"{}",
-        complete=False, fingerprint=b"", correlation_id="c",
-    )  # fmt: skip
-    return [Waiter(delivery) for _ in range(count)]
+
+def settle(waiters: list[Waiter]) -> None:
+    for waiter in waiters:
+        waiter.answer = RECEIPT
+    answer_each(waiters)
 
 
 @pytest.mark.parametrize("patience", [lambda n: 5.0, lambda n: 0.0 if n % 3 else 5.0, lambda n: 0.02])
-def test_everybody_who_still_waits_is_woken(patience) -> None:
-    for _ in range(20):
-        burst = waiters(30)
+def test_every_thread_that_still_waits_is_woken(patience) -> None:
+    for _ in range(10):
+        burst = [Waiter(DELIVERY) for _ in range(30)]
         answered: dict[int, bool] = {}
 
         def wait(n: int, burst=burst, answered=answered) -> None:
@@ -30,16 +35,41 @@ def test_everybody_who_still_waits_is_woken(patience) -> None:
         for thread in threads:
             thread.start()
         time.sleep(0.018)  # some give up at the very moment the others are woken
-        for waiter in burst:
-            waiter.answer = Receipt(1, False)
-        answer_each(burst)
+        settle(burst)
         for thread in threads:
             thread.join(2)
         assert len(answered) == 30, "somebody was never woken"
         assert all(answered[n] for n in range(30) if patience(n) == 5.0)
+        assert all(burst[n].is_gone != answered[n] for n in range(30))
+
+
+@pytest.mark.parametrize("patience", [lambda n: 5.0, lambda n: 0.0 if n % 3 else 5.0, lambda n: 0.02])
+def test_every_task_that_still_waits_is_woken(patience) -> None:
+    async def burst_of(count: int) -> tuple[list[Waiter], list[bool]]:
+        loop = asyncio.get_running_loop()
+        burst = [Waiter(DELIVERY, loop) for _ in range(count)]
+        committer = threading.Timer(0.018, settle, [burst])
+        committer.start()
+        came = await asyncio.gather(*(waiter.come(patience(n)) for n, waiter in enumerate(burst)))
+        committer.join()
+        return burst, came
+
+    for _ in range(10):
+        burst, came = asyncio.run(burst_of(30))
+        assert all(came[n] for n in range(30) if patience(n) == 5.0)
+        assert all(waiter.is_gone != answered for waiter, answered in zip(burst, came, strict=True))
 
 
 def test_who_comes_late_to_a_given_answer_does_not_wait() -> None:
-    (waiter,) = waiters(1)
-    answer_each([waiter])
+    waiter = Waiter(DELIVERY)
+    settle([waiter])
     assert waiter.wait(0.0)
+
+
+def test_a_loop_that_ended_harms_nobody() -> None:
+    loop = asyncio.new_event_loop()
+    lost = Waiter(DELIVERY, loop)
+    loop.close()
+    there = Waiter(DELIVERY)
+    settle([lost, there])
+    assert there.wait(0.0)

@@ -45,6 +45,19 @@ class BodyCutShortError(UnprovenError):
     code = "body_cut_short"
 
 
+class BodyTooSlowError(UnprovenError):
+    """The body came so slowly that it was not waited for."""
+
+    code = "body_too_slow"
+
+
+class BodiesCrowdedError(WebhookRefusedError):
+    """So many bodies are being read at once that there is no memory for another: try again."""
+
+    code = "bodies_crowded"
+    retriable = True
+
+
 class TooManyFieldsError(UnprovenError):
     """More parameters than any rule in Zoho can hold."""
 

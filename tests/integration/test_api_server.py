@@ -1,0 +1,174 @@
+"""The API's server promises: slow senders hold nothing, no body is larger than its limit, overload is said early."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.served import served
+from tests.webhook_sender import PATH, TOKEN, signature, wrapped
+
+SLOW = 200
+
+
+@pytest.fixture
+def port(database: str, redis_url: str, tmp_path: Path) -> Iterator[int]:
+    with served(database, tmp_path, TDS_REDIS_URL=redis_url) as port:
+        yield port
+
+
+def sent(port: int, number: int) -> tuple[int, dict[str, Any], float]:
+    """Status and JSON of one honest webhook over a connection of its own, and how long it took."""
+    body = wrapped(str(number))
+    began = time.perf_counter()
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(
+        "POST", PATH, body, {"Content-Type": "application/json", "X-Zoho-Webhook-Signature": signature(body)}
+    )
+    answer = connection.getresponse()
+    found = json.loads(answer.read())
+    connection.close()
+    return answer.status, {**found, "retry_after": answer.headers.get("Retry-After")}, time.perf_counter() - began
+
+
+def asked(port: int, path: str) -> Any:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
+    return json.loads(connection.getresponse().read())
+
+
+HEAD = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" % PATH.encode()
+SESSION = b"POST /api/tds/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+#: What a slow sender begins with, and what it sends once a second.
+SLOWNESS = {
+    "a body": (HEAD + b"Content-Length: 2000\r\n\r\n", b"a"),
+    "a large body": (HEAD + b"Content-Length: 900000\r\n\r\n", b"a" * 100),
+    "chunks": (SESSION + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+    "a head": (b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"X-A: b\r\n"),
+    "nothing": (b"", b""),
+}
+
+
+def drip(port: int, kind: str, ended: dict[str, list[tuple[bytes, float]]]) -> None:
+    """Be slow until the server has had enough."""
+    begin, piece = SLOWNESS[kind]
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(begin)
+        slow.settimeout(1)
+        while time.monotonic() - began < 60:
+            try:
+                slow.sendall(piece)
+                answer = slow.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                answer = b""
+            ended[kind].append((answer[9:12], time.monotonic() - began))
+            return
+
+
+def test_slow_senders_are_ended_and_hold_nobody_up(port: int) -> None:
+    ended: dict[str, list[tuple[bytes, float]]] = {kind: [] for kind in SLOWNESS}
+    kinds = list(SLOWNESS)
+    slow = [threading.Thread(target=drip, args=(port, kinds[n % len(kinds)], ended)) for n in range(SLOW)]
+    for each in slow:
+        each.start()
+    time.sleep(1)
+    honest = []
+    for number in range(150):
+        honest.append(sent(port, number))
+        time.sleep(0.02)
+    assert asked(port, "/api/tds/health")["database"] == "reachable"
+    for each in slow:
+        each.join(60)
+    assert {status for status, _, _ in honest} == {202}
+    assert sorted(took for _, _, took in honest)[-2] < 0.25
+    assert {kind: len(found) for kind, found in ended.items()} == dict.fromkeys(SLOWNESS, SLOW // len(SLOWNESS))
+    for kind in ("a body", "a large body", "chunks"):
+        assert {status for status, _ in ended[kind]} == {b"408"}, kind
+    for kind, latest in (("a body", 12), ("a large body", 12), ("chunks", 12), ("a head", 25), ("nothing", 25)):
+        assert max(after for _, after in ended[kind]) < latest, kind
+
+
+def _announced(connection: socket.socket, head: bytes) -> None:
+    connection.sendall(head + b"Content-Length: 60000000\r\n\r\n" + b'{"name":"' + b"x" * 1_000_000)
+
+
+def _in_chunks(connection: socket.socket, head: bytes) -> None:
+    connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(60):
+        connection.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+
+
+ROUTES = (
+    "session", "login", "sync/product", "zoho/oauth/start", "dead-letter/retry", "nowhere",
+    "zoho/webhooks/product/updated", "zoho/webhooks/product/updated/",
+)  # fmt: skip
+
+
+def test_a_body_over_the_limit_is_refused_unread_on_every_route(port: int) -> None:
+    for path in ROUTES:
+        for send in (_announced, _in_chunks):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                head = f"POST /api/tds/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                send(connection, head.encode())
+                answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 413 "), (path, send, answer)
+            assert b"application/problem+json" in answer
+            assert b'"code":"body_too_large"' in answer
+
+
+def test_who_comes_when_the_wait_is_long_is_told_at_once_and_health_says_how_many(port: int, engine: Engine) -> None:
+    with engine.begin() as blocker, ThreadPoolExecutor(60) as threads:
+        blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
+        early = [threads.submit(sent, port, number) for number in range(30)]
+        time.sleep(2.5)
+        late = [sent(port, 1000 + number) for number in range(20)]
+        blocker.commit()
+        stored = [each.result() for each in early]
+    assert {status for status, _, _ in stored} == {202}
+    assert {(status, found["code"], found["retry_after"]) for status, found, _ in late} == {
+        (503, "intake_overloaded", "5")
+    }
+    assert sorted(took for _, _, took in late)[-2] < 1
+    assert sent(port, 2000)[0] == 202, "the line is empty again"
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        health = {each["name"]: each for each in asked(port, "/api/tds/health/complete")["components"]}
+        if health["reception"]["state"] != "ok":
+            break
+        time.sleep(0.2)
+    assert health["reception"]["state"] == "warning"
+    assert health["reception"]["says"].startswith("20 webhooks met a 503 from ")
+    [row] = asked(port, "/api/tds/zoho/webhooks/health")["unstored"]
+    assert (row["reason"], row["count"]) == ("intake_overloaded", 20)
+    assert row["first_at"] <= row["last_at"]
+
+
+def test_an_answer_is_what_flask_says_of_every_method_and_kind_of_route(port: int) -> None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    for method, path, status in (
+        ("GET", "/healthz", 200),
+        ("HEAD", "/healthz", 200),
+        ("OPTIONS", "/api/tds/queue", 200),
+        ("GET", "/api/tds/static/pages.css", 200),
+        ("GET", "/api/tds/docs", 303),
+        ("GET", "/nowhere", 404),
+        ("PATCH", PATH, 405),
+        ("POST", PATH, 401),
+        ("GET", "/api/tds/entities/product", 401),
+    ):
+        connection.request(method, path, headers={"Accept": "text/html, */*;q=0.1"} if "docs" in path else {})
+        answer = connection.getresponse()
+        body = answer.read()
+        assert (answer.status, len(answer.headers["X-Correlation-Id"])) == (status, 32), (method, path, body)
+    connection.close()
