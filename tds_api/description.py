@@ -32,6 +32,17 @@ _SETTINGS = {
     },
 }
 
+_WEBHOOK_PROBLEMS = {
+    "400": "The body was cut short",
+    "401": "No signature, or a wrong one",
+    "404": "Unknown entity or event; kept as quarantined",
+    "408": "The body came too slowly",
+    "413": "Larger than TDS_WEBHOOK_MAX_BYTES",
+    "415": "Neither JSON nor a form; kept as quarantined",
+    "422": "Signed but not understood; kept as quarantined",
+    "503": "Not stored: the database is away, or more comes than can be stored in time. Try again",
+}
+
 
 class Api(flask_smorest.Api):
     """flask-smorest with problem documents for errors."""
@@ -69,16 +80,6 @@ def _webhook_operation(*, with_event: bool) -> dict[str, Any]:
         "properties": {"event_id": {"type": "string"}, "duplicate": {"type": "boolean"}},
     }
     content = {"application/json": {"schema": answer}}
-    problems = {
-        "400": "The body was cut short",
-        "401": "No signature, or a wrong one",
-        "404": "Unknown entity or event; kept as quarantined",
-        "408": "The body came too slowly",
-        "413": "Larger than TDS_WEBHOOK_MAX_BYTES",
-        "415": "Neither JSON nor a form; kept as quarantined",
-        "422": "Signed but not understood; kept as quarantined",
-        "503": "Not stored: the database is away, or more comes than can be stored in time. Try again",
-    }
     parameters = [] if with_event else [_optional_query(name) for name in ("entity", "event")]
     return {
         "tags": ["webhooks"],
@@ -100,7 +101,7 @@ def _webhook_operation(*, with_event: bool) -> dict[str, Any]:
                     "description": meaning,
                     "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
-                for status, meaning in problems.items()
+                for status, meaning in _WEBHOOK_PROBLEMS.items()
             },
         },
     }

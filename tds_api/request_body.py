@@ -181,11 +181,14 @@ def _too_slow() -> BodyTooSlowError:
 def install_limits(app: Flask) -> None:
     """Let Flask read no body that is too large either, and answer those that were not read before it was asked."""
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BYTES
-    app.before_request(_refuse_unread)
+    app.before_request(_refuse)
 
 
-def _refuse_unread() -> None:
-    """Raises WebhookRefusedError."""
+def _refuse() -> None:
+    """Raises WebhookRefusedError. Webhooks have a limit of their own, and keep what they refuse."""
     error: WebhookRefusedError | None = request.environ.pop(UNREAD_KEY, None)
     if error is not None:
         raise error
+    is_webhook = request.blueprint == "webhooks"
+    if not is_webhook and (announced_length(request.environ) or 0) > LARGEST_BYTES:
+        raise too_large(LARGEST_BYTES)

@@ -27,9 +27,9 @@ PURE = frozenset(
 )
 
 # Waiting for time to pass is the job itself: for another process's refresh, a child's start, a burst to gather,
-# a Redis to take writes again.
+# a Redis to take writes again, a database to come back.
 SLEEPERS = re.compile(
-    r"(tds_core/sources/zoho/(tokens|quota/governor)|tds_core/embedded/\w+|tds_tasks/consumer|tds_api/(bell|intake)|tds_api/cli/.*)\.py"
+    r"(tds_core/sources/zoho/(tokens|quota/governor)|tds_core/embedded/\w+|tds_tasks/consumer|tds_api/(bell|intake|unstored)|tds_api/cli/.*)\.py"
 )
 # What a person runs in a terminal, or a program whose first line another one reads.
 PRINTERS = re.compile(r"(tds_api/cli/.*|tds_core/embedded/guardian)\.py")

@@ -175,11 +175,8 @@ def test_what_is_kept_of_a_request_does_not_help_to_guess_a_password_in_it(sende
 @pytest.mark.parametrize("path", ["session", "login", "sync/product", "queue/pause", "zoho/oauth/start"])
 @pytest.mark.parametrize("content_type", ["application/json", FORM, "multipart/form-data; boundary=b"])
 def test_flask_itself_reads_no_body_over_the_limit(sender: Sender, path: str, content_type: str) -> None:
-    body = b'{"name":"' + b"x" * (1 << 20)
-    for length in ({}, {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}):
-        answer = sender.app.test_client().post(
-            f"/api/tds/{path}", data=body, content_type=content_type, environ_overrides=length,
-            headers={"Authorization": f"Bearer {TOKEN}"},
-        )  # fmt: skip
-        assert answer.status_code == 413, (answer.status_code, answer.text)
-        assert answer.content_type == "application/problem+json"
+    answer = sender.app.test_client().post(
+        f"/api/tds/{path}", data=b'{"name":"' + b"x" * (1 << 20), content_type=content_type,
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )  # fmt: skip
+    assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
