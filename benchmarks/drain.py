@@ -99,16 +99,16 @@ def _settings(spec: StandInSpec, home: Path) -> Settings:
     )
 
 
-def measure(*, items: int = ITEMS, at_once: int = AT_ONCE) -> dict[str, Any]:
+def measure(*, items: int = ITEMS, at_once: int = AT_ONCE, late: int = LATE) -> dict[str, Any]:
     """All figures of one run."""
-    with on_stage(items + LATE, at_once) as (stack, stand_in, engine):
+    with on_stage(items + late, at_once) as (stack, stand_in, engine):
         records = [row for row in stand_in.dump("contacts") if row["contact_type"] == "customer"]
-        waiting, late = _requests(stack.settings, records[:items]), _requests(stack.settings, records[items:])
+        waiting, coming = _requests(stack.settings, records[:items]), _requests(stack.settings, records[items:])
         sent = _accepted(press(stack.settings.port, waiting, connections=CONNECTIONS))
         floor = drain_floor.per_second(stack.settings.database_url, workers=WORKERS)
         plain = [json.loads(ENCODER.encode(each)) for each in records[:items]]
         peer = drain_peer.per_second(stack.settings, plain, workers=WORKERS)
-        with _ingesting(stack.settings.port, late) as loads:
+        with _ingesting(stack.settings.port, coming) as loads:
             _start_workers(stack)
             per_second = _drained(engine, items)
         _await(engine, "customer")
@@ -174,7 +174,8 @@ def _drained(engine: Engine, items: int) -> float:
         if done and not first:
             begun_at, first = now, done
         if done == items:
-            return (items - first) / (now - begun_at)
+            few = first == items  # all of them between two looks
+            return items / LOOK_SECONDS if few else (items - first) / (now - begun_at)
         time.sleep(LOOK_SECONDS)
 
 

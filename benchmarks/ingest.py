@@ -30,7 +30,7 @@ from tds_core.sync.inbox import Delivery, receive
 from tds_models.db import make_engine, session_scope
 
 SECRET = "benchmarksecret1"  # noqa: S105
-ROUNDS = 3
+ROUNDS, WARM_UP = 3, 2000
 CONNECTIONS = 64
 _numbers = itertools.count(1)
 
@@ -133,8 +133,8 @@ def _delivery(body: bytes) -> Delivery:
     )  # fmt: skip
 
 
-def measure(*, seconds: float, threads: int) -> dict[str, float]:
-    """All figures, each the median of interleaved rounds."""
+def measure(*, seconds: float, threads: int, rounds: int = ROUNDS, warm_up: int = WARM_UP) -> dict[str, float]:
+    """All figures, each the median of interleaved rounds; `warm_up` webhooks before tell how many a round takes."""
     with tempfile.TemporaryDirectory(prefix="tds-bench-") as home:
         Path(home).chmod(0o755)
         with EmbeddedPostgres(Path(home)) as postgres:
@@ -144,19 +144,21 @@ def measure(*, seconds: float, threads: int) -> dict[str, float]:
                 server(postgres.url, threads=threads, empty="view") as view,
                 server(postgres.url, threads=threads, empty="door") as door,
             ):
-                return _rounds(postgres.url, full, view, door, seconds)
+                return _rounds(postgres.url, (full, view, door), seconds, rounds, warm_up)
 
 
 Served = tuple[int, psutil.Process]
 
 
-def _rounds(url: str, full: Served, view: Served, door: Served, seconds: float) -> dict[str, float]:
-    served = (full, view, door)
-    counts = [int(_pressed(each, 2000).per_second * seconds) for each in served]
+def _rounds(
+    url: str, served: tuple[Served, Served, Served], seconds: float, rounds: int, warm_up: int
+) -> dict[str, float]:
+    """`served`: the product, the view that does nothing, and the door that does."""
+    counts = [int(_pressed(each, warm_up).per_second * seconds) for each in served]
     loads: list[list[Load]] = [[], [], []]
     spent: list[list[float]] = [[], [], []]
     bare: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for n, each in enumerate(served):
             before = cpu_seconds(each[1])
             loads[n].append(_pressed(each, counts[n]))
@@ -164,7 +166,7 @@ def _rounds(url: str, full: Served, view: Served, door: Served, seconds: float) 
         bare.append(statement_per_second(url, int(300 * seconds)))
     peak, view_peak, door_peak = (statistics.median(load.per_second for load in some) for some in loads)
     cpu, view_cpu, door_cpu = (round(statistics.median(some) * 1e6) for some in spent)
-    at_half = [_paced(full, peak / 2, seconds) for _ in range(ROUNDS)]
+    at_half = [_paced(served[0], peak / 2, seconds) for _ in range(rounds)]
     bare_peak = statistics.median(bare)
     return {
         "webhooks_per_s": round(peak),

@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+#: Who waits longer for an answer measures nothing.
+SILENT_SECONDS = 60.0
+
 
 @dataclass(slots=True)
 class Load:
@@ -51,13 +54,18 @@ class _Connections:
 
     def collect(self, load: Load, timeout: float) -> None:
         """Take the answers that are there, waiting at most `timeout` seconds for the first."""
-        for number, _ in self.poll.poll(timeout):
+        ready = self.poll.poll(timeout)
+        if self.busy and time.perf_counter() - min(self.busy.values()) > SILENT_SECONDS:
+            raise TimeoutError(
+                f"{len(self.busy)} requests have no answer. The last: {next(iter(self.parts.values()), b'')!r}"
+            )
+        for number, _ in ready:
             part = self.sockets[number].recv(65536)
             now = time.perf_counter()
             if not part:
                 raise ConnectionError("The server closed a connection.")
             answer = self.parts.pop(number, b"") + part
-            if not answer.endswith(b"}"):  # every answer is one JSON object; head and body may come apart
+            if not answer.rstrip().endswith(b"}"):  # every answer is one JSON object; head and body may come apart
                 self.parts[number] = answer
                 continue
             status = answer[9:12].decode()

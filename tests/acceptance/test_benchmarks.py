@@ -1,0 +1,33 @@
+"""Every benchmark runs: what it measures beside the product is made of the product's own parts, and they change."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import pages, seed
+from benchmarks.__main__ import BENCHMARKS, TRIALS
+
+pytestmark = pytest.mark.acceptance
+
+
+def test_every_benchmark_has_a_trial() -> None:
+    assert list(TRIALS) == list(BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_runs_and_tells_its_figures(name: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", name, "--trial", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = json.loads(done.stdout)[name]
+    assert figures
+    assert all(isinstance(value, int | float | list | None) for value in figures.values()), figures
+    broken = [each for each in figures if each.endswith(("differences", "undone_or_doubled", "owed")) and figures[each]]
+    assert broken == []
+
+
+def test_the_pages_are_all_answered() -> None:
+    size = seed.Size(events=400, attempts=100, letters=80, runs=80, changes=400, records=100)
+    assert min(pages.measure(size, rounds=1).values()) > 0
