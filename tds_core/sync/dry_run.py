@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.sync import absence, audit, watch
@@ -21,17 +20,10 @@ from tds_models.entity import Entity
 SHOWN_COUNT = 100
 SHOWN = {Outcome.CREATED: "created", **dict.fromkeys(CHANGES, "updated")}
 
-# A row may stand on two pages; the second time it is no news.
-SEEN = text("""
-select distinct id from tds_sync_run_pages p cross join unnest(p.source_ids) as id
-where p.run_id = :run and id = any(:ids)
-""")
-
 
 def look_at_page(session: Session, run: RunLease, prepared: Prepared) -> None:
-    """Enter into the run's report what writing this page would do."""
-    entity = ENTITIES[run.entity]
-    seen = set(session.execute(SEEN, {"run": run.id, "ids": list(prepared.hashes)}).scalars())
+    """Enter into the run's report what writing this page would do; what another page showed is no news."""
+    entity, seen = ENTITIES[run.entity], run.seen
     candidates = [*prepared.candidates, *(prepared.creation.candidates if prepared.creation else ())]
     candidates = [each for each in candidates if each.source_id not in seen]
     wrong, others = {source_id for source_id, _ in prepared.invalid} - seen, set(prepared.other_kind) - seen

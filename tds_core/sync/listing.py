@@ -4,7 +4,7 @@ Preparing (skip and read) needs no lock and so runs while the page before is bei
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -156,19 +156,26 @@ class Taken:
     changed_count: int
 
 
-def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id: str) -> Taken:
+def take(
+    session: Session,
+    entity: Entity,
+    prepared: Prepared,
+    *,
+    correlation_id: str,
+    before: Set[str] = frozenset(),
+) -> Taken:
     """Write a prepared page. A record whose row somebody else has locked becomes work, and the rest goes in.
 
-    Raises `LockedError` when a whole table is locked.
+    `before`: the records that pages of this pass showed already; of them only changes count. Raises `LockedError` when
+    a whole table is locked.
     """
-    counts: Counter[str] = Counter({Outcome.UNCHANGED: prepared.equal_count, "invalid": len(prepared.invalid)})
-    counts["other_kind"] = len(prepared.other_kind)
+    counts = _counts_unwritten(prepared, before)
     # The mirror is locked before the queue, as workers do.
     standing = hold_rows(session, entity, sorted(each.source_id for each in prepared.candidates))
     if standing.locked:
         free = [each for each in prepared.candidates if each.source_id not in standing.locked]
         prepared = replace(prepared, candidates=free)
-        counts["to_read"] += len(standing.locked)
+        counts["to_read"] += len(standing.locked.keys() - before)
         _owe(session, entity, list(standing.locked), correlation_id)
     creation, candidates = prepared.creation, prepared.candidates
     created = creation.source_ids if creation else ()
@@ -177,9 +184,9 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
         surveyed = survey(candidates, standing.rows, shows_changes=not prepared.reads_all)
         _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
         confirm(session, entity, surveyed.to_confirm, surveyed.current)
-        counts.update(surveyed.outcomes)
-        counts["to_read"] += len(surveyed.changed) + len(surveyed.never_read) + len(created)
+        counts.update(outcome for source_id, outcome in surveyed.outcomes.items() if source_id not in before)
         candidates = [*surveyed.changed, *surveyed.never_read]
+        counts["to_read"] += sum(each.source_id not in before for each in candidates) + len(created)
         if not prepared.reads_all:
             changed.update(each.source_id for each in surveyed.changed)
     else:
@@ -189,7 +196,7 @@ def take(session: Session, entity: Entity, prepared: Prepared, *, correlation_id
     elif creation:
         candidates = [*candidates, *creation.candidates]
     applied = apply(session, entity, candidates, standing.rows) if candidates else []
-    counts.update(each.outcome for each in applied)
+    counts.update(each.outcome for each in applied if each.candidate.source_id not in before or each.outcome in CHANGES)
     changed.update(each.candidate.source_id for each in applied if each.outcome in CHANGES)
     arrived = [each.candidate.source_id for each in applied if each.outcome in kinds.ARRIVALS]
     kinds.arrive(session, entity, [*arrived, *created], correlation_id=correlation_id)
@@ -213,6 +220,16 @@ def _settle_letters(
     seen = [*(candidate.source_id for candidate in prepared.candidates), *created]
     _heal(session, entity, [source_id for source_id in seen if source_id not in unsure])
     return [each.candidate.source_id for each in applied if each.outcome in READ_AGAIN]
+
+
+def _counts_unwritten(prepared: Prepared, before: Set[str]) -> Counter[str]:
+    """How many records of a page the mirror has as they are, and how many break the rules."""
+    wrong, other = {source_id for source_id, _ in prepared.invalid}, set(prepared.other_kind)
+    equal_count, again = prepared.equal_count, prepared.hashes.keys() & before
+    if again:
+        created = prepared.creation.source_ids if prepared.creation else ()
+        equal_count -= len(again - wrong - {*created, *other, *(each.source_id for each in prepared.candidates)})
+    return Counter({Outcome.UNCHANGED: equal_count, "invalid": len(wrong - before), "other_kind": len(other - before)})
 
 
 def _owe_details(

@@ -65,10 +65,6 @@ def prepare_page(
     )
 
 
-#: Outcomes of rows that are met again and are as they were.
-SEEN_AGAIN = ("unchanged", "to_read", "invalid", "unreadable")
-
-
 class LostRunError(Exception):
     """The run was cancelled, or its lease went to somebody else: stop, and write nothing."""
 
@@ -104,15 +100,18 @@ def take_pages(
 ) -> Counter[str]:
     """Apply pages and move the run, and the cursor, behind them: one transaction.
 
-    Raises `LostRunError`, and `TooMuchError` when a page goes beyond `limits`.
+    Pages overlap: a record that several show counts once. Raises `LostRunError`, and `TooMuchError` when a page goes
+    beyond `limits`.
 
     Afterwards `run.position` is where the next page begins.
     """
     before = run.outcomes.copy(), run.changed_count
+    shown = {row.source_id for each in ready for row in each.page.rows} - run.seen
     try:
         return _take_pages(session, run, ready, lease_seconds, limits)
     except Exception:  # what was counted is taken back as well
         run.outcomes, run.changed_count = before
+        run.seen -= shown
         raise
 
 
@@ -124,14 +123,15 @@ def _take_pages(
     if not all(each.prepared.is_known and not each.page.strange for each in ready):
         _keep_lease(session, HOLD, lease)
     counts: Counter[str] = Counter()
-    taken, fetched_count, position = [], 0, run.position
+    position, taken, seen_before = run.position, [], len(run.seen)
     for page_count, each in enumerate(ready, run.page_count + 1):
-        counts += _take(session, run, each.prepared, limits, is_again=position.walk > 1)
+        counts += _take(session, run, each.prepared, limits)
         following = _follow(session, run, position, each.page)
         source_ids = [row.source_id for row in each.page.rows]
+        run.seen.update(source_ids)
         taken.append({"page": page_count, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
-        fetched_count += len(source_ids) if position.walk == 1 else len(set(source_ids) - position.seen)
         position = following
+    fetched_count = len(run.seen) - seen_before
     may_move = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
     if position.sorted and position.reached and may_move:
         cursors.advance(session, run.entity, position.reached, run_id=run.id)
@@ -160,22 +160,15 @@ def _take_pages(
 
 def _follow(session: Session, run: RunLease, position: Position, page: Page) -> Position:
     """Where the run goes on after `page`, and what is to be told of it."""
-    lists.note_strange(session, run, page)
+    lists.note_strange(session, run, page, is_again=position.walk > 1)
     following = position.after(page)
     if position.sorted and not following.sorted:
         lists.note_disorder(session, run, page)
     return following
 
 
-def _take(session: Session, run: RunLease, prepared: Prepared, limits: Limits, *, is_again: bool) -> Counter[str]:
-    """`is_again`: the page is of another walk, so that what stands on it was counted already."""
-    if run.mode == Mode.DRY_RUN:
-        return _look(session, run, prepared)
-    before = run.outcomes.copy()
-    counts = _write(session, run, prepared, limits)
-    if is_again:
-        run.outcomes -= Counter({key: run.outcomes[key] - before[key] for key in SEEN_AGAIN})
-    return counts
+def _take(session: Session, run: RunLease, prepared: Prepared, limits: Limits) -> Counter[str]:
+    return _look(session, run, prepared) if run.mode == Mode.DRY_RUN else _write(session, run, prepared, limits)
 
 
 def _keep_lease(session: Session, statement: TextClause, given: Mapping[str, Any]) -> None:
@@ -185,7 +178,7 @@ def _keep_lease(session: Session, statement: TextClause, given: Mapping[str, Any
 
 
 def _write(session: Session, run: RunLease, prepared: Prepared, limits: Limits) -> Counter[str]:
-    taken = take(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id)
+    taken = take(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id, before=run.seen)
     stake = watch.changes_at_stake(session, run, changed_count=taken.changed_count, limits=limits)
     if stake is not None:
         raise TooMuchError(stake)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 from uuid import UUID, uuid4
@@ -106,6 +106,7 @@ class RunLease:
     asked: Mapping[str, Any]
     report: dict[str, Any]
     passed_count: int = 0  # so many changes need no second look at the guard
+    seen: set[str] = field(default_factory=set)  # the records its pages showed so far: pages overlap
 
 
 #: Whether run `r` waits for an earlier pass over its stream to end.
@@ -121,6 +122,8 @@ where id = :id and state in ('queued', 'running') and lease_token is null and ne
 returning id, entity, mode, attempts, failures, position, page_count, fetched_count, changed_count, correlation_id,
     outcomes, asked, coalesce(report, '{{}}') as report
 """)
+
+SHOWN = text("select distinct unnest(source_ids) from tds_sync_run_pages where run_id = :id")
 
 BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expected_count = :expected where id = :id")
 
@@ -139,7 +142,8 @@ def claim_run(
         incremental = row["mode"] == Mode.INCREMENTAL or not row["asked"].get("full", True)
         position = _begin(session, run_id, row["entity"], overlap_seconds if incremental else None)
     fields = {key: value for key, value in row.items() if key not in ("position", "outcomes")}
-    return RunLease(token=token, position=position, outcomes=Counter(row["outcomes"]), **fields)
+    seen = set(session.execute(SHOWN, {"id": run_id}).scalars()) if row["page_count"] else set()
+    return RunLease(token=token, position=position, outcomes=Counter(row["outcomes"]), seen=seen, **fields)
 
 
 SEEN = text("select source_ids from tds_sync_run_pages where run_id = :id and page > :behind")

@@ -13,7 +13,7 @@ class Surveyed:
     """What partial list rows say of the `current` ones: what needs nothing, what changed, and what was never read."""
 
     current: Mapping[str, Row]
-    outcomes: Sequence[Outcome]
+    outcomes: Mapping[str, Outcome]
     to_confirm: Sequence[Candidate]
     changed: Sequence[Candidate]
     never_read: Sequence[Candidate]
@@ -21,7 +21,7 @@ class Surveyed:
 
 def survey(candidates: Sequence[Candidate], current: Mapping[str, Row], *, shows_changes: bool) -> Surveyed:
     """For lists that show only part of a record: tell what is confirmed by it, and what has to be read."""
-    outcomes: list[Outcome] = []
+    outcomes: dict[str, Outcome] = {}
     to_confirm: list[Candidate] = []
     changed: list[Candidate] = []
     never_read: list[Candidate] = []
@@ -31,7 +31,7 @@ def survey(candidates: Sequence[Candidate], current: Mapping[str, Row], *, shows
         if outcome is None:
             (changed if row and row["lines_confirmed_at"] else never_read).append(candidate)
         else:
-            outcomes.append(outcome)
+            outcomes[candidate.source_id] = outcome
             to_confirm += [candidate] if outcome is Outcome.UNCHANGED else []
     return Surveyed(current, outcomes, to_confirm, changed, never_read)
 
