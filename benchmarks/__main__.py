@@ -32,7 +32,7 @@ TRIALS: Mapping[str, Measure] = {
     "quota": lambda: quota.measure(seconds=4, speed=20, per_day=1000),
     "organisation": lambda: organisation.measure("small", edits=20),
     "first_days": lambda: first_days.measure(
-        Plan(speed=20_000, per_day=5_000, edits_per_second=0.0, sizes=_FEW), headers_only=True
+        Plan(speed=4_000, per_day=5_000, edits_per_second=0.0, sizes=_FEW), headers_only=True
     ),
     "seeing": lambda: seeing.measure(rounds=1, webhooks=20),
 }

@@ -14,6 +14,7 @@ from structlog.typing import Processor
 from tds_core.config import Settings
 from tds_core.redaction import Known, known, redact
 from tds_core.slow import watch
+from tds_core.terminal import shown, shown_json
 
 Event = MutableMapping[str, Any]
 # Libraries that tell at INFO what TDS tells better, or what nobody reads.
@@ -95,9 +96,14 @@ def _shared_processors(*, process: str, slow_seconds: float) -> list[Processor]:
 
 def _as_json(event: Event, **_: Any) -> str:
     try:
-        return msgspec.json.encode(event, enc_hook=str).decode()
+        return shown_json(msgspec.json.encode(event, enc_hook=str).decode())
     except (TypeError, ValueError):  # half a character, or a key that is no text: slower, and never refused
         return json.dumps({str(key): value for key, value in event.items()}, default=str)
+
+
+def _spell_out(_logger: Any, _method: str, event: Event) -> Event:
+    """Let the terminal obey nothing that an event quotes from outside; what is no text Python spells out."""
+    return {key: shown(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _rendering(as_json: bool, secrets: Known) -> list[Processor]:
@@ -111,4 +117,5 @@ def _rendering(as_json: bool, secrets: Known) -> list[Processor]:
     def redact_event(_logger: Any, _method: str, event: Event) -> Event:
         return redact(event, secrets)
 
-    return [structlog.processors.format_exc_info, redact_event, renderer]
+    visible = [] if as_json else [_spell_out]
+    return [structlog.processors.format_exc_info, redact_event, *visible, renderer]

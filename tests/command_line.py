@@ -29,11 +29,15 @@ class CommandLine:
 
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
+    columns: int | None = 160  # how wide the terminal is; None: a pipe
 
     def __call__(self, *arguments: str) -> Said:
         self.capsys.readouterr()
         self.monkeypatch.setattr(sys, "argv", ["tds", *arguments])
-        self.monkeypatch.setenv("COLUMNS", "160")
+        if self.columns:
+            self.monkeypatch.setenv("COLUMNS", str(self.columns))
+        else:
+            self.monkeypatch.delenv("COLUMNS", raising=False)
         code: int | str | None = 0
         try:
             main()

@@ -3,11 +3,10 @@
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.database import transaction
 from tds_api.cli.moments import read_moment
-from tds_api.cli.output import say_json, say_table
+from tds_api.cli.output import say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.access import actions as core
 
@@ -34,7 +33,7 @@ def actions(  # noqa: PLR0917 (options, which are given by name)
     if as_json:
         say_json(found)
     else:
-        say_table("Actions", _COLUMNS, map(_row, found), console=Console())
+        say_table("Actions", _COLUMNS, map(_row, found), console=terminal())
 
 
 def _row(found: dict[str, Any]) -> tuple[Any, ...]:

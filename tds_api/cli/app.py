@@ -2,9 +2,10 @@
 
 import os
 import sys
+import traceback
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
 from tds_api.cli import (
     actions,
@@ -36,6 +37,7 @@ from tds_api.cli import (
 from tds_api.cli.chaos import command as chaos
 from tds_api.cli.database import DatabaseAwayError
 from tds_api.cli.demo import command as demo
+from tds_api.cli.output import say, terminal
 from tds_api.cli.remote import RemoteAwayError
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
@@ -90,6 +92,9 @@ def main() -> None:
     try:
         app()
     except TdsError as error:
-        Console(stderr=True).print(f"[bold red]{error.code}[/] ", end="")
-        sys.stderr.write(f"{error}\n")
+        terminal(stderr=True).print(f"[bold red]{escape(error.code)}[/] ", end="")
+        say(str(error), err=True)
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
+    except Exception:  # a fault of ours is told whole; what it quotes from outside is not obeyed
+        say(traceback.format_exc(), err=True)
+        sys.exit(1)

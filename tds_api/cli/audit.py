@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from tds_api.cli.database import database
 from tds_api.cli.moments import read_moment
-from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.output import cell, say, say_json, say_table, terminal
 from tds_core.config import Settings, load_settings
 from tds_core.errors import ConfigError
 from tds_core.trail import proving, sealing
@@ -43,9 +43,9 @@ def verify(
         say_json({"is_intact": not proof.break_count and not forgotten, "head_is_known": not forgotten,
                   "duration_seconds": seconds, "proof": proof})  # fmt: skip
     else:
-        _show(proof, Console(), seconds)
+        _show(proof, terminal(), seconds)
         if forgotten:
-            typer.echo(f"The chain has no seal {head[:80]}: its end was cut off and made anew.")
+            say(f"The chain has no seal {head[:80]}: its end was cut off and made anew.")
     if proof.break_count or forgotten:
         raise typer.Exit(1)
 
@@ -71,16 +71,19 @@ def seal(
     if as_json:
         say_json({"row_count": row_count, "seal_count": len(seals), "head": last, "waits": sealed.waits})
     else:
-        typer.echo(f"{row_count:,} rows sealed." + (f" The chain ends with {last}" if last else ""))
+        say(f"{row_count:,} rows sealed." + (f" The chain ends with {last}" if last else ""))
         if sealed.waits:
-            typer.echo("Some rows wait for transactions that still write; they are sealed with the next round.")
+            say("Some rows wait for transactions that still write; they are sealed with the next round.")
     if sealed.waits:
         raise typer.Exit(1)
 
 
 def _proven(engine: Engine, settings: Settings, since: str) -> Proof:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, session_scope(engine) as reading:
+    with (
+        Progress(*columns, console=terminal(stderr=True), transient=True) as progress,
+        session_scope(engine) as reading,
+    ):
         keys = known_keys(reading, settings)
         shown = progress.add_task("Rows held against their seals", total=None)
         with session_scope(engine) as session:

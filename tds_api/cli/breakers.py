@@ -6,11 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import did
 from tds_api.cli.database import DatabaseAwayError, database
-from tds_api.cli.output import say_json, say_table
+from tds_api.cli.output import say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.breakers.breakers import Breakers
 from tds_core.breakers.setup import open_breakers
@@ -36,7 +35,7 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
     if as_json:
         say_json([vars(each) for each in found] if there else found)
         return
-    say_table("Circuit breakers", _COLUMNS, map(_row, found), console=Console())
+    say_table("Circuit breakers", _COLUMNS, map(_row, found), console=terminal())
 
 
 @breakers.command()
@@ -47,7 +46,7 @@ def reset(name: str = typer.Argument(help="A breaker, see: tds breakers")) -> No
     else:
         closed = _shared().reset(name, by=getuser()).name
         _record(name)
-    typer.echo(f"{closed} is closed. Work that waits for it comes back by itself.")
+    say(f"{closed} is closed. Work that waits for it comes back by itself.")
 
 
 def _record(name: str) -> None:
@@ -56,7 +55,7 @@ def _record(name: str) -> None:
         with database() as engine:
             did(engine, "breakers.reset", name)
     except (ConfigError, DatabaseAwayError):
-        typer.echo("Not written down: the database cannot be reached.", err=True)
+        say("Not written down: the database cannot be reached.", err=True)
 
 
 def quiet_breakers(settings: Settings) -> Breakers:

@@ -4,10 +4,10 @@ import json
 from itertools import groupby
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tds_api.cli.output import say, terminal
 from tds_core.config import DECLARATIONS, Settings, load_settings
 from tds_core.environment import Declaration
 
@@ -18,11 +18,11 @@ def config(
 ) -> None:
     """Show every setting, its value (secrets masked) and where it came from."""
     if as_markdown:
-        typer.echo(reference(), nl=False)
+        say(reference(), nl=False)
         return
     settings = load_settings()
     if as_json:
-        typer.echo(json.dumps(values_of(settings), indent=2))
+        say(json.dumps(values_of(settings), indent=2))
         return
     table = Table(header_style="bold", box=None)
     table.add_column("setting", no_wrap=True)
@@ -30,7 +30,7 @@ def config(
     table.add_column("from", no_wrap=True)
     for variable in DECLARATIONS:
         table.add_row(variable, escape(settings.shown(variable)), settings.source_of(variable))
-    Console().print(table)
+    terminal().print(table)
 
 
 def values_of(settings: Settings) -> dict[str, dict[str, str]]:

@@ -3,15 +3,13 @@
 import dataclasses
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.checking.everything import all_findings
 from tds_api.cli.checking.finding import Finding, wrong
 from tds_api.cli.checking.machine import python
-from tds_api.cli.output import say_json
+from tds_api.cli.output import say_json, table_of, terminal
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
 from tds_core.reading.health import State
@@ -43,10 +41,10 @@ def _look(*, offline: bool) -> list[Finding]:
 
 
 def _show(findings: list[Finding]) -> None:
-    table = Table("", "check", "found", header_style="bold", box=None)
+    table = table_of("", "check", "found")
     for each in findings:
         mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend else ""
         table.add_row(_MARKS[each.state], each.check, escape(each.says) + mend)
-    console = Console()
+    console = terminal()
     console.print(table)
     console.print("[dim]This was the set-up; how TDS does: tds health[/]")

@@ -9,12 +9,11 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tds_api.cli.database import transaction
 from tds_api.cli.live import asked_live, show_live
 from tds_api.cli.moments import read_moment
-from tds_api.cli.output import cell, entity_named, say_json, say_table
+from tds_api.cli.output import cell, entity_named, say_json, say_table, table_of, terminal
 from tds_api.cli.remote import Remote, remote
 from tds_api.cli.telling import short, told
 from tds_core.reading import past
@@ -57,7 +56,7 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
     if as_json:
         say_json(story)
     else:
-        _show(story, Console())
+        _show(story, terminal())
 
 
 def _story(entity: Entity, source_id: str, asked: Asked, then: datetime | None) -> dict[str, Any]:
@@ -83,7 +82,7 @@ def _story_there(there: Remote, entity: Entity, source_id: str, asked: Asked, th
 def _show(story: dict[str, Any], console: Console) -> None:
     _show_standing(story, console)
     console.print()
-    table = Table("when (UTC)", "what", "told", header_style="dim", box=None)
+    table = table_of("when (UTC)", "what", "told")
     for step in story["steps"]:
         colour = _COLOURS.get(step["kind"], "default")
         table.add_row(_moment(step["at"]), f"[{colour}]{step['kind'].replace('_', ' ')}[/]", escape(told(step)))

@@ -4,11 +4,10 @@ from getpass import getuser
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
-from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.output import entity_named, say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.quality import findings as quality
 
@@ -39,7 +38,7 @@ def show(
         say_json(found)
         return
     columns = ("id", "entity", "kind", "severity", "about", "what", "first seen", "last seen", "resolved")
-    say_table("Findings", columns, map(_row, found), console=Console())
+    say_table("Findings", columns, map(_row, found), console=terminal())
 
 
 @findings.command()
@@ -50,7 +49,7 @@ def resolve(finding_id: int = typer.Argument(help="A finding's id, see: tds find
     else:
         with acting("findings.resolve", finding_id) as session:
             found = quality.resolve(session, finding_id, by=getuser())
-    typer.echo(f"Finding {found['id']} ({found['entity']} {found['subject']}) is resolved by {found['resolved_by']}.")
+    say(f"Finding {found['id']} ({found['entity']} {found['subject']}) is resolved by {found['resolved_by']}.")
 
 
 def _row(found: dict[str, Any]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tds_api.cli.acting import acting_on
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database, transaction
-from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.output import cell, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
@@ -74,7 +74,7 @@ def stats(
     if as_json:
         say_json(found)
         return
-    console = Console()
+    console = terminal()
     last = found["last_cycle"]
     told = f"the last {cell(last['began_at'])} by {last['requested_by'] or last['cause']}" if last else "none yet"
     console.print(f"[bold]{found['cycle_count']} cycles[/] in {hours} h, {told}")
@@ -103,12 +103,12 @@ def history(
     if as_json:
         say_json(deeds)
         return
-    say_table("Healing, the newest first", _DEEDS, map(_deed_row, deeds), console=Console())
+    say_table("Healing, the newest first", _DEEDS, map(_deed_row, deeds), console=terminal())
 
 
 def _show_cycle(found: dict[str, Any]) -> None:
     rows = [(each.name, found["counts"].get(each.name, 0), each.meaning) for each in ACTIONS]
-    console = Console()
+    console = terminal()
     shown = [(name, "failed" if count is None else count or "nothing", meaning) for name, count, meaning in rows]
     say_table(f"Cycle {found['id']}", ("action", "found", "what it does"), shown, console=console)
     if found["actions"]:

@@ -1,13 +1,11 @@
 """`tds health`: one score, the components behind it, and what to do about each."""
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database
-from tds_api.cli.output import say_json
+from tds_api.cli.output import say_json, table_of, terminal
 from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
@@ -53,10 +51,10 @@ def _chosen(found: list[Component], name: str) -> list[Component]:
 
 
 def _show(verdict: str, found: list[Component]) -> None:
-    table = Table("component", "state", "found", header_style="dim", box=None)
+    table = table_of("component", "state", "found")
     for each in found:
         mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend and each.state is not State.OK else ""
         table.add_row(each.name, f"[{_COLOURS[each.state]}]{each.state}[/]", escape(each.says) + mend)
-    console = Console()
+    console = terminal()
     console.print(f"[bold]{verdict}[/], score {score(found)} of 100")
     console.print(table)

@@ -5,11 +5,10 @@ from getpass import getuser
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
-from tds_api.cli.output import moment, say_json, say_table
+from tds_api.cli.output import moment, say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.access import keys as core
 from tds_models.callers import Role
@@ -34,7 +33,7 @@ def listed(
     if as_json:
         say_json(found)
     else:
-        say_table("API keys", _COLUMNS, map(_row, found), console=Console())
+        say_table("API keys", _COLUMNS, map(_row, found), console=terminal())
 
 
 @keys.command()
@@ -62,10 +61,10 @@ def create(
     if as_json:
         say_json(made)
         return
-    typer.echo(made["key"])
+    say(made["key"])
     until = f"until {moment(made['expires_at'])}" if made["expires_at"] else "until it is revoked"
     says = f"Shown this once. It opens what a {role.value} may do, {until}. End it: tds keys revoke {made['prefix']}"
-    typer.echo(says, err=True)
+    say(says, err=True)
 
 
 @keys.command()
@@ -79,7 +78,7 @@ def revoke(prefix: str = typer.Argument(help="A key, see: tds keys list"), as_js
     if as_json:
         say_json(found)
     else:
-        typer.echo(f"The key {prefix} ({found['name']}) opens nothing any more.")
+        say(f"The key {prefix} ({found['name']}) opens nothing any more.")
 
 
 def _row(key: dict[str, Any]) -> tuple[Any, ...]:

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from tds_api.cli import letters_retry
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
 from tds_api.cli.letters_shown import show_groups, show_letter, show_letters
-from tds_api.cli.output import say_json, say_table
+from tds_api.cli.output import say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError
@@ -69,7 +68,7 @@ def listed(  # noqa: PLR0917 (options, which are given by name)
     if as_json:
         say_json(found)
     else:
-        show_letters(found, Console())
+        show_letters(found, terminal())
 
 
 def _groups(entity: str, error_class: str, as_json: bool) -> None:
@@ -81,7 +80,7 @@ def _groups(entity: str, error_class: str, as_json: bool) -> None:
     if as_json:
         say_json(found)
     else:
-        show_groups(found, Console())
+        show_groups(found, terminal())
 
 
 @letters.command()
@@ -91,7 +90,7 @@ def show(letter_id: int = _ID, as_json: bool = _AS_JSON) -> None:
     if as_json:
         say_json(found)
     else:
-        show_letter(found, Console())
+        show_letter(found, terminal())
 
 
 @letters.command()
@@ -180,7 +179,7 @@ def import_file(
     if as_json:
         say_json(found)
     else:
-        console = Console()
+        console = terminal()
         console.print(f"{found.imported_count:,} taken in, {found.known_count:,} known already.", highlight=False)
         if found.errors:
             rows = [(each["line"], each["error"]) for each in found.errors]
@@ -191,7 +190,7 @@ def import_file(
 
 def _say_done(letter_id: int, says: str, as_json: bool) -> None:
     if not as_json:
-        typer.echo(says)
+        say(says)
         return
     say_json(_letter(letter_id))
 

@@ -6,14 +6,13 @@ from getpass import getuser
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from sqlalchemy import Engine
 
 from tds_api.cli.acting import acting, acting_on
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.database import database, transaction
 from tds_api.cli.letters_shown import show_batches, show_preview
-from tds_api.cli.output import say_json
+from tds_api.cli.output import say, say_json, terminal
 from tds_api.cli.remote import remote
 from tds_api.letter_batches import look_at
 from tds_core.config import load_settings
@@ -67,7 +66,7 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
             say_json(found)
             return
         if not as_json:
-            show_preview(found, Console())
+            show_preview(found, terminal())
         if only_preview or not found["letter_count"]:
             return
         if not yes:
@@ -87,7 +86,7 @@ def _say_retried(shown: dict[str, Any], as_json: bool) -> None:
         say_json(shown)
     else:
         letter_id = shown["id"]
-        typer.echo(f"Dead letter {letter_id} is being retried. See how it ends: tds dead-letter show {letter_id}")
+        say(f"Dead letter {letter_id} is being retried. See how it ends: tds dead-letter show {letter_id}")
 
 
 def _begin(engine: Engine, meant: Selection, pace: int, count: int, *, wait: bool, as_json: bool) -> None:
@@ -101,9 +100,9 @@ def _begin(engine: Engine, meant: Selection, pace: int, count: int, *, wait: boo
     if as_json:
         say_json(row)
     else:
-        show_batches([row], Console())
+        show_batches([row], terminal())
         if not wait:
-            typer.echo(f"Watch it: tds dead-letter batches    Stop it: tds dead-letter cancel {batch.id}")
+            say(f"Watch it: tds dead-letter batches    Stop it: tds dead-letter cancel {batch.id}")
     if wait and "dead" in row["outcomes"]:
         raise typer.Exit(1)
 
@@ -129,11 +128,11 @@ def cancel(
     if as_json:
         say_json(found)
     else:
-        typer.echo(f"Batch {batch_id}: {count:,} letters are left as they were.")
+        say(f"Batch {batch_id}: {count:,} letters are left as they were.")
 
 
 def _say(found: Sequence[dict[str, object]], as_json: bool) -> None:
     if as_json:
         say_json(found)
     else:
-        show_batches(found, Console())
+        show_batches(found, terminal())

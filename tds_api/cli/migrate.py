@@ -5,6 +5,7 @@ import contextlib
 import typer
 
 from tds_api.cli import migrations
+from tds_api.cli.output import say
 from tds_core.config import Settings, load_settings
 from tds_core.embedded import EmbeddedPostgres
 
@@ -14,7 +15,7 @@ def migrate(revision: str = typer.Option("head", help="Where to go; the newest u
     settings = load_settings()
     with contextlib.ExitStack() as ends:
         url = _database_of(settings, ends)
-        typer.echo(f"{settings.shown('TDS_DATABASE_URL') or 'embedded'}: revision {migrations.upgrade(url, revision)}")
+        say(f"{settings.shown('TDS_DATABASE_URL') or 'embedded'}: revision {migrations.upgrade(url, revision)}")
 
 
 def _database_of(settings: Settings, ends: contextlib.ExitStack) -> str:

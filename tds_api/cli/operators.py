@@ -4,11 +4,10 @@ from getpass import getuser
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
-from tds_api.cli.output import say_json, say_table
+from tds_api.cli.output import say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.access import operators as core
 from tds_models.callers import Role
@@ -32,7 +31,7 @@ def listed(as_json: bool = _AS_JSON) -> None:
     if as_json:
         say_json(found)
     else:
-        say_table("Operators", _COLUMNS, map(_row, found), console=Console())
+        say_table("Operators", _COLUMNS, map(_row, found), console=terminal())
 
 
 @operators.command()
@@ -108,9 +107,9 @@ def _say(found: dict[str, Any], says: str, as_json: bool) -> None:
     if as_json:
         say_json(found)
         return
-    typer.echo(says)
+    say(says)
     if found.get("password"):
-        typer.echo(f"Password, shown this once: {found['password']}")
+        say(f"Password, shown this once: {found['password']}")
 
 
 def _row(found: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,6 +1,12 @@
-"""How commands speak: tables for people, JSON for programs, times in plain words."""
+"""How commands speak: tables for people, JSON for programs, times in plain words; all they print goes through here.
+
+What comes from outside is shown and not obeyed (`tds_core/terminal.py`), and nothing is cut: who reads from a pipe gets
+rows as long as they are, a narrow terminal gets fewer columns, then one record under the other.
+"""
 
 import dataclasses
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,14 +14,22 @@ from typing import Any
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from tds_core.errors import TdsError
+from tds_core.terminal import shown, shown_in_line, shown_json
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
 
+# Who reads from a pipe has no width.
+_PIPE_WIDTH = 10_000
+# Sentences are folded to no less than this.
+_LEAST_FOLDED = 16
+_NOTHING = "-"
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 
 
@@ -32,24 +46,90 @@ def entity_named(name: str) -> Entity:
     return ENTITIES[name]
 
 
+class Terminal(Console):
+    """A console that shows text from outside and does not obey it; into a pipe it breaks no lines."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Rich's segments, with the text of each spelled out; what Rich itself tells the terminal stays."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown(segment.text))
+
+
+def terminal(*, stderr: bool = False, quiet: bool = False, highlight: bool = True) -> Terminal:
+    """What a command prints people's words with."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if is_terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Terminal(stderr=stderr, quiet=quiet, highlight=highlight, width=width)
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print a line as it is, to standard output or standard error."""
+    typer.echo(shown(text), err=err, nl=nl)
+
+
 def say_json(value: Any) -> None:
     """Print a value as one JSON document; times in ISO 8601, decimals as text, raw JSON as it is."""
     text = msgspec.json.encode(value, enc_hook=_encode)
-    typer.echo(msgspec.json.format(text, indent=2).decode())
+    typer.echo(shown_json(msgspec.json.format(text, indent=2).decode()))
 
 
 def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, console: Console) -> None:
-    """Print a table, or that there is nothing to show."""
-    table = Table(*columns, title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
-    for row in rows:
-        table.add_row(*(escape(cell(value)) for value in row))
-    console.print(table if table.row_count else f"[bold italic]{escape(title)}[/]\n[dim]none[/]")
+    """Print a table, or that there is nothing to show. Where it is too wide, columns that are empty are left out; where
+    it still is, long sentences are folded; where even that is too wide, each row is told in words.
+    """
+    cells = [[shown_in_line(cell(value)) for value in row] for row in rows]
+    if not cells:
+        console.print(f"[bold italic]{escape(title)}[/]\n[dim]none[/]")
+        return
+    if _width(columns, cells) > console.width:
+        kept = [number for number in range(len(columns)) if any(row[number] != _NOTHING for row in cells)]
+        columns, cells = [columns[number] for number in kept], [[row[number] for number in kept] for row in cells]
+    folds = [_may_fold(row[number] for row in cells) for number in range(len(columns))]
+    if _width(columns, cells, folds) > console.width:
+        _say_rows(title, columns, cells, console)
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
+    for name, is_folded in zip(columns, folds, strict=True):
+        table.add_column(name, no_wrap=not is_folded, overflow="fold", min_width=_LEAST_FOLDED if is_folded else None)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def table_of(*columns: str) -> Table:
+    """A table whose cells are given in Rich's markup; what is too wide is folded, never cut."""
+    table = Table(header_style="dim", box=None)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _width(columns: Sequence[str], cells: Sequence[Sequence[str]], folds: Sequence[bool] | None = None) -> int:
+    """How wide a table is; the columns that may fold count as narrow as they may get."""
+    widths = [max(map(cell_len, [name, *(row[n] for row in cells)])) for n, name in enumerate(columns)]
+    narrow = [_LEAST_FOLDED if folds and folds[n] else width for n, width in enumerate(widths)]
+    return sum(narrow) + 2 * len(columns)
+
+
+def _may_fold(values: Iterable[str]) -> bool:
+    """Whether a column holds sentences: what identifies is one word."""
+    return any(" " in value and cell_len(value) > _LEAST_FOLDED for value in values)
+
+
+def _say_rows(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
+    """Each row in words: what identifies it, then the rest with the names of their columns."""
+    console.print(f"[bold]{escape(title)}[/]")
+    for row in cells:
+        first, *rest = zip(columns, row, strict=True)
+        second = f"  {rest[0][1]}" if rest else ""
+        told = ", ".join(f"{name} {value}" for name, value in rest[1:] if value != _NOTHING)
+        console.print(f"[bold]{escape(first[1] + second)}[/]  {escape(told)}", soft_wrap=True)
 
 
 def cell(value: Any) -> str:
     """One value for people."""
     if value is None or value == "":
-        return "-"
+        return _NOTHING
     if isinstance(value, datetime):
         return distance((datetime.now(UTC) - value).total_seconds())
     if isinstance(value, bool):

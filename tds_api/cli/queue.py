@@ -4,11 +4,10 @@ from getpass import getuser
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
-from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.output import entity_named, say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.reading import work
 from tds_core.sync import pausing
@@ -32,7 +31,7 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
     if as_json:
         say_json({"stats": stats, "pauses": paused})
         return
-    say_table("Queue", _COLUMNS, _rows(stats, {each["entity"]: each for each in paused}), console=Console())
+    say_table("Queue", _COLUMNS, _rows(stats, {each["entity"]: each for each in paused}), console=terminal())
 
 
 @queue.command()
@@ -65,9 +64,9 @@ def _name(entity: str) -> str | None:
 
 def _say(paused: list[dict[str, Any]]) -> None:
     if not paused:
-        typer.echo("No work is paused.")
+        say("No work is paused.")
         return
-    typer.echo(f"Paused: {', '.join(each['entity'] for each in paused)}. Let it go on with: tds queue resume")
+    say(f"Paused: {', '.join(each['entity'] for each in paused)}. Let it go on with: tds queue resume")
 
 
 def _rows(stats: list[dict[str, Any]], paused: dict[str, dict[str, Any]]) -> list[tuple[Any, ...]]:

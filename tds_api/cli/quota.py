@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from tds_api.cli.database import transaction
-from tds_api.cli.output import distance, moment, say_json, say_table
+from tds_api.cli.output import distance, moment, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.reading.backlog import detail_calls
@@ -32,7 +32,7 @@ def quota(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
     if as_json:
         say_json(found)
         return
-    console = Console()
+    console = terminal()
     _levels(console, found)
     for day in found["days"]:
         console.print(_ahead(day), soft_wrap=True)

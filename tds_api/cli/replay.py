@@ -3,7 +3,7 @@
 import typer
 
 from tds_api.cli.acting import acting
-from tds_api.cli.output import say_json
+from tds_api.cli.output import say, say_json
 from tds_api.cli.remote import remote
 from tds_core.sources.zoho.webhooks import parse_again
 from tds_core.sync import replay as core
@@ -26,4 +26,4 @@ def replay(
     if as_json:
         say_json(taken)
         return
-    typer.echo(f"Event {event} came again as event {taken['event_id']}; workers take it within a second.")
+    say(f"Event {event} came again as event {taken['event_id']}; workers take it within a second.")

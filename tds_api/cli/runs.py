@@ -3,11 +3,10 @@
 from getpass import getuser
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
-from tds_api.cli.output import say_json
+from tds_api.cli.output import say, say_json, terminal
 from tds_api.cli.remote import remote
 from tds_api.cli.reports import show_details, show_hold, show_report, show_runs
 from tds_core.config import load_settings
@@ -61,7 +60,7 @@ def _list(state: str, entity: str, limit: int, as_json: bool) -> None:
     if as_json:
         say_json(found)
         return
-    console = Console()
+    console = terminal()
     show_runs(found, console)
     if left is not None:
         show_details(progress(left, open_governor(load_settings())), console)
@@ -81,7 +80,7 @@ def show(run_id: int = _ID, as_json: bool = _AS_JSON) -> None:
     if as_json:
         say_json(found)
         return
-    console = Console()
+    console = terminal()
     show_runs([found], console)
     for hold in found["holds"]:
         show_hold(hold, console)
@@ -104,7 +103,7 @@ def approve(
         with acting("runs.approve", run_id, detail={"up_to": up_to or None}) as session:
             reading.run(session, run_id)
             approved = holds.approve(session, run_id, by=getuser(), up_to=up_to or None)
-    typer.echo(f"Run {run_id} goes on, up to {approved:,} records. Watch it: tds runs show {run_id}")
+    say(f"Run {run_id} goes on, up to {approved:,} records. Watch it: tds runs show {run_id}")
 
 
 @runs.command()
@@ -116,7 +115,7 @@ def reject(run_id: int = _ID) -> None:
         with acting("runs.reject", run_id) as session:
             reading.run(session, run_id)
             holds.reject(session, run_id, by=getuser())
-    typer.echo(f"Run {run_id} is rejected; it changes nothing more.")
+    say(f"Run {run_id} is rejected; it changes nothing more.")
 
 
 @runs.command()
@@ -130,4 +129,4 @@ def cancel(run_id: int = _ID) -> None:
         with acting("runs.cancel", run_id) as session:
             reading.run(session, run_id)
             stopped = cancel_run(session, run_id, by=getuser())
-    typer.echo(f"Run {run_id} stops before its next page." if stopped else f"Run {run_id} had ended already.")
+    say(f"Run {run_id} stops before its next page." if stopped else f"Run {run_id} had ended already.")

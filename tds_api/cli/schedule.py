@@ -4,11 +4,10 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
-from tds_api.cli.output import cell, moment, say_json, say_table
+from tds_api.cli.output import cell, moment, say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import TdsError
@@ -48,7 +47,7 @@ def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs."
         for job in found
     ]  # fmt: skip
     columns = ("job", "rhythm", "missed", "next", "last", "result", "why")
-    say_table("Timetable (rhythms are in UTC)", columns, rows, console=Console())
+    say_table("Timetable (rhythms are in UTC)", columns, rows, console=terminal())
 
 
 @schedule.command()
@@ -59,7 +58,7 @@ def pause(name: str = typer.Argument(help="A job, see: tds schedule list")) -> N
     else:
         with acting("schedules.pause", name) as session:
             orders.pause(session, name)
-    typer.echo(f"{name} is paused. Go on with: tds schedule resume {name}")
+    say(f"{name} is paused. Go on with: tds schedule resume {name}")
 
 
 @schedule.command()
@@ -71,7 +70,7 @@ def resume(name: str = typer.Argument(help="A job, see: tds schedule list")) -> 
         with acting("schedules.resume", name) as session:
             orders.resume(session, name)
             following = {job["name"]: job["next_at"] for job in schedules(session)}[name]
-    typer.echo(f"{name} runs next at {moment(following)}.")
+    say(f"{name} runs next at {moment(following)}.")
 
 
 @schedule.command("set")
@@ -85,7 +84,7 @@ def set_rhythm(
     else:
         with acting("schedules.set", name, detail={"cron": rhythm}) as session:
             following = orders.set_rhythm(session, name, rhythm)
-    typer.echo(f"{name} runs next at {moment(following)}.")
+    say(f"{name} runs next at {moment(following)}.")
 
 
 @schedule.command()
@@ -99,7 +98,7 @@ def missed(
     else:
         with acting("schedules.missed", name, detail={"missed": policy.value}) as session:
             orders.set_missed(session, name, policy.value)
-    typer.echo(f"{name}: slots that are missed are {'caught up once' if policy is MissedPolicy.ONCE else 'left out'}.")
+    say(f"{name}: slots that are missed are {'caught up once' if policy is MissedPolicy.ONCE else 'left out'}.")
 
 
 @schedule.command()
@@ -107,7 +106,7 @@ def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> Non
     """Run a job now, in this process, whatever its rhythm; exit code 1 when it fails. Elsewhere: ask for it."""
     if there := remote():
         there.post(f"/schedules/{name}/run")
-        typer.echo(f"{name} is asked for. See how it ends: tds schedule list")
+        say(f"{name} is asked for. See how it ends: tds schedule list")
         return
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks.timetable import run_slot  # noqa: PLC0415
@@ -120,7 +119,7 @@ def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> Non
         job = {job["name"]: job for job in schedules(session)}[name]
     if job["last_result"] != "completed":
         raise JobFailedError(f"{name}: {job['last_detail']}")
-    typer.echo(f"{name} completed: {cell(job['last_detail'])}")
+    say(f"{name} completed: {cell(job['last_detail'])}")
 
 
 class JobFailedError(TdsError):

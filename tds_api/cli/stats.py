@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from tds_api.cli.database import transaction
-from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.output import cell, say_json, say_table, terminal
 from tds_api.cli.reports import show_details
 from tds_core.config import load_settings
 from tds_core.reading.details import progress
@@ -25,7 +25,7 @@ def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
     if as_json:
         say_json(found)
         return
-    console = Console()
+    console = terminal()
     say_table(
         "Entities (Zoho's count is from the last full run)",
         ("entity", "Zoho", "mirror", "deleted", "unconfirmed", "details left", "newest", "cursor", "last run"),

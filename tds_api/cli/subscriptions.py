@@ -4,12 +4,11 @@ from getpass import getuser
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli import telling_again
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
-from tds_api.cli.output import moment, say_json, say_table
+from tds_api.cli.output import moment, say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_api.cli.telling_again import MOST, PATH, Name
 from tds_core.config import load_settings
@@ -37,7 +36,7 @@ def listed(as_json: bool = _AS_JSON) -> None:
         say_json(found)
         return
     columns = ("id", "name", "to", "of", "state", "owed", "behind", "delivered", "failing since", "why")
-    say_table("Subscriptions to change events", columns, map(_row, found), console=Console())
+    say_table("Subscriptions to change events", columns, map(_row, found), console=terminal())
 
 
 @subscriptions.command()
@@ -96,7 +95,7 @@ def pause(name: Name) -> None:
     else:
         with acting("subscriptions.pause", name) as session:
             core.pause(session, name, by=getuser())
-    typer.echo(f"{name} is told nothing. Go on with: tds subscriptions resume {name}")
+    say(f"{name} is told nothing. Go on with: tds subscriptions resume {name}")
 
 
 @subscriptions.command()
@@ -107,7 +106,7 @@ def resume(name: Name) -> None:
     else:
         with acting("subscriptions.resume", name) as session:
             core.resume(session, name, by=getuser())
-    typer.echo(f"{name} is told of changes again, those it missed first.")
+    say(f"{name} is told of changes again, those it missed first.")
 
 
 @subscriptions.command()
@@ -118,15 +117,15 @@ def delete(name: Name) -> None:
     else:
         with acting("subscriptions.delete", name) as session:
             core.delete(session, name, by=getuser())
-    typer.echo(f"{name} is no more.")
+    say(f"{name} is no more.")
 
 
 def _tell_secret(made: dict[str, Any], as_json: bool, then: str) -> None:
     if as_json:
         say_json(made)
         return
-    typer.echo(made["secret"])
-    typer.echo(f"Shown this once; {made['name']} verifies with it what it is sent. {then}", err=True)
+    say(made["secret"])
+    say(f"Shown this once; {made['name']} verifies with it what it is sent. {then}", err=True)
 
 
 def _row(found: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,20 +1,20 @@
 """`tds sync`: asks for passes over a stream or for given records, and watches them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.output import entity_named, say, say_json, say_table, terminal
 from tds_api.cli.places import Place, place_of_settings
 from tds_api.cli.reports import show_report, show_runs
 from tds_core.errors import ConfigError
 from tds_models.entities import ENTITIES
+from tds_models.runs import Mode, RunState
 
 LOOK_SECONDS = 0.2
 _OPEN = ("queued", "running")
@@ -41,7 +41,10 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     wait: bool = typer.Option(False, "--wait", help="Watch until it has ended. Ctrl-C stops watching, not the sync."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
-    """Ask for a sync; the workers of a running TDS do it. With --wait, exit code 1 means that some of it failed.
+    """Ask for a sync; the workers of a running TDS do it.
+
+    With --wait the exit code is 0 when all came over; 1 when a run failed, was cancelled or is held for a decision, or
+    when records were refused. What to do next is told on standard error.
 
     A dry run is always waited for: it ends with what a pass would change.
     """
@@ -51,7 +54,7 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     if full and mode is not SyncMode.DRY_RUN:
         raise ConfigError("--full says how a dry run reads; for a full pass: --mode full")
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
-    console = Console(stderr=True, quiet=as_json)
+    console = terminal(stderr=True, quiet=as_json)
     wait = wait or mode is SyncMode.DRY_RUN
     with place_of_settings() as place:
         if wait:
@@ -62,14 +65,16 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
         say_json(records or found)
     else:
         _say(mode, found, records)
-    if wait and not as_json:
-        _say_refused(found)
-    if wait and (_failed(found) or not _all_good(found, records)):
+    if not wait:
+        return
+    for step in (step for run in found for step in _next_steps(run)):
+        say(step, err=True)
+    if not all(map(_came_over, found)) or not _all_good(found, records):
         raise typer.Exit(1)
 
 
 def _say(mode: SyncMode, found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> None:
-    console = Console()
+    console = terminal()
     if mode is SyncMode.DRY_RUN:
         for run in found:
             show_report(run, console)
@@ -80,24 +85,36 @@ def _say(mode: SyncMode, found: Sequence[dict[str, Any]], records: Sequence[dict
                   [tuple(row.values()) for row in records], console=console)  # fmt: skip
 
 
-def _say_refused(found: Sequence[dict[str, Any]]) -> None:
-    """What was not waited for, and why."""
-    console = Console(stderr=True)
-    for run in found:
-        if run.get("refused"):
-            says = f"{run['entity']}: run {run['id']} goes on by itself once Zoho lets it: {run['refused']}"
-            console.print(f"[red]{escape(says)}[/]", soft_wrap=True)
-    if any(run.get("refused") for run in found):
-        console.print("See: tds zoho status", soft_wrap=True)
-
-
-def _failed(found: Sequence[dict[str, Any]]) -> bool:
-    return any(run["state"] in ("failed", "cancelled", "held", "rejected") or run.get("refused") for run in found)
-
-
 def _goes_on(run: dict[str, Any]) -> bool:
     """Whether a run is worth watching: one that waits until somebody gives access may do so for ever."""
     return run["state"] in _OPEN and not run.get("refused")
+
+
+def _came_over(run: Mapping[str, Any]) -> bool:
+    """Whether a run ended well and no record of it was refused; a dry run refuses none."""
+    return run["state"] == RunState.COMPLETED and (run["mode"] == Mode.DRY_RUN or not run["outcomes"].get("invalid"))
+
+
+def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
+    """What is to be done about a run that did not bring everything over."""
+    run_id, entity, mode = run["id"], run["entity"], run["mode"].replace("_", "-")
+    if run["state"] == RunState.HELD:
+        why = next((hold["reason"] for hold in run["holds"] if not hold["decision"]), "it waits for a decision")
+        yield f"{entity}: run {run_id} is held: {why}"
+        yield f"  See: tds runs show {run_id}    Go on: tds runs approve {run_id}    Leave it: tds runs reject {run_id}"
+    elif run["state"] in _OPEN and run.get("refused"):
+        yield f"{entity}: run {run_id} goes on by itself once Zoho lets it: {run['refused']}"
+        yield "  See: tds zoho status"
+    elif run["state"] != RunState.COMPLETED:
+        yield f"{entity}: run {run_id} {run['state']}: {run['end_reason'] or 'no reason was told'}"
+        yield f"  Ask again: tds sync {entity} --mode {mode} --wait    If it stays so: tds health"
+    refused = run["outcomes"].get("invalid", 0) if run["mode"] != Mode.DRY_RUN else 0
+    if refused:
+        yield f"{entity}: {refused:,} records were refused; each is a dead letter that says why"
+        yield f"  See: tds dead-letter list --entity {entity}"
+    if run["outcomes"].get("dead"):
+        yield f"{entity}: {run['outcomes']['dead']:,} records were given up"
+        yield f"  See: tds dead-letter list --entity {entity}"
 
 
 def _all_good(found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> bool:
@@ -126,7 +143,7 @@ def _runs(
 def _watch(place: Place, wanted: Sequence[int], console: Console) -> None:
     columns = (
         SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("{task.fields[says]}"),
+        TimeElapsedColumn(), TextColumn("{task.fields[says]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
         bars = {run_id: progress.add_task("", total=None, says="") for run_id in wanted}

@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
 from tds_api.cli.moments import read_moment
-from tds_api.cli.output import say_json, say_table
+from tds_api.cli.output import say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.config import load_settings
 from tds_core.errors import ConfigError, TdsError
@@ -50,7 +49,7 @@ def replay(
     else:
         with acting("subscriptions.replay", name, detail=asked) as session:
             replaying.replay(session, name, **asked)
-    typer.echo(f"{name} is told again. See it with: tds subscriptions deliveries {name}")
+    say(f"{name} is told again. See it with: tds subscriptions deliveries {name}")
 
 
 def test(name: Name, as_json: bool = _AS_JSON) -> None:
@@ -70,7 +69,7 @@ def test(name: Name, as_json: bool = _AS_JSON) -> None:
     if answer["status"] is None or not 200 <= answer["status"] < 300:
         raise NotTakenError(f"{name} answered {answer['status'] or 'nothing'}: {answer['error'] or 'no word more'}")
     if not as_json:
-        typer.echo(f"{name} answered {answer['status']} in {answer['duration_seconds']:.3f} s.")
+        say(f"{name} answered {answer['status']} in {answer['duration_seconds']:.3f} s.")
 
 
 def deliveries(
@@ -93,4 +92,4 @@ def deliveries(
     shown = ("message_id", "entity", "source_id", "version", "state", "attempts", "status", "duration_seconds",
              "attempted_at", "error")  # fmt: skip
     rows = [tuple(each[column] for column in shown) for each in found]
-    say_table(f"Deliveries to {name}", columns, rows, console=Console())
+    say_table(f"Deliveries to {name}", columns, rows, console=terminal())

@@ -10,6 +10,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
+from tds_api.cli.output import say, terminal
 from tds_api.cli.stack import FIRST_ADMIN_STEP, Stack, running_stack
 from tds_core.config import Settings, load_settings
 from tds_core.environment import SECRETS_FILE
@@ -29,7 +30,7 @@ def up(
     """Run all of TDS here: embedded PostgreSQL and Redis unless their addresses are set, API, workers, Beat, Flower."""
     settings = _with_options(load_settings(), host=host, port=port, workers=workers)
     configure_logging(settings.replace("command line", log_format="console"), process="up")
-    console = Console(stderr=True, quiet=as_json, highlight=False)
+    console = terminal(stderr=True, quiet=as_json, highlight=False)
 
     def show(name: str, seconds: float, detail: str) -> None:
         if name == FIRST_ADMIN_STEP:  # told at the end, where it is not overlooked
@@ -42,7 +43,7 @@ def up(
             told = {"pid": os.getpid(), "home": str(stack.settings.home), **stack.urls}
             if stack.first_admin:
                 told["first_admin"] = dict(zip(("name", "password"), stack.first_admin, strict=True))
-            typer.echo(json.dumps(told))
+            say(json.dumps(told))
         _tell(console, stack)
         try:
             stack.wait()

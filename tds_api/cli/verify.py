@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tds_api.cli.database import database
 from tds_api.cli.demo.comparison import Comparison, compare
 from tds_api.cli.demo.standin import StandIn
-from tds_api.cli.output import say_json, say_table
+from tds_api.cli.output import say_json, say_table, terminal
 from tds_core.errors import TdsError
 from tds_core.verifying.verify import Finding
 from tds_core.verifying.verify import verify as look
@@ -39,7 +39,7 @@ def verify(
             findings = look(session, examples=examples)
         with session_scope(engine) as session:
             comparison = _compared(session, against) if against else None
-    _show_json(findings, comparison) if as_json else show(findings, comparison, Console())
+    _show_json(findings, comparison) if as_json else show(findings, comparison, terminal())
     if any(each.violation_count for each in findings) or (comparison and comparison.differences):
         raise typer.Exit(1)
 

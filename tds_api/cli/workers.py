@@ -13,10 +13,9 @@ from typing import Any
 
 import psutil
 import typer
-from rich.console import Console
 
 from tds_api.cli.database import transaction
-from tds_api.cli.output import say_json, say_table
+from tds_api.cli.output import say, say_json, say_table, terminal
 from tds_api.cli.processes import Supervisor
 from tds_api.cli.programs import environment_of, worker
 from tds_api.cli.up import StopRequested, stop_signals
@@ -67,7 +66,7 @@ def start(count: int = _COUNT, as_json: bool = _JSON) -> None:
     if as_json:
         say_json({"pid": keeper.pid, "count": count, "log": str(log)})
     else:
-        typer.echo(f"{count} workers listen (process {keeper.pid}, {log}). End them with: tds workers stop")
+        say(f"{count} workers listen (process {keeper.pid}, {log}). End them with: tds workers stop")
 
 
 @workers.command()
@@ -83,7 +82,7 @@ def stop(as_json: bool = _JSON) -> None:
     if as_json:
         say_json({"ended": ended})
     else:
-        typer.echo(f"{ended} workers ended." if kept else f"None were started here ({settings.home}); see: tds workers")
+        say(f"{ended} workers ended." if kept else f"None were started here ({settings.home}); see: tds workers")
 
 
 @workers.command()
@@ -95,7 +94,7 @@ def status(as_json: bool = _JSON) -> None:
     if as_json:
         say_json({"kept_here": kept, "workers": found})
     else:
-        console = Console()
+        console = terminal()
         say_table("Workers", _COLUMNS, map(_row, found), console=console)
         here = f"{kept['count']} by process {kept['pid']}; tds workers stop" if kept else "none by `tds workers start`"
         console.print(f"[dim]Kept here: {here}[/]")

@@ -16,7 +16,7 @@ from tds_api.cli import migrations
 from tds_api.cli.acting import acting, did
 from tds_api.cli.callback import CallbackPage
 from tds_api.cli.database import database
-from tds_api.cli.output import cell, say_json, say_table
+from tds_api.cli.output import cell, say_json, say_table, terminal
 from tds_api.cli.quota import quota
 from tds_api.cli.zoho_webhooks import webhooks
 from tds_core.config import Settings, load_settings
@@ -61,7 +61,7 @@ def connect(
 ) -> None:
     """Connect the organisation: get a refresh token, keep it encrypted in the database, and try it out."""
     settings = load_settings()
-    oauth, console = open_oauth(settings), Console()
+    oauth, console = open_oauth(settings), terminal()
     scopes = (*SCOPES, *AUTOMATION_SCOPES) if with_webhooks else SCOPES
     if browser:
         page = CallbackPage(port)
@@ -116,7 +116,7 @@ def retry() -> None:
     with acting("zoho.retry") as session:
         modules = hasten(session, "zoho")
     says = f"Tried again at once: {', '.join(modules)}" if modules else "Nothing is refused."
-    Console().print(escape(says), soft_wrap=True)
+    terminal().print(escape(says), soft_wrap=True)
 
 
 @zoho.command("rotate-key")
@@ -128,7 +128,7 @@ def rotate_key() -> None:
         count = rekeying.relock(session, vault)
         seal_keys = keys.relock(session, vault)
         secrets = subscriptions.relock(session, vault)
-    console = Console()
+    console = terminal()
     console.print(f"{count} stored tokens are locked with TDS_SECRET_KEY now.")
     if seal_keys:
         console.print(f"{seal_keys} keys of the history's seals are, too.")
@@ -210,7 +210,7 @@ def _show_organizations(console: Console, seen: list[OrganizationSeen]) -> None:
 
 
 def _show_status(settings: Settings, stored: dict[str, Any], seen: list[OrganizationSeen]) -> None:
-    console = Console()
+    console = terminal()
     kept = (
         "in the database"
         if stored.get("has_refresh_token")
@@ -235,7 +235,7 @@ def _show_status(settings: Settings, stored: dict[str, Any], seen: list[Organiza
 
 
 def _show_missing(stored: dict[str, Any], missing: list[dict[str, Any]], problem: str) -> None:
-    console = Console()
+    console = terminal()
     for scope, entities in sorted(lacking(stored.get("scopes")).items()):
         says = f"not granted: {scope}, which {', '.join(entities)} needs"
         console.print(f"[yellow]{escape(says)}[/]", soft_wrap=True)

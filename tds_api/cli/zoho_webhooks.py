@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tds_api.cli.acting import did
 from tds_api.cli.database import database
-from tds_api.cli.output import say_json
+from tds_api.cli.output import say_json, table_of, terminal
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings, load_settings
 from tds_core.sources.zoho.rules.mending import Done, Mender
@@ -54,7 +52,7 @@ def status(as_json: bool = _JSON) -> None:
     _say(plan, [], as_json=as_json)
     if not plan.is_fulfilled:
         if not as_json:
-            Console().print("Mend it with: tds zoho webhooks install")
+            terminal().print("Mend it with: tds zoho webhooks install")
         raise typer.Exit(1)
 
 
@@ -123,11 +121,11 @@ def _say(plan: Plan, done: Sequence[Done], *, as_json: bool, column: str = "") -
     if as_json:
         say_json({"dry_run": column == WOULD_DO, "webhooks": rows})
         return
-    console = Console()
+    console = terminal()
     if not rows:
         console.print("There is nothing of ours in Zoho.")
         return
-    table = Table("webhook and rule", "events", "found", column, header_style="dim", box=None)
+    table = table_of("webhook and rule", "events", "found", column)
     for row in rows:
         cells = (escape(row["name"] or row["entity"]), ", ".join(row["events"]), _found(row), ", ".join(row["steps"]))
         table.add_row(*cells)
@@ -143,7 +141,7 @@ def _found(row: dict[str, Any]) -> str:
 
 
 def _advise(settings: Settings, plan: Plan, done: Sequence[Done], *, dry_run: bool) -> None:
-    console = Console()
+    console = terminal()
     if dry_run:
         return
     if not settings.public_url.startswith("https://"):

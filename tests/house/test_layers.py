@@ -91,6 +91,16 @@ def test_only_what_a_person_runs_prints() -> None:
     assert offenders(prints) == {}
 
 
+def test_commands_print_in_one_place_where_nothing_from_outside_is_obeyed() -> None:
+    ways = ("print", "Console", "rich.print", "typer.echo", "typer.secho", "click.echo", "sys.stdout.write",
+            "sys.stderr.write")  # fmt: skip
+
+    def prints(module: Module) -> list[int]:
+        return [] if module.name == "tds_api/cli/output.py" else [line for name, line in module.calls() if name in ways]
+
+    assert offenders(prints, "tds_api") == {}
+
+
 def test_no_time_is_without_its_zone() -> None:
     naive = re.compile(r"datetime\.(utcnow|utcfromtimestamp|today)\(|datetime\.now\(\)")
     assert offenders(lambda module: naive.findall(module.source)) == {}

@@ -5,11 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from getpass import getuser
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from tds_core.sources.errors import InvalidRecordError
+from tds_core.sync.guard import Limits
+from tds_core.sync.sighting import Sighting
 from tds_models.entities import ENTITIES
+from tds_tasks import runs as run_tasks
 from tests.command_line import CommandLine
 from tests.standin import StandIn
 from tests.world import World
@@ -71,6 +76,7 @@ def test_a_run_that_fails_while_watched_is_exit_code_1(tds: CommandLine, synced:
     said = tds("sync", "vendor", "--wait")
     assert said.exit_code == 1
     assert "permanent: no" in said.out
+    assert "tds sync vendor --mode incremental --wait" in said.errors
 
 
 def test_given_records_are_read_from_zoho(tds: CommandLine, synced: World, standin: StandIn) -> None:
@@ -89,6 +95,45 @@ def test_a_given_record_that_is_given_up_is_exit_code_1(tds: CommandLine, synced
         said = tds("sync", "product", "--mode", "targeted", "--id", known, "--wait", "--json")
     assert said.exit_code == 1
     assert said.json[0]["outcome"] == "dead"
+
+
+def test_refused_records_are_exit_code_1_and_lead_to_their_dead_letters(
+    tds: CommandLine, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, set(standin.ids("items")[:3]))
+    with worker(synced):
+        said = tds("sync", "product", "--mode", "full", "--wait")
+    assert said.exit_code == 1
+    assert "product: 3 records were refused" in said.errors
+    assert "tds dead-letter list --entity product" in said.errors
+
+
+def test_a_held_run_is_exit_code_1_and_says_how_to_approve_it(
+    tds: CommandLine, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced.run("product", "full")
+    monkeypatch.setattr(run_tasks, "_limits", lambda: Limits(percent=1, records=1))
+    for each in standin.ids("items")[:8]:
+        standin.edit("items", each, rate=77.5)
+    with worker(synced):
+        said = tds("sync", "product", "--mode", "full", "--wait", "--json")
+    [run] = said.json
+    assert (said.exit_code, run["state"]) == (1, "held")
+    assert f"tds runs approve {run['id']}" in said.errors
+    assert run["holds"][0]["reason"] in said.errors
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, wrong: set[str]) -> None:
+    """Let these records break a rule."""
+    read = Sighting.candidate
+
+    def refused(self: Sighting, source_id: str, *given: Any) -> Any:
+        if source_id in wrong:
+            raise InvalidRecordError("rate: not a number")
+        return read(self, source_id, *given)
+
+    monkeypatch.setattr(Sighting, "candidate", refused)
+    monkeypatch.setattr("tds_core.sync.listing.prepare_creation", lambda *_: None)
 
 
 def test_watching_says_when_nobody_is_there_to_work(tds: CommandLine, synced: World) -> None:

@@ -16,7 +16,7 @@ from tds_api.cli.demo.figures import Figures
 from tds_api.cli.demo.sizes import SIZES, counts_of
 from tds_api.cli.demo.stage import free_port, on_stage, settings_of_demo
 from tds_api.cli.demo.standin import StandInSpec
-from tds_api.cli.output import say_table
+from tds_api.cli.output import say, say_table, terminal
 from tds_api.cli.up import StopRequested, stop_signals
 from tds_core import protections
 from tds_core.config import Settings
@@ -52,7 +52,7 @@ def chaos(  # noqa: PLR0917 (every one is an option of the command)
     settings = settings_of_demo(spec, workers=workers if workers >= 0 else None)
     settings = settings.replace("chaos", home=settings.home.parent / protections.HOME, **BRISK)
     configure_logging(settings.replace("command line", log_format="console", log_level="ERROR"), process="chaos")
-    console = Console(stderr=True, highlight=False)
+    console = terminal(stderr=True, highlight=False)
     plan = Plan(
         seconds=minutes * 60, rate=rate, seed=seed, names=names, pace_seconds=pace, without=[str(p) for p in without]
     )
@@ -60,7 +60,7 @@ def chaos(  # noqa: PLR0917 (every one is an option of the command)
     if report is None:
         raise typer.Exit(130)
     if as_json:
-        typer.echo(json.dumps(report))
+        say(json.dumps(report))
     else:
         show(report)
     if not is_well(report):
@@ -95,7 +95,7 @@ def _perform(settings: Settings, spec: StandInSpec, plan: Plan, console: Console
 
 def show(report: Figures) -> None:
     """Print the run as a table, and what was broken."""
-    console = Console()
+    console = terminal()
     say_table("What was done", ("nemesis", "times", "missed"), _acts(report), console=console)
     recovery, latency = report["recovery_seconds"], report["latency_ms"]
     rows = [(name, report[name]) for name in ("edits", "events", "kills", "redis_wipes", "pg_restarts", "zoho_outages")]

@@ -5,7 +5,6 @@ import json
 
 import requests
 import typer
-from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.cli.demo import words
@@ -17,6 +16,7 @@ from tds_api.cli.demo.silent import Silence
 from tds_api.cli.demo.sizes import SIZES, counts_of, expected_counts
 from tds_api.cli.demo.stage import free_port, on_stage, settings_of_demo
 from tds_api.cli.demo.standin import StandInSpec
+from tds_api.cli.output import say, terminal
 from tds_api.cli.up import StopRequested, stop_signals
 from tds_core.config import Settings
 from tds_core.errors import ProgramFailedError
@@ -47,7 +47,7 @@ def demo(  # noqa: PLR0917 (every one is an option of the command)
     if report is None:
         raise typer.Exit(130)
     if as_json:
-        typer.echo(json.dumps(report))
+        say(json.dumps(report))
     if report["problems"]:
         raise typer.Exit(1)
 
@@ -85,5 +85,5 @@ def _played(play: Play, settings: Settings) -> Figures:
 def _show(as_json: bool) -> Show:
     if as_json:
         return Silence()
-    console = Console()
+    console = terminal()
     return Screen() if console.is_terminal and not console.is_dumb_terminal else Lines()

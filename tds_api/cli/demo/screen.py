@@ -4,7 +4,6 @@ import contextlib
 import time
 
 import requests
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -14,6 +13,7 @@ from tds_api.cli.demo import picture, words
 from tds_api.cli.demo.figures import Figures, Load
 from tds_api.cli.demo.glimpse import Watcher
 from tds_api.cli.demo.stage import Stage
+from tds_api.cli.output import terminal
 
 DRAWN_EVERY_SECONDS = 0.5
 
@@ -22,7 +22,7 @@ class Screen:
     """A show on a terminal."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        self._console = terminal(highlight=False)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
@@ -32,7 +32,7 @@ class Screen:
 
     def step(self, name: str, seconds: float, detail: str) -> None:
         """See `Show`."""
-        self._console.print(f"[green]✓[/] {name:<14} [dim]{seconds:5.1f} s  {escape(detail)}[/]", overflow="ellipsis")
+        self._console.print(f"[green]✓[/] {name:<14} [dim]{seconds:5.1f} s  {escape(detail)}[/]", soft_wrap=True)
 
     def ready(self, stage: Stage, seconds: float) -> None:
         """See `Show`."""
