@@ -92,7 +92,8 @@ def _goes_on(run: dict[str, Any]) -> bool:
 
 def _came_over(run: Mapping[str, Any]) -> bool:
     """Whether a run ended well and no record of it was refused; a dry run refuses none."""
-    return run["state"] == RunState.COMPLETED and (run["mode"] == Mode.DRY_RUN or not run["outcomes"].get("invalid"))
+    refused = any(run["outcomes"].get(each) for each in ("invalid", "unreadable"))
+    return run["state"] == RunState.COMPLETED and (run["mode"] == Mode.DRY_RUN or not refused)
 
 
 def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
@@ -112,6 +113,9 @@ def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
     if refused:
         yield f"{entity}: {refused:,} records were refused; each is a dead letter that says why"
         yield f"  See: tds dead-letter list --entity {entity}"
+    if run["outcomes"].get("unreadable"):
+        yield f"{entity}: {run['outcomes']['unreadable']:,} rows of the list have no usable id"
+        yield f"  See: tds findings --entity {entity}"
     if run["outcomes"].get("dead"):
         yield f"{entity}: {run['outcomes']['dead']:,} records were given up"
         yield f"  See: tds dead-letter list --entity {entity}"

@@ -29,7 +29,7 @@ def _keep(session: Session, run: RunLease, kind: str, severity: Severity, subjec
 
 
 def note_strange(session: Session, run: RunLease, page: Page, *, is_again: bool) -> None:
-    """Tell of the rows of `page` that have no usable id and so can be nobody's."""
+    """Tell of the rows of `page` that have no usable id and so can be nobody's; of another walk, they are counted."""
     for reason, count in sorted(Counter(page.strange).items()):
         _keep(session, run, UNREADABLE, Severity.ERROR, reason, row_count=count)
     if page.strange and not is_again and run.mode != Mode.DRY_RUN:
