@@ -71,12 +71,7 @@ def plain_number(number: Decimal) -> str:
 def read_number(value: Any) -> Decimal:
     """An exact decimal; never through a float."""
     number = value if type(value) is Decimal else Decimal(value) if type(value) is int else _number_of_text(value)
-    exponent = number.as_tuple().exponent
-    if (
-        not isinstance(exponent, int)
-        or not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT
-        or exponent < -MOST_DIGITS
-    ):
+    if not number.is_finite() or not -LARGEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
         raise ValueError(f"number out of range: {str(value)[:40]}")
     return number
 
@@ -85,7 +80,7 @@ def _number_of_text(value: Any) -> Decimal:
     if type(value) is not str:
         raise ValueError(f"expected a number, got {type(value).__name__}")
     text = value.strip()
-    if not _NUMBER.fullmatch(text):
+    if len(text) > MOST_DIGITS or not _NUMBER.fullmatch(text):
         raise ValueError(f"expected a number, got {value[:40]!r}")
     return Decimal(text.replace(",", ""))
 

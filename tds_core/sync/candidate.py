@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -136,8 +136,7 @@ def tombstone(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """The JSON of one record, its numbers exact and its custom fields in one place; its bytes as they can be stored."""
 
     members: dict[str, Any]
@@ -268,12 +267,16 @@ def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> An
 
 
 def _values(plan: Plan, record: dict[str, Any], flaws: list[Flaw], path: str = "") -> dict[str, Any]:
-    values = {}
+    values: dict[str, Any] = {}
     for name, key, is_text, declared in plan:
         raw = record.get(key, ABSENT)
-        if is_text and type(raw) is str and 0 < len(raw) <= LONGEST_ID and not raw.isspace():
+        if raw is ABSENT:
+            continue
+        if raw is None or raw == "":  # most values are nothing, or text of ordinary length
+            values[name] = None
+        elif is_text and type(raw) is str and len(raw) <= LONGEST_ID and not raw.isspace():
             values[name] = raw
-        elif raw is not ABSENT:
+        else:
             values[name], flaw = read_value(declared, raw, path)
             if flaw:
                 flaws.append(flaw)
@@ -284,11 +287,13 @@ def read_value(field: Field, raw: Any, path: str = "") -> tuple[Any, Flaw | None
     """The stored value of `raw`, and what is wrong with it; `path` leads to the line it is of."""
     try:
         value = field.value_of(raw)
+        if field.least is None or value is None:
+            return value, None
     except ValueError as error:
         rest = error.rest if isinstance(error, PartlyUnreadableError) else None
         reason, found = field.reason_for(raw, error), field.excerpt_of(raw)
         return rest, Flaw(path + field.key, field.name, reason, found, is_stored=False)
-    doubt = field.doubt_of(value) if field.least is not None and value is not None else None
+    doubt = field.doubt_of(value)
     return value, Flaw(path + field.key, field.name, doubt, field.excerpt_of(raw), is_stored=True) if doubt else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from tds_core.sync.candidate import ABSENT, read_value
 from tds_core.sync.copying import NULL, as_exact_json, as_json, as_text
 from tds_core.sync.flaws import Flaw
-from tds_models.fields import Field
+from tds_models.fields import LONGEST_ID, Field
 
 Records = Sequence[Mapping[str, Any]]
 #: Kinds of JSON value of which equal ones are the same; `object` is a key that is not there. 1.0 and 1.00 are two.
@@ -50,11 +50,19 @@ def read_column(field: Field, records: Records) -> Column:
     raws = [record.get(field.key, ABSENT) for record in records]
     keys = _keys(raws)
     first = dict(zip(keys, raws, strict=True))
-    read = {key: (None, None) if raw is ABSENT else read_value(field, raw) for key, raw in first.items()}
+    read = {key: _read(field, raw) for key, raw in first.items()}
     spelled = [_spell(field, value) for value, _ in read.values()]
     texts, told = (dict(zip(first, each, strict=True)) for each in zip(*spelled, strict=True))
     values = {key: value for key, (value, _) in read.items()}
     return Column(keys, values, texts, told, {key: flaw for key, (_, flaw) in read.items() if flaw})
+
+
+def _read(field: Field, raw: Any) -> tuple[Any, Flaw | None]:
+    if raw is ABSENT or raw is None or raw == "":
+        return None, None
+    if field.kind.is_text and type(raw) is str and len(raw) <= LONGEST_ID and not raw.isspace():
+        return raw, None
+    return read_value(field, raw)
 
 
 def _keys(raws: list[Any]) -> Sequence[Hashable]:
