@@ -96,7 +96,7 @@ def _free_port() -> int:
 
 
 def _await(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1)
             return

@@ -102,10 +102,13 @@ def layers_of_this_process() -> list[Layer]:
 
 
 def _layers_of_home(home: Path) -> list[Layer]:
+    return [Layer("running stack", stack_of_home(home)), Layer(SECRETS_FILE, _read_json(home / SECRETS_FILE))]
+
+
+def stack_of_home(home: Path) -> dict[str, str]:
+    """The addresses and ports, by variable, of the stack that runs in this home; empty when none does."""
     running = _read_json(home / RUNNING_FILE)
-    if not _is_alive(running.pop("pid", "")):
-        running = {}
-    return [Layer("running stack", running), Layer(SECRETS_FILE, _read_json(home / SECRETS_FILE))]
+    return running if _is_alive(running.pop("pid", "")) else {}
 
 
 def _is_alive(pid: str) -> bool:

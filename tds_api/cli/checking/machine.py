@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from tds_api.cli.checking.finding import Finding, doubtful, judged, well, wrong
 from tds_core.config import Settings
 from tds_core.embedded.ports import is_free
-from tds_core.environment import SECRETS_FILE
+from tds_core.environment import SECRETS_FILE, stack_of_home
 from tds_core.memory import used_share
 from tds_core.reading import surroundings
 
@@ -57,11 +57,12 @@ def disk(settings: Settings) -> Finding:
 
 def ports(settings: Settings) -> Iterator[Finding]:
     """Whether the ports are free, or taken by the stack of this very home."""
+    running = stack_of_home(settings.home)
     for name, host, port, variable in (
         ("Port of the API", settings.host, settings.port, "TDS_PORT"),
         ("Port of Flower", "127.0.0.1", settings.flower_port, "TDS_FLOWER_PORT"),
     ):
-        if settings.source_of(variable) == "running stack":
+        if running.get(variable) == str(port):  # whoever named it: our own stack listens there
             yield well(name, f"{host}:{port}, in use by the running stack")
             continue
         free = is_free(port, host)

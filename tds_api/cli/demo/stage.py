@@ -12,12 +12,14 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from tds_api.cli.demo.standin import StandIn, StandInSpec
+from tds_api.cli.output import say
 from tds_api.cli.programs import programs_of
 from tds_api.cli.stack import OnStep, Stack, running_stack
 from tds_core.config import DECLARATIONS, Settings, load_settings
 from tds_core.embedded.home import Ownership
 from tds_core.embedded.ports import is_free
 from tds_core.environment import layers_of_this_process
+from tds_core.errors import ConfigError
 from tds_models.db import make_engine
 
 # What an operator's own settings may change in a demo; above all not where data lives and who Zoho is.
@@ -40,12 +42,18 @@ class Stage:
 
 
 def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
-    """The settings of a demo: the operator's where they do no harm, the stand-in's for Zoho, free ports."""
-    given = {name: value for layer in reversed(layers_of_this_process()) for name, value in layer.values.items()}
+    """The settings of a demo: the operator's where they do no harm, the stand-in's for Zoho, free ports.
+
+    Raises ConfigError when a port that the operator named is taken; another one in place of a usual one is told.
+    """
+    layers = layers_of_this_process()
+    given = {name: value for layer in reversed(layers) for name, value in layer.values.items()}
     settings = load_settings({name: value for name, value in given.items() if name in WELCOME})
-    ports = {"port": settings.port, "flower_port": settings.flower_port}
-    for name in [name for name, port in ports.items() if not is_free(port)]:
-        ports[name] = free_port()
+    named = {name for layer in layers if layer.name != "running stack" for name, value in layer.values.items() if value}
+    ports = {
+        "port": _port("TDS_PORT", settings.port, settings.host, is_named="TDS_PORT" in named),
+        "flower_port": _port("TDS_FLOWER_PORT", settings.flower_port, "127.0.0.1", is_named="TDS_FLOWER_PORT" in named),
+    }
     return settings.replace(
         "demo",
         **ports,
@@ -66,6 +74,17 @@ def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
         guard_percent=100,
         **({} if workers is None else {"workers": workers}),
     )
+
+
+def _port(variable: str, port: int, host: str, *, is_named: bool) -> int:
+    """This port while it is free, else another one."""
+    if is_free(port, host):
+        return port
+    if is_named:
+        raise ConfigError(f"Port {port} on {host} is taken by another program. Set {variable} to a free one.")
+    chosen = free_port()
+    say(f"Port {port} on {host} is taken: the demo uses {chosen}. Another one: set {variable}.", err=True)
+    return chosen
 
 
 @contextlib.contextmanager
