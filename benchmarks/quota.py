@@ -26,7 +26,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from tds_core.embedded import EmbeddedRedis
 from tds_core.sources.errors import QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.client import Question, ZohoClient
+from tds_core.sources.zoho.client import ZohoClient
+from tds_core.sources.zoho.question import Question
 from tds_core.sources.zoho.quota.governor import Governor
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.quota.shared import SharedLedger

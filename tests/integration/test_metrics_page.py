@@ -23,7 +23,8 @@ from tds_core.healing.deeds import Outcome as DeedOutcome
 from tds_core.reading.health import State
 from tds_core.sources.errors import QuotaError, TransientError
 from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.client import Question, ZohoClient
+from tds_core.sources.zoho.client import ZohoClient
+from tds_core.sources.zoho.question import Question
 from tds_core.sources.zoho.quota.setup import open_governor
 from tds_core.sync import dead_letters
 from tds_core.sync.decide import Outcome

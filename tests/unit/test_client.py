@@ -12,10 +12,12 @@ from tds_core.sources.errors import (
     AuthError,
     ContractError,
     PermanentError,
+    PermissionMissingError,
     RateError,
     TransientError,
     UnexpectedAnswerError,
 )
+from tds_core.sources.zoho.answers import OrganizationRefusedError
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sync.retry import Fate, Past, plan
 from tds_models.entities import ENTITIES
@@ -223,3 +225,60 @@ def test_a_proxy_of_the_environment_is_used_and_a_netrc_never_replaces_the_token
     [call] = zoho.calls
     assert call.request.headers["Authorization"] == "Zoho-oauthtoken token-1"
     assert call.request.req_kwargs["proxies"]["https"] == "http://proxy.test:3128"
+
+
+NOT_ALLOWED = {"code": 57, "message": "You are not authorized to perform this operation"}
+ELSEWHERE = {"code": 6041, "message": "This user is not associated with the CompanyID/CompanyName:42."}
+ORGANIZATIONS = f"{HOST}/books/v3/organizations"
+
+
+def refused(client: ZohoClient, *source_ids: str) -> list[tuple[type, str]]:
+    reading = client.read(INVOICE, source_ids)
+    return [(type(error), getattr(error, "source_id", "")) for error in reading.failures.values()]
+
+
+@pytest.mark.parametrize(("listed", "kind"), [(["42"], PermissionMissingError), (["7"], OrganizationRefusedError)])
+def test_an_organisation_that_is_listed_and_refused_is_a_matter_of_the_module(
+    client: ZohoClient, zoho: responses.RequestsMock, listed: list[str], kind: type
+) -> None:
+    zoho.get(f"{INVOICES}/1", status=400, json=ELSEWHERE)
+    zoho.get(INVOICES, status=400, json=ELSEWHERE)
+    zoho.get(ORGANIZATIONS, json={"code": 0, "organizations": [{"organization_id": each} for each in listed]})
+    assert refused(client, "1") == [(kind, "")]
+    [asked] = [call for call in zoho.calls if "/organizations" in str(call.request.url)]
+    assert "organization_id" not in str(asked.request.url)
+
+
+@pytest.mark.parametrize("said", [NOT_ALLOWED, ELSEWHERE], ids=["57", "6041"])
+def test_where_organisations_are_not_told_what_was_read_before_tells_whether_the_token_lives(
+    client: ZohoClient, zoho: responses.RequestsMock, said: dict[str, Any], tokens: Tokens
+) -> None:
+    zoho.get(ITEMS, json={"items": [item(1)]})
+    client.list_page(PRODUCT, since=None, page=1)
+    zoho.get(ORGANIZATIONS, status=404, json={"code": 5, "message": "Invalid URL Passed"})
+    zoho.get(f"{INVOICES}/1", status=400, json=said)
+    zoho.get(f"{INVOICES}/2", json={"invoice": {"invoice_id": "2"}})
+    zoho.get(INVOICES, json={"invoices": []})
+    assert refused(client, "1", "2") == [(PermissionMissingError, "1")]
+    zoho.replace(responses.GET, INVOICES, status=400, json=said)
+    assert refused(client, "1", "2") == [(PermissionMissingError, "")] * 2
+
+
+def test_an_organisation_refused_by_all_calls_is_the_wrong_one(
+    client: ZohoClient, zoho: responses.RequestsMock
+) -> None:
+    for address in (f"{INVOICES}/1", INVOICES, ITEMS, ORGANIZATIONS):
+        zoho.get(address, status=400, json=ELSEWHERE)
+    assert refused(client, "1") == [(OrganizationRefusedError, "")]
+
+
+def test_a_batch_that_is_refused_for_one_record_is_read_one_by_one(
+    client: ZohoClient, zoho: responses.RequestsMock
+) -> None:
+    zoho.get(BATCH, status=400, json=ELSEWHERE)
+    zoho.get(ORGANIZATIONS, json={"code": 0, "organizations": [{"organization_id": "42"}]})
+    zoho.get(ITEMS, json={"items": []})
+    zoho.get(f"{ITEMS}/1", status=400, json=ELSEWHERE)
+    zoho.get(f"{ITEMS}/2", json={"item": item(2)})
+    reading = client.read(PRODUCT, ["1", "2"])
+    assert (list(reading.records), list(reading.failures)) == (["2"], ["1"])

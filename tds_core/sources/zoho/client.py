@@ -1,13 +1,11 @@
 """The Zoho client: asks Books and Inventory over a pooled session and turns answers into pages and records."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
 from urllib.parse import quote
 
 import requests
@@ -34,55 +32,24 @@ from tds_core.sources.zoho.answers import (
     envelope_of,
     judge,
 )
-from tds_core.sources.zoho.organizations import ORGANIZATIONS, read_organizations
-from tds_core.sources.zoho.permissions import MOST_RENEWALS, Permissions, Standing, missing
+from tds_core.sources.zoho.organizations import ORGANIZATIONS
+from tds_core.sources.zoho.permissions import Permissions
+from tds_core.sources.zoho.question import Question
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.receiving import receive, silence
 from tds_core.sources.zoho.shapes import read_page, read_record
+from tds_core.sources.zoho.verification import Tokens, Verification, for_the_rest
 from tds_models.entity import Increment, Order, Stream
 
 log = structlog.get_logger(__name__)
 
 ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
 PAGE_SIZE = 200
-#: What shows whether a module can be read at all.
-ONE_ROW = {"page": "1", "per_page": "1"}
 #: Records are asked for one by one for so long, while answers are slow; what was read is kept, the rest waits its turn.
 READ_SECONDS = 30.0
-#: So many records of a module refused in a row, and none read, and it is the module that cannot be read.
-MOST_REFUSED_SINGLY = 5
 #: An answer that has begun may take so many times as long as it may stand still.
 WHOLE_ANSWER = 2
-
-
-class Tokens(Protocol):
-    """Where access tokens come from."""
-
-    def current(self) -> tuple[str, str]:
-        """A token that is still good, and the API host it is for."""
-        ...
-
-    def renew(self, refused: str) -> tuple[str, str]:
-        """Another token than `refused`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One call: `path` of an API, and what is sent along; it is counted under `group`, which names the module.
-
-    `source_id`: the record it is about, where it is about one.
-    """
-
-    api: str
-    group: str
-    path: str
-    parameters: Mapping[str, str]
-    traffic: Traffic
-    method: str = "GET"
-    body: Mapping[str, Any] | None = None
-    source_id: str = ""
 
 
 class ZohoClient:
@@ -103,9 +70,9 @@ class ZohoClient:
         clock_tolerance_seconds: float = 300.0,
     ) -> None:
         self._tokens = tokens
-        self._permissions = permissions or Permissions()
-        # Records in a row that were refused alone, by module: after some it is taken for the module.
-        self._refused_singly: Counter[tuple[str, str]] = Counter()
+        self._verification = Verification(
+            self._ask, self._ask_aside, tokens, permissions or Permissions(), organization_id=organization_id
+        )
         self._breakers = breakers or Breakers()
         self._governor = governor or Governor(Limits())
         self._organization_id = organization_id
@@ -173,7 +140,7 @@ class ZohoClient:
                 reading.failures[source_id] = error
                 if isinstance(error, (*SNOOZE, TransientError)) and not _is_of_record(error):
                     # It may be the source, not the record: asking on would only make it worse.
-                    reading.failures.update(dict.fromkeys(waiting[place + 1 :], _for_the_rest(error)))
+                    reading.failures.update(dict.fromkeys(waiting[place + 1 :], for_the_rest(error)))
                     break
             finally:
                 self._note(reading, [source_id])
@@ -198,7 +165,7 @@ class ZohoClient:
                 reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
             except (*SNOOZE, TransientError) as error:
                 reading.failures.update(dict.fromkeys(some, error))
-                reading.failures.update(dict.fromkeys(source_ids[start + batch.size :], _for_the_rest(error)))
+                reading.failures.update(dict.fromkeys(source_ids[start + batch.size :], for_the_rest(error)))
                 return
             except SourceError:
                 continue  # one of them is gone, or refused; which one, the single reads tell
@@ -216,93 +183,19 @@ class ZohoClient:
         try:
             answer = self._ask(question, host, token)
         except TokenRefusedError as refused:
-            answer = self._ask_again(question, host, token, refused)
+            answer = self._verification.ask_again(question, host, token, refused)
         except OrganizationRefusedError as refused:
-            raise self._narrowed_organization(question, host, token, refused) from None
-        if self._refused_singly and question.source_id:
-            self._refused_singly.pop((question.api, question.group), None)
+            raise self._verification.judged(question, host, token, refused) from None
+        self._verification.note_good(question)
         return answer
-
-    def _standing(self, question: Question, token: str) -> Standing:
-        return self._permissions.standing(
-            api=question.api, path=question.group, source_id=question.source_id, token=token
-        )
-
-    def _ask_again(self, question: Question, host: str, token: str, refused: SourceError) -> bytes:
-        """Ask again, with this token if it lives and with another if it does not.
-
-        A token is renewed for a refusal only where that may help: Zoho gives ten in ten minutes.
-        """
-        standing = self._standing(question, token)
-        if standing.stands:
-            raise self._missing(question, token, refused, is_record=standing.is_of_record)
-        lives = standing.is_doubtful and self._organizations(question, host, token) is not None
-        if not lives and standing.renewal_count >= MOST_RENEWALS:
-            raise self._missing(question, None, refused)
-        if not lives:
-            try:
-                token, host = self._tokens.renew(token)
-            except (*SNOOZE, TransientError):
-                if standing.is_doubtful or self._organizations(question, host, token) is None:
-                    raise
-        try:
-            return self._ask(question, host, token)
-        except TokenRefusedError as again:
-            raise self._narrowed(question, host, token, again) from None
-
-    def _narrowed_organization(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
-        """What it means that the organisation was refused: it is another's, or only this part of it is out of reach."""
-        standing = self._standing(question, token)
-        if standing.stands:
-            return self._missing(question, token, refused, is_record=standing.is_of_record)
-        there = self._organizations(question, host, token)
-        if there is None or self._organization_id not in there:
-            return refused
-        return self._narrowed(question, host, token, refused)
-
-    def _narrowed(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
-        """The error for a refusal with a token that lives: the module's, or if the module can be read the record's."""
-        module = (question.api, question.group)
-        is_list = question.path == question.group
-        if is_list or question.method != "GET" or self._refused_singly[module] >= MOST_REFUSED_SINGLY:
-            return self._missing(question, token, refused)
-        try:
-            self._ask_aside(Question(*module, question.group, ONE_ROW, question.traffic), host, token)
-        except (TokenRefusedError, OrganizationRefusedError):
-            return self._missing(question, token, refused)
-        except SourceError as error:
-            return _for_the_rest(error)
-        if not question.path.startswith(f"{question.group}/"):
-            return refused  # one of a batch: which one, the single reads tell
-        if not question.source_id:
-            return self._missing(question, token, refused)
-        self._refused_singly[module] += 1
-        return self._missing(question, token, refused, is_record=True)
-
-    def _missing(
-        self, question: Question, token: str | None, refused: SourceError, *, is_record: bool = False
-    ) -> SourceError:
-        source_id = question.source_id if is_record else ""
-        return missing(refused, api=question.api, path=question.group, source_id=source_id, token=token)
-
-    def _organizations(self, question: Question, host: str, token: str) -> set[str] | None:
-        """The organisations a token reaches; None when it is refused for everything."""
-        try:
-            asked = Question("books", ORGANIZATIONS, ORGANIZATIONS, {}, question.traffic)
-            body = self._ask_aside(asked, host, token)
-        except (TokenRefusedError, OrganizationRefusedError):
-            return None
-        except SourceError as error:
-            raise _for_the_rest(error) from None
-        return {each.id for each in read_organizations(body)}
 
     def _ask_aside(self, question: Question, host: str, token: str) -> bytes:
         """Ask what only helps to judge an answer, which stays the one that is told of."""
-        exchange = self._exchange
+        exchange, clock = self._exchange, self._clock
         try:
             return self._ask(question, host, token)
         finally:
-            self._exchange = exchange
+            self._exchange, self._clock = exchange, clock
 
     def _ask(self, question: Question, host: str, token: str) -> bytes:
         part = question.path.partition("/")[0]
@@ -379,12 +272,3 @@ def _count(question: Question, status: str) -> None:
 def _is_of_record(error: SourceError) -> bool:
     """Whether `error` says nothing of other records."""
     return isinstance(error, PermissionMissingError) and bool(error.source_id)
-
-
-def _for_the_rest(error: SourceError) -> SourceError:
-    """What `error` means for the records that were to be asked for after it."""
-    if isinstance(error, SNOOZE):
-        return error
-    rest = NotAskedError(f"not asked for, after: {error}", after_seconds=error.after_seconds)
-    rest.waits_for, rest.heeded = error.waits_for, bool(error.waits_for)
-    return rest

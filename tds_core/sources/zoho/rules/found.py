@@ -8,8 +8,8 @@ import msgspec
 from tds_core.sources.errors import ContractError, PermissionMissingError
 from tds_core.sources.traffic import Traffic
 from tds_core.sources.zoho.answers import ScopeError
-from tds_core.sources.zoho.client import Question
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES
+from tds_core.sources.zoho.question import Question
 
 WEBHOOKS, RULES = "settings/webhooks", "settings/workflows"
 _PER_PAGE = 200

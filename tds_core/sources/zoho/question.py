@@ -1,0 +1,24 @@
+"""One call to Zoho, as it is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tds_core.sources.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call: `path` of an API, and what is sent along; it is counted under `group`, which names the module.
+
+    `source_id`: the record it is about, where it is about one.
+    """
+
+    api: str
+    group: str
+    path: str
+    parameters: Mapping[str, str]
+    traffic: Traffic
+    method: str = "GET"
+    body: Mapping[str, Any] | None = None
+    source_id: str = ""

@@ -1,0 +1,167 @@
+"""Verification of a refusal: whether it is of the token, the organisation, a module, or one record of it."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from tds_core.sources.errors import SNOOZE, NotAskedError, PermanentError, SourceError, TransientError
+from tds_core.sources.zoho.answers import NoSuchRecordError, OrganizationRefusedError, TokenRefusedError
+from tds_core.sources.zoho.organizations import ORGANIZATIONS, read_organizations
+from tds_core.sources.zoho.permissions import MOST_RENEWALS, Permissions, Standing, missing
+from tds_core.sources.zoho.question import Question
+
+Ask = Callable[[Question, str, str], bytes]
+
+#: What shows whether a module can be read at all.
+ONE_ROW = {"page": "1", "per_page": "1"}
+#: So many records of a module refused in a row, and none read, and it is the module that cannot be read.
+MOST_REFUSED_SINGLY = 5
+
+
+class Tokens(Protocol):
+    """Where access tokens come from."""
+
+    def current(self) -> tuple[str, str]:
+        """A token that is still good, and the API host it is for."""
+        ...
+
+    def renew(self, refused: str) -> tuple[str, str]:
+        """Another token than `refused`."""
+        ...
+
+
+class Verification:
+    """Finds out what a refusal is of, for one client. `ask` asks a question of a host with a token, `aside` one that is
+    no answer to what was asked.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        aside: Ask,
+        tokens: Tokens,
+        permissions: Permissions,
+        *,
+        organization_id: str,
+    ) -> None:
+        self._ask, self._ask_aside, self._tokens, self._permissions = ask, aside, tokens, permissions
+        self._organization_id = organization_id
+        # Records in a row that were refused alone, by module: after some it is taken for the module.
+        self._refused_singly: Counter[tuple[str, str]] = Counter()
+        # What was last read, and what of another module before it.
+        self._witness: Question | None = None
+        self._witness_before: Question | None = None
+
+    def note_good(self, question: Question) -> None:
+        """Remember what could be read, to tell by it whether a token lives that is refused for something else."""
+        if self._refused_singly and question.source_id:
+            self._refused_singly.pop((question.api, question.group), None)
+        if question.method == "GET":
+            last = self._witness
+            if last is not None and (last.api, last.group) != (question.api, question.group):
+                self._witness_before = last
+            self._witness = question
+
+    def _standing(self, question: Question, token: str) -> Standing:
+        return self._permissions.standing(
+            api=question.api, path=question.group, source_id=question.source_id, token=token
+        )
+
+    def ask_again(self, question: Question, host: str, token: str, refused: SourceError) -> bytes:
+        """Ask again, with this token if it lives and with another if it does not.
+
+        A token is renewed for a refusal only where that may help: Zoho gives ten in ten minutes.
+        """
+        standing = self._standing(question, token)
+        if standing.stands:
+            raise self._missing(question, token, refused, is_record=standing.is_of_record)
+        lives = standing.is_doubtful and self._is_let_in(question, host, token, to_organization=False)
+        if not lives and standing.renewal_count >= MOST_RENEWALS:
+            raise self._missing(question, None, refused)
+        if not lives:
+            try:
+                token, host = self._tokens.renew(token)
+            except (*SNOOZE, TransientError):
+                if standing.is_doubtful or not self._is_let_in(question, host, token, to_organization=False):
+                    raise
+        try:
+            return self._ask(question, host, token)
+        except TokenRefusedError as again:
+            raise self._narrowed(question, host, token, again) from None
+
+    def judged(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
+        """What it means that the organisation was refused: it is another's, or only this part of it is out of reach."""
+        standing = self._standing(question, token)
+        if standing.stands:
+            return self._missing(question, token, refused, is_record=standing.is_of_record)
+        if not self._is_let_in(question, host, token, to_organization=True):
+            return refused
+        return self._narrowed(question, host, token, refused)
+
+    def _narrowed(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
+        """The error for a refusal with a token that lives: the module's, or if the module can be read the record's."""
+        module = (question.api, question.group)
+        is_list = question.path == question.group
+        if is_list or question.method != "GET" or self._refused_singly[module] >= MOST_REFUSED_SINGLY:
+            return self._missing(question, token, refused)
+        try:
+            self._ask_aside(Question(*module, question.group, ONE_ROW, question.traffic), host, token)
+        except (TokenRefusedError, OrganizationRefusedError):
+            return self._missing(question, token, refused)
+        except SourceError as error:
+            return for_the_rest(error)
+        if not question.path.startswith(f"{question.group}/"):
+            return PermanentError(str(refused))  # one of a batch: which one, the single reads tell
+        if not question.source_id:
+            return self._missing(question, token, refused)
+        self._refused_singly[module] += 1
+        return self._missing(question, token, refused, is_record=True)
+
+    def _missing(
+        self, question: Question, token: str | None, refused: SourceError, *, is_record: bool = False
+    ) -> SourceError:
+        source_id = question.source_id if is_record else ""
+        return missing(refused, api=question.api, path=question.group, source_id=source_id, token=token)
+
+    def _is_let_in(self, question: Question, host: str, token: str, *, to_organization: bool) -> bool:
+        """Whether a token is good for anything, or to the organisation: by what it reaches, or by what it read before.
+
+        Raises NotAskedError while that cannot be told.
+        """
+        try:
+            asked = Question("books", ORGANIZATIONS, ORGANIZATIONS, {}, question.traffic)
+            there = {each.id for each in read_organizations(self._ask_aside(asked, host, token))}
+        except (TokenRefusedError, OrganizationRefusedError):
+            return False
+        except (*SNOOZE, TransientError) as error:
+            raise for_the_rest(error) from None
+        except SourceError:  # no answer to go by
+            return self._reads_another(question, host, token)
+        return not to_organization or self._organization_id in there
+
+    def _reads_another(self, question: Question, host: str, token: str) -> bool:
+        """Whether what was last read of another module can be read still."""
+        module = (question.api, question.group)
+        known = (self._witness, self._witness_before)
+        witness = next((each for each in known if each and (each.api, each.group) != module), None)
+        if witness is None:
+            return False
+        try:
+            self._ask_aside(replace(witness, traffic=question.traffic), host, token)
+        except NoSuchRecordError:
+            return True
+        except (TokenRefusedError, OrganizationRefusedError):
+            return False
+        except SourceError as error:
+            raise for_the_rest(error) from None
+        return True
+
+
+def for_the_rest(error: SourceError) -> SourceError:
+    """What `error` means for what was to be asked for after it."""
+    if isinstance(error, SNOOZE):
+        return error
+    rest = NotAskedError(f"not asked for, after: {error}", after_seconds=error.after_seconds)
+    rest.waits_for, rest.heeded = error.waits_for, bool(error.waits_for)
+    return rest
