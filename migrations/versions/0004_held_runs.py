@@ -46,6 +46,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Before this revision an entity had one pass at a time, and there were no dry runs; held runs are not looked at.
+    op.execute("""
+        update tds_sync_runs r set state = 'cancelled', ended_at = now(), lease_token = null, leased_until = null,
+            end_reason = 'the schema went back to a revision without it'
+        where state in ('queued', 'running') and (mode = 'dry_run' or (mode <> 'targeted' and exists (
+            select from tds_sync_runs o where o.source = r.source and o.entity = r.entity and o.id < r.id
+            and o.state in ('queued', 'running') and o.mode in ('full', 'incremental'))))""")
+    op.execute("update tds_schedule_slots set claimed_at = slot_at where claimed_at is null")
     op.drop_index('uq_tds_sync_runs_open', table_name='tds_sync_runs', postgresql_where=sa.text("state in ('queued', 'running', 'held') and mode in ('full', 'incremental')"))
     op.create_index('uq_tds_sync_runs_open', 'tds_sync_runs', ['source', 'entity'], unique=True, postgresql_where=sa.text("state in ('queued', 'running') and mode <> 'targeted'"))
     op.drop_column('tds_sync_runs', 'report')
