@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from itertools import takewhile
 
 from sqlalchemy import Table
 
+from tds_models.doors import Older, older_keys
 from tds_models.fields import Field, Plan, plan_for, refers
 from tds_models.mirror import line_table, mirror_table
 
@@ -50,7 +52,6 @@ class Stream:
     """One entity as one source serves it.
 
     `modified_key`: where a record says when it changed; `None`: it does not say.
-    `list_is_complete`: a list row holds every declared field; otherwise a changed row is read in detail.
     `list_shows`: which changes of a record its list row gives away.
     `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
     `order`: what is known of the list's order by time of change.
@@ -66,7 +67,6 @@ class Stream:
     modified_key: str | None = "last_modified_time"
     where: Mapping[str, str] = field(default_factory=dict)
     increment: Increment = Increment.FILTER
-    list_is_complete: bool = True
     list_shows: Shows = Shows.ALL
     order: Order = Order.UNKNOWN
     batch: Batch | None = None
@@ -80,12 +80,18 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class Lines:
-    """The lines of a document: a child table of their own, replaced whole when the document changes."""
+    """The lines of a document: a child table of their own, replaced whole when the document changes.
+
+    `detailed`: details show their key, so that one without it has no lines. `older`, `older_id_key`: see `Field`.
+    """
 
     name: str
     key: str
     id_key: str
     fields: tuple[Field, ...]
+    detailed: bool = True
+    older: str | None = None
+    older_id_key: str | None = None
 
     @cached_property
     def plan(self) -> Plan:
@@ -96,6 +102,12 @@ class Lines:
     def identity(self) -> Plan:
         """How a line's own id is read."""
         return plan_for((refers("line_id", to=None, key=self.id_key),))
+
+    @cached_property
+    def older_keys(self) -> tuple[Older, ...]:
+        """What a line's keys are still called in some organisations."""
+        own = [Older(self.older_id_key, self.id_key, {})] if self.older_id_key else []
+        return (*own, *older_keys(self.fields))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +130,47 @@ class Entity:
     fed_by: Mapping[str, str | None] = field(default_factory=dict)
     cached_seconds: int = 300
 
+    @cached_property
+    def list_is_complete(self) -> bool:
+        """Whether a list row holds all that is declared; otherwise a changed row is read in detail."""
+        return not self.unlisted
+
     @property
     def header_first(self) -> bool:
         """Whether a list row is mirrored at once and the rest of the record read later."""
-        return not self.stream.list_is_complete
+        return not self.list_is_complete
 
     @cached_property
     def unlisted(self) -> frozenset[str]:
         """The fields and lines that no list row shows."""
-        return frozenset(lines.name for lines in self.lines)
+        return frozenset(
+            {*(lines.name for lines in self.lines), *(each.name for each in self.fields if not each.listed)}
+        )
+
+    @cached_property
+    def detailed(self) -> frozenset[str]:
+        """The declared keys that every detail shows where they have a value."""
+        return frozenset(
+            {
+                *(each.key for each in self.fields if each.detailed),
+                *(lines.key for lines in self.lines if lines.detailed),
+            }
+        )
+
+    @cached_property
+    def older_keys(self) -> tuple[Older, ...]:
+        """What a record's keys are still called in some organisations."""
+        return (
+            *older_keys(self.fields),
+            *(Older(lines.older, lines.key, {}) for lines in self.lines if lines.older),
+        )
+
+    @cached_property
+    def older_mark(self) -> bytes:
+        """What the JSON of every record has in it that has an older key; empty where there are none."""
+        keys = [each.key for each in (*self.older_keys, *(key for lines in self.lines for key in lines.older_keys))]
+        alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*keys, strict=False))
+        return f'"{"".join(letters[0] for letters in alike)}'.encode() if keys else b""
 
     @cached_property
     def plan(self) -> Plan:

@@ -7,7 +7,7 @@ empty list or object as well) is read nowhere: it is no value, in every kind.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -280,6 +280,9 @@ class Field:
 
     `least`: a smaller number is stored and doubted. `refers_to` names the entity whose source id this is. `personal`
     values never appear in logs or findings.
+
+    `listed`: list rows show it where it has a value. `detailed`: details do, and one without the key says "nothing".
+    `older`: the key that organisations have which Zoho has not moved to `key` yet; `older_means`: what its values mean.
     """
 
     name: str
@@ -288,6 +291,10 @@ class Field:
     least: Decimal | None = None
     refers_to: str | None = None
     personal: bool = False
+    listed: bool = True
+    detailed: bool = True
+    older: str | None = None
+    older_means: Mapping[Any, Any] = field(default_factory=dict, hash=False)
 
     def value_of(self, raw: Any) -> Any:
         """The stored value of `raw`, `None` where it says nothing; raises `ValueError` with the reason."""
@@ -314,7 +321,7 @@ Plan = tuple[tuple[str, str, bool, Field], ...]
 
 def plan_for(fields: tuple[Field, ...]) -> Plan:
     """The plan to read `fields` by: worked out once, for it is followed for every value of every record."""
-    return tuple((field.name, field.key, field.kind.is_text, field) for field in fields)
+    return tuple((each.name, each.key, each.kind.is_text, each) for each in fields)
 
 
 def text(name: str, key: str | None = None, *, personal: bool = False) -> Field:

@@ -41,13 +41,7 @@ def _standing() -> list[Column[Any]]:
     """Where a row stands: what its source said of it, and when we learned it."""
     return [
         Column("source_modified_at", Instant, comment="when the source last changed it; never moves backwards"),
-        Column(
-            "source_record",
-            JSONB,
-            nullable=False,
-            server_default=text("'{}'"),
-            comment="the record as the source sent it",
-        ),
+        *_record(),
         Column(
             "list_hash",
             LargeBinary,
@@ -73,6 +67,29 @@ def _standing() -> list[Column[Any]]:
             comment="when the source's API last showed this very version; null: only a webhook said so",
         ),
         Column("deleted_at", Instant, comment="when we learned that the source no longer has it"),
+    ]
+
+
+def _record() -> list[Column[Any]]:
+    """The record as the source sent it, of when it is, and by which door it came."""
+    return [
+        Column(
+            "source_record",
+            JSONB,
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="the record as the source sent it: one state of it, never two put together",
+        ),
+        Column(
+            "source_record_at",
+            Instant,
+            comment="when the source last changed the state in source_record; before source_modified_at: it is older",
+        ),
+        Column(
+            "source_record_seen",
+            Text,
+            comment="the door source_record came by: list, part (of a webhook), body or detail; null: not known",
+        ),
     ]
 
 

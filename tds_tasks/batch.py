@@ -16,7 +16,7 @@ from tds_core.sources import pause
 from tds_core.sources.base import Reading
 from tds_core.sources.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import claiming, permissions, queue, resting
+from tds_core.sync import claiming, permissions, queue, resting, untold
 from tds_core.sync.apply import hold_rows
 from tds_core.sync.candidate import Seen
 from tds_core.sync.locks import LockedError
@@ -143,6 +143,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
         known = permissions.standing(session, stream, ids)
         read_at = queue.database_clock(session)
         familiar = drift.familiar(session, ENTITIES[claim.entity], Seen.DETAIL)
+        shown = untold.shown_in_details(session, ENTITIES[claim.entity])
     locked = _still_locked(claim, chunk)
     asked = [each for each in ids if each not in locked]
     reading = Reading(failures=dict.fromkeys(asked, refused)) if refused or not asked else _ask(claim, asked, known)
@@ -154,7 +155,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
             del reading.failures[key]
     settled = [item for item in chunk if item.source_id not in held_back]
     candidates, failures = interpret(
-        ENTITIES[claim.entity], settled, reading, events, read_at=read_at, familiar=familiar
+        ENTITIES[claim.entity], settled, reading, events, read_at=read_at, familiar=familiar, shown=shown
     )
     settle_batch(replace(claim, exchanges=reading.exchanges), candidates=candidates, failures=failures)
     return next(iter(held_back.values()), None)

@@ -49,6 +49,8 @@ class Organization:
         self.currency_code = settings.currency_code
         self.currency_id = fixed_id(97)
         self.user_id = fixed_id(1)
+        self.has_warehouses = settings.warehouses
+        self.shows_undescribed = settings.undescribed_keys
         # The keys around the webhook bodies of modules for which nobody outside Zoho knows them.
         self.wrappers = {
             "customerpayment": settings.payment_wrapper,

@@ -49,6 +49,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     undocumented_filters: bool = False
     payment_wrapper: str = "payment"
     adjustment_wrapper: str = "inventory_adjustment"
+    # Places as organisations have them that were not moved to locations: `warehouses`, `warehouse_id` and so on.
+    warehouses: bool = False
+    # Keys that no description lists, though the module would be nothing without them (`entities/doors.py`).
+    undescribed_keys: bool = True
     as_of: str = ""
     edits_per_second: float = 0.0
     webhook_senders: int = 8

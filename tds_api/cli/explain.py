@@ -20,10 +20,11 @@ from tds_core.reading import past
 from tds_core.reading.errors import NotFoundError
 from tds_core.reading.story.steps import Asked
 from tds_core.reading.story.story import explain as story_of
+from tds_core.reading.story.verdict import beside
 from tds_models.entity import Entity
 
 _COLOURS = {"event": "cyan", "attempt": "dim", "change": "green", "dead_letter": "red", "refused": "red"}
-_STATES = {"equal": "green", "unconfirmed": "yellow", "owed": "yellow", "deleted": "dim"}
+_STATES = {"equal": "green", "unconfirmed": "yellow", "listed": "yellow", "owed": "yellow", "deleted": "dim"}
 
 
 def explain(  # noqa: PLR0917 (options, which are given by name)
@@ -49,6 +50,7 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
     if live:
         found = there.get(f"/live/{chosen.name}/{quote(source_id, safe='')}") if there else None
         story["live"] = found or asked_live(chosen, source_id)
+        story["verdict"] = beside(story["verdict"], story["live"])
     elif story["verdict"]["state"] == "unknown" and not story["steps"]:
         raise NotFoundError(
             f"TDS has never heard of {entity} {source_id[:80]}. Ask Zoho for it: {story['verdict']['next'][:200]}"
@@ -98,7 +100,7 @@ def _show(story: dict[str, Any], console: Console) -> None:
 def _next(story: dict[str, Any]) -> str | None:
     """The command that leads on: with Zoho's own word at hand, the one that brings it over."""
     step: str | None = story["verdict"]["next"]
-    if "live" not in story or step is None or not step.endswith("--live"):
+    if "live" not in story or (step is not None and not step.endswith("--live")):
         return step
     differs = story["live"]["verdict"] in ("different", "only_there", "only_here")
     return f"tds sync {story['entity']} --mode targeted --id {story['source_id']} --wait" if differs else None

@@ -44,6 +44,8 @@ def show_live(told: dict[str, Any], console: Console) -> None:
     if told["differences"]:
         rows = [(each["field"], _short(each["here"]), _short(each["there"])) for each in told["differences"]]
         say_table("Differences", ("field", "mirror", "Zoho"), rows, console=console)
+    if told.get("not_shown"):
+        console.print(f"Zoho does not show {', '.join(told['not_shown'])} where it shows one record alone.")
 
 
 def _short(value: Any) -> str:

@@ -22,6 +22,10 @@ class Live(Schema):
     source_id = id_field()
     verdict = fields.String(validate=validate.OneOf(VERDICTS))
     differences = fields.List(fields.Nested(Difference))
+    not_shown = fields.List(
+        fields.String(),
+        metadata={"description": "fields with a value here that the source does not show of a record alone"},
+    )
     problem = fields.String(allow_none=True, metadata={"description": "why the record cannot be read"})
     asked_at = instant_field()
     is_cached = fields.Boolean(metadata={"description": "kept from a moment ago; nothing newer is known since"})

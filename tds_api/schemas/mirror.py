@@ -48,6 +48,10 @@ def row_schema(entity: str) -> type[Schema]:
         **_declared(ENTITIES[entity].fields),
         **({"lines_confirmed_at": perhaps_instant_field()} if ENTITIES[entity].header_first else {}),
         "source_modified_at": perhaps_instant_field(),
+        "source_record_at": perhaps_instant_field("when the source last changed the state in source_record"),
+        "source_record_seen": fields.String(
+            allow_none=True, metadata={"description": "the door source_record came by: list, part, body or detail"}
+        ),
         "version": fields.Integer(),
         "created_at": instant_field(),
         "changed_at": instant_field(),

@@ -28,7 +28,9 @@ class Verdict(Schema):
     """How a record stands, in words."""
 
     state = fields.String(
-        validate=validate.OneOf(["equal", "unconfirmed", "owed", "dead_letter", "refused", "deleted", "unknown"])
+        validate=validate.OneOf(
+            ["equal", "listed", "unconfirmed", "owed", "dead_letter", "refused", "deleted", "unknown"]
+        )
     )
     says = fields.String()
     last_change = fields.String(allow_none=True)

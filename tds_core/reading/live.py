@@ -14,7 +14,7 @@ from tds_core.sources.base import Source
 from tds_core.sources.cache import Answer, AnswerCache
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import audit
+from tds_core.sync import audit, untold
 from tds_core.sync.apply import read_rows
 from tds_core.sync.candidate import Provenance, Seen, transform
 from tds_core.sync.decide import differences
@@ -35,7 +35,8 @@ select exists (select from tds_inbox_events where source = :source and entity = 
 def compare_live(scope: Scope, source: Source, cache: AnswerCache, entity: Entity, source_id: str) -> dict[str, Any]:
     """What the source says of a record, what the mirror says, and in which fields they differ.
 
-    `verdict` is equal, different, only_there, only_here, nowhere, or unreadable (then `problem` says why). Raises
+    `verdict` is equal, different, only_there, only_here, nowhere, or unreadable (then `problem` says why). `not_shown`:
+    fields and lines the mirror has a value of while the source, asked for one record, says nothing of them. Raises
     `SourceError`.
     """
     answer = cache.answer(
@@ -46,6 +47,7 @@ def compare_live(scope: Scope, source: Source, cache: AnswerCache, entity: Entit
     )
     with scope() as session:
         row = read_rows(session, entity, [source_id]).get(source_id)
+        shown = untold.shown_in_details(session, entity)
     here = row if row and row["deleted_at"] is None else None
     told: dict[str, Any] = {
         "entity": entity.name,
@@ -55,19 +57,23 @@ def compare_live(scope: Scope, source: Source, cache: AnswerCache, entity: Entit
         "record": None if answer.record is None else msgspec.Raw(answer.record),
         "mirror_modified_at": here["source_modified_at"] if here else None,
         "differences": [],
+        "not_shown": [],
         "problem": None,
     }
     if answer.record is None or here is None:
         places = {(True, True): "only_there", (False, False): "only_here", (False, True): "nowhere"}
         return {**told, "verdict": places[answer.record is not None, here is None]}
     try:
-        candidate = transform(entity, answer.record, seen=Seen.DETAIL, provenance=Provenance("operator"))
+        candidate = transform(entity, answer.record, seen=Seen.DETAIL, provenance=Provenance("operator"), shown=shown)
     except InvalidRecordError as error:
         return {**told, "verdict": "unreadable", "problem": str(error)}
     told["problem"] = "; ".join(f"{flaw.key}: {flaw.reason}" for flaw in candidate.flaws if not flaw.is_stored) or None
     found = differences(candidate, here)
     spelled = msgspec.json.decode(audit.spell_changes(entity, found))
-    told["differences"] = [{"field": name, "here": here, "there": there} for name, (here, there) in spelled.items()]
+    told["differences"] = [{"field": name, "here": before, "there": after} for name, (before, after) in spelled.items()]
+    said = {**candidate.values, **candidate.lines}
+    ours = [*(field.name for field in entity.fields), *(lines.name for lines in entity.lines)]
+    told["not_shown"] = [name for name in ours if name not in said and here[name] not in (None, [])]
     return {**told, "verdict": "different" if found else "equal"}
 
 

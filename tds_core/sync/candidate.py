@@ -16,6 +16,7 @@ import msgspec
 
 from tds_core.sources.errors import InvalidRecordError, OtherKindError
 from tds_core.sync.flaws import NUMBERS, Flaw, mend
+from tds_models.doors import Older
 from tds_models.entity import Entity, Lines
 from tds_models.fields import (
     CUSTOM_KEY,
@@ -64,9 +65,10 @@ class Candidate:
     `values` holds the declared fields the record had: a field it did not mention keeps its stored value. `lines` holds
     the rows of each declared child table it had. `read_at` is the database's clock before the record was asked for
     (`None` for a webhook body): what was changed after that moment may be newer than this record. `unsaid` are the
-    declared keys a webhook's body does not have, by the name of their lines ("": the record's own). `said` is all of
-    the record, when it has flaws or keys that are not familiar. `flaws`: the values that could not be read, or are
-    doubted. `why`: for what it is `gone`, where the source still has it.
+    declared keys a webhook's body does not have, by the name of their lines ("": the record's own). `partial`: it is a
+    body that lacks what records are known to have. `said` is all of the record, when it has flaws or keys that are not
+    familiar. `flaws`: the values that could not be read, or are doubted. `why`: for what it is `gone`, where the source
+    still has it.
     """
 
     source_id: str
@@ -80,9 +82,15 @@ class Candidate:
     gone: bool = False
     why: str = ""
     unsaid: Set[tuple[str, str]] = frozenset()
+    partial: bool = False
     provenance: Provenance
     said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     flaws: Sequence[Flaw] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is all the source has to say of the record."""
+        return not (self.seen is Seen.LIST or self.partial or self.gone)
 
 
 #: Keys that need no second look, of a record's header ("") and of its lines by their name.
@@ -144,8 +152,11 @@ class Record(NamedTuple):
     flaws: Sequence[Flaw] = ()
 
 
-def read_record(raw: bytes) -> Record:
-    """Read the JSON of one record; what of it cannot be stored is a flaw. Raises `InvalidRecordError`."""
+def read_record(raw: bytes, entity: Entity | None = None) -> Record:
+    """Read the JSON of one record, `entity`'s older keys by their names of today; what cannot be stored is a flaw.
+
+    Raises `InvalidRecordError`.
+    """
     flaws: Sequence[Flaw] = ()
     try:
         members = decode(raw)
@@ -157,6 +168,8 @@ def read_record(raw: bytes) -> Record:
     if not isinstance(members, dict):
         raise InvalidRecordError(f"expected a JSON object, got {type(members).__name__}")
     _gather_custom(members)
+    if entity and entity.older_mark and entity.older_mark in raw:
+        _respell(entity, members)
     return Record(members, raw, flaws)
 
 
@@ -175,6 +188,23 @@ def _gather_custom(record: dict[str, Any]) -> None:
     record[CUSTOM_KEY] = gathered
 
 
+def _respell(entity: Entity, record: dict[str, Any]) -> None:
+    """Let what has an older key be found under its name of today, where that has no value of its own."""
+    _rename(record, entity.older_keys)
+    for lines in entity.lines:
+        rows = record.get(lines.key) if lines.older_keys else None
+        for line in rows if isinstance(rows, list) else ():
+            if isinstance(line, dict):
+                _rename(line, lines.older_keys)
+
+
+def _rename(record: dict[str, Any], keys: Sequence[Older]) -> None:
+    for older, now, means in keys:
+        if older in record and is_nothing(record.get(now)):
+            value = record[older]
+            record[now] = means.get(value, value) if means and isinstance(value, (bool, str)) else value
+
+
 @lru_cache(maxsize=256)  # the records of a list have few sets of keys among them
 def _custom_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(key for key in keys if key.startswith(CUSTOM_PREFIX))
@@ -189,13 +219,15 @@ def transform(
     read_at: datetime | None = None,
     list_hash: bytes | None = None,
     familiar: Familiar | None = None,
+    shown: Set[str] = frozenset(),
 ) -> Candidate:
     """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` for what cannot be a row at all.
 
     A record with flaws, or with other keys than `familiar` ones, is kept beside what was read of it; without `familiar`
-    none is.
+    none is. `shown`: the keys which details of this organisation are known to show, beside those that are declared to
+    be: a detail without one of them says that it has no value.
     """
-    read = read_record(raw)
+    read = read_record(raw, entity)
     record, flaws = read.members, list(read.flaws)
     source_id, modified_at = _identity(entity, record)
     values = _values(entity.plan, record, flaws)
@@ -205,6 +237,8 @@ def transform(
             rows = _lines(each, record, flaws)
             if rows is not None:
                 lines[each.name] = rows
+    if seen is Seen.DETAIL and (values or lines) and (modified_at or not entity.stream.modified_key):
+        _clear(entity, record, shown, values, lines, flaws=flaws)
     return Candidate(
         source_id=source_id,
         modified_at=modified_at,
@@ -234,6 +268,25 @@ def _identity(entity: Entity, record: dict[str, Any]) -> tuple[str, datetime | N
     if wrong:
         raise InvalidRecordError("; ".join(wrong), said=record)
     return source_id, modified_at
+
+
+def _clear(
+    entity: Entity,
+    record: Mapping[str, Any],
+    shown: Set[str],
+    values: dict[str, Any],
+    lines: dict[str, Any],
+    *,
+    flaws: Sequence[Flaw],
+) -> None:
+    """What a detail would show if it had a value, and does not, has none. What cannot be read is left alone."""
+    for name, key, _, declared in entity.plan:
+        if key not in record and (declared.detailed or key in shown):
+            values[name] = None
+    for each in entity.lines:
+        is_absent = each.key not in record and not any(flaw.key == each.key for flaw in flaws)
+        if is_absent and (each.detailed or each.key in shown):
+            lines[each.name] = []
 
 
 def _unsaid(entity: Entity, record: Mapping[str, Any], flaws: Sequence[Flaw]) -> Set[tuple[str, str]]:

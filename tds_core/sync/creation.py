@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.quality import unreadable
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import audit
-from tds_core.sync.candidate import Candidate, Record, is_strange, read_record
+from tds_core.sync.candidate import Candidate, Record, Seen, is_strange, read_record
 from tds_core.sync.columns import Column, Records, read_column
 from tds_core.sync.copying import Copy, as_it_came, as_text, lay_out, try_copy
 from tds_core.sync.flaws import Flaw
@@ -56,7 +56,7 @@ def prepare_creation(sighting: Sighting, raws: Mapping[str, bytes]) -> Creation 
         return None
     entity = sighting.entity
     try:
-        read = [read_record(raw) for raw in raws.values()]
+        read = [read_record(raw, entity) for raw in raws.values()]
         records = [each.members for each in read]
         _refuse_unfit(entity, records)
         ids = _sound_column(refers("source_id", to=None, key=entity.stream.id_key), records)
@@ -142,6 +142,8 @@ def _rows(
         **{name: column.texts for name, column in columns.items()},
         "source_modified_at": moments.texts,
         "source_record": [as_it_came(each.raw) for each in read],
+        "source_record_at": moments.texts,
+        "source_record_seen": repeat(Seen.LIST.value),
         "list_hash": [as_text(rf"\x{sighting.hashes[source_id].hex()}") for source_id in ids.values],
         "version": repeat("1"),
         "confirmed_at": repeat(as_text(sighting.read_at)),

@@ -20,6 +20,9 @@ from tds_models.entity import Entity
 SHOWN_COUNT = 100
 SHOWN = {Outcome.CREATED: "created", **dict.fromkeys(CHANGES, "updated")}
 
+#: What a list row says of a record that a pass would read: that it changed, or nothing clear.
+TO_READ = (None, Outcome.LOOK_AGAIN)
+
 
 def look_at_page(session: Session, run: RunLease, prepared: Prepared) -> None:
     """Enter into the run's report what writing this page would do; what another page showed is no news."""
@@ -36,7 +39,8 @@ def look_at_page(session: Session, run: RunLease, prepared: Prepared) -> None:
         counts[decision.outcome] = counts.get(decision.outcome, 0) + 1
         if decision.outcome in SHOWN:
             _show(run.report, SHOWN[decision.outcome], _example(entity, candidate, row, decision.changes))
-        if entity.header_first and judge(candidate, row, shows_changes=not prepared.reads_all) is None:
+        shows_changes = not prepared.reads_all
+        if entity.header_first and judge(entity, candidate, row, shows_changes=shows_changes) in TO_READ:
             counts["to_read"] = counts.get("to_read", 0) + 1
     run.outcomes.update(counts)
 

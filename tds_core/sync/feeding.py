@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from tds_core.sync import queue
 from tds_core.sync.apply import Applied
 from tds_core.sync.decide import WRITES
+from tds_core.sync.siblings import Told
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
 
@@ -35,17 +36,22 @@ def _named_by(feeder: Entity, lines: str | None, fed: Entity) -> TextClause | No
     )
 
 
-def feed(session: Session, entity: Entity, applied: Sequence[Applied], *, correlation_id: str) -> None:
+def feed(
+    session: Session, entity: Entity, applied: Sequence[Applied], *, told: Told | None = None, correlation_id: str
+) -> None:
     """Owe a reading to every record that `applied` may have changed.
 
-    A record that shares its id with the one it feeds does so only when something changed that both of them show.
+    A record that shares its id with the one it feeds does so only when something changed that both of them show, and
+    when the same reading has not told of both (`told`).
     """
     written = [each for each in applied if each.outcome in WRITES]
     for fed, question in _fed(entity.name) if written else ():
         if question is None:
             shown = {field.key for field in fed.fields}
             shared = {field.name for field in entity.fields if field.key in shown}
-            ids = [each.candidate.source_id for each in written if each.changed & shared or not each.changed]
+            known = told.ids(fed.name) if told else frozenset()
+            moved = (each.candidate.source_id for each in written if each.changed & shared or not each.changed)
+            ids = [source_id for source_id in moved if source_id not in known]
         else:
             given = {"source": entity.stream.source, "ids": [each.candidate.source_id for each in written]}
             ids = list(session.execute(question, given).scalars())

@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from tds_core.sources.base import ListedRow
 from tds_core.sources.errors import InvalidRecordError, OtherKindError
-from tds_core.sync import dead_letters, kinds, queue, untold, usefulness
+from tds_core.sync import dead_letters, kinds, queue, usefulness
 from tds_core.sync.apply import Applied, apply, confirm, hold_rows
 from tds_core.sync.candidate import Candidate, Familiar, Provenance, fingerprint, nothing_familiar
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome
 from tds_core.sync.sighting import Sighting
 from tds_core.sync.statements import statements_for
-from tds_core.sync.survey import Surveyed, survey
+from tds_core.sync.survey import Surveyed, survey, untold
 from tds_models.entity import Entity, Shows
 
 #: Outcomes that change a record the mirror had.
@@ -181,16 +181,17 @@ def take(
     created = creation.source_ids if creation else ()
     changed: set[str] = set()
     if entity.header_first:
-        surveyed = survey(candidates, standing.rows, shows_changes=not prepared.reads_all)
+        surveyed = survey(entity, candidates, standing.rows, shows_changes=not prepared.reads_all)
         _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
-        confirm(session, entity, surveyed.to_confirm, surveyed.current)
+        confirm(session, entity, [*surveyed.to_confirm, *surveyed.unclear], surveyed.current)
         counts.update(outcome for source_id, outcome in surveyed.outcomes.items() if source_id not in before)
+        counts["to_read"] += sum(each.source_id not in before for each in surveyed.unclear)
         candidates = [*surveyed.changed, *surveyed.never_read]
         counts["to_read"] += sum(each.source_id not in before for each in candidates) + len(created)
         if not prepared.reads_all:
             changed.update(each.source_id for each in surveyed.changed)
     else:
-        _owe(session, entity, untold.without_custom_fields(session, entity, candidates), correlation_id)
+        _owe(session, entity, untold(entity, candidates, standing.rows), correlation_id)
     if creation and create(session, creation):
         counts[Outcome.CREATED] += len(created)
     elif creation:
@@ -214,7 +215,7 @@ def _settle_letters(
 
     What came back is read, too: a detail that still denies it is to be known before the next webhook asks.
     """
-    if not entity.stream.list_is_complete:
+    if not entity.list_is_complete:
         return []
     unsure = {each.candidate.source_id for each in applied if each.outcome in (Outcome.LOOK_AGAIN, Outcome.STALE)}
     seen = [*(candidate.source_id for candidate in prepared.candidates), *created]
@@ -236,7 +237,8 @@ def _owe_details(
     session: Session, entity: Entity, surveyed: Surveyed, created: Mapping[str, int], correlation_id: str
 ) -> None:
     """What changed is read first; what never was, in the order in which it is useful (`created`: that of new ones)."""
-    _owe(session, entity, [candidate.source_id for candidate in surveyed.changed], correlation_id)
+    changed = [candidate.source_id for candidate in (*surveyed.changed, *surveyed.unclear)]
+    _owe(session, entity, changed, correlation_id)
     behind = {each.source_id: _rank(entity, each) for each in surveyed.never_read}
     _owe(session, entity, [*behind, *created], correlation_id, {**behind, **created})
 

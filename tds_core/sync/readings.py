@@ -1,6 +1,6 @@
 """What asking the source brought, turned into candidates, tombstones and failures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -29,10 +29,11 @@ def interpret(
     *,
     read_at: datetime,
     familiar: Familiar,
+    shown: Set[str] = frozenset(),
 ) -> tuple[dict[str, Candidate], dict[str, Exception]]:
     """Candidates and failures by source id for `items`, of which `reading` was asked after `read_at`.
 
-    `familiar`: the keys that are no news; the first record is looked at in any case.
+    `familiar`: the keys that are no news; the first record is looked at in any case. `shown`: see `transform`.
     """
     candidates: dict[str, Candidate] = {}
     failures: dict[str, Exception] = dict(reading.failures)
@@ -50,7 +51,7 @@ def interpret(
             try:
                 candidates[key] = transform(
                     entity, reading.records[key], seen=Seen.DETAIL, read_at=read_at, provenance=provenance,
-                    familiar=familiar if candidates else nothing_familiar(entity),
+                    familiar=familiar if candidates else nothing_familiar(entity), shown=shown,
                 )  # fmt: skip
             except OtherKindError as error:
                 candidates[key] = tombstone(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from tds_core.errors import TdsError
 from tds_core.quality import drift
 from tds_core.sources.errors import InvalidRecordError, SourceError, TransientError
-from tds_core.sync import attempts, dead_letters, kinds, queue, strangers, untold, verdicts
-from tds_core.sync.apply import Applied, Standing, apply, hold_rows
+from tds_core.sync import attempts, dead_letters, kinds, queue, siblings, strangers, untold, verdicts
+from tds_core.sync.apply import Applied
 from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import Outcome
 from tds_core.sync.feeding import feed
@@ -69,20 +69,25 @@ def settle(
     settlement = Settlement()
     entity = ENTITIES[claim.entity]
     # The mirror before the queue: the intake needs the queue's rows, so nobody who holds them may wait for long.
-    standing = hold_rows(session, entity, sorted(candidates)) if candidates else Standing({}, {})
+    standings = siblings.hold_all(session, entity, candidates)
+    standing = standings[entity.name]
     failures = {**failures, **standing.locked}
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
     held = {item.source_id: item for item in queue.fence(session, claim, concerned)}
     ready = [candidates[key] for key in held if key in candidates and key not in standing.locked]
-    sorted_out = strangers.sort(session, entity, ready, standing.rows)
-    applied = [*apply(session, entity, sorted_out.to_apply, standing.rows), *sorted_out.doubtful]
+    short = untold.cut_short(session, entity, ready)
+    marked = [replace(each, partial=True) if each.source_id in short else each for each in ready]
+    sorted_out = strangers.sort(session, entity, marked, standing.rows)
+    told = siblings.apply_to_all(session, entity, sorted_out.to_apply, standings)
+    applied = [*told.own, *sorted_out.doubtful]
     ended = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
     _finish(session, claim, held, [*ended, *sorted_out.settled], settlement, reason=sorted_out.reason)
-    _read_at_leisure(session, entity, ended)
+    _read_at_leisure(session, entity, [each for each in ended if short.get(each.candidate.source_id)])
     strangers.note(session, entity, [*ended, *sorted_out.settled], sorted_out)
     kinds.follow(session, entity, [*ended, *sorted_out.settled])
+    siblings.finish_answered(session, claim, told)
     if ended and not claim.bulk:  # what was read in bulk is left to the next pass over those it feeds
-        feed(session, entity, ended, correlation_id=ended[0].candidate.provenance.correlation_id)
+        feed(session, entity, ended, told=told, correlation_id=ended[0].candidate.provenance.correlation_id)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)
     failed = [(held[key], error) for key, error in failures.items() if key in held]
     waiting = [(item, error) for item, error in failed if isinstance(error, LockedError)]
@@ -133,12 +138,13 @@ def _finish(
 
 
 def _read_at_leisure(session: Session, entity: Entity, ended: Sequence[Applied]) -> None:
-    """What a body that was applied did not mention is read behind all that is urgent; what a person wrote stands."""
-    written = [each.candidate for each in ended if each.outcome is not Outcome.STALE]
-    told = {each.source_id: each for each in written if each.provenance.origin != "operator"}
+    """What a partial body that was applied did not mention is read behind all that is urgent; what a person wrote
+    stands.
+    """
     threads: dict[str, list[str]] = {}
-    for source_id in untold.cut_short(session, entity, list(told.values())):
-        threads.setdefault(told[source_id].provenance.correlation_id, []).append(source_id)
+    for each in ended:
+        if each.outcome is not Outcome.STALE and each.candidate.provenance.origin != "operator":
+            threads.setdefault(each.candidate.provenance.correlation_id, []).append(each.candidate.source_id)
     for correlation_id, source_ids in sorted(threads.items(), key=lambda thread: min(thread[1])):
         queue.enqueue(session, entity=entity.name, source_ids=source_ids, origin="webhook", bulk=True,
                       correlation_id=correlation_id)  # fmt: skip

@@ -89,23 +89,24 @@ def _vouched(entity: Entity) -> str:
 def _read(entity: Entity) -> str:
     whole = "lines_confirmed_at, " if entity.header_first else ""
     return f"""
-        select source_id, {_exact(entity.fields)}, source_modified_at, list_hash, version, changed_at, confirmed_at,
-               {whole}deleted_at, {unreadable.ANY_OPEN.format(entity=entity.name)} as any_unreadable
+        select source_id, {_exact(entity.fields)}, source_modified_at, source_record_seen, list_hash, version,
+               changed_at, confirmed_at, {whole}deleted_at,
+               {unreadable.ANY_OPEN.format(entity=entity.name)} as any_unreadable
         from {entity.table.fullname} where source = :source and source_id = any(:ids) order by source_id"""
 
 
 def _given(entity: Entity) -> str:
     return f"""jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, {_typed(entity.fields)},
-        source_modified_at timestamptz, record jsonb, whole boolean, list_hash text, list_stands boolean,
-        confirmed boolean, gone boolean)"""
+        source_modified_at timestamptz, record jsonb, record_at timestamptz, door text, whole boolean,
+        list_hash text, list_stands boolean, confirmed boolean, gone boolean)"""
 
 
 def _insert(entity: Entity) -> str:
     column, value = (", lines_confirmed_at", ", case when r.whole then now() end") if entity.header_first else ("", "")
     return f"""{_WAIT}
         insert into {entity.table.fullname} (source, source_id, {_names(entity.fields)}, source_modified_at,
-            source_record, list_hash, version, confirmed_at, deleted_at{column})
-        select :source, r.source_id, {_names(entity.fields, "r.")}, r.source_modified_at, r.record,
+            source_record, source_record_at, source_record_seen, list_hash, version, confirmed_at, deleted_at{column})
+        select :source, r.source_id, {_names(entity.fields, "r.")}, r.source_modified_at, r.record, r.record_at, r.door,
             decode(r.list_hash, 'hex'), 1, case when r.confirmed then now() end, case when r.gone then now() end{value}
         from {_given(entity)} order by r.source_id
         on conflict (source, source_id) do nothing returning source_id"""
@@ -117,9 +118,13 @@ _LIST_HASH = """coalesce(decode(r.list_hash, 'hex'), case when r.confirmed
         and case when r.source_modified_at is null then t.source_modified_at is null and r.list_stands
             else r.source_modified_at = t.source_modified_at end
         then t.list_hash end)"""
+# One state as one door sent it. A whole one is replaced by a whole one only: its time says when it has become old.
+_REPLACES = "r.door is not null and (r.whole or coalesce(t.source_record_seen not in ('body', 'detail'), true))"
 _STANDING = f"""
     source_modified_at = greatest(t.source_modified_at, r.source_modified_at),
-    source_record = case when r.whole then r.record else t.source_record || r.record end,
+    source_record = case when {_REPLACES} then r.record else t.source_record end,
+    source_record_at = case when {_REPLACES} then r.record_at else t.source_record_at end,
+    source_record_seen = case when {_REPLACES} then r.door else t.source_record_seen end,
     list_hash = {_LIST_HASH},
     confirmed_at = case when r.confirmed then now() end"""
 

@@ -1,6 +1,7 @@
 """Bill: what the company owes a vendor for goods received, line by line."""
 
-from tds_models.entities.document import MONEY, lines
+from tds_models.doors import place, unlisted
+from tds_models.entities.document import CURRENCY, SUMS, TOTALS, lines
 from tds_models.entity import Entity, Order, Stream
 from tds_models.fields import at, custom, number, on, refers, text
 
@@ -16,11 +17,12 @@ BILL = Entity(
         text("status"),
         on("billed_on", "date"),
         on("due_on", "due_date"),
-        *MONEY,
-        number("payment_made"),
-        number("vendor_credits_applied"),
-        refers("location_id", to="location"),
-        text("notes"),
+        *CURRENCY,
+        *unlisted(*SUMS),
+        *TOTALS,
+        *unlisted(number("payment_made"), number("vendor_credits_applied")),
+        place(),
+        *unlisted(text("notes")),
         custom(),
         at("source_created_at", "created_time"),
     ),
@@ -34,7 +36,6 @@ BILL = Entity(
         id_key="bill_id",
         order=Order.UNKNOWN,  # no document has it among the orders of this list
         where={"filter_by": "Status.All"},
-        list_is_complete=False,
         wrappers=("bill",),
         rule_module="bill",
         complete_with=("bill_id", "bill_number", "vendor_id", "status", "total", "line_items", "last_modified_time"),

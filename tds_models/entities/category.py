@@ -1,5 +1,6 @@
 """Category: the shelf a product is found on."""
 
+from tds_models.doors import undetailed
 from tds_models.entity import Entity, Increment, Stream
 from tds_models.fields import boolean, refers, text
 
@@ -7,7 +8,7 @@ CATEGORY = Entity(
     name="category",
     title="Categories",
     priority=8,
-    fields=(
+    fields=undetailed(  # Zoho describes neither the list nor one category alone
         text("name"),
         text("description"),
         refers("parent_id", to=None, key="parent_category_id"),  # the root has no record: it is called -1

@@ -1,6 +1,7 @@
 """Credit note: what the company owes a customer back, and the invoices it was set off against."""
 
-from tds_models.entities.document import MONEY, lines
+from tds_models.doors import place, undetailed, unlisted
+from tds_models.entities.document import SUMS, TOTALS, lines
 from tds_models.entity import Entity, Lines, Order, Stream
 from tds_models.fields import at, boolean, custom, number, on, refers, text
 
@@ -15,11 +16,14 @@ CREDIT_NOTE = Entity(
         text("customer_name"),
         text("status"),
         on("credited_on", "date"),
-        *MONEY,
-        number("credits_used", "total_credits_used"),
-        number("refunded", "total_refunded_amount"),
-        refers("location_id", to="location"),
-        text("notes"),
+        text("currency_code"),
+        *undetailed(
+            number("exchange_rate"),
+            *unlisted(*SUMS, number("credits_used", "total_credits_used"), number("refunded", "total_refunded_amount")),
+        ),
+        *TOTALS,
+        place(),
+        *unlisted(text("notes")),
         custom(),
         at("source_created_at", "created_time"),
     ),
@@ -46,7 +50,6 @@ CREDIT_NOTE = Entity(
         id_key="creditnote_id",
         order=Order.UNKNOWN,  # no document has it among the orders of this list
         where={"filter_by": "Status.All"},
-        list_is_complete=False,
         wrappers=("creditnote", "credit_note"),
         rule_module="creditnote",
         complete_with=(

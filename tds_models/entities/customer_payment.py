@@ -1,5 +1,6 @@
 """Customer payment: money received, and the invoices it paid."""
 
+from tds_models.doors import place, undetailed, unlisted
 from tds_models.entity import Entity, Lines, Order, Stream
 from tds_models.fields import at, custom, number, on, refers, text
 
@@ -8,26 +9,24 @@ CUSTOMER_PAYMENT = Entity(
     title="Customer payments",
     priority=5,
     fields=(
-        text("number", "payment_number"),
+        *undetailed(text("number", "payment_number")),
         text("reference_number"),
         refers("customer_id", to="customer"),
         text("customer_name"),
         text("payment_mode"),
-        text("status"),
+        *unlisted(text("status")),
         on("paid_on", "date"),
-        text("currency_code"),
-        number("exchange_rate"),
+        *unlisted(text("currency_code"), number("exchange_rate")),
         number("amount", least=0),
         number("unused_amount"),
         number("tax_withheld", "tax_amount_withheld"),
-        number("bank_charges"),
-        number("refunded", "amount_refunded"),
+        *unlisted(number("bank_charges"), number("refunded", "amount_refunded")),
         refers("account_id", to=None),
         text("account_name"),
         text("description"),
-        refers("location_id", to="location"),
+        place(),
         custom(),
-        at("source_created_at", "created_time"),
+        *undetailed(at("source_created_at", "created_time")),
     ),
     lines=(
         Lines(
@@ -51,7 +50,6 @@ CUSTOMER_PAYMENT = Entity(
         record_key="payment",
         id_key="payment_id",
         order=Order.UNKNOWN,  # no document has it among the orders of this list
-        list_is_complete=False,
         wrappers=("customerpayment", "payment", "customer_payment"),
         rule_module="customerpayment",
         complete_with=("payment_id", "customer_id", "amount", "invoices", "last_modified_time"),

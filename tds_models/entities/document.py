@@ -1,5 +1,6 @@
 """What sales and purchase documents have in common: goods and services, line by line."""
 
+from tds_models.doors import place
 from tds_models.entity import Lines
 from tds_models.fields import Field, discount, number, percentage, refers, text
 
@@ -14,18 +15,13 @@ LINE: tuple[Field, ...] = (
     discount("discount"),
     percentage("tax_percentage"),
     number("line_total", "item_total"),
-    refers("location_id", to="location"),
+    place(),
 )
 
-MONEY: tuple[Field, ...] = (
-    text("currency_code"),
-    number("exchange_rate"),
-    number("sub_total"),
-    number("tax_total"),
-    number("adjustment"),
-    number("total"),
-    number("balance"),
-)
+#: What lists show of a document's money, and what only details do.
+CURRENCY: tuple[Field, ...] = (text("currency_code"), number("exchange_rate"))
+SUMS: tuple[Field, ...] = (number("sub_total"), number("tax_total"), number("adjustment"))
+TOTALS: tuple[Field, ...] = (number("total"), number("balance"))
 
 
 def lines(*more: Field) -> Lines:

@@ -1,6 +1,7 @@
 """Invoice: what a customer owes for goods delivered, line by line."""
 
-from tds_models.entities.document import MONEY, lines
+from tds_models.doors import place, unlisted
+from tds_models.entities.document import CURRENCY, TOTALS, lines
 from tds_models.entity import Entity, Order, Stream
 from tds_models.fields import at, custom, number, on, refers, text
 
@@ -13,19 +14,21 @@ INVOICE = Entity(
         text("reference_number"),
         refers("customer_id", to="customer"),
         text("customer_name"),
-        refers("sales_order_id", to="sales_order", key="salesorder_id"),
+        *unlisted(refers("sales_order_id", to="sales_order", key="salesorder_id")),
         text("status"),
         on("invoiced_on", "date"),
         on("due_on", "due_date"),
-        *MONEY,
+        *CURRENCY,
+        *unlisted(number("sub_total"), number("tax_total")),
+        number("adjustment"),
+        *TOTALS,
         number("shipping_charge"),
-        number("payment_made"),
-        number("credits_applied"),
+        *unlisted(number("payment_made"), number("credits_applied")),
         number("write_off_amount"),
-        refers("location_id", to="location"),
+        place(),
         refers("salesperson_id", to=None),
         text("salesperson_name"),
-        text("notes"),
+        *unlisted(text("notes")),
         custom(),
         at("source_created_at", "created_time"),
     ),
@@ -39,7 +42,6 @@ INVOICE = Entity(
         id_key="invoice_id",
         order=Order.OBSERVED,  # no document has it among the orders of this list
         where={"filter_by": "Status.All"},
-        list_is_complete=False,  # Zoho lists documents without their lines
         wrappers=("invoice",),
         rule_module="invoice",
         complete_with=(

@@ -1,6 +1,7 @@
 """Location: a shop, office or warehouse that stock and documents belong to."""
 
-from tds_models.entity import Entity, Increment, Stream
+from tds_models.doors import older, unlisted
+from tds_models.entity import Entity, Increment, Shows, Stream
 from tds_models.fields import boolean, refers, text
 
 LOCATION = Entity(
@@ -10,8 +11,11 @@ LOCATION = Entity(
     fields=(
         text("name", "location_name"),
         text("type"),
-        text("status"),
-        boolean("is_primary"),
+        # Lists show neither; a location alone spells them its own way.
+        *unlisted(
+            older("is_location_active", text("status"), means={True: "active", False: "inactive"}),
+            older("is_primary_location", boolean("is_primary")),
+        ),
         refers("parent_id", to="location", key="parent_location_id"),
     ),
     stream=Stream(
@@ -23,5 +27,6 @@ LOCATION = Entity(
         right="settings",
         modified_key=None,
         increment=Increment.FULL,
+        list_shows=Shows.SOME,  # not whether one is active
     ),
 )

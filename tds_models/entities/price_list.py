@@ -1,5 +1,6 @@
 """Price list: the prices some customers pay, product by product."""
 
+from tds_models.doors import undetailed
 from tds_models.entity import Entity, Increment, Lines, Shows, Stream
 from tds_models.fields import boolean, discount, integer, nested, number, percentage, refers, text
 
@@ -8,7 +9,8 @@ PRICE_LIST = Entity(
     title="Price lists",
     priority=8,
     cached_seconds=1800,
-    fields=(
+    # of one list alone there is no description: what it does not show may only be unsaid
+    fields=undetailed(
         text("name"),
         text("description"),
         refers("currency_id", to=None),
@@ -28,6 +30,7 @@ PRICE_LIST = Entity(
             name="prices",
             key="pricebook_items",
             id_key="pricebook_item_id",
+            detailed=False,
             fields=(
                 refers("product_id", to="product", key="item_id"),
                 number("price", "pricebook_rate", least=0),
@@ -46,7 +49,6 @@ PRICE_LIST = Entity(
         right="settings",
         modified_key=None,
         increment=Increment.FULL,
-        list_is_complete=False,
         list_shows=Shows.NONE,  # neither a price nor a time of change is on the list
     ),
 )

@@ -1,5 +1,6 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
+from tds_models.doors import unlisted
 from tds_models.entity import Batch, Entity, Order, Stream
 from tds_models.fields import at, boolean, custom, number, percentage, refers, text
 
@@ -18,8 +19,7 @@ PRODUCT = Entity(
         text("item_type"),
         text("brand"),
         text("manufacturer"),
-        refers("category_id", to="category"),
-        text("category_name"),
+        *unlisted(refers("category_id", to="category"), text("category_name")),
         number("price", "rate", least=0),
         number("purchase_price", "purchase_rate", least=0),
         refers("tax_id", to=None),

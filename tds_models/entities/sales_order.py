@@ -1,6 +1,7 @@
 """Sales order: what a customer ordered, and how far it is shipped, invoiced and paid."""
 
-from tds_models.entities.document import MONEY, lines
+from tds_models.doors import place, unlisted
+from tds_models.entities.document import TOTALS, lines
 from tds_models.entity import Entity, Order, Stream
 from tds_models.fields import at, boolean, custom, number, on, refers, text
 
@@ -20,15 +21,21 @@ SALES_ORDER = Entity(
         text("shipped_status"),
         on("ordered_on", "date"),
         on("shipment_on", "shipment_date"),
-        *MONEY,
-        number("shipping_charge"),
-        number("quantity", "total_quantity"),
-        boolean("is_backorder", "is_backordered"),
-        boolean("is_drop_shipment", "is_dropshipped"),
+        text("currency_code"),
+        *unlisted(number("exchange_rate")),
+        number("sub_total"),
+        *unlisted(number("tax_total"), number("adjustment")),
+        *TOTALS,
+        *unlisted(
+            number("shipping_charge"),
+            number("quantity", "total_quantity"),
+            boolean("is_backorder", "is_backordered"),
+            boolean("is_drop_shipment", "is_dropshipped"),
+        ),
         text("delivery_method"),
-        refers("location_id", to="location"),
+        place(listed=False),
         text("salesperson_name"),
-        text("notes"),
+        *unlisted(text("notes")),
         custom(),
         at("source_created_at", "created_time"),
     ),
@@ -50,7 +57,6 @@ SALES_ORDER = Entity(
         id_key="salesorder_id",
         order=Order.DOCUMENTED,
         where={"filter_by": "Status.All"},
-        list_is_complete=False,
         wrappers=("salesorder", "sales_order"),
         rule_module="salesorder",
         complete_with=(

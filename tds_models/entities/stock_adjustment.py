@@ -1,5 +1,6 @@
 """Stock adjustment: goods counted, lost or found, outside any sale or purchase."""
 
+from tds_models.doors import place, undetailed
 from tds_models.entity import Entity, Increment, Lines, Stream
 from tds_models.fields import at, custom, number, on, refers, text
 
@@ -13,12 +14,12 @@ STOCK_ADJUSTMENT = Entity(
         text("description"),
         text("reference_number"),
         text("adjustment_type"),
-        text("status"),
+        *undetailed(text("status")),
         number("total"),
-        refers("location_id", to="location"),
-        text("created_by", "created_by_name"),
+        place(),
+        *undetailed(text("created_by", "created_by_name")),
         custom(),
-        at("source_created_at", "created_time"),
+        *undetailed(at("source_created_at", "created_time")),
     ),
     lines=(
         Lines(
@@ -33,7 +34,7 @@ STOCK_ADJUSTMENT = Entity(
                 number("quantity_adjusted"),
                 number("value_adjusted"),
                 number("line_total", "item_total"),
-                refers("location_id", to="location"),
+                place(),
             ),
         ),
     ),
@@ -44,7 +45,6 @@ STOCK_ADJUSTMENT = Entity(
         record_key="inventory_adjustment",
         id_key="inventory_adjustment_id",
         increment=Increment.FULL,  # no filter and no order by time of change is known for this list
-        list_is_complete=False,
         wrappers=("inventory_adjustment", "inventoryadjustment"),
         rule_module="inventoryadjustment",
         complete_with=("inventory_adjustment_id", "status", "line_items", "last_modified_time"),

@@ -1,7 +1,14 @@
 """Stock level: how much of a product lies where. Zoho tells it inside the item, location by location."""
 
+from tds_models.doors import older, place, unlisted
 from tds_models.entity import Batch, Entity, Increment, Lines, Shows, Stream
-from tds_models.fields import number, refers, text
+from tds_models.fields import Field, number, text
+
+
+def _count(name: str) -> Field:
+    """How much lies in one place."""
+    return older(f"warehouse_{name}", number(name, f"location_{name}"))
+
 
 STOCK_LEVEL = Entity(
     name="stock_level",
@@ -13,19 +20,21 @@ STOCK_LEVEL = Entity(
         number("stock_on_hand"),
         number("available_stock"),
         number("actual_available_stock"),
-        number("committed_stock"),
+        *unlisted(number("committed_stock")),
     ),
     lines=(
         Lines(
             name="locations",
             key="locations",
             id_key="location_id",
+            older="warehouses",
+            older_id_key="warehouse_id",
             fields=(
-                refers("location_id", to="location"),
-                text("location_name"),
-                number("stock_on_hand", "location_stock_on_hand"),
-                number("available_stock", "location_available_stock"),
-                number("actual_available_stock", "location_actual_available_stock"),
+                place(),
+                older("warehouse_name", text("location_name")),
+                _count("stock_on_hand"),
+                _count("available_stock"),
+                _count("actual_available_stock"),
             ),
         ),
     ),
@@ -47,7 +56,6 @@ STOCK_LEVEL = Entity(
         where={"filter_by": "Status.All"},
         modified_key=None,  # whether a movement of stock moves an item's time of change is not known
         increment=Increment.FULL,
-        list_is_complete=False,
         list_shows=Shows.SOME,  # a transfer between two locations changes no total
         batch=Batch(path="itemdetails", parameter="item_ids", size=100),
     ),

@@ -1,5 +1,6 @@
 """User: somebody who works in the Zoho organisation."""
 
+from tds_models.doors import undetailed
 from tds_models.entity import Entity, Increment, Stream
 from tds_models.fields import refers, text
 
@@ -9,8 +10,7 @@ USER = Entity(
     priority=8,
     fields=(
         text("name"),
-        text("email", personal=True),
-        text("mobile", personal=True),
+        *undetailed(text("email", personal=True), text("mobile", personal=True)),
         refers("role_id", to=None),
         text("role", "user_role"),
         text("user_type"),

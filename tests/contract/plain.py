@@ -35,6 +35,8 @@ def plain(field: Field, record: Mapping[str, Any]) -> Any:
     if field.kind.name == "custom":
         return custom_fields(record)
     raw = record.get(field.key)
+    if raw is None and field.older:
+        raw = field.older_means.get(record.get(field.older), record.get(field.older))
     if raw is None or raw == "":
         return None
     return _READ[field.kind.name](raw)

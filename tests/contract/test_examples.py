@@ -157,7 +157,7 @@ VENDOR_ROW = {**CONTACT_ROW, "outstanding": Decimal(7), "unused_credits": Decima
 )
 def test_a_record_becomes_exactly_this_row(entity: str, sent: bytes, row: dict[str, Any], lines: Any) -> None:
     candidate = transform(ENTITIES[entity], sent, seen=Seen.DETAIL, provenance=Provenance("test"))
-    assert candidate.values == row
+    assert candidate.values == {**dict.fromkeys(candidate.values), **row}, "what it does not show has no value"
     assert candidate.lines == lines
     assert candidate.modified_at == datetime(2026, 11, 18, 21, 30, tzinfo=UTC)
     assert candidate.source_id.startswith("178354100000")

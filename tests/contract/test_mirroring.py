@@ -23,7 +23,7 @@ from tests.world import World
 
 def assert_equal(synced: World, standin: StandIn, entity: Entity, *, by_webhook: bool = False) -> None:
     """The mirror holds what the source does, and nothing else: rows, their times, and their lines in order."""
-    whole = by_webhook or not entity.stream.list_is_complete
+    whole = by_webhook or not entity.list_is_complete
     shown = records(standin, entity) if whole else rows(standin, entity)
     assert mirrored_rows(synced, entity) == {key: plain_row(entity, record) for key, record in shown.items()}
     for lines in entity.lines:
@@ -100,7 +100,7 @@ def test_an_increment_brings_only_what_changed(synced: World, standin: StandIn, 
     assert_equal(synced, standin, entity)
 
 
-@each(lambda entity: entity.stream.list_shows is not Shows.ALL)
+@each(lambda entity: entity.stream.list_shows is not Shows.ALL and entity.lines)
 def test_a_change_that_no_list_gives_away_is_found_by_a_full_pass(
     synced: World, standin: StandIn, entity: Entity
 ) -> None:
@@ -111,6 +111,18 @@ def test_a_change_that_no_list_gives_away_is_found_by_a_full_pass(
     assert plain_lines(entity.lines[0], records(standin, entity)[source_id]) != plain_lines(entity.lines[0], before)
     synced.run(entity.name, "full")
     assert_equal(synced, standin, entity)
+
+
+def test_whether_a_location_is_active_is_seen_by_a_full_pass_though_no_list_shows_it(
+    synced: World, standin: StandIn
+) -> None:
+    synced.run("location", "full")
+    assert {status for (status,) in synced.mirror("location", "status").values()} == {"active"}
+    source_id = standin.ids("locations")[1]
+    standin.edit("locations", source_id, status="inactive")
+    synced.run("location", "full")
+    assert synced.row("location", source_id)["status"] == "inactive"
+    assert_equal(synced, standin, ENTITIES["location"])
 
 
 @each(has_custom_fields)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from threading import Barrier
 from typing import Any
@@ -16,7 +17,7 @@ from tds_core.sync.decide import Outcome
 from tds_core.sync.queue import database_clock
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tests.world import World, invoice, product
+from tests.world import World, at, invoice, product
 
 FROM = Provenance("test")
 
@@ -89,8 +90,33 @@ def test_a_list_row_leaves_alone_what_it_does_not_show(world: World) -> None:
     shown = {key: value for key, value in invoice(second=5, status="paid").items() if key != "line_items"}
     put(world, "invoice", candidate("invoice", shown, seen=Seen.LIST, read_at=clock(world)))
     row = world.row("invoice", "460000000900001")
-    assert (row["status"], row["source_record"]["status"]) == ("paid", "paid")
-    assert len(row["source_record"]["line_items"]) == world.value("select count(*) from erp.invoice_line") == 2
+    assert (row["status"], row["source_modified_at"]) == ("paid", at(5))
+    assert world.value("select count(*) from erp.invoice_line") == 2
+
+
+def test_the_source_s_record_is_one_state_as_one_door_sent_it(world: World) -> None:
+    key = "460000000900001"
+
+    def see(second: int, seen: Seen, **more: Any) -> tuple[Any, ...]:
+        read_at = None if seen is Seen.BODY else clock(world)
+        put(world, "invoice", candidate("invoice", invoice(second=second, **more), seen=seen, read_at=read_at))
+        row = world.row("invoice", key)
+        record = {name: row["source_record"].get(name) for name in more}
+        return row["source_record_seen"], row["source_record_at"], record == more
+
+    assert see(0, Seen.LIST, notes="a") == ("list", at(0), True)
+    assert see(1, Seen.LIST, due_date="2026-11-02") == ("list", at(1), True)
+    assert "notes" not in world.row("invoice", key)["source_record"], "one list row follows another, whole"
+    assert see(2, Seen.BODY, notes="b") == ("body", at(2), True)
+    assert see(3, Seen.LIST, notes="c") == ("body", at(2), False), "it says that it is older"
+    assert world.row("invoice", key)["source_modified_at"] == at(3)
+    assert see(3, Seen.DETAIL, notes="c") == ("detail", at(3), True)
+    assert see(4, Seen.BODY, notes="d") == ("body", at(4), True)
+    part = replace(candidate("invoice", invoice(second=5, notes="e"), seen=Seen.BODY), partial=True)
+    put(world, "invoice", part)
+    row = world.row("invoice", key)
+    assert (row["notes"], row["source_record"]["notes"]) == ("e", "d")
+    assert (row["source_record_seen"], row["source_record_at"], row["lines_confirmed_at"]) == ("body", at(4), None)
 
 
 def test_a_body_makes_a_row_unconfirmed_and_a_reading_confirms_it_without_a_version(world: World) -> None:

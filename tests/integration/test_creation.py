@@ -118,7 +118,7 @@ def test_a_record_that_breaks_the_rules_does_not_slow_its_neighbours_down(sessio
     assert [key for key, _ in prepared.invalid] == ["wrong"]
     assert (len(prepared.creation.source_ids if prepared.creation else ()), prepared.candidates) == (AT_LEAST, [])
     counts = take(session, ENTITIES["product"], prepared, correlation_id="corr").counts
-    assert counts == {"created": AT_LEAST, "invalid": 1}
+    assert counts == {"created": AT_LEAST, "invalid": 1, "to_read": AT_LEAST}
 
 
 def test_values_that_cannot_be_read_cost_their_page_nothing_and_are_findings(session: Session) -> None:
@@ -131,7 +131,7 @@ def test_values_that_cannot_be_read_cost_their_page_nothing_and_are_findings(ses
     prepared = listed(session, raws)
     assert len(prepared.creation.source_ids if prepared.creation else ()) == AT_LEAST + 3
     counts = take(session, ENTITIES["product"], prepared, correlation_id="corr").counts
-    assert counts == {"created": AT_LEAST + 3}
+    assert counts == {"created": AT_LEAST + 3, "to_read": AT_LEAST + 3}
     kept = session.execute(text("select price::text, name, description from erp.product where source_id in ('a', 'b')"))
     assert [tuple(row) for row in kept] == [(None, "A", None), ("-1", "Item b", None)]
     found = session.execute(text("select kind, subject, detail from tds_findings order by subject"))
@@ -151,7 +151,7 @@ def test_records_somebody_created_in_the_meantime_are_decided_anew(session: Sess
     newer["0"] = msgspec.json.encode(product("0", second=5, rate=1))
     assert create(session, made("product", newer, database_clock(session)))
     counts = take(session, ENTITIES["product"], prepared, correlation_id="corr").counts
-    assert counts == {"created": AT_LEAST - 1, "stale": 1}
+    assert counts == {"created": AT_LEAST - 1, "stale": 1, "to_read": AT_LEAST}
     assert session.execute(text("select price from erp.product where source_id = '0'")).scalar() == 1
 
 

@@ -25,7 +25,7 @@ def test_details_left_are_counted_and_become_fewer(tds: CommandLine, synced: Wor
     said = tds("stats", "--json").json
     assert said["details"] == []
     assert {row["entity"]: row["details_left"] for row in said["entities"]}["invoice"] == 0
-    assert {row["entity"]: row["details_left"] for row in said["entities"]}["product"] is None
+    assert {row["entity"]: row["details_left"] for row in said["entities"]}["customer"] is None
 
 
 def test_the_quota_says_how_many_today_and_on_which_day_they_end(

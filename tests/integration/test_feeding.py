@@ -24,6 +24,7 @@ def test_a_document_owes_a_reading_to_the_stock_of_each_of_its_products(world: W
 
 
 def test_a_price_moves_no_stock_and_a_quantity_does(world: World, source: ScriptedSource) -> None:
+    world.know("product", product(stock_on_hand=5))
     world.deliver(delivery("product", product(stock_on_hand=5)))
     world.drain("product")
     world.execute("delete from tds_sync_queue where entity = 'stock_level'")

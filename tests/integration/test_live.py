@@ -83,6 +83,26 @@ def test_what_zoho_answers_with_a_fault_is_told_as_one(sender: Sender, ids: list
     assert (refused.status_code, refused.json["code"]) == (503, "rate_limited")
 
 
+def test_no_word_of_equality_stands_above_a_difference(
+    tds: CommandLine, synced: World, ids: list[str], standin: StandIn
+) -> None:
+    assert tds("explain", "product", ids[0]).out.startswith("Equal to Zoho as of")
+    for column, value in (("category_name", None), ("unit", "kg"), ("custom_fields", None)):
+        synced.execute(f"update erp.product set {column} = :value where source_id = :id", value=value, id=ids[0])
+        said = tds("explain", "product", ids[0], "--live")
+        assert said.out.startswith("Zoho says otherwise now, in "), column
+        assert column in said.out
+        assert "tds sync product --mode targeted" in said.out
+        assert tds("explain", "product", ids[0], "--live", "--json").json["verdict"]["state"] == "different"
+
+
+def test_what_zoho_does_not_show_of_one_record_is_named(tds: CommandLine, synced: World, standin: StandIn) -> None:
+    synced.run("user", "full")
+    user = standin.ids("users")[0]
+    found = tds("explain", "user", user, "--live", "--json").json["live"]
+    assert (found["verdict"], found["not_shown"]) == ("equal", ["email"])
+
+
 def test_the_command_line_compares_and_counts(tds: CommandLine, ids: list[str], standin: StandIn) -> None:
     standin.edit("items", ids[0], name="Renamed")
     said = tds("explain", "product", ids[0], "--live")

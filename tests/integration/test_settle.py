@@ -16,6 +16,7 @@ ID = "460000000000001"
 
 
 def test_a_complete_body_becomes_a_row_without_a_call(world: World, source: ScriptedSource) -> None:
+    world.know("product", product())
     world.deliver(delivery("product", product()))
     world.drain("product")
     row = world.row("product", ID)
@@ -181,6 +182,7 @@ def test_an_event_that_comes_while_its_record_dies_is_not_lost(world: World, sou
 def test_an_event_that_comes_while_its_record_is_written_goes_round_again(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world.know("product", product())
     world.deliver(delivery("product", product(second=1, rate=1)))
     claim = world.claim()
     assert claim is not None

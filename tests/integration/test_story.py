@@ -149,6 +149,9 @@ def test_the_verdict_says_what_keeps_a_record_from_being_equal(
     assert verdict()[0] == "owed"
     world.drain("product")
     assert verdict()[0] == "equal"
+    world.execute("update erp.product set lines_confirmed_at = null")
+    assert verdict()[0] == "listed"
+    world.execute("update erp.product set lines_confirmed_at = now()")
     refuse(world)
     assert "signature_wrong" in verdict()[1]
     source.records[ID] = InvalidRecordError("rate: -1 is less than 0")
@@ -292,7 +295,7 @@ def tds(lived: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def test_the_command_shows_the_past_with_its_story_until_then(tds: CommandLine, lived: World) -> None:
-    then = lived.value("select recorded_at from tds_audit_trail where version = 1").isoformat()
+    then = lived.value("select recorded_at from tds_audit_trail where version = 1 and entity = 'product'").isoformat()
     said = tds("explain", "product", ID, "--as-of", then, "--json").json
     assert (said["row"]["price"], said["row"]["version"]) == ("10", 1)
     shown = tds("explain", "product", ID, "--as-of", then).out

@@ -158,6 +158,7 @@ def test_what_zoho_has_is_confirmed_and_asked_for_once(world: World, source: Scr
 def test_what_a_list_has_shown_meanwhile_is_not_asked_for(world: World, source: ScriptedSource) -> None:
     raw = msgspec.json.encode(product("1"))
     source.pages.append(Page([ListedRow("1", at(0), raw)], has_more=False))
+    world.know("product", product("1"))
     world.deliver(delivery("product", product("1"), event="created"))
     world.drain("product")
     assert world.run("product", "incremental", drains=False)["state"] == "completed"

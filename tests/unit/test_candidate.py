@@ -13,9 +13,9 @@ from tds_models.entities import ENTITIES
 from tests.world import invoice, product
 
 
-def read(entity: str, record: Any) -> Candidate:
+def read(entity: str, record: Any, seen: Seen = Seen.DETAIL) -> Candidate:
     raw = record if isinstance(record, bytes) else msgspec.json.encode(record)
-    return transform(ENTITIES[entity], raw, seen=Seen.DETAIL, provenance=Provenance("test"))
+    return transform(ENTITIES[entity], raw, seen=seen, provenance=Provenance("test"))
 
 
 def reason(entity: str, record: Any) -> str:
@@ -42,14 +42,62 @@ def test_times_become_utc() -> None:
     )
 
 
-def test_a_field_that_is_not_there_is_not_the_same_as_an_empty_one() -> None:
-    values = read(
-        "product", {"item_id": "1", "name": "a", "description": "", "reorder_level": "", "brand": None}
-    ).values
-    assert values["description"] is None
+PART = {
+    "item_id": "1",
+    "name": "a",
+    "reorder_level": "",
+    "brand": None,
+    "last_modified_time": "2026-11-22T09:30:00+0300",
+}
+
+
+@pytest.mark.parametrize("seen", [Seen.LIST, Seen.BODY])
+def test_a_field_that_a_list_or_a_body_does_not_mention_is_not_the_same_as_an_empty_one(seen: Seen) -> None:
+    raw = msgspec.json.encode(PART)
+    values = transform(ENTITIES["product"], raw, seen=seen, provenance=Provenance("test")).values
     assert values["reorder_level"] is None
     assert values["brand"] is None
     assert "sku" not in values
+
+
+def test_a_detail_without_a_key_that_details_show_says_that_there_is_no_value() -> None:
+    assert read("product", PART).values["sku"] is None
+    for odd in ({"item_id": "1"}, {"item_id": "1", "sku": "a"}):
+        found = read("product", odd)
+        assert found.values.keys() == odd.keys() - {"item_id"}, "what does not even say when it changed is no detail"
+        assert found.lines == read("stock_level", odd).lines == {} or "sku" in odd
+
+
+def test_a_detail_without_a_key_nobody_describes_says_so_only_once_one_had_it() -> None:
+    user = msgspec.json.encode({"user_id": "1", "name": "a"})
+    for shown, cleared in ((frozenset(), False), (frozenset({"email"}), True)):
+        candidate = transform(ENTITIES["user"], user, seen=Seen.DETAIL, provenance=Provenance("test"), shown=shown)
+        assert ("email" in candidate.values) is cleared
+        assert candidate.values["status"] is None
+
+
+def test_a_key_by_its_older_name_is_the_same_value() -> None:
+    stock = {
+        "item_id": "1",
+        "warehouses": [{"warehouse_id": "7", "warehouse_name": "Main", "warehouse_stock_on_hand": "20.00"}],
+    }
+    [line] = read("stock_level", stock).lines["locations"]
+    assert (line["line_id"], line["location_id"], line["location_name"], line["stock_on_hand"]) == (
+        "7",
+        "7",
+        "Main",
+        20,
+    )
+    for both in ({"warehouse_id": "8"}, {"warehouse_id": "8", "location_id": ""}):
+        line_of_it = {"line_item_id": "1", **both}
+        found = read("invoice", invoice(**both, line_items=[line_of_it]))
+        assert (found.values["location_id"], found.lines["lines"][0]["location_id"]) == ("8", "8")
+    newer = read(
+        "bill", {"bill_id": "1", "bill_number": "B", "vendor_id": "2", "warehouse_id": "8", "location_id": "9"}
+    )
+    assert newer.values["location_id"] == "9"
+    location = read("location", {"location_id": "1", "location_name": "a", "is_location_active": False})
+    assert location.values["status"] == "inactive"
 
 
 def test_every_value_that_cannot_be_read_is_a_flaw_and_costs_no_other() -> None:
@@ -88,7 +136,7 @@ def test_lines_are_read_in_order_with_what_they_lack_empty() -> None:
         (1, "2", "460000000000002"),
     ]
     assert lines[0]["sku"] is None
-    assert read("invoice", {k: v for k, v in invoice().items() if k != "line_items"}).lines == {}
+    assert read("invoice", {k: v for k, v in invoice().items() if k != "line_items"}).lines == {"lines": []}
 
 
 def test_line_ids_are_text_however_they_are_spelled() -> None:
@@ -97,9 +145,10 @@ def test_line_ids_are_text_however_they_are_spelled() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, "", " "])
-def test_lines_that_say_nothing_are_not_spoken_of(nothing: Any) -> None:
-    candidate = read("invoice", invoice(line_items=nothing))
-    assert (candidate.lines, candidate.flaws) == ({}, [])
+def test_lines_that_say_nothing_are_not_spoken_of_but_in_a_detail(nothing: Any) -> None:
+    for seen, lines in ((Seen.LIST, {}), (Seen.BODY, {}), (Seen.DETAIL, {"lines": []})):
+        candidate = read("invoice", invoice(line_items=nothing), seen)
+        assert (candidate.lines, candidate.flaws) == (lines, [])
 
 
 @pytest.mark.parametrize("broken", [{}, "none", 5, {"0": {}}])
@@ -182,8 +231,10 @@ def test_an_organisations_own_fields_come_together_whichever_way_they_came(said:
 
 
 @pytest.mark.parametrize("said", [{}, {"custom_fields": []}, {"custom_fields": None}])
-def test_a_record_without_own_fields_does_not_speak_of_them(said: Any) -> None:
-    assert "custom_fields" not in read("product", product(**said)).values
+def test_a_record_without_own_fields_does_not_speak_of_them_but_in_a_detail(said: Any) -> None:
+    for seen in (Seen.LIST, Seen.BODY):
+        assert "custom_fields" not in read("product", product(**said), seen).values
+    assert read("product", product(**said)).values["custom_fields"] is None
 
 
 @pytest.mark.parametrize("odd", [{"custom_field_hash": "x"}, {"custom_field_hash": [1]}, {"custom_fields": "x"}])

@@ -4,6 +4,7 @@ from zoho_sandbox.entities.bills import BILLS
 from zoho_sandbox.entities.contacts import contact_shape
 from zoho_sandbox.entities.creditnotes import CREDIT_NOTES
 from zoho_sandbox.entities.customerpayments import CUSTOMER_PAYMENTS
+from zoho_sandbox.entities.doors import as_shown
 from zoho_sandbox.entities.facts import shape_of
 from zoho_sandbox.entities.inventoryadjustments import INVENTORY_ADJUSTMENTS
 from zoho_sandbox.entities.invoices import INVOICES
@@ -23,4 +24,5 @@ _DECLARED = (
 def all_shapes(organization: Organization) -> dict[str, Shape]:
     """Every shape by its plural name."""
     declared = (shape_of(facts, organization, organization.wrappers.get(facts.rule_module, "")) for facts in _DECLARED)
-    return {shape.name: shape for shape in (item_shape(organization), contact_shape(organization), *declared)}
+    shapes = (item_shape(organization), contact_shape(organization), *declared)
+    return {shape.name: as_shown(shape, organization) for shape in shapes}

@@ -26,7 +26,7 @@ _SHARED: Rendered = {
     "created_time": "",
     "last_modified_time": "",
 }
-_ROW = _SHARED | {"applied_invoices": [], "has_attachment": False}
+_ROW = _SHARED | {"applied_invoices": []}
 _DETAIL = _SHARED | {
     "currency_symbol": "$",
     "price_precision": 2,

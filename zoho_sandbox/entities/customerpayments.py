@@ -21,9 +21,6 @@ _SHARED: Rendered = {
     "customer_name": "",
     "reference_number": "",
     "description": "",
-    "currency_id": "",
-    "currency_code": "",
-    "exchange_rate": 1.0,
     "location_id": "",
     "location_name": "",
     "created_time": "",
@@ -33,14 +30,15 @@ _ROW = _SHARED | {
     "payment_type": "Invoice Payment",
     "payment_status": "paid",
     "bcy_amount": 0.0,
-    "bcy_unused_amount": 0.0,
     "invoice_numbers": "",
     "applied_invoices": [],
     "gateway_transaction_id": "",
     "payment_gateway": "",
-    "has_attachment": False,
 }
 _DETAIL = _SHARED | {
+    "currency_id": "",
+    "currency_code": "",
+    "exchange_rate": 1.0,
     "status": "paid",
     "amount_refunded": 0.0,
     "bank_charges": 0.0,
@@ -49,9 +47,7 @@ _DETAIL = _SHARED | {
     "tax_account_id": "",
     "tax_account_name": "",
     "invoices": [],
-    "payment_refunds": [],
     "last_four_digits": "",
-    "online_transaction_id": "",
 }
 
 

@@ -21,8 +21,6 @@ _SHARED: Rendered = {
     "status": "adjusted",
     "status_formatted": "",
     "total": 0.0,
-    "location_id": "",
-    "location_name": "",
     **_BY,
     "created_time": "",
     "last_modified_time": "",
@@ -36,7 +34,7 @@ _ROW = _SHARED | {
     "warehouse_name": "",
     "custom_fields": [],
 }
-_DETAIL = _SHARED | {"line_items": [], "documents": []}
+_DETAIL = _SHARED | {"location_id": "", "location_name": "", "line_items": []}
 _LINE: Rendered = {
     "line_item_id": "",
     "item_id": "",

@@ -45,7 +45,7 @@ _SHARED: Rendered = {
     "billing_address": ADDRESS,
     "shipping_address": ADDRESS,
 }
-_ROW = _SHARED | {"company_name": "", "due_days": "", "schedule_time": "", "documents": "", "updated_time": ""}
+_ROW = _SHARED | {"due_days": "", "schedule_time": "", "documents": "", "updated_time": ""}
 _DETAIL = _SHARED | {
     "payment_terms": 15,
     "payment_terms_label": "Net 15",

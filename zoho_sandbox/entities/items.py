@@ -9,8 +9,6 @@ _ROW: Rendered = {
     "item_id": "",
     "name": "",
     "item_name": "",
-    "category_id": "",
-    "category_name": "",
     "unit": "pcs",
     "status": "active",
     "source": "user",
@@ -75,12 +73,15 @@ _DETAIL_ONLY: Rendered = {
     "sales_channels": [],
     "preferred_vendors": [],
     "item_tax_preferences": [],
-    "track_serial_number": False,
-    "track_batch_number": False,
+    # Whatever a list is asked for, it shows no categories.
+    "category_id": "",
+    "category_name": "",
 }
 _LIST_ONLY = ("item_name", "has_attachment", "image_document_id", "show_in_storefront")
 _SIZES = ("length", "width", "height", "weight", "weight_unit", "dimension_unit")
 _DETAIL = {key: value for key, value in _ROW.items() if key not in {*_LIST_ONLY, *_SIZES}} | _DETAIL_ONLY
+_FACETS = ("status", "sku", "category_id", "product_type")
+_CATEGORY = ("category_id", "category_name")
 # Kept in a record's state but never written as they stand.
 _INNER = ("stocks", "committed", "cf")
 _COLUMNS = {
@@ -105,6 +106,8 @@ class _ItemWire:
 
     def row(self, record: Record) -> Rendered:
         rendered = self._fill(_ROW.copy(), record)
+        for key in _CATEGORY:
+            rendered.pop(key, None)
         rendered["item_name"] = rendered["name"]
         if value := record.state.get("cf"):
             for key in self.custom_keys:
@@ -164,7 +167,9 @@ def item_shape(organization: Organization) -> Shape:
         default_sort="name",
         columns=_COLUMNS,
         sortable=frozenset(_COLUMNS),
-        facets={name: state_facet(name, str(_ROW[name])) for name in ("status", "sku", "category_id", "product_type")},
+        facets={
+            name: state_facet(name, str(_DETAIL[name])) for name in ("status", "sku", "category_id", "product_type")
+        },
         status_filters={"Status.Active": ("status", "active"), "Status.Inactive": ("status", "inactive")},
         contains={"name_contains": "name", "description_contains": "description"},
         search=("name", "sku", "description"),

@@ -27,8 +27,6 @@ _SHARED: Rendered = {
     "delivery_method": "",
     "currency_id": "",
     "currency_code": "",
-    "location_id": "",
-    "location_name": "",
     "total": 0.0,
     "bcy_total": 0.0,
     "balance": 0.0,
@@ -59,6 +57,8 @@ _EMPTY = (
     *("contact_persons_associated", "documents", "approvers_list", "warehouses", "taxes", "line_items"),
 )
 _DETAIL = _SHARED | {
+    "location_id": "",
+    "location_name": "",
     **{key: [] for key in _EMPTY},
     "contact_persons": [],
     "entity_tags": "",

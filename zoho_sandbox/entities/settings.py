@@ -33,7 +33,9 @@ USERS = Facts(
     noun="User",
     report_name="Users",
     row=_USER,
-    detail=_USER | {"email_ids": [], "is_claimant": False, "created_time": "", "custom_fields": []},
+    # One alone has its addresses in a list, and no number.
+    detail={key: value for key, value in _USER.items() if key not in ("email", "mobile", "is_current_user")}
+    | {"email_ids": [], "is_claimant": False, "created_time": "", "custom_fields": []},
     values=_user_values,
     sortable=("name", "email", "user_role", "status"),
     default_sort="name",
@@ -117,8 +119,8 @@ LOCATIONS = Facts(
     singular="location",
     noun="Location",
     report_name="Locations",
-    row=_LOCATION | {"is_primary": False, "status": "active"},
-    # Zoho spells the last two otherwise where it shows one alone.
+    row=_LOCATION,
+    # Only where Zoho shows one alone it says whether it is active.
     detail=_LOCATION | {"website": "", "is_primary_location": False, "is_location_active": True},
     values=_location_values,
     incremental=frozenset(),

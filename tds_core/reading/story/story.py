@@ -19,7 +19,9 @@ select priority, origin, must_read, attempts, snoozes, crashes, next_attempt_at,
        created_at, correlation_id
 from tds_sync_queue where source = :source and entity = :entity and source_id = :id
 """)
-_ROW = "select changed_at, confirmed_at, deleted_at from {0} where source = :source and source_id = :id"
+_ROW = (
+    "select changed_at, confirmed_at, deleted_at, {1} as whole_at from {0} where source = :source and source_id = :id"
+)
 _LETTER = text(f"""
 select d.id, d.error_class, d.error, d.last_dead_at from tds_dead_letter_queue d
 where {OF_RECORD.format("d")} and d.resolved_at is null order by d.id desc limit 1
@@ -52,7 +54,7 @@ def explain(session: Session, entity: Entity, source_id: str, asked: Asked | Non
     setting = _first(session, _NEWEST_OF_FIELD, {**named, "field": asked.field}) if asked.field else None
     standing = Standing(
         entity=entity.name, source_id=source_id, owed=owed, field=asked.field, origin_key=key, setting=setting,
-        row=_first(session, text(_ROW.format(entity.table.fullname)), named),
+        row=_first(session, text(_ROW.format(entity.table.fullname, _whole_at(entity))), named),
         letter=_first(session, _LETTER, named), refused=_first(session, _REFUSED, named),
         passed=_first(session, _PASSED, named), change=_first(session, _NEWEST, named),
         value=_value_of(setting, asked.field) if setting and asked.field else None,
@@ -65,6 +67,11 @@ def explain(session: Session, entity: Entity, source_id: str, asked: Asked | Non
         "next_cursor": page.next_cursor,
         "owed": owed,
     }
+
+
+def _whole_at(entity: Entity) -> str:
+    """Since when the row is known to be all the source says, where its lists say less."""
+    return "lines_confirmed_at" if entity.header_first else "confirmed_at"
 
 
 def _first(session: Session, statement: Any, given: dict[str, Any]) -> Row | None:

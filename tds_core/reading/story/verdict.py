@@ -54,6 +54,20 @@ def judge(stands: Standing) -> Verdict:
     )
 
 
+def beside(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """A verdict in the light of what the source says of the record now: it never says equal of what differs."""
+    says, count = _OTHERWISE.get(found["verdict"]), len(found["differences"])
+    if says is None or verdict["state"] not in ("equal", "listed", "unconfirmed"):
+        return dict(verdict)
+    what = says.format(f"{count} field{'s' if count != 1 else ''}")
+    return {**verdict, "state": "different", "says": f"{what} {verdict['says']}"}
+
+
+_OTHERWISE = {
+    "different": "Zoho says otherwise now, in {}. Before that:",
+    "only_here": "Zoho says now that it has no such record. Before that:",
+    "unreadable": "What Zoho says now breaks the rules. Before that:",
+}
 _State = tuple[str, str, str | None]
 
 
@@ -83,6 +97,12 @@ def _of_row(stands: Standing, row: Known) -> _State:
     if row["confirmed_at"] is None:
         says = f"As a webhook said at {clock(row['changed_at'])}; Zoho's API has not shown this version yet."
         return "unconfirmed", says, _live(stands)
+    if row["whole_at"] is None:
+        says = (
+            f"As a list of Zoho's showed it at {clock(row['confirmed_at'])}; what lists do not show has not been read"
+            " since it changed."
+        )
+        return "listed", says, _live(stands)
     return "equal", f"Equal to Zoho as of {clock(row['confirmed_at'])}{_passed(stands)}.", None
 
 
