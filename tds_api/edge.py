@@ -15,7 +15,8 @@ from tds_core.config import Settings
 from tds_core.outages import watch_database
 from tds_core.pools import watch_pool
 from tds_core.slow import watch_statements
-from tds_models.db import make_engine
+from tds_core.sources import organization
+from tds_models.db import make_engine, session_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,14 @@ def make_edge(settings: Settings, *, nudge: Callable[[str], None]) -> Edge:
     own = make_engine(settings.database_url, pool_size=1, application="tds-intake", patience=settings.intake_patience)
     watch_pool(own, "intake")
     watch_database(own)
+    engine = make_engine(settings.database_url, pool_size=4, application="tds-api", patience=settings.patience)
+    mirror = organization.Watch(lambda: session_scope(engine), "zoho", settings.zoho_organization_id)
     intake = Intake(
         own,
         duplicate_window_seconds=settings.duplicate_window_seconds,
         told=bell.ask,
+        refusal=mirror.refusal,
     )
-    engine = make_engine(settings.database_url, pool_size=4, application="tds-api", patience=settings.patience)
     breakers = open_breakers(settings)
     report_database(engine, breakers)
     watch_pool(engine, "api")

@@ -16,6 +16,7 @@ from tds_api.waiting import Waiter, answer_each
 from tds_core.database_errors import is_away, is_contended
 from tds_core.errors import TdsError
 from tds_core.metrics import intake_burst_size, intake_commit_seconds, webhooks
+from tds_core.sources.organization import OtherOrganizationError
 from tds_core.sources.zoho.refusals import UnstorableError
 from tds_core.sync.inbox import Delivery, Receipt
 
@@ -46,10 +47,19 @@ class IntakeOverloadedError(IntakeUnavailableError):
 class Intake:
     """One committer thread a process. It starts with the first delivery, so also after a server's fork.
 
-    `told` is called with the entities that got new work, after their commit and never in a request.
+    `told` is called with the entities that got new work, after their commit and never in a request. `refusal`: why
+    nothing may be stored here at all, if that is so.
     """
 
-    def __init__(self, engine: Engine, *, duplicate_window_seconds: float, told: Callable[[set[str]], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        duplicate_window_seconds: float,
+        told: Callable[[set[str]], None],
+        refusal: Callable[[], OtherOrganizationError | None] = lambda: None,
+    ) -> None:
+        self._refusal = refusal
         self._recorder = Recorder(engine, duplicate_window_seconds=duplicate_window_seconds)
         self._told = told
         self._begin_anew()
@@ -114,6 +124,8 @@ class Intake:
         failing = False
         while burst := self._next_burst():
             try:
+                if refusal := self._refusal():
+                    raise refusal
                 self._settle(burst)
                 failing = False
             except Exception as error:  # whatever it is: these requests get their answer, the next burst its chance
@@ -242,6 +254,8 @@ def _receipt(waiter: Waiter, *, is_answered: bool) -> Receipt:
         return waiter.answer
     if isinstance(waiter.answer, UnstorableError):
         raise waiter.answer
+    if isinstance(waiter.answer, OtherOrganizationError):
+        raise IntakeUnavailableError(str(waiter.answer)) from None
     raise IntakeUnavailableError("The database cannot be reached.") from waiter.answer
 
 

@@ -1,6 +1,7 @@
 """The way in for Zoho: a webhook is proven, understood and made durable, in this order, before it is answered."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -36,6 +37,14 @@ _NAMES_AT = len(_BEFORE_NAMES)
 Prove = Callable[[Mapping[str, Any], str | None, str | None, bytes], Delivery]
 
 
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """What a delivery is measured by: secrets (None: nothing is proven), and the organisation that is mirrored."""
+
+    secrets: Sequence[str] | None
+    organization_id: str = ""
+
+
 class _Headers(Mapping[str, str]):
     """The headers of a WSGI request, found by any spelling of their name; a third of the price of Werkzeug's."""
 
@@ -65,7 +74,8 @@ def _key(name: str) -> str:
 def proving(settings: Settings) -> Prove:
     """What proves a webhook by these settings. Raises UnprovenError or NotUnderstoodError."""
     secrets = [settings.zoho_webhook_secret, settings.zoho_webhook_secret_previous]
-    return partial(_proven, secrets=None if settings.unsigned_webhooks else secrets)
+    trust = _Trust(None if settings.unsigned_webhooks else secrets, settings.zoho_organization_id)
+    return partial(_proven, trust=trust)
 
 
 def named_by(path: str) -> tuple[str | None, str | None] | None:
@@ -124,15 +134,13 @@ def webhook_routes(edge: Edge) -> Blueprint:
     return routes
 
 
-def _proven(
-    environ: Mapping[str, Any], entity: str | None, event: str | None, body: bytes, secrets: Sequence[str] | None
-) -> Delivery:
+def _proven(environ: Mapping[str, Any], entity: str | None, event: str | None, body: bytes, trust: _Trust) -> Delivery:
     content_type = environ.get("CONTENT_TYPE") or ""
     query = pairs_of(environ.get("QUERY_STRING", "").encode("latin-1"))
     form: Sequence[Pair] | None = pairs_of(body) if is_form(content_type, body) else None
     headers = _Headers(environ)
-    if secrets is not None:
-        verify(body=body, query=query, form=form, headers=headers, secrets=secrets)
+    if trust.secrets is not None:
+        verify(body=body, query=query, form=form, headers=headers, secrets=trust.secrets)
     return parse(
         entity=entity,
         event=event,
@@ -142,6 +150,7 @@ def _proven(
         form=form,
         headers=headers,
         correlation_id=environ[CORRELATION_KEY],
+        organization_id=trust.organization_id,
         method=environ["REQUEST_METHOD"],
     )
 
@@ -151,7 +160,7 @@ def _named(
 ) -> tuple[str | None, str | None]:
     """The record a delivery nobody believes says it is about; it names none when it cannot be understood."""
     try:
-        delivery = _proven(environ, entity, event, body, None)
+        delivery = _proven(environ, entity, event, body, _Trust(None))
     except WebhookRefusedError:
         return None, None
     return delivery.entity, delivery.source_id

@@ -53,6 +53,16 @@ class SourceToken(Base):
     updated_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
 
 
+class MirroredOrganization(Base):
+    """The organisation whose records the mirror holds, remembered at the source's first answer."""
+
+    __tablename__ = "tds_mirrored_organizations"
+
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    organization_id: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+
+
 class MissingPermission(Base):
     """A module of a source, or one of its records, that may not be read: it is left alone, and all else goes on."""
 

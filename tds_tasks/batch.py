@@ -28,7 +28,7 @@ from tds_core.sync.settle import Settlement
 from tds_models.entities import ENTITIES
 from tds_models.entity import Stream
 from tds_tasks import trial
-from tds_tasks.context import scope, settings, source
+from tds_tasks.context import is_elsewhere, scope, settings, source
 from tds_tasks.heartbeat import beating
 from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES, settle_batch, table_held
@@ -50,6 +50,8 @@ FAULT_SECONDS = 60.0
 
 def sync_batch(entity: str) -> Claim | None:
     """Bring over one batch of due work of `entity`. Returns what it claimed, `None` when nothing was due."""
+    if is_elsewhere():
+        return None
     began = time.monotonic()
     chosen = settings()
     with scope() as session:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from os import getpid
 
+import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -18,10 +19,12 @@ from tds_core.errors import ConfigError
 from tds_core.outages import watch_database
 from tds_core.pools import watch_pool
 from tds_core.slow import watch_statements
-from tds_core.sources import registry
+from tds_core.sources import organization, registry
 from tds_core.sources.base import Source
 from tds_core.sources.errors import AuthError
 from tds_models.db import allow, make_engine, reading_scope, session_scope
+
+log = structlog.get_logger(__name__)
 
 
 @cache
@@ -89,6 +92,19 @@ def breakers() -> Breakers:
 @cache
 def _source(name: str, _pid: int) -> Source:
     return registry.open_source(name, settings(), scope, _breakers(getpid()))
+
+
+@cache
+def _organization(_pid: int) -> organization.Watch:
+    return organization.Watch(scope, "zoho", settings().zoho_organization_id)
+
+
+def is_elsewhere() -> bool:
+    """Whether the mirror is of another organisation than the settings say: then nothing is to be read or written."""
+    refusal = _organization(getpid()).refusal()
+    if refusal is not None:
+        log.error("organization_refused", detail=str(refusal))
+    return refusal is not None
 
 
 def source(name: str) -> Source:

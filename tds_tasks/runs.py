@@ -34,7 +34,7 @@ from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.ahead import ahead
 from tds_tasks.app import app
-from tds_tasks.context import reading, scope, settings, source, unhurried, while_reachable
+from tds_tasks.context import is_elsewhere, reading, scope, settings, source, unhurried, while_reachable
 from tds_tasks.liveness import worker_name
 from tds_tasks.settling import OUTAGES
 
@@ -92,6 +92,8 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
 
 def _take_up(run_id: int) -> tuple[RunLease | None, Standing]:
     """The run in our hands, with what is known to be refused of its stream; None when it is not to be read on."""
+    if is_elsewhere():
+        return None, Standing()
     with scope() as session:
         run = runs.claim_run(
             session,

@@ -233,6 +233,7 @@ def forget_context() -> None:
     context._engine.cache_clear()
     context._source.cache_clear()
     context._breakers.cache_clear()
+    context._organization.cache_clear()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from tds_core.embedded.home import Ownership, secret_of_home, write_private
 from tds_core.embedded.ports import is_free
 from tds_core.environment import RUNNING_FILE, SECRETS_FILE
 from tds_core.errors import ConfigError
+from tds_core.sources import organization
 from tds_models.db import make_engine, session_scope
 
 FIRST_ADMIN_STEP = "first admin"
@@ -72,6 +73,7 @@ def running_stack(
         settings = _with_stores(_with_secrets(settings), ends, servers, on_step)
         with _step(on_step, "migrate") as says:
             says(f"revision {migrations.upgrade(settings.database_url)}")
+        _check_organization(settings)
         admin = _first_admin(settings)
         if admin:
             on_step(FIRST_ADMIN_STEP, 0.0, f"log in as {admin[0]} with {admin[1]} (shown this once)")
@@ -87,6 +89,16 @@ def running_stack(
         _start_all(supervisor, programs(settings), on_step)
         _announce(settings, ends)
         yield Stack(settings, _addresses(settings), supervisor, servers, admin)
+
+
+def _check_organization(settings: Settings) -> None:
+    """Raise `OtherOrganizationError` when the database is another organisation's."""
+    engine = make_engine(settings.database_url, pool_size=1, application="tds-cli")
+    try:
+        with session_scope(engine) as session:
+            organization.check(session, "zoho", settings.zoho_organization_id)
+    finally:
+        engine.dispose()
 
 
 def _start_all(supervisor: Supervisor, programs: Iterable[Program], on_step: OnStep) -> None:

@@ -28,6 +28,7 @@ from tds_core.logging import configure_logging
 from tds_core.outbound import subscriptions
 from tds_core.reading.health import DISPATCHER_SILENT_SECONDS, facts
 from tds_core.reading.permissions import missing_permissions, told
+from tds_core.sources import organization
 from tds_core.sources.zoho import connecting, rekeying
 from tds_core.sources.zoho.answers import TokenRefusedError
 from tds_core.sources.zoho.connecting import Connected, Connector
@@ -117,6 +118,23 @@ def retry() -> None:
         modules = hasten(session, "zoho")
     says = f"Tried again at once: {', '.join(modules)}" if modules else "Nothing is refused."
     terminal().print(escape(says), soft_wrap=True)
+
+
+@zoho.command()
+def adopt(
+    yes: bool = typer.Option(False, "--yes", help="Without asking: the rows are this organisation's."),
+) -> None:
+    """Let the mirror be of ZOHO_ORGANIZATION_ID from now on, whichever organisation its rows were read from."""
+    settings = load_settings()
+    settings.require("ZOHO_ORGANIZATION_ID")
+    mine = settings.zoho_organization_id
+    if not yes:
+        typer.confirm(f"A full pass removes every row that {mine} does not have. Adopt?", abort=True)
+    with acting("zoho.adopt", mine) as session:
+        before = organization.adopt(session, "zoho", mine)
+    was = f", not of {before}" if before and before != mine else ""
+    says = f"The mirror is of {mine} from now on{was}. Next: tds sync all --mode full; it is held where much would go."
+    Console().print(escape(says), soft_wrap=True)
 
 
 @zoho.command("rotate-key")

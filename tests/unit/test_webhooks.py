@@ -287,3 +287,29 @@ def test_an_address_that_names_two_entities_names_none() -> None:
     assert understood(wrapped("1"), entity=None, event=None, query="entity=item&entity=item").entity == "product"
     with pytest.raises(refusals.EntityUnclearError, match="more than once"):
         understood(wrapped("1"), entity=None, event=None, query="entity=item&entity=bill")
+
+
+@pytest.mark.parametrize(
+    ("body", "is_ours"),
+    [
+        (b'{"organization_id":"42","item":{"item_id":"1"}}', True),
+        (b'{"organization_id":42,"item":{"item_id":"1"}}', True),
+        (b'{"organization_id":"","item":{"item_id":"1","organization_id":null}}', True),
+        (b'{"item":{"item_id":"1"}}', True),
+        (b'{"organization_id":"7","item":{"item_id":"1"}}', False),
+        (b'{"organization_id":7,"item":{"item_id":"1"}}', False),
+        (b'{"item":{"item_id":"1","organization_id":"7"}}', False),
+    ],
+)
+def test_a_body_that_names_another_organisation_is_not_taken(body: bytes, is_ours: bool) -> None:
+    def take() -> str:
+        return parse(
+            entity="product", event="updated", content_type="application/json", body=body, query=(), form=None,
+            headers={}, correlation_id="c", organization_id="42",
+        ).source_id  # fmt: skip
+
+    if is_ours:
+        assert take() == "1"
+    else:
+        with pytest.raises(refusals.OtherOrganizationRecordError, match="organisation 7, and this TDS mirrors 42"):
+            take()

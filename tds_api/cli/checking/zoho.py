@@ -16,6 +16,7 @@ from tds_core.config import Settings
 from tds_core.errors import ConfigError, TdsError
 from tds_core.reading.connection import Access, connection
 from tds_core.reading.permissions import told
+from tds_core.sources import organization
 from tds_core.sources.zoho.connecting import standing
 from tds_core.sources.zoho.oauth import lacking
 from tds_core.sources.zoho.receiving import silence
@@ -48,6 +49,12 @@ def settings_for_zoho(settings: Settings) -> Finding:
         settings.require(*_NEEDED)
     except ConfigError as error:
         return wrong("Zoho", "settings are incomplete", str(error))
+    try:
+        if settings.database_url:
+            with suppress(SQLAlchemyError), _session(settings) as session:
+                organization.check(session, "zoho", settings.zoho_organization_id)
+    except organization.OtherOrganizationError as error:
+        return wrong("Zoho", "the database is another organisation's", str(error))
     return well("Zoho", f"organisation {settings.zoho_organization_id} in {settings.zoho_data_center}")
 
 

@@ -1,7 +1,7 @@
 """The Zoho client: asks Books and Inventory over a pooled session and turns answers into pages and records."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,9 @@ class ZohoClient:
         breakers: Breakers | None = None,
         permissions: Permissions | None = None,
         clock_tolerance_seconds: float = 300.0,
+        remember: Callable[[], None] | None = None,
     ) -> None:
+        """`remember`: called once, when Zoho has answered well for this organisation."""
         self._tokens = tokens
         self._verification = Verification(
             self._ask, self._ask_aside, tokens, permissions or Permissions(), organization_id=organization_id
@@ -82,6 +84,7 @@ class ZohoClient:
         self._exchange: Exchange | None = None
         self._clock: Clock | None = None
         self._clock_tolerance = timedelta(seconds=clock_tolerance_seconds)
+        self._remember = remember
         self.call_count = 0
 
     def list_page(
@@ -242,6 +245,9 @@ class ZohoClient:
         headers = {key.lower(): value for key, value in answer.headers.items()}
         self._clock = self._read_clock(headers.get("date", ""))
         judge(answer.status_code, said, headers, now=datetime.now(UTC))
+        if self._remember is not None and question.path != ORGANIZATIONS:  # which is answered whichever is asked for
+            self._remember()
+            self._remember = None
         return body
 
     def _read_clock(self, stamp: str) -> Clock | None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.data_centers import DATA_CENTERS
+from tds_core.sources import organization
 from tds_core.sources.errors import AuthError
 from tds_core.sources.zoho.oauth import OAuthClient, lacking
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
@@ -76,7 +77,8 @@ class Connector:
     def connect(self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None) -> Connected:
         """Redeem `code`, try it out, keep it, and let waiting work go on. Returns what the connection reads.
 
-        Raises `SourceError`, and then keeps nothing: an older connection stays as it is.
+        Raises `SourceError`, or `OtherOrganizationError` when the mirror is of another organisation, and then keeps
+        nothing: an older connection stays as it is.
         """
         grant = oauth.redeem(code, redirect_uri=redirect_uri)
         if not grant.refresh_token:
@@ -87,6 +89,7 @@ class Connector:
         seen = organizations((grant.api_url or self.api_url).rstrip("/"), grant.access_token, now=now)
         chosen = self._chosen(seen)
         with self.scope() as session:
+            organization.check(session, "zoho", chosen.id if chosen else "")
             session.execute(_MAKE_ROW)
             keep_grant(session, self.vault, grant)
             session.execute(

@@ -125,6 +125,12 @@ class EntityMismatchError(NotUnderstoodError):
     code = "entity_mismatch"
 
 
+class OtherOrganizationRecordError(NotUnderstoodError):
+    """The body names another organisation than the one that is mirrored."""
+
+    code = "other_organization"
+
+
 class UnstorableError(NotUnderstoodError):
     """The database cannot keep it as it is."""
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from tds_core.breakers.breakers import Breakers
 from tds_core.config import Settings
 from tds_core.crypto import Vault
+from tds_core.sources import organization
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
 from tds_core.sources.zoho.permissions import Permissions
@@ -44,8 +45,18 @@ def open_oauth(settings: Settings) -> OAuthClient:
 def open_zoho(
     settings: Settings, scope: Callable[[], AbstractContextManager[Session]], breakers: Breakers
 ) -> ZohoClient:
-    """The organisation's client. Raises `ConfigError` naming what is not set."""
+    """The organisation's client.
+
+    Raises `ConfigError` naming what is not set, and when the mirror is of another organisation.
+    """
     settings.require("ZOHO_ORGANIZATION_ID", "TDS_SECRET_KEY")
+    with scope() as session:
+        organization.check(session, ZohoClient.name, settings.zoho_organization_id)
+
+    def remember() -> None:
+        with scope() as session:
+            organization.remember(session, ZohoClient.name, settings.zoho_organization_id)
+
     return ZohoClient(
         open_tokens(settings, scope, breakers),
         organization_id=settings.zoho_organization_id,
@@ -55,4 +66,5 @@ def open_zoho(
         breakers=breakers,
         permissions=Permissions(scope),
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
+        remember=remember,
     )

@@ -13,6 +13,7 @@ from tds_core.sources.zoho.records import found_record
 from tds_core.sources.zoho.refusals import (
     EntityUnclearError,
     NotUnderstoodError,
+    OtherOrganizationRecordError,
     UnknownEntityError,
     UnknownEventError,
 )
@@ -34,6 +35,7 @@ class _Claim:
 
     entity: str | None
     event: str | None
+    organization_id: str = ""
 
     def add(self, entity: str | None, event: str | None) -> None:
         self.entity = self.entity or entity
@@ -51,13 +53,15 @@ def parse(
     headers: Mapping[str, str],
     correlation_id: str,
     method: str = "POST",
+    organization_id: str = "",
 ) -> Delivery:
     """What a proven webhook says. `entity` and `event` come from the address, None on the generic one.
 
+    `organization_id`: whose records are mirrored. A body need not name an organisation, but then none but this one.
     DELETE says what happened where address and headers do not. Parameters are the record where nothing else is sent.
     Raises NotUnderstoodError (one of its kinds), which knows what was understood before it stopped.
     """
-    claim = _Claim(entity, event)
+    claim = _Claim(entity, event, organization_id)
     if entity is None or event is None:
         claim.add(_only(query, b"entity"), _only(query, b"event"))
         claim.add(*split_event(headers.get(EVENT_HEADER, "")))
@@ -96,6 +100,8 @@ def _understand(
         claim.add(*_event_type(members))
     event, meant = _event(claim), _entities(claim)
     record, candidates = found_record(text, members, meant)
+    if claim.organization_id:
+        _must_be_of(claim.organization_id, members, record)
     glance = glance_at(record, candidates)
     return Delivery(
         source=SOURCE,
@@ -117,6 +123,24 @@ def _only(query: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
     if len(values) > 1:
         raise EntityUnclearError(f"The address gives {name.decode()} more than once: give it once.")
     return next(iter(values), None)
+
+
+_ORGANIZATION = "organization_id"
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _must_be_of(organization_id: str, members: Mapping[str, msgspec.Raw], record: bytes) -> None:
+    """Raise OtherOrganizationRecordError when the body, or the record in it, names another organisation."""
+    named = [members.get(_ORGANIZATION)]
+    if b'"organization_id"' in record:
+        named.append(_members.decode(record).get(_ORGANIZATION))
+    for raw in named:
+        found = bytes(raw).decode("utf-8", "replace").strip('"') if raw is not None else ""
+        if found not in ("", "null", organization_id):
+            raise OtherOrganizationRecordError(
+                f"The body is of organisation {found[:40]}, and this TDS mirrors {organization_id}: point that"
+                " organisation's webhooks elsewhere, and give them a secret of their own."
+            )
 
 
 def _event_type(members: Mapping[str, msgspec.Raw]) -> tuple[str | None, str | None]:
