@@ -24,6 +24,7 @@ from tds_api.live import live_routes
 from tds_api.login import login_routes
 from tds_api.monitoring import monitoring_routes
 from tds_api.operators import operator_routes
+from tds_api.protection import install_protection
 from tds_api.quota import quota_routes
 from tds_api.reception import reception_routes
 from tds_api.recording import Recording
@@ -53,6 +54,7 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     app.extensions["tds"] = edge
     rates, recording = Rates(settings.redis_url), Recording(edge)
     install_correlation(app)
+    install_protection(app)
     install_limits(app)
     install_gate(app, edge, rates, recording)
     _install_routes(app, edge, rates, recording)

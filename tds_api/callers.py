@@ -4,6 +4,8 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from flask import Request, Response, g
 
@@ -89,6 +91,17 @@ def address_of(request: Request, settings: Settings) -> str:
     if 0 < settings.proxies <= len(route):
         return route[-settings.proxies][:64]
     return request.remote_addr or "unknown"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a Host header names the machine itself, whatever the port."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name == "localhost" or name.endswith(".localhost"):
+            return True
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def lifetime(settings: Settings) -> Lifetime:

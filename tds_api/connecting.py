@@ -9,7 +9,7 @@ from flask import Response, make_response, redirect, request
 
 from tds_api.admission import Admission
 from tds_api.blueprint import Blueprint
-from tds_api.callers import address_of
+from tds_api.callers import address_of, is_loopback
 from tds_api.cookies import SignedCookie
 from tds_api.edge import Edge
 from tds_api.errors import PROBLEM
@@ -36,6 +36,10 @@ log = structlog.get_logger(__name__)
 PATH = "/api/tds/zoho/oauth"
 NEEDED = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "TDS_SECRET_KEY")
 _HTML = {"content_type": "text/html"}
+_PUBLIC_URL_UNSET = (
+    "TDS does not know the address browsers reach it by: set TDS_PUBLIC_URL to it (https://tds.example.com) and restart"
+    " TDS, or open this page on the machine itself, as localhost."
+)
 _TOO_OFTEN = "Too many attempts from here. Try again in a minute."
 _UNFIT = {
     "description": "The page, with what is wrong; of a form that is none of ours, a problem document",
@@ -125,6 +129,7 @@ class _Desk:
             missing=[DECLARATIONS[name] for name in NEEDED if not settings.value_of(DECLARATIONS[name])],
             redirect_uri=self._redirect_uri(),
             has_public_url=bool(settings.public_url),
+            public_url_unset=_PUBLIC_URL_UNSET,
             form_key=self.admission.form_key(request),
             scopes=SCOPES,
             automation_scopes=AUTOMATION_SCOPES,
@@ -153,11 +158,14 @@ class _Desk:
         server = consent.accounts_servers(settings).get(data_center, "")
         try:
             settings.require(*NEEDED)
+            redirect_uri = self._redirect_uri()
+            if not redirect_uri:
+                raise AuthError(_PUBLIC_URL_UNSET)
             if not server:
                 raise AuthError("Choose the data centre the organisation lives in.")
         except TdsError as error:
             return self.show(str(error), 422)
-        asked = consent.Asked(server, self._redirect_uri())
+        asked = consent.Asked(server, redirect_uri)
         with session_scope(self.edge.engine) as session:
             state = consent.begin(session, asked)
         oauth = replace(open_oauth(settings), accounts_url=server)
@@ -217,5 +225,10 @@ class _Desk:
             self.recording.refused(action, status=response.status_code, error=problem.code)
 
     def _redirect_uri(self) -> str:
-        base = self.edge.settings.public_url or request.host_url
-        return f"{base.rstrip('/')}{PATH}/callback"
+        """Where Zoho is to lead the browser back to; empty when nothing trustworthy says it.
+
+        Anybody can send any Host header: it is believed where it names this machine, and nowhere else.
+        """
+        settings = self.edge.settings
+        base = settings.public_url or (request.host_url if is_loopback(request.host) else "")
+        return f"{base.rstrip('/')}{PATH}/callback" if base else ""

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
+from apispec import BasePlugin
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
@@ -44,6 +45,14 @@ _WEBHOOK_PROBLEMS = {
 }
 
 
+class Conditions(BasePlugin):
+    """Adds to a described shape what its members cannot say one by one: `DESCRIBED` of its schema."""
+
+    def schema_helper(self, name: str, definition: Any, **given: Any) -> dict[str, Any] | None:  # noqa: ARG002 (apispec's)
+        """What is added to the shape of one schema."""
+        return getattr(given.get("schema"), "DESCRIBED", None)
+
+
 class Api(flask_smorest.Api):
     """flask-smorest with problem documents for errors."""
 
@@ -66,7 +75,7 @@ class Api(flask_smorest.Api):
 def describe(app: Flask) -> Api:
     """The description of `app`, which has the webhook routes already; other blueprints are registered to it."""
     app.config.update(_SETTINGS)
-    api = Api(app, spec_kwargs={"extra_plugins": [PermissionsTold(app)]})
+    api = Api(app, spec_kwargs={"extra_plugins": [PermissionsTold(app), Conditions()]})
     for endpoint, with_event in (("webhooks.take", True), ("webhooks.take_any", False)):
         for rule in app.url_map.iter_rules(endpoint):
             operations = {m.lower(): _webhook_operation(with_event=with_event) for m in sorted(METHODS)}

@@ -65,7 +65,7 @@ def beat(settings: Settings) -> Program:
 def flower(settings: Settings) -> Program:
     """The view of the queues, read-only, on loopback, behind a login given by environment, unseen by `ps`."""
     argv = (
-        *_CELERY, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--read-only",
+        sys.executable, "-m", "tds_api.flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--read-only",
     )  # fmt: skip
     login = {"FLOWER_BASIC_AUTH": f"{settings.flower_user}:{settings.flower_password}"}
     return Program(name="flower", argv=argv, env=login, is_ready=listening("127.0.0.1", settings.flower_port))

@@ -1,5 +1,6 @@
 """Shapes every list shares: what a page is, how it is asked for, and what an error looks like."""
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -41,15 +42,40 @@ class Problem(Schema):
     errors = fields.Dict(metadata={"description": "of invalid_arguments: what is wrong, by where it was given"})
 
 
+class Whole(validate.Regexp):
+    """A pattern all of a text must fit, described by the anchors every language knows."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__(f"^{pattern}$")
+        self._whole = re.compile(pattern)
+
+    def __call__(self, value: str) -> str:
+        if self._whole.fullmatch(value) is None:
+            raise ValidationError(self._format_error(value))
+        return value
+
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_LEAP_SECOND = re.compile(r"(T\d\d:\d\d:)60")
+
+
 class Instant(fields.AwareDateTime):
-    """A moment with its zone, in years that every zone has."""
+    """A moment with its zone, in every spelling of RFC 3339.
+
+    A leap second is the one before it. What lies outside the years PostgreSQL and Python share is the nearest moment
+    inside them.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> datetime:
-        moment: datetime = super()._deserialize(value, attr, data, **more)
+        spelled = _LEAP_SECOND.sub(r"\g<1>59", value.upper()) if isinstance(value, str) else value
+        if isinstance(spelled, str) and spelled.startswith("0000-"):
+            super()._deserialize(f"0004-{spelled[5:]}", attr, data, **more)  # the rest of it must be right all the same
+            return _FIRST
+        moment: datetime = super()._deserialize(spelled, attr, data, **more)
         try:
             return moment.astimezone(UTC)
         except OverflowError:
-            raise ValidationError("There is no such moment in UTC.") from None
+            return _FIRST if moment.year == 1 else _LAST
 
 
 def entity_field() -> fields.String:
@@ -70,7 +96,7 @@ def perhaps_instant_field(description: str = "") -> Instant:
 
 def name_field() -> fields.String:
     """Text to look for; no row holds a NUL, and PostgreSQL takes none."""
-    return fields.String(validate=validate.Regexp(r"\A[^\x00]{1,200}\Z"))
+    return fields.String(validate=Whole(r"[^\x00]{1,200}"))
 
 
 def exact_field(*, allow_none: bool = False) -> fields.Decimal:

@@ -1,10 +1,13 @@
 """The shapes of dead letters: found, grouped, decided about, retried many at once, and taken in from elsewhere."""
 
+from typing import ClassVar
+
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
     Arguments,
     PageArguments,
+    Whole,
     entity_field,
     id_field,
     instant_field,
@@ -20,7 +23,7 @@ class LetterArguments(PageArguments):
     group_by = fields.String(validate=validate.OneOf(["fingerprint"]))
     entity = entity_field()
     error_class = name_field()
-    fingerprint = fields.String(validate=validate.Regexp(r"\A[^\x00]{1,400}\Z"))
+    fingerprint = fields.String(validate=Whole(r"[^\x00]{1,400}"))
     source_id = name_field()
     assigned_to = name_field()
     state = fields.String(load_default="open", validate=validate.OneOf(STATES))
@@ -112,7 +115,7 @@ class Assignment(Arguments):
 class Resolution(Arguments):
     """Why a letter is closed."""
 
-    note = fields.String(required=True, validate=validate.Regexp(r"\A[^\x00]{1,2000}\Z"))
+    note = fields.String(required=True, validate=Whole(r"[^\x00]{1,2000}"))
 
 
 class Edition(Arguments):
@@ -129,13 +132,21 @@ class Chosen(Arguments):
     ids = fields.List(fields.Integer(validate=validate.Range(1, 2**63 - 1)), validate=validate.Length(1, 10_000))
     entity = entity_field()
     error_class = name_field()
-    fingerprint = fields.String(validate=validate.Regexp(r"\A[^\x00]{1,400}\Z"))
+    fingerprint = fields.String(validate=Whole(r"[^\x00]{1,400}"))
     older_than_seconds = fields.Float(validate=validate.Range(0, 1e9))
     everything = fields.Boolean()
 
 
 class Throttled(Chosen):
     """Which letters, and how many of them a minute; without it TDS_REVIVE_PER_MINUTE."""
+
+    #: Nothing chosen is a mistake, never everything.
+    DESCRIBED: ClassVar = {
+        "anyOf": [
+            *({"required": [name]} for name in ("ids", "entity", "error_class", "fingerprint", "older_than_seconds")),
+            {"required": ["everything"], "properties": {"everything": {"enum": [True]}}},
+        ]
+    }
 
     per_minute = fields.Integer(validate=validate.Range(1, 60_000))
 

@@ -5,6 +5,7 @@ from marshmallow import Schema, fields, validate
 from tds_api.schemas.common import (
     Arguments,
     PageArguments,
+    Whole,
     entity_field,
     exact_field,
     id_field,
@@ -90,7 +91,7 @@ class Approval(Arguments):
 
 
 def _an_id() -> fields.String:
-    return fields.String(validate=validate.Regexp(r"\A[!-~]{1,64}\Z"))
+    return fields.String(validate=Whole(r"[!-~]{1,64}"))
 
 
 class SyncArguments(Arguments):

@@ -4,14 +4,14 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from tds_api.schemas.common import PageArguments, entity_field, id_field, instant_field, name_field
+from tds_api.schemas.common import PageArguments, Whole, entity_field, id_field, instant_field, name_field
 from tds_models.outbound import DeliveryState, EventKind, SubscriptionState
 
 _ALL = "none: all"
 
 
 def _words(*choices: str) -> fields.List:
-    rule = validate.OneOf(choices) if choices else validate.Regexp(r"\A[a-z][a-z0-9_]{0,60}\Z")
+    rule = validate.OneOf(choices) if choices else Whole(r"[a-z][a-z0-9_]{0,60}")
     return fields.List(
         fields.String(validate=rule),
         load_default=list,
@@ -29,12 +29,12 @@ class SubscriptionArguments(PageArguments):
 class SubscriptionRequest(Schema):
     """A new subscription."""
 
-    name = fields.String(required=True, validate=validate.Regexp(r"\A[a-z0-9][a-z0-9._-]{0,59}\Z"))
+    name = fields.String(required=True, validate=Whole(r"[a-z0-9][a-z0-9._-]{0,59}"))
     url = fields.String(required=True, validate=validate.Length(1, 2000))
     entities = _words()
     kinds = _words(*EventKind)
     fields_ = fields.List(
-        fields.String(validate=validate.Regexp(r"\A[a-z][a-z0-9_]{0,60}\Z")), data_key="fields", attribute="fields",
+        fields.String(validate=Whole(r"[a-z][a-z0-9_]{0,60}")), data_key="fields", attribute="fields",
         load_default=list, validate=validate.Length(max=50), metadata={"description": _ALL},
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
     PageArguments,
+    Whole,
     entity_field,
     id_field,
     instant_field,
@@ -140,7 +141,7 @@ class PauseRequest(Schema):
 class PauseReason(PauseRequest):
     """Whose work is to wait, and why."""
 
-    reason = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\A[^\x00]{1,500}\Z"))
+    reason = fields.String(load_default=None, allow_none=True, validate=Whole(r"[^\x00]{1,500}"))
 
 
 class QueuePauseShown(Schema):

@@ -25,7 +25,8 @@ class Selection:
 
     def said(self) -> dict[str, Any]:
         """What was asked for, as it is kept."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, (), [], False)}
+        given = dataclasses.asdict(self).items()
+        return {name: value for name, value in given if value or (value == 0 and value is not False)}
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """What is true of the letters that are meant: open, and not being retried. Raises NothingChosenError."""

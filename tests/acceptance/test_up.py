@@ -61,8 +61,11 @@ def test_an_unsigned_webhook_is_refused(stack: dict[str, str]) -> None:
 
 
 def test_flower_asks_for_its_login_and_sees_the_worker(stack: dict[str, str], home: Path) -> None:
-    assert status_of(stack["flower"] + "workers") == 401
+    for page in ("workers", "metrics", "healthcheck", "api/workers", ""):
+        assert status_of(stack["flower"] + page) == 401, page
     password = json.loads((home / "secrets.json").read_text())["TDS_FLOWER_PASSWORD"]
+    assert read(stack["flower"] + "healthcheck", password) == "OK"
+    assert "flower_" in read(stack["flower"] + "metrics", password)
     assert wait_for(lambda: "worker1@" in read(stack["flower"] + "workers", password))
 
 

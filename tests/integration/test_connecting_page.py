@@ -296,3 +296,44 @@ def test_what_is_refused_is_shown_until_it_is_connected_again(browser: Browser, 
         )
     assert "token endpoint: invalid_code" in browser.client.get(START).text
     assert "invalid_code" not in browser.come_back(browser.consent())
+
+
+HOSTS_OF_THIS_MACHINE = ("http://localhost", "http://localhost:8800", "http://127.0.0.1:8800", "http://[::1]:8800")
+HOSTS_OF_OTHERS = (
+    "http://evil.example", "https://erp.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example",
+    "http://10.0.0.5:8800", "http://127.0.0.1@evil.example",
+)  # fmt: skip
+
+
+def _asked_to_come_back(sender: Sender, base_url: str) -> str:
+    """Where Zoho is asked to lead the browser back to, or why it is not asked."""
+    client = sender.app.test_client()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    answer = client.post(START, data={"data_center": "us"}, base_url=base_url, headers=headers)
+    found = re.search(r'redirect_uri=([^&"]+)', html.unescape(answer.text))
+    return parse_qs(f"u={found[1]}")["u"][0] if found else html.unescape(answer.text)
+
+
+@pytest.fixture
+def unset(database: str, engine: Engine, standin: StandIn) -> Iterator[Sender]:
+    with sender_for(database, engine, TDS_SECRET_KEY=KEY, **standin.settings) as sender:
+        yield sender
+
+
+def test_without_a_public_url_only_names_of_this_machine_are_believed(unset: Sender) -> None:
+    for host in HOSTS_OF_THIS_MACHINE:
+        assert _asked_to_come_back(unset, host) == f"{host}{CALLBACK}"
+    for host in HOSTS_OF_OTHERS:
+        said = _asked_to_come_back(unset, host)
+        assert "set TDS_PUBLIC_URL" in said, host
+        assert "oauth/v2/auth" not in said
+        shown = unset.app.test_client().get(START, base_url=host, headers={"Authorization": f"Bearer {TOKEN}"}).text
+        assert "set TDS_PUBLIC_URL" in shown
+        assert "evil.example" not in shown and "/callback" not in shown
+
+
+def test_the_public_url_counts_whatever_host_is_asked_for(database: str, engine: Engine, standin: StandIn) -> None:
+    given = {"TDS_SECRET_KEY": KEY, **standin.settings, "TDS_PUBLIC_URL": "https://tds.example.com"}
+    with sender_for(database, engine, **given) as sender:
+        for host in (*HOSTS_OF_THIS_MACHINE, *HOSTS_OF_OTHERS):
+            assert _asked_to_come_back(sender, host) == f"https://tds.example.com{CALLBACK}"
