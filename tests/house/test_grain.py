@@ -7,7 +7,7 @@ from tests.house.code import Module, body_length, modules, offenders
 
 BANNED = re.compile(r"(^|_)(manager|helper|util|utils|handler|processor|service|data|info)(_|$)")
 # Words of others: Zoho's data centres and its call `serverinfo`, the hook of apispec.
-GIVEN_WORDS = re.compile(r"data_centers?|server_info|operation_helper")
+GIVEN_WORDS = re.compile(r"data_centers?|server_info|operation_helper|schema_helper")
 VAGUE = re.compile(r"(^|_)(ts|timestamp|datetime|secs|millis|num|cnt)$")
 
 
