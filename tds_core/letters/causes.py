@@ -98,6 +98,11 @@ CAUSES = (
         "Retry one; if it fails again, the declaration of the entity needs a change: do not retry the group before.",
     ),
     Cause(
+        "answer_too_large", r"^answer_too_large$", r"",
+        "Zoho's answer for this one record is larger than TDS takes.",
+        "Look in Zoho what makes it so large (lines, notes, attachments told in full), make it smaller, then retry.",
+    ),
+    Cause(
         "unexpected_answer", r"^unexpected_answer$", r"",
         "Zoho, or something on the way to it, answered without an error, but with something else than was asked for.",
         "Retry one; if it fails again, open the record in Zoho: it may have been merged with another.",

@@ -117,6 +117,12 @@ class PermanentError(SourceError):
     code = "permanent"
 
 
+class OversizedAnswerError(PermanentError):
+    """The answer is larger than TDS takes; that is the record's own, and asking again changes nothing."""
+
+    code = "answer_too_large"
+
+
 class ContractError(SourceError):
     """The source answered in a shape its stream does not declare, or ignored a filter: stop before harm is done."""
 

@@ -18,6 +18,7 @@ EXAMPLES = {
     "scope_missing": ("permanent", "HTTP 401, code 57: You are not authorized to perform this operation"),
     "access": ("auth_failed", "not connected"),
     "contract_broken": ("contract_broken", "HTTP 404, code 5: Invalid URL Passed"),
+    "answer_too_large": ("answer_too_large", "invoices/1: the answer is larger than 64 MiB; TDS reads no more"),
     "unexpected_answer": ("unexpected_answer", "asked for item 1, was answered with 2: neither was touched"),
     "value_refused": ("permanent", "HTTP 400, code 2: Invalid value passed for item_id"),
     "not_allowed": ("permanent", "HTTP 403, code 9: no"),

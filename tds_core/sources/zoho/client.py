@@ -19,6 +19,7 @@ from tds_core.sources.errors import (
     SNOOZE,
     ContractError,
     NotAskedError,
+    OversizedAnswerError,
     PermissionMissingError,
     SourceError,
     TransientError,
@@ -37,7 +38,7 @@ from tds_core.sources.zoho.permissions import Permissions
 from tds_core.sources.zoho.question import Question
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.receiving import receive, silence
+from tds_core.sources.zoho.receiving import TooLargeError, receive, silence
 from tds_core.sources.zoho.shapes import read_page, read_record
 from tds_core.sources.zoho.verification import Tokens, Verification, for_the_rest
 from tds_models.entity import Increment, Order, Stream
@@ -91,10 +92,10 @@ class ZohoClient:
         self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
     ) -> Page:
         """See `Source.list_page`. Zoho ignores parameters it does not know, so the answer is checked."""
-        parameters = {**stream.where, "page": str(page), "per_page": str(PAGE_SIZE)}
+        parameters = dict(stream.where)
         if stream.modified_key and since is not None:
             parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-        found = self._listed(stream, parameters, _order(stream), traffic)
+        found = self._paged(stream, parameters, traffic, page=page, size=PAGE_SIZE)
         early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]
         if early:
             raise ContractError(
@@ -103,13 +104,39 @@ class ZohoClient:
             )
         return found
 
+    def _paged(self, stream: Stream, parameters: Mapping[str, str], traffic: Traffic, *, page: int, size: int) -> Page:
+        """Page `page` of so many rows; what is too large to be answered at once is asked for in smaller parts.
+
+        A row that is too large by itself is left out, and named as strange.
+        """
+        given = {**parameters, "page": str(page), "per_page": str(size)}
+        try:
+            return self._listed(stream, given, _order(stream), traffic)
+        except OversizedAnswerError as error:
+            if size == 1:
+                return Page([], has_more=True, strange=[str(error)])
+        count = next(each for each in (2, 5, size) if size % each == 0)
+        parts: list[Page] = []
+        for place in range((page - 1) * count + 1, page * count + 1):
+            parts.append(self._paged(stream, parameters, traffic, page=place, size=size // count))
+            if not parts[-1].has_more:
+                break
+        return replace(
+            parts[-1],
+            rows=[row for part in parts for row in part.rows],
+            strange=[reason for part in parts for reason in part.strange],
+            clock=parts[0].clock,
+            disorder=next((part.disorder for part in parts if part.disorder), ""),
+            order_refused=any(part.order_refused for part in parts),
+        )
+
     def _listed(
         self, stream: Stream, parameters: Mapping[str, str], order: Mapping[str, str], traffic: Traffic
     ) -> Page:
         """A page in `order`, or where that is refused as it comes."""
         question = Question(stream.api, stream.path, stream.path, {**parameters, **order}, traffic)
         try:
-            found = read_page(stream, self.ask(question), page_size=PAGE_SIZE)
+            found = read_page(stream, self.ask(question), page_size=int(parameters["per_page"]))
         except InvalidValueError as refusal:
             if not order:
                 raise
@@ -233,6 +260,9 @@ class ZohoClient:
                 stream=True,
             )
             body = receive(answer, within_seconds=self._timeout[1] * WHOLE_ANSWER)
+        except TooLargeError as error:
+            self._note_answer(question, answer.status_code, 0, time.monotonic() - began)
+            raise OversizedAnswerError(f"{question.path}: {error}; TDS reads no more than that at once") from None
         except requests.RequestException as error:
             _count(question, "none")
             self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))

@@ -11,11 +11,15 @@ PIECE_BYTES = 1 << 18
 MOST_BYTES = 64 << 20
 
 
+class TooLargeError(requests.RequestException):
+    """The body is larger than 64 MiB."""
+
+
 def receive(answer: requests.Response, *, within_seconds: float) -> bytes:
     """The whole body of `answer`, which was asked for with `stream=True`.
 
     Raises `requests.RequestException`: what the connection raised, `Timeout` when the body has not ended within the
-    time (a read timeout only notices that nothing comes at all), and itself when it is larger than 64 MiB.
+    time (a read timeout only notices that nothing comes at all), and `TooLargeError`.
     """
     ends_at = time.monotonic() + within_seconds
     pieces: list[bytes] = []
@@ -25,7 +29,7 @@ def receive(answer: requests.Response, *, within_seconds: float) -> bytes:
             pieces.append(piece)
             size += len(piece)
             if size > MOST_BYTES:
-                raise requests.RequestException(f"the answer is larger than {MOST_BYTES >> 20} MiB")
+                raise TooLargeError(f"the answer is larger than {MOST_BYTES >> 20} MiB")
             if time.monotonic() > ends_at:
                 raise requests.Timeout(f"the answer did not end within {within_seconds:g} s")
     except HTTPError as error:
