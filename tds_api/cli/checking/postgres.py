@@ -12,6 +12,7 @@ from tds_api.cli.migrations import newest_revision
 from tds_core.config import Settings
 from tds_core.embedded import binaries
 from tds_core.urls import without_driver
+from tds_models.watchdog import Connection
 
 SKEW_SECONDS = 5.0
 # Of each API process: routes and intake; of each task's process: work, heartbeat and one to spare; a worker's own.
@@ -33,7 +34,11 @@ def postgres(settings: Settings) -> Iterator[Finding]:
         return
     where = place(settings, "TDS_DATABASE_URL")
     try:
-        connection = psycopg2.connect(without_driver(settings.database_url), connect_timeout=5)
+        connection = psycopg2.connect(
+            without_driver(settings.database_url),
+            connect_timeout=settings.database_connect_seconds,
+            connection_factory=lambda dsn, *more: Connection(dsn, settings.database_statement_seconds, *more),
+        )
     except psycopg2.Error as error:
         mend = "Start it (tds up runs one), or correct TDS_DATABASE_URL."
         yield wrong("PostgreSQL", f"{where}: {str(error).strip().splitlines()[0]}", mend)
