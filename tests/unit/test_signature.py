@@ -166,3 +166,12 @@ def test_no_other_order_is_believed() -> None:
 def test_parameters_of_one_meaning_cost_one_signature() -> None:
     assert len(list(signed_texts(body=BODY, query=pairs_of(b"b=2&a=1"), form=None))) == 1
     assert len(list(signed_texts(body=BODY, query=[], form=None))) == 1
+
+
+def test_a_header_that_a_proxy_doubled_proves_as_one() -> None:
+    right, wrong = digest(BODY).hex(), "0" * 64
+    for header in (f"{right}, {right}", f"{right},{right}", f"{wrong}, {right}"):
+        check(header=header)
+    for header in (f"{wrong}, {wrong}", ",", f"{wrong},,,,{right}"):
+        with pytest.raises(SignatureWrongError):
+            check(header=header)
