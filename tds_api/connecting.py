@@ -24,10 +24,11 @@ from tds_core.access.rates import Rates, per_minute
 from tds_core.config import DECLARATIONS
 from tds_core.errors import TdsError
 from tds_core.reading.connection import access
+from tds_core.reading.permissions import missing_permissions, told
 from tds_core.sources.errors import AuthError
 from tds_core.sources.zoho import consent
 from tds_core.sources.zoho.connecting import Connector, data_center_of, not_among, standing
-from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES
+from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, lacking
 from tds_core.sources.zoho.setup import open_oauth, open_vault
 from tds_models.db import session_scope
 
@@ -114,6 +115,7 @@ class _Desk:
         settings = self.edge.settings
         with session_scope(self.edge.engine) as session:
             stored = standing(session)
+            missing_rights = [told(each) for each in missing_permissions(session)]
         news = self.news.read(request)
         accounts_url = stored.get("accounts_url") or settings.zoho_accounts_url
         shown = page(
@@ -121,6 +123,8 @@ class _Desk:
             status=status,
             news={"is_good": False, "says": problem} if problem else news,
             stored=stored,
+            missing_rights=missing_rights,
+            lacking=lacking(stored.get("scopes")),
             access=access(stored, settings),
             organization_id=settings.zoho_organization_id,
             data_center=data_center_of(accounts_url) or accounts_url,

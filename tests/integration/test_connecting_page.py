@@ -337,3 +337,17 @@ def test_the_public_url_counts_whatever_host_is_asked_for(database: str, engine:
     with sender_for(database, engine, **given) as sender:
         for host in (*HOSTS_OF_THIS_MACHINE, *HOSTS_OF_OTHERS):
             assert _asked_to_come_back(sender, host) == f"https://tds.example.com{CALLBACK}"
+
+
+def test_what_may_not_be_read_and_what_was_not_granted_stand_on_the_page(browser: Browser, sender: Sender) -> None:
+    browser.come_back(browser.consent())
+    assert "Not granted" not in browser.client.get(START).text
+    with sender.engine.begin() as connection:
+        connection.exec_driver_sql("update tds_source_tokens set scopes = '{ZohoBooks.fullaccess.all}'")
+        connection.exec_driver_sql(
+            "insert into tds_missing_permissions (source, api, path, source_id, scope, says, paused_until)"
+            " values ('zoho', 'books', 'bills', '', 'ZohoBooks.bills.READ', 'no', now())"
+        )
+    text = browser.client.get(START).text
+    assert "ZohoInventory.items.READ</code> (product, stock_level)" in text
+    assert "bills of Books (bill): add ZohoBooks.bills.READ" in text

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import requests
 
-from tds_core.sources.errors import TransientError
+from tds_core.sources.errors import SourceError, TransientError
 from tds_core.sources.zoho.answers import TokenRefusedError, check
 from tds_core.sources.zoho.oauth import CONNECT, scope_of
 from tds_core.sources.zoho.receiving import silence
@@ -41,6 +41,8 @@ def organizations(api_url: str, access_token: str, *, now: datetime) -> list[Org
             f"{url}: {error} The token ended early or was revoked, or the connection lacks the scope"
             f" {scope_of('books', 'users')}. {CONNECT}"
         ) from None
+    except SourceError as error:
+        raise type(error)(f"{url}: {error}", after_seconds=error.after_seconds) from None
     return read_organizations(answer.content)
 
 

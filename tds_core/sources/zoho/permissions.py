@@ -69,7 +69,7 @@ class Permissions:
 
 def missing(refused: SourceError, *, api: str, path: str, source_id: str, token: str | None) -> PermissionMissingError:
     """The error of a module, or with `source_id` of one record, that may not be read; `token` None: in doubt."""
-    scope, said = scope_of(api, path), str(refused).removesuffix(CHECK_ORGANIZATION).rstrip()
+    scope, said = scope_of(api, path), f"{str(refused).removesuffix(CHECK_ORGANIZATION).rstrip(' .')}."
     module = f"{path} of {api.capitalize()}"
     if source_id:
         says = f"{said} Zoho shows this connection other {module}, and not {source_id}: its user lacks the right to it."
