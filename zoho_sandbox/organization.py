@@ -66,6 +66,7 @@ class Organization:
             "location_name": location_name,
         }
         self.tax_id = fixed_id(557028)
+        self.has_custom_field_hash = settings.custom_field_hash
         self.custom_fields = {
             "items": CustomField(fixed_id(900), "cf_origin", "Origin", "dropdown"),
             "contacts": CustomField(fixed_id(902), "cf_region", "Region", "string"),
@@ -84,15 +85,14 @@ class Organization:
                 return place
         raise invalid_value("location_id")
 
-
-def custom_parts(field: CustomField, value: Any) -> dict[str, Any]:
-    """The two ways a detail record carries a custom field."""
-    if value in ("", None):
-        return {"custom_fields": [], "custom_field_hash": {}}
-    return {
-        "custom_fields": [field.written(value)],
-        "custom_field_hash": {field.api_name: value, f"{field.api_name}_unformatted": value},
-    }
+    def custom_parts(self, name: str, value: Any) -> dict[str, Any]:
+        """The ways a detail record of the module `name` carries its custom field: a list, and mostly an object."""
+        field, has_value = self.custom_fields[name], value not in ("", None)
+        listed = {"custom_fields": [field.written(value)] if has_value else []}
+        if not self.has_custom_field_hash:
+            return listed
+        named = {field.api_name: value, f"{field.api_name}_unformatted": value}
+        return {**listed, "custom_field_hash": named if has_value else {}}
 
 
 def _locations(count: int) -> list[tuple[str, str, bool]]:

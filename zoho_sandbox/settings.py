@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     warehouses: bool = False
     # Keys that no description lists, though the module would be nothing without them (`entities/doors.py`).
     undescribed_keys: bool = True
+    # Whether details show own fields as an object, too; of some modules nobody outside saw more than the list of them.
+    custom_field_hash: bool = True
     as_of: str = ""
     edits_per_second: float = 0.0
     webhook_senders: int = 8

@@ -11,6 +11,7 @@ from tds_core.outbound import lanes
 from tds_core.verifying.verify import verify
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
+from tests.standin import StandIn
 from tests.world import ScriptedSource, World, invoice, product
 
 ID = "460000000000001"
@@ -160,3 +161,16 @@ def test_many_lines_with_one_fault_are_one_finding(world: World, source: Scripte
     assert world.value("select sum(quantity) from erp.invoice_line") == sum(range(30))
     read(world, source, "invoice", invoice(ID, second=1))
     assert world.value("select count(*) from tds_findings where resolved_at is null") == 0
+
+
+@pytest.mark.parametrize("entity", ["stock_adjustment", "product", "bill"])
+def test_details_that_only_list_own_fields_bring_the_same(synced: World, standin: StandIn, entity: str) -> None:
+    synced.run(entity, "full")
+    named = synced.mirror(entity, "custom_fields, version")
+    assert any(own for own, _ in named.values())
+    standin.sandbox.world.organization.has_custom_field_hash = False
+    for record in standin.sandbox.world.collections[ENTITIES[entity].stream.path].records.values():
+        record.detail = record.row = None  # to be made anew
+    synced.enqueue(entity, *named, must_read=True)
+    synced.drain(entity)
+    assert synced.mirror(entity, "custom_fields, version") == named

@@ -1,6 +1,6 @@
 """Contacts: the customers and vendors of the organisation, one kind of record with a `contact_type`."""
 
-from zoho_sandbox.organization import Organization, custom_parts, fixed_id
+from zoho_sandbox.organization import Organization, fixed_id
 from zoho_sandbox.records import BOOKS, TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
 
 _ROW: Rendered = {
@@ -121,7 +121,7 @@ class _ContactWire:
             "created_time": clock.stamp(record.created),
             "last_modified_time": clock.stamp(record.modified),
         }
-        return rendered | custom_parts(self.organization.custom_fields["contacts"], state.get("cf", ""))
+        return rendered | self.organization.custom_parts("contacts", state.get("cf", ""))
 
 
 def contact_shape(organization: Organization) -> Shape:

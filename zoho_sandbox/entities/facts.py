@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoho_sandbox.organization import Organization, custom_parts
+from zoho_sandbox.organization import Organization
 from zoho_sandbox.records import EVERYWHERE, TIME_COLUMNS, Record, Rendered, Shape, State, state_facet, text_key
 
 Values = Callable[[Organization, Record], Rendered]
@@ -58,7 +58,8 @@ def selected(table: Rendered, values: Rendered) -> Rendered:
 def shape_of(facts: Facts, organization: Organization, wrapper: str = "") -> Shape:
     """The shape of the records `facts` describes; `wrapper` is a webhook's key for them, if not the singular."""
     clock, id_key = organization.clock, f"{facts.singular}_id"
-    custom = organization.custom_fields.get(facts.name or facts.plural)
+    name = facts.name or facts.plural
+    custom = organization.custom_fields.get(name)
 
     def values(record: Record) -> Rendered:
         own = {
@@ -77,7 +78,7 @@ def shape_of(facts: Facts, organization: Organization, wrapper: str = "") -> Sha
 
     def detail(record: Record) -> Rendered:
         whole = selected(facts.detail, values(record) | facts.parts(organization, record))
-        return whole | (custom_parts(custom, record.state.get("cf", "")) if custom else {})
+        return whole | (organization.custom_parts(name, record.state.get("cf", "")) if custom else {})
 
     columns = {name: text_key(name) for name in facts.sortable} | TIME_COLUMNS | dict(facts.keys)
     return Shape(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zoho_sandbox.organization import Organization, custom_parts, fixed_id
+from zoho_sandbox.organization import Organization, fixed_id
 from zoho_sandbox.records import TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
 
 _ROW: Rendered = {
@@ -135,7 +135,7 @@ class _ItemWire:
             committed, free = round(sum(state["committed"]), 2), rendered["actual_available_stock"]
             rendered |= dict.fromkeys(("committed_stock", "actual_committed_stock"), committed)
             rendered |= dict.fromkeys(("available_for_sale_stock", "actual_available_for_sale_stock"), free)
-        return rendered | custom_parts(self.organization.custom_fields["items"], state.get("cf", ""))
+        return rendered | self.organization.custom_parts("items", state.get("cf", ""))
 
     def _fill(self, rendered: Rendered, record: Record) -> Rendered:
         """Put what is the record's own into a copy of what all have in common: the path of every list row."""
