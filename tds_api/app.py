@@ -9,6 +9,7 @@ from tds_api.audit import audit_routes
 from tds_api.breakers import breaker_routes
 from tds_api.connecting import connecting_routes
 from tds_api.correlation import install_correlation
+from tds_api.cursors import cursor_routes
 from tds_api.dashboard import dashboard_routes
 from tds_api.description import describe
 from tds_api.edge import Edge, make_edge
@@ -82,6 +83,7 @@ def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) 
         entity_routes(edge),
         letter_routes(edge),
         breaker_routes(edge),
+        cursor_routes(edge),
         finding_routes(edge),
         live_routes(edge),
         quota_routes(edge),

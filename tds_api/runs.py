@@ -87,7 +87,9 @@ def _fitting(run_id: int) -> int:
     return run_id
 
 
-def asked(edge: Edge, *, entity: str, mode: str, ids: list[str] | None = None, full: bool = False) -> dict[str, Any]:
+def asked(
+    edge: Edge, *, entity: str, mode: str, ids: list[str] | None = None, full: bool = False, force: bool = False
+) -> dict[str, Any]:
     """Ask for a run and wake the workers. Returns a `SyncAnswer`."""
     answer: dict[str, Any] = {"entity": entity, "mode": mode}
     with session_scope(edge.engine) as session:
@@ -97,6 +99,7 @@ def asked(edge: Edge, *, entity: str, mode: str, ids: list[str] | None = None, f
             mode=mode,
             ids=ids or (),
             full=full,
+            force=force,
             requested_by=acting(),
             correlation_id=correlation_id(),
         )

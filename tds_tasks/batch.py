@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,12 +14,12 @@ from tds_core.database_errors import is_away
 from tds_core.quality import drift
 from tds_core.slow import watch
 from tds_core.sources import pause
-from tds_core.sources.base import Reading
+from tds_core.sources.base import Clock, Reading
 from tds_core.sources.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
 from tds_core.sync import claiming, permissions, queue, resting, untold
 from tds_core.sync.apply import hold_rows
-from tds_core.sync.candidate import Seen
+from tds_core.sync.candidate import FORCED, Seen
 from tds_core.sync.locks import LockedError
 from tds_core.sync.pending import Event, bodies, pending_events
 from tds_core.sync.permissions import Standing
@@ -41,7 +42,7 @@ SINGLE_READS = 20
 # Bulk reading gives its worker back after so long, and reads less at a time, so that the urgent soon get one.
 BULK_SECONDS, BULK_READS = 2.0, 5
 # Doors a person opened.
-FOR_OPERATORS = frozenset({"operator", "revive"})
+FOR_OPERATORS = frozenset({"operator", "revive", FORCED})
 # How long work rests after an outage cut a batch off.
 RELEASE_SECONDS = 1.0
 # And after a fault that is nobody's but ours: long enough not to spin, short enough for a fixed worker.
@@ -79,6 +80,11 @@ def sync_batch(entity: str) -> Claim | None:
     return claim
 
 
+def _clock(now: datetime) -> Clock:
+    """The database's clock in place of the source's, where that was not told."""
+    return Clock(now, timedelta(seconds=settings().clock_tolerance_seconds))
+
+
 def _work_out(claim: Claim, work: Callable[[], None]) -> None:
     """Do `work`, the edge around it: whatever it raises, `claim` is given back, and nothing leaves here."""
     try:
@@ -94,7 +100,7 @@ def _work_out(claim: Claim, work: Callable[[], None]) -> None:
 
 def _bring_over(claim: Claim, events: Mapping[str, Sequence[Event]]) -> None:
     """Apply what the webhooks brought, read the rest."""
-    candidates, to_read = bodies(ENTITIES[claim.entity], claim.items, events)
+    candidates, to_read = bodies(ENTITIES[claim.entity], claim.items, events, clock=_clock(claim.claimed_at))
     settlement = settle_batch(claim, candidates=candidates, failures={}) if candidates else Settlement()
     _read_all(claim, [*to_read, *settlement.to_read], events)
 
@@ -157,7 +163,14 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
             del reading.failures[key]
     settled = [item for item in chunk if item.source_id not in held_back]
     candidates, failures = interpret(
-        ENTITIES[claim.entity], settled, reading, events, read_at=read_at, familiar=familiar, shown=shown
+        ENTITIES[claim.entity],
+        settled,
+        reading,
+        events,
+        read_at=read_at,
+        familiar=familiar,
+        shown=shown,
+        clock=_clock(read_at),
     )
     settle_batch(replace(claim, exchanges=reading.exchanges), candidates=candidates, failures=failures)
     return next(iter(held_back.values()), None)

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -16,7 +16,7 @@ from tds_core.database_errors import is_away, is_contended, named, refuses
 from tds_core.errors import TdsError
 from tds_core.slow import watch
 from tds_core.sources import pause
-from tds_core.sources.base import Page
+from tds_core.sources.base import Clock, Page
 from tds_core.sources.errors import SNOOZE, PermissionMissingError, SourceError, TransientError
 from tds_core.sources.traffic import Traffic
 from tds_core.sync import locks, passes, permissions, queue, runs, targeted
@@ -242,6 +242,8 @@ def _fetch(run: RunLease, position: Position, read_at: datetime) -> Fetched:
     if not position.asks_order:
         stream = replace(stream, order=Order.NONE)
     page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
+    if page.clock is None:
+        page = replace(page, clock=Clock(read_at, timedelta(seconds=settings().clock_tolerance_seconds)))
     return Fetched(page, read_at, time.monotonic() - began, client.call_count - calls)
 
 

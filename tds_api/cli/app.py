@@ -12,6 +12,7 @@ from tds_api.cli import (
     audit,
     breakers,
     configuration,
+    cursors,
     doctor,
     explain,
     findings,
@@ -60,6 +61,7 @@ app.add_typer(operators.operators, name="operators")
 app.add_typer(letters.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
+app.add_typer(cursors.cursors, name="cursors")
 app.add_typer(queue.queue, name="queue")
 app.add_typer(findings.findings, name="findings")
 app.add_typer(heal.heal, name="heal")

@@ -24,11 +24,11 @@ class Here:
 
     engine: Engine
 
-    def ask(self, entity: str, mode: str, ids: Sequence[str], *, full: bool) -> int:
+    def ask(self, entity: str, mode: str, ids: Sequence[str], *, full: bool, force: bool = False) -> int:
         """Ask for a run; returns its id."""
-        detail = {"mode": mode, "full": full}
+        detail = {"mode": mode, "full": full, "force": force}
         with acting_on(self.engine, "sync", entity, entity=entity, source_ids=ids, detail=detail) as session:
-            return ask(session, entity=entity, mode=mode, ids=ids, full=full, requested_by=getuser())
+            return ask(session, entity=entity, mode=mode, ids=ids, full=full, force=force, requested_by=getuser())
 
     def run(self, run_id: int) -> dict[str, Any]:
         """How far a run is."""
@@ -54,9 +54,10 @@ class There:
 
     remote: Remote
 
-    def ask(self, entity: str, mode: str, ids: Sequence[str], *, full: bool) -> int:
+    def ask(self, entity: str, mode: str, ids: Sequence[str], *, full: bool, force: bool = False) -> int:
         """Ask for a run; returns its id."""
-        body = {"mode": mode, **({"ids": list(ids)} if ids else {}), **({"full": True} if full else {})}
+        asked = {"ids": list(ids), "full": full, "force": force}
+        body = {"mode": mode, **{name: value for name, value in asked.items() if value}}
         return int(self.remote.post(f"/sync/{entity}", body)["run_id"])
 
     def run(self, run_id: int) -> dict[str, Any]:

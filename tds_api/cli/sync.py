@@ -38,6 +38,7 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     ids: Annotated[list[str] | None, typer.Option("--id", help="A record, mode targeted; may be repeated.")] = None,
     id_list: Annotated[str, typer.Option("--ids", help="Records, comma separated.")] = "",
     full: bool = typer.Option(False, "--full", help="Mode dry-run: read everything, not only what changed."),
+    force: bool = typer.Option(False, "--force", help="Mode targeted: take what is read, whatever its time says."),
     wait: bool = typer.Option(False, "--wait", help="Watch until it has ended. Ctrl-C stops watching, not the sync."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
@@ -53,13 +54,15 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
         raise ConfigError("Ids belong to --mode targeted with one entity: tds sync product --mode targeted --id 123")
     if full and mode is not SyncMode.DRY_RUN:
         raise ConfigError("--full says how a dry run reads; for a full pass: --mode full")
+    if force and mode is not SyncMode.TARGETED:
+        raise ConfigError("--force belongs to given records: tds sync product --mode targeted --id 123 --force")
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
     console = terminal(stderr=True, quiet=as_json)
     wait = wait or mode is SyncMode.DRY_RUN
     with place_of_settings() as place:
         if wait:
             place.warn_of_silence(console)
-        found = _runs(place, names, mode, given, full=full, wait=wait, console=console)
+        found = _runs(place, names, mode, given, full=full, force=force, wait=wait, console=console)
         records = place.records(found[0]) if given else []
     if as_json:
         say_json(records or found)
@@ -135,10 +138,11 @@ def _runs(
     ids: Sequence[str],
     *,
     full: bool,
+    force: bool,
     wait: bool,
     console: Console,
 ) -> list[dict[str, Any]]:
-    wanted = [place.ask(name, mode.value.replace("-", "_"), ids, full=full) for name in names]
+    wanted = [place.ask(name, mode.value.replace("-", "_"), ids, full=full, force=force) for name in names]
     if wait:
         _watch(place, wanted, console)
     return [place.run(run_id) for run_id in wanted]

@@ -102,6 +102,10 @@ class SyncArguments(Arguments):
     full = fields.Boolean(
         load_default=False, metadata={"description": "a dry run reads everything, not only what changed"}
     )
+    force = fields.Boolean(
+        load_default=False,
+        metadata={"description": "mode targeted: what is read is taken, whatever its time of change says"},
+    )
 
 
 class RunRequest(SyncArguments):

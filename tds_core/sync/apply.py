@@ -10,10 +10,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tds_core.database_errors import is_contended
-from tds_core.quality import unreadable
+from tds_core.quality import ahead, unreadable
 from tds_core.sync import audit, locks
 from tds_core.sync.candidate import Candidate, Seen, decode
-from tds_core.sync.decide import WRITES, Decision, Outcome, decide
+from tds_core.sync.decide import WRITES, Decision, Outcome, decide, resets_time
 from tds_core.sync.flaws import spell_exactly
 from tds_core.sync.locks import LockedError
 from tds_core.sync.statements import Statements, statements_for
@@ -75,6 +75,7 @@ def _tell_flaws(session: Session, entity: Entity, applied: Sequence[Applied], an
     """Keep findings of what could not be read, and resolve those of what now could."""
     read = [each.candidate for each in applied if each.outcome not in UNTOLD]
     unreadable.keep(session, entity, {each.source_id: each.flaws for each in read if each.flaws})
+    ahead.keep(session, entity, [each for each in read if each.ahead_at])
     if any_unreadable and read:
         said = {each.source_id: ({**each.values, **each.lines}, each.flaws) for each in read}
         unreadable.resolve(session, entity, said)
@@ -196,6 +197,8 @@ def _row(entity: Entity, candidate: Candidate, current: Row | None, changed: Set
         "whole": candidate.is_whole,
         "list_hash": candidate.list_hash.hex() if candidate.list_hash else None,
         "list_stands": changed <= entity.unlisted,
+        "ahead": candidate.ahead_at is not None,
+        "resets": current is not None and resets_time(candidate, current),
         "confirmed": candidate.seen is not Seen.BODY,
         "gone": candidate.gone,
     }

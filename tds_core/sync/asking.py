@@ -24,9 +24,12 @@ def ask(
     requested_by: str,
     ids: Sequence[str] = (),
     full: bool = False,
+    force: bool = False,
     correlation_id: str = "",
 ) -> int:
     """Ask for a run; `ids` belong to targeted ones, `full` to dry ones. Returns its id. Raises AskedWrongError.
+
+    `force`: what is read of the records `ids` is taken, whatever its time of change says.
 
     A pass that is open already is not begun twice: the answer is the id of the one that brings at least as much.
     """
@@ -34,9 +37,11 @@ def ask(
         raise AskedWrongError("Ids belong to mode targeted, and to no other.")
     if full and mode != Mode.DRY_RUN:
         raise AskedWrongError("`full` says how a dry run reads; for a full pass ask for mode full.")
+    if force and mode != Mode.TARGETED:
+        raise AskedWrongError("`force` has given records read whatever their time says: mode targeted, and its ids.")
     given = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
     if mode == Mode.TARGETED:
-        return request_records(session, source_ids=ids, **given)
+        return request_records(session, source_ids=ids, forced=force, **given)
     if mode == Mode.DRY_RUN:
         return request_dry_run(session, full=full, **given)
     return request_run(session, mode=mode, **given)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tds_core.sources.base import Clock
 from tds_core.sources.errors import InvalidRecordError, OtherKindError
 from tds_core.sync.flaws import NUMBERS, Flaw, mend
 from tds_models.doors import Older
@@ -39,6 +40,10 @@ decode = msgspec.json.Decoder(float_hook=NUMBERS.create_decimal).decode
 SURELY_FITS = 100_000
 # An escape after an even number of backslashes; the odd one would only spell a backslash.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+#: The origin of readings that a person wants taken whatever their time says.
+FORCED = "forced"
 
 
 class Seen(StrEnum):
@@ -69,6 +74,8 @@ class Candidate:
     body that lacks what records are known to have. `said` is all of the record, when it has flaws or keys that are not
     familiar. `flaws`: the values that could not be read, or are doubted. `why`: for what it is `gone`, where the source
     still has it.
+    `clock`: the source's when it said so; a time it has not come to is kept in `ahead_at`, and what we read is of the
+    moment it was read.
     """
 
     source_id: str
@@ -83,6 +90,8 @@ class Candidate:
     why: str = ""
     unsaid: Set[tuple[str, str]] = frozenset()
     partial: bool = False
+    clock: Clock | None = None
+    ahead_at: datetime | None = None
     provenance: Provenance
     said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     flaws: Sequence[Flaw] = ()
@@ -220,6 +229,7 @@ def transform(
     list_hash: bytes | None = None,
     familiar: Familiar | None = None,
     shown: Set[str] = frozenset(),
+    clock: Clock | None = None,
 ) -> Candidate:
     """Read `raw`, the JSON of one record of `entity`. Raises `InvalidRecordError` for what cannot be a row at all.
 
@@ -230,6 +240,9 @@ def transform(
     read = read_record(raw, entity)
     record, flaws = read.members, list(read.flaws)
     source_id, modified_at = _identity(entity, record)
+    ahead_at = modified_at if clock and modified_at and clock.is_behind(modified_at) else None
+    if clock and ahead_at and (seen is not Seen.BODY or provenance.origin == "operator"):
+        modified_at = clock.now
     values = _values(entity.plan, record, flaws)
     lines = {}
     for each in entity.lines:
@@ -252,6 +265,8 @@ def transform(
         provenance=provenance,
         said=record if familiar is not None and (flaws or is_strange(entity, record, familiar)) else None,
         flaws=flaws,
+        clock=clock,
+        ahead_at=ahead_at,
     )
 
 

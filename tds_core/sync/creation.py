@@ -50,7 +50,8 @@ class Creation:
 def prepare_creation(sighting: Sighting, raws: Mapping[str, bytes]) -> Creation | None:
     """Make `raws` ready: by source id the JSON of records that the mirror does not have.
 
-    `None`: they are too few to be worth it, one of them cannot be a row, or they have lines, which `apply` writes.
+    `None`: they are too few to be worth it, one of them cannot be a row or is of a time yet to come, or they have
+    lines, which `apply` writes.
     """
     if len(raws) < AT_LEAST:
         return None
@@ -62,6 +63,8 @@ def prepare_creation(sighting: Sighting, raws: Mapping[str, bytes]) -> Creation 
         ids = _sound_column(refers("source_id", to=None, key=entity.stream.id_key), records)
         moments = _sound_column(at("source_modified_at", entity.stream.modified_key or "no time of change"), records)
     except (ValueError, InvalidRecordError):
+        return None
+    if sighting.clock and any(each and sighting.clock.is_behind(each) for each in moments.value_of.values()):
         return None
     columns = {field.name: read_column(field, records) for field in entity.fields}
     flaws = _flaws(read, ids, columns)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from tds_core.protections import Protection, is_off
-from tds_core.sync.candidate import ABSENT, Candidate, Seen
+from tds_core.sync.candidate import ABSENT, FORCED, Candidate, Seen
 from tds_models.fields import is_nothing, plain_number
 
 
@@ -46,7 +46,8 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
 
     Never backwards: an older record changes nothing. Sources stamp changes in whole seconds, so two states of one
     record can carry the same time; then a webhook's body proves nothing, and a record we read wins only if the row
-    was not changed since we asked for it.
+    was not changed since we asked for it. A time the source's clock has not come to is no evidence, of either: a
+    body is looked up, and what was read counts as of when it was read. What a person has read by force may be older.
     """
     if candidate.gone:
         return _decide_gone(candidate, current)
@@ -60,12 +61,17 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
 
 def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bool) -> Decision:
     age = _compare_times(candidate, current)
-    if age < 0:
+    is_forced = candidate.provenance.origin == FORCED and candidate.seen is Seen.DETAIL
+    if candidate.seen is Seen.BODY and (
+        is_ahead(candidate, candidate.modified_at) or is_ahead(candidate, current["source_modified_at"])
+    ):
+        return Decision(Outcome.LOOK_AGAIN)  # one of the two times is no evidence
+    if age < 0 and not is_forced:
         return Decision(Outcome.STALE)
     changes = differences(candidate, current)
     if not changes:
-        return Decision(Outcome.UNCHANGED, touch=age > 0 or _confirms(candidate, current))
-    if age == 0 and overtaken:
+        return Decision(Outcome.UNCHANGED, touch=age > 0 or (age == 0 and _confirms(candidate, current)))
+    if age <= 0 and overtaken:
         return Decision(Outcome.LOOK_AGAIN)
     return Decision(Outcome.UPDATED, changes)
 
@@ -88,9 +94,19 @@ def _compare_times(candidate: Candidate, current: Mapping[str, Any]) -> int:
     ours, theirs = current["source_modified_at"], candidate.modified_at
     if theirs is None:
         return 0
-    if ours is None or is_off(Protection.GUARD):
+    if ours is None or is_off(Protection.GUARD) or is_ahead(candidate, ours):
         return 1
     return int(theirs > ours) - int(theirs < ours)
+
+
+def is_ahead(candidate: Candidate, moment: datetime | None) -> bool:
+    """Whether the source's own clock has not come to `moment`, so that nothing can have changed then."""
+    return bool(moment and candidate.clock and candidate.clock.is_behind(moment))
+
+
+def resets_time(candidate: Candidate, current: Mapping[str, Any]) -> bool:
+    """Whether the row's time of change is left for the candidate's, though that may lie before it."""
+    return candidate.provenance.origin == FORCED or is_ahead(candidate, current["source_modified_at"])
 
 
 def _confirms(candidate: Candidate, current: Mapping[str, Any]) -> bool:

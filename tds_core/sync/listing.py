@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tds_core.sources.base import ListedRow
+from tds_core.sources.base import Clock, ListedRow
 from tds_core.sources.errors import InvalidRecordError, OtherKindError
 from tds_core.sync import dead_letters, kinds, queue, usefulness
 from tds_core.sync.apply import Applied, apply, confirm, hold_rows
@@ -74,6 +74,7 @@ def prepare(
     before: Mapping[str, bytes],
     thorough: bool,
     familiar: Familiar,
+    clock: Clock | None = None,
 ) -> Prepared:
     """Skip the rows of a page asked for at `read_at` whose bytes the mirror has already; read the others.
 
@@ -87,7 +88,7 @@ def prepare(
     unlike = {key: True for key in hashes.keys() & before.keys() if hashes[key] != before[key]}
     unlike |= _unlike(session, entity, {key: hashes[key] for key in hashes if key not in before}, reads_all)
     fresh = {row.source_id: row.raw for row in rows if row.source_id in unlike}
-    sighting = Sighting(entity, read_at, provenance, hashes, familiar)
+    sighting = Sighting(entity, read_at, provenance, hashes, familiar, clock)
     creation, candidates, invalid = _read(sighting, fresh, {key for key, is_known in unlike.items() if is_known})
     skipped_count = sum(key not in fresh and key not in before for key in hashes)
     other_kind = [key for key, error in invalid if isinstance(error, OtherKindError)]

@@ -62,6 +62,7 @@ def prepare_page(
         before=before,
         thorough=run.mode == Mode.FULL or bool(run.asked.get("full")),
         familiar=drift.familiar(session, ENTITIES[run.entity], Seen.LIST, run_id=run.id),
+        clock=page.clock,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.sources.base import Clock
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync.candidate import Candidate, Provenance, Seen, transform
 from tds_core.sync.queue import Claim, Item
@@ -74,31 +75,37 @@ def choose(events: Iterable[Event]) -> Event | None:
 
 
 def bodies(
-    entity: Entity, items: Sequence[Item], events: Mapping[str, Sequence[Event]]
+    entity: Entity,
+    items: Sequence[Item],
+    events: Mapping[str, Sequence[Event]],
+    *,
+    clock: Clock | None = None,
 ) -> tuple[dict[str, Candidate], list[Item]]:
     """Candidates made from webhook bodies, by source id, and the items that have to be read from the source.
 
-    A body that breaks the rules is not the source's last word: the record is read before anything is given up.
+    A body that breaks the rules is not the source's last word: the record is read before anything is given up. One of a
+    time to which `clock` has not come is no evidence of anything: the record is read, too.
     """
     candidates: dict[str, Candidate] = {}
     to_read: list[Item] = []
     for item in items:
         event = None if item.must_read else choose(events.get(item.source_id, ()))
-        candidate = _candidate(entity, event) if event else None
-        if candidate is None:
+        candidate = _candidate(entity, event, clock) if event else None
+        if candidate is None or (candidate.ahead_at and candidate.ahead_at == candidate.modified_at):
             to_read.append(item)
         else:
             candidates[item.source_id] = candidate
     return candidates, to_read
 
 
-def _candidate(entity: Entity, event: Event) -> Candidate | None:
+def _candidate(entity: Entity, event: Event, clock: Clock | None) -> Candidate | None:
     try:
         return transform(
             entity,
             event.record.encode(),
             seen=Seen.BODY,
             provenance=Provenance("operator" if event.event == EDITED else "webhook", event.id, event.correlation_id),
+            clock=clock,
         )
     except InvalidRecordError:
         return None

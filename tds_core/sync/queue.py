@@ -69,6 +69,7 @@ select :source, :entity, id, priority, :origin, :must_read, :correlation_id
 from unnest(cast(:ids as text[]), cast(:priorities as smallint[])) as wanted(id, priority) order by id
 on conflict (source, entity, source_id) do update set
     generation = nextval('tds_generation_seq'), must_read = q.must_read or excluded.must_read,
+    origin = case when excluded.origin = 'forced' then 'forced' else q.origin end,
     priority = least(q.priority, excluded.priority), next_attempt_at = least(q.next_attempt_at, now()),
     updated_at = now()
 where not (:bulk and q.must_read and q.lease_token is null and q.priority <= excluded.priority)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from tds_core.sources.base import Reading
+from tds_core.sources.base import Clock, Reading
 from tds_core.sources.errors import InvalidRecordError, OtherKindError, TransientError
 from tds_core.sync.candidate import (
     Candidate,
@@ -30,10 +30,12 @@ def interpret(
     read_at: datetime,
     familiar: Familiar,
     shown: Set[str] = frozenset(),
+    clock: Clock | None = None,
 ) -> tuple[dict[str, Candidate], dict[str, Exception]]:
     """Candidates and failures by source id for `items`, of which `reading` was asked after `read_at`.
 
     `familiar`: the keys that are no news; the first record is looked at in any case. `shown`: see `transform`.
+    `clock`: the one to go by where the source told none.
     """
     candidates: dict[str, Candidate] = {}
     failures: dict[str, Exception] = dict(reading.failures)
@@ -52,6 +54,7 @@ def interpret(
                 candidates[key] = transform(
                     entity, reading.records[key], seen=Seen.DETAIL, read_at=read_at, provenance=provenance,
                     familiar=familiar if candidates else nothing_familiar(entity), shown=shown,
+                    clock=reading.clocks.get(key, clock),
                 )  # fmt: skip
             except OtherKindError as error:
                 candidates[key] = tombstone(

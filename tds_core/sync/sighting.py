@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from tds_core.sources.base import Clock
 from tds_core.sync.candidate import Candidate, Familiar, Provenance, Seen, transform
 from tds_models.entity import Entity
 
@@ -12,7 +13,7 @@ from tds_models.entity import Entity
 class Sighting:
     """When and by whom records of `entity` were seen, their fingerprints by source id, and the keys that are no news.
 
-    `read_at`: the database's clock before the page was asked for.
+    `read_at`: the database's clock before the page was asked for; `clock`: the source's when it answered.
     """
 
     entity: Entity
@@ -20,6 +21,7 @@ class Sighting:
     provenance: Provenance
     hashes: Mapping[str, bytes]
     familiar: Familiar
+    clock: Clock | None = None
 
     def candidate(self, source_id: str, raw: bytes, familiar: Familiar | None = None) -> Candidate:
         """Read one record; `familiar`: other keys than the page's. Raises `InvalidRecordError`."""
@@ -31,4 +33,5 @@ class Sighting:
             list_hash=self.hashes[source_id],
             provenance=self.provenance,
             familiar=self.familiar if familiar is None else familiar,
+            clock=self.clock,
         )

@@ -98,7 +98,7 @@ def _read(entity: Entity) -> str:
 def _given(entity: Entity) -> str:
     return f"""jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, {_typed(entity.fields)},
         source_modified_at timestamptz, record jsonb, record_at timestamptz, door text, whole boolean,
-        list_hash text, list_stands boolean, confirmed boolean, gone boolean)"""
+        list_hash text, list_stands boolean, ahead boolean, resets boolean, confirmed boolean, gone boolean)"""
 
 
 def _insert(entity: Entity) -> str:
@@ -116,12 +116,14 @@ def _insert(entity: Entity) -> str:
 # Where records have no time, it stands if nothing changed that the list shows.
 _LIST_HASH = """coalesce(decode(r.list_hash, 'hex'), case when r.confirmed
         and case when r.source_modified_at is null then t.source_modified_at is null and r.list_stands
+            when r.ahead then r.list_stands
             else r.source_modified_at = t.source_modified_at end
         then t.list_hash end)"""
 # One state as one door sent it. A whole one is replaced by a whole one only: its time says when it has become old.
 _REPLACES = "r.door is not null and (r.whole or coalesce(t.source_record_seen not in ('body', 'detail'), true))"
 _STANDING = f"""
-    source_modified_at = greatest(t.source_modified_at, r.source_modified_at),
+    source_modified_at = case when r.resets then coalesce(r.source_modified_at, t.source_modified_at)
+        else greatest(t.source_modified_at, r.source_modified_at) end,
     source_record = case when {_REPLACES} then r.record else t.source_record end,
     source_record_at = case when {_REPLACES} then r.record_at else t.source_record_at end,
     source_record_seen = case when {_REPLACES} then r.door else t.source_record_seen end,

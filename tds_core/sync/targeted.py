@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.reading import targets
 from tds_core.sync import queue, runs
+from tds_core.sync.candidate import FORCED
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
@@ -18,20 +19,30 @@ LEAST_REST_SECONDS, MOST_REST_SECONDS, REST_PART = 0.5, 15.0, 0.1
 
 
 def request_records(
-    session: Session, *, entity: str, source_ids: Sequence[str], requested_by: str, correlation_id: str = ""
+    session: Session,
+    *,
+    entity: str,
+    source_ids: Sequence[str],
+    requested_by: str,
+    correlation_id: str = "",
+    forced: bool = False,
 ) -> int:
-    """Owe each of these records a reading, before what lists found. Returns the id of the run that watches them."""
+    """Owe each of these records a reading, before what lists found. Returns the id of the run that watches them.
+
+    `forced`: what is read is taken, whatever its time of change says.
+    """
     ids = list(dict.fromkeys(source_ids))
     given = runs.request_of(
         entity,
         Mode.TARGETED,
         requested_by=requested_by,
         correlation_id=correlation_id,
-        asked={"ids": ids, "after": targets.attempts_mark(session)},
+        asked={"ids": ids, "after": targets.attempts_mark(session), "forced": forced},
         expected_count=len(ids),
     )
     run_id = int(session.execute(runs.REQUEST, given).scalar_one())
-    queue.enqueue(session, entity=entity, source_ids=ids, origin="operator", correlation_id=given["correlation_id"])
+    origin = FORCED if forced else "operator"
+    queue.enqueue(session, entity=entity, source_ids=ids, origin=origin, correlation_id=given["correlation_id"])
     return run_id
 
 

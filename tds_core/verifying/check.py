@@ -6,6 +6,12 @@ from enum import StrEnum
 #: Whether old history was retired: then what is left of it begins in the middle of records' lives.
 RETIRED = "exists (select from tds_audit_seals where kind = 'retired' and trail = 'tds_audit_trail')"
 
+#: Whether a time of change was not yet to come when it was written down: one that was is no evidence of any order.
+SAYS_WHEN = "source_modified_at <= recorded_at + interval '1 hour'"
+#: The trail with how often a record had been read by force, whatever its time said, up to each version.
+BY_FORCE = """(select *, count(*) filter (where origin = 'forced') over (
+    partition by source, entity, source_id order by version) as forced_count from tds_audit_trail)"""
+
 
 class Promise(StrEnum):
     """What a broken promise means for whoever relies on the mirror."""

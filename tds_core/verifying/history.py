@@ -1,6 +1,6 @@
 """What must hold for the history of every record: no version missing or twice, no effect twice, no step backwards."""
 
-from tds_core.verifying.check import RETIRED, Check, Promise
+from tds_core.verifying.check import BY_FORCE, RETIRED, SAYS_WHEN, Check, Promise
 
 ENTRIES = "select count(*) from tds_audit_trail"
 OF_ONE_RECORD = "partition by source, entity, source_id order by version"
@@ -48,12 +48,14 @@ CHECKS = (
         name="time_only_moves_on",
         promise=Promise.BACKWARDS,
         says="no version of a living record is older than one before it",
+        # What a person had read by force may be older than what stood, and begins anew.
         # What came back from the dead may carry the time it had before; the reading that saw it alive was the later.
         broken=f"""
             select entity, source_id, format('version %s is of %s, one before it of %s', version, source_modified_at,
                 reached) as found
-            from (select *, max(source_modified_at) over ({OF_ONE_RECORD}
-                      rows between unbounded preceding and 1 preceding) as reached from tds_audit_trail) a
+            from (select *, max(source_modified_at) filter (where {SAYS_WHEN}) over (
+                      partition by source, entity, source_id, forced_count order by version
+                      rows between unbounded preceding and 1 preceding) as reached from {BY_FORCE} f) a
             where source_modified_at < reached and operation not in ('deleted', 'restored')""",
         counted=ENTRIES,
     ),

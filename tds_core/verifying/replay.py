@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tds_core.verifying.check import RETIRED, Check, Promise
+from tds_core.verifying.check import BY_FORCE, RETIRED, SAYS_WHEN, Check, Promise
 from tds_models.entity import Entity, Lines
 from tds_models.fields import CUSTOM, Field
 
@@ -36,9 +36,11 @@ def checks_of(entity: Entity) -> Iterator[Check]:
 def _standing(entity: Entity) -> str:
     return f"""
         with told as (
-            select source, source_id, max(version) as version, max(source_modified_at) as reached,
+            select source, source_id, max(version) as version,
+                max(source_modified_at) filter (where {SAYS_WHEN} and not forced_again) as reached,
                 (array_agg(operation order by version desc))[1] as operation
-            from tds_audit_trail where entity = '{entity.name}' group by source, source_id
+            from (select *, forced_count < max(forced_count) over (partition by source, source_id) as forced_again
+                  from {BY_FORCE} f where entity = '{entity.name}') a group by source, source_id
         )
         select '{entity.name}' as entity, source_id, concat_ws('; ',
             case when t.version is distinct from h.version then format('the row is at version %s, its history at %s',

@@ -1,0 +1,52 @@
+"""`tds cursors`: where incremental reads begin, and setting that."""
+
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from tds_api.cli.acting import acting
+from tds_api.cli.database import transaction
+from tds_api.cli.moments import read_moment
+from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.remote import remote
+from tds_core.errors import ConfigError
+from tds_core.sync import cursors as core
+
+cursors = typer.Typer(help="Show where incremental reads begin; set that.")
+
+
+@cursors.callback(invoke_without_command=True)
+def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
+    """Show the cursor of every entity that has one; without a moment everything is read."""
+    if context.invoked_subcommand:
+        return
+    found: list[dict[str, Any]]
+    if there := remote():
+        found = there.get("/cursors")
+    else:
+        with transaction() as session:
+            found = core.cursors(session)
+    if as_json:
+        say_json(found)
+        return
+    columns = ("entity", "changed from here on is read", "set", "by run")
+    rows = [(each["entity"], each["modified_at"], each["updated_at"], each["run_id"]) for each in found]
+    say_table("Cursors", columns, rows, console=Console())
+
+
+@cursors.command("set")
+def put(
+    entity: str = typer.Argument(help="For example invoice."),
+    moment: str = typer.Argument(help="2026-11-22, 2026-11-22T09:30:00Z, or how long ago: 2h, 3d."),
+) -> None:
+    """Have the next incremental read begin at a moment, also one before where it would."""
+    name, modified_at = entity_named(entity).name, read_moment(moment)
+    if modified_at is None:
+        raise ConfigError("Say from when on: tds cursors set invoice 3d")
+    if there := remote():
+        there.post(f"/cursors/{name}", {"modified_at": modified_at.isoformat()})
+    else:
+        with acting("cursors.set", name, entity=name, detail={"modified_at": modified_at}) as session:
+            core.put(session, name, modified_at)
+    typer.echo(f"The next incremental read of {name} begins at {modified_at:%Y-%m-%d %H:%M:%S} UTC: tds sync {name}")
