@@ -3,12 +3,15 @@
 from typing import Any
 
 from tds_api.blueprint import Blueprint
+from tds_api.callers import acting
+from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
 from tds_api.permissions import needs
 from tds_api.runs import asked
-from tds_api.schemas.runs import StockIds, StockStats, SyncAllArguments, SyncAnswer, SyncArguments
+from tds_api.schemas.runs import RepairAnswer, StockIds, StockStats, SyncAllArguments, SyncAnswer, SyncArguments
 from tds_core.reading import stock
 from tds_core.reading.errors import NotFoundError
+from tds_core.verifying.repair import request_repair
 from tds_models.callers import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -37,6 +40,18 @@ def sync_routes(edge: Edge) -> Blueprint:
     def sync_all(arguments: dict[str, Any]) -> Any:
         """Ask for a sync of every entity."""
         return [asked(edge, entity=name, **arguments) for name in ENTITIES]
+
+    @routes.post("/<entity>/repair")
+    @needs(Role.OPERATOR)
+    @routes.response(202, RepairAnswer)
+    def repair(entity: str) -> Any:
+        """Have rows read anew that are not what their history says: taken away or changed by hand."""
+        if entity not in ENTITIES:
+            raise NotFoundError(f"TDS mirrors nothing called {entity[:80]!r}.")
+        with session_scope(edge.engine) as session:
+            found = request_repair(session, entity=entity, requested_by=acting(), correlation_id=correlation_id())
+        edge.bell.ask([entity])
+        return found
 
     _stock_routes(routes, edge)
     return routes

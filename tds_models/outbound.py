@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     UPDATED = "updated"
     DELETED = "deleted"
     RESTORED = "restored"
+    REPAIRED = "repaired"  # its row had been taken away by hand
 
 
 class SubscriptionState(StrEnum):

@@ -23,6 +23,7 @@ from tds_api.cli import (
     migrate,
     operators,
     queue,
+    repair,
     replay,
     runs,
     sandbox,
@@ -54,6 +55,7 @@ app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
+app.command("repair")(repair.repair)
 audit.audit.command("actions")(actions.actions)
 app.add_typer(audit.audit, name="audit")
 app.add_typer(keys.keys, name="keys")

@@ -50,12 +50,7 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     A dry run is always waited for: it ends with what a pass would change.
     """
     given = [*(ids or ()), *(each.strip() for each in id_list.split(",") if each.strip())]
-    if (mode is SyncMode.TARGETED) != bool(given) or (given and entity == "all"):
-        raise ConfigError("Ids belong to --mode targeted with one entity: tds sync product --mode targeted --id 123")
-    if full and mode is not SyncMode.DRY_RUN:
-        raise ConfigError("--full says how a dry run reads; for a full pass: --mode full")
-    if force and mode is not SyncMode.TARGETED:
-        raise ConfigError("--force belongs to given records: tds sync product --mode targeted --id 123 --force")
+    _refuse_contradictions(entity, mode, given, full=full, force=force)
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
     console = terminal(stderr=True, quiet=as_json)
     wait = wait or mode is SyncMode.DRY_RUN
@@ -74,6 +69,15 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
         say(step, err=True)
     if not all(map(_came_over, found)) or not _all_good(found, records):
         raise typer.Exit(1)
+
+
+def _refuse_contradictions(entity: str, mode: SyncMode, given: Sequence[str], *, full: bool, force: bool) -> None:
+    if (mode is SyncMode.TARGETED) != bool(given) or (given and entity == "all"):
+        raise ConfigError("Ids belong to --mode targeted with one entity: tds sync product --mode targeted --id 123")
+    if full and mode is not SyncMode.DRY_RUN:
+        raise ConfigError("--full says how a dry run reads; for a full pass: --mode full")
+    if force and mode is not SyncMode.TARGETED:
+        raise ConfigError("--force belongs to given records: tds sync product --mode targeted --id 123 --force")
 
 
 def _say(mode: SyncMode, found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> None:

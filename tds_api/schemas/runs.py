@@ -123,6 +123,15 @@ class SyncAnswer(Schema):
     item_count = fields.Integer(metadata={"description": "records that are owed a reading; mode targeted alone"})
 
 
+class RepairAnswer(Schema):
+    """What was found to be otherwise than its history says, and the runs that read it anew; none: all is well."""
+
+    entity = fields.String()
+    missing_count = fields.Integer(metadata={"description": "rows that are not there"})
+    differing_count = fields.Integer(metadata={"description": "rows that, or whose lines, stand otherwise"})
+    run_ids = fields.List(id_field())
+
+
 class SyncAllArguments(Arguments):
     """How to sync every entity."""
 

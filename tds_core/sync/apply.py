@@ -158,8 +158,8 @@ def _write(session: Session, entity: Entity, decided: Decided, current: Mapping[
     confirm(session, entity, [c for c, d in decided if d.touch], current)
     written = [(c, d) for c, d in new if c.source_id in won] + changed
     _replace_lines(session, entity, statements, written)
-    audit.record(session, entity, written, current)
-    return {c.source_id for c, _ in new} - won
+    audit.record(session, entity, written, {key: row["version"] + 1 for key, row in current.items()} | won)
+    return {c.source_id for c, _ in new} - won.keys()
 
 
 def confirm(session: Session, entity: Entity, touched: Sequence[Candidate], current: Mapping[str, Row]) -> None:
@@ -168,13 +168,13 @@ def confirm(session: Session, entity: Entity, touched: Sequence[Candidate], curr
     _execute(session, entity, statements_for(entity.name).touch, rows)
 
 
-def _create(session: Session, entity: Entity, statements: Statements, new: Decided) -> set[str]:
-    """Write new rows. Returns the ids that are ours: the others were created by somebody else just now."""
+def _create(session: Session, entity: Entity, statements: Statements, new: Decided) -> dict[str, int]:
+    """Write new rows. Returns the versions of those that are ours; the others somebody else created just now."""
     if not new:
-        return set()
+        return {}
     rows = [_row(entity, candidate, None) for candidate, _ in new]
     given = {"source": entity.stream.source, "rows": spell_exactly(rows).decode()}
-    return set(session.execute(statements.insert, given).scalars())
+    return {row.source_id: row.version for row in session.execute(statements.insert, given)}
 
 
 def _execute(session: Session, entity: Entity, statement: Any, rows: Sequence[Row]) -> None:

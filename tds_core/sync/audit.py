@@ -14,6 +14,8 @@ from tds_core.sync.flaws import spell_exactly
 from tds_models.entity import Entity
 
 TABLE = "tds_audit_trail"
+#: The operation of a version by which a row came back that had gone without a version of its own.
+REPAIRED = "repaired"
 COLUMNS = (
     "source",
     "entity",
@@ -32,12 +34,12 @@ def record(
     session: Session,
     entity: Entity,
     written: Sequence[tuple[Candidate, Decision]],
-    current: Mapping[str, Mapping[str, Any]],
+    versions: Mapping[str, int],
 ) -> None:
-    """Write down `written`, whose rows stood as `current` before."""
+    """Write down `written`, by which their rows came to `versions`."""
     if not written:
         return
-    rows = [_entry(entity, candidate, decision, current.get(candidate.source_id)) for candidate, decision in written]
+    rows = [_entry(entity, candidate, decision, versions[candidate.source_id]) for candidate, decision in written]
     copy(session, spell(TABLE, COLUMNS, rows))
 
 
@@ -86,16 +88,19 @@ def _as_text(value: Any) -> Any:
     return str(value) if type(value) is Decimal else value
 
 
-def _entry(
-    entity: Entity, candidate: Candidate, decision: Decision, before: Mapping[str, Any] | None
-) -> tuple[Any, ...]:
+def _entry(entity: Entity, candidate: Candidate, decision: Decision, version: int) -> tuple[Any, ...]:
+    # The first version of a row whose history was there already: somebody had taken the row away.
+    # What it had before is over, field by field.
+    is_repair = decision.outcome is Outcome.CREATED and version > 1
+    names = [*(field.name for field in entity.fields), *entity.line_tables] if is_repair else []
+    nothing: dict[str, Sequence[Any]] = dict.fromkeys(names, (None, None))
     return (
         entity.stream.source,
         entity.name,
         candidate.source_id,
-        1 if before is None else before["version"] + 1,
-        decision.outcome.value,
-        spell_changes(entity, decision.changes).decode(),
+        version,
+        REPAIRED if is_repair else decision.outcome.value,
+        spell_changes(entity, {**nothing, **decision.changes}).decode(),
         candidate.provenance.origin,
         candidate.provenance.id,
         candidate.provenance.correlation_id,

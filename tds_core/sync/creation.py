@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import unreadable
@@ -87,11 +88,24 @@ def prepare_creation(sighting: Sighting, raws: Mapping[str, bytes]) -> Creation 
 
 
 def create(session: Session, creation: Creation) -> bool:
-    """Write all of it, or, when somebody created one of the records in the meantime, nothing (False)."""
-    if not try_copy(session, creation.rows, creation.history):
+    """Write all of it, or nothing (False): when somebody created one of the records in the meantime, or when one had
+    been there before and its row was taken away.
+    """
+    if _any_history(session, creation) or not try_copy(session, creation.rows, creation.history):
         return False
     unreadable.keep(session, creation.entity, creation.flaws)
     return True
+
+
+ANY_HISTORY = text("""
+select exists (select from tds_audit_trail where entity = :entity and source = :source and source_id = any(:ids))
+""")
+
+
+def _any_history(session: Session, creation: Creation) -> bool:
+    entity = creation.entity
+    given = {"entity": entity.name, "source": entity.stream.source, "ids": list(creation.source_ids)}
+    return bool(session.execute(ANY_HISTORY, given).scalar())
 
 
 def _sound_column(field: Field, records: Records) -> Column:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.quality import drift
+from tds_core.quality import clock, drift
 from tds_core.sources.errors import InvalidRecordError, SourceError, TransientError
 from tds_core.sync import attempts, dead_letters, kinds, queue, siblings, strangers, untold, verdicts
 from tds_core.sync.apply import Applied
@@ -20,6 +20,9 @@ from tds_core.sync.queue import Claim, Item
 from tds_core.sync.retry import Fate, Past, code_of, plan
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
+
+#: A record that is overtaken again and again, because a clock was set back, is read no more often than this.
+MOST_OVERTAKEN_SECONDS = 120.0
 
 
 class OvertakenError(TdsError):
@@ -160,9 +163,19 @@ def _look_again(
         if each.candidate.seen is Seen.BODY:
             settlement.to_read.append(item)
         else:
-            overtaken.append(_back(item, 0.0, uncounted=True, error=OvertakenError("changed while it was being read")))
+            delay = overtaken_seconds(item.snoozes)
+            error = OvertakenError("changed while it was being read")
+            overtaken.append(_back(item, delay, uncounted=True, error=error))
             settlement.counts["overtaken"] += 1
     queue.put_back(session, claim, overtaken)
+    repeatedly = [key for key in held if held[key].snoozes and key in {each.candidate.source_id for each in again}]
+    if repeatedly:
+        clock.look(session, ENTITIES[claim.entity], repeatedly)
+
+
+def overtaken_seconds(snoozes: int) -> float:
+    """How long a reading rests that was overtaken: not at all the first time, then twice as long each time."""
+    return min(MOST_OVERTAKEN_SECONDS, 2.0**snoozes) if snoozes else 0.0
 
 
 def _wait(

@@ -101,15 +101,20 @@ def _given(entity: Entity) -> str:
         list_hash text, list_stands boolean, ahead boolean, resets boolean, confirmed boolean, gone boolean)"""
 
 
+# A row that was taken away by hand has a history, which its new life goes on from.
 def _insert(entity: Entity) -> str:
     column, value = (", lines_confirmed_at", ", case when r.whole then now() end") if entity.header_first else ("", "")
     return f"""{_WAIT}
         insert into {entity.table.fullname} (source, source_id, {_names(entity.fields)}, source_modified_at,
             source_record, source_record_at, source_record_seen, list_hash, version, confirmed_at, deleted_at{column})
         select :source, r.source_id, {_names(entity.fields, "r.")}, r.source_modified_at, r.record, r.record_at, r.door,
-            decode(r.list_hash, 'hex'), 1, case when r.confirmed then now() end, case when r.gone then now() end{value}
-        from {_given(entity)} order by r.source_id
-        on conflict (source, source_id) do nothing returning source_id"""
+            decode(r.list_hash, 'hex'), 1 + coalesce(history.version, 0), case when r.confirmed then now() end,
+            case when r.gone then now() end{value}
+        from {_given(entity)}
+        left join lateral (select max(version) as version from tds_audit_trail a where a.entity = '{entity.name}'
+            and a.source_id = r.source_id and a.source = :source) history on true
+        order by r.source_id
+        on conflict (source, source_id) do nothing returning source_id, version"""
 
 
 # A whole reading says nothing of the list row, but as long as the time is the same the row last seen still stands.

@@ -27,8 +27,9 @@ CHECKS = (
             from (select *, lag(operation) over ({OF_ONE_RECORD}) as earlier from tds_audit_trail) a
             where not (earlier is null and version > 1 and {RETIRED})
                 and case operation when 'created' then earlier is not null
-                when 'deleted' then earlier = 'deleted'
+                when 'deleted' then earlier = 'deleted' and origin <> 'forced'
                 when 'restored' then earlier is distinct from 'deleted'
+                when 'repaired' then earlier is null
                 else earlier is null or earlier = 'deleted' end""",
         counted=ENTRIES,
     ),
@@ -56,7 +57,7 @@ CHECKS = (
             from (select *, max(source_modified_at) filter (where {SAYS_WHEN}) over (
                       partition by source, entity, source_id, forced_count order by version
                       rows between unbounded preceding and 1 preceding) as reached from {BY_FORCE} f) a
-            where source_modified_at < reached and operation not in ('deleted', 'restored')""",
+            where source_modified_at < reached and operation not in ('deleted', 'restored', 'repaired')""",
         counted=ENTRIES,
     ),
 )

@@ -191,3 +191,31 @@ def test_a_cursor_is_not_set_where_it_would_hide_something(
     assert (said.exit_code, "yet to come" in said.errors or "reads all of it" in said.errors) == (1, True)
     with session_scope(synced.engine) as session:
         assert {row["modified_at"] for row in cursors.cursors(session)} == {None}
+
+
+@pytest.mark.parametrize("entity", ["product", "invoice"])
+def test_a_clock_set_back_has_a_record_read_seldom_and_is_told(
+    world: World, source: ScriptedSource, entity: str
+) -> None:
+    record = product() if entity == "product" else invoice()
+    source_id = record["item_id" if entity == "product" else "invoice_id"]
+    world.know(entity, record)
+    world.deliver(delivery(entity, record))
+    world.drain(entity)
+    world.execute(f"update erp.{entity} set changed_at = now() + interval '10 minutes'")
+    source.asked.clear()
+    world.enqueue(entity, source_id)
+    waits = []
+    for _ in range(8):
+        world.drain(entity, make_due=True)
+        waits.append(world.value("select extract(epoch from next_attempt_at - now())::float8 from tds_sync_queue"
+                                 " where entity = :entity", entity=entity))  # fmt: skip
+    assert waits == sorted(waits)
+    assert (60 < waits[-1] <= 120, sum(waits) > 180) == (True, True)
+    found = world.one("select entity, severity, subject from tds_findings where kind = 'clock_set_back'")
+    assert found == {"entity": entity, "severity": "error", "subject": "the database's clock"}
+    assert world.value("select count(*) from tds_dead_letter_queue") == 0
+    world.execute(f"update erp.{entity} set changed_at = now() - interval '1 second'")
+    world.drain(entity, make_due=True)
+    assert world.queue_depth(entity) == 0
+    assert world.row(entity, source_id)["deleted_at"] is not None

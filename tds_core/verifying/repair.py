@@ -1,0 +1,56 @@
+"""Repair: what of the mirror is not what its history says is read anew from the source, whatever its time says."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sync import runs
+from tds_core.sync.targeted import request_records
+from tds_core.verifying import replay
+from tds_models.entities import ENTITIES
+from tds_models.entity import Entity
+from tds_models.runs import Mode
+
+#: More rows than these that are not there are read from the list, which tells many at a time.
+MOST_READ_SINGLY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was found of one entity and asked for: rows that are not there, rows that are otherwise, and the runs."""
+
+    entity: str
+    missing_count: int
+    differing_count: int
+    run_ids: list[int]
+
+
+def request_repair(session: Session, *, entity: str, requested_by: str, correlation_id: str = "") -> Repair:
+    """Hold the rows and lines of `entity` against their history, and ask for those that differ: a run for given
+    records, and where many are not there a full pass.
+    """
+    differing = _differing(session, ENTITIES[entity])
+    there = _there(session, ENTITIES[entity], differing)
+    missing = [source_id for source_id in differing if source_id not in there]
+    given = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
+    run_ids = []
+    if len(missing) > MOST_READ_SINGLY:
+        run_ids.append(runs.request_run(session, mode=Mode.FULL, **given))
+    else:
+        there |= set(missing)
+    if there:
+        run_ids.append(request_records(session, source_ids=sorted(there), forced=True, **given))
+    return Repair(entity, len(missing), len(differing) - len(missing), run_ids)
+
+
+def _differing(session: Session, entity: Entity) -> list[str]:
+    found: set[str] = set()
+    for check in replay.checks_of(entity):
+        found |= set(session.execute(text(f"select source_id from ({check.broken}) as broken")).scalars())
+    return sorted(found)
+
+
+def _there(session: Session, entity: Entity, source_ids: list[str]) -> set[str]:
+    statement = text(f"select source_id from {entity.table.fullname} where source = :source and source_id = any(:ids)")
+    return set(session.execute(statement, {"source": entity.stream.source, "ids": source_ids}).scalars())
