@@ -134,7 +134,7 @@ def adopt(
         before = organization.adopt(session, "zoho", mine)
     was = f", not of {before}" if before and before != mine else ""
     says = f"The mirror is of {mine} from now on{was}. Next: tds sync all --mode full; it is held where much would go."
-    Console().print(escape(says), soft_wrap=True)
+    terminal().print(escape(says), soft_wrap=True)
 
 
 @zoho.command("rotate-key")
