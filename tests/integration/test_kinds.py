@@ -44,7 +44,7 @@ def test_a_webhook_of_the_new_kind_ends_the_old_one(loaded: World, standin: Stan
     drain(loaded)
     assert living(loaded, customer) == ["vendor"]
     row = loaded.row("customer", customer)
-    assert row["source_record"]["contact_type"] == "vendor"
+    assert row["deleted_at"] is not None
     assert (row["version"], letters(loaded)) == (2, [])
 
 
