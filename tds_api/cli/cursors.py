@@ -3,12 +3,11 @@
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from tds_api.cli.acting import acting
 from tds_api.cli.database import transaction
 from tds_api.cli.moments import read_moment
-from tds_api.cli.output import entity_named, say_json, say_table
+from tds_api.cli.output import entity_named, say, say_json, say_table, terminal
 from tds_api.cli.remote import remote
 from tds_core.errors import ConfigError
 from tds_core.sync import cursors as core
@@ -32,7 +31,7 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
         return
     columns = ("entity", "changed from here on is read", "set", "by run")
     rows = [(each["entity"], each["modified_at"], each["updated_at"], each["run_id"]) for each in found]
-    say_table("Cursors", columns, rows, console=Console())
+    say_table("Cursors", columns, rows, console=terminal())
 
 
 @cursors.command("set")
@@ -49,4 +48,4 @@ def put(
     else:
         with acting("cursors.set", name, entity=name, detail={"modified_at": modified_at}) as session:
             core.put(session, name, modified_at)
-    typer.echo(f"The next incremental read of {name} begins at {modified_at:%Y-%m-%d %H:%M:%S} UTC: tds sync {name}")
+    say(f"The next incremental read of {name} begins at {modified_at:%Y-%m-%d %H:%M:%S} UTC: tds sync {name}")

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from tds_api.cli.acting import acting
-from tds_api.cli.output import entity_named, say_json
+from tds_api.cli.output import entity_named, say, say_json
 from tds_api.cli.remote import remote
 from tds_core.verifying.repair import request_repair
 from tds_models.entities import ENTITIES
@@ -28,10 +28,10 @@ def repair(
         return
     for each in found:
         if not each["run_ids"]:
-            typer.echo(f"{each['entity']}: all rows are what their history says.")
+            say(f"{each['entity']}: all rows are what their history says.")
             continue
         watched = ", ".join(f"tds runs show {run_id}" for run_id in each["run_ids"])
-        typer.echo(
+        say(
             f"{each['entity']}: {each['missing_count']:,} rows are not there, {each['differing_count']:,} differ;"
             f" they are read anew. Watch it: {watched}"
         )
