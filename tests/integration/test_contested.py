@@ -69,5 +69,6 @@ def test_a_whole_list_does_not_flap_either(synced: World, standin: StandIn) -> N
         synced.run("product", "full")
     assert synced.row("product", record_id)["deleted_at"] is None
     # Gone by a webhook's reading, back by a list: once. After that the list's word stands.
-    assert [each["operation"] for each in synced.audit("product", record_id)] == ["created", "deleted", "restored"]
+    operations = [each["operation"] for each in synced.audit("product", record_id)]
+    assert [each for each in operations if each in ("deleted", "restored")] == ["deleted", "restored"]
     assert [each["subject"] for each in findings(synced)] == [record_id]
