@@ -21,6 +21,8 @@ insert into tds_sync_cursors as c (source, entity, modified_at, run_id) values (
 on conflict (source, entity) do update set modified_at = greatest(
         case when c.modified_at < now() + interval '1 hour' then c.modified_at end, excluded.modified_at),
     run_id = excluded.run_id, updated_at = now()
+where c.run_id is not null or exists (
+    select from tds_sync_runs r where r.id = excluded.run_id and r.started_at > c.updated_at)
 """)
 
 
@@ -31,7 +33,10 @@ def begin_at(session: Session, entity: str, *, overlap_seconds: float) -> dateti
 
 
 def advance(session: Session, entity: str, modified_at: datetime, *, run_id: int) -> None:
-    """Move the cursor of `entity` forward to `modified_at`; it never moves back, but out of the future."""
+    """Move the cursor of `entity` forward to `modified_at`; it never moves back, but out of the future.
+
+    Where a person has set it since the run began, it stands until another run begins there.
+    """
     given = {
         "source": ENTITIES[entity].stream.source,
         "entity": entity,

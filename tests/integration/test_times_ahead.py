@@ -10,7 +10,7 @@ from tds_core.sync import cursors
 from tds_core.verifying import verify
 from tds_models.db import session_scope
 from tests.command_line import CommandLine
-from tests.standin import StandIn
+from tests.standin import StandIn, before_page
 from tests.world import ScriptedSource, World, delivery, invoice, product
 
 FUTURE = "2081-01-01T00:00:00+0300"
@@ -219,3 +219,23 @@ def test_a_clock_set_back_has_a_record_read_seldom_and_is_told(
     world.drain(entity, make_due=True)
     assert world.queue_depth(entity) == 0
     assert world.row(entity, source_id)["deleted_at"] is not None
+
+
+def test_a_cursor_set_back_while_a_pass_is_under_way_stays_until_the_next_begins_there(
+    synced: World, standin: StandIn
+) -> None:
+    synced.run("product", "full")
+    for source_id in standin.ids("items")[:25]:
+        standin.edit("items", source_id, rate=77.5)
+    wanted = datetime(2026, 1, 2, tzinfo=UTC)
+
+    def set_back() -> None:
+        with session_scope(synced.engine) as session:
+            cursors.put(session, "product", wanted)
+
+    before_page(standin, 2, set_back)
+    synced.run("product", "incremental")
+    stands = "select modified_at from tds_sync_cursors where entity = 'product'"
+    assert synced.value(stands) == wanted
+    synced.run("product", "incremental")
+    assert synced.value(stands) > wanted
