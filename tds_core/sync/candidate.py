@@ -209,7 +209,7 @@ def _respell(entity: Entity, record: dict[str, Any]) -> None:
 
 def _rename(record: dict[str, Any], keys: Sequence[Older]) -> None:
     for older, now, means in keys:
-        if older in record and is_nothing(record.get(now)):
+        if older in record and (is_nothing(record.get(now)) or record[now] in ([], {})):
             value = record[older]
             record[now] = means.get(value, value) if means and isinstance(value, (bool, str)) else value
 

@@ -1,6 +1,6 @@
 """Holds: a run that would change too much waits for a person, who sees what is at stake and approves or rejects it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,16 @@ class NotHeldError(TdsError):
     """The run does not wait for a decision."""
 
     code = "run_not_held"
+
+
+HELD = text("""
+select entity from tds_sync_runs where entity = any(:entities) and state = 'held' and mode in ('full', 'incremental')
+""")
+
+
+def held_entities(session: Session, entities: Sequence[str]) -> set[str]:
+    """Those of `entities` of which a pass waits for a decision."""
+    return set(session.execute(HELD, {"entities": list(entities)}).scalars())
 
 
 HOLD = text("""

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.sources.errors import InvalidRecordError
-from tds_core.sync import attempts, dead_letters, untold
+from tds_core.sync import attempts, dead_letters, holds, untold
 from tds_core.sync.apply import Applied, Standing, apply, hold_rows
 from tds_core.sync.candidate import Candidate, Seen, transform
 from tds_core.sync.decide import Outcome
@@ -51,15 +51,19 @@ class Told:
 def hold_all(session: Session, entity: Entity, candidates: Mapping[str, Candidate]) -> dict[str, Standing]:
     """Lock the rows of `candidates`, and of siblings that readings among them tell of, in the registry's order.
 
-    See `hold_rows`. A sibling whose table somebody else has locked is not told, and makes nobody wait.
+    See `hold_rows`. A sibling whose table somebody else has locked is not told, and makes nobody wait; nor is one of
+    which a pass is held, for what would change many of its records is for a person to decide.
     """
+    if not candidates:
+        return {entity.name: Standing({}, {})}
     siblings = siblings_of(entity.name)
     read = sorted(key for key, each in candidates.items() if each.seen is Seen.DETAIL) if siblings else []
-    standings = {entity.name: Standing({}, {})}
-    for each in ENTITIES.values() if candidates else ():
+    undecided = holds.held_entities(session, [each.name for each in siblings]) if read else set()
+    standings: dict[str, Standing] = {}
+    for each in ENTITIES.values():
         if each is entity:
             standings[each.name] = hold_rows(session, each, sorted(candidates))
-        elif each in siblings and read and (held := _hold(session, each, read)):
+        elif each in siblings and read and each.name not in undecided and (held := _hold(session, each, read)):
             standings[each.name] = held
     return standings
 
@@ -79,13 +83,15 @@ def apply_to_all(
     session: Session, entity: Entity, candidates: Sequence[Candidate], standings: Mapping[str, Standing]
 ) -> Told:
     """Apply `candidates`, and what the readings among them say of siblings, to rows that are held (`hold_all`)."""
-    own = apply(session, entity, candidates, standings[entity.name].rows)
+    own: Sequence[Applied] = ()
     others: dict[str, Sequence[Applied]] = {}
     for name, standing in standings.items():
-        if name != entity.name:
-            told = _of_sibling(session, ENTITIES[name], candidates, standing)
-            applied = apply(session, ENTITIES[name], told, standing.rows)
-            others[name] = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
+        if name == entity.name:
+            own = apply(session, entity, candidates, standing.rows)
+            continue
+        told = _of_sibling(session, ENTITIES[name], candidates, standing)
+        applied = apply(session, ENTITIES[name], told, standing.rows)
+        others[name] = [each for each in applied if each.outcome is not Outcome.LOOK_AGAIN]
     return Told(own, others)
 
 
@@ -107,8 +113,9 @@ def _of_sibling(
 
 def _read(entity: Entity, seen: Candidate, shown: Set[str]) -> Candidate:
     return transform(
-        entity, seen.record, seen=Seen.DETAIL, read_at=seen.read_at, provenance=seen.provenance, shown=shown
-    )
+        entity, seen.record, seen=Seen.DETAIL, read_at=seen.read_at, provenance=seen.provenance, shown=shown,
+        clock=seen.clock,
+    )  # fmt: skip
 
 
 # Work that only a reading was owed for, and that was owed before this one was asked for. What others have in hand is

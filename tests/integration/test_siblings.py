@@ -1,17 +1,23 @@
 """A product and its stock are made of one record: one reading tells both, and they never disagree."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from tds_core.sync import queue
+from tds_core.sync.candidate import Provenance, Seen, transform
+from tds_core.sync.guard import Limits
 from tds_core.sync.siblings import siblings_of
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
+from tds_tasks import context
+from tds_tasks import runs as run_tasks
 from tests import world as worlds
 from tests.standin import SMALL, StandIn, serving
 from tests.world import ScriptedSource, World, delivery, product
@@ -162,3 +168,60 @@ def test_an_organisation_before_locations_has_its_places_all_the_same(
         for table in ("invoice", "invoice_line", "stock_adjustment", "stock_adjustment_line"):
             assert world.value(f"select count(*) from erp.{table}") > 0
             assert world.value(f"select count(*) from erp.{table} where location_id is null") == 0, table
+
+
+def test_a_time_to_come_is_no_evidence_by_the_sibling_s_reading_either(world: World, source: ScriptedSource) -> None:
+    record = product(locations=[])
+    source_id = record["item_id"]
+    source.records[source_id] = record
+    world.enqueue("product", source_id)
+    world.drain("product")
+    source.records[source_id] = {**record, "name": "renamed", "last_modified_time": "2081-01-01T00:00:00+0300"}
+    world.enqueue("stock_level", source_id)
+    world.drain("stock_level")
+    row = world.row("product", source_id)
+    assert row["name"] == "renamed"
+    assert row["source_modified_at"] < datetime.now(UTC) + timedelta(minutes=1)
+    assert world.value("select entity from tds_findings where kind = 'future_time' and subject = :id", id=source_id)
+
+
+def test_what_a_held_pass_waits_with_is_not_brought_over_by_its_sibling(
+    synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(synced)
+    monkeypatch.setattr(run_tasks, "_limits", lambda: Limits(percent=5, records=6))
+    for source_id in standin.ids("items")[:20]:
+        standin.edit("items", source_id, rate=77.5)
+    run_id = synced.request_run("product", "full")
+    synced.advance(run_id)
+    assert synced.run_row(run_id)["state"] == "held"
+    changed = "select count(*) from erp.product where price = 77.5"
+    before = synced.value(changed)
+    synced.run("stock_level", "full")
+    assert synced.value(changed) == before
+
+
+@pytest.mark.parametrize("read", SHARED)
+def test_new_rows_of_siblings_are_written_in_one_order_whichever_was_read(
+    world: World, source: ScriptedSource, read: str
+) -> None:
+    record = product(locations=[])
+    source.records[record["item_id"]] = record
+    written: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        if "insert into erp." in statement:
+            written.append(statement.split("insert into erp.")[1].split(maxsplit=1)[0])
+
+    event.listen(context._engine(os.getpid()), "before_cursor_execute", note)
+    world.enqueue(read, record["item_id"])
+    world.drain(read)
+    assert written == list(SHARED)
+
+
+@pytest.mark.parametrize("empty", [None, [], {}, ""])
+def test_an_empty_new_key_beside_a_full_older_one_hides_nothing(empty: object) -> None:
+    record = {"item_id": "1", "locations": empty, "warehouses": [{"warehouse_id": "7", "warehouse_stock_on_hand": 3}]}
+    given = {"seen": Seen.DETAIL, "provenance": Provenance("run")}
+    read = transform(ENTITIES["stock_level"], msgspec.json.encode(record), **given)
+    assert [line["location_id"] for line in read.lines["locations"]] == ["7"]
