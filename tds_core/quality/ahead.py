@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
@@ -41,3 +42,20 @@ def keep(session: Session, entity: Entity, records: Sequence[Ahead]) -> None:
             session, kind=KIND, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name,
             subject=each.source_id, detail=detail,
         )  # fmt: skip
+
+
+def resolve(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
+    """Close what was told of records that were read since, and are of no time to come any more."""
+    findings.close_subjects(session, kind=KIND, source=entity.stream.source, entity=entity.name, subjects=source_ids)
+
+
+_RESOLVE_REACHED = text("""
+update tds_findings set resolved_at = now(), resolved_by = 'tds'
+where kind = :kind and source = :source and entity = :entity and resolved_at is null
+  and cast(detail ->> 'says' as timestamptz) <= now()
+""")
+
+
+def resolve_reached(session: Session, entity: Entity) -> None:
+    """Close what was told of times that have come meanwhile."""
+    session.execute(_RESOLVE_REACHED, {"kind": KIND, "source": entity.stream.source, "entity": entity.name})

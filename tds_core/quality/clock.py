@@ -24,3 +24,13 @@ def look(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
             session, kind=KIND, severity=Severity.ERROR, source=entity.stream.source, entity=entity.name,
             subject="the database's clock", detail=detail,
         )  # fmt: skip
+
+
+def resolve(session: Session, entity: Entity) -> None:
+    """Close the finding once no row was changed later than it is now."""
+    statement = text(f"""
+        update tds_findings f set resolved_at = now(), resolved_by = 'tds'
+        where f.kind = :kind and f.source = :source and f.entity = :entity and f.resolved_at is null
+          and not exists (select from {entity.table.fullname} m
+                          where m.source = f.source and m.changed_at > clock_timestamp())""")
+    session.execute(statement, {"kind": KIND, "source": entity.stream.source, "entity": entity.name})

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.quality import ahead, clock
 from tds_core.sync.flaws import Flaw
 from tds_models.entity import Entity
 from tds_models.fields import CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX
@@ -29,8 +30,10 @@ do update set last_seen_at = now(), detail = excluded.detail
 returning xmax = 0
 """)
 
-#: Whether any is open, as an expression of a statement that is made anyway; it is worked out once.
-ANY_OPEN = f"""(select exists (select from tds_findings f where f.kind in ('{UNREADABLE}', '{DOUBTED}')
+#: Whether any of those is open that a reading may close, as an expression of a statement that is made anyway; it is
+#: worked out once.
+ANY_OPEN = f"""(select exists (select from tds_findings f
+        where f.kind in ('{UNREADABLE}', '{DOUBTED}', '{ahead.KIND}', '{clock.KIND}')
         and f.source = :source and f.entity = '{{entity}}' and f.resolved_at is null))"""
 
 _OPEN = text(f"""

@@ -43,6 +43,11 @@ class Standing:
     rows: Mapping[str, Row]
     locked: Mapping[str, LockedError]
 
+    @property
+    def any_open(self) -> bool:
+        """Whether findings are open that a reading may close."""
+        return any(row["any_open"] for row in self.rows.values())
+
 
 def apply(
     session: Session, entity: Entity, candidates: Iterable[Candidate], held: Mapping[str, Row] | None = None
@@ -54,7 +59,7 @@ def apply(
     """
     waiting = {candidate.source_id: candidate for candidate in candidates}
     applied: list[Applied] = []
-    any_unreadable = False
+    any_open = False
     while waiting:
         current, held = lock_rows(session, entity, sorted(waiting)) if held is None else held, None
         decided = [(candidate, decide(candidate, current.get(key))) for key, candidate in sorted(waiting.items())]
@@ -66,17 +71,23 @@ def apply(
         ]
         # Somebody else created these in the meantime: they are rows now, so decide again, against them.
         waiting = {key: waiting[key] for key in lost}
-        any_unreadable = any_unreadable or any(row["any_unreadable"] for row in current.values())
-    _tell_flaws(session, entity, applied, any_unreadable)
+        any_open = any_open or any(row["any_open"] for row in current.values())
+    _tell_flaws(session, entity, applied, any_open)
     return applied
 
 
-def _tell_flaws(session: Session, entity: Entity, applied: Sequence[Applied], any_unreadable: bool) -> None:
+def _tell_flaws(session: Session, entity: Entity, applied: Sequence[Applied], any_open: bool) -> None:
     """Keep findings of what could not be read, and resolve those of what now could."""
     read = [each.candidate for each in applied if each.outcome not in UNTOLD]
     unreadable.keep(session, entity, {each.source_id: each.flaws for each in read if each.flaws})
     ahead.keep(session, entity, [each for each in read if each.ahead_at])
-    if any_unreadable and read:
+    if any_open:
+        # What we read ourselves tells of its time also where it is no news.
+        seen = [
+            each.candidate for each in applied if each.outcome not in UNTOLD or each.candidate.seen is not Seen.BODY
+        ]
+        ahead.resolve(session, entity, [each.source_id for each in seen if not each.ahead_at])
+    if any_open and read:
         said = {each.source_id: ({**each.values, **each.lines}, each.flaws) for each in read}
         unreadable.resolve(session, entity, said)
 

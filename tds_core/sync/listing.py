@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from tds_core.quality import ahead
 from tds_core.sources.base import Clock, ListedRow
 from tds_core.sources.errors import InvalidRecordError, OtherKindError
 from tds_core.sync import dead_letters, kinds, queue, usefulness
@@ -185,6 +186,8 @@ def take(
         surveyed = survey(entity, candidates, standing.rows, shows_changes=not prepared.reads_all)
         _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
         confirm(session, entity, [*surveyed.to_confirm, *surveyed.unclear], surveyed.current)
+        if standing.any_open:
+            ahead.resolve(session, entity, [each.source_id for each in candidates if not each.ahead_at])
         counts.update(outcome for source_id, outcome in surveyed.outcomes.items() if source_id not in before)
         counts["to_read"] += sum(each.source_id not in before for each in surveyed.unclear)
         candidates = [*surveyed.changed, *surveyed.never_read]

@@ -36,6 +36,19 @@ def note_strange(session: Session, run: RunLease, page: Page, *, is_again: bool)
         run.outcomes["unreadable"] += len(page.strange)
 
 
+_RESOLVE_UNSEEN = text("""
+update tds_findings set resolved_at = now(), resolved_by = 'tds'
+where kind = :kind and source = :source and entity = :entity and resolved_at is null
+  and last_seen_at < (select started_at from tds_sync_runs where id = :run)
+""")
+
+
+def resolve_unseen(session: Session, run: RunLease) -> None:
+    """Close what was told of rows without a usable id, where `run` read the whole list and met none of the kind."""
+    given = {"kind": UNREADABLE, "source": ENTITIES[run.entity].stream.source, "entity": run.entity}
+    session.execute(_RESOLVE_UNSEEN, {**given, "run": run.id})
+
+
 def note_disorder(session: Session, run: RunLease, page: Page) -> None:
     """Remember that the list does not come in the order of changes: while this is open it is read by page numbers."""
     stream = ENTITIES[run.entity].stream

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from tds_core.quality import drift
+from tds_core.quality import ahead, clock, drift
 from tds_core.sources.base import Page
 from tds_core.sync import absence, cursors, dry_run, holds, kinds, lists, runs, watch
 from tds_core.sync.candidate import Provenance, Seen
@@ -211,6 +211,8 @@ def finish_pass(session: Session, run: RunLease, *, limits: Limits) -> Finish:
     if run.mode == Mode.DRY_RUN:
         _end_dry_run(session, run, unsure)
         return Finish.COMPLETED
+    ahead.resolve_reached(session, ENTITIES[run.entity])
+    clock.resolve(session, ENTITIES[run.entity])
     if run.mode == Mode.FULL and not run.position.endless:
         stake = watch.absences_at_stake(session, run, missing, limits=limits)
         if stake is not None:
@@ -218,6 +220,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: Limits) -> Finish:
             return Finish.HELD
         run.outcomes["absent"] = absence.ask_about(session, ENTITIES[run.entity], missing, run)
         kinds.heal(session, ENTITIES[run.entity])
+        lists.resolve_unseen(session, run)
         drift.look_for_gone(session, ENTITIES[run.entity], run_id=run.id)
     if run.position.reached and not run.position.sorted and not unsure:
         cursors.advance(session, run.entity, run.position.reached, run_id=run.id)

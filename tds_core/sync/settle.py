@@ -89,6 +89,8 @@ def settle(
     strangers.note(session, entity, [*ended, *sorted_out.settled], sorted_out)
     kinds.follow(session, entity, [*ended, *sorted_out.settled])
     siblings.finish_answered(session, claim, told)
+    if any(held[each.candidate.source_id].snoozes for each in ended) and standing.any_open:
+        clock.resolve(session, entity)
     if ended and not claim.bulk:  # what was read in bulk is left to the next pass over those it feeds
         feed(session, entity, ended, told=told, correlation_id=ended[0].candidate.provenance.correlation_id)
     _look_again(session, claim, held, [each for each in applied if each.outcome is Outcome.LOOK_AGAIN], settlement)

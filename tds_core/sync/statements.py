@@ -91,7 +91,7 @@ def _read(entity: Entity) -> str:
     return f"""
         select source_id, {_exact(entity.fields)}, source_modified_at, source_record_seen, list_hash, version,
                changed_at, confirmed_at, {whole}deleted_at,
-               {unreadable.ANY_OPEN.format(entity=entity.name)} as any_unreadable
+               {unreadable.ANY_OPEN.format(entity=entity.name)} as any_open
         from {entity.table.fullname} where source = :source and source_id = any(:ids) order by source_id"""
 
 

@@ -52,6 +52,11 @@ def findings(world: World, kind: str) -> list[dict[str, Any]]:
     )
 
 
+def still_open(world: World, kind: str) -> list[str]:
+    rows = world.rows("select subject from tds_findings where kind = :kind and resolved_at is null", kind=kind)
+    return [row["subject"] for row in rows]
+
+
 def list_calls(standin: StandIn, entity: str) -> int:
     return sum(path == LISTS[entity][1] for path in standin.calls)
 
@@ -109,6 +114,10 @@ def test_a_row_that_is_nobodys_is_a_finding_and_stops_no_other(
     [found] = findings(synced, "unreadable_row")
     assert (found["entity"], found["severity"], id_key in found["subject"]) == (entity, "error", True)
     assert synced.run(entity, "incremental")["state"] == "completed"
+    assert still_open(synced, "unreadable_row") == [found["subject"]]
+    standin.sandbox.world.collections[LISTS[entity][0]].odd_rows.clear()
+    synced.run(entity, "full")
+    assert (living(synced, entity), still_open(synced, "unreadable_row")) == (set(ids), [])
 
 
 @pytest.mark.parametrize("row", ["null", '"x"', "[]"])

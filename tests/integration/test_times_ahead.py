@@ -30,6 +30,11 @@ def found(world: World) -> list[tuple[str, str]]:
     return [(row["entity"], row["subject"]) for row in rows]
 
 
+def open_findings(world: World, kind: str = "future_time") -> list[tuple[str, str]]:
+    rows = world.rows("select entity, subject from tds_findings where kind = :kind and resolved_at is null", kind=kind)
+    return [(row["entity"], row["subject"]) for row in rows]
+
+
 def broken_promises(world: World) -> list[str]:
     with session_scope(world.engine) as session:
         return [f"{each.name}: {each.examples}" for each in verify.verify(session) if each.violation_count]
@@ -71,11 +76,12 @@ def test_what_the_source_itself_dates_ahead_is_taken_as_of_its_reading_and_later
     world.drain(entity)
     row = world.row(entity, source_id)
     assert (row["status"], abs(row["source_modified_at"] - now()) < timedelta(minutes=1)) == ("ahead", True)
-    assert found(world) == [(entity, source_id)]
+    assert found(world) == open_findings(world) == [(entity, source_id)]
     asked = len(source.asked)
     world.deliver(delivery(entity, {**record, "status": "real", "last_modified_time": stamp(now() + SOON)}))
     world.drain(entity)
     assert (world.row(entity, source_id)["status"], len(source.asked)) == ("real", asked)
+    assert open_findings(world) == []
     assert broken_promises(world) == []
 
 
@@ -109,6 +115,25 @@ def test_a_row_dated_ahead_leaves_the_cursor_behind_the_clock_and_hides_nothing(
     changed = standin.sandbox.world.collections[module].records[ahead].modified
     assert synced.row(entity, ahead)["source_modified_at"].timestamp() == changed
     assert broken_promises(synced) == []
+    assert open_findings(synced) == []
+
+
+@pytest.mark.parametrize(("entity", "module"), [("product", "items"), ("sales_order", "salesorders")])
+@pytest.mark.parametrize("end", ["the time is mended", "the time has come"])
+def test_a_time_ahead_is_told_of_until_it_is_over(
+    synced: World, standin: StandIn, entity: str, module: str, end: str
+) -> None:
+    ahead = standin.ids(module)[3]
+    standin.sandbox.world.make_odd(module, ahead, modified_at=FUTURE)
+    synced.run(entity, "full")
+    synced.run(entity, "full")
+    assert open_findings(synced) == [(entity, ahead)]
+    if end == "the time is mended":
+        standin.sandbox.world.make_odd(module, ahead, modified_at="2026-01-03T00:00:00Z")
+    else:
+        synced.execute('update tds_findings set detail = detail || \'{"says": "2026-01-03T00:00:00+00:00"}\'')
+    synced.run(entity, "full")
+    assert open_findings(synced) == []
 
 
 @pytest.mark.parametrize("door", ["webhook", "list", "targeted"])
@@ -219,6 +244,7 @@ def test_a_clock_set_back_has_a_record_read_seldom_and_is_told(
     world.drain(entity, make_due=True)
     assert world.queue_depth(entity) == 0
     assert world.row(entity, source_id)["deleted_at"] is not None
+    assert open_findings(world, "clock_set_back") == []
 
 
 def test_a_cursor_set_back_while_a_pass_is_under_way_stays_until_the_next_begins_there(
