@@ -21,8 +21,7 @@ def test_a_creation_keeps_what_the_record_said(world: World, source: ScriptedSou
     [entry] = world.audit("product", ID)
     assert (entry["version"], entry["operation"], entry["origin"]) == (1, "created", "webhook")
     assert entry["changes"]["price"] == [None, "10.5"]
-    assert entry["changes"]["description"] == [None, ""]
-    assert "brand" not in entry["changes"]
+    assert not {"description", "brand"} & entry["changes"].keys(), "an empty text says as little as an absent one"
     assert entry["source_modified_at"] == at(0)
 
 
