@@ -169,7 +169,8 @@ def _write(session: Session, entity: Entity, decided: Decided, current: Mapping[
     confirm(session, entity, [c for c, d in decided if d.touch], current)
     written = [(c, d) for c, d in new if c.source_id in won] + changed
     _replace_lines(session, entity, statements, written)
-    audit.record(session, entity, written, {key: row["version"] + 1 for key, row in current.items()} | won)
+    versions = {key: row["version"] + 1 for key, row in current.items()} | won
+    audit.record(session, entity, written, versions, new=won.keys())
     return {c.source_id for c, _ in new} - won.keys()
 
 

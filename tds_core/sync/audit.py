@@ -1,6 +1,6 @@
 """The audit trail's writer: one entry for each new version of a row, in the transaction that made it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from itertools import repeat
 from typing import Any
@@ -35,11 +35,16 @@ def record(
     entity: Entity,
     written: Sequence[tuple[Candidate, Decision]],
     versions: Mapping[str, int],
+    *,
+    new: Set[str] = frozenset(),
 ) -> None:
-    """Write down `written`, by which their rows came to `versions`."""
+    """Write down `written`, by which their rows came to `versions`; `new`: those that had no row before."""
     if not written:
         return
-    rows = [_entry(entity, candidate, decision, versions[candidate.source_id]) for candidate, decision in written]
+    rows = [
+        _entry(entity, candidate, decision, versions[candidate.source_id], is_new=candidate.source_id in new)
+        for candidate, decision in written
+    ]
     copy(session, spell(TABLE, COLUMNS, rows))
 
 
@@ -88,10 +93,10 @@ def _as_text(value: Any) -> Any:
     return str(value) if type(value) is Decimal else value
 
 
-def _entry(entity: Entity, candidate: Candidate, decision: Decision, version: int) -> tuple[Any, ...]:
+def _entry(entity: Entity, candidate: Candidate, decision: Decision, version: int, *, is_new: bool) -> tuple[Any, ...]:
     # The first version of a row whose history was there already: somebody had taken the row away.
     # What it had before is over, field by field.
-    is_repair = decision.outcome is Outcome.CREATED and version > 1
+    is_repair = is_new and version > 1
     names = [*(field.name for field in entity.fields), *entity.line_tables] if is_repair else []
     nothing: dict[str, Sequence[Any]] = dict.fromkeys(names, (None, None))
     return (
@@ -99,7 +104,7 @@ def _entry(entity: Entity, candidate: Candidate, decision: Decision, version: in
         entity.name,
         candidate.source_id,
         version,
-        REPAIRED if is_repair else decision.outcome.value,
+        REPAIRED if is_repair and decision.outcome is Outcome.CREATED else decision.outcome.value,
         spell_changes(entity, {**nothing, **decision.changes}).decode(),
         candidate.provenance.origin,
         candidate.provenance.id,

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tds_core.quality import findings
 from tds_core.sync import queue
 from tds_core.sync.apply import Applied, Row
-from tds_core.sync.candidate import Candidate, Seen, looks_rounded
+from tds_core.sync.candidate import FORCED, Candidate, Seen, looks_rounded
 from tds_core.sync.decide import Outcome
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
@@ -117,7 +117,9 @@ def _doubts(
     The list that had a record read contradicts the answer that it is not there; once that was so, only a list that
     misses the record can decide.
     """
-    doubts = {key: Doubt.UNKNOWN for key, each in gone.items() if key not in rows and not each.values}
+    nameless = [key for key, each in gone.items() if key not in rows and not each.values]
+    known_once = _known_once(session, entity, [key for key in nameless if gone[key].provenance.origin == FORCED])
+    doubts = {key: Doubt.UNKNOWN for key in nameless if key not in known_once}
     living = [key for key, each in gone.items() if key in rows and rows[key]["deleted_at"] is None and not each.why]
     doubts |= {key: Doubt.DENIED for key in living if rows[key]["confirmed_at"] is None and rows[key]["version"] == 1}
     known = [key for key in living if key not in doubts]
@@ -131,6 +133,20 @@ def _doubts(
         if origin == "run" or (origin != "sweep" and key in before):
             doubts[key] = Doubt.CONTESTED
     return doubts
+
+
+KNOWN_ONCE = text("""
+select distinct source_id from tds_audit_trail
+where entity = :entity and source = :source and source_id = any(:ids)
+""")
+
+
+def _known_once(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
+    """Those with a history, whose rows were taken away: when they are repaired, their tombstones come back."""
+    if not ids:
+        return set()
+    given = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
+    return set(session.execute(KNOWN_ONCE, given).scalars())
 
 
 def _absent(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:

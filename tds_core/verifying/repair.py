@@ -33,14 +33,14 @@ def request_repair(session: Session, *, entity: str, requested_by: str, correlat
     differing = _differing(session, ENTITIES[entity])
     there = _there(session, ENTITIES[entity], differing)
     missing = [source_id for source_id in differing if source_id not in there]
+    # No list shows those that were deleted in the source.
+    singly = _deleted(session, ENTITIES[entity], missing) if len(missing) > MOST_READ_SINGLY else set(missing)
     given = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
     run_ids = []
-    if len(missing) > MOST_READ_SINGLY:
+    if len(singly) < len(missing):
         run_ids.append(runs.request_run(session, mode=Mode.FULL, **given))
-    else:
-        there |= set(missing)
-    if there:
-        run_ids.append(request_records(session, source_ids=sorted(there), forced=True, **given))
+    if there or singly:
+        run_ids.append(request_records(session, source_ids=sorted(there | singly), forced=True, **given))
     return Repair(entity, len(missing), len(differing) - len(missing), run_ids)
 
 
@@ -54,3 +54,15 @@ def _differing(session: Session, entity: Entity) -> list[str]:
 def _there(session: Session, entity: Entity, source_ids: list[str]) -> set[str]:
     statement = text(f"select source_id from {entity.table.fullname} where source = :source and source_id = any(:ids)")
     return set(session.execute(statement, {"source": entity.stream.source, "ids": source_ids}).scalars())
+
+
+_LAST = text("""
+select distinct on (source_id) source_id, operation from tds_audit_trail
+where entity = :entity and source = :source and source_id = any(:ids) order by source_id, version desc
+""")
+
+
+def _deleted(session: Session, entity: Entity, source_ids: list[str]) -> set[str]:
+    """Those of `source_ids` whose history ends with their deletion."""
+    given = {"entity": entity.name, "source": entity.stream.source, "ids": source_ids}
+    return {row.source_id for row in session.execute(_LAST, given) if row.operation == "deleted"}

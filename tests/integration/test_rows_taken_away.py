@@ -124,3 +124,21 @@ def test_a_table_that_was_emptied_is_repaired(
     synced.execute("truncate erp.invoice cascade")
     assert repaired(synced, tds, "invoice")["missing_count"] == len(before)
     assert (standing(synced, "invoice"), broken_promises(synced)) == (before, [])
+
+
+@pytest.mark.parametrize("case", [("product", 0), ("invoice", 100)])
+def test_tombstones_that_were_taken_away_come_back_as_tombstones(
+    synced: World, standin: StandIn, tds: CommandLine, monkeypatch: pytest.MonkeyPatch, case: tuple[str, int]
+) -> None:
+    entity, most_singly = case
+    monkeypatch.setattr("tds_core.verifying.repair.MOST_READ_SINGLY", most_singly)
+    synced.run(entity, "full")
+    gone = standin.ids(MODULES[entity])[1]
+    standin.delete(MODULES[entity], gone)
+    synced.run(entity, "full")
+    assert synced.row(entity, gone)["deleted_at"] is not None
+    synced.execute(f"delete from erp.{entity}")
+    repaired(synced, tds, entity)
+    assert synced.row(entity, gone)["deleted_at"] is not None
+    assert broken_promises(synced) == []
+    assert repaired(synced, tds, entity)["run_ids"] == []
