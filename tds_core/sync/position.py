@@ -9,10 +9,10 @@ What is read by page numbers is walked through again until a walk shows no id fo
 bounded number of times. A second that fills several pages always is; a whole list when there is reason to (`walks`).
 """
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import msgspec
@@ -24,6 +24,36 @@ from tds_models.entity import Increment
 MOST_WALKS = 8
 #: So many pages in a row without a row that was not seen before end a list that goes on to promise more.
 MOST_BARREN = 3
+
+
+class Shown(Set[str]):
+    """Ids that do not change, in layers: a few more of them cost no copy of all, for a list may show millions.
+
+    A layer is at least twice as large as the next one, so there are few, and an id is copied into few.
+    """
+
+    __slots__ = ("_layers",)
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._layers: tuple[Set[str], ...] = (frozenset(ids),)
+
+    def __contains__(self, source_id: object) -> bool:
+        return any(source_id in layer for layer in self._layers)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._layers)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._layers))
+
+    def beside(self, news: Set[str]) -> "Shown":
+        """These ids and `news`, none of which is among them."""
+        layers, newest = list(self._layers), news
+        while layers and len(layers[-1]) < 2 * len(newest):
+            newest = layers.pop() | newest
+        found = Shown()
+        found._layers = (*layers, newest)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +78,7 @@ class Position:
     page_count: int = 0
     walk: int = 1
     walks_behind: int = 0
-    seen: Set[str] = frozenset()
+    seen: Shown = field(default_factory=Shown)
     row_count: int = 0
     news_count: int = 0
     barren_count: int = 0
@@ -109,14 +139,13 @@ class Position:
 
     def _counted(self, rows: Sequence[ListedRow]) -> "Position":
         """This position with `rows` among those seen."""
-        ids = {row.source_id for row in rows}
-        news_count = len(ids - self.seen)
+        news = {row.source_id for row in rows if row.source_id not in self.seen}
         return replace(
             self,
-            seen=self.seen | ids,
+            seen=self.seen.beside(news) if news else self.seen,
             row_count=self.row_count + len(rows),
-            news_count=self.news_count + news_count,
-            barren_count=0 if news_count else self.barren_count + 1,
+            news_count=self.news_count + len(news),
+            barren_count=0 if news else self.barren_count + 1,
         )
 
     @property
@@ -159,7 +188,7 @@ class Position:
         """The position as it is stored, without the ids. One that ended is stored as its last page, to be asked for
         once more.
         """
-        stored: dict[str, Any] = msgspec.to_builtins(replace(self, seen=frozenset()))
+        stored: dict[str, Any] = msgspec.to_builtins(self, enc_hook=lambda _seen: None)
         return {name: value for name, value in stored.items() if name not in ("seen", "ended")}
 
     @classmethod

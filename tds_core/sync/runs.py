@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
 from tds_core.sync import absence, cursors
-from tds_core.sync.position import Position
+from tds_core.sync.position import Position, Shown
 from tds_core.sync.retry import Past
 from tds_models.entities import ENTITIES
 from tds_models.locks import Lock
@@ -154,7 +154,7 @@ def _with_seen(session: Session, run_id: int, position: Position) -> Position:
     if position.page == 1 and position.walk == 1:
         return position
     pages = session.execute(SEEN, {"id": run_id, "behind": position.walks_behind}).scalars()
-    return replace(position, seen=frozenset(chain.from_iterable(pages)))
+    return replace(position, seen=Shown(chain.from_iterable(pages)))
 
 
 def _begin(session: Session, run_id: int, entity: str, overlap_seconds: float | None) -> Position:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from tds_core.sources.zoho.webhooks import parse
 from tds_core.sync.inbox import Delivery
+from tds_core.sync.siblings import siblings_of
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity, Shows
 from tests.contract.choosing import each, has_custom_fields, is_announced
@@ -175,7 +176,10 @@ FEEDINGS = [(ENTITIES[feeder], fed) for fed in ENTITIES.values() for feeder in f
 @pytest.mark.parametrize(("feeder", "fed"), FEEDINGS, ids=lambda entity: entity.name)
 def test_a_change_owes_a_reading_to_what_it_feeds(synced: World, standin: StandIn, feeder: Entity, fed: Entity) -> None:
     source_id, record = next(iter(records(standin, feeder).items()))
-    synced.enqueue(feeder.name, source_id)
+    if fed in siblings_of(feeder.name):  # a reading would tell of both (tests/integration/test_siblings.py)
+        synced.deliver(webhook(feeder, record))
+    else:
+        synced.enqueue(feeder.name, source_id)
     synced.drain(feeder.name)
     named_by = fed.fed_by[feeder.name]
     lines = next((record[each.key] for each in feeder.lines if each.name == named_by), [record])

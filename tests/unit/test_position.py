@@ -1,12 +1,13 @@
 """A run's position promises that a pass misses nothing that was there all along, whatever is edited or deleted."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tds_core.sources.base import ListedRow, Page
-from tds_core.sync.position import Position
+from tds_core.sync.position import Position, Shown
 from tds_models.entity import Increment
 from tests.world import at
 
@@ -135,3 +136,33 @@ def test_of_a_list_without_a_filter_every_page_is_read() -> None:
 def test_a_first_pass_over_a_sorted_list_reads_all_of_it() -> None:
     position = Position.first(Increment.SORTED, None).after(newest_first(90, 1))
     assert (position.page, position.ended) == (2, False)
+
+
+@given(pages=st.lists(st.sets(st.integers(0, 60).map(str), max_size=9)))
+def test_ids_of_before_stay_as_they_were_when_more_are_shown(pages: list[set[str]]) -> None:
+    shown, plain = [Shown()], [set[str]()]
+    for page in pages:
+        shown.append(shown[-1].beside({key for key in page if key not in shown[-1]}))
+        plain.append(plain[-1] | page)
+    assert [set(each) for each in shown] == plain
+    assert [len(each) for each in shown] == [len(each) for each in plain]
+
+
+class Counted(frozenset[str]):
+    """A page's ids, which count how many ids are copied when sets are put together."""
+
+    copied = 0
+
+    def __or__(self, other: Any) -> "Counted":
+        Counted.copied += len(self) + len(other)
+        return Counted(frozenset(self) | frozenset(other))
+
+    __ror__ = __or__
+
+
+def test_a_long_list_is_not_copied_page_by_page() -> None:
+    shown = Shown()
+    for page in range(512):
+        shown = shown.beside(Counted(f"{page}-{row}" for row in range(10)))
+    assert len(shown) == 5120
+    assert Counted.copied < 5120 * 12
