@@ -79,6 +79,16 @@ def test_the_stand_in_shows_only_what_is_described_and_the_exceptions_it_names(
         assert beyond(keys, described) == set(), (part, door)
 
 
+def test_list_rows_say_what_details_say_of_what_both_are_declared_to_show(standin: StandIn, entity: Entity) -> None:
+    collection = standin.sandbox.world.collections[entity.stream.path]
+    both = [field for field in entity.fields if field.listed and field.detailed and field.kind is not CUSTOM]
+    for record in collection.records.values():
+        row, detail = msgspec.json.decode(collection.row(record)), msgspec.json.decode(collection.detail(record))
+        for field in both:
+            if field.key in detail:
+                assert row.get(field.key, row.get(field.older)) == detail[field.key], field.name
+
+
 def test_without_its_exceptions_the_stand_in_shows_nothing_that_is_not_described() -> None:
     with serving(msgspec.structs.replace(SMALL, undescribed_keys=False)) as plain:
         for entity in ENTITIES.values():
