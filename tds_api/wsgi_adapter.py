@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -50,7 +49,10 @@ class Answer(NamedTuple):
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:
-    """The WSGI environment of a request, still without its body. A header that comes again is joined as proxies do."""
+    """The WSGI environment of a request, still without its body. A header that comes again is joined as proxies do.
+
+    Headers with an underscore in their name are left out.
+    """
     server, _, port = scope.server.rpartition(":")
     environ = {
         **_ALWAYS,
@@ -64,6 +66,8 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "wsgi.url_scheme": scope.scheme,
     }
     for name, value in scope.headers.items():
+        if "_" in name:  # in the environment it would pass for a header that proxies vouch for
+            continue
         key = _key(name)
         before = environ.get(key)
         environ[key] = value if before is None else f"{before}{';' if key == 'HTTP_COOKIE' else ','}{value}"
@@ -105,6 +109,6 @@ def _latin(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-@cache
 def _key(name: str) -> str:
+    # Not remembered: senders choose the names.
     return _UNPREFIXED.get(name) or "HTTP_" + name.upper().replace("-", "_")

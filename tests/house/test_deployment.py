@@ -1,7 +1,13 @@
 """However TDS is started, the same programs run with the same options; containers have no more rights than needed."""
 
+import base64
+import os
 import re
 import shlex
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +77,34 @@ def test_every_lasting_container_is_checked_and_comes_back(name: str) -> None:
     service = compose()["services"][name]
     assert service["healthcheck"]["test"]
     assert service["restart"] == "unless-stopped"
+
+
+def test_flower_is_checked_with_its_login() -> None:
+    with_login = HTTPServer(("127.0.0.1", 0), AsksForLogin)
+    thread = threading.Thread(target=with_login.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    _, _, _, code = compose()["services"]["flower"]["healthcheck"]["test"]
+    command = [sys.executable, "-c", code.replace(":8801", f":{with_login.server_port}")]
+    ends = [
+        subprocess.run(command, env={**os.environ, "FLOWER_BASIC_AUTH": login}, check=False, capture_output=True)
+        for login in ("tds:right", "tds:wrong")
+    ]
+    with_login.shutdown()
+    with_login.server_close()
+    assert [each.returncode for each in ends] == [0, 1]
+
+
+class AsksForLogin(BaseHTTPRequestHandler):
+    """Answers as Flower does."""
+
+    def do_GET(self) -> None:
+        known = self.headers["Authorization"] == "Basic " + base64.b64encode(b"tds:right").decode()
+        self.send_response(200 if known and self.path == "/healthcheck" else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the server's name for it)
+        """Say nothing."""
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

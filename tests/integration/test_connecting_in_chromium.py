@@ -10,11 +10,15 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Engine
 from werkzeug.serving import make_server
 
+from tds_core.access import operators
+from tds_models.callers import Role
+from tds_models.db import session_scope
 from tests.chromium import PROGRAM, Chromium, chromium
 from tests.standin import StandIn
 from tests.webhook_sender import TOKEN, sender_for
 
 START = "/api/tds/zoho/oauth/start"
+PASSWORD = "correct horse battery"
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here")
 
@@ -39,6 +43,22 @@ def pictured(browser: Chromium, name: str) -> None:
         assert browser.ask("document.documentElement.scrollWidth <= innerWidth"), (name, width)
         if where := os.environ.get("TEST_PICTURES"):
             browser.picture(Path(where) / f"{name}-{width}-{scheme}.png")
+
+
+def test_an_operator_logs_in_and_reads_the_description(address: str, engine: Engine) -> None:
+    with session_scope(engine) as session:
+        operators.create_operator(session, name="ali", role=Role.VIEWER, by="test", password=PASSWORD)
+    with chromium() as browser:
+        browser.open(f"{address}/api/tds/docs")
+        pictured(browser, "log-in")
+        browser.wait_for("document.activeElement.name == 'name'")
+        browser.type("ali")
+        browser.tab_to("document.activeElement.name == 'password'")
+        browser.type(PASSWORD)
+        browser.press("Enter")
+        browser.wait_for("document.querySelectorAll('.opblock').length > 20")
+        assert browser.ask("location.href") == f"{address}/api/tds/docs"
+        assert [each for each in browser.complaints if "Content Security Policy" in each] == []
 
 
 def test_an_organisation_is_connected_by_keys_alone(address: str, standin: StandIn) -> None:

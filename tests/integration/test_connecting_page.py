@@ -141,7 +141,7 @@ def test_no_page_runs_a_script_or_may_be_framed(browser: Browser, sender: Sender
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
-        assert (answer.headers["Referrer-Policy"], answer.headers["Cache-Control"]) == ("no-referrer", "no-store")
+        assert (answer.headers["Referrer-Policy"], answer.headers["Cache-Control"]) == ("same-origin", "no-store")
         assert "<script" not in answer.text
         assert "style=" not in answer.text
     assert browser.client.get("/api/tds/static/pages.css").status_code == 200

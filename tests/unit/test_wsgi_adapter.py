@@ -34,6 +34,13 @@ def test_a_header_that_comes_again_is_joined(name: str, key: str, joined: str) -
     assert environ_of(Scope(headers=Headers([(name, "a"), (name, "b")])))[key] == joined
 
 
+def test_a_header_with_an_underscore_passes_for_no_other() -> None:
+    pairs = [("x-forwarded-for", "203.0.113.9"), ("x_forwarded_for", "127.0.0.1"), ("content_length", "3")]
+    environ = environ_of(Scope(headers=Headers(pairs)))
+    assert environ["HTTP_X_FORWARDED_FOR"] == "203.0.113.9"
+    assert not {"CONTENT_LENGTH", "HTTP_CONTENT_LENGTH"} & set(environ)
+
+
 def test_a_body_has_a_length_however_it_was_sent() -> None:
     environ = environ_of(Scope(headers=Headers([("transfer-encoding", "chunked")])))
     put_body(environ, b"abc")
