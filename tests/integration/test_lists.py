@@ -23,6 +23,7 @@ LISTS = {
     "price_list": ("pricebooks", "/inventory/v1/pricebooks"),
     "stock_adjustment": ("inventoryadjustments", "/inventory/v1/inventoryadjustments"),
     "user": ("users", "/books/v3/users"),
+    "category": ("categories", "/inventory/v1/categories"),
 }
 PAGED_BY_TIME = ["product", "invoice", "bill", "credit_note", "customer_payment"]
 
@@ -331,3 +332,22 @@ def test_beside_a_list_in_trouble_webhooks_keep_their_latency(synced: World, sta
     assert time.monotonic() - began < 2
     assert synced.run_row(run_id)["state"] == "completed"
     assert synced.value("select count(*) from tds_source_tokens where paused_until is not null") == 0
+
+
+@pytest.mark.parametrize(
+    ("entity", "key", "name"), [("user", "email", "email"), ("category", "description", "description")]
+)
+def test_a_value_that_lists_alone_show_is_cleared_where_they_leave_its_key_out(
+    synced: World, standin: StandIn, entity: str, key: str, name: str
+) -> None:
+    first, other = list(standin.sandbox.world.collections[LISTS[entity][0]].records)[:2]
+    for each in (first, other):
+        odd(standin, entity, each, **{key: '"said before"'})
+    synced.run(entity, "full")
+    odd(standin, entity, first, **{key: ""})
+    synced.run(entity, "full")
+    said = {each: synced.row(entity, each)[name] for each in (first, other)}
+    assert said == {first: None, other: "said before"}
+    version = synced.row(entity, first)["version"]
+    synced.run(entity, "full")
+    assert synced.row(entity, first)["version"] == version
