@@ -6,6 +6,9 @@ from tds_core.verifying.check import BY_FORCE, RETIRED, SAYS_WHEN, Check, Promis
 from tds_models.entity import Entity, Lines
 from tds_models.fields import CUSTOM, Field
 
+#: What is not as its history says is read anew by the one; the other tells how it came.
+_LOOK = "tds repair {entity}; tds explain {entity} {source_id}"
+
 
 def checks_of(entity: Entity) -> Iterator[Check]:
     """Where rows of `entity`, and the lines of its documents, must stand by what is written in their history."""
@@ -15,6 +18,7 @@ def checks_of(entity: Entity) -> Iterator[Check]:
         says=f"a row of {entity.name} is at its newest version, as alive and as new as that says",
         broken=_standing(entity),
         counted=f"select count(*) from {entity.table.fullname}",
+        look=_LOOK,
     )
     yield Check(
         name=f"{entity.name}_equals_its_replay",
@@ -22,6 +26,7 @@ def checks_of(entity: Entity) -> Iterator[Check]:
         says=f"every field of a row of {entity.name} is what its history comes to",
         broken=_fields(entity),
         counted=f"select count(*) from {entity.table.fullname}",
+        look=_LOOK,
     )
     for lines in entity.lines:
         yield Check(
@@ -30,6 +35,7 @@ def checks_of(entity: Entity) -> Iterator[Check]:
             says=f"the {lines.name} of a row of {entity.name} are what its history comes to",
             broken=_lines(entity, lines),
             counted=f"select count(*) from {entity.line_tables[lines.name].fullname}",
+            look=_LOOK,
         )
 
 

@@ -46,6 +46,29 @@ def test_a_table_that_was_emptied_is_loaded_again(synced: World, standin: StandI
     assert broken_promises(synced) == []
 
 
+@pytest.mark.parametrize(("entity", "module"), [
+    ("product", "items"), ("sales_order", "salesorders"), ("vendor", "contacts"), ("invoice", "invoices"),
+])  # fmt: skip
+def test_what_verify_finds_of_a_table_that_was_emptied_names_the_command_that_mends_it(
+    synced: World, standin: StandIn, tds: CommandLine, entity: str, module: str
+) -> None:
+    synced.run(entity, "full")
+    synced.drain(entity)
+    gone, *_ = before = standing(synced, entity)
+    standin.delete(module, gone)
+    synced.run(entity, "full")
+    assert synced.row(entity, gone)["deleted_at"] is not None
+    synced.execute(f"delete from erp.{entity}")
+    with session_scope(synced.engine) as session:
+        looks = {case.look for each in verify.verify(session) for case in each.examples}
+    assert {f"tds repair {entity}" in each for each in looks} == {True}
+    synced.run(entity, "full")
+    repaired(synced, tds, entity)
+    assert (set(standing(synced, entity)), broken_promises(synced)) == (set(before), [])
+    assert synced.row(entity, gone)["deleted_at"] is not None
+    assert repaired(synced, tds, entity)["run_ids"] == []
+
+
 @pytest.mark.parametrize("entity", ["product", "invoice"])
 def test_some_rows_that_were_taken_away_come_back_beside_new_ones(synced: World, standin: StandIn, entity: str) -> None:
     synced.run(entity, "full")
