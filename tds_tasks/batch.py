@@ -17,7 +17,7 @@ from tds_core.sources import pause
 from tds_core.sources.base import Clock, Reading
 from tds_core.sources.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.sources.traffic import Traffic
-from tds_core.sync import claiming, permissions, queue, resting, untold
+from tds_core.sync import claiming, permissions, queue, resting, strangers, untold
 from tds_core.sync.apply import hold_rows
 from tds_core.sync.candidate import FORCED, Seen
 from tds_core.sync.locks import LockedError
@@ -205,9 +205,26 @@ def _ask(claim: Claim, ids: Sequence[str], known: Standing) -> Reading:
             reading = source(claim.source).read(stream, asked, traffic=_traffic(claim))
     except SourceError as error:
         reading = Reading(failures=dict.fromkeys(asked, error))
+    own = _strangers(claim, {**reading.failures, **waiting}, known)
+    for each in own.keys() & reading.failures.keys():
+        del reading.failures[each]
     _keep_refusals(claim.source, stream, reading, known)
-    reading.failures.update(waiting)
+    reading.failures.update({each: error for each, error in waiting.items() if each not in own})
+    reading.missing.update(own)
+    reading.refused.update(own)
     return reading
+
+
+def _strangers(claim: Claim, failures: Mapping[str, Exception], known: Standing) -> Mapping[str, str]:
+    """Those of the refused that only webhooks told of: nobody waits for the permission to read them."""
+    refusals = {each: error for each, error in failures.items() if isinstance(error, PermissionMissingError)}
+    if not refusals:
+        return {}
+    entity = ENTITIES[claim.entity]
+    with scope() as session:
+        found = strangers.never_shown(session, entity, refusals)
+        permissions.lift(session, entity.stream, known, found, is_module=False)
+    return found
 
 
 def _keep_refusals(name: str, stream: Stream, reading: Reading, known: Standing) -> None:

@@ -68,7 +68,8 @@ class Reading:
     """What asking for records by id brought: their JSON, the ids the source no longer has, and what failed.
 
     `exchanges`: the call in which each of them was asked for last; none where it was not asked for. `clocks`: the
-    source's when it answered about each.
+    source's when it answered about each. `refused`: those of the missing that it does not show, and what it
+    said.
     """
 
     records: dict[str, bytes] = field(default_factory=dict)
@@ -76,6 +77,7 @@ class Reading:
     failures: dict[str, Exception] = field(default_factory=dict)
     exchanges: dict[str, Exchange] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

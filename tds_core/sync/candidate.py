@@ -73,7 +73,7 @@ class Candidate:
     declared keys a webhook's body does not have, by the name of their lines ("": the record's own). `partial`: it is a
     body that lacks what records are known to have. `said` is all of the record, when it has flaws or keys that are not
     familiar. `flaws`: the values that could not be read, or are doubted. `why`: for what it is `gone`, where the source
-    still has it.
+    still has it. `refused`: what the source said instead of showing it, and it never was shown.
     `clock`: the source's when it said so; a time it has not come to is kept in `ahead_at`, and what we read is of the
     moment it was read.
     """
@@ -88,6 +88,7 @@ class Candidate:
     list_hash: bytes | None = None
     gone: bool = False
     why: str = ""
+    refused: str = ""
     unsaid: Set[tuple[str, str]] = frozenset()
     partial: bool = False
     clock: Clock | None = None
@@ -133,6 +134,7 @@ def tombstone(
     values: Mapping[str, Any] | None = None,
     record: bytes = b"{}",
     why: str = "",
+    refused: str = "",
 ) -> Candidate:
     """The candidate that says: at `read_at` the source answered that it has no such record of this entity.
 
@@ -149,6 +151,7 @@ def tombstone(
         read_at=read_at,
         gone=True,
         why=why,
+        refused=refused,
         provenance=provenance,
     )
 

@@ -48,7 +48,9 @@ def interpret(
         )
         if key in reading.missing:
             values = _told_at_its_deletion(entity, key, events.get(key, ()))
-            candidates[key] = tombstone(key, read_at=read_at, provenance=provenance, values=values)
+            candidates[key] = tombstone(
+                key, read_at=read_at, provenance=provenance, values=values, refused=reading.refused.get(key, "")
+            )
         elif key in reading.records:
             try:
                 candidates[key] = transform(

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
+from tds_core.sources.errors import PermissionMissingError
 from tds_core.sync import queue
 from tds_core.sync.apply import Applied, Row
 from tds_core.sync.candidate import FORCED, Candidate, Seen, looks_rounded
@@ -33,6 +34,7 @@ class Doubt(StrEnum):
 
     UNKNOWN = "unknown"  # the mirror never had it either
     DENIED = "denied"  # only a webhook had told of it
+    REFUSED = "refused"  # only a webhook had told of it, and the source does not show it to us
     CONTESTED = "contested"  # a list shows it: it is not gone before one misses it
 
 
@@ -44,13 +46,15 @@ _SAID = {
     Doubt.UNKNOWN: "Zoho has no such record, and TDS never had it: the id is wrong, of another organisation, or of a"
     " record that was gone before TDS saw it.",
     Doubt.DENIED: "Zoho has no such record, and only a webhook told of it: it may be another organisation's.",
+    Doubt.REFUSED: "Zoho does not show this record, no list has shown it either, and only a webhook told of it: it"
+    " may be another organisation's. It lives here again once a list or its detail shows it.",
     Doubt.CONTESTED: "Zoho's list shows this record, and its detail call answers that there is none. The row stays as"
     " the list shows it; a full pass that does not find it in the list removes it.",
 }
 
 
 #: What is kept as a finding, and under which name.
-_FOUND: dict[Doubt | None, str] = {Doubt.DENIED: KIND, Doubt.CONTESTED: CONTESTED}
+_FOUND: dict[Doubt | None, str] = {Doubt.DENIED: KIND, Doubt.REFUSED: KIND, Doubt.CONTESTED: CONTESTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def _doubts(
     doubts = {key: Doubt.UNKNOWN for key in nameless if key not in known_once}
     living = [key for key, each in gone.items() if key in rows and rows[key]["deleted_at"] is None and not each.why]
     doubts |= {key: Doubt.DENIED for key in living if rows[key]["confirmed_at"] is None and rows[key]["version"] == 1}
+    doubts |= {key: Doubt.REFUSED for key in living if gone[key].refused}
     known = [key for key in living if key not in doubts]
     before: set[str] = set()
     if known:
@@ -155,6 +160,26 @@ def _absent(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
         return set()
     given = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
     return set(session.execute(ABSENT, given).scalars())
+
+
+def never_shown(session: Session, entity: Entity, refusals: Mapping[str, PermissionMissingError]) -> dict[str, str]:
+    """Those of records refused that only webhooks told of: what was said of each.
+
+    The source shows others of the module beside the record; or it shows no detail at all, and a full pass that began
+    after the last webhook did not meet the record in the list.
+    """
+    statement = text(f"""
+        select source_id, version, exists (
+            select from tds_sync_runs r where r.entity = :entity and r.mode = 'full' and r.state = 'completed'
+              and r.outcomes ? 'absent' and r.started_at > m.changed_at) as is_unlisted
+        from {entity.table.fullname} m
+        where source = :source and source_id = any(:ids) and confirmed_at is null and deleted_at is null""")
+    given = {"source": entity.stream.source, "entity": entity.name, "ids": list(refusals)}
+    return {
+        row.source_id: str(refusals[row.source_id])
+        for row in session.execute(statement, given)
+        if row.is_unlisted or (row.version == 1 and refusals[row.source_id].source_id)
+    }
 
 
 NOTE = text("""

@@ -330,3 +330,47 @@ def test_all_else_keeps_its_latency(synced: World, standin: StandIn, trouble: st
     assert others[int(len(others) * 0.95)] < 2
     assert {each["seconds"] for each in waited if each["source_id"] in refused} <= {None}
     assert synced.value("select count(*) from tds_dead_letter_queue") == 0
+
+
+@pytest.mark.parametrize(
+    ("entity", "path"), [("invoice", "invoices"), ("bill", "bills"), ("sales_order", "salesorders")]
+)
+@pytest.mark.parametrize("kind", ["unauthorized", "not_associated"])
+def test_what_only_a_webhook_told_of_and_zoho_does_not_show_does_not_live_here(
+    synced: World, standin: StandIn, kind: str, entity: str, path: str
+) -> None:
+    ours, other = standin.ids(path)[:2]
+    id_key, foreign = ENTITIES[entity].stream.id_key, "2999000000000001"
+    synced.run(entity, "full")
+    synced.deliver(delivery(entity, {**standin.detail(path, ours), id_key: foreign}))
+    synced.drain(entity)
+    assert synced.row(entity, foreign)["deleted_at"] is None
+    for record_id in (foreign, ours):
+        standin.fail(kind, f"{BOOKS}/{path}/{record_id}", count=0)
+    synced.enqueue(entity, foreign, ours, other, must_read=True)
+    synced.drain(entity)
+    assert synced.row(entity, foreign)["deleted_at"] is not None
+    assert synced.row(entity, ours)["deleted_at"] is None
+    assert [each["source_id"] for each in missing(synced)] == [ours]
+    assert synced.rows("select source_id from tds_sync_queue where entity = :e", e=entity) == [{"source_id": ours}]
+    found = synced.one("select subject, detail ->> 'news' as news from tds_findings where kind = 'stranger'")
+    assert (found["subject"], "does not show this record" in found["news"]) == (foreign, True)
+
+
+def test_where_no_detail_may_be_read_a_full_pass_that_does_not_meet_it_tells_the_stranger(
+    synced: World, standin: StandIn
+) -> None:
+    ours = standin.ids("invoices")[0]
+    record = standin.detail("invoices", ours)
+    synced.run("invoice", "full")
+    synced.deliver(delivery("invoice", {**record, "invoice_id": "2999000000000001"}))
+    synced.drain("invoice")
+    standin.fail("unauthorized", f"{BOOKS}/invoices/", count=0)
+    synced.enqueue("invoice", "2999000000000001", *standin.ids("invoices")[:4], must_read=True)
+    synced.drain("invoice")
+    synced.execute("update erp.invoice set version = 2 where source_id = '2999000000000001'")
+    synced.run("invoice", "full")
+    over(synced)
+    synced.drain("invoice")
+    living = set(synced.mirror("invoice", "source_id"))
+    assert living == set(standin.ids("invoices"))
