@@ -21,7 +21,8 @@ from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome
 from tds_core.sync.sighting import Sighting
 from tds_core.sync.statements import statements_for
-from tds_core.sync.survey import Surveyed, survey, untold
+from tds_core.sync.survey import Surveyed, cleared, survey, untold
+from tds_core.sync.untold import shown_in_details
 from tds_models.entity import Entity, Shows
 
 #: Outcomes that change a record the mirror had.
@@ -195,7 +196,10 @@ def take(
         if not prepared.reads_all:
             changed.update(each.source_id for each in surveyed.changed)
     else:
-        _owe(session, entity, untold(entity, candidates, standing.rows), correlation_id)
+        silent = untold(entity, candidates, standing.rows)
+        _owe(session, entity, silent, correlation_id)
+        if silent:
+            candidates = cleared(entity, candidates, standing.rows, shown_in_details(session, entity))
     if creation and create(session, creation):
         counts[Outcome.CREATED] += len(created)
     elif creation:

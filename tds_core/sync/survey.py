@@ -1,7 +1,7 @@
 """The survey: what list rows that show only part of a record say of what the mirror holds. It writes nothing."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from tds_core.sync.apply import Row
 from tds_core.sync.candidate import Candidate
@@ -89,6 +89,23 @@ def untold(entity: Entity, candidates: Sequence[Candidate], current: Mapping[str
         each.source_id
         for each, row in rows
         if row["deleted_at"] is None and (is_silent(entity, each, row) or _outdates(each, row))
+    ]
+
+
+def cleared(
+    entity: Entity, candidates: Sequence[Candidate], current: Mapping[str, Row], shown: Set[str]
+) -> list[Candidate]:
+    """The same rows of a whole list, with no value where they are silent about one that lists alone show.
+
+    `shown`: the keys that details are known to show; of those a detail tells.
+    """
+    alone = [each.name for each in entity.fields if each.listed and not each.detailed and each.key not in shown]
+    silent = {each.source_id: [name for name in alone if name not in each.values] for each in candidates}
+    return [
+        replace(each, values={**each.values, **dict.fromkeys(silent[each.source_id])})
+        if silent[each.source_id] and each.source_id in current
+        else each
+        for each in candidates
     ]
 
 
