@@ -69,7 +69,7 @@ def has_to_be_walked_again(session: Session, run: RunLease, *, is_missing: bool)
         return False
     if position.page_count - position.walks_behind < 2 or position.walk >= MOST_WALKS:
         return False
-    return position.walk > 1 or is_missing or position.row_count > len(position.seen) or _met_new(session, run)
+    return position.walk > 1 or is_missing or position.row_count > position.seen_count or _met_new(session, run)
 
 
 def _met_new(session: Session, run: RunLease) -> bool:

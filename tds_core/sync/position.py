@@ -63,7 +63,8 @@ class Position:
     `origin`: where the pass began. `until`: a list that shows the newest first is read no further than to here.
 
     `walk` is the number of this walk through what is read by page numbers, which began behind page `walks_behind` of
-    the run; `seen` are the ids all its walks showed, `row_count` the rows and `news_count` the new ids of this one, and
+    the run; `seen` are the ids all its walks showed (`seen_count`: so many; after a pause `seen` may hold ids of pages
+    around them as well), `row_count` the rows and `news_count` the new ids of this one, and
     `barren_count` the pages without any that came last. `unsettled`: the first second that was never seen whole.
     `endless`: the list promised more than it had. `asks_order`: the order of changes is asked for, which goes on to the
     end of a pass that finds it ignored: another order would have other rows on its pages.
@@ -79,6 +80,7 @@ class Position:
     walk: int = 1
     walks_behind: int = 0
     seen: Shown = field(default_factory=Shown)
+    seen_count: int = 0
     row_count: int = 0
     news_count: int = 0
     barren_count: int = 0
@@ -134,7 +136,7 @@ class Position:
 
     def _is_circling(self, rows: Sequence[ListedRow]) -> bool:
         """Whether the pages that came last show that the list, which promises more, has no more."""
-        walked_round = not rows or self.walk == 1 or self.row_count >= 2 * len(self.seen)
+        walked_round = not rows or self.walk == 1 or self.row_count >= 2 * self.seen_count
         return walked_round and self.barren_count >= MOST_BARREN
 
     def _counted(self, rows: Sequence[ListedRow]) -> "Position":
@@ -143,6 +145,7 @@ class Position:
         return replace(
             self,
             seen=self.seen.beside(news) if news else self.seen,
+            seen_count=self.seen_count + len(news),
             row_count=self.row_count + len(rows),
             news_count=self.news_count + len(news),
             barren_count=0 if news else self.barren_count + 1,
@@ -151,7 +154,7 @@ class Position:
     @property
     def is_settled(self) -> bool:
         """Whether this walk showed nothing for the first time and nothing twice: then none of them missed a row."""
-        return self.walk > 1 and not self.news_count and self.row_count <= len(self.seen)
+        return self.walk > 1 and not self.news_count and self.row_count <= self.seen_count
 
     def next_walk(self) -> "Position":
         """Where the walks begin once more."""

@@ -154,7 +154,8 @@ def _with_seen(session: Session, run_id: int, position: Position) -> Position:
     if position.page == 1 and position.walk == 1:
         return position
     pages = session.execute(SEEN, {"id": run_id, "behind": position.walks_behind}).scalars()
-    return replace(position, seen=Shown(chain.from_iterable(pages)))
+    seen = Shown(chain.from_iterable(pages))
+    return replace(position, seen=seen, seen_count=position.seen_count or len(seen))
 
 
 def _begin(session: Session, run_id: int, entity: str, overlap_seconds: float | None) -> Position:

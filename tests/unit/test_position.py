@@ -166,3 +166,17 @@ def test_a_long_list_is_not_copied_page_by_page() -> None:
         shown = shown.beside(Counted(f"{page}-{row}" for row in range(10)))
     assert len(shown) == 5120
     assert Counted.copied < 5120 * 12
+
+
+def test_a_walk_that_was_laid_down_is_held_to_what_its_second_showed_and_to_nothing_around_it() -> None:
+    def page(*rows: tuple[str, int], more: bool = True) -> Page:
+        return Page([ListedRow(key, at(second), b"{}") for key, second in rows], more)
+
+    walked = Position(since=at(1), origin=at(0), page_count=3, walks_behind=3)
+    walked = walked.after(page(("a", 1), ("b", 1))).after(page(("c", 1), ("d", 2), ("e", 2)))
+    assert (walked.walk, walked.page, walked.since) == (2, 1, at(1))
+    # What the database has kept of the pages are their ids: those of the next second, too.
+    resumed = replace(Position.from_json(walked.as_json()), seen=Shown("abcde"))
+    twice = [page(("a", 1), ("b", 1)), page(("b", 1), ("c", 1), ("d", 2))]
+    for each in (walked, resumed):
+        assert each.after(twice[0]).after(twice[1]).walk == 3, "a row came twice, so that another may be missing"
