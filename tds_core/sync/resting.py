@@ -15,12 +15,13 @@ LEAST_SECONDS = 3.0
 MOST_SECONDS = 900.0
 
 #: Whether lists are being read, or will be within a minute: they come first, for a list call shows 200 records and a
-#: detail one. What waits behind a run that a person has to decide about keeps nobody waiting.
+#: detail one. What waits behind another run of its entity (a failing or a held one) keeps nobody waiting by itself.
 LISTS_FIRST = """exists (
     select from tds_sync_runs p where p.mode in ('full', 'incremental') and p.state in ('queued', 'running')
       and (p.lease_token is not null or p.next_attempt_at <= now() + interval '1 minute')
-      and not exists (select from tds_sync_runs h
-                      where h.source = p.source and h.entity = p.entity and h.state = 'held'))"""
+      and not exists (select from tds_sync_runs o
+                      where o.source = p.source and o.entity = p.entity and o.mode in ('full', 'incremental')
+                        and (o.state = 'held' or (o.id < p.id and o.state in ('queued', 'running')))))"""
 
 REST = text("""
 insert into tds_backfill_rests (source, api, rests_until, reason)

@@ -221,3 +221,13 @@ def test_what_a_person_wrote_stands_though_it_is_not_everything(synced: World, s
     synced.drain("product")
     assert synced.row("product", source_id)["price"] == 4
     assert synced.queue_depth("product") == 0
+
+
+def test_a_run_behind_one_that_fails_keeps_no_details_waiting(synced: World) -> None:
+    synced.request_run("vendor", "incremental")
+    synced.execute("update tds_sync_runs set state = 'running', started_at = now() where state = 'queued'")
+    synced.request_run("vendor", "full")
+    synced.enqueue("invoice", "1", bulk=True)
+    assert synced.claim("invoice") is None
+    synced.execute("update tds_sync_runs set next_attempt_at = now() + interval '5 minutes' where state = 'running'")
+    assert synced.claim("invoice") is not None
