@@ -50,7 +50,7 @@ def test_the_dump_is_all_there_is_as_details_show_it_under_the_products_that_kno
     name = path.removeprefix("settings/")
     dumped = [msgspec.json.decode(line) for line in books.client.get(f"/_control/dump/{name}").data.splitlines()]
     assert {record[id_key] for record in dumped} == set(sandbox.world.collections[name].records)
-    assert dumped[0] == inventory.get(f"/{path}/{dumped[0][id_key]}")[singular]
+    assert inventory.get(f"/{path}/{dumped[0][id_key]}")[singular].items() <= dumped[0].items()
     assert books("GET", f"/{path}").status_code == (404 if path in INVENTORY_ONLY else 200)
 
 

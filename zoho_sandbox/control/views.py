@@ -1,5 +1,6 @@
 """What can be seen: counts, every live record in full, the ids of the deleted."""
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 
@@ -58,17 +59,25 @@ def state() -> Response:
 
 
 def dump(plural: str) -> Response:
-    """Every live record in full, one JSON object a line, in order of id."""
+    """Every live record in full, also what its list alone shows; one JSON object a line, in order of id."""
     collection, lock = _collection(plural), current_sandbox().world.lock
     with lock:
-        details = collection.details(sorted(collection.records.values(), key=lambda record: record.id))
+        records = sorted(collection.records.values(), key=lambda record: record.id)
+        odd = {*collection.odd_rows, *collection.odd_details}
+        rows = [None if record.id in odd else collection.row(record) for record in records]
+        details = collection.details(records)
 
     def lines() -> Iterator[bytes]:
-        while part := list(islice(details, _DUMP_LINES)):
+        whole = (_whole(row, detail) for row, detail in zip(rows, details, strict=True))
+        while part := list(islice(whole, _DUMP_LINES)):
             yield b"\n".join(part) + b"\n"
 
     request.environ[STREAMED] = True
     return Response(lines(), content_type="application/x-ndjson")
+
+
+def _whole(row: bytes | None, detail: bytes) -> bytes:
+    return detail if row is None else json.dumps({**json.loads(row), **json.loads(detail)}).encode()
 
 
 def deleted(plural: str) -> Response:
