@@ -15,7 +15,7 @@ from tds_core.quality import ahead
 from tds_core.sources.base import Clock, ListedRow
 from tds_core.sources.errors import InvalidRecordError, OtherKindError
 from tds_core.sync import dead_letters, kinds, queue, usefulness
-from tds_core.sync.apply import Applied, apply, confirm, hold_rows
+from tds_core.sync.apply import Applied, Standing, apply, confirm, hold_rows
 from tds_core.sync.candidate import Candidate, Familiar, Provenance, fingerprint, nothing_familiar
 from tds_core.sync.creation import Creation, create, prepare_creation
 from tds_core.sync.decide import Outcome
@@ -180,26 +180,15 @@ def take(
         prepared = replace(prepared, candidates=free)
         counts["to_read"] += len(standing.locked.keys() - before)
         _owe(session, entity, list(standing.locked), correlation_id)
-    creation, candidates = prepared.creation, prepared.candidates
+    creation = prepared.creation
     created = creation.source_ids if creation else ()
     changed: set[str] = set()
     if entity.header_first:
-        surveyed = survey(entity, candidates, standing.rows, shows_changes=not prepared.reads_all)
-        _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
-        confirm(session, entity, [*surveyed.to_confirm, *surveyed.unclear], surveyed.current)
-        if standing.any_open:
-            ahead.resolve(session, entity, [each.source_id for each in candidates if not each.ahead_at])
-        counts.update(outcome for source_id, outcome in surveyed.outcomes.items() if source_id not in before)
-        counts["to_read"] += sum(each.source_id not in before for each in surveyed.unclear)
-        candidates = [*surveyed.changed, *surveyed.never_read]
-        counts["to_read"] += sum(each.source_id not in before for each in candidates) + len(created)
-        if not prepared.reads_all:
-            changed.update(each.source_id for each in surveyed.changed)
+        candidates, changed = _sort_headers(
+            session, entity, prepared, standing, counts=counts, before=before, correlation_id=correlation_id
+        )
     else:
-        silent = untold(entity, candidates, standing.rows)
-        _owe(session, entity, silent, correlation_id)
-        if silent:
-            candidates = cleared(entity, candidates, standing.rows, shown_in_details(session, entity))
+        candidates = _clear_untold(session, entity, prepared.candidates, standing, correlation_id)
     if creation and create(session, creation):
         counts[Outcome.CREATED] += len(created)
     elif creation:
@@ -214,6 +203,44 @@ def take(
     _owe(session, entity, again, correlation_id)
     _bury(session, entity, prepared.invalid, correlation_id)
     return Taken(+counts, len(changed))
+
+
+def _sort_headers(
+    session: Session,
+    entity: Entity,
+    prepared: Prepared,
+    standing: Standing,
+    *,
+    counts: Counter[str],
+    before: Set[str],
+    correlation_id: str,
+) -> tuple[list[Candidate], set[str]]:
+    """Confirm what partial rows leave as it is, and owe readings to the rest.
+
+    Returns the candidates to be applied, and the ids of those the source changed. Adds to `counts`.
+    """
+    creation, candidates = prepared.creation, prepared.candidates
+    surveyed = survey(entity, candidates, standing.rows, shows_changes=not prepared.reads_all)
+    _owe_details(session, entity, surveyed, creation.ranks if creation else {}, correlation_id)
+    confirm(session, entity, [*surveyed.to_confirm, *surveyed.unclear], surveyed.current)
+    if standing.any_open:
+        ahead.resolve(session, entity, [each.source_id for each in candidates if not each.ahead_at])
+    counts.update(outcome for source_id, outcome in surveyed.outcomes.items() if source_id not in before)
+    to_apply = [*surveyed.changed, *surveyed.never_read]
+    counts["to_read"] += sum(each.source_id not in before for each in [*surveyed.unclear, *to_apply])
+    counts["to_read"] += len(creation.source_ids) if creation else 0
+    return to_apply, set() if prepared.reads_all else {each.source_id for each in surveyed.changed}
+
+
+def _clear_untold(
+    session: Session, entity: Entity, candidates: Sequence[Candidate], standing: Standing, correlation_id: str
+) -> Sequence[Candidate]:
+    """Owe a reading to rows that are silent about a value the mirror has; clear what no detail would show."""
+    silent = untold(entity, candidates, standing.rows)
+    _owe(session, entity, silent, correlation_id)
+    if not silent:
+        return candidates
+    return cleared(entity, candidates, standing.rows, shown_in_details(session, entity))
 
 
 def _settle_letters(
