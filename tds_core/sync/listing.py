@@ -234,13 +234,13 @@ def _sort_headers(
 
 def _clear_untold(
     session: Session, entity: Entity, candidates: Sequence[Candidate], standing: Standing, correlation_id: str
-) -> Sequence[Candidate]:
+) -> list[Candidate]:
     """Owe a reading to rows that are silent about a value the mirror has; clear what no detail would show."""
     silent = untold(entity, candidates, standing.rows)
     _owe(session, entity, silent, correlation_id)
     if not silent:
-        return candidates
-    return cleared(entity, candidates, standing.rows, shown_in_details(session, entity))
+        return list(candidates)
+    return list(cleared(entity, candidates, standing.rows, shown_in_details(session, entity)))
 
 
 def _settle_letters(
