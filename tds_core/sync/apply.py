@@ -204,7 +204,7 @@ def _row(entity: Entity, candidate: Candidate, current: Row | None, changed: Set
         "source_id": candidate.source_id,
         "source_modified_at": candidate.modified_at,
         "record": msgspec.Raw(candidate.record),
-        "record_at": candidate.modified_at,
+        "record_at": candidate.ahead_at or candidate.modified_at,
         "door": None if candidate.gone else "part" if candidate.partial else candidate.seen.value,
         "whole": candidate.is_whole,
         "list_hash": candidate.list_hash.hex() if candidate.list_hash else None,

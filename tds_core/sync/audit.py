@@ -109,5 +109,5 @@ def _entry(entity: Entity, candidate: Candidate, decision: Decision, version: in
         candidate.provenance.origin,
         candidate.provenance.id,
         candidate.provenance.correlation_id,
-        candidate.modified_at,
+        candidate.ahead_at or candidate.modified_at,
     )

@@ -66,8 +66,12 @@ def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bo
         is_ahead(candidate, candidate.modified_at) or is_ahead(candidate, current["source_modified_at"])
     ):
         return Decision(Outcome.LOOK_AGAIN)  # one of the two times is no evidence
-    if age < 0 and not is_forced:
+    if age < 0 and not is_forced and not is_undated(current):
         return Decision(Outcome.STALE)
+    if age <= 0 and is_undated(current) and not is_forced:
+        if candidate.seen is Seen.BODY or overtaken:
+            return Decision(Outcome.LOOK_AGAIN)
+        age = 1
     changes = differences(candidate, current)
     if not changes:
         return Decision(Outcome.UNCHANGED, touch=age > 0 or (age == 0 and _confirms(candidate, current)))
@@ -104,9 +108,19 @@ def is_ahead(candidate: Candidate, moment: datetime | None) -> bool:
     return bool(moment and candidate.clock and candidate.clock.is_behind(moment))
 
 
+def is_undated(current: Mapping[str, Any]) -> bool:
+    """Whether the row's time of change is that of our reading, since the source named one that was yet to come.
+
+    A time before it is then no older: the source may have put right what it said.
+    """
+    said, ours = current.get("source_record_at"), current["source_modified_at"]
+    return bool(said and ours and said > ours)
+
+
 def resets_time(candidate: Candidate, current: Mapping[str, Any]) -> bool:
     """Whether the row's time of change is left for the candidate's, though that may lie before it."""
-    return candidate.provenance.origin == FORCED or is_ahead(candidate, current["source_modified_at"])
+    is_forced = candidate.provenance.origin == FORCED
+    return is_forced or is_undated(current) or is_ahead(candidate, current["source_modified_at"])
 
 
 def _confirms(candidate: Candidate, current: Mapping[str, Any]) -> bool:

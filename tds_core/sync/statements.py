@@ -89,8 +89,8 @@ def _vouched(entity: Entity) -> str:
 def _read(entity: Entity) -> str:
     whole = "lines_confirmed_at, " if entity.header_first else ""
     return f"""
-        select source_id, {_exact(entity.fields)}, source_modified_at, source_record_seen, list_hash, version,
-               changed_at, confirmed_at, {whole}deleted_at,
+        select source_id, {_exact(entity.fields)}, source_modified_at, source_record_at, source_record_seen, list_hash,
+               version, changed_at, confirmed_at, {whole}deleted_at,
                {unreadable.ANY_OPEN.format(entity=entity.name)} as any_open
         from {entity.table.fullname} where source = :source and source_id = any(:ids) order by source_id"""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from tds_core.sync.apply import Row
 from tds_core.sync.candidate import Candidate
-from tds_core.sync.decide import Outcome, decide, is_settled
+from tds_core.sync.decide import Outcome, decide, is_settled, is_undated
 from tds_models.entity import Entity
 
 
@@ -111,4 +111,5 @@ def cleared(
 
 def _outdates(candidate: Candidate, row: Row) -> bool:
     ours, theirs = row["source_modified_at"], candidate.modified_at
-    return row["source_record_seen"] in WHOLE and theirs is not None and (ours is None or theirs > ours)
+    is_news = theirs is not None and (ours is None or theirs > ours or is_undated(row))
+    return row["source_record_seen"] in WHOLE and is_news

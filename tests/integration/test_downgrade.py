@@ -92,7 +92,7 @@ def lived(world: World, source: ScriptedSource) -> World:
         world.deliver(delivery("product", product(second=second, rate=second, custom_field_hash={"cf_colour": "red"})))
         world.drain("product")
     world.deliver(delivery("invoice", invoice()))
-    source.records["460000000000001"] = product(second=2, rate=2)
+    source.records["460000000000001"] = product(second=2, rate=2, custom_field_hash={"cf_colour": "red"})
     for entity in ("invoice", "product", "stock_level"):
         world.drain(entity)
     with session_scope(world.engine) as session:

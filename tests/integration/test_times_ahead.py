@@ -1,6 +1,7 @@
 """A time that is yet to come is no evidence: by no door does it keep real changes out, or move a cursor beyond now."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -83,6 +84,44 @@ def test_what_the_source_itself_dates_ahead_is_taken_as_of_its_reading_and_later
     assert (world.row(entity, source_id)["status"], len(source.asked)) == ("real", asked)
     assert open_findings(world) == []
     assert broken_promises(world) == []
+
+
+@pytest.mark.parametrize("door", ["webhook", "list", "targeted"])
+@pytest.mark.parametrize(("entity", "module"), [
+    ("product", "items"), ("customer", "contacts"), ("sales_order", "salesorders"),
+])  # fmt: skip
+def test_a_change_dated_before_the_reading_of_a_time_ahead_goes_in(
+    synced: World, standin: StandIn, entity: str, module: str, door: str
+) -> None:
+    ids = standin.ids(module)
+    if entity == "customer":
+        records = standin.sandbox.world.collections[module].records
+        ids = [each for each in ids if records[each].state["contact_type"] == "customer"]
+    ahead = ids[3]
+    standin.sandbox.clock.source = time.time
+    standin.sandbox.world.make_odd(module, ahead, modified_at=FUTURE)
+    synced.run(entity, "full")
+    synced.enqueue(entity, ahead)
+    synced.drain(entity)
+    assert abs(synced.row(entity, ahead)["source_modified_at"] - now()) < timedelta(minutes=1)
+    key = {"product": "description", "customer": "company_name"}.get(entity, "reference_number")
+    standin.edit(module, ahead, **{key: "put right"})
+    changed = (now() - timedelta(hours=4)).replace(microsecond=0)
+    standin.sandbox.world.make_odd(module, ahead, modified_at=changed.isoformat())
+    if door == "webhook":
+        synced.deliver(delivery(entity, standin.detail(module, ahead)))
+    elif door == "list":
+        synced.run(entity, "full")
+    else:
+        synced.enqueue(entity, ahead)
+    synced.drain(entity)
+    row = synced.row(entity, ahead)
+    assert (row[key], row["source_modified_at"]) == ("put right", changed)
+    synced.run(entity, "full")
+    synced.drain(entity)
+    assert synced.row(entity, ahead)["version"] == row["version"]
+    assert open_findings(synced) == []
+    assert broken_promises(synced) == []
 
 
 @pytest.mark.parametrize(("entity", "module"), [
