@@ -66,7 +66,8 @@ def test_an_outage_costs_nothing_and_ends_by_itself(hurried: World, standin: Sta
     assert hurried.value("select count(*) from tds_dead_letter_queue") == 0
     assert hurried.run_row(run_id)["attempts"] == 0
     assert len(hurried.mirror("invoice", "number")) == 12
-    assert len(hurried.mirror("product", "name")) == 30
+    # A reading of the stock that the invoices feed tells of its product, too.
+    assert hurried.mirror("product", "name").keys() >= set(standin.ids("items")[:30])
 
 
 def test_an_outage_of_the_token_endpoint_costs_nothing_either(hurried: World, standin: StandIn) -> None:
