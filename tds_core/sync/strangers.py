@@ -119,7 +119,7 @@ def _doubts(
     """What speaks against each of `gone`.
 
     The list that had a record read contradicts the answer that it is not there; once that was so, only a list that
-    misses the record can decide.
+    misses the record can decide, or a webhook that says it was deleted.
     """
     nameless = [key for key, each in gone.items() if key not in rows and not each.values]
     known_once = _known_once(session, entity, [key for key in nameless if gone[key].provenance.origin == FORCED])
@@ -133,11 +133,21 @@ def _doubts(
         before = findings.open_subjects(
             session, kind=CONTESTED, source=entity.stream.source, entity=entity.name, subjects=known
         )
+    announced = _announced(session, [gone[key] for key in before])
     for key in known:
         origin = gone[key].provenance.origin
-        if origin == "run" or (origin != "sweep" and key in before):
+        if key not in announced and (origin == "run" or (origin != "sweep" and key in before)):
             doubts[key] = Doubt.CONTESTED
     return doubts
+
+
+ANNOUNCED = text("select source_id from tds_inbox_events where id = any(:ids) and event = 'deleted'")
+
+
+def _announced(session: Session, gone: Sequence[Candidate]) -> set[str]:
+    """Those whose newest webhook says that they were deleted: beside the denial, word enough against a list."""
+    ids = [each.provenance.id for each in gone if each.provenance.origin == "webhook"]
+    return set(session.execute(ANNOUNCED, {"ids": ids}).scalars()) if ids else set()
 
 
 KNOWN_ONCE = text("""

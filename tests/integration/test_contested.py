@@ -57,6 +57,22 @@ def test_a_contested_record_that_a_list_misses_is_gone(synced: World, standin: S
     assert findings(synced)[0]["resolved_at"] is not None
 
 
+@pytest.mark.parametrize("entity", list(PLACES))
+def test_a_contested_record_whose_deletion_a_webhook_tells_of_is_gone(
+    synced: World, standin: StandIn, entity: str
+) -> None:
+    plural, _ = PLACES[entity]
+    record_id = standin.ids(plural)[3]
+    for api in ("/books/v3", "/inventory/v1"):
+        deny(standin, f"{api}/{plural}/{record_id}")
+    synced.run(entity, "full")
+    record = {f"{plural.removesuffix('s')}_id": record_id}
+    synced.deliver(delivery(entity, record, event="deleted", complete=False))
+    synced.drain(entity)
+    assert synced.row(entity, record_id)["deleted_at"] is not None
+    assert synced.value("select verdict from tds_inbox_events") == "deleted"
+
+
 def test_a_whole_list_does_not_flap_either(synced: World, standin: StandIn) -> None:
     """Products are read in batches, and only when something asks for them."""
     synced.run("product", "full")

@@ -48,7 +48,7 @@ BOUNDS = {
     "mode": "|".join([*Mode, "webhook"]),
     "error": CODE,
     "code": CODE,
-    "result": "accepted|duplicate|quarantined|refused|unavailable|cached|asked|sent|failed|delivered|away",
+    "result": "accepted|duplicate|quarantined|refused|unavailable|overloaded|cached|asked|sent|failed|delivered|away",
     "breaker": r"database|zoho\.token|zoho\.(books|inventory)\.\w+",
     "action": CODE,
     "kind": CODE,
