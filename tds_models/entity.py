@@ -48,6 +48,15 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OlderList:
+    """What organisations that the source has not moved yet have instead of a list, and of single records."""
+
+    path: str
+    list_key: str
+    id_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One entity as one source serves it.
 
@@ -57,6 +66,8 @@ class Stream:
     `order`: what is known of the list's order by time of change.
     `kind`: key and value that tell this entity's records from others on the same path.
     `right`: what the source calls the right to read it, where it is not called like the path.
+    `older`: the list that stands in for an empty or unknown one. `module`: the path by which permissions and breakers
+    know it, where that is another.
     """
 
     api: str
@@ -75,6 +86,8 @@ class Stream:
     complete_with: tuple[str, ...] = ()
     kind: tuple[str, str] | None = None
     right: str | None = None
+    older: OlderList | None = None
+    module: str | None = None
     source: str = "zoho"
 
 
@@ -160,7 +173,9 @@ class Entity:
     @cached_property
     def older_keys(self) -> tuple[Older, ...]:
         """What a record's keys are still called in some organisations."""
+        older = self.stream.older
         return (
+            *((Older(older.id_key, self.stream.id_key, {}),) if older else ()),
             *older_keys(self.fields),
             *(Older(lines.older, lines.key, {}) for lines in self.lines if lines.older),
         )

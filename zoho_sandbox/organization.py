@@ -50,6 +50,7 @@ class Organization:
         self.currency_id = fixed_id(97)
         self.user_id = fixed_id(1)
         self.has_warehouses = settings.warehouses
+        self.knows_locations = settings.warehouses_know_locations or not settings.warehouses
         self.shows_undescribed = settings.undescribed_keys
         # The keys around the webhook bodies of modules for which nobody outside Zoho knows them.
         self.wrappers = {

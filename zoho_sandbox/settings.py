@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     adjustment_wrapper: str = "inventory_adjustment"
     # Places as organisations have them that were not moved to locations: `warehouses`, `warehouse_id` and so on.
     warehouses: bool = False
+    # What they answer to `/locations`: no rows, or that there is no such address; nobody outside knows which.
+    warehouses_know_locations: bool = True
     # Keys that no description lists, though the module would be nothing without them (`entities/doors.py`).
     undescribed_keys: bool = True
     # Whether details show own fields as an object, too; of some modules nobody outside saw more than the list of them.

@@ -1,7 +1,7 @@
 """Location: a shop, office or warehouse that stock and documents belong to."""
 
 from tds_models.doors import older, unlisted
-from tds_models.entity import Entity, Increment, Shows, Stream
+from tds_models.entity import Entity, Increment, OlderList, Shows, Stream
 from tds_models.fields import boolean, refers, text
 
 LOCATION = Entity(
@@ -9,7 +9,7 @@ LOCATION = Entity(
     title="Locations",
     priority=8,
     fields=(
-        text("name", "location_name"),
+        older("warehouse_name", text("name", "location_name")),
         text("type"),
         # Lists show neither; a location alone spells them its own way.
         *unlisted(
@@ -28,5 +28,6 @@ LOCATION = Entity(
         modified_key=None,
         increment=Increment.FULL,
         list_shows=Shows.SOME,  # not whether one is active
+        older=OlderList(path="settings/warehouses", list_key="warehouses", id_key="warehouse_id"),
     ),
 )

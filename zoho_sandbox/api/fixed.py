@@ -5,7 +5,7 @@ from flask import Blueprint, Response, request
 from zoho_sandbox.answers import encoded_answer, json_answer, single_answer
 from zoho_sandbox.api.gate import current_sandbox
 from zoho_sandbox.organization import Organization
-from zoho_sandbox.refusals import invalid_value, missing
+from zoho_sandbox.refusals import invalid_url, invalid_value, missing
 
 ITEM_IDS_MAX = 100
 
@@ -59,6 +59,8 @@ def organization(organization_id: str) -> Response:
 
 def locations() -> Response:
     world = current_sandbox().world
+    if not world.organization.knows_locations:
+        raise invalid_url()
     with world.lock:
         held = world.collections["locations"]
         there = [] if world.organization.has_warehouses else held.records.values()
@@ -68,16 +70,25 @@ def locations() -> Response:
 
 def location(location_id: str) -> Response:
     world = current_sandbox().world
+    if world.organization.has_warehouses:
+        raise missing("Location") if world.organization.knows_locations else invalid_url()
     with world.lock:
         found = world.collections["locations"].detail(world.find("locations", location_id))
     return single_answer("location", found)
 
 
 def warehouses() -> Response:
-    rows = [
-        {"warehouse_id": location_id, "warehouse_name": name, "status": "active", "is_primary": primary}
-        for location_id, name, primary in _organization().locations
-    ]
+    world = current_sandbox().world
+    with world.lock:
+        rows = [
+            {
+                "warehouse_id": record.id,
+                "warehouse_name": record.state["location_name"],
+                "status": record.state["status"],
+                "is_primary": record.state["is_primary"],
+            }
+            for record in world.collections["locations"].records.values()
+        ]
     return json_answer({"code": 0, "message": "success", "warehouses": rows})
 
 

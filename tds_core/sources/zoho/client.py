@@ -33,6 +33,7 @@ from tds_core.sources.zoho.answers import (
     envelope_of,
     judge,
 )
+from tds_core.sources.zoho.older_lists import is_refusal, page_of, records_of
 from tds_core.sources.zoho.organizations import ORGANIZATIONS
 from tds_core.sources.zoho.permissions import Permissions
 from tds_core.sources.zoho.question import Question
@@ -95,7 +96,9 @@ class ZohoClient:
         parameters = dict(stream.where)
         if stream.modified_key and since is not None:
             parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-        found = self._paged(stream, parameters, traffic, page=page, size=PAGE_SIZE)
+        found = page_of(
+            stream, page, ask=lambda each: self._paged(each, parameters, traffic, page=page, size=PAGE_SIZE)
+        )
         early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]
         if early:
             raise ContractError(
@@ -134,7 +137,9 @@ class ZohoClient:
         self, stream: Stream, parameters: Mapping[str, str], order: Mapping[str, str], traffic: Traffic
     ) -> Page:
         """A page in `order`, or where that is refused as it comes."""
-        question = Question(stream.api, stream.path, stream.path, {**parameters, **order}, traffic)
+        question = Question(
+            stream.api, stream.module or stream.path, stream.path, {**parameters, **order}, traffic, is_list=True
+        )
         try:
             found = read_page(stream, self.ask(question), page_size=int(parameters["per_page"]))
         except InvalidValueError as refusal:
@@ -154,16 +159,14 @@ class ZohoClient:
         if stream.batch and len(waiting) > 1:
             self._read_batches(stream, waiting, reading, traffic)
             waiting = [each for each in waiting if each not in reading.records and each not in reading.failures]
-        until = time.monotonic() + READ_SECONDS
+        until, before = time.monotonic() + READ_SECONDS, dict[str, bytes]()
         for place, source_id in enumerate(waiting):
             if place and time.monotonic() > until:
                 late = NotAskedError("answers are slow: not asked for yet")
                 reading.failures.update(dict.fromkeys(waiting[place:], late))
                 break
             try:
-                path = f"{stream.path}/{quote(source_id, safe='')}"
-                answer = self.ask(Question(stream.api, stream.path, path, {}, traffic, source_id=source_id))
-                reading.records[source_id] = read_record(stream, answer, source_id)
+                reading.records[source_id] = self._read_one(stream, source_id, before, traffic)
             except NoSuchRecordError:
                 reading.missing.add(source_id)
             except SourceError as error:
@@ -175,6 +178,22 @@ class ZohoClient:
             finally:
                 self._note(reading, [source_id])
         return reading
+
+    def _read_one(self, stream: Stream, source_id: str, before: dict[str, bytes], traffic: Traffic) -> bytes:
+        """A record as it stands now. `before`: what its older list holds, once that was needed."""
+        if source_id in before:
+            return before[source_id]
+        path = f"{stream.path}/{quote(source_id, safe='')}"
+        try:
+            answer = self.ask(Question(stream.api, stream.path, path, {}, traffic, source_id=source_id))
+            return read_record(stream, answer, source_id)
+        except SourceError as refusal:
+            if stream.older is None or not is_refusal(refusal):
+                raise
+            before.update(records_of(stream, ask=lambda each: self._paged(each, {}, traffic, page=1, size=PAGE_SIZE)))
+            if source_id in before:
+                return before[source_id]
+            raise NoSuchRecordError(str(refusal)) if before else refusal from None
 
     def _note(self, reading: Reading, source_ids: Sequence[str]) -> None:
         """The call just made was about these records, if there was one."""
@@ -228,7 +247,7 @@ class ZohoClient:
             self._exchange, self._clock = exchange, clock
 
     def _ask(self, question: Question, host: str, token: str) -> bytes:
-        part = question.path.partition("/")[0]
+        part = (question.group if question.is_list else question.path).partition("/")[0]
         leave = self._governor.admit(api=question.api, traffic=question.traffic)
         with (
             self._breakers.guard(f"zoho.{question.api}.{part}"),

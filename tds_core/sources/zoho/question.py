@@ -11,7 +11,8 @@ from tds_core.sources.traffic import Traffic
 class Question:
     """One call: `path` of an API, and what is sent along; it is counted under `group`, which names the module.
 
-    `source_id`: the record it is about, where it is about one.
+    `source_id`: the record it is about, where it is about one. `is_list`: it asks for the module's list, which may have
+    another path.
     """
 
     api: str
@@ -22,3 +23,4 @@ class Question:
     method: str = "GET"
     body: Mapping[str, Any] | None = None
     source_id: str = ""
+    is_list: bool = False

@@ -102,7 +102,7 @@ class Verification:
     def _narrowed(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
         """The error for a refusal with a token that lives: the module's, or if the module can be read the record's."""
         module = (question.api, question.group)
-        is_list = question.path == question.group
+        is_list = question.is_list or question.path == question.group
         if is_list or question.method != "GET" or self._refused_singly[module] >= MOST_REFUSED_SINGLY:
             return self._missing(question, token, refused)
         try:
