@@ -8,16 +8,17 @@ from tds_models.fields import Field, refers
 
 
 class Older(NamedTuple):
-    """A key some organisations still have, the one it is called now, and what its values are called now."""
+    """A key some organisations still have, the one it is called now, our name, and what true and false are now."""
 
     key: str
     now: str
-    means: Mapping[Any, Any]
+    name: str
+    means: Mapping[bool, Any]
 
 
 def older_keys(fields: tuple[Field, ...]) -> tuple[Older, ...]:
     """The older keys of `fields`."""
-    return tuple(Older(each.older, each.key, each.older_means) for each in fields if each.older)
+    return tuple(Older(each.older, each.key, each.name, each.older_means) for each in fields if each.older)
 
 
 def unlisted(*fields: Field) -> tuple[Field, ...]:
@@ -30,8 +31,8 @@ def undetailed(*fields: Field) -> tuple[Field, ...]:
     return tuple(replace(each, detailed=False) for each in fields)
 
 
-def older(key: str, declared: Field, means: Mapping[Any, Any] | None = None) -> Field:
-    """The same field, which some organisations still call `key`; `means`: what its values are called now."""
+def older(key: str, declared: Field, means: Mapping[bool, Any] | None = None) -> Field:
+    """The same field, which some organisations still call `key`; `means`: what its true and false are called now."""
     return replace(declared, older=key, older_means=means or {})
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import takewhile
+from typing import Any
 
 from sqlalchemy import Table
 
@@ -64,7 +65,7 @@ class Stream:
     `list_shows`: which changes of a record its list row gives away.
     `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
     `order`: what is known of the list's order by time of change.
-    `kind`: key and value that tell this entity's records from others on the same path.
+    `kind`: key and value that tell this entity's records from others on the same path; `kinds`: the values there are.
     `right`: what the source calls the right to read it, where it is not called like the path.
     `older`: the list that stands in for an empty or unknown one. `module`: the path by which permissions and breakers
     know it, where that is another.
@@ -85,10 +86,23 @@ class Stream:
     rule_module: str | None = None
     complete_with: tuple[str, ...] = ()
     kind: tuple[str, str] | None = None
+    kinds: tuple[str, ...] = ()
     right: str | None = None
     older: OlderList | None = None
     module: str | None = None
     source: str = "zoho"
+
+    def kind_of(self, raw: Any) -> str | None:
+        """Which of `kinds` the value of a record's key says it is; `None`: it says nothing, or nothing readable."""
+        said = raw.strip().lower() if isinstance(raw, str) else None
+        return said if said in self.kinds else None
+
+    def is_other_kind(self, record: Mapping[str, Any]) -> bool:
+        """Whether `record` says that it is of another kind than this stream's."""
+        if self.kind is None:
+            return False
+        raw = record.get(self.kind[0])
+        return raw is not None and raw != self.kind[1] and self.kind_of(raw) not in (None, self.kind[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +133,7 @@ class Lines:
     @cached_property
     def older_keys(self) -> tuple[Older, ...]:
         """What a line's keys are still called in some organisations."""
-        own = [Older(self.older_id_key, self.id_key, {})] if self.older_id_key else []
+        own = [Older(self.older_id_key, self.id_key, "line_id", {})] if self.older_id_key else []
         return (*own, *older_keys(self.fields))
 
 
@@ -177,7 +191,7 @@ class Entity:
         return (
             *((Older(older.id_key, self.stream.id_key, {}),) if older else ()),
             *older_keys(self.fields),
-            *(Older(lines.older, lines.key, {}) for lines in self.lines if lines.older),
+            *(Older(lines.older, lines.key, lines.name, {}) for lines in self.lines if lines.older),
         )
 
     @cached_property

@@ -146,8 +146,8 @@ def read_date(value: Any) -> date:
 def read_instant(value: Any) -> datetime:
     """A moment with its zone (`2026-11-22T09:30:00+0300`), as aware UTC."""
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(value.strip())
+    except (AttributeError, ValueError):
         raise ValueError(f"expected a time with a zone, got {str(value)[:40]!r}") from None
     if moment.tzinfo is None:
         raise ValueError(f"time without a zone: {value}")
@@ -191,6 +191,8 @@ def custom_of_list(given: Any) -> Any:
                 found[""] = each
             continue
         name = _custom_name(each)
+        if name in found:  # another field of the same label
+            name = f"{name}_{each['customfield_id']}" if each.get("customfield_id") else ""
         found[name] = each.get("value")
         if not is_nothing(each.get(f"value{TWIN}")):
             found[f"{name}{TWIN}"] = each[f"value{TWIN}"]
@@ -282,7 +284,8 @@ class Field:
     values never appear in logs or findings.
 
     `listed`: list rows show it where it has a value. `detailed`: details do, and one without the key says "nothing".
-    `older`: the key that organisations have which Zoho has not moved to `key` yet; `older_means`: what its values mean.
+    `older`: the key that organisations have which Zoho has not moved to `key` yet; `older_means`: what its
+    true and false are called there.
     """
 
     name: str
@@ -294,7 +297,7 @@ class Field:
     listed: bool = True
     detailed: bool = True
     older: str | None = None
-    older_means: Mapping[Any, Any] = field(default_factory=dict, hash=False)
+    older_means: Mapping[bool, Any] = field(default_factory=dict, hash=False)
 
     def value_of(self, raw: Any) -> Any:
         """The stored value of `raw`, `None` where it says nothing; raises `ValueError` with the reason."""

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from tds_core.sources.zoho.refusals import NotUnderstoodError, WebhookRefusedError
 from tds_core.sources.zoho.webhooks import SOURCE, parse
-from tds_core.sync.candidate import NUL
 from tds_core.sync.dead_letters import shape_of
+from tds_core.sync.record import NUL
 from tds_models.entities import ENTITIES
 
 log = structlog.get_logger(__name__)

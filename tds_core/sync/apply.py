@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from tds_core.database_errors import is_contended
 from tds_core.quality import ahead, unreadable
 from tds_core.sync import audit, locks
-from tds_core.sync.candidate import Candidate, Seen, decode
+from tds_core.sync.candidate import Candidate, Seen
 from tds_core.sync.decide import WRITES, Decision, Outcome, decide, resets_time
 from tds_core.sync.flaws import spell_exactly
 from tds_core.sync.locks import LockedError
+from tds_core.sync.record import decode
 from tds_core.sync.statements import Statements, statements_for
 from tds_models.entity import Entity
 from tds_models.fields import Field

@@ -3,45 +3,29 @@
 One value costs no record: what cannot be read is no value, and a flaw of the candidate beside it.
 """
 
-import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from tds_core.sources.base import Clock
 from tds_core.sources.errors import InvalidRecordError, OtherKindError
-from tds_core.sync.flaws import NUMBERS, Flaw, mend
-from tds_models.doors import Older
+from tds_core.sync.flaws import Flaw
+from tds_core.sync.record import read_record
 from tds_models.entity import Entity, Lines
 from tds_models.fields import (
-    CUSTOM_KEY,
-    CUSTOM_LIST_KEY,
-    CUSTOM_PREFIX,
     LONGEST_ID,
     Field,
     PartlyUnreadableError,
     Plan,
-    custom_of_list,
     is_nothing,
     read_instant,
     read_reference,
 )
 
 ABSENT: Any = object()
-# Money never passes through a float: what JSON spells with a point or an exponent is read as a Decimal.
-decode = msgspec.json.Decoder(float_hook=NUMBERS.create_decimal).decode
-#: Nothing of a record shorter than this can be too long for the database.
-SURELY_FITS = 100_000
-# An escape after an even number of backslashes; the odd one would only spell a backslash.
-NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-
-
 #: The origin of readings that a person wants taken whatever their time says.
 FORCED = "forced"
 
@@ -156,72 +140,6 @@ def tombstone(
     )
 
 
-class Record(NamedTuple):
-    """The JSON of one record, its numbers exact and its custom fields in one place; its bytes as they can be stored."""
-
-    members: dict[str, Any]
-    raw: bytes
-    flaws: Sequence[Flaw] = ()
-
-
-def read_record(raw: bytes, entity: Entity | None = None) -> Record:
-    """Read the JSON of one record, `entity`'s older keys by their names of today; what cannot be stored is a flaw.
-
-    Raises `InvalidRecordError`.
-    """
-    flaws: Sequence[Flaw] = ()
-    try:
-        members = decode(raw)
-        is_sound = len(raw) < SURELY_FITS and not (b"\\" in raw and b"\\u0000" in raw and NUL.search(raw))
-    except (ValueError, ArithmeticError, RecursionError):  # msgspec's errors are ValueErrors, decimal's are not
-        is_sound = False
-    if not is_sound:
-        members, raw, flaws = mend(raw)
-    if not isinstance(members, dict):
-        raise InvalidRecordError(f"expected a JSON object, got {type(members).__name__}")
-    _gather_custom(members)
-    if entity and entity.older_mark and entity.older_mark in raw:
-        _respell(entity, members)
-    return Record(members, raw, flaws)
-
-
-def _gather_custom(record: dict[str, Any]) -> None:
-    """Bring an organisation's own fields together under one key, whichever way they came."""
-    spread, listed = _custom_keys(tuple(record)), record.get(CUSTOM_LIST_KEY)
-    if not spread and (not listed or is_nothing(listed)):
-        return
-    gathered: dict[str, Any] = {key: record[key] for key in spread}
-    for found in (custom_of_list(listed), record.get(CUSTOM_KEY)):
-        if isinstance(found, dict):
-            gathered |= found
-        elif found and not is_nothing(found):  # of another shape: to be told, not to be hidden
-            record[CUSTOM_KEY] = found
-            return
-    record[CUSTOM_KEY] = gathered
-
-
-def _respell(entity: Entity, record: dict[str, Any]) -> None:
-    """Let what has an older key be found under its name of today, where that has no value of its own."""
-    _rename(record, entity.older_keys)
-    for lines in entity.lines:
-        rows = record.get(lines.key) if lines.older_keys else None
-        for line in rows if isinstance(rows, list) else ():
-            if isinstance(line, dict):
-                _rename(line, lines.older_keys)
-
-
-def _rename(record: dict[str, Any], keys: Sequence[Older]) -> None:
-    for older, now, means in keys:
-        if older in record and (is_nothing(record.get(now)) or record[now] in ([], {})):
-            value = record[older]
-            record[now] = means.get(value, value) if means and isinstance(value, (bool, str)) else value
-
-
-@lru_cache(maxsize=256)  # the records of a list have few sets of keys among them
-def _custom_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(key for key in keys if key.startswith(CUSTOM_PREFIX))
-
-
 def transform(
     entity: Entity,
     raw: bytes,
@@ -246,6 +164,7 @@ def transform(
     ahead_at = modified_at if clock and modified_at and clock.is_behind(modified_at) else None
     if clock and ahead_at and (seen is not Seen.BODY or provenance.origin == "operator"):
         modified_at = clock.now
+    flaws += _kind_flaws(entity, record)
     values = _values(entity.plan, record, flaws)
     lines = {}
     for each in entity.lines:
@@ -277,7 +196,7 @@ def _identity(entity: Entity, record: dict[str, Any]) -> tuple[str, datetime | N
     """Whose record it is and of when. Raises `InvalidRecordError` naming what is wrong."""
     wrong: list[str] = []
     stream = entity.stream
-    if stream.kind and record.get(stream.kind[0]) not in (None, stream.kind[1]):
+    if stream.kind and stream.is_other_kind(record):
         raise OtherKindError(f"{stream.kind[0]}: is {record[stream.kind[0]]!r}, a {entity.name} has {stream.kind[1]!r}")
     modified_at = _read(record, stream.modified_key, read_instant, wrong) if stream.modified_key else None
     source_id = _read(record, stream.id_key, read_reference, wrong)
@@ -286,6 +205,17 @@ def _identity(entity: Entity, record: dict[str, Any]) -> tuple[str, datetime | N
     if wrong:
         raise InvalidRecordError("; ".join(wrong), said=record)
     return source_id, modified_at
+
+
+def _kind_flaws(entity: Entity, record: Mapping[str, Any]) -> list[Flaw]:
+    """What is wrong with what a record says of its kind, which then says nothing."""
+    stream = entity.stream
+    raw = record.get(stream.kind[0]) if stream.kind else None
+    if stream.kind is None or is_nothing(raw) or stream.kind_of(raw):
+        return []
+    found = raw[:40] if isinstance(raw, str) else type(raw).__name__
+    reason = f"expected {' or '.join(stream.kinds)}, got {found!r}"
+    return [Flaw(stream.kind[0], stream.kind[0], reason, found, is_stored=False)]
 
 
 def _clear(

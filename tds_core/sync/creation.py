@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from tds_core.quality import unreadable
 from tds_core.sources.errors import InvalidRecordError
 from tds_core.sync import audit
-from tds_core.sync.candidate import Candidate, Record, Seen, is_strange, read_record
+from tds_core.sync.candidate import Candidate, Seen, is_strange
 from tds_core.sync.columns import Column, Records, read_column
 from tds_core.sync.copying import Copy, as_it_came, as_text, lay_out, try_copy
 from tds_core.sync.flaws import Flaw
+from tds_core.sync.record import Record, read_record
 from tds_core.sync.sighting import Sighting
 from tds_core.sync.usefulness import rank
 from tds_models.entity import Entity

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from tds_core.quality import findings
 from tds_core.sync import dead_letters, queue
 from tds_core.sync.apply import Applied
-from tds_core.sync.candidate import Candidate, read_record
+from tds_core.sync.candidate import Candidate
 from tds_core.sync.decide import Outcome
+from tds_core.sync.record import read_record
 from tds_models.entities import ENTITIES
 from tds_models.entity import Entity
 from tds_models.quality import Severity
@@ -48,8 +49,8 @@ def follow(session: Session, entity: Entity, ended: Sequence[Applied]) -> None:
     gone: dict[str, list[Candidate]] = {}
     for each in ended:
         if each.candidate.why:
-            value = read_record(each.candidate.record).members.get(entity.stream.kind[0])
-            gone.setdefault(str(value), []).append(each.candidate)
+            value = entity.stream.kind_of(read_record(each.candidate.record).members.get(entity.stream.kind[0]))
+            gone.setdefault(value or "", []).append(each.candidate)
     for sibling in siblings(entity.name):
         left = gone.get(sibling.stream.kind[1] if sibling.stream.kind else "", [])
         queue.enqueue(

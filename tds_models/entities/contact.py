@@ -35,6 +35,7 @@ def contact_stream(contact_type: str) -> Stream:
         rule_module=contact_type,
         complete_with=("contact_id", "contact_name", "contact_type", "status", "last_modified_time"),
         kind=("contact_type", contact_type),
+        kinds=("customer", "vendor"),
     )
 
 

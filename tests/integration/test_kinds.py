@@ -100,6 +100,30 @@ def test_a_list_that_ignores_the_type_brings_no_letter_and_no_foreign_row(synced
     assert (finding["subject"], "filter was ignored" in finding["detail"]["news"]) == ("contact_type", True)
 
 
+@pytest.mark.parametrize("said", ["", " ", "person", "Vendor"])
+@pytest.mark.parametrize("mode", ["full", "targeted"])
+def test_a_type_that_says_nothing_moves_nobody_and_hides_nobody(
+    loaded: World, standin: StandIn, said: str, mode: str
+) -> None:
+    here, new = sorted(loaded.mirror("vendor", "name"))[:2]
+    loaded.execute("delete from erp.vendor where source_id = :id", id=new)
+    for each in (here, new):
+        standin.edit("contacts", each, contact_name=f"Renamed {each}")
+        standin.sandbox.world.find("contacts", each).state["contact_type"] = said
+    if mode == "full":
+        standin.fail("filter_ignored", CONTACTS, count=0)
+        loaded.run("vendor", "full")
+    else:
+        loaded.enqueue("vendor", here, new)
+    drain(loaded)
+    names = loaded.mirror("vendor", "name")
+    assert [names[here], names[new]] == [(f"Renamed {here}",), (f"Renamed {new}",)]
+    assert here not in loaded.mirror("customer", "name")
+    assert letters(loaded) == []
+    told = loaded.rows("select detail ->> 'key' as key from tds_findings where kind = 'unreadable_value'")
+    assert {each["key"] for each in told} == ({"contact_type"} if said == "person" else set())
+
+
 @pytest.mark.parametrize("ignored", [True, False])
 def test_letters_for_another_kind_heal(loaded: World, standin: StandIn, ignored: bool) -> None:
     vendor = next(iter(loaded.mirror("vendor", "name")))

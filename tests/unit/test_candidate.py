@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tds_core.sources.errors import InvalidRecordError
+from tds_core.sources.errors import InvalidRecordError, OtherKindError
 from tds_core.sync.candidate import Candidate, Provenance, Seen, fingerprint, transform
 from tds_models.entities import ENTITIES
 from tests.world import invoice, product
@@ -246,3 +246,61 @@ def test_own_fields_of_another_shape_are_a_flaw(odd: Any) -> None:
 
 def test_equal_bytes_have_one_fingerprint_and_other_bytes_another() -> None:
     assert fingerprint(b"{}") == fingerprint(b"{}") != fingerprint(b"{ }")
+
+
+@pytest.mark.parametrize("spelled", ["", " ", None, "Vendor", " vendor", "VENDOR "])
+def test_a_kind_is_known_however_it_is_spelled_and_nothing_is_none(spelled: object) -> None:
+    candidate = read("vendor", {"contact_id": "1", "contact_type": spelled, "contact_name": "n"})
+    assert (candidate.values["name"], candidate.flaws) == ("n", [])
+
+
+@pytest.mark.parametrize("spelled", ["person", 5, True, [], {}, ["customer"]])
+def test_a_kind_that_cannot_be_read_costs_no_record_and_moves_none(spelled: object) -> None:
+    candidate = read("vendor", {"contact_id": "1", "contact_type": spelled, "contact_name": "n"})
+    [flaw] = candidate.flaws
+    assert (candidate.values["name"], flaw.key, flaw.is_stored) == ("n", "contact_type", False)
+    assert "expected customer or vendor" in flaw.reason
+
+
+@pytest.mark.parametrize("spelled", ["customer", "Customer", " CUSTOMER "])
+def test_a_record_of_the_other_kind_is_none_of_this(spelled: str) -> None:
+    with pytest.raises(OtherKindError):
+        read("vendor", {"contact_id": "1", "contact_type": spelled})
+
+
+@pytest.mark.parametrize(
+    ("spelled", "status"),
+    [(True, "active"), ("true", "active"), (1, "active"), ("1", "active"), (False, "inactive"), ("FALSE", "inactive"),
+     (0, "inactive"), ("0", "inactive"), (None, None), ("", None), (" ", None)],
+)  # fmt: skip
+def test_what_an_older_key_says_is_read_like_any_boolean(spelled: object, status: str | None) -> None:
+    candidate = read("location", {"location_id": "1", "location_name": "n", "is_location_active": spelled})
+    assert (candidate.values["status"], candidate.flaws) == (status, [])
+
+
+@pytest.mark.parametrize("spelled", ["maybe", 2, [True], {"a": 1}])
+def test_what_an_older_key_says_unreadably_is_nothing_and_told(spelled: object) -> None:
+    candidate = read("location", {"location_id": "1", "location_name": "n", "is_location_active": spelled})
+    [flaw] = candidate.flaws
+    assert (candidate.values["status"], flaw.key, flaw.field) == (None, "status", "status")
+    assert "is_location_active: expected true or false" in flaw.reason
+
+
+@pytest.mark.parametrize("spelled", [" 2026-11-22T09:30:00+0300", "2026-11-22T09:30:00+0300 \n"])
+def test_blanks_around_a_time_are_not_of_it(spelled: str) -> None:
+    assert read("product", product(last_modified_time=spelled)).modified_at == datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
+
+
+ODD_OWN_FIELDS = [
+    ({"custom_fields": [{"api_name": "cf_a", "value": "x"}], "custom_field_hash": "odd"}, {"cf_a": "x"}),
+    ({"custom_fields": "odd", "custom_field_hash": {"cf_a": "x"}}, {"cf_a": "x"}),
+    ({"cf_a": "x", "custom_field_hash": 5}, {"cf_a": "x"}),
+    ({"custom_fields": "odd", "custom_field_hash": ""}, None),
+]
+
+
+@pytest.mark.parametrize(("own", "kept"), ODD_OWN_FIELDS)
+def test_own_fields_of_an_odd_shape_hide_no_others(own: dict[str, Any], kept: Any) -> None:
+    candidate = read("stock_adjustment", {"inventory_adjustment_id": "1"} | own)
+    assert candidate.values["custom_fields"] == kept
+    assert [flaw.key for flaw in candidate.flaws] == ["custom_field_hash"]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tds_core.sync.candidate import Candidate, Provenance, Seen, read_record, transform
+from tds_core.sync.candidate import Candidate, Provenance, Seen, transform
 from tds_core.sync.columns import read_column
+from tds_core.sync.record import read_record
 from tds_models.entities import ENTITIES
 from tds_models.fields import integer, number, text
 

@@ -181,7 +181,16 @@ def test_own_fields_given_as_a_list_have_their_api_names() -> None:
     assert found == {"cf_colour": "red", "cf_size": 9, "cf_batch_no": ["a"]}
 
 
-@pytest.mark.parametrize("odd", [["x"], [{"value": 1}]])
+def test_own_fields_of_one_label_are_all_kept() -> None:
+    listed = [
+        {"customfield_id": "7", "label": "Colour", "value": "red"},
+        {"customfield_id": "8", "label": "colour", "value": "blue"},
+        {"customfield_id": "9", "label": "COLOUR", "value": ""},
+    ]
+    assert fields.read_custom(fields.custom_of_list(listed)) == {"cf_colour": "red", "cf_colour_8": "blue"}
+
+
+@pytest.mark.parametrize("odd", [["x"], [{"value": 1}], [{"label": "a", "value": 1}, {"label": "A", "value": 2}]])
 def test_own_fields_without_a_name_are_told(odd: Any) -> None:
     with pytest.raises(ValueError, match="without a name"):
         fields.read_custom(fields.custom_of_list(odd))

@@ -166,6 +166,22 @@ def test_a_contact_of_no_type_is_believed_by_its_address_and_read_from_the_sourc
         understood(contact(), entity=None, event=None)
 
 
+@pytest.mark.parametrize("kind", ["", " ", None, 5, [], {}, "person"])
+def test_a_type_that_says_nothing_is_no_type(kind: object) -> None:
+    delivery = understood(contact(contact_type=kind), entity="vendor")
+    assert (delivery.entity, delivery.complete) == ("vendor", False)
+    with pytest.raises(refusals.EntityUnclearError):
+        understood(contact(contact_type=kind), entity=None, event=None)
+
+
+@pytest.mark.parametrize("kind", ["Vendor", " vendor ", "VENDOR"])
+def test_a_type_is_known_however_it_is_spelled(kind: str) -> None:
+    delivery = understood(contact(contact_type=kind), entity=None, event=None)
+    assert (delivery.entity, delivery.complete) == ("vendor", True)
+    with pytest.raises(refusals.EntityMismatchError):
+        understood(contact(contact_type=kind), entity="customer")
+
+
 def test_a_body_of_another_entity_is_a_mismatch() -> None:
     with pytest.raises(refusals.EntityMismatchError):
         understood(b'{"invoice":{"invoice_id":"1"}}')

@@ -69,12 +69,14 @@ def glance_at(record: bytes, candidates: Sequence[Entity]) -> Glance:
             values = reader.read(record)
     modified_at = _instant(values[1])
     complete = modified_at is not None and all(values[at] is not _ABSENT for at in reader.needed)
+    if complete and reader.kind_at is not None:
+        complete = entity.stream.kind_of(_text(values[reader.kind_at])) is not None
     return Glance(entity, _source_id(values[0], entity.stream.id_key), modified_at, complete)
 
 
 def _of_kind(raw: msgspec.Raw, candidates: Sequence[Entity]) -> Entity:
-    key = candidates[0].stream.kind[0] if candidates[0].stream.kind else ""
-    value = _text(raw)
+    stream = candidates[0].stream
+    key, value = stream.kind[0] if stream.kind else "", stream.kind_of(_text(raw))
     if value is None:
         if len(candidates) == 1:
             return candidates[0]
@@ -83,7 +85,7 @@ def _of_kind(raw: msgspec.Raw, candidates: Sequence[Entity]) -> Entity:
     for entity in candidates:
         if entity.stream.kind == (key, value):
             return entity
-    raise EntityMismatchError(f"Announced was {candidates[0].name}, but {key} is {value[:40]!r}.")
+    raise EntityMismatchError(f"Announced was {candidates[0].name}, but {key} is {value!r}.")
 
 
 def _text(raw: msgspec.Raw) -> str | None:
