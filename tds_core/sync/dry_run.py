@@ -32,6 +32,7 @@ def look_at_page(session: Session, run: RunLease, prepared: Prepared) -> None:
     wrong, others = {source_id for source_id, _ in prepared.invalid} - seen, set(prepared.other_kind) - seen
     equal = set(prepared.hashes) - seen - wrong - others - {each.source_id for each in candidates}
     counts = {Outcome.UNCHANGED: len(equal), "invalid": len(wrong), "other_kind": len(others)}
+    counts |= {"to_read": len(prepared.owed - seen)} if prepared.owed else {}
     current = read_rows(session, entity, sorted(each.source_id for each in candidates))
     for candidate in candidates:
         row = current.get(candidate.source_id)

@@ -34,7 +34,8 @@ READ_AGAIN = frozenset({Outcome.LOOK_AGAIN, Outcome.RESTORED})
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One page, ready to be written: its rows' fingerprints, how many the mirror has already, what is new, what is
-    changed, and what breaks the rules. `skipped_count`: rows that are as an earlier pass left them, byte by byte.
+    changed, and what breaks the rules. `skipped_count`: rows that are as an earlier pass left them, byte by byte;
+    `owed`: those of them whose details wait to be read, as that pass left it.
     `reads_all`: every record is to be read in detail, whatever its row shows. `other_kind`: rows of another entity of
     this path, for which the list was not asked.
     """
@@ -47,6 +48,7 @@ class Prepared:
     invalid: Sequence[tuple[str, InvalidRecordError]]
     reads_all: bool
     other_kind: Sequence[str] = ()
+    owed: Set[str] = frozenset()
 
     @property
     def is_known(self) -> bool:
@@ -88,7 +90,8 @@ def prepare(
     rows = _newest_of_each(rows)
     hashes = {row.source_id: fingerprint(row.raw) for row in rows}
     unlike = {key: True for key in hashes.keys() & before.keys() if hashes[key] != before[key]}
-    unlike |= _unlike(session, entity, {key: hashes[key] for key in hashes if key not in before}, reads_all)
+    known, owed = _unlike(session, entity, {key: hashes[key] for key in hashes if key not in before}, reads_all)
+    unlike |= known
     fresh = {row.source_id: row.raw for row in rows if row.source_id in unlike}
     sighting = Sighting(entity, read_at, provenance, hashes, familiar, clock)
     creation, candidates, invalid = _read(sighting, fresh, {key for key, is_known in unlike.items() if is_known})
@@ -96,7 +99,7 @@ def prepare(
     other_kind = [key for key, error in invalid if isinstance(error, OtherKindError)]
     invalid = [(key, error) for key, error in invalid if not isinstance(error, OtherKindError)]
     equal_count = len(hashes) - len(fresh)
-    return Prepared(hashes, equal_count, skipped_count, creation, candidates, invalid, reads_all, other_kind)
+    return Prepared(hashes, equal_count, skipped_count, creation, candidates, invalid, reads_all, other_kind, owed)
 
 
 def _newest_of_each(rows: Sequence[ListedRow]) -> Sequence[ListedRow]:
@@ -110,15 +113,21 @@ def _newest_of_each(rows: Sequence[ListedRow]) -> Sequence[ListedRow]:
     return rows if len(found) == len(rows) else list(found.values())
 
 
-def _unlike(session: Session, entity: Entity, hashes: Mapping[str, bytes], reads_all: bool) -> dict[str, bool]:
-    """The ids whose fingerprint is not the mirror's, and whether the mirror has the record; with `reads_all` all."""
+def _unlike(
+    session: Session, entity: Entity, hashes: Mapping[str, bytes], reads_all: bool
+) -> tuple[dict[str, bool], set[str]]:
+    """The ids whose fingerprint is not the mirror's, and whether the mirror has the record; with `reads_all` all.
+
+    And those of which nothing is to be done, because what is still to be read of them waits for that already.
+    """
     given = {
         "source": entity.stream.source,
         "ids": list(hashes),
         "hashes": [None if reads_all else each.hex() for each in hashes.values()],
     }
-    found = session.execute(statements_for(entity.name).unlike, given)
-    return {row.source_id: row.is_known for row in found.all()}
+    found = session.execute(statements_for(entity.name).unlike, given).all()
+    unlike = {row.source_id: row.is_known for row in found if not row.is_owed}
+    return unlike, {row.source_id for row in found if row.is_owed}
 
 
 Invalid = list[tuple[str, InvalidRecordError]]
@@ -173,6 +182,8 @@ def take(
     a whole table is locked.
     """
     counts = _counts_unwritten(prepared, before)
+    if prepared.is_known:
+        return Taken(+counts, 0)
     # The mirror is locked before the queue, as workers do.
     standing = hold_rows(session, entity, sorted(each.source_id for each in prepared.candidates))
     if standing.locked:
@@ -265,7 +276,8 @@ def _counts_unwritten(prepared: Prepared, before: Set[str]) -> Counter[str]:
     if again:
         created = prepared.creation.source_ids if prepared.creation else ()
         equal_count -= len(again - wrong - {*created, *other, *(each.source_id for each in prepared.candidates)})
-    return Counter({Outcome.UNCHANGED: equal_count, "invalid": len(wrong - before), "other_kind": len(other - before)})
+    told = {"invalid": wrong, "other_kind": other, "to_read": prepared.owed}
+    return Counter({Outcome.UNCHANGED: equal_count, **{name: len(ids - before) for name, ids in told.items()}})
 
 
 def _owe_details(

@@ -80,12 +80,6 @@ def _typed(fields: tuple[Field, ...]) -> str:
     return ", ".join(f"{field.name} {field.kind.sql}" for field in fields)
 
 
-def _vouched(entity: Entity) -> str:
-    """When the fingerprint of a list row says that there is nothing to read."""
-    whole = " and lines_confirmed_at is not null" if entity.header_first else ""
-    return f"deleted_at is null and confirmed_at is not null{whole}"
-
-
 def _read(entity: Entity) -> str:
     whole = "lines_confirmed_at, " if entity.header_first else ""
     return f"""
@@ -148,12 +142,28 @@ def _standing(entity: Entity, *, unless_whole: str) -> str:
 _MATCHED = "t.source = :source and t.source_id = any(cast(:ids as text[])) and t.source_id = r.source_id"
 
 
+# When the fingerprint of a list row says that it tells nothing new.
+_EQUAL = (
+    """coalesce(t.deleted_at is null and t.confirmed_at is not null and t.list_hash = decode(r.hash, 'hex'), false)"""
+)
+# Whether a record's details wait to be read, and nobody is at it: a reading in hand may be older than the page. As a
+# value, not as `exists`, for which the planner may read the whole queue.
+_OWED = """coalesce((select q.must_read and q.lease_token is null from tds_sync_queue q
+            where q.source = t.source and q.entity = '{entity}' and q.source_id = t.source_id), false)"""
+
+
 def _unlike(entity: Entity) -> str:
+    """The rows of a page that tell anything new, or whose records were never seen whole; of these whether they are
+    owed that already.
+    """
+    whole, owed = "true", "false"
+    if entity.header_first:
+        whole, owed = "t.lines_confirmed_at is not null", f"{_EQUAL} and {_OWED.format(entity=entity.name)}"
     return f"""
-        select r.source_id, t.source_id is not null as is_known
+        select r.source_id, t.source_id is not null as is_known, {owed} as is_owed
         from unnest(cast(:ids as text[]), cast(:hashes as text[])) as r(source_id, hash)
         left join {entity.table.fullname} t on {_MATCHED}
-        where not coalesce({_vouched(entity)} and t.list_hash = decode(r.hash, 'hex'), false)"""
+        where not ({_EQUAL} and {whole})"""
 
 
 def _update(entity: Entity) -> str:

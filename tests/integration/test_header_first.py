@@ -55,6 +55,48 @@ def test_a_second_pass_adds_nothing_to_what_waits_already(synced: World, standin
     assert synced.value("select count(*) from tds_audit_trail") == len(before)
 
 
+#: Where each row stands and which transactions wrote or locked it last.
+PLACES = "select ctid::text as place, xmin::text as by, xmax::text as locked_by, source_id from {} order by source_id"
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+@pytest.mark.parametrize("entity", ["product", "sales_order", "invoice", "bill", "customer_payment"])
+def test_what_waits_to_be_read_is_not_even_locked_by_another_pass(synced: World, entity: str, mode: str) -> None:
+    first = synced.run(entity, "full", drains=False)
+    standing = [synced.rows(PLACES.format(table)) for table in ("tds_sync_queue", f"erp.{entity}")]
+    run = synced.run(entity, mode, drains=False)
+    assert [synced.rows(PLACES.format(table)) for table in ("tds_sync_queue", f"erp.{entity}")] == standing
+    assert run["skipped_count"] == run["outcomes"]["to_read"] == run["outcomes"]["unchanged"] > 0
+    assert mode == "incremental" or run["skipped_count"] == first["outcomes"]["created"]
+
+
+@pytest.mark.parametrize("entity", ["product", "invoice"])
+def test_a_pass_owes_again_what_waits_for_no_reading_any_more_or_is_in_somebody_s_hands(
+    synced: World, entity: str
+) -> None:
+    synced.run(entity, "full", drains=False)
+    waiting = synced.rows("select source_id, generation, priority from tds_sync_queue order by source_id")
+    gone, held, told = waiting[:3]
+    synced.execute("delete from tds_sync_queue where source_id = :id", id=gone["source_id"])
+    synced.execute(
+        "update tds_sync_queue set lease_token = gen_random_uuid(), leased_until = now() + interval '1 hour'"
+        " where source_id = :id",
+        id=held["source_id"],
+    )
+    synced.execute("update tds_sync_queue set must_read = false where source_id = :id", id=told["source_id"])
+    run = synced.run(entity, "full", drains=False)
+    after = synced.rows("select source_id, generation, priority, must_read from tds_sync_queue order by source_id")
+    assert [(each["source_id"], each["priority"]) for each in after] == [
+        (each["source_id"], each["priority"]) for each in waiting
+    ]
+    assert all(each["must_read"] for each in after)
+    raised = {
+        new["source_id"] for new, old in zip(after, waiting, strict=True) if new["generation"] > old["generation"]
+    }
+    assert raised == {gone["source_id"], held["source_id"], told["source_id"]}
+    assert run["outcomes"]["to_read"] == len(waiting) == run["skipped_count"] + 3
+
+
 def test_a_second_pass_over_whole_documents_reads_no_detail_and_writes_nothing(synced: World, standin: StandIn) -> None:
     synced.run("invoice", "full")
     versions = synced.mirror("invoice", "version, changed_at, xmin::text")
