@@ -12,6 +12,7 @@ _READ_ONLY = "25006"
 # Others were in the way: a lock not given in time, a circle of waits, two transactions that cannot both be right. The
 # same again, a little later, goes well.
 _CONTENDED = ("55P03", "40P01", "40001")
+_CANCELED = "57014"
 # What is said cannot be stored: of the wrong kind, against a constraint, or too large for an index.
 _REFUSED = ("22", "23", "54")
 
@@ -41,6 +42,11 @@ def is_read_only(error: SQLAlchemyError) -> bool:
 def is_contended(error: BaseException) -> bool:
     """Whether others stood in the way, which says nothing about what was asked."""
     return isinstance(error, DBAPIError) and _code(error) in _CONTENDED
+
+
+def is_out_of_time(error: BaseException) -> bool:
+    """Whether the statement took longer than it was allowed to."""
+    return isinstance(error, DBAPIError) and _code(error) == _CANCELED
 
 
 def refuses(error: DBAPIError) -> bool:

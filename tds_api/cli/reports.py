@@ -64,6 +64,10 @@ def show_hold(hold: Mapping[str, Any], console: Console) -> None:
         _show_names(
             f"Would be asked for, and deleted here if Zoho has no such record; some of {many}", examples, console
         )
+        console.print(
+            "If Zoho's list was whole, they were deleted there, or are of another organisation: tds doctor",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
     else:
         show_changes(f"Changes of the page it stopped at; some of {many}", examples, console)
 

@@ -98,12 +98,16 @@ def approve(
     """Let a held run go on where it stopped; beyond what is approved it is held again."""
     if there := remote():
         found = there.post(f"/runs/{run_id}/approve", {"up_to": up_to} if up_to else {})
-        approved = int(found["holds"][0]["approved_count"])
+        hold = found["holds"][0]
+        held, approved = int(hold["record_count"]), int(hold["approved_count"])
     else:
         with acting("runs.approve", run_id, detail={"up_to": up_to or None}) as session:
-            reading.run(session, run_id)
+            held = next((int(hold["record_count"]) for hold in reading.run(session, run_id)["holds"]), 0)
             approved = holds.approve(session, run_id, by=getuser(), up_to=up_to or None)
-    say(f"Run {run_id} goes on, up to {approved:,} records. Watch it: tds runs show {run_id}")
+    say(
+        f"Run {run_id}, held for {held:,} records, goes on; it is held again if it comes to more than {approved:,}."
+        f" Watch it: tds runs show {run_id}"
+    )
 
 
 @runs.command()

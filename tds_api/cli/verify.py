@@ -7,13 +7,16 @@ from typing import Any
 import requests
 import typer
 from rich.console import Console
+from rich.markup import escape
 from sqlalchemy.orm import Session
 
+from tds_api.cli.checking.organization import STRANGERS_MEND, next_step, told_hold, told_strangers
 from tds_api.cli.database import database
 from tds_api.cli.demo.comparison import Comparison, compare
 from tds_api.cli.demo.standin import StandIn
 from tds_api.cli.output import say_json, say_table, terminal
 from tds_core.errors import TdsError
+from tds_core.sync.foreign_rows import Hint, hints
 from tds_core.verifying.verify import Finding
 from tds_core.verifying.verify import verify as look
 from tds_models.db import session_scope
@@ -37,9 +40,14 @@ def verify(
     with database() as engine:
         with session_scope(engine) as session:
             findings = look(session, examples=examples)
+            hinted = hints(session)
         with session_scope(engine) as session:
             comparison = _compared(session, against) if against else None
-    _show_json(findings, comparison) if as_json else show(findings, comparison, terminal())
+    if as_json:
+        _show_json(findings, comparison, hinted)
+    else:
+        show(findings, comparison, terminal())
+        show_hints(hinted, terminal())
     if any(each.violation_count for each in findings) or (comparison and comparison.differences):
         raise typer.Exit(1)
 
@@ -54,9 +62,9 @@ def _compared(session: Session, url: str) -> Comparison:
         ) from None
 
 
-def _show_json(findings: Sequence[Finding], comparison: Comparison | None) -> None:
+def _show_json(findings: Sequence[Finding], comparison: Comparison | None, hinted: Sequence[Hint]) -> None:
     broken = sum(each.violation_count for each in findings)
-    told: dict[str, Any] = {"violation_count": broken, "checks": findings}
+    told: dict[str, Any] = {"violation_count": broken, "checks": findings, "other_organization_hints": hinted}
     if comparison:
         told["comparison"] = {
             "record_count": comparison.record_count,
@@ -89,3 +97,16 @@ def show(findings: Sequence[Finding], comparison: Comparison | None, console: Co
         )
         for example in comparison.examples():
             console.print(f"  {example}", markup=False)
+
+
+def show_hints(hinted: Sequence[Hint], console: Console) -> None:
+    """Print what may be another organisation's, though no promise was broken, and what to do."""
+    for each in hinted:
+        if each.run_id is not None:
+            _warn(told_hold(each), next_step(each.entity, each), console)
+        if each.stranger_count:
+            _warn(told_strangers(each), STRANGERS_MEND, console)
+
+
+def _warn(says: str, mend: str, console: Console) -> None:
+    console.print(f"\n[yellow]{escape(says)}[/]\n{escape(mend)}", soft_wrap=True)

@@ -46,7 +46,7 @@ def keep(session: Session, entity: Entity, records: Sequence[Ahead]) -> None:
 
 def resolve(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
     """Close what was told of records that were read since, and are of no time to come any more."""
-    findings.close_subjects(session, kind=KIND, source=entity.stream.source, entity=entity.name, subjects=source_ids)
+    findings.close_subjects(session, kinds=[KIND], source=entity.stream.source, entity=entity.name, subjects=source_ids)
 
 
 _RESOLVE_REACHED = text("""

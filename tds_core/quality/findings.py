@@ -105,7 +105,7 @@ where kind = :kind and source = :source and entity = :entity and subject = any(:
 """)
 _CLOSE_SUBJECTS = text("""
 update tds_findings set resolved_at = now(), resolved_by = 'tds'
-where kind = :kind and source = :source and entity = :entity and subject = any(:subjects) and resolved_at is null
+where kind = any(:kinds) and source = :source and entity = :entity and subject = any(:subjects) and resolved_at is null
 """)
 
 
@@ -115,9 +115,12 @@ def open_subjects(session: Session, *, kind: str, source: str, entity: str, subj
     return set(session.execute(_OPEN_SUBJECTS, given).scalars())
 
 
-def close_subjects(session: Session, *, kind: str, source: str, entity: str, subjects: Sequence[str]) -> None:
-    """Close the findings of `kind` about `subjects`: what they told of is over."""
-    session.execute(_CLOSE_SUBJECTS, {"kind": kind, "source": source, "entity": entity, "subjects": list(subjects)})
+def close_subjects(
+    session: Session, *, kinds: Sequence[str], source: str, entity: str, subjects: Sequence[str]
+) -> None:
+    """Close the findings of `kinds` about `subjects`: what they told of is over."""
+    given = {"kinds": list(kinds), "source": source, "entity": entity, "subjects": list(subjects)}
+    session.execute(_CLOSE_SUBJECTS, given)
 
 
 _OPEN = text("""

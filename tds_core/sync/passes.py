@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import ahead, clock, drift
 from tds_core.sources.base import Page
-from tds_core.sync import absence, cursors, dry_run, holds, kinds, lists, runs, watch
+from tds_core.sync import absence, cursors, dry_run, holds, kinds, lists, runs, strangers, watch
 from tds_core.sync.candidate import Provenance, Seen
 from tds_core.sync.guard import Limits
 from tds_core.sync.listing import Prepared, prepare, take
@@ -213,12 +213,14 @@ def finish_pass(session: Session, run: RunLease, *, limits: Limits) -> Finish:
         return Finish.COMPLETED
     ahead.resolve_reached(session, ENTITIES[run.entity])
     clock.resolve(session, ENTITIES[run.entity])
+    strangers.resolve(session, ENTITIES[run.entity], run_id=run.id, listed_all=False)
     if run.mode == Mode.FULL and not run.position.endless:
         stake = watch.absences_at_stake(session, run, missing, limits=limits)
         if stake is not None:
             _hold(session, run, stake)
             return Finish.HELD
         run.outcomes["absent"] = absence.ask_about(session, ENTITIES[run.entity], missing, run)
+        strangers.resolve(session, ENTITIES[run.entity], run_id=run.id, listed_all=True)
         kinds.heal(session, ENTITIES[run.entity])
         lists.resolve_unseen(session, run)
         drift.look_for_gone(session, ENTITIES[run.entity], run_id=run.id)

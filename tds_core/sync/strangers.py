@@ -205,7 +205,7 @@ def note(session: Session, entity: Entity, applied: Sequence[Applied], sorted_ou
 
     `applied`: all that ended. What a person wrote needs nobody's word.
     """
-    doubts, absences, certain = sorted_out.doubts, {}, []
+    doubts, absences = sorted_out.doubts, {}
     given = {"source": entity.stream.source, "entity": entity.name}
     for each in applied:
         seen, source_id = each.candidate, each.candidate.source_id
@@ -219,12 +219,38 @@ def note(session: Session, entity: Entity, applied: Sequence[Applied], sorted_ou
             findings.keep(
                 session, kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **given
             )
-        elif seen.seen is Seen.DETAIL:
-            certain.append(source_id)
     if absences:
         session.execute(NOTE, {**given, "ids": list(absences), "absences": list(absences.values())})
-    if certain:
-        findings.close_subjects(session, kind=CONTESTED, subjects=certain, **given)
+    _close(session, entity, [each.candidate for each in applied if doubts.get(each.candidate.source_id) not in _FOUND])
+
+
+def _close(session: Session, entity: Entity, ended: Sequence[Candidate]) -> None:
+    """Close the findings of records whose reading left no doubt; that one is not there says nothing of whose it was."""
+    given = {"source": entity.stream.source, "entity": entity.name}
+    read = [each for each in ended if each.seen is Seen.DETAIL]
+    shown = [each.source_id for each in read if not each.gone]
+    denied = [each.source_id for each in read if each.gone]
+    if shown:
+        findings.close_subjects(session, kinds=[KIND, CONTESTED], subjects=shown, **given)
+    if denied:
+        findings.close_subjects(session, kinds=[CONTESTED], subjects=denied, **given)
+
+
+def resolve(session: Session, entity: Entity, *, run_id: int, listed_all: bool) -> None:
+    """After a pass: close the findings of strangers that were shown since, and so are the source's own; and, where the
+    run listed all there is (`listed_all`), of those that began before it and of which no row lives any more.
+    """
+    statement = text(f"""
+        update tds_findings set resolved_at = now(), resolved_by = 'tds'
+        where resolved_at is null and id in (
+            select f.id from tds_findings f
+            left join {entity.table.fullname} m
+                on m.source = f.source and m.source_id = f.subject and m.deleted_at is null
+            where f.kind = :kind and f.source = :source and f.entity = :entity and f.resolved_at is null
+              and (m.confirmed_at is not null or (m.source_id is null and :listed_all
+                   and f.last_seen_at < (select started_at from tds_sync_runs where id = :run))))""")
+    given = {"kind": KIND, "source": entity.stream.source, "entity": entity.name, "run": run_id}
+    session.execute(statement, {**given, "listed_all": listed_all})
 
 
 # Those whose work waits already are left for later: it may be no reading.

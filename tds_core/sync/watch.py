@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sync import absence, holds
+from tds_core.sync import absence, foreign_rows, holds
 from tds_core.sync.guard import Kind, Limits, too_many_absences, too_many_changes
 from tds_core.sync.holds import EXAMPLE_COUNT
 from tds_core.sync.runs import RunLease
@@ -88,7 +88,9 @@ def absences_at_stake(session: Session, run: RunLease, source_ids: Sequence[str]
     names = names_of(session, entity, source_ids[:EXAMPLE_COUNT])
     examples = [{"source_id": each, "name": names.get(each)} for each in source_ids[:EXAMPLE_COUNT]]
     preview = {"living_count": living, "listed_count": run.fetched_count, "examples": examples}
-    return Stake(Kind.DELETION, reason, len(source_ids), preview)
+    named = foreign_rows.named_among(session, entity, source_ids)
+    told = [f"{count:,} of them say that they are of organisation {name}" for name, count in named.items()]
+    return Stake(Kind.DELETION, "; ".join([reason, *told]), len(source_ids), preview)
 
 
 def names_of(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, str]:

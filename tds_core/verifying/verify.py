@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.verifying import events, history, replay, work
+from tds_core.verifying import events, history, organization, replay, work
 from tds_core.verifying.check import Check, Promise
 from tds_models.db import allow
 from tds_models.entities import ENTITIES
@@ -40,7 +40,7 @@ class Finding:
 
 def all_checks() -> Iterator[Check]:
     """Every check there is."""
-    yield from (*events.CHECKS, *work.CHECKS, *history.CHECKS)
+    yield from (*events.CHECKS, *work.CHECKS, *history.CHECKS, *organization.CHECKS)
     for entity in ENTITIES.values():
         yield from replay.checks_of(entity)
 

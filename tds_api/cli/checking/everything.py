@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tds_api.cli.checking.finding import Finding
 from tds_api.cli.checking.machine import disk, memory, packages, ports, python, secrets
+from tds_api.cli.checking.organization import one_organization
 from tds_api.cli.checking.postgres import postgres
 from tds_api.cli.checking.redis_server import redis_server
 from tds_api.cli.checking.zoho import access, settings_for_zoho, signatures, ways, webhooks
@@ -24,6 +25,7 @@ def all_findings(settings: Settings, *, asks_zoho: bool = True) -> Iterator[Find
     complete = settings_for_zoho(settings)
     yield complete
     if complete.is_ok:
+        yield from one_organization(settings)
         yield from ways(settings)
         found = access(settings)
         yield found

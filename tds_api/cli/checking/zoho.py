@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from tds_api.cli.checking.finding import Finding, doubtful, judged, well, wrong
+from tds_api.cli.checking.stores import database_session
 from tds_core.breakers.setup import open_breakers
 from tds_core.config import Settings
 from tds_core.errors import ConfigError, TdsError
@@ -51,7 +51,7 @@ def settings_for_zoho(settings: Settings) -> Finding:
         return wrong("Zoho", "settings are incomplete", str(error))
     try:
         if settings.database_url:
-            with suppress(SQLAlchemyError), _session(settings) as session:
+            with suppress(SQLAlchemyError), database_session(settings) as session:
                 organization.check(session, "zoho", settings.zoho_organization_id)
     except organization.OtherOrganizationError as error:
         return wrong("Zoho", "the database is another organisation's", str(error))
@@ -62,7 +62,7 @@ def ways(settings: Settings) -> Iterator[Finding]:
     """Whether Zoho answers from here where calls go: at its login and its API, as the connection names them."""
     stored: dict[str, Any] = {}
     if settings.database_url:
-        with suppress(SQLAlchemyError), _session(settings) as session:
+        with suppress(SQLAlchemyError), database_session(settings) as session:
             stored = standing(session)
     accounts = (stored.get("accounts_url") if stored.get("has_refresh_token") else "") or settings.zoho_accounts_url
     yield _way("Way to Zoho", accounts)
@@ -83,22 +83,12 @@ def _way(check: str, url: str) -> Finding:
     return judged(check, skew <= SKEW_SECONDS, says, "timedatectl set-ntp true")
 
 
-@contextmanager
-def _session(settings: Settings) -> Iterator[Session]:
-    engine = make_engine(settings.database_url, pool_size=1, application="tds-cli")
-    try:
-        with session_scope(engine) as session:
-            yield session
-    finally:
-        engine.dispose()
-
-
 def access(settings: Settings) -> Finding:
     """Whether Zoho lets TDS in, and read everything, as far as is known without asking."""
     if not settings.database_url:
         return doubtful("Zoho access", "is kept in the database, which does not run", "tds up, then: tds doctor")
     try:
-        with _session(settings) as session:
+        with database_session(settings) as session:
             found, stored = connection(session, settings), standing(session)
     except SQLAlchemyError:
         return doubtful("Zoho access", "is kept in the database, which cannot be read", "tds migrate")

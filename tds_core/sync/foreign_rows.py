@@ -1,0 +1,95 @@
+"""Foreign rows: living rows of another organisation than the mirrored one, and what hints at those that do not say so.
+
+Zoho's records seldom name their organisation. Where one does, it is counted; rows of another that say nothing are those
+that no list of the mirrored one shows (a full pass is held for them), and those that only a webhook told of.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.sync.guard import Kind
+from tds_core.sync.strangers import KIND
+from tds_models.entities import ENTITIES
+from tds_models.entity import Entity
+
+#: The organisation that record `m` names, where it is not the one `o` that is mirrored; as the condition of a query.
+IS_FOREIGN = """m.source_record ? 'organization_id'
+    and jsonb_typeof(m.source_record -> 'organization_id') in ('string', 'number')
+    and btrim(m.source_record ->> 'organization_id') not in ('', o.organization_id)"""
+
+
+def foreign(entity: Entity) -> str:
+    """A query for the living rows of `entity` that name another organisation: entity, source_id, theirs, mirrored."""
+    return f"""
+        select '{entity.name}' as entity, m.source_id, btrim(m.source_record ->> 'organization_id') as theirs,
+            o.organization_id as mirrored
+        from {entity.table.fullname} m join tds_mirrored_organizations o on o.source = m.source
+        where m.deleted_at is null and {IS_FOREIGN}"""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRows:
+    """How many living rows of an entity name an organisation that is not the mirrored one."""
+
+    entity: str
+    organization_id: str
+    row_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What may be another organisation's of an entity: rows that no list shows, for which a run waits to be approved,
+    and records that only webhooks told of.
+    """
+
+    entity: str
+    run_id: int | None
+    absent_count: int
+    living_count: int
+    stranger_count: int
+
+
+_COUNTED = text(
+    "select entity, theirs, count(*) as row_count from ("
+    + " union all ".join(foreign(entity) for entity in ENTITIES.values())
+    + ") as found group by entity, theirs order by entity, row_count desc"
+)
+
+
+def foreign_rows(session: Session) -> list[ForeignRows]:
+    """The living rows of all entities that name another organisation. Reads every living record once."""
+    return [ForeignRows(row.entity, row.theirs[:40], row.row_count) for row in session.execute(_COUNTED)]
+
+
+_HINTS = text("""
+with waiting as (
+    select distinct on (r.entity) r.entity, r.id as run_id, h.record_count as absent_count,
+        coalesce(cast(h.preview ->> 'living_count' as bigint), 0) as living_count
+    from tds_sync_runs r join tds_run_holds h on h.run_id = r.id
+    where r.state = 'held' and h.kind = :deletion and h.decided_at is null order by r.entity, r.id desc
+), told as (
+    select entity, count(*) as stranger_count from tds_findings
+    where kind = :stranger and resolved_at is null group by entity
+)
+select entity, run_id, coalesce(absent_count, 0), coalesce(living_count, 0), coalesce(stranger_count, 0)
+from waiting full join told using (entity) order by entity
+""")
+
+
+def hints(session: Session) -> list[Hint]:
+    """What may be another organisation's without saying so, by entity."""
+    given = {"deletion": Kind.DELETION.value, "stranger": KIND}
+    return [Hint(*row) for row in session.execute(_HINTS, given)]
+
+
+def named_among(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, int]:
+    """How many of these living rows name another organisation, by its id."""
+    statement = text(
+        f"select theirs, count(*) from ({foreign(entity)} and m.source = :source and m.source_id = any(:ids)) as found"
+        " group by theirs order by theirs"
+    )
+    given = {"source": entity.stream.source, "ids": list(source_ids)}
+    return {row[0][:40]: row[1] for row in session.execute(statement, given)}
