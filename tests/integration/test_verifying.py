@@ -174,6 +174,11 @@ PLANTED: dict[str, tuple[list[str], list[str]]] = {
         [f"delete from erp.product where source_id = '{ONE}'"], ["product_stands_as_told"],
     ),
     "a field somebody changed": ([ROW.format(change="price = 99")], ["product_equals_its_replay"]),
+    "a row of another organisation": (
+        ["insert into tds_mirrored_organizations (source, organization_id) values ('zoho', '1')",
+         ROW.format(change="source_record = source_record || '{\"organization_id\": \"2\"}'")],
+        ["rows_are_of_one_organization"],
+    ),
     "a line somebody changed": (
         ["update erp.invoice_line set quantity = 7 where position = 1"], ["invoice_lines_equal_their_replay"],
     ),
