@@ -75,8 +75,8 @@ def _send(application: Any, bodies: list[bytes], secret: str) -> None:
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         environ = {
             "REQUEST_METHOD": "POST", "PATH_INFO": PATH, "QUERY_STRING": "", "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body),
-            "HTTP_X_ZOHO_WEBHOOK_SIGNATURE": signature,
+            "CONTENT_LENGTH": str(len(body)), "HTTP_HOST": "localhost", "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body), "HTTP_X_ZOHO_WEBHOOK_SIGNATURE": signature,
         }  # fmt: skip
         status: list[str] = []
         application(environ, lambda said, _headers, status=status: status.append(said))

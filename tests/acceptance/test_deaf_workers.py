@@ -58,6 +58,7 @@ def test_a_busy_worker_is_left_alone_and_one_whose_queues_were_cancelled_is_not(
     [worker] = start(supervisor, world, "only").values()
     with celery(redis_url) as control:
         with session_scope(world.engine) as session:
+            session.execute(text("set local idle_in_transaction_session_timeout = 0"))
             session.execute(text("lock table tds_sync_queue in access exclusive mode"))
             receive(session, "1")
             control.send_task("tds.sync.product", ignore_result=True)

@@ -129,7 +129,8 @@ def test_it_dies_with_a_parent_that_is_killed_and_starts_again(home: Path) -> No
     parent.kill()
     parent.wait()
     with EmbeddedPostgres(home) as again:  # at once: it waits for the other to be gone
-        assert not server.is_running()
+        # Where nobody buries orphans, its name stays in the list of processes.
+        assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
         assert ask(again.url, "SELECT 1") == 1
 
 

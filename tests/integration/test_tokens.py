@@ -19,6 +19,7 @@ from tds_core.errors import ConfigError
 from tds_core.sources.errors import AuthError, RateError
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
+from tds_core.sources.zoho.permissions import Permissions
 from tds_core.sources.zoho.tokens import SharedTokens
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -121,6 +122,21 @@ def stingy() -> Iterator[StandIn]:
     """A stand-in that gives one token in ten minutes."""
     with serving(msgspec.structs.replace(SMALL, token_refreshes=1)) as standin:
         yield standin
+
+
+def test_a_token_that_another_process_renewed_and_that_died_too_is_not_taken_for_a_missing_permission(
+    scope: Callable[[], AbstractContextManager[Session]], standin: StandIn
+) -> None:
+    organization = standin.sandbox.settings.organization_id
+    asleep, awake = (
+        ZohoClient(tokens(scope, standin), organization_id=organization, permissions=Permissions(scope))
+        for _ in range(2)
+    )
+    asleep.list_page(PRODUCT, since=None, page=1)
+    for client in (awake, asleep):
+        standin.sandbox.accounts.revoke_access_tokens()
+        assert client.list_page(PRODUCT, since=None, page=1).rows
+    assert standin.token_call_count == 3
 
 
 def test_once_denied_nobody_asks_again_until_the_block_is_over(

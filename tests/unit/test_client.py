@@ -44,6 +44,9 @@ class Tokens:
         self.number += 1
         return self.current()
 
+    def is_new(self, token: str) -> bool:
+        return True
+
 
 @pytest.fixture
 def tokens() -> Tokens:

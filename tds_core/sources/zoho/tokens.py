@@ -107,6 +107,7 @@ class SharedTokens:
         self._api_url = api_url
         self._held: tuple[str, str] | None = None
         self._held_until = 0.0
+        self._new: str | None = None
 
     def current(self) -> tuple[str, str]:
         """A token good for some minutes yet, and its API host."""
@@ -116,8 +117,13 @@ class SharedTokens:
 
     def renew(self, refused: str) -> tuple[str, str]:
         """A token other than `refused`: somebody else's, or a new one."""
+        self._new = None
         self._held = self._look(refused=refused)
         return self._held
+
+    def is_new(self, token: str) -> bool:
+        """Whether this process got it from Zoho at the last `renew`."""
+        return token == self._new
 
     def _look(self, *, refused: str | None) -> tuple[str, str]:
         waited_until = time.monotonic() + 2 * REFRESH_LEASE_SECONDS
@@ -188,6 +194,7 @@ class SharedTokens:
             raise
         with self._scope() as session:
             keep_grant(session, self._vault, grant, is_renewal=is_renewal)
+        self._new = grant.access_token
         return self._hold(grant.access_token, grant.api_url, grant.lifetime_seconds)
 
     def _give_up_turn(self, error: SourceError, credentials: bytes) -> float:

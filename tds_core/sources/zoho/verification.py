@@ -30,6 +30,10 @@ class Tokens(Protocol):
         """Another token than `refused`."""
         ...
 
+    def is_new(self, token: str) -> bool:
+        """Whether Zoho gave it at the last `renew`; one that another process had got may have died since."""
+        ...
+
 
 class Verification:
     """Finds out what a refusal is of, for one client. `ask` asks a question of a host with a token, `aside` one that is
@@ -73,22 +77,30 @@ class Verification:
 
         A token is renewed for a refusal only where that may help: Zoho gives ten in ten minutes.
         """
+        while True:
+            token, host, is_living = self._another(question, host, token, refused)
+            try:
+                return self._ask(question, host, token)
+            except TokenRefusedError as again:
+                if is_living or self._tokens.is_new(token):
+                    raise self._narrowed(question, host, token, again) from None
+                refused = again
+
+    def _another(self, question: Question, host: str, token: str, refused: SourceError) -> tuple[str, str, bool]:
+        """The token to ask again with, its host, and whether it is the refused one, which lives nevertheless."""
         standing = self._standing(question, token)
         if standing.stands:
             raise self._missing(question, token, refused, is_record=standing.is_of_record)
-        lives = standing.is_doubtful and self._is_let_in(question, host, token, to_organization=False)
-        if not lives and standing.renewal_count >= MOST_RENEWALS:
+        if standing.is_doubtful and self._is_let_in(question, host, token, to_organization=False):
+            return token, host, True
+        if standing.renewal_count >= MOST_RENEWALS:
             raise self._missing(question, None, refused)
-        if not lives:
-            try:
-                token, host = self._tokens.renew(token)
-            except (*SNOOZE, TransientError):
-                if standing.is_doubtful or not self._is_let_in(question, host, token, to_organization=False):
-                    raise
         try:
-            return self._ask(question, host, token)
-        except TokenRefusedError as again:
-            raise self._narrowed(question, host, token, again) from None
+            return *self._tokens.renew(token), False
+        except (*SNOOZE, TransientError):
+            if standing.is_doubtful or not self._is_let_in(question, host, token, to_organization=False):
+                raise
+            return token, host, True
 
     def judged(self, question: Question, host: str, token: str, refused: SourceError) -> SourceError:
         """What it means that the organisation was refused: it is another's, or only this part of it is out of reach."""
