@@ -189,7 +189,7 @@ class Entity:
         """What a record's keys are still called in some organisations."""
         older = self.stream.older
         return (
-            *((Older(older.id_key, self.stream.id_key, {}),) if older else ()),
+            *((Older(older.id_key, self.stream.id_key, "source_id", {}),) if older else ()),
             *older_keys(self.fields),
             *(Older(lines.older, lines.key, lines.name, {}) for lines in self.lines if lines.older),
         )
