@@ -10,7 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.orm import Session
 
-from tds_api.cli.checking.organization import STRANGERS_MEND, next_step, told_hold, told_strangers
+from tds_api.cli.checking.organization import (
+    STRANGERS_MEND,
+    UNLISTED_MEND,
+    next_step,
+    told_hold,
+    told_strangers,
+    told_unlisted,
+)
 from tds_api.cli.database import database
 from tds_api.cli.demo.comparison import Comparison, compare
 from tds_api.cli.demo.standin import StandIn
@@ -106,6 +113,9 @@ def show_hints(hinted: Sequence[Hint], console: Console) -> None:
             _warn(told_hold(each), next_step(each.entity, each), console)
         if each.stranger_count:
             _warn(told_strangers(each), STRANGERS_MEND, console)
+    unlisted = [each for each in hinted if each.unlisted_count and each.run_id is None]
+    if unlisted:
+        _warn(told_unlisted(unlisted), UNLISTED_MEND, console)
 
 
 def _warn(says: str, mend: str, console: Console) -> None:

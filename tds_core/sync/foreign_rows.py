@@ -1,7 +1,8 @@
 """Foreign rows: living rows of another organisation than the mirrored one, and what hints at those that do not say so.
 
 Zoho's records seldom name their organisation. Where one does, it is counted; rows of another that say nothing are those
-that no list of the mirrored one shows (a full pass is held for them), and those that only a webhook told of.
+that no list of the mirrored one shows (a full pass is held for them), and those that only a webhook told of. Until a
+full pass has ended, rows that were here before the organisation was mirrored may be anyone's.
 """
 
 from collections.abc import Sequence
@@ -41,8 +42,9 @@ class ForeignRows:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What may be another organisation's of an entity: rows that no list shows, for which a run waits to be approved,
-    and records that only webhooks told of.
+    """What may be another organisation's of an entity: rows that no list shows, for which a run waits to be approved;
+    records that only webhooks told of; and rows from before the organisation was mirrored, of which no full pass since
+    has shown whose they are.
     """
 
     entity: str
@@ -50,6 +52,7 @@ class Hint:
     absent_count: int
     living_count: int
     stranger_count: int
+    unlisted_count: int
 
 
 _COUNTED = text(
@@ -64,7 +67,18 @@ def foreign_rows(session: Session) -> list[ForeignRows]:
     return [ForeignRows(row.entity, row.theirs[:40], row.row_count) for row in session.execute(_COUNTED)]
 
 
-_HINTS = text("""
+def _unlisted(entity: Entity) -> str:
+    """How many rows were here before the organisation was mirrored; none are looked for once a full pass has ended."""
+    source = f"'{entity.stream.source}'"
+    since = f"(select since from tds_mirrored_organizations where source = {source})"
+    return f"""
+        select '{entity.name}' as entity, count(*) as unlisted_count from {entity.table.fullname}
+        where source = {source} and deleted_at is null and created_at < {since} and not (select exists (
+            select from tds_sync_runs where source = {source} and entity = '{entity.name}' and mode = 'full'
+              and state = 'completed' and outcomes ? 'absent' and started_at >= {since}))"""
+
+
+_HINTS = text(f"""
 with waiting as (
     select distinct on (r.entity) r.entity, r.id as run_id, h.record_count as absent_count,
         coalesce(cast(h.preview ->> 'living_count' as bigint), 0) as living_count
@@ -73,9 +87,13 @@ with waiting as (
 ), told as (
     select entity, count(*) as stranger_count from tds_findings
     where kind = :stranger and resolved_at is null group by entity
+), unlisted as (
+    select entity, unlisted_count from (
+        {" union all ".join(_unlisted(entity) for entity in ENTITIES.values())}) as counted where unlisted_count > 0
 )
-select entity, run_id, coalesce(absent_count, 0), coalesce(living_count, 0), coalesce(stranger_count, 0)
-from waiting full join told using (entity) order by entity
+select entity, run_id, coalesce(absent_count, 0), coalesce(living_count, 0), coalesce(stranger_count, 0),
+    coalesce(unlisted_count, 0)
+from waiting full join told using (entity) full join unlisted using (entity) order by entity
 """)
 
 

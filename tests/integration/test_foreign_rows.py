@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from tds_api.cli.checking.organization import one_organization
 from tds_core.config import load_settings
-from tds_core.sync import strangers
+from tds_core.sync import holds, strangers
 from tds_core.sync.guard import Limits
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
@@ -156,6 +156,31 @@ def test_a_mirror_too_large_to_be_read_at_once_is_left_to_verify(
     monkeypatch.setattr("tds_api.cli.checking.organization.SECONDS", 1)
     [told] = one_organization(load_settings())
     assert (told.state.value, told.mend) == ("warning", "tds verify")
+
+
+def test_rows_from_before_the_organisation_may_be_anyone_s_until_a_full_pass_has_ended(
+    synced: World, standin: StandIn, tds: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_tasks, "_limits", lambda: Limits(percent=5, records=6))
+    for entity in ("product", "invoice"):
+        synced.run(entity, "full")
+    bring_in(synced, "product", *FOREIGN, organization_id=None)
+    synced.execute("update tds_mirrored_organizations set since = now()")
+    _, [found] = looked(tds)
+    assert (found["state"], "tds sync all --mode full" in found["mend"]) == ("warning", True)
+    assert found["says"].endswith(": invoice 25, product 75, stock_level 45")
+    assert "product 75" in tds("verify").out
+    assert synced.run("invoice", "full")["state"] == "completed"
+    assert looked(tds)[1][0]["says"].endswith(": product 75, stock_level 45")
+    run = synced.run("product", "full")
+    assert [each["state"] for each in looked(tds)[1]] == ["critical", "warning"], "of products what is held says more"
+    with session_scope(synced.engine) as session:
+        holds.approve(session, run["id"], by="somebody")
+    synced.advance(run["id"])
+    drain(synced, "product", "stock_level")
+    assert looked(tds)[1][0]["says"].endswith(": stock_level 45")
+    synced.run("stock_level", "full")
+    assert [each["state"] for each in looked(tds)[1]] == ["ok"]
 
 
 def stranger(world: World, source_id: str) -> dict[str, Any]:

@@ -57,6 +57,9 @@ def _mixed(mirrored: str | None, named: Sequence[ForeignRows], hinted: Sequence[
     strangers = [each for each in hinted if each.stranger_count]
     if strangers:
         yield doubtful(_CHECK, "; ".join(map(told_strangers, strangers)), STRANGERS_MEND)
+    unlisted = [each for each in hinted if each.unlisted_count and each.run_id is None]
+    if unlisted:
+        yield doubtful(_CHECK, told_unlisted(unlisted), UNLISTED_MEND)
 
 
 def _only(held: dict[str, Hint], entity: str) -> list[Hint]:
@@ -89,6 +92,15 @@ def told_hold(each: Hint) -> str:
 def told_strangers(each: Hint) -> str:
     """What only webhooks told of."""
     return f"{each.entity}: {each.stranger_count:,} of which only webhooks told, and which Zoho does not have or show"
+
+
+UNLISTED_MEND = "tds sync all --mode full; where it is held: tds runs show ID, then tds runs approve ID"
+
+
+def told_unlisted(found: Sequence[Hint]) -> str:
+    """Which rows may still be anyone's."""
+    told = ", ".join(f"{each.entity} {each.unlisted_count:,}" for each in found)
+    return f"rows from before this organisation was mirrored, not seen in a full pass that ended since: {told}"
 
 
 def next_step(entity: str, held: Hint | None) -> str:
