@@ -27,6 +27,8 @@ _SMALL_BYTES = 1 << 16
 _LONGEST_LENGTH = 18
 # A refused body is read and dropped for a moment, for those who only listen when they have sent all; not for many.
 _LINGER_SECONDS, _MOST_LINGERING = 2.0, 8
+# The server ends every body with an empty piece; an error in it, such as chunks that break off, is one more.
+_EMPTY_AT_THE_END = 1
 
 #: Where a WSGI environment carries why its body was not read.
 UNREAD_KEY = "tds.unread_body"
@@ -63,7 +65,7 @@ class Bodies:
         if size is not None and size <= _SMALL_BYTES:
             body = await _whole(stream, size)
         else:
-            body = await self._in_pieces(stream, limit)
+            body = await self._in_pieces(stream, limit, announced=size is not None)
         if size is not None and len(body) < size:
             raise cut_short(size, len(body))
         return body
@@ -81,16 +83,17 @@ class Bodies:
         finally:
             self._lingering -= 1
 
-    async def _in_pieces(self, stream: Stream, limit: int) -> bytes:
+    async def _in_pieces(self, stream: Stream, limit: int, *, announced: bool) -> bytes:
         """The body as it comes: after the grace each piece must follow in the time that the rate leaves it."""
         clock = asyncio.get_running_loop().time
-        began_at = clock()
+        began_at, empty_count = clock(), 0
         body = bytearray()
         try:
             async with asyncio.timeout(GRACE_SECONDS) as left:
                 async for piece in stream:
                     body += piece
                     self._held += len(piece)
+                    empty_count += not piece
                     if len(body) > limit:
                         raise too_large(limit)
                     if self._held > MOST_BYTES_AT_ONCE:
@@ -101,6 +104,10 @@ class Bodies:
             raise _too_slow() from None
         finally:
             self._held -= len(body)
+        if not announced and empty_count > _EMPTY_AT_THE_END:
+            raise BodyCutShortError(
+                f"The body broke off after {len(body)} bytes, before its last chunk (trailers are not read either)."
+            )
         return bytes(body)
 
 

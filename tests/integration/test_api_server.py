@@ -127,6 +127,55 @@ def test_a_body_over_the_limit_is_refused_unread_on_every_route(port: int) -> No
             assert b'"code":"body_too_large"' in answer
 
 
+def chunks(body: bytes, size: int) -> bytes:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+#: How a body in chunks may break off, and how it may come whole.
+BROKEN_OFF = {
+    "between chunks": lambda body: chunks(body, 50),
+    "before all of it": lambda body: b"",
+    "inside a chunk": lambda body: chunks(body, len(body))[:-40],
+    "in the last chunk": lambda body: chunks(body, 50) + b"0\r\n",
+    "in nonsense": lambda body: chunks(body, 50) + b"zz\r\n",
+}
+WHOLE = {
+    "in one chunk": lambda body: chunks(body, len(body)) + b"0\r\n\r\n",
+    "in many chunks": lambda body: chunks(body, 7) + b"0\r\n\r\n",
+}
+
+
+def sent_in_chunks(port: int, path: str, body: bytes, sent_as: bytes) -> bytes:
+    """The answer to what is sent of `body`, half of it a moment later; after what is not its end nothing more comes."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"X-Zoho-Webhook-Signature: {signature(body)}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head.encode() + sent_as[: len(sent_as) // 2])
+        time.sleep(0.05)
+        connection.sendall(sent_as[len(sent_as) // 2 :])
+        if not sent_as.endswith(b"0\r\n\r\n"):
+            connection.shutdown(socket.SHUT_WR)
+        return connection.recv(65536)
+
+
+def test_a_body_in_chunks_that_breaks_off_is_no_body(port: int, engine: Engine) -> None:
+    for path in (PATH, "/api/tds/session", "/api/tds/zoho/webhooks/"):
+        for name, cut in BROKEN_OFF.items():
+            # What came is signed and whole by itself: only the end of the chunks is missing.
+            answer = sent_in_chunks(port, path, wrapped("1"), cut(wrapped("1")))
+            assert answer.startswith(b"HTTP/1.1 400 "), (path, name, answer)
+            assert b'"code":"body_cut_short"' in answer, (path, name, answer)
+    with engine.connect() as connection:
+        for table in ("tds_inbox_events", "tds_sync_queue"):
+            assert connection.execute(text(f"select count(*) from {table}")).scalar() == 0
+    for number, whole in enumerate(WHOLE.values()):
+        body = wrapped(str(number))
+        assert sent_in_chunks(port, PATH, body, whole(body)).startswith(b"HTTP/1.1 202 ")
+
+
 SLOW_DATABASE = """
 create function slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(0.01); return new; end $$;
 create trigger slowly before insert on tds_inbox_events for each row execute function slowly()
