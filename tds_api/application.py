@@ -12,6 +12,7 @@ from tds_api.correlation import CORRELATION_KEY, HEADER, choose_correlation_id
 from tds_api.edge import Edge
 from tds_api.errors import PROBLEM, RETRY_AFTER_SECONDS, problem_document, status_of
 from tds_api.intake import IntakeOverloadedError
+from tds_api.probes import PROBES, Probes
 from tds_api.protection import NOSNIFF
 from tds_api.request_body import LARGEST_BYTES, UNREAD_KEY, Bodies, Stream
 from tds_api.webhooks import BODY_KEY, METHODS, REFUSAL_KEY, WEBHOOKS, answer_to, named_by, proving
@@ -28,6 +29,8 @@ _SMALL_BYTES = 1 << 16
 Environ = dict[str, Any]
 Names = tuple[str | None, str | None]
 _JSON = (("content-type", "application/json"), NOSNIFF)
+# Webhooks that need a thread: large ones, and those that Flask answers.
+_WEBHOOK_THREADS = 4
 
 
 class Exchange(Stream, Protocol):
@@ -41,13 +44,16 @@ class Application:
 
     A request gets a thread when its body is there, so those who send slowly hold none. Good webhooks need neither
     thread nor Flask: what `Intake` says is answered from the loop. Whatever else happens to a webhook is noted in its
-    environment, and Flask's view of the same route answers it.
+    environment, and Flask's view of the same route answers it. Probes and webhooks have threads of their own, so that
+    no crowd before other routes keeps them waiting.
     """
 
     def __init__(self, app: Flask, edge: Edge) -> None:
         self._app, self._edge = app, edge
         self._prove = proving(edge.settings)
         self._threads = ThreadPoolExecutor(edge.settings.api_threads, "request")
+        self._webhook_threads = ThreadPoolExecutor(_WEBHOOK_THREADS, "webhook")
+        self._probes = Probes(lambda environ: answer_of(app, environ))
         self._bodies = Bodies()
         self._taking = 0
 
@@ -91,7 +97,7 @@ class Application:
             delivery = self._prove(environ, *names, body)
         else:
             loop = asyncio.get_running_loop()
-            delivery = await loop.run_in_executor(self._threads, self._prove, environ, *names, body)
+            delivery = await loop.run_in_executor(self._webhook_threads, self._prove, environ, *names, body)
         return await self._edge.intake.receive(delivery)
 
     def _turn_away(self, exchange: Exchange, error: IntakeOverloadedError, correlation_id: str) -> None:
@@ -112,14 +118,20 @@ class Application:
             body = await self._bodies.read(exchange, environ, limit)
         except WebhookRefusedError as error:
             environ[UNREAD_KEY] = error
-        await self._let_flask_answer(environ, exchange, body)
+        if body is not None and environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] in PROBES:
+            answer = await self._probes.answer(environ)
+            exchange.response_bytes(answer.status, answer.headers, answer.body)
+        else:
+            await self._let_flask_answer(environ, exchange, body)
 
     async def _let_flask_answer(self, environ: Environ, exchange: Exchange, body: bytes | None) -> None:
         """Answer as Flask does, in a thread; without a body it was not read, and Flask hears why."""
         put_body(environ, body)
         run = copy_context().run
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._threads, run, answer_of, self._app, environ)
+        is_webhook = environ["PATH_INFO"].startswith(WEBHOOKS)
+        threads = self._webhook_threads if is_webhook else self._threads
+        answer = await loop.run_in_executor(threads, run, answer_of, self._app, environ)
         exchange.response_bytes(answer.status, answer.headers, answer.body)
         if body is None:
             await self._bodies.drop(exchange)

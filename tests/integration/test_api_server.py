@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from tds_api.probes import PROBES
 from tests.served import served
 from tests.webhook_sender import PATH, TOKEN, signature, wrapped
 
@@ -125,6 +127,50 @@ def test_a_body_over_the_limit_is_refused_unread_on_every_route(port: int) -> No
             assert answer.startswith(b"HTTP/1.1 413 "), (path, send, answer)
             assert b"application/problem+json" in answer
             assert b'"code":"body_too_large"' in answer
+
+
+CROWD = 200
+
+
+def crowd(port: int, path: str, over: threading.Event) -> None:
+    """Ask for `path` over and over, and read no answer."""
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port)) as greedy:
+        greedy.settimeout(0.5)
+        while not over.is_set():
+            try:
+                greedy.sendall(request * 100)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/readyz", "/api/tds/health", "/api/tds/queue", "/api/tds/entities/product"]
+)
+def test_a_crowd_that_reads_no_answer_keeps_no_probe_and_no_webhook_waiting(port: int, path: str) -> None:
+    over = threading.Event()
+    greedy = [threading.Thread(target=crowd, args=(port, path, over)) for _ in range(CROWD)]
+    for each in greedy:
+        each.start()
+    try:
+        time.sleep(2)
+        took: dict[str, list[float]] = {}
+        for number in range(10):
+            for probe in sorted(PROBES):
+                began = time.perf_counter()
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{probe}", timeout=30) as answer:
+                    assert (answer.status, len(answer.headers["X-Correlation-Id"])) == (200, 32)
+                took.setdefault(probe, []).append(time.perf_counter() - began)
+            status, _, seconds = sent(port, number)
+            assert status == 202
+            took.setdefault("webhook", []).append(seconds)
+    finally:
+        over.set()
+        for each in greedy:
+            each.join()
+    assert all(sorted(found)[-2] < 4 for found in took.values()), took
 
 
 def chunks(body: bytes, size: int) -> bytes:
