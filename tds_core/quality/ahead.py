@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
+from tds_core.quality.findings import Found
 from tds_core.sources.base import Clock
 from tds_models.entity import Entity
 from tds_models.quality import Severity
@@ -36,12 +37,17 @@ class Ahead(Protocol):
 
 def keep(session: Session, entity: Entity, records: Sequence[Ahead]) -> None:
     """Tell of records that say they were changed in the future, and of when they count as changed instead."""
-    for each in records:
-        detail = {"says": each.ahead_at, "counts_as": each.clock.now if each.clock else None}
-        findings.keep(
-            session, kind=KIND, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name,
-            subject=each.source_id, detail=detail,
-        )  # fmt: skip
+    findings.keep_many(
+        session,
+        [
+            Found(
+                kind=KIND, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name,
+                subject=each.source_id,
+                detail={"says": each.ahead_at, "counts_as": each.clock.now if each.clock else None},
+            )
+            for each in records
+        ],
+    )  # fmt: skip
 
 
 def resolve(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Findings: written once while they are open, read by people and programs, and resolved by an operator."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,13 +15,44 @@ from tds_models.quality import Finding, Severity
 
 log = structlog.get_logger(__name__)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a finding is to say: something of `kind` about `subject`, a record or a part of the entity."""
+
+    kind: str
+    severity: Severity
+    source: str
+    entity: str
+    subject: str
+    detail: Mapping[str, Any]
+
+
 _KEEP = text("""
 insert into tds_findings as f (kind, severity, source, entity, subject, detail)
-values (:kind, :severity, :source, :entity, :subject, cast(:detail as jsonb))
+select kind, severity, source, entity, subject, detail
+from jsonb_to_recordset(cast(:rows as jsonb)) as r(
+    kind text, severity text, source text, entity text, subject text, detail jsonb)
+order by kind, source, entity, subject
 on conflict (kind, source, entity, subject) where resolved_at is null
 do update set last_seen_at = now(), detail = f.detail || excluded.detail
-returning xmax = 0
+returning kind, source, entity, subject, xmax = 0 as is_new
 """)
+
+
+def store(session: Session, found: Sequence[Found]) -> list[Found]:
+    """Write findings, no two of one subject, in one statement. Returns those that were not open before."""
+    if not found:
+        return []
+    given = {"rows": msgspec.json.encode(found).decode()}
+    new = {tuple(row[:4]) for row in session.execute(_KEEP, given).all() if row.is_new}
+    return [each for each in found if (each.kind, each.source, each.entity, each.subject) in new]
+
+
+def keep_many(session: Session, found: Sequence[Found]) -> None:
+    """Write findings as `store` does. One that is open already is seen again, and said in the log once."""
+    for each in store(session, found):
+        log.warning("finding_kept", **msgspec.to_builtins(each))
 
 
 def keep(
@@ -34,10 +66,8 @@ def keep(
     detail: Mapping[str, Any],
 ) -> None:
     """Write a finding. One that is open already is seen again, and said in the log once."""
-    given = {"kind": kind, "severity": severity.value, "source": source, "entity": entity, "subject": subject}
-    is_new = session.execute(_KEEP, {**given, "detail": msgspec.json.encode(detail).decode()}).scalar()
-    if is_new:
-        log.warning("finding_kept", **given, detail=detail)
+    found = Found(kind=kind, severity=severity, source=source, entity=entity, subject=subject, detail=detail)
+    keep_many(session, [found])
 
 
 _CLOSE = text("""

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.quality import ahead, clock
+from tds_core.quality import ahead, clock, findings
+from tds_core.quality.findings import Found
 from tds_core.sync.flaws import Flaw
 from tds_models.entity import Entity
 from tds_models.fields import CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX
@@ -20,15 +20,6 @@ log = structlog.get_logger(__name__)
 UNREADABLE, DOUBTED = "unreadable_value", "doubted_value"
 #: Who resolves them.
 RESOLVED_BY = "sync"
-
-_KEEP = text("""
-insert into tds_findings as f (kind, severity, source, entity, subject, detail)
-select kind, :severity, :source, :entity, subject, detail
-from jsonb_to_recordset(cast(:rows as jsonb)) as r(kind text, subject text, detail jsonb) order by kind, subject
-on conflict (kind, source, entity, subject) where resolved_at is null
-do update set last_seen_at = now(), detail = excluded.detail
-returning xmax = 0
-""")
 
 #: Whether any of those is open that a reading may close, as an expression of a statement that is made anyway; it is
 #: worked out once.
@@ -56,17 +47,14 @@ def keep(session: Session, entity: Entity, flaws: Mapping[str, Sequence[Flaw]]) 
             detail = {"source_id": source_id, "field": flaw.field, "key": key, "place": flaw.key,
                       "reason": flaw.reason[:300], "value": flaw.found}  # fmt: skip
             rows.setdefault((kind, f"{source_id} {key}"), detail)
-    given = [{"kind": kind, "subject": subject, "detail": detail} for (kind, subject), detail in rows.items()]
-    kept = session.execute(
-        _KEEP,
-        {
-            "severity": Severity.WARNING.value,
-            "source": entity.stream.source,
-            "entity": entity.name,
-            "rows": msgspec.json.encode(given).decode(),
-        },
-    ).scalars()
-    new_count = sum(kept)
+    told = [
+        Found(
+            kind=kind, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name, subject=subject,
+            detail=detail,
+        )
+        for (kind, subject), detail in rows.items()
+    ]  # fmt: skip
+    new_count = len(findings.store(session, told))
     if new_count:
         log.warning("values_unreadable", entity=entity.name, new_count=new_count, record_count=len(flaws))
 

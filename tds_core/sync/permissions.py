@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
+from tds_core.quality.findings import Found
 from tds_core.sources.errors import PermissionMissingError
 from tds_models.entities import ENTITIES
 from tds_models.entity import Stream
@@ -105,11 +106,15 @@ def note(session: Session, source: str, error: PermissionMissingError) -> None:
     if not row.is_new:
         return
     log.warning("permission_missing", api=error.api, path=error.path, source_id=error.source_id, scope=error.scope)
-    for entity in entities_of(source, error.api, error.path):
-        findings.keep(
-            session, kind=FINDING, severity=Severity.ERROR, source=source, entity=entity,
-            subject=error.source_id or error.scope, detail={"news": str(error)[:500], "scope": error.scope},
-        )  # fmt: skip
+    subject, detail = error.source_id or error.scope, {"news": str(error)[:500], "scope": error.scope}
+    names = entities_of(source, error.api, error.path)
+    findings.keep_many(
+        session,
+        [
+            Found(kind=FINDING, severity=Severity.ERROR, source=source, entity=name, subject=subject, detail=detail)
+            for name in names
+        ],
+    )
 
 
 def lift(session: Session, stream: Stream, known: Standing, read: Collection[str], *, is_module: bool = True) -> None:

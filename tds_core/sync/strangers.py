@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
+from tds_core.quality.findings import Found
 from tds_core.sources.errors import PermissionMissingError
 from tds_core.sync import queue
 from tds_core.sync.apply import Applied, Row
@@ -206,6 +207,7 @@ def note(session: Session, entity: Entity, applied: Sequence[Applied], sorted_ou
     `applied`: all that ended. What a person wrote needs nobody's word.
     """
     doubts, absences = sorted_out.doubts, {}
+    found: list[Found] = []
     given = {"source": entity.stream.source, "entity": entity.name}
     for each in applied:
         seen, source_id = each.candidate, each.candidate.source_id
@@ -216,11 +218,12 @@ def note(session: Session, entity: Entity, applied: Sequence[Applied], sorted_ou
             absences[source_id] = False
         if doubt in _FOUND and each.outcome is not Outcome.LOOK_AGAIN:
             detail = {"news": sorted_out.reason(source_id)}
-            findings.keep(
-                session, kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **given
+            found.append(
+                Found(kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **given)
             )
     if absences:
         session.execute(NOTE, {**given, "ids": list(absences), "absences": list(absences.values())})
+    findings.keep_many(session, found)
     _close(session, entity, [each.candidate for each in applied if doubts.get(each.candidate.source_id) not in _FOUND])
 
 
