@@ -1,6 +1,7 @@
 """`tds sync`: asks for passes over a stream or for given records, and watches them."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -65,7 +66,7 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
         _say(mode, found, records)
     if not wait:
         return
-    for step in (step for run in found for step in _next_steps(run)):
+    for step in _steps(found):
         say(step, err=True)
     if not all(map(_came_over, found)) or not _all_good(found, records):
         raise typer.Exit(1)
@@ -101,6 +102,23 @@ def _came_over(run: Mapping[str, Any]) -> bool:
     """Whether a run ended well and no record of it was refused; a dry run refuses none."""
     refused = any(run["outcomes"].get(each) for each in ("invalid", "unreadable"))
     return run["state"] == RunState.COMPLETED and (run["mode"] == Mode.DRY_RUN or not refused)
+
+
+def _steps(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What is to be done about those that did not bring everything over; what holds up several is told once."""
+    held_up = Counter(reason for run in found if (reason := _held_up(run)))
+    for reason, count in held_up.items():
+        if count > 1:
+            yield f"{count} passes go on by themselves once Zoho lets them: {reason}"
+            yield "  See: tds zoho status"
+    for run in found:
+        if held_up[_held_up(run)] < 2:
+            yield from _next_steps(run)
+
+
+def _held_up(run: Mapping[str, Any]) -> str:
+    """Why an open run waits until somebody gives access; empty where it does not."""
+    return run.get("refused") or "" if run["state"] in _OPEN else ""
 
 
 def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from tds_core.embedded.children import Child, spawn
 from tds_core.embedded.home import Ownership, secret_of_home
 from tds_core.embedded.leftovers import end_leftovers
 from tds_core.embedded.ports import LOOPBACK, choose_port
-from tds_core.embedded.startup import StartFailure, known_port, wait_until_ready
+from tds_core.embedded.startup import StartFailure, check_files, known_port, wait_until_ready
 from tds_core.errors import EmbeddedServerError
 from tds_core.urls import without_driver
 
@@ -92,6 +92,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _start(self) -> None:
+        check_files("PostgreSQL")
         account = unprivileged_account()
         programs = places.programs_for(binaries.postgres_programs(), account)
         place = places.place_of_cluster(self._directory, account)

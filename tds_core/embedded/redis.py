@@ -13,7 +13,7 @@ from tds_core.embedded.children import Child, spawn
 from tds_core.embedded.home import Ownership, secret_of_home, write_private
 from tds_core.embedded.leftovers import end_leftovers
 from tds_core.embedded.ports import LOOPBACK, choose_port
-from tds_core.embedded.startup import StartFailure, known_port, wait_until_ready
+from tds_core.embedded.startup import StartFailure, check_files, known_port, wait_until_ready
 from tds_core.errors import EmbeddedServerError
 
 _READY_SECONDS = 60.0
@@ -100,6 +100,7 @@ class EmbeddedRedis:
         self.stop()
 
     def _start(self) -> None:
+        check_files("Redis")
         program = binaries.redis_program()
         password = secret_of_home(self._home, "EMBEDDED_REDIS_PASSWORD")
         end_leftovers(("valkey", "redis"), self._directory, gently=signal.SIGTERM)

@@ -1,11 +1,14 @@
 """From a started server to one that answers, or to one sentence that says why it does not."""
 
+import os
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tds_core.embedded.children import Child
 from tds_core.embedded.ports import is_free
+from tds_core.errors import EmbeddedServerError
 
 # What a server's log says, what it means, and whether trying again (on another port) can help.
 _KNOWN = (
@@ -19,6 +22,8 @@ _KNOWN = (
     ("Bad file format reading the append only file", "its append-only file is damaged.", False),
 )
 _TAIL_BYTES = 4000
+# A start opens so many files at once: pipes to a child, its log, a probe of its port.
+_FILES_OF_A_START = 12
 
 
 class StartFailure(Exception):  # noqa: N818 (never leaves this package)
@@ -27,6 +32,26 @@ class StartFailure(Exception):  # noqa: N818 (never leaves this package)
     def __init__(self, reason: str, *, is_passing: bool) -> None:
         super().__init__(reason)
         self.is_passing = is_passing
+
+
+def check_files(server: str) -> None:
+    """Return if a start can open its files, and look others up; otherwise each look-up would blame what it looks for.
+
+    Raises EmbeddedServerError.
+    """
+    opened = []
+    try:
+        for _ in range(_FILES_OF_A_START):
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        raise EmbeddedServerError(
+            f"The embedded {server} cannot be started: {error.strerror} ({most} are allowed in this process)."
+            " Close some, or allow more: `ulimit -n`, or LimitNOFILE= of the service."
+        ) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def known_port(port: int) -> int:

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: made once, keeps what it was given, dies with its parent, survives being killed."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ import psutil
 import psycopg2
 import pytest
 
-from tds_core.embedded import EmbeddedPostgres, binaries, places
+from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis, binaries, places
 from tds_core.embedded.accounts import Account
 from tds_core.errors import AlreadyRunningError, EmbeddedServerError
 from tds_core.urls import without_driver
@@ -50,6 +51,27 @@ def test_what_was_written_is_there_after_a_restart_at_the_same_address(home: Pat
     with EmbeddedPostgres(home) as second:
         assert second.url == address
         assert ask(address, "SELECT answer FROM kept") == 42
+
+
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedRedis])
+def test_a_restart_that_may_open_no_file_says_so_and_nothing_else(
+    home: Path, kind: type[EmbeddedPostgres | EmbeddedRedis]
+) -> None:
+    with kind(home) as server:
+        address = server.url
+        psutil.Process(server.pid).kill()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        time.sleep(0.2)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(EmbeddedServerError) as told:
+                server.keep_running()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert "Too many open files (3 are allowed in this process)" in str(told.value)
+        assert "LimitNOFILE" in str(told.value)
+        assert wait_for(server.keep_running)
+        assert server.url == address
 
 
 def test_it_is_durable_utf8_in_utc_and_only_on_loopback(home: Path) -> None:
