@@ -12,7 +12,9 @@ from sqlalchemy import Engine
 from tds_api.cli.acting import acting_on
 from tds_api.cli.database import database
 from tds_api.cli.remote import Remote, remote
+from tds_core.config import load_settings
 from tds_core.reading import runs, targets
+from tds_core.reading.connection import Access, connection
 from tds_core.reading.health import DISPATCHER_SILENT_SECONDS, facts
 from tds_core.sync.asking import ask
 from tds_models.db import session_scope
@@ -47,6 +49,13 @@ class Here:
         if silent is None or silent > DISPATCHER_SILENT_SECONDS:
             console.print("[yellow]Nothing runs that could do this now; it waits until TDS is started: tds up[/]")
 
+    def unconnected(self) -> str:
+        """Why no pass can begin, and what to do; empty where the source is connected."""
+        settings = load_settings()
+        with session_scope(self.engine) as session:
+            found = connection(session, settings)
+        return str(found["reason"]) if found["access"] == Access.ABSENT else ""
+
 
 @dataclass(frozen=True, slots=True)
 class There:
@@ -71,6 +80,11 @@ class There:
 
     def warn_of_silence(self, console: Console) -> None:
         """Nothing: what runs there is told by its health."""
+
+    def unconnected(self) -> str:
+        """Why no pass can begin there, and what to do; empty where the source is connected."""
+        found = self.remote.get("/health")["zoho"]
+        return str(found["reason"]) if found["access"] == Access.ABSENT else ""
 
 
 Place = Here | There

@@ -58,7 +58,8 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     with place_of_settings() as place:
         if wait:
             place.warn_of_silence(console)
-        found = _runs(place, names, mode, given, full=full, force=force, wait=wait, console=console)
+        absent = place.unconnected() if wait else ""
+        found = _runs(place, names, mode, given, full=full, force=force, wait=wait and not absent, console=console)
         records = place.records(found[0]) if given else []
     if as_json:
         say_json(records or found)
@@ -66,6 +67,9 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
         _say(mode, found, records)
     if not wait:
         return
+    if absent:
+        say(f"What was asked for waits until TDS is connected: {absent}", err=True)
+        raise typer.Exit(1)
     for step in _steps(found):
         say(step, err=True)
     if not all(map(_came_over, found)) or not _all_good(found, records):

@@ -142,6 +142,25 @@ def test_watching_says_when_nobody_is_there_to_work(tds: CommandLine, synced: Wo
     assert "tds up" in said.errors
 
 
+def test_without_a_connection_waiting_ends_at_once_and_says_how_to_connect(tds: CommandLine, synced: World) -> None:
+    tds.monkeypatch.setenv("ZOHO_REFRESH_TOKEN", "")
+    said = tds("sync", "all", "--wait")
+    assert said.exit_code == 1
+    assert said.errors.count("not connected to Zoho") == said.errors.count("tds zoho connect") == 1
+    assert synced.value("select count(*) from tds_sync_runs where state = 'queued'") == len(ENTITIES), "they stay asked"
+
+
+def test_what_holds_up_all_passes_is_told_once(tds: CommandLine, synced: World) -> None:
+    synced.execute(
+        "insert into tds_source_tokens (source, refused_at, refusal) values ('zoho', now(), 'The token is revoked.')"
+        " on conflict (source) do update set refused_at = now(), refusal = excluded.refusal"
+    )
+    said = tds("sync", "all", "--wait")
+    assert said.exit_code == 1
+    assert said.errors.count("The token is revoked.") == said.errors.count("tds zoho status") == 1
+    assert f"{len(ENTITIES)} passes go on by themselves" in said.errors
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("product", "--mode", "targeted"), ("product", "--id", "1"), ("all", "--mode", "targeted", "--id", "1")],
