@@ -4,13 +4,12 @@ from typing import Any
 
 from tds_api.blueprint import Blueprint
 from tds_api.edge import Edge
+from tds_api.entities import check_entity
 from tds_api.permissions import needs
 from tds_api.schemas.cursors import Cursor, CursorArguments
-from tds_core.reading.errors import NotFoundError
 from tds_core.sync import cursors
 from tds_models.callers import Role
 from tds_models.db import session_scope
-from tds_models.entities import ENTITIES
 
 
 def cursor_routes(edge: Edge) -> Blueprint:
@@ -31,8 +30,7 @@ def cursor_routes(edge: Edge) -> Blueprint:
     @routes.response(200, Cursor)
     def put(arguments: dict[str, Any], entity: str) -> Any:
         """Have the next incremental read begin at a moment, also one before where it would; never one to come."""
-        if entity not in ENTITIES:
-            raise NotFoundError(f"TDS mirrors nothing called {entity[:80]!r}.")
+        check_entity(entity)
         with session_scope(edge.engine) as session:
             return cursors.put(session, entity, **arguments)
 

@@ -25,6 +25,12 @@ from tds_models.entity import Entity
 _UNCHANGED = "As it was when this ETag was told"
 
 
+def check_entity(name: str) -> None:
+    """Return if TDS mirrors an entity of this name. Raises NotFoundError."""
+    if name not in ENTITIES:
+        raise NotFoundError(f"TDS mirrors nothing called {name[:80]!r}.")
+
+
 def entity_routes(edge: Edge) -> Blueprint:
     """The mirror."""
     routes = Blueprint("entities", __name__, url_prefix="/api/tds", description="The mirror")

@@ -6,11 +6,11 @@ from tds_api.blueprint import Blueprint
 from tds_api.callers import acting
 from tds_api.correlation import correlation_id
 from tds_api.edge import Edge
+from tds_api.entities import check_entity
 from tds_api.permissions import needs
 from tds_api.runs import asked
 from tds_api.schemas.runs import RepairAnswer, StockIds, StockStats, SyncAllArguments, SyncAnswer, SyncArguments
 from tds_core.reading import stock
-from tds_core.reading.errors import NotFoundError
 from tds_core.verifying.repair import request_repair
 from tds_models.callers import Role
 from tds_models.db import session_scope
@@ -29,8 +29,7 @@ def sync_routes(edge: Edge) -> Blueprint:
     @routes.response(202, SyncAnswer)
     def sync(arguments: dict[str, Any], entity: str) -> Any:
         """Ask for a sync: what changed, everything, given records, or what a pass would change (`dry_run`)."""
-        if entity not in ENTITIES:
-            raise NotFoundError(f"TDS mirrors nothing called {entity[:80]!r}.")
+        check_entity(entity)
         return asked(edge, entity=entity, **arguments)
 
     @routes.post("/all")
@@ -46,8 +45,7 @@ def sync_routes(edge: Edge) -> Blueprint:
     @routes.response(202, RepairAnswer)
     def repair(entity: str) -> Any:
         """Have rows read anew that are not what their history says: taken away or changed by hand."""
-        if entity not in ENTITIES:
-            raise NotFoundError(f"TDS mirrors nothing called {entity[:80]!r}.")
+        check_entity(entity)
         with session_scope(edge.engine) as session:
             found = request_repair(session, entity=entity, requested_by=acting(), correlation_id=correlation_id())
         edge.bell.ask([entity])

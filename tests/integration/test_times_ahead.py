@@ -18,6 +18,17 @@ FUTURE = "2081-01-01T00:00:00+0300"
 SOON = timedelta(seconds=5)
 
 
+def tell_by(door: str, synced: World, standin: StandIn, record_id: str, *, entity: str, module: str, mode: str) -> None:
+    """Let TDS hear of a record as it stands: by a webhook, by a pass of this mode, or by a reading of its own."""
+    if door == "webhook":
+        synced.deliver(delivery(entity, standin.detail(module, record_id)))
+    elif door == "list":
+        synced.run(entity, mode)
+    else:
+        synced.enqueue(entity, record_id)
+    synced.drain(entity)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -108,13 +119,7 @@ def test_a_change_dated_before_the_reading_of_a_time_ahead_goes_in(
     standin.edit(module, ahead, **{key: "put right"})
     changed = (now() - timedelta(hours=4)).replace(microsecond=0)
     standin.sandbox.world.make_odd(module, ahead, modified_at=changed.isoformat())
-    if door == "webhook":
-        synced.deliver(delivery(entity, standin.detail(module, ahead)))
-    elif door == "list":
-        synced.run(entity, "full")
-    else:
-        synced.enqueue(entity, ahead)
-    synced.drain(entity)
+    tell_by(door, synced, standin, ahead, entity=entity, module=module, mode="full")
     row = synced.row(entity, ahead)
     assert (row[key], row["source_modified_at"]) == ("put right", changed)
     synced.run(entity, "full")
@@ -185,13 +190,7 @@ def test_a_row_that_was_poisoned_mends_at_its_next_reading(
     poison(synced, entity, record_id)
     key = "description" if entity == "product" else "reference_number"
     standin.edit(module, record_id, **{key: "real"})
-    if door == "webhook":
-        synced.deliver(delivery(entity, standin.detail(module, record_id)))
-    elif door == "list":
-        synced.run(entity, "incremental")
-    else:
-        synced.enqueue(entity, record_id)
-    synced.drain(entity)
+    tell_by(door, synced, standin, record_id, entity=entity, module=module, mode="incremental")
     row = synced.row(entity, record_id)
     changed = standin.sandbox.world.collections[module].records[record_id].modified
     assert (row[key], row["source_modified_at"].timestamp()) == ("real", changed)
