@@ -6,7 +6,7 @@ So messages are acknowledged early, expire soon and have no result; what waits, 
 
 from kombu import Queue
 
-from tds_core.config import load_settings
+from tds_core.config.settings import load_settings
 from tds_models.entities import ENTITIES
 
 broker_url = load_settings().broker_url or "redis://127.0.0.1:6379/0"
@@ -53,7 +53,7 @@ task_publish_retry = False
 task_soft_time_limit = 120
 task_time_limit = 150
 
-worker_consumer = "tds_tasks.consumer:PatientConsumer"
+worker_consumer = "tds_tasks.worker.consumer:PatientConsumer"
 worker_prefetch_multiplier = 1
 worker_max_tasks_per_child = 5000
 worker_max_memory_per_child = 400_000  # kB
@@ -70,7 +70,7 @@ enable_utc = True
 timezone = "UTC"
 
 # Beat only ticks; which slots are due is decided from rows, so any number of Beats is safe.
-beat_scheduler = "tds_tasks.ticking:PatientScheduler"
+beat_scheduler = "tds_tasks.app:PatientScheduler"
 beat_max_loop_interval = 5
 beat_sync_every = 1
 beat_schedule = {

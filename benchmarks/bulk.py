@@ -34,9 +34,9 @@ import psycopg2
 import requests
 from cryptography.fernet import Fernet
 
-from tds_api.cli.migrations import upgrade
-from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
-from tds_core.urls import without_driver
+from tds_core.database import without_driver
+from tds_core.schema.migrations import upgrade
+from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 
 ROUNDS = 3
 UNLIMITED = ("--calls-per-minute=0", "--calls-per-day=0", "--concurrent-calls=0", "--token-refreshes=0")

@@ -19,8 +19,8 @@ import psycopg2
 import requests
 
 from benchmarks.memory import peak_mb
-from tds_core.urls import without_driver
-from tds_tasks.ahead import ahead
+from tds_core.database import without_driver
+from tds_tasks.runs import prefetch
 
 TEXT = ("name", "sku", "status", "description", "unit", "product_type", "item_type", "brand", "manufacturer")
 MORE = ("category_id", "category_name", "tax_id", "upc", "ean", "part_number", "created_time", "last_modified_time")
@@ -53,7 +53,7 @@ def bring_over(connection: Any, zoho: dict[str, str], *, changed_only: bool) -> 
         cursor.execute("select max(last_modified_time) from floor.item")
         since = cursor.fetchone()[0] if changed_only else None
     connection.commit()
-    with ahead(_pages(zoho, since)) as pages:
+    with prefetch(_pages(zoho, since)) as pages:
         for rows in pages:
             _write(connection, rows)
 

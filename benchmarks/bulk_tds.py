@@ -10,7 +10,7 @@ import sys
 import time
 
 from benchmarks.memory import peak_mb
-from tds_core.logging import configure_logging
+from tds_core.observability.logging import configure_logging
 from tds_core.sync import runs
 from tds_tasks.app import tune_process
 from tds_tasks.context import scope, settings

@@ -25,13 +25,13 @@ from sqlalchemy import Engine, text
 from benchmarks import drain_floor, drain_peer
 from benchmarks.ingest import request_of
 from benchmarks.load import Load, pace, press
-from tds_api.cli import programs
-from tds_api.cli.demo.comparison import compare
-from tds_api.cli.demo.stage import free_port
-from tds_api.cli.demo.standin import StandIn, StandInSpec
-from tds_api.cli.stack import Stack, running_stack
-from tds_core.config import Settings, load_settings
-from tds_core.sync.targeted import request_records
+from tds_core.config.settings import Settings, load_settings
+from tds_core.sync.run_requests import request_records
+from tds_lab.comparison.comparison import compare
+from tds_lab.demo.sandbox import StandIn, StandInSpec
+from tds_lab.environment import free_port
+from tds_local import programs
+from tds_local.stack import Stack, running_stack
 from tds_models.db import make_engine, session_scope
 
 WORKERS = 2

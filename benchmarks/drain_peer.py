@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery
 from sqlalchemy import Engine, text
 
-from tds_core.config import Settings
+from tds_core.config.settings import Settings
 from tds_models.db import make_engine, session_scope
 
 app = Celery("peer", broker=os.environ.get("BENCHMARK_BROKER_URL"))

@@ -13,11 +13,10 @@ from typing import Any
 
 import structlog
 
-from tds_core.breakers.breakers import Breakers
-from tds_core.breakers.setup import open_breakers
-from tds_core.config import load_settings
-from tds_core.embedded import EmbeddedRedis
-from tds_core.sources.errors import BreakerOpenError, TransientError
+from tds_core.breakers.registry import Breakers, open_breakers
+from tds_core.config.settings import load_settings
+from tds_core.errors import BreakerOpenError, TransientError
+from tds_local.embedded import EmbeddedRedis
 
 CALLS = 10_000
 NAME = "zoho.books.contacts"

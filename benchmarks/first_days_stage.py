@@ -15,12 +15,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from tds_api.cli.demo.stage import free_port
-from tds_api.cli.demo.standin import StandIn, StandInSpec
-from tds_api.cli.processes import Program
-from tds_api.cli.programs import programs_of
-from tds_api.cli.stack import Stack, running_stack
-from tds_core.config import Settings, load_settings
+from tds_core.config.settings import Settings, load_settings
+from tds_lab.demo.sandbox import StandIn, StandInSpec
+from tds_lab.environment import free_port
+from tds_local.programs import programs_of
+from tds_local.stack import Stack, running_stack
+from tds_local.supervisor import Program
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
 

@@ -21,12 +21,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks.load import Load, pace, press
-from tds_api.cli.migrations import upgrade
-from tds_api.cli.programs import api
-from tds_core.config import load_settings
-from tds_core.embedded import EmbeddedPostgres
-from tds_core.sources.zoho.webhooks import parse
-from tds_core.sync.inbox import Delivery, receive
+from tds_core.config.settings import load_settings
+from tds_core.inbox.receive import Delivery, receive
+from tds_core.schema.migrations import upgrade
+from tds_core.sources.zoho.webhooks.parser import parse
+from tds_local.embedded import EmbeddedPostgres
+from tds_local.programs import api
 from tds_models.db import make_engine, session_scope
 
 SECRET = "benchmarksecret1"  # noqa: S105

@@ -6,11 +6,11 @@ from typing import Any
 from flask import Response
 
 from tds_api.app import create_app
-from tds_api.application import Application, Exchange
-from tds_api.permissions import ITSELF, needs
-from tds_api.tuning import tune_process
-from tds_core.config import load_settings
-from tds_core.sync.inbox import Receipt
+from tds_api.auth.permissions import ITSELF, needs
+from tds_api.http.rsgi_application import Application, Exchange
+from tds_api.wsgi import tune_process
+from tds_core.config.settings import load_settings
+from tds_core.inbox.receive import Receipt
 
 
 def _nothing(**_: str) -> Response:

@@ -29,14 +29,13 @@ import requests
 from sqlalchemy import Engine, text
 
 from benchmarks.bulk import UNLIMITED, environment
-from tds_api.cli.demo.comparison import compare
-from tds_api.cli.demo.sizes import SIZES
-from tds_api.cli.demo.standin import StandIn, call_count
-from tds_api.cli.migrations import upgrade
-from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
+from tds_core.schema.migrations import upgrade
+from tds_lab.comparison.comparison import compare
+from tds_lab.demo.sandbox import SIZES, StandIn, call_count
+from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
-from tds_models.entity import Entity, Increment, Shows
+from tds_models.entities.base import Entity, Increment, Shows
 from zoho_sandbox.edits.moves import REMOVALS, USUAL_MIX
 
 EDITS_AN_HOUR = 600

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tds_core.logging import configure_logging
+from tds_core.observability.logging import configure_logging
 from tds_core.sync import runs
 from tds_models.entities import ENTITIES
 from tds_tasks.app import tune_process

@@ -18,10 +18,10 @@ from sqlalchemy import Engine, text
 from benchmarks import seed
 from benchmarks.seed import FIRST_ID, Size
 from tds_api.app import create_app
-from tds_api.cli.migrations import upgrade
-from tds_core.config import load_settings
-from tds_core.embedded import EmbeddedPostgres
-from tds_core.reading.paging import written
+from tds_core.config.settings import load_settings
+from tds_core.pagination import written
+from tds_core.schema.migrations import upgrade
+from tds_local.embedded import EmbeddedPostgres
 from tds_models.db import make_engine
 
 TOKEN = "a-token-for-benchmarks-only"  # noqa: S105 (of a database that is thrown away)

@@ -23,14 +23,14 @@ import redis
 import structlog
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tds_core.embedded import EmbeddedRedis
-from tds_core.sources.errors import QuotaError, RateError, SourceError
-from tds_core.sources.traffic import Traffic
+from tds_core.errors import QuotaError, RateError, SourceError
+from tds_core.sources.base import Traffic
+from tds_core.sources.zoho.api_call import ApiCall
 from tds_core.sources.zoho.client import ZohoClient
-from tds_core.sources.zoho.question import Question
 from tds_core.sources.zoho.quota.governor import Governor
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.quota.shared import SharedLedger
+from tds_core.sources.zoho.quota.redis_counter import RedisCounter
+from tds_local.embedded import EmbeddedRedis
 from zoho_sandbox.app import create_app
 from zoho_sandbox.clock import OrgClock
 from zoho_sandbox.sandbox import Sandbox
@@ -66,7 +66,7 @@ class Stand:
             minute_seconds=60 / self.speed,
             day_seconds=86_400 / self.speed,
         )
-        ledger = SharedLedger(redis.Redis.from_url(self.redis_url), limits, organization=ORGANIZATION)
+        ledger = RedisCounter(redis.Redis.from_url(self.redis_url), limits, organization=ORGANIZATION)
         return Governor(limits, ledger, processes=PROCESSES)
 
 
@@ -143,7 +143,7 @@ def work(stand: Stand, seconds: float, results: Any) -> None:
 
 def _ask_on(stand: Stand, governor: Governor, traffic: Traffic, seconds: float, found: Hammered) -> None:
     client = ZohoClient(_Tokens(stand), organization_id=ORGANIZATION, governor=governor)
-    question = Question("books", "invoices", "invoices", {"per_page": "1"}, traffic)
+    question = ApiCall("books", "invoices", "invoices", {"per_page": "1"}, traffic)
     pause = PROCESSES * 60 / WANTED[traffic] / stand.speed if traffic in WANTED else 0.0
     until = time.time() + seconds
     time.sleep(pause * (int(multiprocessing.current_process().name) + 0.5) / PROCESSES)
@@ -161,7 +161,7 @@ def _ask_on(stand: Stand, governor: Governor, traffic: Traffic, seconds: float, 
         time.sleep(max(0.0, wanted_at + pause - time.time()))
 
 
-def _ask(client: ZohoClient, question: Question, until: float) -> None:
+def _ask(client: ZohoClient, question: ApiCall, until: float) -> None:
     """Ask until answered, as work that is put off comes back when it was told to."""
     while True:
         try:

@@ -12,8 +12,8 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 
-from tds_api.cli.migrations import upgrade
-from tds_core.embedded import EmbeddedPostgres
+from tds_core.schema.migrations import upgrade
+from tds_local.embedded import EmbeddedPostgres
 
 ROUNDS, WEBHOOKS = 21, 1000
 

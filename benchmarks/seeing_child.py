@@ -18,10 +18,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from tds_api.app import create_app
-from tds_api.tuning import tune_process
-from tds_core.config import load_settings
-from tds_core.logging import configure_logging
-from tds_core.slow import Watch
+from tds_api.wsgi import tune_process
+from tds_core.config.settings import load_settings
+from tds_core.observability.logging import configure_logging
+from tds_core.observability.metrics import Watch
 from tds_tasks import nudge
 from tds_tasks.sync import drain
 

@@ -5,25 +5,9 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from tds_models import (  # noqa: F401  (they fill the metadata)
-    access,
-    actions,
-    callers,
-    healing,
-    history,
-    inbox,
-    letters,
-    outbound,
-    quality,
-    runs,
-    seals,
-    timetable,
-    work,
-)
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata
-from tds_models.db import make_engine
+from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
-from tds_models.locks import Lock
 
 assert ENTITIES  # noqa: S101  (the registry fills the mirror's metadata)
 

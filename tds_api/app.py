@@ -1,47 +1,70 @@
-"""The application: routes put together around one edge."""
+"""The application: routes put together around one edge.
 
-from collections.abc import Callable
+Around the whole application where traces are wanted: the first span of every request's trace.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask
 
-from tds_api.audit import audit_routes
-from tds_api.breakers import breaker_routes
-from tds_api.connecting import connecting_routes
-from tds_api.correlation import install_correlation
-from tds_api.cursors import cursor_routes
-from tds_api.dashboard import dashboard_routes
-from tds_api.description import describe
-from tds_api.edge import Edge, make_edge
-from tds_api.entities import entity_routes
-from tds_api.errors import install_errors
-from tds_api.findings import finding_routes
-from tds_api.gate import install_gate
-from tds_api.healing import healing_routes
-from tds_api.health import health_routes
-from tds_api.keys import key_routes
-from tds_api.letters import letter_routes
-from tds_api.live import live_routes
-from tds_api.login import login_routes
+from tds_api.auth.action_log import Recording
+from tds_api.auth.middleware import install_auth
+from tds_api.context import Context, make_context
+from tds_api.dashboard.overview import dashboard_routes
+from tds_api.http.correlation import choose_correlation_id, install_correlation
+from tds_api.http.json import ExactJson
+from tds_api.http.openapi import describe
+from tds_api.http.problems import install_errors
+from tds_api.http.request_body import install_limits
+from tds_api.http.security_headers import install_protection
 from tds_api.monitoring import monitoring_routes
-from tds_api.operators import operator_routes
-from tds_api.protection import install_protection
-from tds_api.quota import quota_routes
-from tds_api.reception import reception_routes
-from tds_api.recording import Recording
-from tds_api.request_body import install_limits
-from tds_api.runs import run_routes
-from tds_api.schedules import schedule_routes
-from tds_api.sessions import session_routes
-from tds_api.spelling import ExactJson
-from tds_api.subscriptions import subscription_routes
-from tds_api.syncs import sync_routes
-from tds_api.traced import Traced
-from tds_api.webhooks import webhook_routes
-from tds_api.work import work_routes
-from tds_core import tracing
-from tds_core.access.rates import Rates
-from tds_core.config import Settings
+from tds_api.pages.login import login_routes
+from tds_api.pages.zoho_connect import connecting_routes
+from tds_api.resources.actions import audit_routes
+from tds_api.resources.api_keys import key_routes
+from tds_api.resources.breakers import breaker_routes
+from tds_api.resources.cursors import cursor_routes
+from tds_api.resources.dead_letters import letter_routes
+from tds_api.resources.entities import entity_routes
+from tds_api.resources.findings import finding_routes
+from tds_api.resources.healing import healing_routes
+from tds_api.resources.health import health_routes
+from tds_api.resources.live_comparison import live_routes
+from tds_api.resources.operators import operator_routes
+from tds_api.resources.queue import work_routes
+from tds_api.resources.quota import quota_routes
+from tds_api.resources.runs import run_routes, sync_routes
+from tds_api.resources.schedules import schedule_routes
+from tds_api.resources.sessions import session_routes
+from tds_api.resources.subscriptions import subscription_routes
+from tds_api.resources.webhook_events import reception_routes
+from tds_api.webhooks.endpoint import METHODS, REFUSAL_KEY, WEBHOOKS, webhook_routes
+from tds_core.auth.rate_limits import RateLimiter
+from tds_core.config.settings import Settings
+from tds_core.observability import tracing
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class Traced:
+    """A WSGI application whose requests are traced under their correlation id."""
+
+    def __init__(self, behind: "WSGIApplication") -> None:
+        self._behind = behind
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if REFUSAL_KEY in environ:  # its trace began before Flask was asked
+            return self._behind(environ, start_response)
+        thread = environ["HTTP_X_CORRELATION_ID"] = choose_correlation_id(environ)
+        path = str(environ.get("PATH_INFO", ""))
+        method = str(environ["REQUEST_METHOD"])
+        name = "webhook" if path.startswith(WEBHOOKS) and method in METHODS else f"request {method}"
+        with tracing.span(name, thread=thread, begins=True, **{"url.path": path[:200]}):
+            return self._behind(environ, start_response)
+
 
 log = structlog.get_logger(__name__)
 
@@ -51,13 +74,13 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     app = Flask("tds_api", static_url_path="/api/tds/static")
     app.json = ExactJson(app)
     app.url_map.strict_slashes = False
-    edge = make_edge(settings, nudge=nudge)
+    edge = make_context(settings, nudge=nudge)
     app.extensions["tds"] = edge
-    rates, recording = Rates(settings.redis_url), Recording(edge)
+    rates, recording = RateLimiter(settings.redis_url), Recording(edge)
     install_correlation(app)
     install_protection(app)
     install_limits(app)
-    install_gate(app, edge, rates, recording)
+    install_auth(app, edge, rates, recording)
     _install_routes(app, edge, rates, recording)
     install_errors(app)
     if tracing.is_on():
@@ -69,7 +92,7 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     return app
 
 
-def _install_routes(app: Flask, edge: Edge, rates: Rates, recording: Recording) -> None:
+def _install_routes(app: Flask, edge: Context, rates: RateLimiter, recording: Recording) -> None:
     app.register_blueprint(webhook_routes(edge))
     app.register_blueprint(monitoring_routes(edge))
     api = describe(app)

@@ -1,15 +1,19 @@
-"""The way into PostgreSQL: one engine a process, transactions opened and committed at the edge only."""
+"""The way into PostgreSQL: one engine a process, transactions opened and committed at the edge only.
+
+The advisory locks of TDS: one number each, so that two who have nothing to do with each other never wait.
+"""
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum, unique
 from typing import Any
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, TextClause, create_engine, text
 from sqlalchemy.orm import Session
 
-from tds_models.watchdog import GRACE_SECONDS, Connection
+from tds_models.connection_watchdog import GRACE_SECONDS, Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ def make_engine(
 
     With `ping`, connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error; callers
     that try again anyway save the round trip. Nothing waits for longer than `patience`, also not for answers that
-    get lost on the way: see `tds_models.watchdog`.
+    get lost on the way: see `tds_models.connection_watchdog`.
     """
     seconds = patience.statement + GRACE_SECONDS if patience.statement else None
     engine = create_engine(
@@ -134,3 +138,20 @@ def session_scope(engine: Engine) -> Iterator[Session]:
     """One transaction: commits when the block ends well, rolls back and re-raises when it does not."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+@unique
+class Lock(IntEnum):
+    """Who holds it may do alone what it is named after; DISPATCHER for as long as its connection lasts."""
+
+    MIGRATION = 7_404_202_611
+    DISPATCHER = 7_404_202_612
+    BULK_CLAIM = 7_404_202_613
+    HEALING_CYCLE = 7_404_202_614
+    OPERATORS = 7_404_202_615
+    AUDIT_HEAD = 7_404_202_616
+    RUN_REQUESTS = 7_404_202_617
+
+    def until_commit(self) -> TextClause:
+        """The statement that waits for this lock and keeps it until the transaction ends."""
+        return text(f"select pg_advisory_xact_lock({self.value})")

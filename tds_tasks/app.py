@@ -1,25 +1,30 @@
-"""The Celery application and its processes' start: settings, logs, and one database engine a process."""
+"""The Celery application and its processes' start: settings, logs, and one database engine a process.
+
+Beat's sense of time: it ticks on when the broker is away, and says so once.
+"""
 
 import os
 import sys
 from typing import Any
 
 from celery import Celery, signals
+from celery.beat import PersistentScheduler, SchedulingError
 
-from tds_core.config import load_settings
-from tds_core.logging import configure_logging
-from tds_core.tracing import start_tracing, stop_tracing
+from tds_core.config.settings import load_settings
+from tds_core.observability.logging import configure_logging
+from tds_core.observability.outages import broker
+from tds_core.observability.tracing import start_tracing, stop_tracing
 
 app = Celery(
     "tds",
     include=[
         "tds_tasks.sync",
         "tds_tasks.runs",
-        "tds_tasks.timetable",
-        "tds_tasks.canary",
-        "tds_tasks.listening",
-        "tds_tasks.scraped",
-        "tds_tasks.outbound",
+        "tds_tasks.schedule",
+        "tds_tasks.healing",
+        "tds_tasks.worker.status_reporter",
+        "tds_tasks.worker.metrics_server",
+        "tds_tasks.subscriptions",
     ],
 )
 app.config_from_object("celeryconfig")
@@ -47,3 +52,22 @@ def end_process(**_: Any) -> None:
 def set_up_logging(**_: Any) -> None:
     """Keep Celery from its own logging: ours knows redaction and correlation."""
     configure_logging(load_settings(), process="worker")
+
+
+class ReconnectingScheduler(PersistentScheduler):
+    """Celery's scheduler, which would tell with a traceback of every tick it cannot send."""
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send what is due. A tick that cannot be sent is not missed: the next one looks for all that is due."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            broker.begin(error=type(error.__context__).__name__)
+        else:
+            broker.end()
+
+    def _ensure_connected(self) -> Any:
+        def tell(error: Exception, _pause: float) -> None:
+            broker.begin(error=type(error).__name__)
+
+        return self.connection.ensure_connection(tell, self.app.conf.broker_connection_max_retries)

@@ -10,18 +10,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from tds_core.breakers.breakers import Breakers
-from tds_core.breakers.database import report_database
-from tds_core.breakers.setup import open_breakers
-from tds_core.config import Settings, load_settings
-from tds_core.database_errors import is_away
-from tds_core.errors import ConfigError
-from tds_core.outages import watch_database
-from tds_core.pools import watch_pool
-from tds_core.slow import watch_statements
-from tds_core.sources import organization, registry
+from tds_core.breakers.registry import Breakers, open_breakers, report_database
+from tds_core.config.settings import Settings, load_settings
+from tds_core.database import is_away
+from tds_core.errors import AuthError, ConfigError
+from tds_core.observability.metrics import watch_pool, watch_statements
+from tds_core.observability.outages import watch_database
+from tds_core.sources import mirrored_organization, registry
 from tds_core.sources.base import Source
-from tds_core.sources.errors import AuthError
 from tds_models.db import allow, make_engine, reading_scope, session_scope
 
 log = structlog.get_logger(__name__)
@@ -95,8 +91,8 @@ def _source(name: str, _pid: int) -> Source:
 
 
 @cache
-def _organization(_pid: int) -> organization.Watch:
-    return organization.Watch(scope, "zoho", settings().zoho_organization_id)
+def _organization(_pid: int) -> mirrored_organization.Watch:
+    return mirrored_organization.Watch(scope, "zoho", settings().zoho_organization_id)
 
 
 def is_elsewhere() -> bool:

@@ -1,45 +1,66 @@
 """The dispatcher: twice a second it takes back silent leases, revives the next letters of batches and wakes workers.
 
 Any number may run; an advisory lock makes one of them lead and dies with it. It needs no Redis to rescue, and no Beat.
+
+The dispatcher's part in reviving: the next letters of every batch, and a fault there stops nothing else.
 """
 
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import structlog
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tds_core import pulse
-from tds_core.breakers.setup import open_breakers
-from tds_core.config import load_settings
-from tds_core.database_errors import is_away
-from tds_core.healing.deeds import Cause, record
-from tds_core.healing.owed import rescued_deeds
-from tds_core.logging import configure_logging
-from tds_core.outages import watch_database
-from tds_core.outbound import lanes
-from tds_core.outbound.due import due_subscriptions
-from tds_core.pools import watch_pool
-from tds_core.protections import Protection, is_off
-from tds_core.sync import strangers
+from tds_core.breakers.registry import open_breakers
+from tds_core.config.settings import load_settings
+from tds_core.database import is_away
+from tds_core.dead_letters import retry_batches
+from tds_core.fault_switches import Protection, is_off
+from tds_core.healing.action_log import Cause, record_action
+from tds_core.healing.actions import report_recovered_leases
+from tds_core.observability import process
+from tds_core.observability.logging import configure_logging
+from tds_core.observability.metrics import watch_pool
+from tds_core.observability.outages import watch_database
+from tds_core.processing.lease_recovery import expire, lease_holders, recover_expired_leases
+from tds_core.subscriptions import delivery_queue
+from tds_core.subscriptions.fan_out import due_subscriptions
+from tds_core.sync import unconfirmed
 from tds_core.sync.due import Due, due_runs, due_work
-from tds_core.sync.rescue import expire, holders, rescue
-from tds_models.db import make_engine
+from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
-from tds_models.locks import Lock
 from tds_tasks import nudge
-from tds_tasks.healing import tend
-from tds_tasks.liveness import dead
-from tds_tasks.reviving import Reviver
-from tds_tasks.scraped import serve_metrics
-from tds_tasks.waking import Waker
+from tds_tasks.breaker_wakeup import BreakerWakeup
+from tds_tasks.healing import heal
+from tds_tasks.worker.leases import dead
+from tds_tasks.worker.metrics_server import serve_metrics
 
 log = structlog.get_logger(__name__)
+
+
+class RetryBatchRunner:
+    """One look at a time; state is only what must not be said twice."""
+
+    def __init__(self) -> None:
+        self._failing = False
+
+    def look(self, scope: Callable[[], AbstractContextManager[Session]]) -> None:
+        """Revive what batches may by now. Raises nothing: whoever calls has leases to rescue."""
+        try:
+            with scope() as session:
+                retry_batches.step(session)
+        except Exception as error:  # an outage shows itself in the next transaction, a bug must not hold that up
+            if not self._failing:
+                log.exception("letter_batches_failing", error=type(error).__name__)
+            self._failing = True
+        else:
+            self._failing = False
+
 
 LOOK_SECONDS = 0.5
 # Work that was just announced is given this long to be claimed before it is announced again.
@@ -54,9 +75,9 @@ TOLD_SECONDS = 0.9
 class Dispatcher:
     """One look at a time; state is only what must not be said twice."""
 
-    def __init__(self, waker: Waker, *, slots: int, claim_size: int) -> None:
+    def __init__(self, waker: BreakerWakeup, *, slots: int, claim_size: int) -> None:
         self._waker = waker
-        self._reviver = Reviver()
+        self._reviver = RetryBatchRunner()
         self._slots = slots
         self._claim_size = claim_size
         self._nudged_at: dict[str, float] = {}
@@ -67,16 +88,16 @@ class Dispatcher:
         self._waker.look(lambda: _transaction(connection))
         self._reviver.look(lambda: _transaction(connection))
         with _transaction(connection) as session:
-            strangers.owe(session)
+            unconfirmed.enqueue_unconfirmed(session)
         with _transaction(connection) as session:
-            expire(session, dead(holders(session)))
-            rescued = rescue(session)
+            expire(session, dead(lease_holders(session)))
+            rescued = recover_expired_leases(session)
             work = due_work(session, list(ENTITIES))
             runs = due_runs(session, limit=RUNS_AT_ONCE)
-            lanes.expire(session, dead(lanes.holders(session)))
+            delivery_queue.expire(session, dead(delivery_queue.holders(session)))
             outbound, couriers = due_subscriptions(session)
-            pulse.beat(session, "dispatcher", due={due.entity: due.count for due in work})
-            record(session, rescued_deeds(rescued), cause=Cause.DISPATCHER)
+            process.beat(session, "dispatcher", due={due.entity: due.count for due in work})
+            record_action(session, report_recovered_leases(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
         try:
@@ -155,7 +176,7 @@ def main() -> None:
     )
     slots = max(1, settings.workers * settings.worker_concurrency)
     breakers = open_breakers(settings)
-    waker = Waker(breakers, calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
+    waker = BreakerWakeup(breakers, calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
     dispatcher = Dispatcher(waker, slots=slots, claim_size=settings.claim_size)
     own = make_engine(settings.database_url, pool_size=1, application="tds-healing", patience=settings.patience)
     watch_pool(engine, "dispatcher")
@@ -163,7 +184,7 @@ def main() -> None:
     serve_metrics(settings)
     for each in (engine, own):
         watch_database(each)
-    tend(settings, own, breakers, stop)
+    heal(settings, own, breakers, stop)
     log.info("dispatcher_started")
     while not stop.is_set():
         try:

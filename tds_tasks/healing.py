@@ -2,6 +2,8 @@
 
 It has a thread and a connection of its own, so that a slow Redis never holds up the rescue of leases. Any number may
 run: who gives a canary, who finds a worker deaf and who begins a cycle is decided by rows.
+
+The task `tds.canary`: a worker that runs it says in the database that it heard.
 """
 
 import threading
@@ -15,17 +17,29 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tds_core.breakers.breakers import Breakers
-from tds_core.config import Settings
-from tds_core.database_errors import is_away
-from tds_core.healing import canaries, cycle, ears, listeners
-from tds_core.healing.care import Care, Scope
+from tds_core.breakers.registry import Breakers
+from tds_core.config.settings import Settings
+from tds_core.database import is_away
+from tds_core.healing import canaries, cycle, workers
+from tds_core.healing.action_log import ActionResult, Cause, HealingOutcome, record_action
+from tds_core.healing.actions import NUDGES
+from tds_core.healing.context import HealingContext, Scope
 from tds_core.healing.cycle import OVERDUE_SECONDS
-from tds_core.healing.deeds import Cause, Deed, Outcome, record
-from tds_core.healing.owed import NUDGES
 from tds_core.sources import registry
 from tds_models.db import session_scope
-from tds_tasks import liveness, nudge
+from tds_tasks import nudge
+from tds_tasks.app import app
+from tds_tasks.context import scope, while_reachable
+from tds_tasks.worker import leases
+from tds_tasks.worker.leases import worker_name
+
+
+@app.task(name="tds.canary")
+def hear(queue: str, nonce: str) -> None:
+    """Say that the canary came out of its queue."""
+    with while_reachable(), scope() as session:
+        canaries.hear(session, queue, nonce, by=worker_name())
+
 
 log = structlog.get_logger(__name__)
 
@@ -45,22 +59,22 @@ def announce(entity: str) -> bool:
     return True
 
 
-def care_of(settings: Settings, scope: Scope, breakers: Breakers) -> Care:
+def healing_context(settings: Settings, scope: Scope, breakers: Breakers) -> HealingContext:
     """What healing may use in a process that can send messages."""
-    return Care(
+    return HealingContext(
         settings=settings,
         scope=scope,
         breakers=breakers,
         announce=announce,
-        dead=liveness.dead,
+        dead=leases.dead,
         source=lambda name: registry.open_source(name, settings, scope, breakers),
     )
 
 
-class Tender:
+class HealingRunner:
     """One look at a time; state is only who was silent, since when."""
 
-    def __init__(self, care: Care, *, overdue_seconds: float = OVERDUE_SECONDS) -> None:
+    def __init__(self, care: HealingContext, *, overdue_seconds: float = OVERDUE_SECONDS) -> None:
         self._care = care
         self._overdue_seconds = overdue_seconds
         self._every_seconds = (care.settings.deaf_seconds or WATCH_SECONDS) / canaries.AT_PATIENCE
@@ -87,30 +101,33 @@ class Tender:
             unheard = canaries.unheard(session, patience_seconds=patience_seconds)
             instead = nudge.detour(unheard)
             deeds = [
-                Deed(
-                    action=NUDGES, subject=queue, outcome=Outcome.REPORTED, detail={"unheard": True, "instead": instead}
+                ActionResult(
+                    action=NUDGES,
+                    subject=queue,
+                    outcome=HealingOutcome.REPORTED,
+                    detail={"unheard": True, "instead": instead},
                 )
                 for queue in unheard
                 if queue not in self._unheard
             ]
-            record(session, deeds, cause=Cause.DISPATCHER)
+            record_action(session, deeds, cause=Cause.DISPATCHER)
         self._unheard = unheard
 
     def _find_deaf(self) -> None:
-        deeds = ears.end_deaf(self._care)
+        deeds = workers.stop_unresponsive(self._care)
         if self._care.settings.deaf_seconds:
-            deeds += ears.deaf_deeds(self._end_still())
+            deeds += workers.stop_unresponsive_workers(self._end_still())
         if deeds:
             with self._care.scope() as session:
-                record(session, deeds, cause=Cause.DISPATCHER)
+                record_action(session, deeds, cause=Cause.DISPATCHER)
 
     def _end_still(self) -> list[Mapping[str, Any]]:
         """End workers of this machine that exist and tell nothing; of others nobody can say whether they live."""
         with self._care.scope() as session:
             rows = [
                 row
-                for row in listeners.listening(session)
-                if row["silent_seconds"] > self._care.settings.deaf_seconds and liveness.is_here(row["process"])
+                for row in workers.worker_statuses(session)
+                if row["silent_seconds"] > self._care.settings.deaf_seconds and leases.is_here(row["process"])
             ]
         return [found for row in self._suspects(rows) if (found := self._end(row))]
 
@@ -121,17 +138,17 @@ class Tender:
 
     def _end(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         reason = f"stands still: it told nothing for {row['silent_seconds']:.0f} s"
-        if not liveness.kill(row["process"], row["born"]):
+        if not leases.kill(row["process"], row["born"]):
             return None
         log.error("worker_standing_still_killed", worker=row["name"], process=row["process"])
         with self._care.scope() as session:
-            listeners.call_deaf(session, row["process"], reason)
-            listeners.end(session, [row["process"]], reason="deaf")
+            workers.mark_unresponsive(session, row["process"], reason)
+            workers.end_worker(session, [row["process"]], reason="deaf")
         return {**row, "deaf_reason": reason}
 
     def _give_canaries(self) -> None:
         with self._care.scope() as session:
-            rows = listeners.listening(session)
+            rows = workers.worker_statuses(session)
             own = [row["ear"] for row in rows if row["deaf_at"] is None]
             wanted = canaries.give(session, [*nudge.SHARED, *own] if own else [], every_seconds=self._every_seconds)
         left = list(wanted)
@@ -150,20 +167,23 @@ class Tender:
             cycle.run(self._care, begun, cause=Cause.DISPATCHER)
 
 
-def tend(settings: Settings, engine: Engine, breakers: Breakers, stop: threading.Event) -> threading.Thread:
+def heal(settings: Settings, engine: Engine, breakers: Breakers, stop: threading.Event) -> threading.Thread:
     """Begin to look every few seconds until `stop`, in a thread of its own."""
 
     def scope() -> AbstractContextManager[Session]:
         return session_scope(engine)
 
     thread = threading.Thread(
-        target=_tend, args=(Tender(care_of(settings, scope, breakers)), stop), name="healing", daemon=True
+        target=_tend,
+        args=(HealingRunner(healing_context(settings, scope, breakers)), stop),
+        name="healing",
+        daemon=True,
     )
     thread.start()
     return thread
 
 
-def _tend(tender: Tender, stop: threading.Event) -> None:
+def _tend(tender: HealingRunner, stop: threading.Event) -> None:
     failing = False
     while not stop.wait(LOOK_SECONDS):
         try:

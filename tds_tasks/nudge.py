@@ -7,7 +7,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 import celeryconfig
-from tds_core import metrics
+from tds_core.observability import metrics
 from tds_tasks.app import app
 
 # A nudge older than this is worthless: whoever was to be woken has been woken by another.

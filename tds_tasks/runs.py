@@ -1,42 +1,67 @@
-"""The task `tds.run.advance`: reads a run's pages, each committed with its cursor, for a slice of time."""
+"""The task `tds.run.advance`: reads a run's pages, each committed with its cursor, for a slice of time.
+
+Working ahead: an iterator that runs in a thread of its own, so that its next item is ready when it is asked for.
+"""
 
 import random
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tds_core import metrics, tracing
-from tds_core.database_errors import is_away, is_contended, named, refuses
-from tds_core.errors import TdsError
-from tds_core.slow import watch
-from tds_core.sources import pause
-from tds_core.sources.base import Clock, Page
-from tds_core.sources.errors import SNOOZE, PermissionMissingError, SourceError, TransientError
-from tds_core.sources.traffic import Traffic
-from tds_core.sync import locks, passes, permissions, queue, runs, targeted
-from tds_core.sync.guard import Limits
-from tds_core.sync.locks import LockedError
-from tds_core.sync.passes import Ready
-from tds_core.sync.permissions import Standing
-from tds_core.sync.position import Position
-from tds_core.sync.retry import Fate, plan
+from tds_core.database import is_away, is_contended, named, refuses
+from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsError, TransientError
+from tds_core.observability import metrics, tracing
+from tds_core.observability.metrics import watch
+from tds_core.queue import items as queue_items
+from tds_core.queue.retry_policy import RetryOutcome, decide_retry
+from tds_core.records import row_locks
+from tds_core.records.row_locks import LockedError
+from tds_core.sources import backoff, missing_permissions
+from tds_core.sources.base import Clock, Page, Traffic
+from tds_core.sources.missing_permissions import PermissionStatus
+from tds_core.sync import page_commit, run_requests, runs
+from tds_core.sync.holds import ChangeLimits
+from tds_core.sync.page_commit import ComparedPage, isolate_bad_rows
+from tds_core.sync.progress import Position
 from tds_core.sync.runs import RunLease
-from tds_core.sync.sifting import sift
 from tds_models.entities import ENTITIES
-from tds_models.entity import Order
+from tds_models.entities.base import Order
 from tds_models.runs import Mode
 from tds_tasks import nudge
-from tds_tasks.ahead import ahead
 from tds_tasks.app import app
 from tds_tasks.context import is_elsewhere, reading, scope, settings, source, unhurried, while_reachable
-from tds_tasks.liveness import worker_name
-from tds_tasks.settling import OUTAGES
+from tds_tasks.work_batch_commit import OUTAGES
+from tds_tasks.worker.leases import worker_name
+
+T = TypeVar("T")
+
+
+@contextmanager
+def prefetch(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """The same items, each made in another thread while the one before it is being used.
+
+    An error in `items` comes out where its item would have. Leaving the block waits for the item being made, no more.
+    """
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as worker:
+
+        def take() -> Iterator[T]:
+            coming: Future[T | object] = worker.submit(copy_context().run, next, items, end)
+            while (item := coming.result()) is not end:
+                coming = worker.submit(copy_context().run, next, items, end)
+                yield item  # type: ignore[misc]  # it is not the end, so it is a T
+
+        yield take()
+
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +103,7 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         with suppress(SQLAlchemyError):
             _interrupt(run, error)
         return False
-    except passes.LostRunError:
+    except page_commit.LostLeaseError:
         with scope() as session:
             runs.settle_cancelled(session, run)
         return False
@@ -90,10 +115,10 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     return goes_on
 
 
-def _take_up(run_id: int) -> tuple[RunLease | None, Standing]:
+def _take_up(run_id: int) -> tuple[RunLease | None, PermissionStatus]:
     """The run in our hands, with what is known to be refused of its stream; None when it is not to be read on."""
     if is_elsewhere():
-        return None, Standing()
+        return None, PermissionStatus()
     with scope() as session:
         run = runs.claim_run(
             session,
@@ -103,9 +128,9 @@ def _take_up(run_id: int) -> tuple[RunLease | None, Standing]:
             overlap_seconds=settings().cursor_overlap_seconds,
         )
         if run is None or run.mode == Mode.TARGETED:
-            return run, Standing()
-        known = permissions.standing(session, ENTITIES[run.entity].stream)
-        refused = pause.pause_left(session, _source_of(run)) or known.waits("")
+            return run, PermissionStatus()
+        known = missing_permissions.permission_status(session, ENTITIES[run.entity].stream)
+        refused = backoff.pause_left(session, _source_of(run)) or known.waits("")
         if refused:
             runs.yield_run(session, run, delay_seconds=refused.after_seconds, reason=str(refused))
     return (None if refused else run), known
@@ -115,7 +140,7 @@ def _watch(run: RunLease) -> bool:
     """Look how far the workers are with the run's records; the dispatcher has it looked at again."""
     with scope() as session:
         runs.settle_cancelled(session, run)
-        ended = targeted.look(session, run)
+        ended = run_requests.record_outcomes(session, run)
     if ended:
         log.info("run_completed", run_id=run.id, entity=run.entity, mode=run.mode, **run.outcomes)
     return False
@@ -137,7 +162,7 @@ def _interrupt(run: RunLease, error: BaseException) -> None:
 
 def _wait_for_lock(run: RunLease) -> None:
     with scope() as session:
-        held = locks.table_held(session, ENTITIES[run.entity])
+        held = row_locks.table_held(session, ENTITIES[run.entity])
         runs.yield_run(session, run, delay_seconds=LOCK_SECONDS, reason=str(held))
     log.info("run_waits_for_lock", detail=str(held))
 
@@ -156,35 +181,35 @@ class Fetched:
     call_count: int
 
 
-def _read_on(run: RunLease, known: Standing, *, until: float) -> bool:
+def _read_on(run: RunLease, known: PermissionStatus, *, until: float) -> bool:
     """Read pages until the list ends (False) or the time is up (True): one comes, one is read, one is written."""
-    with ahead(_fetched(run, until)) as pages, ahead(_prepared(run, pages)) as ready:
+    with prefetch(_fetched(run, until)) as pages, prefetch(_prepared(run, pages)) as ready:
         for group in _grouped(run, ready):
             if known.module is not None:
                 with scope() as session:
-                    permissions.lift(session, ENTITIES[run.entity].stream, known, ())
-                known = Standing()
+                    missing_permissions.lift(session, ENTITIES[run.entity].stream, known, ())
+                known = PermissionStatus()
             try:
                 _take(run, group)
-            except passes.TooMuchError as too_much:
+            except page_commit.TooMuchError as too_much:
                 with scope() as session:
-                    passes.hold_page(session, run, too_much.stake, call_count=group[-1].call_count)
+                    page_commit.hold_page(session, run, too_much.stake, call_count=group[-1].call_count)
                 return False
     if not run.position.ended:
         with scope() as session:
             runs.yield_run(session, run)
         return True
     with unhurried() as session:
-        finish = passes.finish_pass(session, run, limits=_limits())
-        if finish is passes.Finish.NOT_YET:
+        finish = page_commit.finish_pass(session, run, limits=_limits())
+        if finish is page_commit.Finish.NOT_YET:
             runs.yield_run(session, run)
-    if finish is passes.Finish.COMPLETED:
+    if finish is page_commit.Finish.COMPLETED:
         log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
-    return finish is passes.Finish.NOT_YET
+    return finish is page_commit.Finish.NOT_YET
 
 
-def _limits() -> Limits:
-    return Limits(settings().guard_percent, settings().guard_records)
+def _limits() -> ChangeLimits:
+    return ChangeLimits(settings().guard_percent, settings().guard_records)
 
 
 def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
@@ -195,7 +220,7 @@ def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
         if read_at is None or time.monotonic() - clock_asked > CLOCK_SECONDS:
             clock_asked = time.monotonic()
             with reading() as session:
-                read_at = queue.database_clock(session)
+                read_at = queue_items.database_clock(session)
         fetched = _fetch(run, position, read_at)
         yield fetched
         position = position.after(fetched.page)
@@ -203,19 +228,19 @@ def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
             return
 
 
-def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[Ready]:
+def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[ComparedPage]:
     ahead_of_us: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
     with reading() as session:  # one for all pages: taking it anew takes as long as what it is asked; no transaction
         for fetched in pages:
             before = {key: value for hashes in ahead_of_us for key, value in hashes.items()}
-            prepared = passes.prepare_page(session, run, fetched.page, read_at=fetched.read_at, before=before)
+            prepared = page_commit.compare_rows(session, run, fetched.page, read_at=fetched.read_at, before=before)
             ahead_of_us.append(prepared.hashes)
-            yield Ready(fetched.page, prepared, fetched.seconds, fetched.call_count)
+            yield ComparedPage(fetched.page, prepared, fetched.seconds, fetched.call_count)
 
 
-def _grouped(run: RunLease, ready: Iterator[Ready]) -> Iterator[list[Ready]]:
+def _grouped(run: RunLease, ready: Iterator[ComparedPage]) -> Iterator[list[ComparedPage]]:
     """Each page by itself; those of which the mirror has all together, for only their bookkeeping is to be written."""
-    group: list[Ready] = []
+    group: list[ComparedPage] = []
     since = time.monotonic()
     try:
         for each in ready:
@@ -247,7 +272,7 @@ def _fetch(run: RunLease, position: Position, read_at: datetime) -> Fetched:
     return Fetched(page, read_at, time.monotonic() - began, client.call_count - calls)
 
 
-def _take(run: RunLease, group: list[Ready]) -> None:
+def _take(run: RunLease, group: list[ComparedPage]) -> None:
     """Write pages; when the database refuses one, write it without the records it refuses."""
     began = time.monotonic()
     try:
@@ -257,7 +282,9 @@ def _take(run: RunLease, group: list[Ready]) -> None:
             raise
         log.warning("run_page_refused", detail=str(named(error)), page=run.page_count + 1)
         with scope() as session:
-            sifted = [replace(each, prepared=sift(session, ENTITIES[run.entity], each.prepared)) for each in group]
+            sifted = [
+                replace(each, prepared=isolate_bad_rows(session, ENTITIES[run.entity], each.prepared)) for each in group
+            ]
         counts = _write(run, sifted)
     seconds = time.monotonic() - began
     for _ in group:
@@ -267,9 +294,9 @@ def _take(run: RunLease, group: list[Ready]) -> None:
         metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
 
 
-def _write(run: RunLease, group: list[Ready]) -> Counter[str]:
+def _write(run: RunLease, group: list[ComparedPage]) -> Counter[str]:
     with scope() as session:
-        return passes.take_pages(session, run, group, lease_seconds=RUN_LEASE_SECONDS, limits=_limits())
+        return page_commit.commit_pages(session, run, group, lease_seconds=RUN_LEASE_SECONDS, limits=_limits())
 
 
 def _put_off(run: RunLease, error: TdsError) -> None:
@@ -277,18 +304,18 @@ def _put_off(run: RunLease, error: TdsError) -> None:
     chance = random.random()  # noqa: S311  (jitter, not a secret)
     with scope() as session:
         if isinstance(error, PermissionMissingError):
-            permissions.note(session, _source_of(run), error)
+            missing_permissions.note(session, _source_of(run), error)
         elif isinstance(error, SNOOZE):
-            pause.pause(session, _source_of(run), error)
-        decided = plan(error, runs.past_of(session, run), max_attempts=settings().max_attempts, chance=chance)
-        if decided.fate is Fate.DEAD:
+            backoff.pause(session, _source_of(run), error)
+        decided = decide_retry(error, runs.past_of(session, run), max_attempts=settings().max_attempts, chance=chance)
+        if decided.fate is RetryOutcome.DEAD:
             runs.fail(session, run, f"{error.code}: {error}")
         else:
             runs.yield_run(
                 session,
                 run,
                 delay_seconds=decided.delay_seconds,
-                counted=decided.fate is Fate.RETRY,
+                counted=decided.fate is RetryOutcome.RETRY,
                 failed=isinstance(error, TransientError),
                 waits_for=error.waits_for if isinstance(error, SourceError) else "",
                 reason=str(error),

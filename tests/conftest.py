@@ -2,6 +2,8 @@
 
 Servers start when the first test of a process asks for them, in under a second, so every pytest-xdist worker has
 its own. TEST_DATABASE_URL and TEST_REDIS_URL name others; that database's server must let us create databases.
+
+Worlds for tests of the core: with a source that is scripted, and with a stand-in for Zoho over HTTP.
 """
 
 import os
@@ -18,11 +20,14 @@ from psycopg2 import sql
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from tds_api.cli.migrations import upgrade
-from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
-from tds_core.urls import with_driver, without_driver
+from tds_core.database import with_driver, without_driver
+from tds_core.schema.migrations import upgrade
+from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine, session_scope
-from tests.effort import load_profile
+from tests.support import world as worlds
+from tests.support.hypothesis_effort import load_profile
+from tests.support.standin import StandIn, serving
+from tests.support.world import ScriptedSource, World
 
 load_profile()
 
@@ -115,3 +120,33 @@ def _run(url: str, statement: sql.Composable) -> None:
             cursor.execute(statement)
     finally:
         connection.close()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, engine: Engine, database: str, tmp_path: Path) -> Iterator[World]:
+    """This process's tasks on this test's database."""
+    with worlds.opened(monkeypatch, engine, database, str(tmp_path), {}) as world:
+        yield world
+
+
+@pytest.fixture
+def source(world: World, monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
+    """What tasks ask in place of Zoho."""
+    return worlds.script(monkeypatch, ScriptedSource())
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    """A small organisation of this test's own."""
+    with serving() as standin:
+        yield standin
+
+
+@pytest.fixture
+def synced(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, database: str, tmp_path: Path, standin: StandIn
+) -> Iterator[World]:
+    """This process's tasks on this test's database, reading `standin` in pages of ten."""
+    monkeypatch.setattr("tds_core.sources.zoho.client.PAGE_SIZE", 10)
+    with worlds.opened(monkeypatch, engine, database, str(tmp_path), standin.settings) as world:
+        yield world

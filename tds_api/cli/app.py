@@ -8,10 +8,9 @@ import typer
 from rich.markup import escape
 
 from tds_api.cli import (
-    actions,
     audit,
     breakers,
-    configuration,
+    config,
     cursors,
     doctor,
     explain,
@@ -19,14 +18,12 @@ from tds_api.cli import (
     heal,
     health,
     keys,
-    letters,
     migrate,
     operators,
     queue,
     repair,
     replay,
     runs,
-    sandbox,
     schedule,
     stats,
     subscriptions,
@@ -36,12 +33,15 @@ from tds_api.cli import (
     workers,
     zoho,
 )
-from tds_api.cli.chaos import command as chaos
-from tds_api.cli.database import DatabaseAwayError
-from tds_api.cli.demo import command as demo
-from tds_api.cli.output import say, terminal
-from tds_api.cli.remote import RemoteAwayError
+from tds_api.cli import audit as cli_audit
+from tds_api.cli import up as cli_up
+from tds_api.cli.console.database import DatabaseAwayError
+from tds_api.cli.console.output import say, terminal
+from tds_api.cli.console.remote import RemoteAwayError
+from tds_api.cli.dead_letter import commands
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
+from tds_lab.chaos import command as chaos
+from tds_lab.demo import command as demo
 
 app = typer.Typer(name="tds", no_args_is_help=True, pretty_exceptions_show_locals=False)
 app.command("up")(up.up)
@@ -56,11 +56,11 @@ app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
 app.command("repair")(repair.repair)
-audit.audit.command("actions")(actions.actions)
+audit.audit.command("actions")(cli_audit.actions)
 app.add_typer(audit.audit, name="audit")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(operators.operators, name="operators")
-app.add_typer(letters.letters, name="dead-letter")
+app.add_typer(commands.letters, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(cursors.cursors, name="cursors")
@@ -70,9 +70,9 @@ app.add_typer(heal.heal, name="heal")
 app.add_typer(subscriptions.subscriptions, name="subscriptions")
 app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)
-app.command("config")(configuration.config)
+app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
-app.command("sandbox", context_settings=sandbox.PASS_ON, add_help_option=False)(sandbox.sandbox)
+app.command("sandbox", context_settings=cli_up.PASS_ON, add_help_option=False)(cli_up.sandbox)
 
 # 0 done, 1 failed or something is wrong, and what a script may want to tell apart:
 EXIT_CODES: dict[type[TdsError], int] = {

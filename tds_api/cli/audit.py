@@ -1,23 +1,62 @@
-"""`tds audit`: seals the history, and proves that nobody changed it."""
+"""`tds audit`: seals the history, and proves that nobody changed it.
+
+`tds audit actions`: who did what, from where, and what came of it.
+"""
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy import Engine
 
-from tds_api.cli.database import database
-from tds_api.cli.moments import read_moment
-from tds_api.cli.output import cell, say, say_json, say_table, terminal
-from tds_core.config import Settings, load_settings
+from tds_api.cli.console.database import database, transaction
+from tds_api.cli.console.output import cell, read_moment, say, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.audit import seal as audit_seal
+from tds_core.audit import verify as audit_verify
+from tds_core.audit.chain import Seal
+from tds_core.audit.keys import configured_keys, seal_key
+from tds_core.audit.row_digests import VerificationReport
+from tds_core.auth import action_log as core
+from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
-from tds_core.trail import proving, sealing
-from tds_core.trail.breaks import Proof
-from tds_core.trail.chain import Seal
-from tds_core.trail.setup import known_keys, seal_key
 from tds_models.db import session_scope
+
+_COLUMNS = ("when", "who", "as", "what", "on", "outcome", "why", "from")
+
+
+def actions(  # noqa: PLR0917 (options, which are given by name)
+    caller: str = typer.Option("", "--by", help="Only of this operator, key:PREFIX, token or account."),
+    operation: str = typer.Option("", help="Only this, for example runs.approve."),
+    outcome: str = typer.Option("", help="Only done, refused, failed or begun."),
+    since: str = typer.Option("", metavar="WHEN", help="Only since then: a date, a time, or 2h, 3d."),
+    limit: int = typer.Option(50, min=1, max=500, help="So many."),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Show what callers did over HTTP and by command, the newest first; refused changes too, reads not."""
+    begins_at = read_moment(since)
+    wanted: dict[str, Any] = {"caller": caller, "operation": operation, "outcome": outcome}
+    if there := remote():
+        found = there.page("/audit", limit=limit, since=begins_at.isoformat() if begins_at else None, **wanted)
+    else:
+        chosen = {name: value or None for name, value in wanted.items()}
+        with transaction() as session:
+            found = core.actions(session, limit=limit, since=begins_at, **chosen).items
+    if as_json:
+        say_json(found)
+    else:
+        say_table("Actions", _COLUMNS, map(_row, found), console=terminal())
+
+
+def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        found["recorded_at"], found["caller"], found["role"], found["operation"], found["subject"],
+        found["outcome"], found["error"], found["remote_address"],
+    )  # fmt: skip
+
 
 audit = typer.Typer(help="Prove that nobody changed the history; seal it.", no_args_is_help=True)
 
@@ -61,7 +100,7 @@ def seal(
     with database(settings) as engine:
         while True:
             with session_scope(engine) as session:
-                sealed = sealing.seal(session, seal_key(session, settings))
+                sealed = audit_seal.seal(session, seal_key(session, settings))
             seals += sealed.seals
             if not sealed.more and (not sealed.waits or time.monotonic() > until):
                 break
@@ -78,16 +117,16 @@ def seal(
         raise typer.Exit(1)
 
 
-def _proven(engine: Engine, settings: Settings, since: str) -> Proof:
+def _proven(engine: Engine, settings: Settings, since: str) -> VerificationReport:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=terminal(stderr=True), transient=True) as progress,
         session_scope(engine) as reading,
     ):
-        keys = known_keys(reading, settings)
+        keys = configured_keys(reading, settings)
         shown = progress.add_task("Rows held against their seals", total=None)
         with session_scope(engine) as session:
-            return proving.prove(
+            return audit_verify.verify_history(
                 session,
                 keys,
                 since=read_moment(since),
@@ -103,10 +142,10 @@ def _lacks(engine: Engine, head: str) -> bool:
     if not (number.isdecimal() and digest):
         raise ConfigError("A head is written NUMBER:DIGEST, as `tds audit seal` and the log's audit_sealed say it.")
     with session_scope(engine) as session:
-        return not proving.has(session, int(number), digest)
+        return not audit_verify.has(session, int(number), digest)
 
 
-def _show(proof: Proof, console: Console, seconds: float) -> None:
+def _show(proof: VerificationReport, console: Console, seconds: float) -> None:
     console.print(f"{proof.seal_count:,} seals and {proof.row_count:,} rows looked at in {seconds:,.1f} s.")
     for table, upto in proof.retired.items():
         console.print(f"{table}: rows up to {upto:,} were retired on purpose (TDS_AUDIT_DAYS).", markup=False)

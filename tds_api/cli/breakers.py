@@ -7,15 +7,14 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.acting import did
-from tds_api.cli.database import DatabaseAwayError, database
-from tds_api.cli.output import say, say_json, say_table, terminal
-from tds_api.cli.remote import remote
-from tds_core.breakers.breakers import Breakers
-from tds_core.breakers.setup import open_breakers
-from tds_core.config import Settings, load_settings
+from tds_api.cli.console.action_log import did
+from tds_api.cli.console.database import DatabaseAwayError, database
+from tds_api.cli.console.output import say, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.breakers.registry import Breakers, open_breakers
+from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
-from tds_core.logging import configure_logging
+from tds_core.observability.logging import configure_logging
 
 breakers = typer.Typer(help="Show the circuit breakers; close one by hand.")
 

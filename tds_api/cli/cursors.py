@@ -4,13 +4,12 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.acting import acting
-from tds_api.cli.database import transaction
-from tds_api.cli.moments import read_moment
-from tds_api.cli.output import entity_named, say, say_json, say_table, terminal
-from tds_api.cli.remote import remote
+from tds_api.cli.console.action_log import acting
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import entity_named, read_moment, say, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
 from tds_core.errors import ConfigError
-from tds_core.sync import cursors as core
+from tds_core.sync import progress as core
 
 cursors = typer.Typer(help="Show where incremental reads begin; set that.")
 

@@ -1,18 +1,48 @@
-"""`tds doctor`: looks at the whole set-up and says how to mend what is wrong."""
+"""`tds doctor`: looks at the whole set-up and says how to mend what is wrong.
+
+Every check of `tds doctor`, in the order a person would make them.
+"""
 
 import dataclasses
+from collections.abc import Iterator
 
 import typer
 from rich.markup import escape
 
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.checking.everything import all_findings
-from tds_api.cli.checking.finding import Finding, wrong
-from tds_api.cli.checking.machine import python
-from tds_api.cli.output import say_json, table_of, terminal
-from tds_core.config import load_settings
+from tds_api.cli.console.output import say_json, table_of, terminal
+from tds_api.cli.doctor_checks.machine import disk, memory, packages, ports, python, secrets
+from tds_api.cli.doctor_checks.organization import one_organization
+from tds_api.cli.doctor_checks.postgres import postgres
+from tds_api.cli.doctor_checks.redis_server import redis_server
+from tds_api.cli.doctor_checks.result import CheckResult, wrong
+from tds_api.cli.doctor_checks.zoho import access, settings_for_zoho, signatures, ways, webhooks
+from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
-from tds_core.reading.health import State
+from tds_core.health.health import State
+
+
+def all_findings(settings: Settings, *, asks_zoho: bool = True) -> Iterator[CheckResult]:
+    """Run every check in the order a person would; with `asks_zoho` also those that cost calls to Zoho."""
+    yield python()
+    yield packages()
+    yield memory()
+    yield disk(settings)
+    yield from postgres(settings)
+    yield from redis_server(settings)
+    yield from ports(settings)
+    yield secrets(settings)
+    yield signatures(settings)
+    complete = settings_for_zoho(settings)
+    yield complete
+    if complete.is_ok:
+        yield from one_organization(settings)
+        yield from ways(settings)
+        found = access(settings)
+        yield found
+        if found.is_ok and asks_zoho:
+            yield webhooks(settings)
+
 
 _MARKS = {State.OK: "[green]ok[/]", State.WARNING: "[yellow]warning[/]", State.CRITICAL: "[bold red]problem[/]"}
 
@@ -31,7 +61,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _look(*, offline: bool) -> list[Finding]:
+def _look(*, offline: bool) -> list[CheckResult]:
     try:
         settings = load_settings()
     except ConfigError as error:
@@ -40,7 +70,7 @@ def _look(*, offline: bool) -> list[Finding]:
     return list(all_findings(settings, asks_zoho=not offline))
 
 
-def _show(findings: list[Finding]) -> None:
+def _show(findings: list[CheckResult]) -> None:
     table = table_of("", "check", "found")
     for each in findings:
         mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend else ""

@@ -1,7 +1,14 @@
-"""`tds explain`: the story of one record, from webhook to row."""
+"""`tds explain`: the story of one record, from webhook to row.
 
+A record as Zoho has it now, beside the mirror's row: what `tds explain --live` adds.
+
+The steps of a story in words: one line for each, and one more for each thing that belongs to it.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -10,18 +17,171 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from tds_api.cli.database import transaction
-from tds_api.cli.live import asked_live, show_live
-from tds_api.cli.moments import read_moment
-from tds_api.cli.output import cell, entity_named, say_json, say_table, table_of, terminal
-from tds_api.cli.remote import Remote, remote
-from tds_api.cli.telling import short, told
-from tds_core.reading import past
-from tds_core.reading.errors import NotFoundError
-from tds_core.reading.story.steps import Asked
-from tds_core.reading.story.story import explain as story_of
-from tds_core.reading.story.verdict import beside
-from tds_models.entity import Entity
+from tds_api.cli.breakers import quiet_breakers
+from tds_api.cli.console.database import database, transaction
+from tds_api.cli.console.output import cell, entity_named, read_moment, say_json, say_table, table_of, terminal
+from tds_api.cli.console.remote import Remote, remote
+from tds_core.config.settings import load_settings
+from tds_core.errors import NotFoundError
+from tds_core.explain.diagnosis import beside
+from tds_core.explain.timeline import StepFilter
+from tds_core.explain.timeline import explain as story_of
+from tds_core.mirror import as_of as mirror_as_of
+from tds_core.mirror.live_comparison import compare_live
+from tds_core.sources import registry
+from tds_core.sources.response_cache import open_cache
+from tds_models.db import session_scope
+from tds_models.entities.base import Entity
+
+_WORDS = {
+    "equal": "[green]Zoho says the same[/]",
+    "different": "[red]Zoho says otherwise[/]",
+    "only_there": "[red]Zoho has it, the mirror does not[/]",
+    "only_here": "[red]the mirror has it, Zoho does not[/]",
+    "nowhere": "neither Zoho nor the mirror has it",
+    "unreadable": "[red]what Zoho says breaks the rules[/]",
+}
+_LONGEST_VALUE = 60
+
+
+def asked_live(entity: Entity, source_id: str) -> dict[str, Any]:
+    """Both sides of a record. Raises `SourceError`."""
+    settings = load_settings()
+    breakers = quiet_breakers(settings)
+    with database(settings) as engine:
+        client = registry.open_source(entity.stream.source, settings, lambda: session_scope(engine), breakers)
+        return compare_live(lambda: session_scope(engine), client, open_cache(settings), entity, source_id)
+
+
+def show_live(told: dict[str, Any], console: Console) -> None:
+    """Say how both sides stand to each other, and list what differs."""
+    origin = "from the cache, asked" if told["is_cached"] else "asked"
+    problem = f": {escape(told['problem'])}" if told["problem"] else ""
+    console.print(f"[bold]Now[/]: {_WORDS[told['verdict']]}{problem} ({origin} {cell(told['asked_at'])})")
+    if told["differences"]:
+        rows = [(each["field"], _short(each["here"]), _short(each["there"])) for each in told["differences"]]
+        say_table("Differences", ("field", "mirror", "Zoho"), rows, console=console)
+    if told.get("not_shown"):
+        console.print(f"Zoho does not show {', '.join(told['not_shown'])} where it shows one record alone.")
+
+
+def _short(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+_LONGEST_STORY_VALUE = 60
+Detail = Mapping[str, Any]
+
+
+def story_lines(step: Mapping[str, Any]) -> str:
+    """One step in words."""
+    return _TELLERS[step["kind"]](step["detail"], step["at"])
+
+
+def short(value: Any) -> str:
+    """A value on one line, cut where it is long."""
+    if isinstance(value, datetime | Decimal | str):
+        text = str(value)
+    else:
+        text = "nothing" if value is None else msgspec.json.encode(value, enc_hook=str).decode()
+    return text if len(text) <= _LONGEST_STORY_VALUE else f"{text[:_LONGEST_STORY_VALUE]}…"
+
+
+def _event(detail: Detail, at: datetime) -> str:
+    taken = f" after {_milliseconds((detail['verdict_at'] - at).total_seconds())}" if detail["verdict_at"] else ""
+    body = "complete body" if detail["complete"] else "partial body"
+    reason = f" ({detail['verdict_reason']})" if detail["verdict_reason"] else ""
+    again = (
+        f"; came {detail['duplicate_count']} times more, which counted as this one" if detail["duplicate_count"] else ""
+    )
+    verdict = detail["verdict"].replace("_", "-") if detail["verdict"] else "in flight"
+    return f"webhook {detail['id']}: {detail['event']}, {body}: {verdict}{taken}{reason}{again}"
+
+
+def _refused(detail: Detail, _: datetime) -> str:
+    origin = f" from {detail['remote_address']}" if detail["remote_address"] else ""
+    return f"webhook refused with {detail['status']}: {detail['reason']}{origin}; it named this record, unproven"
+
+
+def _attempt(detail: Detail, _: datetime) -> str:
+    error = f": {detail['error_class']}, {detail['error']}" if detail["error_class"] else ""
+    return (
+        f"attempt {detail['attempt']} {detail['outcome']}{error} on {detail['worker'] or 'nobody'}{_exchange(detail)}"
+    )
+
+
+def _exchange(detail: Detail) -> str:
+    exchange = detail["exchange"]
+    if not exchange:
+        return ""
+    answer = "no answer" if exchange["status"] is None else f"{exchange['status']}"
+    code = f", code {exchange['code']}" if exchange["code"] else ""
+    return f"\n  GET {exchange['path']}: {answer}{code} in {_milliseconds(exchange['seconds'])}"
+
+
+def _change(detail: Detail, _: datetime) -> str:
+    by = f"{detail['origin']} {detail['origin_id'] or ''}".strip()
+    if detail["run_mode"]:
+        by += f" ({detail['run_mode']}, asked by {detail['run_requested_by']})"
+    after = detail["after_seconds"]
+    came = f", {_milliseconds(after)} after it came" if after is not None and detail["origin"] == "webhook" else ""
+    changes = msgspec.json.decode(detail["changes"], type=dict[str, tuple[Any, Any]])
+    lines = [f"  {name}: {_pair(*pair)}" for name, pair in changes.items()]
+    return "\n".join([f"version {detail['version']} {detail['operation']} by {by}{came}", *lines])
+
+
+def _pair(before: Any, after: Any) -> str:
+    return _value(after) if before is None else f"{_value(before)} → {_value(after)}"
+
+
+def _value(value: Any) -> str:
+    return short("nothing" if value is None else msgspec.json.encode(value).decode())
+
+
+def _letter(detail: Detail, _: datetime) -> str:
+    lines = [f"dead letter {detail['id']}, given up after {detail['attempts']} attempts: "
+             f"{detail['error_class']}, {detail['error']}"]  # fmt: skip
+    lines += [f"  {each['action']} by {each['operator']} {_at(each['acted_at'])}" for each in detail["actions"]]
+    lines += [
+        f"  retried by {each['requested_by']} {_at(each['requested_at'])}: {each['outcome'] or 'under way'}"
+        for each in detail["revivals"]
+    ]
+    closed = f"  {detail['resolution']} {_at(detail['resolved_at'])}" if detail["resolved_at"] else "  still open"
+    return "\n".join([*lines, closed])
+
+
+def _run(detail: Detail, _: datetime) -> str:
+    reason = f" ({detail['end_reason']})" if detail["end_reason"] else ""
+    return f"run {detail['id']}, {detail['mode']}, asked by {detail['requested_by']}: {detail['state']}{reason}"
+
+
+def _action(detail: Detail, _: datetime) -> str:
+    status = f" {detail['status']}" if detail["status"] else ""
+    error = f" ({detail['error']})" if detail["error"] else ""
+    return f"{detail['caller']}: {detail['operation']} {detail['subject']}: {detail['outcome']}{status}{error}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"
+
+
+def _at(moment: datetime | str) -> str:
+    """At a moment, to the second; inside JSON it is text."""
+    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"at {at:%Y-%m-%d %H:%M:%S}"
+
+
+_TELLERS: Mapping[str, Callable[[Detail, datetime], str]] = {
+    "event": _event,
+    "refused": _refused,
+    "attempt": _attempt,
+    "change": _change,
+    "dead_letter": _letter,
+    "run": _run,
+    "action": _action,
+}
+
 
 _COLOURS = {"event": "cyan", "attempt": "dim", "change": "green", "dead_letter": "red", "refused": "red"}
 _STATES = {"equal": "green", "unconfirmed": "yellow", "listed": "yellow", "owed": "yellow", "deleted": "dim"}
@@ -43,7 +203,7 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
     Zoho, changes with before and after, runs, dead letters, what operators did. The newest step comes last.
     """
     chosen, then = entity_named(entity), read_moment(as_of)
-    asked = Asked(field=field or None, since=read_moment(since), until=then or read_moment(until),
+    asked = StepFilter(field=field or None, since=read_moment(since), until=then or read_moment(until),
                   limit=limit, cursor=cursor or None)  # fmt: skip
     there = remote()
     story = _story_there(there, chosen, source_id, asked, then) if there else _story(chosen, source_id, asked, then)
@@ -61,15 +221,17 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
         _show(story, terminal())
 
 
-def _story(entity: Entity, source_id: str, asked: Asked, then: datetime | None) -> dict[str, Any]:
+def _story(entity: Entity, source_id: str, asked: StepFilter, then: datetime | None) -> dict[str, Any]:
     with transaction() as session:
         story = story_of(session, entity, source_id, asked)
         if then:
-            story["row"] = past.row_at(session, entity, source_id, then)
+            story["row"] = mirror_as_of.row_at(session, entity, source_id, then)
     return story
 
 
-def _story_there(there: Remote, entity: Entity, source_id: str, asked: Asked, then: datetime | None) -> dict[str, Any]:
+def _story_there(
+    there: Remote, entity: Entity, source_id: str, asked: StepFilter, then: datetime | None
+) -> dict[str, Any]:
     name = f"{entity.name}/{quote(source_id, safe='')}"
     wanted = {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(asked).items()}
     story: dict[str, Any] = there.get(f"/explain/{name}", **wanted)
@@ -87,7 +249,7 @@ def _show(story: dict[str, Any], console: Console) -> None:
     table = table_of("when (UTC)", "what", "told")
     for step in story["steps"]:
         colour = _COLOURS.get(step["kind"], "default")
-        table.add_row(_moment(step["at"]), f"[{colour}]{step['kind'].replace('_', ' ')}[/]", escape(told(step)))
+        table.add_row(_moment(step["at"]), f"[{colour}]{step['kind'].replace('_', ' ')}[/]", escape(story_lines(step)))
     console.print(table)
     if story["next_cursor"]:
         console.print(f"Older steps: --cursor {story['next_cursor']}", soft_wrap=True, markup=False)

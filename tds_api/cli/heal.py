@@ -8,17 +8,18 @@ import typer
 from rich.console import Console
 from sqlalchemy.orm import Session
 
-from tds_api.cli.acting import acting_on
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.database import database, transaction
-from tds_api.cli.output import cell, say_json, say_table, terminal
-from tds_api.cli.remote import remote
-from tds_core.config import load_settings
+from tds_api.cli.console.action_log import acting_on
+from tds_api.cli.console.database import database, transaction
+from tds_api.cli.console.output import cell, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
-from tds_core.healing import cycle, figures
+from tds_core.healing import cycle
+from tds_core.healing import stats as healing_stats
+from tds_core.healing.action_log import Cause, HealingOutcome
 from tds_core.healing.cycle import ACTIONS
-from tds_core.healing.deeds import Cause, Outcome
-from tds_core.logging import configure_logging
+from tds_core.observability.logging import configure_logging
 from tds_models.db import session_scope
 
 heal = typer.Typer(no_args_is_help=True, help="Put right what goes wrong, and show what was put right.")
@@ -36,14 +37,14 @@ def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> 
         say_json(found)
     else:
         _show_cycle(found)
-    if any(deed["outcome"] == Outcome.FAILED for deed in found["actions"]):
+    if any(deed["outcome"] == HealingOutcome.FAILED for deed in found["actions"]):
         raise typer.Exit(1)
 
 
 def _run_here() -> dict[str, Any]:
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks import nudge  # noqa: PLC0415
-    from tds_tasks.healing import care_of  # noqa: PLC0415
+    from tds_tasks.healing import healing_context  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging(settings.replace("command line", log_level="CRITICAL"), process="cli")
@@ -55,9 +56,9 @@ def _run_here() -> dict[str, Any]:
 
         with acting_on(engine, "heal.run") as session:
             begun = cycle.begin(session, cause=Cause.OPERATOR, by=getuser())
-        cycle.run(care_of(settings, scope, quiet_breakers(settings)), begun, cause=Cause.OPERATOR)
+        cycle.run(healing_context(settings, scope, quiet_breakers(settings)), begun, cause=Cause.OPERATOR)
         with scope() as session:
-            return figures.cycle(session, begun)
+            return healing_stats.cycle(session, begun)
 
 
 @heal.command()
@@ -70,7 +71,7 @@ def stats(
         found = there.get("/auto-healing/stats", hours=hours)
     else:
         with transaction() as session:
-            found = figures.figures(session, hours=hours)
+            found = healing_stats.healing_stats(session, hours=hours)
     if as_json:
         say_json(found)
         return
@@ -87,7 +88,7 @@ def stats(
 @heal.command()
 def history(
     action: str = typer.Option("", help="Of this action only; their names: tds heal stats."),
-    outcome: Outcome | None = typer.Option(None, help="With this outcome only."),  # noqa: B008 (Typer's way)
+    outcome: HealingOutcome | None = typer.Option(None, help="With this outcome only."),  # noqa: B008 (Typer's way)
     limit: int = typer.Option(50, min=1, max=MOST),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
@@ -99,7 +100,7 @@ def history(
         deeds = there.page("/auto-healing/history", action=action, outcome=outcome, limit=limit)
     else:
         with transaction() as session:
-            deeds = figures.history(session, action=action or None, outcome=outcome, limit=limit).items
+            deeds = healing_stats.history(session, action=action or None, outcome=outcome, limit=limit).items
     if as_json:
         say_json(deeds)
         return

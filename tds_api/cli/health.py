@@ -4,13 +4,13 @@ import typer
 from rich.markup import escape
 
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.database import database
-from tds_api.cli.output import say_json, table_of, terminal
-from tds_api.cli.remote import remote
-from tds_core.config import load_settings
+from tds_api.cli.console.database import database
+from tds_api.cli.console.output import say_json, table_of, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
-from tds_core.reading.health import Component, State, overall, score
-from tds_core.reading.surroundings import judged, look
+from tds_core.health.health import ComponentStatus, State, overall, score
+from tds_core.health.infrastructure import infrastructure_health, judged
 from tds_models.db import session_scope
 
 EXIT_CODES = {"ok": 0, "degraded": 1, "unhealthy": 5}
@@ -27,7 +27,7 @@ def health(
     else:
         settings = load_settings()
         with database(settings) as engine, session_scope(engine) as session:
-            seen = look(session, settings)
+            seen = infrastructure_health(session, settings)
         found = judged(seen, settings, quiet_breakers(settings))
     if only:
         found = _chosen(found, only)
@@ -39,18 +39,18 @@ def health(
     raise typer.Exit(EXIT_CODES[verdict])
 
 
-def _component(told: dict[str, str]) -> Component:
-    return Component(told["name"], State(told["state"]), told["says"], told["mend"])
+def _component(told: dict[str, str]) -> ComponentStatus:
+    return ComponentStatus(told["name"], State(told["state"]), told["says"], told["mend"])
 
 
-def _chosen(found: list[Component], name: str) -> list[Component]:
+def _chosen(found: list[ComponentStatus], name: str) -> list[ComponentStatus]:
     chosen = [each for each in found if each.name == name]
     if not chosen:
         raise ConfigError(f"There is no component {name[:80]!r}: {', '.join(each.name for each in found)}.")
     return chosen
 
 
-def _show(verdict: str, found: list[Component]) -> None:
+def _show(verdict: str, found: list[ComponentStatus]) -> None:
     table = table_of("component", "state", "found")
     for each in found:
         mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend and each.state is not State.OK else ""

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tds_api.cli.acting import acting
-from tds_api.cli.database import transaction
-from tds_api.cli.output import moment, say, say_json, say_table, terminal
-from tds_api.cli.remote import remote
-from tds_core.access import keys as core
-from tds_models.callers import Role
+from tds_api.cli.console.action_log import acting
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import moment, say, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.auth import api_keys as core
+from tds_models.auth import Role
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of programs: make, show and revoke them.")
 

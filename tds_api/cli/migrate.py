@@ -4,11 +4,10 @@ import contextlib
 
 import typer
 
-from tds_api.cli import migrations
-from tds_api.cli.output import say
-from tds_core import downgrade
-from tds_core.config import Settings, load_settings
-from tds_core.embedded import EmbeddedPostgres
+from tds_api.cli.console.output import say
+from tds_core.config.settings import Settings, load_settings
+from tds_core.schema import downgrade, migrations
+from tds_local.embedded import EmbeddedPostgres
 
 
 def migrate(

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tds_api.cli.acting import acting
-from tds_api.cli.database import transaction
-from tds_api.cli.output import say, say_json, say_table, terminal
-from tds_api.cli.remote import remote
-from tds_core.access import operators as core
-from tds_models.callers import Role
+from tds_api.cli.console.action_log import acting
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import say, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.auth import operators as core
+from tds_models.auth import Role
 
 operators = typer.Typer(no_args_is_help=True, help="People who use TDS: let them in, change what they may do.")
 

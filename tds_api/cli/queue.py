@@ -5,12 +5,11 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.acting import acting
-from tds_api.cli.database import transaction
-from tds_api.cli.output import entity_named, say, say_json, say_table, terminal
-from tds_api.cli.remote import remote
-from tds_core.reading import work
-from tds_core.sync import pausing
+from tds_api.cli.console.action_log import acting
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import entity_named, say, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.queue import eligibility, queries
 
 queue = typer.Typer(help="Show the queue by entity; let the work of an entity, or of all, wait and go on.")
 
@@ -27,7 +26,7 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
         stats, paused = there.get("/queue/stats"), there.get("/queue/pauses")
     else:
         with transaction() as session:
-            stats, paused = work.queue_stats(session), pausing.pauses(session)
+            stats, paused = queries.queue_stats(session), eligibility.pauses(session)
     if as_json:
         say_json({"stats": stats, "pauses": paused})
         return
@@ -42,7 +41,7 @@ def pause(entity: str = _ENTITY, reason: str = typer.Option("", help="Why, for w
         paused = there.post("/queue/pause", {"entity": name, "reason": why})
     else:
         with acting("queue.pause", name or "all", detail={"reason": why}) as session:
-            paused = pausing.pause(session, name, by=getuser(), reason=why)
+            paused = eligibility.pause(session, name, by=getuser(), reason=why)
     _say(paused)
 
 
@@ -54,7 +53,7 @@ def resume(entity: str = _ENTITY) -> None:
         paused = there.post("/queue/resume", {"entity": name})
     else:
         with acting("queue.resume", name or "all") as session:
-            paused = pausing.resume(session, name)
+            paused = eligibility.resume(session, name)
     _say(paused)
 
 

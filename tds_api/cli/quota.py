@@ -7,14 +7,14 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from tds_api.cli.database import transaction
-from tds_api.cli.output import distance, moment, say_json, say_table, terminal
-from tds_api.cli.remote import remote
-from tds_core.config import load_settings
-from tds_core.reading.backlog import detail_calls
-from tds_core.reading.quota import shown
-from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.quota.setup import open_governor
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import distance, moment, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.config.settings import load_settings
+from tds_core.mirror.status import detail_calls
+from tds_core.sources.base import Traffic
+from tds_core.sources.zoho.quota.forecast import shown
+from tds_core.sources.zoho.quota.governor import open_governor
 
 BAR = 40
 _FULL, _NEARLY = 1.0, 0.8

@@ -6,10 +6,10 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.acting import acting
-from tds_api.cli.output import entity_named, say, say_json
-from tds_api.cli.remote import remote
-from tds_core.verifying.repair import request_repair
+from tds_api.cli.console.action_log import acting
+from tds_api.cli.console.output import entity_named, say, say_json
+from tds_api.cli.console.remote import remote
+from tds_core.invariants.repair import request_repair
 from tds_models.entities import ENTITIES
 
 

@@ -2,11 +2,11 @@
 
 import typer
 
-from tds_api.cli.acting import acting
-from tds_api.cli.output import say, say_json
-from tds_api.cli.remote import remote
-from tds_core.sources.zoho.webhooks import parse_again
-from tds_core.sync import replay as core
+from tds_api.cli.console.action_log import acting
+from tds_api.cli.console.output import say, say_json
+from tds_api.cli.console.remote import remote
+from tds_core.inbox import replay as core
+from tds_core.sources.zoho.webhooks.parser import parse_again
 
 
 def replay(

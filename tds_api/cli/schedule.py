@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from tds_api.cli.acting import acting
-from tds_api.cli.database import transaction
-from tds_api.cli.output import cell, moment, say, say_json, say_table, terminal
-from tds_api.cli.remote import remote
-from tds_core.config import load_settings
+from tds_api.cli.console.action_log import acting
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import cell, moment, say, say_json, say_table, terminal
+from tds_api.cli.console.remote import remote
+from tds_core.config.settings import load_settings
 from tds_core.errors import TdsError
-from tds_core.logging import configure_logging
-from tds_core.reading.schedules import schedules
-from tds_core.timetable import orders
+from tds_core.observability.logging import configure_logging
+from tds_core.schedule import operations
+from tds_core.schedule.jobs import schedules
 
 
 class MissedPolicy(StrEnum):
@@ -57,7 +57,7 @@ def pause(name: str = typer.Argument(help="A job, see: tds schedule list")) -> N
         there.post(f"/schedules/{name}/pause")
     else:
         with acting("schedules.pause", name) as session:
-            orders.pause(session, name)
+            operations.pause(session, name)
     say(f"{name} is paused. Go on with: tds schedule resume {name}")
 
 
@@ -68,7 +68,7 @@ def resume(name: str = typer.Argument(help="A job, see: tds schedule list")) -> 
         following = there.post(f"/schedules/{name}/resume")["next_at"]
     else:
         with acting("schedules.resume", name) as session:
-            orders.resume(session, name)
+            operations.resume(session, name)
             following = {job["name"]: job["next_at"] for job in schedules(session)}[name]
     say(f"{name} runs next at {moment(following)}.")
 
@@ -83,7 +83,7 @@ def set_rhythm(
         following = there.change("PUT", f"/schedules/{name}", {"cron": rhythm})["next_at"]
     else:
         with acting("schedules.set", name, detail={"cron": rhythm}) as session:
-            following = orders.set_rhythm(session, name, rhythm)
+            following = operations.set_rhythm(session, name, rhythm)
     say(f"{name} runs next at {moment(following)}.")
 
 
@@ -97,7 +97,7 @@ def missed(
         there.change("PUT", f"/schedules/{name}", {"missed": policy.value})
     else:
         with acting("schedules.missed", name, detail={"missed": policy.value}) as session:
-            orders.set_missed(session, name, policy.value)
+            operations.set_missed(session, name, policy.value)
     say(f"{name}: slots that are missed are {'caught up once' if policy is MissedPolicy.ONCE else 'left out'}.")
 
 
@@ -109,11 +109,11 @@ def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> Non
         say(f"{name} is asked for. See how it ends: tds schedule list")
         return
     # Celery comes with this one; the other commands start half a second sooner without it.
-    from tds_tasks.timetable import run_slot  # noqa: PLC0415
+    from tds_tasks.schedule import run_slot  # noqa: PLC0415
 
     configure_logging(load_settings().replace("command line", log_level="WARNING"), process="cli")
     with acting("schedules.run", name) as session:
-        taken = orders.take_now(session, name)
+        taken = operations.take_now(session, name)
     run_slot(taken)
     with transaction() as session:
         job = {job["name"]: job for job in schedules(session)}[name]

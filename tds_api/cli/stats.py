@@ -5,20 +5,19 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from tds_api.cli.database import transaction
-from tds_api.cli.output import cell, say_json, say_table, terminal
-from tds_api.cli.reports import show_details
-from tds_core.config import load_settings
-from tds_core.reading.details import progress
-from tds_core.reading.sides import sides
-from tds_core.sources.cache_setup import open_cache
-from tds_core.sources.zoho.quota.setup import open_governor
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import cell, say_json, say_table, terminal
+from tds_api.cli.runs import show_details
+from tds_core.config.settings import load_settings
+from tds_core.mirror.status import progress, source_vs_mirror
+from tds_core.sources.response_cache import open_cache
+from tds_core.sources.zoho.quota.governor import open_governor
 
 
 def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Show what Zoho and the mirror hold, the queue, dead letters, events of the last day and the latest runs."""
     with transaction() as session:
-        found = sides(session)
+        found = source_vs_mirror(session)
     left = {row["entity"]: row["details_left"] or 0 for row in found["entities"]}
     found["details"] = progress(left, open_governor(load_settings()))
     found["live_reads"] = open_cache(load_settings()).counts()

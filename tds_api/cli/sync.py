@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tds_api.cli.output import entity_named, say, say_json, say_table, terminal
-from tds_api.cli.places import Place, place_of_settings
-from tds_api.cli.reports import show_report, show_runs
+from tds_api.cli.console.output import entity_named, say, say_json, say_table, terminal
+from tds_api.cli.console.remote import Place, target_of_settings
+from tds_api.cli.runs import show_report, show_runs
 from tds_core.errors import ConfigError
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode, RunState
@@ -55,7 +55,7 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
     console = terminal(stderr=True, quiet=as_json)
     wait = wait or mode is SyncMode.DRY_RUN
-    with place_of_settings() as place:
+    with target_of_settings() as place:
         if wait:
             place.warn_of_silence(console)
         absent = place.unconnected() if wait else ""

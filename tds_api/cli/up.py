@@ -1,20 +1,32 @@
-"""`tds up`: everything on this machine until somebody stops it."""
+"""`tds up`: everything on this machine until somebody stops it.
+
+`tds sandbox`: the Zoho stand-in as a program of its own; TDS knows only its name.
+"""
 
 import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 import typer
 from rich.console import Console
 
-from tds_api.cli.output import say, terminal
-from tds_api.cli.stack import FIRST_ADMIN_STEP, Stack, running_stack
-from tds_core.config import Settings, load_settings
-from tds_core.environment import SECRETS_FILE
-from tds_core.logging import configure_logging
+from tds_api.cli.console.output import say, terminal
+from tds_core.config.settings import Settings, load_settings
+from tds_core.config.sources import SECRETS_FILE
+from tds_core.observability.logging import configure_logging
+from tds_local.stack import FIRST_ADMIN_STEP, Stack, running_stack
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def sandbox(context: typer.Context) -> None:
+    """Run the Zoho stand-in; every option is its own (try --help)."""
+    command = [sys.executable, "-m", "zoho_sandbox", *context.args]
+    os.execv(sys.executable, command)  # noqa: S606 (it takes our place, so signals reach it)
 
 
 class StopRequested(BaseException):

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.orm import Session
 
-from tds_api.cli.checking.organization import (
+from tds_api.cli.console.database import database
+from tds_api.cli.console.output import say_json, say_table, terminal
+from tds_api.cli.doctor_checks.organization import (
     STRANGERS_MEND,
     UNLISTED_MEND,
     next_step,
@@ -18,14 +20,12 @@ from tds_api.cli.checking.organization import (
     told_strangers,
     told_unlisted,
 )
-from tds_api.cli.database import database
-from tds_api.cli.demo.comparison import Comparison, compare
-from tds_api.cli.demo.standin import StandIn
-from tds_api.cli.output import say_json, say_table, terminal
 from tds_core.errors import TdsError
+from tds_core.invariants.verify import BrokenInvariant
+from tds_core.invariants.verify import verify as look
 from tds_core.sync.foreign_rows import Hint, hints
-from tds_core.verifying.verify import Finding
-from tds_core.verifying.verify import verify as look
+from tds_lab.comparison.comparison import Comparison, compare
+from tds_lab.demo.sandbox import StandIn
 from tds_models.db import session_scope
 
 
@@ -69,7 +69,7 @@ def _compared(session: Session, url: str) -> Comparison:
         ) from None
 
 
-def _show_json(findings: Sequence[Finding], comparison: Comparison | None, hinted: Sequence[Hint]) -> None:
+def _show_json(findings: Sequence[BrokenInvariant], comparison: Comparison | None, hinted: Sequence[Hint]) -> None:
     broken = sum(each.violation_count for each in findings)
     told: dict[str, Any] = {"violation_count": broken, "checks": findings, "other_organization_hints": hinted}
     if comparison:
@@ -82,7 +82,7 @@ def _show_json(findings: Sequence[Finding], comparison: Comparison | None, hinte
     say_json(told)
 
 
-def show(findings: Sequence[Finding], comparison: Comparison | None, console: Console) -> None:
+def show(findings: Sequence[BrokenInvariant], comparison: Comparison | None, console: Console) -> None:
     """Print what was looked at, each broken promise with its cases, and what they come to."""
     rows = [(each.says, each.looked_at_count, each.violation_count or "none") for each in findings]
     say_table("What the history must show", ("promise", "looked at", "broken"), rows, console=console)

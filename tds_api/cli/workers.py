@@ -14,19 +14,19 @@ from typing import Any
 import psutil
 import typer
 
-from tds_api.cli.database import transaction
-from tds_api.cli.output import say, say_json, say_table, terminal
-from tds_api.cli.processes import Supervisor
-from tds_api.cli.programs import environment_of, worker
+from tds_api.cli.console.database import transaction
+from tds_api.cli.console.output import say, say_json, say_table, terminal
 from tds_api.cli.up import StopRequested, stop_signals
-from tds_core.config import Settings, load_settings
-from tds_core.embedded.guardian import Guardian
-from tds_core.embedded.home import Ownership, write_private
-from tds_core.embedded.log_files import shorten
-from tds_core.embedded.startup import tail
+from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ProgramFailedError
-from tds_core.healing import figures
-from tds_core.logging import configure_logging
+from tds_core.healing import stats
+from tds_core.observability.logging import configure_logging
+from tds_local.embedded.guardian import Guardian
+from tds_local.embedded.home import Ownership, write_private
+from tds_local.embedded.log_rotation import shorten
+from tds_local.embedded.startup import tail
+from tds_local.programs import environment_of, worker
+from tds_local.supervisor import Supervisor
 
 workers = typer.Typer(no_args_is_help=True, help="More workers, here: start, stop, status.")
 
@@ -90,7 +90,7 @@ def status(as_json: bool = _JSON) -> None:
     """Show all workers, wherever they run, and those kept here; exit code 5 when none listens."""
     kept = _kept(load_settings())
     with transaction() as session:
-        found = figures.figures(session)["workers"]
+        found = stats.healing_stats(session)["workers"]
     if as_json:
         say_json({"kept_here": kept, "workers": found})
     else:
@@ -151,7 +151,7 @@ def _kept(settings: Settings) -> dict[str, Any] | None:
 def _listening() -> set[str]:
     """The processes of workers that told of themselves, of those started by this command."""
     with transaction() as session:
-        found = figures.figures(session)["workers"]
+        found = stats.healing_stats(session)["workers"]
     return {
         each["process"] for each in found if each["state"] in ("listening", "busy") and each["name"].startswith(NAME)
     }

@@ -1,10 +1,17 @@
-"""`tds zoho`: connects an organisation and shows how the connection does."""
+"""`tds zoho`: connects an organisation and shows how the connection does.
+
+A web page of a minute's life on loopback: where Zoho's consent page sends the browser back to, with a code.
+"""
 
 import contextlib
+import secrets
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import typer
 from cryptography.fernet import Fernet
@@ -12,33 +19,93 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy import Engine
 
-from tds_api.cli import migrations
-from tds_api.cli.acting import acting, did
-from tds_api.cli.callback import CallbackPage
-from tds_api.cli.database import database
-from tds_api.cli.output import cell, say_json, say_table, terminal
+from tds_api.cli.console.action_log import acting, did
+from tds_api.cli.console.database import database
+from tds_api.cli.console.output import cell, say_json, say_table, terminal
 from tds_api.cli.quota import quota
 from tds_api.cli.zoho_webhooks import webhooks
-from tds_core.config import Settings, load_settings
+from tds_core.audit import keys
+from tds_core.config.settings import Settings, load_settings
 from tds_core.crypto import Vault
-from tds_core.embedded import EmbeddedPostgres
-from tds_core.embedded.home import secret_of_home
-from tds_core.errors import TdsError
-from tds_core.logging import configure_logging
-from tds_core.outbound import subscriptions
-from tds_core.reading.health import DISPATCHER_SILENT_SECONDS, facts
-from tds_core.reading.permissions import missing_permissions, told
-from tds_core.sources import organization
-from tds_core.sources.zoho import connecting, rekeying
-from tds_core.sources.zoho.answers import TokenRefusedError
-from tds_core.sources.zoho.connecting import Connected, Connector
-from tds_core.sources.zoho.consent import known_server
-from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient, lacking
+from tds_core.errors import AuthError, ConfigError, TdsError
+from tds_core.health.health import DISPATCHER_SILENT_SECONDS, facts
+from tds_core.observability.logging import configure_logging
+from tds_core.schema import migrations
+from tds_core.sources import mirrored_organization
+from tds_core.sources.missing_permissions import missing_permissions, retry_now, told
+from tds_core.sources.zoho import connection
+from tds_core.sources.zoho import tokens as zoho_tokens
+from tds_core.sources.zoho.connection import Connected, Connector
+from tds_core.sources.zoho.factory import open_oauth, open_tokens, open_vault
+from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient, known_server, lacking
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
-from tds_core.sources.zoho.setup import open_oauth, open_tokens, open_vault
-from tds_core.sync.permissions import hasten
-from tds_core.trail import keys
+from tds_core.sources.zoho.responses import TokenRefusedError
+from tds_core.subscriptions import subscriptions
+from tds_local.embedded import EmbeddedPostgres
+from tds_local.embedded.home import secret_of_home
 from tds_models.db import session_scope
+
+PATH = "/callback"
+_THANKS = b"<!doctype html><title>TDS</title><p>Received. You can close this page and go back to the terminal."
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the consent page sent: the code, and the accounts server of the person who agreed."""
+
+    code: str
+    accounts_url: str
+
+
+class CallbackPage:
+    """Listens on loopback from its making on; `wait` ends it."""
+
+    def __init__(self, port: int) -> None:
+        self.state = secrets.token_urlsafe(24)
+        self._answer: dict[str, str] = {}
+        page = self
+
+        class Receiver(BaseHTTPRequestHandler):
+            """Takes one redirect."""
+
+            def do_GET(self) -> None:
+                """Keep the query of the redirect and say thanks."""
+                parts = urlsplit(self.path)
+                if parts.path != PATH:
+                    self.send_error(404)
+                    return
+                page._answer = {name: values[0] for name, values in parse_qs(parts.query).items()}
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write(_THANKS)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: the address holds the code."""
+
+        try:
+            self._server = HTTPServer(("127.0.0.1", port), Receiver)
+        except OSError as error:
+            raise ConfigError(f"Port {port} cannot be used ({error.strerror}). Choose another with --port.") from None
+        self._server.timeout = 0.5
+        self.redirect_uri = f"http://localhost:{self._server.server_port}{PATH}"
+
+    def wait(self, seconds: float) -> Consent:
+        """The consent, once it comes. Raises AuthError when it was refused, forged, or did not come in time."""
+        deadline = time.monotonic() + seconds
+        try:
+            while not self._answer and time.monotonic() < deadline:
+                self._server.handle_request()
+        finally:
+            self._server.server_close()
+        if not self._answer:
+            raise AuthError(f"Nobody came back from Zoho's consent page within {seconds:.0f} seconds. Try again.")
+        if error := self._answer.get("error"):
+            raise AuthError(f"Zoho's consent page said: {error}. An administrator of the organisation has to accept.")
+        if not secrets.compare_digest(self._answer.get("state", ""), self.state):
+            raise AuthError("The answer does not belong to this request (its state differs). Start again.")
+        return Consent(self._answer.get("code", ""), self._answer.get("accounts-server", ""))
+
 
 CONSENT_WITHIN_SECONDS = 300.0
 
@@ -89,7 +156,7 @@ def status(
     missing: list[dict[str, Any]] = []
     with database(settings) as engine:
         with session_scope(engine) as session:
-            stored = connecting.standing(session)
+            stored = connection.connection_status(session)
             missing = missing_permissions(session)
         if not offline:
             try:
@@ -97,7 +164,7 @@ def status(
             except TdsError as error:
                 problem = f"{error.code}: {error}"
     if not problem and not offline and settings.zoho_organization_id not in [each.id for each in seen]:
-        problem = connecting.not_among(settings.zoho_organization_id, seen)
+        problem = connection.not_among(settings.zoho_organization_id, seen)
     if missing and not problem:
         problem = f"not all of it may be read: {'; '.join(told(each) for each in missing)}"
     if as_json:
@@ -115,7 +182,7 @@ def status(
 def retry() -> None:
     """Try at once what may not be read, once its scope or right was given in Zoho; it is tried by itself, too."""
     with acting("zoho.retry") as session:
-        modules = hasten(session, "zoho")
+        modules = retry_now(session, "zoho")
     says = f"Tried again at once: {', '.join(modules)}" if modules else "Nothing is refused."
     terminal().print(escape(says), soft_wrap=True)
 
@@ -131,7 +198,7 @@ def adopt(
     if not yes:
         typer.confirm(f"A full pass removes every row that {mine} does not have. Adopt?", abort=True)
     with acting("zoho.adopt", mine) as session:
-        before = organization.adopt(session, "zoho", mine)
+        before = mirrored_organization.adopt(session, "zoho", mine)
     was = f", not of {before}" if before and before != mine else ""
     says = f"The mirror is of {mine} from now on{was}. Next: tds sync all --mode full; it is held where much would go."
     terminal().print(escape(says), soft_wrap=True)
@@ -143,9 +210,9 @@ def rotate_key() -> None:
     settings = load_settings()
     vault = open_vault(settings)
     with acting("zoho.rotate_key") as session:
-        count = rekeying.relock(session, vault)
-        seal_keys = keys.relock(session, vault)
-        secrets = subscriptions.relock(session, vault)
+        count = zoho_tokens.reencrypt(session, vault)
+        seal_keys = keys.reencrypt(session, vault)
+        secrets = subscriptions.reencrypt(session, vault)
     console = terminal()
     console.print(f"{count} stored tokens are locked with TDS_SECRET_KEY now.")
     if seal_keys:
@@ -212,7 +279,7 @@ def _tell(console: Console, settings: Settings, found: Connected, *, is_running:
         console.print("Connect again with all scopes: tds zoho connect", soft_wrap=True)
     first = "tds sync all --mode full --wait"
     if not settings.zoho_organization_id:
-        says = escape(connecting.not_among("", seen))
+        says = escape(connection.not_among("", seen))
         console.print(f"[yellow]{says} Set it, then: {_next(first, is_running=is_running)}[/]", soft_wrap=True)
     else:
         console.print(f"Next: {_next(first, is_running=is_running)}", soft_wrap=True)

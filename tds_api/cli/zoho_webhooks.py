@@ -7,15 +7,14 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from tds_api.cli.acting import did
-from tds_api.cli.database import database
-from tds_api.cli.output import say_json, table_of, terminal
-from tds_core.breakers.setup import open_breakers
-from tds_core.config import Settings, load_settings
-from tds_core.sources.zoho.rules.mending import Done, Mender
-from tds_core.sources.zoho.rules.plan import Place, Plan
-from tds_core.sources.zoho.rules.setup import check_installable, open_mender
-from tds_core.sources.zoho.setup import open_zoho
+from tds_api.cli.console.action_log import did
+from tds_api.cli.console.database import database
+from tds_api.cli.console.output import say_json, table_of, terminal
+from tds_core.breakers.registry import open_breakers
+from tds_core.config.settings import Settings, load_settings
+from tds_core.sources.zoho.factory import open_zoho
+from tds_core.sources.zoho.webhook_setup.apply import StepResult, WebhookInstaller, check_installable, open_installer
+from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -63,7 +62,7 @@ def remove(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
         places = mender.look(_entities()).to_remove
         done = _carry_out(mender, places, dry_run=dry_run)
     _record("remove", done, dry_run=dry_run)
-    _say(Plan(places), done, as_json=as_json, column=WOULD_DO if dry_run else "done")
+    _say(SetupPlan(places), done, as_json=as_json, column=WOULD_DO if dry_run else "done")
     if any(each.problem for each in done):
         raise typer.Exit(1)
 
@@ -73,17 +72,17 @@ def _entities() -> list[Any]:
 
 
 @contextlib.contextmanager
-def _mender(settings: Settings) -> Iterator[Mender]:
+def _mender(settings: Settings) -> Iterator[WebhookInstaller]:
     with database(settings) as engine:
         client = open_zoho(settings, lambda: session_scope(engine), open_breakers(settings))
-        yield open_mender(settings, client)
+        yield open_installer(settings, client)
 
 
-def _carry_out(mender: Mender, places: Sequence[Place], *, dry_run: bool) -> list[Done]:
-    return [Done(place, tuple(place.steps)) if dry_run else mender.mend(place) for place in places]
+def _carry_out(mender: WebhookInstaller, places: Sequence[PlannedHook], *, dry_run: bool) -> list[StepResult]:
+    return [StepResult(place, tuple(place.steps)) if dry_run else mender.mend(place) for place in places]
 
 
-def _record(verb: str, done: Sequence[Done], *, dry_run: bool) -> None:
+def _record(verb: str, done: Sequence[StepResult], *, dry_run: bool) -> None:
     """Write down what was changed at Zoho."""
     if done and not dry_run:
         failed_count = sum(1 for each in done if each.problem)
@@ -91,7 +90,7 @@ def _record(verb: str, done: Sequence[Done], *, dry_run: bool) -> None:
             did(engine, f"zoho.webhooks.{verb}", detail={"place_count": len(done), "failed_count": failed_count})
 
 
-def _rows(plan: Plan, done: Sequence[Done]) -> list[dict[str, Any]]:
+def _rows(plan: SetupPlan, done: Sequence[StepResult]) -> list[dict[str, Any]]:
     """One row for each place and for each event there is no room for."""
     became = {each.place.name: each for each in done}
     rows = []
@@ -115,7 +114,7 @@ def _rows(plan: Plan, done: Sequence[Done]) -> list[dict[str, Any]]:
     return rows
 
 
-def _say(plan: Plan, done: Sequence[Done], *, as_json: bool, column: str = "") -> None:
+def _say(plan: SetupPlan, done: Sequence[StepResult], *, as_json: bool, column: str = "") -> None:
     """Show what was found, and under `column` the steps that follow."""
     rows = _rows(plan, done)
     if as_json:
@@ -140,7 +139,7 @@ def _found(row: dict[str, Any]) -> str:
     return f"{said}\n[red]{escape(row['problem'])}[/]" if row["problem"] else said
 
 
-def _advise(settings: Settings, plan: Plan, done: Sequence[Done], *, dry_run: bool) -> None:
+def _advise(settings: Settings, plan: SetupPlan, done: Sequence[StepResult], *, dry_run: bool) -> None:
     console = terminal()
     if dry_run:
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
 
-from tds_core.reading.paging import LARGEST_PAGE
+from tds_core.pagination import LARGEST_PAGE
 from tds_models.entities import ENTITIES
 
 

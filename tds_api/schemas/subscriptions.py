@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from tds_api.schemas.common import PageArguments, Whole, entity_field, id_field, instant_field, name_field
-from tds_models.outbound import DeliveryState, EventKind, SubscriptionState
+from tds_models.subscriptions import DeliveryState, EventKind, SubscriptionState
 
 _ALL = "none: all"
 

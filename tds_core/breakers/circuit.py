@@ -1,11 +1,47 @@
-"""The circuit: what one breaker knows and how it decides, without clock, network or chance."""
+"""The circuit: what one breaker knows and how it decides, without clock, network or chance.
+
+When a circuit opens, how long it stays open, and what it takes to close it again.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import pybreaker
 
-from tds_core.breakers.rules import WINDOW_STEPS, Rules
+#: The window of the failure rate moves on in so many steps.
+WINDOW_STEPS = 12
+#: A reopening waits up to this share longer, so that circuits that opened together are not probed together.
+JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The thresholds of one circuit.
+
+    It opens after `failures` failures in a row, or when at least `failure_percent` of at least `least_calls` calls
+    within `window_seconds` failed. It is probed after `open_seconds`, and after twice as long for each probe that
+    failed, at most `open_most_seconds`; it closes after `successes` successful probes in a row. A probe that says
+    nothing for `probe_seconds` gives its right back.
+    """
+
+    failures: int = 5
+    failure_percent: int = 50
+    least_calls: int = 10
+    window_seconds: float = 60.0
+    open_seconds: float = 60.0
+    open_most_seconds: float = 240.0
+    successes: int = 2
+    probe_seconds: float = 60.0
+
+    @property
+    def step_ms(self) -> int:
+        """Milliseconds of one step of the window."""
+        return max(1, round(self.window_seconds * 1000 / WINDOW_STEPS))
+
+    def open_ms(self, reopenings: int, chance: float) -> int:
+        """How many milliseconds an opening lasts that follows `reopenings` failed probes; `chance` is the jitter."""
+        doubled = self.open_seconds * 2 ** min(reopenings, 30)
+        return int(min(doubled, self.open_most_seconds) * 1000 * (1 + JITTER * chance))
 
 
 class State(StrEnum):
@@ -16,7 +52,7 @@ class State(StrEnum):
     HALF_OPEN = pybreaker.STATE_HALF_OPEN
 
 
-class Outcome(StrEnum):
+class CallOutcome(StrEnum):
     """What a call said about the dependency."""
 
     SUCCESS = "success"  # it answered, whatever the answer was
@@ -87,12 +123,12 @@ class Circuit:
         return Reply(self.state, self.turn, 0, is_admitted=True)
 
     def settle(
-        self, rules: Rules, now_ms: int, *, turn: int, outcome: Outcome, chance: float, error: str, rejections: int
+        self, rules: Rules, now_ms: int, *, turn: int, outcome: CallOutcome, chance: float, error: str, rejections: int
     ) -> Reply:
         """Take note of how a call ended that was admitted in `turn`."""
         self.rejection_count += rejections
         self._count(now_ms, outcome, error)
-        if turn == self.turn and self.state is State.CLOSED and outcome is not Outcome.NEITHER:
+        if turn == self.turn and self.state is State.CLOSED and outcome is not CallOutcome.NEITHER:
             self._weigh(rules, now_ms, outcome, chance)
         elif turn == self.turn and self.state is State.HALF_OPEN:
             self._judge_probe(rules, now_ms, outcome, chance)
@@ -108,18 +144,18 @@ class Circuit:
         self.failures_in_row = self.reopenings = self.wake_at_ms = 0
         self.window.clear()
 
-    def _count(self, now_ms: int, outcome: Outcome, error: str) -> None:
-        if outcome is Outcome.SUCCESS:
+    def _count(self, now_ms: int, outcome: CallOutcome, error: str) -> None:
+        if outcome is CallOutcome.SUCCESS:
             self.success_count += 1
             self.last_success_at_ms = now_ms
-        elif outcome is Outcome.FAILURE:
+        elif outcome is CallOutcome.FAILURE:
             self.failure_count += 1
             self.last_failure_at_ms, self.last_error = now_ms, error
         else:
             self.neither_count += 1
 
-    def _weigh(self, rules: Rules, now_ms: int, outcome: Outcome, chance: float) -> None:
-        failed = outcome is Outcome.FAILURE
+    def _weigh(self, rules: Rules, now_ms: int, outcome: CallOutcome, chance: float) -> None:
+        failed = outcome is CallOutcome.FAILURE
         self.failures_in_row = self.failures_in_row + 1 if failed else 0
         step = now_ms // rules.step_ms
         self.window = {each: counts for each, counts in self.window.items() if each > step - WINDOW_STEPS}
@@ -131,13 +167,13 @@ class Circuit:
             self.opened_at_ms = now_ms
             self._open(rules, now_ms, chance)
 
-    def _judge_probe(self, rules: Rules, now_ms: int, outcome: Outcome, chance: float) -> None:
-        if outcome is Outcome.FAILURE:
+    def _judge_probe(self, rules: Rules, now_ms: int, outcome: CallOutcome, chance: float) -> None:
+        if outcome is CallOutcome.FAILURE:
             self.reopenings += 1
             self._open(rules, now_ms, chance)
             return
         self.wake_at_ms = now_ms  # the right to probe is free again
-        self.successes_in_row += outcome is Outcome.SUCCESS
+        self.successes_in_row += outcome is CallOutcome.SUCCESS
         if self.successes_in_row >= rules.successes:
             self.close(now_ms)
 

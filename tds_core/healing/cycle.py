@@ -8,10 +8,10 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.healing import circuits, ears, owed, watching
-from tds_core.healing.care import Care
-from tds_core.healing.deeds import Cause, Deed, Outcome, record
-from tds_models.locks import Lock
+from tds_core.healing import actions, workers
+from tds_core.healing.action_log import ActionResult, Cause, HealingOutcome, record_action
+from tds_core.healing.context import HealingContext
+from tds_models.db import Lock
 
 log = structlog.get_logger(__name__)
 
@@ -25,17 +25,17 @@ class Action:
 
     name: str
     meaning: str
-    take: Callable[[Care], list[Deed]]
+    take: Callable[[HealingContext], list[ActionResult]]
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action(owed.LEASES, "takes back what dead and silent workers hold", owed.take_back_leases),
-    Action(ears.WORKERS, "ends workers that live and do not consume", ears.end_deaf),
-    Action(owed.LETTERS, "retries dead letters whose time has come", owed.revive_letters),
-    Action(circuits.BREAKERS, "probes breakers that nobody's work would probe", circuits.retest),
-    Action(owed.NUDGES, "announces due work that nobody took up", owed.announce_due),
-    Action(watching.STUCK, "reports what is processed for over an hour", watching.report_stuck),
-    Action(watching.DEPTH, "reports a queue that became deep", watching.report_depth),
+    Action(actions.LEASES, "takes back what dead and silent workers hold", actions.recover_leases),
+    Action(workers.WORKERS, "ends workers that live and do not consume", workers.stop_unresponsive),
+    Action(actions.LETTERS, "retries dead letters whose time has come", actions.retry_dead_letters),
+    Action(actions.BREAKERS, "probes breakers that nobody's work would probe", actions.retest),
+    Action(actions.NUDGES, "announces due work that nobody took up", actions.nudge_due),
+    Action(actions.STUCK, "reports what is processed for over an hour", actions.report_stuck),
+    Action(actions.DEPTH, "reports a queue that became deep", actions.report_depth),
 )
 
 BEGIN = text("insert into tds_healing_cycles (cause, requested_by) values (:cause, :by) returning id")
@@ -62,7 +62,7 @@ def begin_overdue(session: Session, *, cause: Cause, seconds: float) -> int | No
     return found
 
 
-def run(care: Care, cycle_id: int, *, cause: Cause) -> Mapping[str, int | None]:
+def run(care: HealingContext, cycle_id: int, *, cause: Cause) -> Mapping[str, int | None]:
     """Take every action. Returns how much each put right or told of; None for one that failed."""
     counts: dict[str, int | None] = {}
     for action in ACTIONS:
@@ -73,10 +73,10 @@ def run(care: Care, cycle_id: int, *, cause: Cause) -> Mapping[str, int | None]:
             log.exception("healing_action_failed", action=action.name)
             counts[action.name] = None
             detail = {"error": f"{type(error).__name__}: {error}"[:300]}
-            deeds = [Deed(action=action.name, outcome=Outcome.FAILED, detail=detail)]
+            deeds = [ActionResult(action=action.name, outcome=HealingOutcome.FAILED, detail=detail)]
         if deeds:
             with care.scope() as session:
-                record(session, deeds, cause=cause, cycle_id=cycle_id)
+                record_action(session, deeds, cause=cause, cycle_id=cycle_id)
     with care.scope() as session:
         session.execute(FINISH, {"id": cycle_id, "counts": msgspec.json.encode(counts).decode()})
     log.info("healing_cycle_completed", cause=cause, **{name: count for name, count in counts.items() if count != 0})

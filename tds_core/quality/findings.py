@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from tds_core.reading.errors import NotFoundError
-from tds_core.reading.paging import Page, Row, read_page
+from tds_core.errors import NotFoundError
+from tds_core.pagination import Page, Row, read_page
 from tds_models.quality import Finding, Severity
 
 log = structlog.get_logger(__name__)

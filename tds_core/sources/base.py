@@ -1,12 +1,32 @@
-"""What TDS asks of a source: pages of a stream, and single records by id. All calls happen outside transactions."""
+"""What TDS asks of a source: pages of a stream, and single records by id. All calls happen outside transactions.
+
+Why a source is asked: the classes of traffic, the most urgent first, that share what the source allows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
-from tds_core.sources.traffic import Traffic
-from tds_models.entity import Stream
+from tds_models.entities.base import Stream
+
+
+class Traffic(StrEnum):
+    """What a call is for. The order is the order of precedence."""
+
+    LIVE = "live"  # what a webhook announced, and stock
+    OPERATOR = "operator"  # what a person waits for
+    SCHEDULED = "scheduled"  # lists, incremental and full
+    BACKFILL = "backfill"  # details of what a list showed
+
+    @property
+    def rank(self) -> int:
+        """0 for the most urgent class."""
+        return _ORDER.index(self)
+
+
+_ORDER = list(Traffic)
 
 
 @dataclass(frozen=True, slots=True)

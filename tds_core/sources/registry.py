@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy.orm import Session
 
-from tds_core.breakers.breakers import Breakers
-from tds_core.config import Settings
+from tds_core.breakers.registry import Breakers
+from tds_core.config.settings import Settings
 from tds_core.sources.base import Source
-from tds_core.sources.zoho.setup import open_zoho
+from tds_core.sources.zoho.factory import open_zoho
 
 SOURCES: dict[str, Callable[[Settings, Callable[[], AbstractContextManager[Session]], Breakers], Source]] = {
     "zoho": open_zoho,

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sync.pausing import PAUSED
-from tds_core.sync.queue import BULK_PRIORITY
-from tds_core.sync.resting import LISTS_FIRST
+from tds_core.queue.eligibility import LISTS_FIRST, PAUSED
+from tds_core.queue.items import BULK_PRIORITY
 from tds_core.sync.runs import BEHIND
 from tds_models.entities import ENTITIES
 

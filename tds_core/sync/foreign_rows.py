@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sync.guard import Kind
-from tds_core.sync.strangers import KIND
+from tds_core.sync.holds import HoldReason
+from tds_core.sync.unconfirmed import KIND
 from tds_models.entities import ENTITIES
-from tds_models.entity import Entity
+from tds_models.entities.base import Entity
 
 #: The organisation that record `m` names, where it is not the one `o` that is mirrored; as the condition of a query.
 IS_FOREIGN = """m.source_record ? 'organization_id'
@@ -99,7 +99,7 @@ from waiting full join told using (entity) full join unlisted using (entity) ord
 
 def hints(session: Session) -> list[Hint]:
     """What may be another organisation's without saying so, by entity."""
-    given = {"deletion": Kind.DELETION.value, "stranger": KIND}
+    given = {"deletion": HoldReason.DELETION.value, "stranger": KIND}
     return [Hint(*row) for row in session.execute(_HINTS, given)]
 
 

@@ -1,6 +1,11 @@
-"""Holds: a run that would change too much waits for a person, who sees what is at stake and approves or rejects it."""
+"""Holds: a run that would change too much waits for a person, who sees what is at stake and approves or rejects it.
+
+The guard against mass change: decides from counts whether a run may go on or a person has to look first.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -9,8 +14,60 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.sync.guard import Kind, with_margin
 from tds_core.sync.runs import RunLease
+
+#: A listing in which so large a part of the mirror is missing is not believed, however small the mirror is.
+IMPLAUSIBLE_PART = 1 / 3
+
+
+class HoldReason(StrEnum):
+    """What a run would do too much of."""
+
+    CHANGE = "change"
+    DELETION = "deletion"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLimits:
+    """How much a run may change unasked: a share of the living records in percent, or so many records."""
+
+    percent: int
+    records: int
+
+    def of(self, living: int) -> int:
+        """How many of `living` records a run may change, and how many it may find gone: the larger of the two."""
+        return max(self.records, living * self.percent // 100)
+
+
+def too_many_changes(changed: int, *, living: int, approved: int, limits: ChangeLimits) -> str | None:
+    """Why a run that would come to `changed` changed records is held; `None` when it may go on."""
+    allowed = max(limits.of(living), approved)
+    if changed <= allowed:
+        return None
+    return f"{changed:,} of {living:,} records would be changed, more than the {allowed:,} that pass unasked"
+
+
+def too_many_absences(absent: int, *, living: int, listed: int, approved: int, limits: ChangeLimits) -> str | None:
+    """Why a run whose complete listing left out `absent` of `living` records is held; `None`: they may be asked for.
+
+    `listed`: how many rows the listing had.
+    """
+    if absent <= approved or not absent:
+        return None
+    missing = f"{absent:,} of {living:,} records are missing"
+    if not listed:
+        return f"the listing was empty: {missing}"
+    if absent > limits.of(living):
+        return f"{missing}, more than the {limits.of(living):,} that pass unasked"
+    if absent > 1 and absent >= living * IMPLAUSIBLE_PART:
+        return f"{missing}: a listing without so large a part is not believed"
+    return None
+
+
+def with_margin(record_count: int) -> int:
+    """Up to how many records an approval reaches: what was held, and as much again for what comes behind it."""
+    return 2 * record_count
+
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +105,7 @@ select id, :kind, :reason, :count, cast(:preview as jsonb) from held returning i
 def hold(
     session: Session,
     run: RunLease,
-    kind: Kind,
+    kind: HoldReason,
     *,
     reason: str,
     record_count: int,
@@ -80,7 +137,7 @@ where run_id = :run and kind = :kind and decision = 'approved'
 """)
 
 
-def approved_count(session: Session, run_id: int, kind: Kind) -> int:
+def approved_count(session: Session, run_id: int, kind: HoldReason) -> int:
     """Up to how many records a person let this run come to; 0 when nobody was asked."""
     return int(session.execute(APPROVED, {"run": run_id, "kind": kind.value}).scalar_one())
 

@@ -12,11 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
-from tds_core.sync import absence, cursors
-from tds_core.sync.position import Position, Shown
-from tds_core.sync.retry import Past
+from tds_core.queue.retry_policy import FailureHistory
+from tds_core.sync import deletions, progress
+from tds_core.sync.progress import Position, Shown
+from tds_models.db import Lock
 from tds_models.entities import ENTITIES
-from tds_models.locks import Lock
 from tds_models.runs import Mode, RunState
 
 #: The kind of finding that says that a list cannot be had in the order of changes; while it is open none is asked for.
@@ -162,10 +162,10 @@ def _begin(session: Session, run_id: int, entity: str, overlap_seconds: float | 
     """Where the run begins: behind the cursor, or (`None`) at the very beginning."""
     since = None
     if overlap_seconds is not None:
-        since = cursors.begin_at(session, entity, overlap_seconds=overlap_seconds)
+        since = progress.begin_at(session, entity, overlap_seconds=overlap_seconds)
     in_order = not findings.is_open(session, kind=DISORDER, source=ENTITIES[entity].stream.source, entity=entity)
     position = Position.first(ENTITIES[entity].stream.increment, since, in_order=in_order)
-    expected = absence.live_count(session, ENTITIES[entity]) if since is None else None
+    expected = deletions.live_count(session, ENTITIES[entity]) if since is None else None
     given = {"id": run_id, "expected": expected, "position": msgspec.json.encode(position.as_json()).decode()}
     session.execute(BEGIN, given)
     return position
@@ -244,10 +244,10 @@ FAILED_SECONDS = text(
 )
 
 
-def past_of(session: Session, run: RunLease) -> Past:
+def past_of(session: Session, run: RunLease) -> FailureHistory:
     """What became of the page before it failed just now."""
     failed_seconds = session.execute(FAILED_SECONDS, {"id": run.id}).scalar()
-    return Past(attempts=run.attempts + 1, failures=run.failures, failed_seconds=failed_seconds)
+    return FailureHistory(attempts=run.attempts + 1, failures=run.failures, failed_seconds=failed_seconds)
 
 
 CANCEL = text("""

@@ -1,5 +1,6 @@
 """The registry: every entity TDS mirrors, one line each, in the order a first load takes them."""
 
+from tds_models.entities.base import Entity
 from tds_models.entities.bill import BILL
 from tds_models.entities.category import CATEGORY
 from tds_models.entities.credit_note import CREDIT_NOTE
@@ -14,7 +15,6 @@ from tds_models.entities.stock_adjustment import STOCK_ADJUSTMENT
 from tds_models.entities.stock_level import STOCK_LEVEL
 from tds_models.entities.user import USER
 from tds_models.entities.vendor import VENDOR
-from tds_models.entity import Entity
 
 ENTITIES: dict[str, Entity] = {
     entity.name: entity

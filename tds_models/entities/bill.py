@@ -1,9 +1,9 @@
 """Bill: what the company owes a vendor for goods received, line by line."""
 
-from tds_models.doors import place, unlisted
+from tds_models.entities.base import Entity, Order, Stream
 from tds_models.entities.document import CURRENCY, SUMS, TOTALS, lines
-from tds_models.entity import Entity, Order, Stream
-from tds_models.fields import at, custom, number, on, refers, text
+from tds_models.entities.endpoint_fields import place, unlisted
+from tds_models.entities.fields import at, custom, number, on, refers, text
 
 BILL = Entity(
     name="bill",

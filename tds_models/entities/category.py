@@ -1,8 +1,8 @@
 """Category: the shelf a product is found on."""
 
-from tds_models.doors import undetailed
-from tds_models.entity import Entity, Increment, Stream
-from tds_models.fields import boolean, refers, text
+from tds_models.entities.base import Entity, Increment, Stream
+from tds_models.entities.endpoint_fields import undetailed
+from tds_models.entities.fields import boolean, refers, text
 
 CATEGORY = Entity(
     name="category",

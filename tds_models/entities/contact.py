@@ -1,7 +1,7 @@
 """What customers and vendors have in common: both are Zoho contacts, told apart by `contact_type`."""
 
-from tds_models.entity import Order, Stream
-from tds_models.fields import Field, at, custom, integer, number, refers, text
+from tds_models.entities.base import Order, Stream
+from tds_models.entities.fields import Field, at, custom, integer, number, refers, text
 
 COMMON: tuple[Field, ...] = (
     text("name", "contact_name"),

@@ -1,9 +1,9 @@
 """Credit note: what the company owes a customer back, and the invoices it was set off against."""
 
-from tds_models.doors import place, undetailed, unlisted
+from tds_models.entities.base import Entity, Lines, Order, Stream
 from tds_models.entities.document import SUMS, TOTALS, lines
-from tds_models.entity import Entity, Lines, Order, Stream
-from tds_models.fields import at, boolean, custom, number, on, refers, text
+from tds_models.entities.endpoint_fields import place, undetailed, unlisted
+from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
 
 CREDIT_NOTE = Entity(
     name="credit_note",

@@ -1,8 +1,8 @@
 """Customer: somebody the company sells to. In Zoho a contact of type customer."""
 
+from tds_models.entities.base import Entity
 from tds_models.entities.contact import COMMON, balance, contact_stream
-from tds_models.entity import Entity
-from tds_models.fields import text
+from tds_models.entities.fields import text
 
 CUSTOMER = Entity(
     name="customer",

@@ -1,8 +1,8 @@
 """Customer payment: money received, and the invoices it paid."""
 
-from tds_models.doors import place, undetailed, unlisted
-from tds_models.entity import Entity, Lines, Order, Stream
-from tds_models.fields import at, custom, number, on, refers, text
+from tds_models.entities.base import Entity, Lines, Order, Stream
+from tds_models.entities.endpoint_fields import place, undetailed, unlisted
+from tds_models.entities.fields import at, custom, number, on, refers, text
 
 CUSTOMER_PAYMENT = Entity(
     name="customer_payment",

@@ -1,8 +1,8 @@
 """What sales and purchase documents have in common: goods and services, line by line."""
 
-from tds_models.doors import place
-from tds_models.entity import Lines
-from tds_models.fields import Field, discount, number, percentage, refers, text
+from tds_models.entities.base import Lines
+from tds_models.entities.endpoint_fields import place
+from tds_models.entities.fields import Field, discount, number, percentage, refers, text
 
 LINE: tuple[Field, ...] = (
     refers("product_id", to="product", key="item_id"),

@@ -1,9 +1,9 @@
 """Invoice: what a customer owes for goods delivered, line by line."""
 
-from tds_models.doors import place, unlisted
+from tds_models.entities.base import Entity, Order, Stream
 from tds_models.entities.document import CURRENCY, TOTALS, lines
-from tds_models.entity import Entity, Order, Stream
-from tds_models.fields import at, custom, number, on, refers, text
+from tds_models.entities.endpoint_fields import place, unlisted
+from tds_models.entities.fields import at, custom, number, on, refers, text
 
 INVOICE = Entity(
     name="invoice",

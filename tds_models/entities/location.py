@@ -1,8 +1,8 @@
 """Location: a shop, office or warehouse that stock and documents belong to."""
 
-from tds_models.doors import older, unlisted
-from tds_models.entity import Entity, Increment, OlderList, Shows, Stream
-from tds_models.fields import boolean, refers, text
+from tds_models.entities.base import Entity, Increment, OlderList, Shows, Stream
+from tds_models.entities.endpoint_fields import older, unlisted
+from tds_models.entities.fields import boolean, refers, text
 
 LOCATION = Entity(
     name="location",

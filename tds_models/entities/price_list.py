@@ -1,8 +1,8 @@
 """Price list: the prices some customers pay, product by product."""
 
-from tds_models.doors import undetailed
-from tds_models.entity import Entity, Increment, Lines, Shows, Stream
-from tds_models.fields import boolean, discount, integer, nested, number, percentage, refers, text
+from tds_models.entities.base import Entity, Increment, Lines, Shows, Stream
+from tds_models.entities.endpoint_fields import undetailed
+from tds_models.entities.fields import boolean, discount, integer, nested, number, percentage, refers, text
 
 PRICE_LIST = Entity(
     name="price_list",

@@ -1,8 +1,8 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
-from tds_models.doors import unlisted
-from tds_models.entity import Batch, Entity, Order, Stream
-from tds_models.fields import at, boolean, custom, number, percentage, refers, text
+from tds_models.entities.base import Batch, Entity, Order, Stream
+from tds_models.entities.endpoint_fields import unlisted
+from tds_models.entities.fields import at, boolean, custom, number, percentage, refers, text
 
 PRODUCT = Entity(
     name="product",

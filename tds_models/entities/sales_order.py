@@ -1,9 +1,9 @@
 """Sales order: what a customer ordered, and how far it is shipped, invoiced and paid."""
 
-from tds_models.doors import place, unlisted
+from tds_models.entities.base import Entity, Order, Stream
 from tds_models.entities.document import TOTALS, lines
-from tds_models.entity import Entity, Order, Stream
-from tds_models.fields import at, boolean, custom, number, on, refers, text
+from tds_models.entities.endpoint_fields import place, unlisted
+from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
 
 SALES_ORDER = Entity(
     name="sales_order",

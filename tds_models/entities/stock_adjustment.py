@@ -1,8 +1,8 @@
 """Stock adjustment: goods counted, lost or found, outside any sale or purchase."""
 
-from tds_models.doors import place, undetailed
-from tds_models.entity import Entity, Increment, Lines, Stream
-from tds_models.fields import at, custom, number, on, refers, text
+from tds_models.entities.base import Entity, Increment, Lines, Stream
+from tds_models.entities.endpoint_fields import place, undetailed
+from tds_models.entities.fields import at, custom, number, on, refers, text
 
 STOCK_ADJUSTMENT = Entity(
     name="stock_adjustment",

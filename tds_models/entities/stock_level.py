@@ -1,8 +1,8 @@
 """Stock level: how much of a product lies where. Zoho tells it inside the item, location by location."""
 
-from tds_models.doors import older, place, unlisted
-from tds_models.entity import Batch, Entity, Increment, Lines, Shows, Stream
-from tds_models.fields import Field, number, text
+from tds_models.entities.base import Batch, Entity, Increment, Lines, Shows, Stream
+from tds_models.entities.endpoint_fields import older, place, unlisted
+from tds_models.entities.fields import Field, number, text
 
 
 def _count(name: str) -> Field:

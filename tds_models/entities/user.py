@@ -1,8 +1,8 @@
 """User: somebody who works in the Zoho organisation."""
 
-from tds_models.doors import undetailed
-from tds_models.entity import Entity, Increment, Stream
-from tds_models.fields import refers, text
+from tds_models.entities.base import Entity, Increment, Stream
+from tds_models.entities.endpoint_fields import undetailed
+from tds_models.entities.fields import refers, text
 
 USER = Entity(
     name="user",

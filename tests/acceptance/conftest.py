@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tds_api.cli.processes import Supervisor
-from tds_core.embedded.guardian import Guardian
-from tests.world import World
+from tds_local.embedded.guardian import Guardian
+from tds_local.supervisor import Supervisor
+from tests.support.world import World
 
 # A canary every two seconds; the dispatcher looks every five.
 DEAF_SECONDS = 8

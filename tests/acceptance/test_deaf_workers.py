@@ -8,11 +8,11 @@ from celery import Celery
 from sqlalchemy import text
 
 import celeryconfig
-from tds_api.cli.processes import Supervisor
+from tds_local.supervisor import Supervisor
 from tds_models.db import session_scope
 from tests.acceptance.conftest import DEAF_SECONDS
 from tests.acceptance.workers import is_done, is_over, owe, receive, start, wait_for
-from tests.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.acceptance
 

@@ -12,12 +12,11 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from tds_api.cli.demo import acts
-from tds_api.cli.demo.rules import rules
-from tds_api.cli.demo.stage import Stage, free_port, on_stage, settings_of_demo
-from tds_api.cli.demo.standin import StandInSpec
+from tds_lab.demo import phases
+from tds_lab.demo.sandbox import StandInSpec, rules
+from tds_lab.environment import Environment, free_port, running_environment, settings_of_demo
 from tests.acceptance.demo_process import eventually
-from tests.webhook_sender import signature
+from tests.support.webhook_sender import signature
 
 pytestmark = pytest.mark.acceptance
 
@@ -33,7 +32,7 @@ LOST_EMOJI = '{"contact_id":"%s","contact_name":"\\ud83d","contact_type":"custom
 class Organisation:
     """A running TDS, and what can be done to its Zoho."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Environment) -> None:
         self._stage = stage
         self.edited: dict[tuple[str, str], str] = {}
 
@@ -55,7 +54,7 @@ class Organisation:
             return list(connection.execute(text(statement), given))
 
     def run(self, mode: str, *entities: str) -> None:
-        acts.request_runs(self._stage, mode, entities)
+        phases.request_runs(self._stage, mode, entities)
 
     def fail(self, kind: str, path: str) -> None:
         self.control("POST", "/fault-once", {"kind": kind, "count": 0, "path_prefix": path})
@@ -83,8 +82,8 @@ def organisation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Organisation]:
         monkeypatch.setenv(name, str(value))
     spec = StandInSpec(port=free_port(), counts=SIZES, seed=7)
     settings = settings_of_demo(spec, workers=None)
-    with on_stage(settings, spec, on_step=lambda *_: None) as stage:
-        assert acts.load(stage, lambda *_: None, within_seconds=60)
+    with running_environment(settings, spec, on_step=lambda *_: None) as stage:
+        assert phases.load(stage, lambda *_: None, within_seconds=60)
         stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], settings.zoho_webhook_secret)))
         yield Organisation(stage)
     shutil.rmtree(home, ignore_errors=True)

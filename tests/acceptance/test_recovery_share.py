@@ -25,13 +25,13 @@ from cryptography.fernet import Fernet
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from tds_api.cli.processes import Program, Supervisor
-from tds_core.embedded.guardian import Guardian
-from tds_core.letters.causes import diagnose
+from tds_core.dead_letters.diagnoses import diagnose
+from tds_local.embedded.guardian import Guardian
+from tds_local.supervisor import Program, Supervisor
 from tds_models.entities import ENTITIES
 from tests.acceptance.workers import wait_for
-from tests.standin import SMALL, StandIn, serving
-from tests.world import World, believe_started, delivery
+from tests.support.standin import SMALL, StandIn, serving
+from tests.support.world import World, believe_started, delivery
 
 pytestmark = pytest.mark.acceptance
 
@@ -193,7 +193,7 @@ def announce(world: World, records: Iterable[Record]) -> None:
 
 def start(supervisor: Supervisor, poisonous: list[str]) -> None:
     supervisor.launch(Program(name="dispatcher", argv=(sys.executable, "-m", "tds_tasks.dispatcher")))
-    worker = (sys.executable, "-m", "tests.recovery_worker")
+    worker = (sys.executable, "-m", "tests.support.recovery_worker")
     for number in (1, 2, 3):
         supervisor.launch(Program(name=f"worker-{number}", argv=worker, env={"TDS_TEST_POISON": " ".join(poisonous)}))
     supervisor.look_after()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from tds_api.cli.processes import Supervisor
-from tds_core.embedded import EmbeddedRedis
+from tds_local.embedded import EmbeddedRedis
+from tds_local.supervisor import Supervisor
 from tests.acceptance.workers import is_done, owe, start, wait_for
-from tests.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.acceptance
 

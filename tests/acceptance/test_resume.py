@@ -13,16 +13,16 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from tests import world as worlds
-from tests.standin import SMALL, StandIn, names, serving
-from tests.world import World
+from tests.support import world as worlds
+from tests.support.standin import SMALL, StandIn, names, serving
+from tests.support.world import World
 
 pytestmark = pytest.mark.acceptance
 
 KILLS = 10
 SEED = int(os.environ.get("TDS_TEST_SEED") or random.randrange(10**6))
 QUARANTINED = "select entity, source_id, error_class from tds_dead_letter_queue where resolved_at is null"
-WORKER = [sys.executable, "-m", "tests.dying_worker", "product", "invoice"]
+WORKER = [sys.executable, "-m", "tests.support.dying_worker", "product", "invoice"]
 
 
 @pytest.fixture

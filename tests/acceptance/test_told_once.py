@@ -15,14 +15,14 @@ import redis
 import requests
 from sqlalchemy import text
 
-from tds_api.cli.demo.stage import free_port
-from tds_api.cli.processes import Program
-from tds_api.cli.programs import programs_of
-from tds_api.cli.stack import Stack, running_stack
-from tds_core.config import Settings, load_settings
+from tds_core.config.settings import Settings, load_settings
+from tds_lab.environment import free_port
+from tds_local.programs import programs_of
+from tds_local.stack import Stack, running_stack
+from tds_local.supervisor import Program
 from tds_models.db import make_engine, session_scope
 from tests.acceptance.workers import wait_for
-from tests.webhook_sender import SECRET, item, signature
+from tests.support.webhook_sender import SECRET, item, signature
 
 pytestmark = pytest.mark.acceptance
 

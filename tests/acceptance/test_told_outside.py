@@ -12,15 +12,15 @@ import pytest
 import redis
 from cryptography.fernet import Fernet
 
-from tds_api.cli.processes import Supervisor
 from tds_core.crypto import Vault
-from tds_core.embedded.guardian import Guardian
-from tds_core.outbound import subscriptions
-from tds_core.outbound.addresses import targets
+from tds_core.subscriptions import subscriptions
+from tds_core.subscriptions.ssrf_guard import targets
+from tds_local.embedded.guardian import Guardian
+from tds_local.supervisor import Supervisor
 from tds_models.db import session_scope
 from tests.acceptance.workers import start, wait_for
-from tests.receiver import Receiver, receiving
-from tests.world import World, believe_started, delivery, product
+from tests.support.receiver import Receiver, receiving
+from tests.support.world import World, believe_started, delivery, product
 
 pytestmark = pytest.mark.acceptance
 

@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Iterator
 
-from tds_api.cli.processes import Program
-from tds_api.cli.stack import running_stack
 from tds_api.cli.up import StopRequested, stop_signals
-from tds_core.config import Settings, load_settings
-from tds_core.logging import configure_logging
+from tds_core.config.settings import Settings, load_settings
+from tds_core.observability.logging import configure_logging
+from tds_local.stack import running_stack
+from tds_local.supervisor import Program
 
 # A child that ignores SIGTERM and one that leaves its process group, as servers' workers may.
 FAMILY = """

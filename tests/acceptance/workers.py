@@ -7,10 +7,10 @@ from collections.abc import Callable
 import psutil
 from sqlalchemy.orm import Session
 
-from tds_api.cli.processes import Program, Supervisor
-from tds_core.sync import inbox
+from tds_core.inbox import receive as inbox_receive
+from tds_local.supervisor import Program, Supervisor
 from tds_models.db import session_scope
-from tests.world import World, delivery, product
+from tests.support.world import World, delivery, product
 
 
 def start(supervisor: Supervisor, world: World, *workers: str) -> dict[str, psutil.Process]:
@@ -35,7 +35,9 @@ def wait_for(happened: Callable[[], bool], seconds: float) -> bool:
 
 
 def receive(session: Session, *source_ids: str) -> None:
-    inbox.receive(session, [delivery("product", product(each)) for each in source_ids], duplicate_window_seconds=600)
+    inbox_receive.receive(
+        session, [delivery("product", product(each)) for each in source_ids], duplicate_window_seconds=600
+    )
 
 
 def owe(world: World, *source_ids: str) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from tds_models.entities import ENTITIES
-from tds_models.entity import Entity
-from tds_models.fields import CUSTOM
+from tds_models.entities.base import Entity
+from tds_models.entities.fields import CUSTOM
 
 
 def each(holds: Callable[[Entity], object]) -> pytest.MarkDecorator:

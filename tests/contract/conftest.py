@@ -3,8 +3,8 @@
 import pytest
 
 from tds_models.entities import ENTITIES
-from tds_models.entity import Entity
-from tests.integration.conftest import standin, synced
+from tds_models.entities.base import Entity
+from tests.conftest import standin, synced
 
 __all__ = ["entity", "standin", "synced"]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.standin import StandIn
+from tests.support.standin import StandIn
 
 CHANGES: dict[str, dict[str, Any]] = {
     "items": {"rate": 3.25, "stock_on_hand": 4321},

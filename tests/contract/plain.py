@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from tds_models.entity import Entity, Lines
-from tds_models.fields import Field
-from tests.standin import StandIn
-from tests.world import World
+from tds_models.entities.base import Entity, Lines
+from tds_models.entities.fields import Field
+from tests.support.standin import StandIn
+from tests.support.world import World
 
 
 def spelled(number: Decimal | int) -> str:

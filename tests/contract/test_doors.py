@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from tds_models.entities import ENTITIES
-from tds_models.entity import Entity
-from tds_models.fields import CUSTOM, CUSTOM_PREFIX, Field
+from tds_models.entities.base import Entity
+from tds_models.entities.fields import CUSTOM, CUSTOM_PREFIX, Field
 from tests.contract.documented import TABLE, distil
-from tests.standin import SMALL, StandIn, serving
+from tests.support.standin import SMALL, StandIn, serving
 from zoho_sandbox.entities.doors import UNDESCRIBED
 
 DOCUMENTED = json.loads(TABLE.read_text())

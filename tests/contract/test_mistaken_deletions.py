@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tds_core.sync.siblings import siblings_of
-from tds_models.entity import Entity
-from tests.standin import StandIn
-from tests.world import World, delivery
+from tds_core.processing.siblings import siblings_of
+from tds_models.entities.base import Entity
+from tests.support.standin import StandIn
+from tests.support.world import World, delivery
 from zoho_sandbox.api_faults import Appointment
 
 

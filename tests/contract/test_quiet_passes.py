@@ -2,10 +2,10 @@
 
 import pytest
 
-from tds_models.entity import Entity, Shows
-from tests.spelling import respell
-from tests.standin import StandIn
-from tests.world import World
+from tds_models.entities.base import Entity, Shows
+from tests.support.spellings import respell
+from tests.support.standin import StandIn
+from tests.support.world import World
 
 
 @pytest.mark.parametrize("seed", [1, 2])

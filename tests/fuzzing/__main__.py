@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 
-from tds_api.cli.migrations import upgrade
-from tds_core.embedded import EmbeddedPostgres, EmbeddedRedis
+from tds_core.schema.migrations import upgrade
+from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine
 from tests.fuzzing.stage import ADMIN, NOBODY, Stage, staged
 

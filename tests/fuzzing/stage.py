@@ -12,13 +12,13 @@ from sqlalchemy import Engine
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from benchmarks import seed
-from tds_api import gate
 from tds_api.app import create_app
-from tds_core.access import keys
-from tds_core.config import load_settings
-from tds_models.callers import Role
+from tds_api.auth import middleware
+from tds_core.auth import api_keys
+from tds_core.config.settings import load_settings
+from tds_models.auth import Role
 from tds_models.db import session_scope
-from tests.standin import serving
+from tests.support.standin import serving
 
 #: Who asks when nobody known does.
 NOBODY, ADMIN = "nobody", Role.ADMIN.value
@@ -31,7 +31,7 @@ class Stage:
     """Where TDS answers, and what each asker carries."""
 
     url: str
-    keys: Mapping[str, str]
+    api_keys: Mapping[str, str]
 
 
 class _Quiet(WSGIRequestHandler):
@@ -47,9 +47,9 @@ def staged(database: str, engine: Engine, redis_url: str) -> Iterator[Stage]:
     seed.fill(engine, SIZE)
     with session_scope(engine) as session:
         roles = (Role.VIEWER, Role.OPERATOR)
-        made = {role.value: keys.create_key(session, name=role.value, role=role, by="fuzzing")[1] for role in roles}
+        made = {role.value: api_keys.create_key(session, name=role.value, role=role, by="fuzzing")[1] for role in roles}
     token = secrets.token_urlsafe(24)  # an administrator nobody can shut out
-    with serving() as zoho, patch.object(gate, "REFUSED_PER_MINUTE", 1_000_000):
+    with serving() as zoho, patch.object(middleware, "REFUSED_PER_MINUTE", 1_000_000):
         given = {
             "TDS_DATABASE_URL": database, "TDS_REDIS_URL": redis_url, "TDS_SECRET_KEY": Fernet.generate_key().decode(),
             "TDS_REQUESTS_PER_MINUTE": "0", "TDS_ADDRESS_REQUESTS_PER_MINUTE": "0", "ZOHO_WEBHOOK_SECRET": "x" * 20,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tds_api.cli.programs import programs_of
-from tds_core.config import DECLARATIONS, load_settings
+from tds_core.config.settings import DECLARATIONS, load_settings
+from tds_local.programs import programs_of
 
 ROOT = Path(__file__).parents[2]
 SEEING = ("prometheus", "grafana")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tds_core.config import DECLARATIONS
+from tds_core.config.settings import DECLARATIONS
 from tds_models.entities import ENTITIES
 from tests.house.code import ROOT, Module, modules, offenders
 
@@ -96,7 +96,11 @@ def test_commands_print_in_one_place_where_nothing_from_outside_is_obeyed() -> N
             "sys.stderr.write")  # fmt: skip
 
     def prints(module: Module) -> list[int]:
-        return [] if module.name == "tds_api/cli/output.py" else [line for name, line in module.calls() if name in ways]
+        return (
+            []
+            if module.name == "tds_api/cli/console/output.py"
+            else [line for name, line in module.calls() if name in ways]
+        )
 
     assert offenders(prints, "tds_api") == {}
 

@@ -11,11 +11,8 @@ from urllib.parse import quote
 import requests
 import structlog
 
-from tds_core import metrics, tracing
-from tds_core.breakers.breakers import Breakers
-from tds_core.slow import watch
-from tds_core.sources.base import Clock, Exchange, Page, Reading
-from tds_core.sources.errors import (
+from tds_core.breakers.registry import Breakers
+from tds_core.errors import (
     SNOOZE,
     ContractError,
     NotAskedError,
@@ -24,25 +21,29 @@ from tds_core.sources.errors import (
     SourceError,
     TransientError,
 )
-from tds_core.sources.traffic import Traffic
-from tds_core.sources.zoho.answers import (
+from tds_core.observability import metrics, tracing
+from tds_core.observability.metrics import watch
+from tds_core.sources.base import Clock, Exchange, Page, Reading, Traffic
+from tds_core.sources.zoho.access_check import AccessCheck, Permissions, Tokens, for_the_rest
+from tds_core.sources.zoho.api_call import ApiCall
+from tds_core.sources.zoho.legacy_lists import is_refusal, page_of, records_of
+from tds_core.sources.zoho.organizations import ORGANIZATIONS
+from tds_core.sources.zoho.quota.governor import Governor, Permit
+from tds_core.sources.zoho.quota.limits import Limits
+from tds_core.sources.zoho.responses import (
     InvalidValueError,
     NoSuchRecordError,
     OrganizationRefusedError,
     TokenRefusedError,
-    envelope_of,
+    TooLargeError,
     judge,
+    read_page,
+    read_record,
+    receive,
+    silence,
+    status_of,
 )
-from tds_core.sources.zoho.older_lists import is_refusal, page_of, records_of
-from tds_core.sources.zoho.organizations import ORGANIZATIONS
-from tds_core.sources.zoho.permissions import Permissions
-from tds_core.sources.zoho.question import Question
-from tds_core.sources.zoho.quota.governor import Governor, Permit
-from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.receiving import TooLargeError, receive, silence
-from tds_core.sources.zoho.shapes import read_page, read_record
-from tds_core.sources.zoho.verification import Tokens, Verification, for_the_rest
-from tds_models.entity import Increment, Order, Stream
+from tds_models.entities.base import Increment, Order, Stream
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class ZohoClient:
     ) -> None:
         """`remember`: called once, when Zoho has answered well for this organisation."""
         self._tokens = tokens
-        self._verification = Verification(
+        self._verification = AccessCheck(
             self._ask, self._ask_aside, tokens, permissions or Permissions(), organization_id=organization_id
         )
         self._breakers = breakers or Breakers()
@@ -137,7 +138,7 @@ class ZohoClient:
         self, stream: Stream, parameters: Mapping[str, str], order: Mapping[str, str], traffic: Traffic
     ) -> Page:
         """A page in `order`, or where that is refused as it comes."""
-        question = Question(
+        question = ApiCall(
             stream.api, stream.module or stream.path, stream.path, {**parameters, **order}, traffic, is_list=True
         )
         try:
@@ -185,7 +186,7 @@ class ZohoClient:
             return before[source_id]
         path = f"{stream.path}/{quote(source_id, safe='')}"
         try:
-            answer = self.ask(Question(stream.api, stream.path, path, {}, traffic, source_id=source_id))
+            answer = self.ask(ApiCall(stream.api, stream.path, path, {}, traffic, source_id=source_id))
             return read_record(stream, answer, source_id)
         except SourceError as refusal:
             if stream.older is None or not is_refusal(refusal):
@@ -210,7 +211,7 @@ class ZohoClient:
             some = source_ids[start : start + batch.size]
             try:
                 wanted = {batch.parameter: ",".join(some)}
-                page = read_page(stream, self.ask(Question(stream.api, stream.path, batch.path, wanted, traffic)))
+                page = read_page(stream, self.ask(ApiCall(stream.api, stream.path, batch.path, wanted, traffic)))
                 reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
             except (*SNOOZE, TransientError) as error:
                 reading.failures.update(dict.fromkeys(some, error))
@@ -221,7 +222,7 @@ class ZohoClient:
             finally:
                 self._note(reading, some)
 
-    def ask(self, question: Question) -> bytes:
+    def ask(self, question: ApiCall) -> bytes:
         """The answer's body; raises `SourceError`.
 
         What is refused is asked for again with a token that is known to live; what is refused then is a matter of
@@ -238,7 +239,7 @@ class ZohoClient:
         self._verification.note_good(question)
         return answer
 
-    def _ask_aside(self, question: Question, host: str, token: str) -> bytes:
+    def _ask_aside(self, question: ApiCall, host: str, token: str) -> bytes:
         """Ask what only helps to judge an answer, which stays the one that is told of."""
         exchange, clock = self._exchange, self._clock
         try:
@@ -246,7 +247,7 @@ class ZohoClient:
         finally:
             self._exchange, self._clock = exchange, clock
 
-    def _ask(self, question: Question, host: str, token: str) -> bytes:
+    def _ask(self, question: ApiCall, host: str, token: str) -> bytes:
         part = (question.group if question.is_list else question.path).partition("/")[0]
         leave = self._governor.admit(api=question.api, traffic=question.traffic)
         with (
@@ -262,7 +263,7 @@ class ZohoClient:
         self._session.proxies, self._session.verify = found["proxies"], found["verify"]
         self._session.trust_env, self._host = False, host
 
-    def _call(self, question: Question, host: str, token: str, permit: Permit) -> bytes:
+    def _call(self, question: ApiCall, host: str, token: str, permit: Permit) -> bytes:
         self.call_count += 1
         if host != self._host:
             self._heed_environment(host)
@@ -287,7 +288,7 @@ class ZohoClient:
             self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))
             raise TransientError(silence(url, error)) from None
         seconds = time.monotonic() - began
-        said = envelope_of(body)
+        said = status_of(body)
         code = said.code or 0
         permit.answered(answer.status_code, answer.headers, code)
         self._note_answer(question, answer.status_code, code, seconds)
@@ -305,7 +306,7 @@ class ZohoClient:
             return Clock(now if now.tzinfo else now.replace(tzinfo=UTC), self._clock_tolerance)
         return None
 
-    def _note_answer(self, question: Question, status: int, code: int, seconds: float) -> None:
+    def _note_answer(self, question: ApiCall, status: int, code: int, seconds: float) -> None:
         _count(question, metrics.status_label(status))
         metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
         self._exchange = Exchange(question.path, status, code, round(seconds, 3))
@@ -320,7 +321,7 @@ def _order(stream: Stream) -> dict[str, str]:
     return {"sort_column": stream.modified_key, "sort_order": "A" if stream.increment is Increment.FILTER else "D"}
 
 
-def _count(question: Question, status: str) -> None:
+def _count(question: ApiCall, status: str) -> None:
     metrics.api_calls.labels(question.api, question.group, question.traffic, status).inc()
 
 

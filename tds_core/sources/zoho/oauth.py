@@ -1,6 +1,11 @@
-"""Zoho's OAuth: trades a refresh token or a code for tokens, and reads the errors Zoho hides in good answers."""
+"""Zoho's OAuth: trades a refresh token or a code for tokens, and reads the errors Zoho hides in good answers.
 
+The way to Zoho's consent page and back: a state that is good once and not for long, and servers that are known.
+"""
+
+import hashlib
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,10 +15,86 @@ from urllib.parse import urlencode
 
 import msgspec
 import requests
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from tds_core.sources.errors import AuthError, RateError, TransientError
-from tds_core.sources.zoho.receiving import receive, silence
+from tds_core.config.settings import Settings
+from tds_core.data_centers import DATA_CENTERS
+from tds_core.errors import AuthError, RateError, TransientError
+from tds_core.sources.zoho.responses import receive, silence
 from tds_models.entities import ENTITIES
+
+CONSENT_SECONDS = 900.0
+
+_EXPIRE = text("delete from tds_consents where expires_at <= clock_timestamp()")
+_BEGIN = text("""
+insert into tds_consents (state_digest, accounts_url, redirect_uri, expires_at)
+values (:digest, :accounts_url, :redirect_uri, clock_timestamp() + make_interval(secs => :seconds))
+""")
+_TAKE = text("""
+delete from tds_consents where state_digest = :digest
+returning accounts_url, redirect_uri, expires_at > clock_timestamp() as is_live
+""")
+
+#: What the errors of the consent page mean, and what to do.
+CONSENT_REMEDIES = {
+    "access_denied": "Somebody chose not to give access. Start again and accept, as an administrator.",
+    "invalid_client": "The data centre does not know ZOHO_CLIENT_ID: choose the one the client was registered in.",
+    "invalid_redirect_uri": "Register the redirect address shown below with the client, then start again.",
+    "invalid_scope": "The client may not ask for the scopes TDS needs.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRequest:
+    """A consent that was asked for: where, and where the answer was to go."""
+
+    accounts_url: str
+    redirect_uri: str
+
+
+def begin(session: Session, asked: ConsentRequest) -> str:
+    """The state to send along to the consent page."""
+    state = secrets.token_urlsafe(32)
+    session.execute(_EXPIRE)
+    given = {"accounts_url": asked.accounts_url, "redirect_uri": asked.redirect_uri, "seconds": CONSENT_SECONDS}
+    session.execute(_BEGIN, {"digest": _digest(state), **given})
+    return state
+
+
+def take(session: Session, state: str) -> ConsentRequest | None:
+    """What was asked for under `state`; a second time, or too late, `None`."""
+    row = session.execute(_TAKE, {"digest": _digest(state)}).first()
+    return ConsentRequest(row.accounts_url, row.redirect_uri) if row and row.is_live else None
+
+
+def refusal(error: str) -> AuthError:
+    """What to tell when the consent page came back with `error` instead of a code."""
+    mend = CONSENT_REMEDIES.get(error, "Start again.")
+    return AuthError(f"Zoho's consent page said {error[:80]!r}. {mend}")
+
+
+def accounts_servers(settings: Settings) -> dict[str, str]:
+    """The accounts servers that may be used, by data centre; an address set by hand takes its data centre's place."""
+    known = {name: accounts for name, (accounts, _) in DATA_CENTERS.items()}
+    return {**known, settings.zoho_data_center: settings.zoho_accounts_url}
+
+
+def known_server(settings: Settings, accounts_url: str) -> str:
+    """`accounts_url` as it is known. The client's secret goes there, so AuthError for any other."""
+    plain = accounts_url.rstrip("/").lower()
+    for known in accounts_servers(settings).values():
+        if known.lower() == plain:
+            return known
+    raise AuthError(
+        f"The answer named {accounts_url[:80]!r} as its accounts server, which is none of Zoho's that TDS knows."
+        " If it is a data centre of Zoho's, set ZOHO_ACCOUNTS_URL to it and ZOHO_API_URL to its API, then start again."
+    )
+
+
+def _digest(state: str) -> bytes:
+    return hashlib.sha256(state.encode("utf-8", "surrogateescape")).digest()
+
 
 _PRODUCTS = {"books": "ZohoBooks", "inventory": "ZohoInventory"}
 _STREAMS = [entity.stream for entity in ENTITIES.values() if entity.stream.source == "zoho"]
@@ -70,7 +151,7 @@ CONNECT = "Run `tds zoho connect`, or open /api/tds/zoho/oauth/start in a browse
 _REGISTER = "Register the client at the API console of the data centre the organisation lives in."
 #: Refusals of the token endpoint that no waiting ends, Zoho's and those of RFC 6749, and what does. Any other word of
 #: it passes: now and then it says `general_error` to what it takes a moment later.
-MENDS = {
+REMEDIES = {
     "invalid_code": f"The refresh token is wrong or revoked. {CONNECT}",
     "invalid_grant": f"The refresh token is wrong or revoked. {CONNECT}",
     "invalid_token": f"The refresh token is wrong or revoked. {CONNECT}",
@@ -87,7 +168,7 @@ _CODE = (
     " Make a new one and give it at once: tds zoho connect --code CODE (in a browser: start again)."
 )
 #: The same where a code is traded in.
-CODE_MENDS = {**MENDS, "invalid_code": _CODE, "invalid_grant": _CODE}
+CODE_MENDS = {**REMEDIES, "invalid_code": _CODE, "invalid_grant": _CODE}
 _TOO_MANY = "Access Denied"
 
 
@@ -129,7 +210,7 @@ class OAuthClient:
 
     def refresh(self, refresh_token: str) -> Grant:
         """A new access token. Raises `AuthError`, `RateError` or `TransientError`."""
-        return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token}, MENDS)
+        return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token}, REMEDIES)
 
     def redeem(self, code: str, *, redirect_uri: str | None = None) -> Grant:
         """The tokens for a code of the consent page, or (without redirect) of the console's self client."""
@@ -147,7 +228,7 @@ class OAuthClient:
         return read_grant(answer.status_code, body, where=self.accounts_url, mends=mends)
 
 
-def read_grant(status: int, body: bytes, *, where: str = "Zoho", mends: Mapping[str, str] = MENDS) -> Grant:
+def read_grant(status: int, body: bytes, *, where: str = "Zoho", mends: Mapping[str, str] = REMEDIES) -> Grant:
     """The grant in an answer of the token endpoint at `where`. Errors come with any status: the body decides.
 
     Raises AuthError for what is known to last (`mends` says what ends it), RateError for a limit, and TransientError

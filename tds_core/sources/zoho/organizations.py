@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 import requests
 
-from tds_core.sources.errors import SourceError, TransientError
-from tds_core.sources.zoho.answers import TokenRefusedError, check
+from tds_core.errors import SourceError, TransientError
 from tds_core.sources.zoho.oauth import CONNECT, scope_of
-from tds_core.sources.zoho.receiving import silence
+from tds_core.sources.zoho.responses import TokenRefusedError, check, silence
 
 ORGANIZATIONS = "organizations"
 TIMEOUT_SECONDS = 15.0

@@ -1,4 +1,7 @@
-"""Access tokens shared by all processes: kept encrypted in the database, refreshed early, by one at a time."""
+"""Access tokens shared by all processes: kept encrypted in the database, refreshed early, by one at a time.
+
+Locking stored tokens anew, so that a previous key can be forgotten.
+"""
 
 import hashlib
 import time
@@ -12,12 +15,26 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.breakers.breakers import Breakers
-from tds_core.breakers.setup import TOKENS
+from tds_core.breakers.registry import TOKENS, Breakers
 from tds_core.crypto import Vault
-from tds_core.errors import ConfigError
-from tds_core.sources.errors import AuthError, NotAskedError, RateError, SourceError, TransientError
+from tds_core.errors import AuthError, ConfigError, NotAskedError, RateError, SourceError, TransientError
 from tds_core.sources.zoho.oauth import CONNECT, Grant, OAuthClient
+
+_LOCKED = text("select source, access_token, refresh_token from tds_source_tokens order by source for update")
+_RELOCK = text("""
+update tds_source_tokens set access_token = :access_token, refresh_token = :refresh_token where source = :source
+""")
+
+
+def reencrypt(session: Session, vault: Vault) -> int:
+    """Lock every stored token with the vault's newest key. Returns how many; raises `ConfigError` when one is shut."""
+    count = 0
+    for row in session.execute(_LOCKED).mappings().all():
+        names = ("access_token", "refresh_token")
+        session.execute(_RELOCK, {"source": row["source"], **{name: vault.relock(row[name]) for name in names}})
+        count += sum(row[name] is not None for name in names)
+    return count
+
 
 log = structlog.get_logger(__name__)
 

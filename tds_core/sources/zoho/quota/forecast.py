@@ -1,13 +1,17 @@
-"""When a day's calls run out at the present rhythm, and on which day a backlog of readings ends."""
+"""When a day's calls run out at the present rhythm, and on which day a backlog of readings ends.
+
+The quota as it is shown: what is used and left, by class, and how it goes on.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from tds_core.sources.traffic import Traffic
+from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.quota.usage import Counts, DayUsage, Usage
+from tds_core.sources.zoho.quota.usage import Counts, DayUsage, QuotaLevel, Usage
 
 # The present rhythm is that of so many minutes.
 RHYTHM_MINUTES = 15
@@ -213,3 +217,39 @@ def _when(flow: Sequence[tuple[float, float, float]], call_count: float, begin: 
             return moment + seconds * call_count / calls if seconds else moment
         call_count -= calls
     return begin
+
+
+def shown(forecast: Forecast) -> dict[str, Any]:
+    """One plain document, for the API and for `--json`."""
+    usage = forecast.usage
+    return {
+        "at": usage.at,
+        "minute": _level(usage.minute),
+        "concurrent": _level(usage.concurrent),
+        "blocked_until": usage.blocked_until,
+        "lowered_until": usage.lowered_until,
+        "waiting": usage.waiting,
+        "days": [
+            {
+                "api": day.api,
+                **_level(day.level),
+                "by_class": day.by_class,
+                "told_limit": day.told_limit,
+                "resets_at": day.resets_at,
+                "reset_told": day.reset_told,
+                "spent_until": day.spent_until,
+                "calls_per_hour": ahead.calls_per_hour,
+                "runs_out_at": ahead.runs_out_at,
+                "used_at_reset": ahead.used_at_reset,
+            }
+            for day, ahead in zip(usage.days.values(), forecast.days, strict=True)
+        ],
+        "backlogs": [
+            {name: getattr(each, name) for name in ("api", "call_count", "calls_per_day", "ends_at")}
+            for each in forecast.backlogs
+        ],
+    }
+
+
+def _level(level: QuotaLevel) -> dict[str, Any]:
+    return {"used": level.used, "limit": level.limit, "left": level.left, "ceilings": level.ceilings}

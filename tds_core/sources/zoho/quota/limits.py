@@ -1,13 +1,110 @@
-"""What Zoho allows and how TDS divides it: limits, safety margin, reserved shares, and when a day begins anew."""
+"""What Zoho allows and how TDS divides it: limits, safety margin, reserved shares, and when a day begins anew.
+
+What an answer of Zoho tells about its limits: the headers of the day's quota, and which limit refused a call.
+
+One call on its way through the quota: who wants it, and what the ledger that counts calls say to it.
+"""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from enum import StrEnum
+from typing import Protocol
 
-from tds_core.config import Settings
-from tds_core.environment import zone_named
-from tds_core.sources.traffic import Traffic
+import msgspec
+
+from tds_core.config.settings import Settings
+from tds_core.config.sources import zone_named
+from tds_core.sources.base import Traffic
+
+DAY_SPENT, TOO_MANY_AT_ONCE, MINUTE_BLOCKED = 45, 1070, 44
+_LONGEST_RESET_SECONDS = 2 * 86_400.0
+
+
+class RateLimitHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one answer told; what it left out is `None`. `code` is 0 unless a limit refused the call."""
+
+    code: int = 0
+    limit: int | None = None
+    remaining: int | None = None
+    reset_seconds: float | None = None
+    wait_seconds: float | None = None
+
+
+NOTHING = RateLimitHeaders()
+
+
+def read(status: int, headers: Mapping[str, str], code: int) -> RateLimitHeaders:
+    """What an answer tells. Header names may have any case; numbers that make no sense count as absent."""
+    given = {name.lower(): value for name, value in headers.items()}
+    limit, remaining = _number(given.get("x-rate-limit-limit")), _number(given.get("x-rate-limit-remaining"))
+    reset = _number(given.get("x-rate-limit-reset"))
+    sensible = limit is not None and remaining is not None and limit > 0 and 0 <= remaining <= limit
+    return RateLimitHeaders(
+        code=_refused_by(status, code),
+        limit=int(limit) if sensible and limit is not None else None,
+        remaining=int(remaining) if sensible and remaining is not None else None,
+        reset_seconds=reset if reset is not None and 0 <= reset <= _LONGEST_RESET_SECONDS else None,
+        wait_seconds=_number(given.get("retry-after")),
+    )
+
+
+def _refused_by(status: int, code: int) -> int:
+    """The limit that refused, whatever the status. A 429 that does not say which is taken for the minute's."""
+    if code in (DAY_SPENT, TOO_MANY_AT_ONCE, MINUTE_BLOCKED):
+        return code
+    return MINUTE_BLOCKED if status == 429 else 0
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if number >= 0 and number < float("inf") else None
+
+
+class Admission(StrEnum):
+    """What the ledger says to a call."""
+
+    GO = "go"
+    WAIT = "wait"  # its turn comes within its patience
+    RATE = "rate"  # not soon: this minute, or the calls at once
+    DAY = "day"  # not today
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that wants to be made. It keeps its id, and with it its place, while it waits."""
+
+    id: str
+    api: str
+    traffic: Traffic
+
+
+class AdmissionReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger says: the verdict, why, in how many seconds to ask again, and which day of theirs it is."""
+
+    verdict: Admission
+    wait_seconds: float = 0.0
+    why: str = ""
+    born: str = ""
+    day: int = 0
+    day_used: int = 0
+
+
+class CallCounter(Protocol):
+    """The ledger that counts calls: those all processes share, or one process's own."""
+
+    def admit(self, call: Call, *, wait_seconds: float) -> AdmissionReply:
+        """Count `call` if it may be made now. `wait_seconds`: how long it is ready to wait."""
+        ...
+
+    def answer(self, call: Call, day: int, told: RateLimitHeaders) -> None:
+        """The call is over; `day` is the day of its admission."""
+        ...
+
 
 DAY_SECONDS = 86_400.0
 APIS = ("books", "inventory")

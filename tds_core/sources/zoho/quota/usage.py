@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import redis
 
 from tds_core.errors import TdsError
-from tds_core.sources.traffic import Traffic
+from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.limits import APIS, Limits, next_midnight
-from tds_core.sources.zoho.quota.shared import KEYS, SharedLedger
+from tds_core.sources.zoho.quota.redis_counter import KEYS, RedisCounter
 
 #: Calls of other programs that share the organisation's quota.
 OTHERS = "others"
@@ -24,7 +24,7 @@ class QuotaUnknownError(TdsError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class QuotaLevel:
     """How much of a limit is taken. `limit` is what TDS allows itself of Zoho's, 0 without a limit."""
 
     used: int
@@ -42,7 +42,7 @@ class DayUsage:
     """One product's day. `minutes` and `hours` count calls by class in spans numbered from the epoch."""
 
     api: str
-    level: Level
+    level: QuotaLevel
     by_class: Mapping[str, int]
     told_limit: int | None
     resets_at: datetime
@@ -57,15 +57,15 @@ class Usage:
     """The whole quota at one moment."""
 
     at: datetime
-    minute: Level
-    concurrent: Level
+    minute: QuotaLevel
+    concurrent: QuotaLevel
     blocked_until: datetime | None = None
     lowered_until: datetime | None = None
     waiting: Mapping[Traffic, int] = field(default_factory=dict)
     days: Mapping[str, DayUsage] = field(default_factory=dict)
 
 
-def read_usage(ledger: SharedLedger, limits: Limits) -> Usage:
+def read_usage(ledger: RedisCounter, limits: Limits) -> Usage:
     """Everything the ledger holds, in one round trip. Raises QuotaUnknownError when Redis is away."""
     pipe = ledger.client.pipeline(transaction=False)
     pipe.time()
@@ -127,9 +127,9 @@ def _day(limits: Limits, api: str, read: list[dict[bytes, bytes]], now: float) -
     )
 
 
-def _level(limits: Limits, limit: int, used: int) -> Level:
+def _level(limits: Limits, limit: int, used: int) -> QuotaLevel:
     ceilings = {each: limits.ceiling(limit, each) for each in Traffic}
-    return Level(used=used, limit=ceilings[Traffic.LIVE], ceilings=ceilings)
+    return QuotaLevel(used=used, limit=ceilings[Traffic.LIVE], ceilings=ceilings)
 
 
 def _alive(scored: list[tuple[bytes, float]], now: float) -> int:

@@ -1,0 +1,187 @@
+"""How commands speak: tables for people, JSON for programs, times in plain words; all they print goes through here.
+
+What comes from outside is shown and not obeyed (`tds_core/terminal_text.py`), and nothing is cut: who reads from a pipe gets
+rows as long as they are, a narrow terminal gets fewer columns, then one record under the other.
+
+Moments as people write them: a date, a time, or how long ago.
+"""
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import typer
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
+from rich.segment import Segment
+from rich.table import Table
+
+from tds_core.errors import ConfigError, TdsError
+from tds_core.terminal_text import shown, shown_in_line, shown_json
+from tds_models.entities import ENTITIES
+from tds_models.entities.base import Entity
+
+_AGO = re.compile(r"(\d{1,6})\s*(s|min|h|d)")
+_TIME_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+
+
+def read_moment(written: str) -> datetime | None:
+    """`2026-11-22`, `2026-11-22T09:30:00+03:00` (UTC where no zone is said), `15min`, `2h`, `3d`; None for nothing.
+
+    Raises ConfigError.
+    """
+    if not written:
+        return None
+    if ago := _AGO.fullmatch(written.strip()):
+        return datetime.now(UTC) - timedelta(**{_TIME_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(written.strip())
+    except ValueError:
+        raise ConfigError(
+            f"{written[:40]!r} is no moment. Write 2026-11-22, 2026-11-22T09:30:00Z, or how long ago: 15min, 2h, 3d."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# Who reads from a pipe has no width.
+_PIPE_WIDTH = 10_000
+# Sentences are folded to no less than this.
+_LEAST_FOLDED = 16
+_NOTHING = "-"
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
+
+
+class UnknownEntityError(TdsError):
+    """TDS mirrors nothing of this name."""
+
+    code = "unknown_entity"
+
+
+def entity_named(name: str) -> Entity:
+    """The entity of a name. Raises UnknownEntityError naming those there are."""
+    if name not in ENTITIES:
+        raise UnknownEntityError(f"TDS mirrors nothing called {name[:80]!r}. Entities: {', '.join(ENTITIES)}.")
+    return ENTITIES[name]
+
+
+class Terminal(Console):
+    """A console that shows text from outside and does not obey it; into a pipe it breaks no lines."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Rich's segments, with the text of each spelled out; what Rich itself tells the terminal stays."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown(segment.text))
+
+
+def terminal(*, stderr: bool = False, quiet: bool = False, highlight: bool = True) -> Terminal:
+    """What a command prints people's words with."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if is_terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Terminal(stderr=stderr, quiet=quiet, highlight=highlight, width=width)
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print a line as it is, to standard output or standard error."""
+    typer.echo(shown(text), err=err, nl=nl)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one JSON document; times in ISO 8601, decimals as text, raw JSON as it is."""
+    text = msgspec.json.encode(value, enc_hook=_encode)
+    typer.echo(shown_json(msgspec.json.format(text, indent=2).decode()))
+
+
+def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, console: Console) -> None:
+    """Print a table, or that there is nothing to show. Where it is too wide, columns that are empty are left out; where
+    it still is, long sentences are folded; where even that is too wide, each row is told in words.
+    """
+    cells = [[shown_in_line(cell(value)) for value in row] for row in rows]
+    if not cells:
+        console.print(f"[bold italic]{escape(title)}[/]\n[dim]none[/]")
+        return
+    if _width(columns, cells) > console.width:
+        kept = [number for number in range(len(columns)) if any(row[number] != _NOTHING for row in cells)]
+        columns, cells = [columns[number] for number in kept], [[row[number] for number in kept] for row in cells]
+    folds = [_may_fold(row[number] for row in cells) for number in range(len(columns))]
+    if _width(columns, cells, folds) > console.width:
+        _say_rows(title, columns, cells, console)
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
+    for name, is_folded in zip(columns, folds, strict=True):
+        table.add_column(name, no_wrap=not is_folded, overflow="fold", min_width=_LEAST_FOLDED if is_folded else None)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def table_of(*columns: str) -> Table:
+    """A table whose cells are given in Rich's markup; what is too wide is folded, never cut."""
+    table = Table(header_style="dim", box=None)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _width(columns: Sequence[str], cells: Sequence[Sequence[str]], folds: Sequence[bool] | None = None) -> int:
+    """How wide a table is; the columns that may fold count as narrow as they may get."""
+    widths = [max(map(cell_len, [name, *(row[n] for row in cells)])) for n, name in enumerate(columns)]
+    narrow = [_LEAST_FOLDED if folds and folds[n] else width for n, width in enumerate(widths)]
+    return sum(narrow) + 2 * len(columns)
+
+
+def _may_fold(values: Iterable[str]) -> bool:
+    """Whether a column holds sentences: what identifies is one word."""
+    return any(" " in value and cell_len(value) > _LEAST_FOLDED for value in values)
+
+
+def _say_rows(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
+    """Each row in words: what identifies it, then the rest with the names of their columns."""
+    console.print(f"[bold]{escape(title)}[/]")
+    for row in cells:
+        first, *rest = zip(columns, row, strict=True)
+        second = f"  {rest[0][1]}" if rest else ""
+        told = ", ".join(f"{name} {value}" for name, value in rest[1:] if value != _NOTHING)
+        console.print(f"[bold]{escape(first[1] + second)}[/]  {escape(told)}", soft_wrap=True)
+
+
+def cell(value: Any) -> str:
+    """One value for people."""
+    if value is None or value == "":
+        return _NOTHING
+    if isinstance(value, datetime):
+        return distance((datetime.now(UTC) - value).total_seconds())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return str(value)
+
+
+def distance(seconds: float) -> str:
+    """How far away a moment is: `12 s ago`, `in 7 min`; `seconds` are negative for what is to come."""
+    size = abs(seconds)
+    unit, length = next(((unit, length) for unit, length in _UNITS if size >= 2 * length), ("s", 1))
+    amount = f"{size / length:,.0f} {unit}"
+    return f"{amount} ago" if seconds >= 0 else f"in {amount}"
+
+
+def moment(value: datetime) -> str:
+    """A moment by the clock, in UTC."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")

@@ -1,0 +1,220 @@
+"""A TDS elsewhere: what commands ask it over HTTP when TDS_URL (or --url) names one.
+
+Where a sync is asked for: at the database beside this command, or at a TDS elsewhere.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from getpass import getuser
+from typing import Any
+
+import msgspec
+import requests
+from rich.console import Console
+from sqlalchemy import Engine
+
+from tds_api.cli.console.action_log import acting_on
+from tds_api.cli.console.database import database
+from tds_core.config.settings import load_settings
+from tds_core.errors import TdsError
+from tds_core.health.health import DISPATCHER_SILENT_SECONDS, facts
+from tds_core.sources.zoho.connection import ConnectionStatus, connection
+from tds_core.sync import run_queries, run_requests
+from tds_core.sync.run_requests import request_sync
+from tds_models.db import session_scope
+
+#: Longer than any answer takes; a connection is made in less.
+ANSWER_SECONDS, CONNECT_SECONDS = 60.0, 5.0
+LARGEST_PAGE = 500
+
+
+class RemoteAwayError(TdsError):
+    """The TDS that TDS_URL names does not answer, or something else answers there."""
+
+    code = "remote_unreachable"
+    retriable = True
+
+
+class RemoteRefusedError(TdsError):
+    """The TDS that TDS_URL names says no; `code` is its own word for why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Remote:
+    """One TDS elsewhere, asked with a key. Answers come back as the core gives them here: times are times."""
+
+    url: str
+    key: str
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Read. What is None or empty is not asked for."""
+        return self._ask("GET", path, params=_given(query))
+
+    def page(self, path: str, *, limit: int = LARGEST_PAGE, **query: Any) -> list[dict[str, Any]]:
+        """The first `limit` rows of a list."""
+        found: list[dict[str, Any]] = self.get(path, limit=limit, **query)["items"]
+        return found
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Ask for something to be done."""
+        return self.change("POST", path, body)
+
+    def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Ask for a change, once even if the network makes two of it."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex, "Content-Type": "application/json"}
+        return self._ask(method, path, data=msgspec.json.encode(body or {}), headers=headers)
+
+    def _ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
+        given = {"Authorization": f"Bearer {self.key}", **(headers or {})}
+        try:
+            answer = requests.request(
+                method,
+                f"{self.url}/api/tds{path}",
+                headers=given,
+                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+                allow_redirects=False,  # a key is for one place
+                **more,
+            )
+        except requests.RequestException as error:
+            kind = type(error).__name__
+            raise RemoteAwayError(f"{self.url} does not answer ({kind}). Check TDS_URL.") from None
+        return _understood(answer)
+
+
+def remote() -> Remote | None:
+    """The TDS elsewhere that the settings name; None when the one beside this database is meant."""
+    settings = load_settings()
+    if not settings.url:
+        return None
+    settings.require("TDS_API_KEY")
+    return Remote(settings.url.rstrip("/").removesuffix("/api/tds"), settings.api_key)
+
+
+def _understood(answer: requests.Response) -> Any:
+    is_ours = "json" in answer.headers.get("Content-Type", "")
+    if answer.status_code == 204:
+        return None
+    try:
+        document = msgspec.json.decode(answer.content) if is_ours else None
+    except msgspec.DecodeError:
+        document = None
+    if document is None or 300 <= answer.status_code < 400:
+        raise RemoteAwayError(f"{answer.url} answered {answer.status_code}, and not as TDS does. Check TDS_URL.")
+    if answer.status_code >= 400:
+        raise RemoteRefusedError(str(document.get("code")), _told(document))
+    return _revived(document)
+
+
+def _told(document: Mapping[str, Any]) -> str:
+    errors = document.get("errors")
+    wrong = f" {msgspec.json.encode(errors).decode()}" if errors else ""
+    return f"{document.get('detail')}{wrong}"
+
+
+def _revived(value: Any, key: str = "") -> Any:
+    """The value with its times as times: those are under names that end in `_at`, as everywhere in TDS."""
+    if isinstance(value, dict):
+        return {name: _revived(each, key if key.endswith("_at") else name) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_revived(each, key) for each in value]
+    if isinstance(value, str) and (key == "at" or key.endswith("_at")):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+    spelled: Iterable[tuple[str, Any]] = query.items()
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in spelled
+        if value is not None and value != ""
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTarget:
+    """Beside the database."""
+
+    engine: Engine
+
+    def ask(self, entity: str, mode: str, ids: Sequence[str], *, full: bool, force: bool = False) -> int:
+        """Ask for a run; returns its id."""
+        detail = {"mode": mode, "full": full, "force": force}
+        with acting_on(self.engine, "sync", entity, entity=entity, source_ids=ids, detail=detail) as session:
+            return request_sync(
+                session, entity=entity, mode=mode, ids=ids, full=full, force=force, requested_by=getuser()
+            )
+
+    def run(self, run_id: int) -> dict[str, Any]:
+        """How far a run is."""
+        with session_scope(self.engine) as session:
+            return run_queries.run(session, run_id)
+
+    def records(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        """What became of the records of a targeted run."""
+        with session_scope(self.engine) as session:
+            return run_requests.outcomes_of(session, run["id"])
+
+    def warn_of_silence(self, console: Console) -> None:
+        """Say so when nothing runs that could do it."""
+        with session_scope(self.engine) as session:
+            silent = facts(session)["dispatcher_silent_seconds"]
+        if silent is None or silent > DISPATCHER_SILENT_SECONDS:
+            console.print("[yellow]Nothing runs that could do this now; it waits until TDS is started: tds up[/]")
+
+    def unconnected(self) -> str:
+        """Why no pass can begin, and what to do; empty where the source is connected."""
+        settings = load_settings()
+        with session_scope(self.engine) as session:
+            found = connection(session, settings)
+        return str(found["reason"]) if found["access"] == ConnectionStatus.ABSENT else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTarget:
+    """Elsewhere, over HTTP, where only the counts of a targeted run's records are told."""
+
+    remote: Remote
+
+    def ask(self, entity: str, mode: str, ids: Sequence[str], *, full: bool, force: bool = False) -> int:
+        """Ask for a run; returns its id."""
+        asked = {"ids": list(ids), "full": full, "force": force}
+        body = {"mode": mode, **{name: value for name, value in asked.items() if value}}
+        return int(self.remote.post(f"/sync/{entity}", body)["run_id"])
+
+    def run(self, run_id: int) -> dict[str, Any]:
+        """How far a run is."""
+        found: dict[str, Any] = self.remote.get(f"/runs/{run_id}")
+        return found
+
+    def records(self, run: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002 (the same question as beside it)
+        """Nothing: only the run's counts come over HTTP."""
+        return []
+
+    def warn_of_silence(self, console: Console) -> None:
+        """Nothing: what runs there is told by its health."""
+
+    def unconnected(self) -> str:
+        """Why no pass can begin there, and what to do; empty where the source is connected."""
+        found = self.remote.get("/health")["zoho"]
+        return str(found["reason"]) if found["access"] == ConnectionStatus.ABSENT else ""
+
+
+Place = LocalTarget | RemoteTarget
+
+
+@contextmanager
+def target_of_settings() -> Iterator[Place]:
+    """The TDS elsewhere that TDS_URL names, or the one of the settings' database."""
+    if there := remote():
+        yield RemoteTarget(there)
+        return
+    with database() as engine:
+        yield LocalTarget(engine)

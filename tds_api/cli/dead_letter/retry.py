@@ -1,0 +1,138 @@
+"""`tds dead-letter retry`: one letter at once; many after a look at what that costs and changes."""
+
+import time
+from collections.abc import Sequence
+from getpass import getuser
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Engine
+
+from tds_api.cli.breakers import quiet_breakers
+from tds_api.cli.console.action_log import acting, acting_on
+from tds_api.cli.console.database import database, transaction
+from tds_api.cli.console.output import say, say_json, terminal
+from tds_api.cli.console.remote import remote
+from tds_api.cli.dead_letter.views import show_batches, show_preview
+from tds_api.resources.dead_letters import look_at
+from tds_core.config.settings import load_settings
+from tds_core.dead_letters import queries as reading
+from tds_core.dead_letters import retry as dead_letters_retry
+from tds_core.dead_letters import retry_batches as core
+from tds_core.dead_letters.preview import Selection
+from tds_models.db import session_scope
+
+LOOK_SECONDS = 0.5
+HOUR_SECONDS = 3600.0
+
+
+def retry(  # noqa: PLR0917 (options, which are given by name)
+    ids: Annotated[list[int] | None, typer.Argument(help="Letters; a single one is retried at once.", min=1)] = None,
+    like: int = typer.Option(0, min=0, help="All with the problem of this letter."),
+    fingerprint: str = typer.Option("", help="All with this fingerprint."),
+    entity: str = typer.Option("", help="All of this entity."),
+    error_class: str = typer.Option("", "--class", help="All of this error class."),
+    older_than: float = typer.Option(0, min=0, help="All that died so many hours ago."),
+    everything: bool = typer.Option(False, "--all", help="All that are open."),
+    per_minute: int = typer.Option(0, min=0, max=60_000, help="So many a minute; without it TDS_REVIVE_PER_MINUTE."),
+    only_preview: bool = typer.Option(False, "--preview", help="Only look at what it costs and changes."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    wait: bool = typer.Option(False, "--wait", help="Watch until all have ended; 1 means that some died again."),
+    as_json: bool = typer.Option(False, "--json", help="For programs; needs --yes to begin."),
+) -> None:
+    """Retry letters. What it costs, takes and changes is shown first, and asked about."""
+    settings = load_settings()
+    if ids and len(ids) == 1 and (there := remote()):
+        _say_retried(there.post(f"/dead-letter/{ids[0]}/retry"), as_json)
+        return
+    with database(settings) as engine:
+        if like:
+            with session_scope(engine) as session:
+                fingerprint = reading.letter(session, like)["fingerprint"]
+        meant = Selection(
+            ids=ids or (),
+            entity=entity or None,
+            error_class=error_class or None,
+            fingerprint=fingerprint or None,
+            older_than_seconds=older_than * HOUR_SECONDS or None,
+            everything=everything,
+        )
+        if meant == Selection(ids=ids or ()) and len(meant.ids) == 1 and not only_preview:
+            _retry_one(engine, meant.ids[0], as_json)
+            return
+        pace = per_minute or settings.revive_per_minute
+        found = look_at(settings, engine, quiet_breakers(settings), meant, per_minute=pace)
+        if as_json and (only_preview or not yes):
+            say_json(found)
+            return
+        if not as_json:
+            show_preview(found, terminal())
+        if only_preview or not found["letter_count"]:
+            return
+        if not yes:
+            typer.confirm(f"Retry {found['letter_count']:,} letters?", abort=True)
+        _begin(engine, meant, pace, found["letter_count"], wait=wait, as_json=as_json)
+
+
+def _retry_one(engine: Engine, letter_id: int, as_json: bool) -> None:
+    with acting_on(engine, "letters.retry", letter_id) as session:
+        dead_letters_retry.retry(session, letter_id, by=getuser())
+        shown = reading.letter(session, letter_id)
+    _say_retried(shown, as_json)
+
+
+def _say_retried(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        say_json(shown)
+    else:
+        letter_id = shown["id"]
+        say(f"Dead letter {letter_id} is being retried. See how it ends: tds dead-letter show {letter_id}")
+
+
+def _begin(engine: Engine, meant: Selection, pace: int, count: int, *, wait: bool, as_json: bool) -> None:
+    with acting_on(engine, "letters.retry_many", detail={"letter_count": count, "per_minute": pace}) as session:
+        batch = core.request_batch(session, meant, by=getuser(), per_minute=pace, expected_count=count)
+        row = reading.batch(session, batch.id)
+    while wait and row["ended_at"] is None:
+        time.sleep(LOOK_SECONDS)
+        with session_scope(engine) as session:
+            row = reading.batch(session, batch.id)
+    if as_json:
+        say_json(row)
+    else:
+        show_batches([row], terminal())
+        if not wait:
+            say(f"Watch it: tds dead-letter batches    Stop it: tds dead-letter cancel {batch.id}")
+    if wait and "dead" in row["outcomes"]:
+        raise typer.Exit(1)
+
+
+def batches(
+    limit: int = typer.Option(20, min=1, max=500, help="So many."),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Show batches of retries, the newest first, and what their letters came to."""
+    with transaction() as session:
+        found = reading.batches(session, limit=limit).items
+    _say(found, as_json)
+
+
+def cancel(
+    batch_id: int = typer.Argument(help="A batch, see: tds dead-letter batches", metavar="BATCH", min=1),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Retry no more letters of a batch; those that are work already go on."""
+    with acting("letters.cancel", batch_id) as session:
+        count = core.cancel_batch(session, batch_id, by=getuser())
+        found = reading.batch(session, batch_id)
+    if as_json:
+        say_json(found)
+    else:
+        say(f"Batch {batch_id}: {count:,} letters are left as they were.")
+
+
+def _say(found: Sequence[dict[str, object]], as_json: bool) -> None:
+    if as_json:
+        say_json(found)
+    else:
+        show_batches(found, terminal())

@@ -1,0 +1,105 @@
+"""Dead letters for people: problems with what to do, letters, one letter's story, a preview and a batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+
+from tds_api.cli.console.output import cell, say_table
+
+Row = Mapping[str, Any]
+
+
+def show_groups(groups: Sequence[Row], console: Console) -> None:
+    """The problems, the most frequent first, each with its meaning and the next step."""
+    if not groups:
+        console.print("[green]No dead letters.[/]")
+    for group in groups:
+        entities = ", ".join(group["entities"])
+        console.print(f"[bold]{group['letter_count']:,} {escape(entities)}[/]  {escape(group['fingerprint'])}",
+                      soft_wrap=True)  # fmt: skip
+        seen = f"first {cell(group['first_seen_at'])}, last {cell(group['last_seen_at'])}"
+        console.print(f"  [dim]{seen}; {group['being_retried_count']:,} being retried[/]", soft_wrap=True)
+        _meaning(group["diagnosis"], console)
+    if groups:
+        console.print("\nLook first: tds dead-letter retry --preview --like ID    See them: tds dead-letter list",
+                      soft_wrap=True)  # fmt: skip
+
+
+def show_letters(letters: Sequence[Row], console: Console) -> None:
+    """Letters as a table."""
+    columns = ("id", "entity", "record", "state", "class", "error", "last died", "retried", "assigned to")
+    rows = [
+        (
+            str(each["id"]), each["entity"], each["source_id"], each["state"], each["error_class"],
+            each["error"][:60], each["last_dead_at"], each["revived_count"], each["assigned_to"],
+        )
+        for each in letters
+    ]  # fmt: skip
+    say_table("Dead letters", columns, rows, console=console)
+
+
+def show_letter(letter: Row, console: Console) -> None:
+    """One letter and its story."""
+    show_letters([letter], console)
+    console.print(f"\n{escape(letter['error'])}", soft_wrap=True)
+    _meaning(letter["diagnosis"], console)
+    if letter["revivals"]:
+        rows = [(each["requested_by"], each["requested_at"], each["outcome"] or "at work", each["error"])
+                for each in letter["revivals"]]  # fmt: skip
+        say_table("\nRetried", ("by", "when", "outcome", "error"), rows, console=console)
+    if letter["actions"]:
+        rows = [(each["operator"], each["acted_at"], each["action"], msgspec.json.encode(each["detail"]).decode())
+                for each in letter["actions"]]  # fmt: skip
+        say_table("\nDone by people", ("by", "when", "what", "detail"), rows, console=console)
+    if letter["record"] is not None:
+        whose = "edited" if letter["edited_at"] else "as it was last known"
+        console.print(f"\n[bold]Record[/], {whose}")
+        console.print_json(bytes(letter["record"]).decode())
+    where = f"tds explain {letter['entity']} {letter['source_id']}"
+    console.print(f"The record's whole story: {where}", soft_wrap=True)
+
+
+def _meaning(diagnosis: Row, console: Console) -> None:
+    console.print(f"  {escape(diagnosis['says'])}", soft_wrap=True)
+    console.print(f"  [cyan]{escape(diagnosis['fix'])}[/]", soft_wrap=True)
+
+
+def show_preview(found: Row, console: Console) -> None:
+    """What a retry costs, takes and changes."""
+    rows = [(each["entity"], each["letter_count"], each["edited_count"], each["oldest_at"], each["newest_at"])
+            for each in found["by_entity"]]  # fmt: skip
+    say_table("Letters meant", ("entity", "letters", "edited", "oldest", "last died"), rows, console=console)
+    calls = ", ".join(
+        f"{api} {found['least_calls'][api]:,} to {most:,}" for api, most in found["most_calls"].items() if most
+    )
+    takes = "the quota leaves it no calls" if found["seconds"] is None else f"takes about {_span(found['seconds'])}"
+    console.print(f"Calls to Zoho: {calls or 'none'}; {takes} at {found['per_minute']:,} a minute.", soft_wrap=True)
+    for each in found["sample"]:
+        told = each.get("error") or _changed(each.get("changes", {}))
+        line = f"  {each['letter_id']} {each['entity']} {each['source_id']}: {each['outcome']} ({each['seen']}) {told}"
+        console.print(escape(line), soft_wrap=True, highlight=False)
+
+
+def _changed(changes: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {before} → {after}" for name, (before, after) in changes.items())[:300]
+
+
+def _span(seconds: float) -> str:
+    units = (("days", 86_400, 172_800), ("hours", 3600, 7200), ("minutes", 60, 120))
+    unit, length = next(((unit, length) for unit, length, least in units if seconds >= least), ("seconds", 1))
+    return f"{seconds / length:,.0f} {unit}"
+
+
+def show_batches(batches: Sequence[Row], console: Console) -> None:
+    """Batches and what their letters came to."""
+    rows = [
+        (
+            str(each["id"]), each["state"], each["requested_by"], each["requested_at"], each["letter_count"],
+            ", ".join(f"{name} {count:,}" for name, count in each["outcomes"].items()),
+        )
+        for each in batches
+    ]  # fmt: skip
+    say_table("Batches", ("id", "state", "by", "when", "letters", "outcomes"), rows, console=console)

@@ -1,0 +1,82 @@
+"""Checks of this machine: interpreter, packages, memory, disk, ports and secrets."""
+
+import platform
+import stat
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+from packaging.requirements import Requirement
+
+from tds_api.cli.doctor_checks.result import CheckResult, doubtful, judged, well, wrong
+from tds_core.config.settings import Settings
+from tds_core.config.sources import SECRETS_FILE, stack_of_home
+from tds_core.health import infrastructure
+from tds_core.observability.process import used_share
+from tds_local.embedded.startup import is_free
+
+
+def python() -> CheckResult:
+    """Whether the interpreter is one TDS is made for."""
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return judged("Python", fits, platform.python_version(), "Install Python 3.11, 3.12 or 3.13, then: make install")
+
+
+def packages() -> CheckResult:
+    """Whether the installed packages are those TDS was written for."""
+    wanted = [Requirement(each) for each in metadata.requires("tds") or []]
+    needed = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    unfit = [f"{each.name} {_version(each.name) or 'is missing'}" for each in needed if not _fits(each)]
+    says = f"TDS {metadata.version('tds')}, {len(needed)} packages as required"
+    return judged("Packages", not unfit, ", ".join(unfit) or says, "make install")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _fits(wanted: Requirement) -> bool:
+    version = _version(wanted.name)
+    return version is not None and wanted.specifier.contains(version, prereleases=True)
+
+
+def memory() -> CheckResult:
+    """Whether there is memory left."""
+    found = infrastructure.memory(used_share())
+    return CheckResult("Memory", found.state, found.says, found.mend)
+
+
+def disk(settings: Settings) -> CheckResult:
+    """Whether there is room for logs and an embedded database."""
+    found = infrastructure.disk(settings.home)
+    return CheckResult("Disk", found.state, found.says, found.mend)
+
+
+def ports(settings: Settings) -> Iterator[CheckResult]:
+    """Whether the ports are free, or taken by the stack of this very home."""
+    running = stack_of_home(settings.home)
+    for name, host, port, variable in (
+        ("Port of the API", settings.host, settings.port, "TDS_PORT"),
+        ("Port of Flower", "127.0.0.1", settings.flower_port, "TDS_FLOWER_PORT"),
+    ):
+        if running.get(variable) == str(port):  # whoever named it: our own stack listens there
+            yield well(name, f"{host}:{port}, in use by the running stack")
+            continue
+        free = is_free(port, host)
+        says = f"{host}:{port} {'is free' if free else 'is taken'}"
+        yield judged(name, free, says, f"ss -ltnp 'sport = :{port}' shows by whom; stop it, or set {variable}")
+
+
+def secrets(settings: Settings) -> CheckResult:
+    """Whether there is a key to encrypt tokens with, and nobody else may read it."""
+    path = settings.home / SECRETS_FILE
+    if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return wrong("Secrets", f"{path} is readable by others", f"chmod 600 {path}")
+    if not settings.secret_key:
+        return well("Secrets", "none yet; `tds up` makes them")
+    if settings.secret_key_previous:
+        return doubtful("Secrets", "the key before is still accepted", "tds zoho rotate-key, then unset it")
+    return well("Secrets", f"encryption key from {settings.source_of('TDS_SECRET_KEY')}")

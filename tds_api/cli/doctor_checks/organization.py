@@ -1,0 +1,116 @@
+"""The check whether the mirror holds rows of one organisation alone."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from tds_api.cli.doctor_checks.result import CheckResult, database_session, doubtful, well, wrong
+from tds_core.config.settings import Settings
+from tds_core.database import is_out_of_time
+from tds_core.sources import mirrored_organization
+from tds_core.sync.foreign_rows import ForeignRows, Hint, foreign_rows, hints
+from tds_models.db import allow
+
+_CHECK = "Organisation"
+#: Reading every record of a large mirror takes longer: then `tds verify` has to.
+SECONDS = 10
+
+
+def one_organization(settings: Settings) -> Iterator[CheckResult]:
+    """Whether rows of another organisation live beside those of the mirrored one, as far as the database can tell."""
+    if not settings.database_url:
+        return
+    try:
+        with database_session(settings) as session:
+            mirrored, hinted = mirrored_organization.mirrored(session, "zoho"), hints(session)
+        named = _named(settings)
+    except SQLAlchemyError:
+        yield doubtful(_CHECK, "is kept in the database, which cannot be read", "tds migrate")
+        return
+    yield from _mixed(mirrored, named or (), hinted)
+    if named is None:
+        says = f"whether rows name another organisation was not found out within {SECONDS} s"
+        yield doubtful(_CHECK, says, "tds verify")
+    elif mirrored and not named and not hinted:
+        yield well(_CHECK, f"no row is known to be of another than {mirrored}")
+
+
+def _named(settings: Settings) -> list[ForeignRows] | None:
+    """What records say of their organisation; `None`: reading them all took too long."""
+    try:
+        with database_session(settings) as session:
+            allow(session, SECONDS)
+            return foreign_rows(session)
+    except SQLAlchemyError as error:
+        if is_out_of_time(error):
+            return None
+        raise
+
+
+def _mixed(mirrored: str | None, named: Sequence[ForeignRows], hinted: Sequence[Hint]) -> Iterator[CheckResult]:
+    held = {each.entity: each for each in hinted if each.run_id is not None}
+    for entity in sorted({each.entity for each in named} | held.keys()):
+        rows = [each for each in named if each.entity == entity]
+        says = "; ".join([*(told_rows(each, mirrored) for each in rows), *map(told_hold, _only(held, entity))])
+        yield wrong(_CHECK, says, next_step(entity, held.get(entity)))
+    strangers = [each for each in hinted if each.stranger_count]
+    if strangers:
+        yield doubtful(_CHECK, "; ".join(map(told_strangers, strangers)), STRANGERS_MEND)
+    unlisted = [each for each in hinted if each.unlisted_count and each.run_id is None]
+    if unlisted:
+        yield doubtful(_CHECK, told_unlisted(unlisted), UNLISTED_MEND)
+
+
+def _only(held: dict[str, Hint], entity: str) -> list[Hint]:
+    return [held[entity]] if entity in held else []
+
+
+STRANGERS_MEND = (
+    "See which: tds findings --kind stranger. Point another organisation's webhooks elsewhere; a full pass that shows"
+    " no more of them closes the findings."
+)
+
+
+def told_rows(each: ForeignRows, mirrored: str | None) -> str:
+    """What living rows of an entity say of whose they are."""
+    return (
+        f"{each.entity}: {each.row_count:,} living {_rows(each.row_count)} of organisation {each.organization_id},"
+        f" and {mirrored} is mirrored"
+    )
+
+
+def told_hold(each: Hint) -> str:
+    """What a held run found missing from its list."""
+    share = f" of {each.living_count:,} living rows ({each.absent_count / each.living_count:.0%})"
+    return (
+        f"{each.entity}: run {each.run_id} is held, since {each.absent_count:,}{share if each.living_count else ''} are"
+        " in no list of this organisation: they are another's, or were deleted in Zoho, or the list came short"
+    )
+
+
+def told_strangers(each: Hint) -> str:
+    """What only webhooks told of."""
+    return f"{each.entity}: {each.stranger_count:,} of which only webhooks told, and which Zoho does not have or show"
+
+
+UNLISTED_MEND = "tds sync all --mode full; where it is held: tds runs show ID, then tds runs approve ID"
+
+
+def told_unlisted(found: Sequence[Hint]) -> str:
+    """Which rows may still be anyone's."""
+    told = ", ".join(f"{each.entity} {each.unlisted_count:,}" for each in found)
+    return f"rows from before this organisation was mirrored, not seen in a full pass that ended since: {told}"
+
+
+def next_step(entity: str, held: Hint | None) -> str:
+    """What takes rows of another organisation away."""
+    if held is None:
+        return f"tds sync {entity} --mode full; where it is held: tds runs show ID, then tds runs approve ID"
+    return (
+        f"tds runs show {held.run_id}; if they are not this organisation's: tds runs approve {held.run_id} (Zoho is"
+        f" asked for each, and what it does not have is deleted here); if they are: tds runs reject {held.run_id}"
+    )
+
+
+def _rows(count: int) -> str:
+    return "row says that it is" if count == 1 else "rows say that they are"

@@ -1,0 +1,55 @@
+"""The correlation id: one name for a request, from its first byte to the row it changed."""
+
+import re
+from collections.abc import Mapping
+from random import getrandbits
+from time import perf_counter
+from typing import Any
+
+import structlog
+from flask import Flask, Response, request
+
+from tds_core.observability.metrics import watch
+
+HEADER = "X-Correlation-Id"
+
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+#: Where a WSGI environment carries it.
+CORRELATION_KEY = "tds.correlation_id"
+_BEGAN_KEY = "tds.began"
+
+
+def correlation_id() -> str:
+    """The id of the request at hand."""
+    return str(request.environ[CORRELATION_KEY])
+
+
+def install_correlation(app: Flask) -> None:
+    """Give every request an id, its caller's if that is acceptable; log lines and the answer carry it."""
+    app.before_request(_begin)
+    app.after_request(_answer)
+
+
+def choose_correlation_id(environ: Mapping[str, Any]) -> str:
+    """The caller's id if that is acceptable, else a new one."""
+    given = environ.get("HTTP_X_CORRELATION_ID")
+    if given and _ACCEPTABLE.fullmatch(given):
+        return str(given)
+    # A name, not a secret. Asking the system for randomness lets the other threads in, which costs ten times the id.
+    return f"{getrandbits(128):032x}"
+
+
+def _begin() -> None:
+    environ = request.environ
+    if CORRELATION_KEY not in environ:
+        environ[CORRELATION_KEY] = choose_correlation_id(environ)
+    structlog.contextvars.bind_contextvars(correlation_id=environ[CORRELATION_KEY])
+    environ[_BEGAN_KEY] = perf_counter()
+
+
+def _answer(response: Response) -> Response:
+    if _BEGAN_KEY in request.environ:
+        seconds = perf_counter() - request.environ[_BEGAN_KEY]
+        watch.tell("request", seconds, method=request.method, route=request.endpoint, status=response.status_code)
+    response.headers[HEADER] = request.environ.get(CORRELATION_KEY, "")
+    return response

@@ -1,0 +1,168 @@
+"""Every error as a problem document (RFC 9457), and the one table from errors to HTTP status."""
+
+from typing import Any
+
+import msgspec
+import structlog
+from flask import Flask, Response, request
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+from tds_api.http.correlation import correlation_id
+from tds_api.webhooks.group_commit import IntakeUnavailableError
+from tds_core.auth import principal as access
+from tds_core.breakers.registry import BreakersAwayError
+from tds_core.database import is_away
+from tds_core.dead_letters import retry as letters
+from tds_core.errors import SNOOZE, ConfigError, InvalidCursorError, NotFoundError, RetiredError, SourceError, TdsError
+from tds_core.inbox.replay import StillOwedError
+from tds_core.observability.outages import pool
+from tds_core.schedule.operations import UnknownJobError
+from tds_core.sources.zoho.quota.usage import QuotaUnknownError
+from tds_core.sources.zoho.webhooks import errors as webhooks_errors
+from tds_core.subscriptions.ssrf_guard import TargetRefusedError
+from tds_core.subscriptions.subscriptions import SubscriptionUnfitError
+from tds_core.sync.holds import NotHeldError
+from tds_core.sync.run_requests import InvalidRequestError
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+#: The content type of problem documents.
+PROBLEM = "application/problem+json"
+
+
+# The nearest class of an error decides.
+STATUS: dict[type[Exception], int] = {
+    TdsError: 500,
+    ConfigError: 503,
+    SubscriptionUnfitError: 422,
+    TargetRefusedError: 422,
+    access.UnauthorizedError: 401,
+    access.ForbiddenError: 403,
+    access.NotKnownError: 404,
+    access.TakenError: 409,
+    access.LastAdminError: 409,
+    access.NoSessionError: 409,
+    access.StillAnsweringError: 409,
+    access.AnswerNotKeptError: 409,
+    access.KeyUsedOtherwiseError: 422,
+    access.UnfitError: 422,
+    access.TooManyRequestsError: 429,
+    InvalidRequestError: 422,
+    NotHeldError: 409,
+    StillOwedError: 409,
+    letters.LetterClosedError: 409,
+    letters.AlreadyRevivedError: 409,
+    letters.LettersChangedError: 409,
+    letters.NothingChosenError: 422,
+    letters.WrongRecordError: 422,
+    UnknownJobError: 404,
+    NotFoundError: 404,
+    RetiredError: 410,
+    BreakersAwayError: 503,
+    SourceError: 502,
+    **dict.fromkeys(SNOOZE, 503),
+    InvalidCursorError: 400,
+    IntakeUnavailableError: 503,
+    QuotaUnknownError: 503,
+    webhooks_errors.WebhookRefusedError: 400,
+    webhooks_errors.UnprovenError: 401,
+    webhooks_errors.BodyTooLargeError: 413,
+    webhooks_errors.BodyCutShortError: 400,
+    webhooks_errors.BodyTooSlowError: 408,
+    webhooks_errors.BodiesCrowdedError: 503,
+    webhooks_errors.TooManyFieldsError: 413,
+    webhooks_errors.NotUnderstoodError: 422,
+    webhooks_errors.UnknownEntityError: 404,
+    webhooks_errors.UnknownEventError: 404,
+    webhooks_errors.ContentTypeError: 415,
+    OperationalError: 503,
+    InterfaceError: 503,
+    PoolTimeoutError: 503,
+}
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status an error means."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem_document(*, status: int, code: str, detail: str, correlation_id: str, **more: Any) -> bytes:
+    """The JSON of a problem document; `more` are members of its own."""
+    document = {
+        "type": f"urn:tds:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "correlation_id": correlation_id,
+        **more,
+    }
+    return msgspec.json.encode(document)
+
+
+def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
+    """A problem document as the answer of the request at hand."""
+    document = problem_document(status=status, code=code, detail=detail, correlation_id=correlation_id(), **more)
+    response = Response(document, status, content_type=PROBLEM)
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def problem_of(error: TdsError, **more: Any) -> Response:
+    """The problem document of one of our own errors."""
+    status = status_of(error)
+    is_told = status < 500 or error.retriable or isinstance(error, ConfigError)  # which names settings, not values
+    detail = str(error) if is_told else "TDS failed; its log has this correlation id."
+    response = problem(status=status, code=error.code, detail=detail, **more)
+    if isinstance(error, access.UnauthorizedError):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, access.TooManyRequestsError):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+def problem_of_http(error: HTTPException) -> Response | HTTPException:
+    """The problem document of what Flask, Werkzeug or webargs refused; redirects stay what they are."""
+    if error.code is None or error.code < 400:
+        return error
+    code = error.name.lower().replace(" ", "_").replace("'", "")
+    arguments: dict[str, Any] = getattr(error, "data", None) or {}
+    errors = arguments.get("errors") or arguments.get("messages")
+    if errors:
+        response = problem(
+            status=error.code, code="invalid_arguments", detail="Some arguments are wrong.", errors=errors
+        )
+    else:
+        response = problem(
+            status=error.code, code=code, detail=arguments.get("message") or error.description or error.name
+        )
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _problem_of_database(error: Exception) -> Response:
+    if isinstance(error, PoolTimeoutError):
+        pool.begin()
+    elif not is_away(error):  # what is away is told once, by the engine
+        log.error("database_unavailable", error=type(error).__name__, path=request.path)
+    return problem(status=503, code="database_unavailable", detail="The database cannot be reached.")
+
+
+def _problem_of_bug(error: Exception) -> Response:
+    log.exception("request_failed", error=type(error).__name__, path=request.path, method=request.method)
+    return problem(status=500, code="internal_error", detail="TDS failed; its log has this correlation id.")
+
+
+def install_errors(app: Flask) -> None:
+    """Answer every error with a problem document."""
+    app.register_error_handler(TdsError, problem_of)
+    app.register_error_handler(HTTPException, problem_of_http)
+    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
+        app.register_error_handler(kind, _problem_of_database)
+    app.register_error_handler(Exception, _problem_of_bug)

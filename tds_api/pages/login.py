@@ -1,0 +1,79 @@
+"""The page people log in on, and are led to when a page needs to know who they are."""
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from flask import Request, Response, make_response, redirect, request
+
+from tds_api.auth.action_log import API, Recording
+from tds_api.auth.authentication import put_session
+from tds_api.auth.permissions import ANYBODY, needs
+from tds_api.context import Context
+from tds_api.http.openapi import Blueprint
+from tds_api.pages.html import page
+from tds_api.resources.sessions import begin_session
+from tds_api.schemas.auth import LoginForm
+from tds_core.auth.principal import CsrfError, LoginRefusedError, TooManyRequestsError
+from tds_core.auth.rate_limits import RateLimiter
+
+PATH = "/api/tds/login"
+AFTERWARDS = "/api/tds/docs"
+_HTML = {"content_type": "text/html"}
+
+
+def login_routes(edge: Context, rates: RateLimiter, recording: Recording) -> Blueprint:
+    """The page."""
+    routes = Blueprint("login", __name__, url_prefix=PATH, description="Log in with a browser")
+
+    @routes.get("")
+    @needs(ANYBODY)
+    @routes.response(200, description="The page", **_HTML)
+    def show() -> Response:
+        """A form for name and password."""
+        return _form(request.args.get("next", ""))
+
+    @routes.post("")
+    @needs(ANYBODY)
+    @routes.arguments(LoginForm, location="form")
+    @routes.response(303, description="Logged in, back to where it was asked for")
+    @routes.alt_response(401, description="The form again, with what is wrong", **_HTML)
+    @routes.alt_response(403, description="Another site's form")
+    def log_in(form: dict[str, Any]) -> Response:
+        """Log in and go back."""
+        if not is_own(request):
+            raise CsrfError("This form came from another site.")
+        try:
+            begun = begin_session(edge, rates, recording, name=form["name"], password=form["password"])
+        except (LoginRefusedError, TooManyRequestsError) as error:
+            return _form(form["next"], problem=str(error), status=401)
+        response = make_response(redirect(local(form["next"]), 303))
+        put_session(request, response, begun, edge.settings)
+        return response
+
+    return routes
+
+
+def leads_to_login(asked: Request) -> Response | None:
+    """The way to the page, for a browser that wants to see something; None for programs."""
+    # Whoever takes anything gets JSON; browsers would rather have a page.
+    wanted = asked.accept_mimetypes.best_match(["application/json", "text/html"])
+    if asked.method != "GET" or wanted != "text/html" or asked.authorization is not None:
+        return None
+    return make_response(redirect(f"{PATH}?next={quote(asked.path)}", 303))
+
+
+def is_own(asked: Request) -> bool:
+    """Whether a form was sent by our own page; browsers say where a form comes from."""
+    origin = asked.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == asked.host
+
+
+def local(path: str) -> str:
+    """`path` if it leads to a page of ours, and to nobody else's."""
+    is_ours = path.startswith(API) and "\\" not in path and "//" not in path and path.isprintable()
+    return path if is_ours else AFTERWARDS
+
+
+def _form(following: str, *, problem: str = "", status: int = 200) -> Response:
+    news = {"is_good": False, "says": problem} if problem else None
+    return page("login.html", status=status, news=news, following=local(following))

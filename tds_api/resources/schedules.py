@@ -1,0 +1,113 @@
+"""Routes of the timetable: seen, given another rhythm, paused, resumed, and run out of turn.
+
+The shapes of the timetable's jobs, and what may be changed about them.
+"""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from tds_api.auth.permissions import needs
+from tds_api.context import Context
+from tds_api.http.openapi import Blueprint
+from tds_api.schemas.common import Arguments, name_field, perhaps_instant_field
+from tds_core.errors import ConfigError
+from tds_core.schedule import operations
+from tds_core.schedule.jobs import schedule, schedules
+from tds_core.sync.run_requests import InvalidRequestError
+from tds_models.auth import Role
+from tds_models.db import session_scope
+
+
+class Job(Schema):
+    """One job, its last slot, and when it runs next."""
+
+    name = fields.String()
+    cron = fields.String(metadata={"description": "five fields, UTC; or every:SECONDS"})
+    task = fields.String()
+    arguments = fields.Raw()
+    missed = fields.String(metadata={"description": "once: missed slots are caught up once; skip: left out"})
+    paused_at = perhaps_instant_field()
+    next_at = perhaps_instant_field("null while it is paused")
+    last_slot_at = perhaps_instant_field()
+    last_begun_at = perhaps_instant_field("null while nobody has taken it")
+    last_ended_at = perhaps_instant_field()
+    last_result = fields.String(allow_none=True, metadata={"description": "completed, failed, skipped or lost"})
+    last_detail = fields.String(allow_none=True)
+
+
+class JobChange(Arguments):
+    """What changes about a job."""
+
+    cron = name_field()
+    missed = fields.String(validate=validate.OneOf(["once", "skip"]))
+
+
+def schedule_routes(edge: Context) -> Blueprint:
+    """The timetable."""
+    routes = Blueprint("schedules", __name__, url_prefix="/api/tds/schedules", description="The timetable")
+
+    @routes.get("")
+    @needs(Role.VIEWER)
+    @routes.response(200, Job(many=True))
+    def listed() -> Any:
+        """Every job, its last slot and how that ended, and when it runs next."""
+        with session_scope(edge.engine) as session:
+            return schedules(session)
+
+    @routes.get("/<name>")
+    @needs(Role.VIEWER)
+    @routes.response(200, Job)
+    def one(name: str) -> Any:
+        """One job."""
+        with session_scope(edge.engine) as session:
+            return schedule(session, name)
+
+    _order_routes(routes, edge)
+    return routes
+
+
+def _order_routes(routes: Blueprint, edge: Context) -> None:
+    @routes.put("/<name>")
+    @needs(Role.OPERATOR)
+    @routes.arguments(JobChange)
+    @routes.response(200, Job)
+    def change(arguments: dict[str, Any], name: str) -> Any:
+        """Give a job another rhythm, or say what happens to slots it misses; at once and without a restart."""
+        with session_scope(edge.engine) as session:
+            schedule(session, name)
+            if "cron" in arguments:
+                try:
+                    operations.set_rhythm(session, name, arguments["cron"])
+                except ConfigError as error:
+                    raise InvalidRequestError(str(error)) from None
+            if "missed" in arguments:
+                operations.set_missed(session, name, arguments["missed"])
+            return schedule(session, name)
+
+    @routes.post("/<name>/run")
+    @needs(Role.OPERATOR)
+    @routes.response(202, Job)
+    def run(name: str) -> Any:
+        """Run a job out of turn; whoever next looks at the timetable, within seconds, takes it."""
+        with session_scope(edge.engine) as session:
+            operations.ask_now(session, name)
+            return schedule(session, name)
+
+    @routes.post("/<name>/pause")
+    @needs(Role.OPERATOR)
+    @routes.response(200, Job)
+    def pause(name: str) -> Any:
+        """Let no slot of a job run until it is resumed."""
+        with session_scope(edge.engine) as session:
+            operations.pause(session, name)
+            return schedule(session, name)
+
+    @routes.post("/<name>/resume")
+    @needs(Role.OPERATOR)
+    @routes.response(200, Job)
+    def resume(name: str) -> Any:
+        """Let a job run again from its next slot on; slots that went by meanwhile are not caught up."""
+        with session_scope(edge.engine) as session:
+            operations.resume(session, name)
+            return schedule(session, name)

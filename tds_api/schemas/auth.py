@@ -1,0 +1,163 @@
+"""Shapes of access: log-in, operators, keys, and what was done."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, name_field, perhaps_instant_field
+from tds_core.auth.principal import PrincipalKind
+from tds_models.auth import Outcome, Role
+
+ROLES = [role.value for role in Role]
+_SCOPES = "Parts of the API it opens, by how paths behind /api/tds/ begin; none: all"
+
+
+class RoleField(fields.String):
+    """A role."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(validate=validate.OneOf(ROLES), **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        given = super()._deserialize(value, attr, data, **kwargs)
+        return Role(given) if given in ROLES else given
+
+
+def password_field() -> fields.String:
+    """A password; never dumped."""
+    return fields.String(validate=validate.Length(1, 200), load_only=True)
+
+
+class Login(Schema):
+    """A log-in."""
+
+    name = fields.String(required=True, validate=validate.Length(1, 200))
+    password = fields.String(required=True, validate=validate.Length(1, 1000))
+
+
+class LoginForm(Arguments):
+    """A log-in from the page."""
+
+    name = fields.String(load_default="", validate=validate.Length(max=200))
+    password = fields.String(load_default="", validate=validate.Length(max=1000))
+    next = fields.String(load_default="", validate=validate.Length(max=500))
+
+
+class PasswordChange(Schema):
+    """Another password for oneself."""
+
+    current_password = fields.String(required=True, attribute="current", validate=validate.Length(1, 1000))
+    new_password = fields.String(required=True, attribute="new", validate=validate.Length(1, 1000))
+
+
+class Whoami(Schema):
+    """Who asks."""
+
+    kind = fields.String(validate=validate.OneOf([kind.value for kind in PrincipalKind]))
+    name = fields.String()
+    role = RoleField()
+    scopes = fields.List(fields.String(), metadata={"description": _SCOPES})
+    csrf_token = fields.String(allow_none=True, metadata={"description": "X-CSRF-Token of this session's changes"})
+    ends_at = perhaps_instant_field("of a session")
+
+
+class OperatorShown(Schema):
+    """An operator."""
+
+    name = fields.String()
+    role = RoleField()
+    created_at = instant_field()
+    created_by = fields.String()
+    password_changed_at = instant_field()
+    last_login_at = perhaps_instant_field()
+    disabled_at = perhaps_instant_field()
+
+
+class OperatorMade(OperatorShown):
+    """An operator with a password that was just made."""
+
+    password = fields.String(allow_none=True, metadata={"description": "shown once, if TDS made it"})
+
+
+class OperatorRequest(Schema):
+    """A new operator."""
+
+    name = fields.String(required=True, validate=validate.Length(1, 64))
+    role = RoleField(required=True)
+    password = password_field()
+
+
+class OperatorChange(Schema):
+    """What is to become different."""
+
+    role = RoleField()
+    is_disabled = fields.Boolean()
+    password = password_field()
+    new_password = fields.Boolean(metadata={"description": "make one and show it once"})
+
+
+class KeyArguments(Schema):
+    """Which keys."""
+
+    with_ended = fields.Boolean(load_default=False)
+
+
+class KeyShown(Schema):
+    """A key, without what opens."""
+
+    prefix = fields.String()
+    name = fields.String()
+    role = RoleField()
+    scopes = fields.List(fields.String(), metadata={"description": _SCOPES})
+    created_at = instant_field()
+    created_by = fields.String()
+    expires_at = perhaps_instant_field()
+    last_used_at = perhaps_instant_field()
+    last_used_from = fields.String(allow_none=True)
+    revoked_at = perhaps_instant_field()
+    revoked_by = fields.String(allow_none=True)
+
+
+class KeyMade(KeyShown):
+    """A new key."""
+
+    key = fields.String(metadata={"description": "shown once"})
+
+
+class KeyRequest(Schema):
+    """A new key."""
+
+    name = fields.String(required=True, validate=validate.Length(1, 100))
+    role = RoleField(required=True)
+    scopes = fields.List(fields.String(), load_default=list, metadata={"description": _SCOPES})
+    expires_at = instant_field()
+
+
+class AuditArguments(PageArguments):
+    """Whose actions, which and when."""
+
+    caller = name_field()
+    operation = name_field()
+    outcome = fields.String(validate=validate.OneOf([outcome.value for outcome in Outcome]))
+    since = instant_field()
+    until = instant_field()
+
+
+class ActionShown(Schema):
+    """One action."""
+
+    id = id_field()
+    recorded_at = instant_field()
+    caller = fields.String()
+    caller_kind = fields.String()
+    role = fields.String(allow_none=True)
+    operation = fields.String()
+    subject = fields.String()
+    entity = fields.String(allow_none=True)
+    source_ids = fields.List(fields.String(), allow_none=True)
+    detail = fields.Dict()
+    outcome = fields.String()
+    status = fields.Integer(allow_none=True)
+    error = fields.String(allow_none=True)
+    remote_address = fields.String(allow_none=True)
+    correlation_id = fields.String()

@@ -1,0 +1,111 @@
+"""What happens to a webhook that is not accepted: kept as rejected or quarantined, counted, and answered with why."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from flask import Request, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from tds_api.auth.authentication import address_of
+from tds_api.context import Context
+from tds_api.http.correlation import correlation_id
+from tds_api.http.problems import problem, problem_of, status_of
+from tds_core.database import is_away
+from tds_core.inbox.receive import quarantine
+from tds_core.inbox.rejected import Rejected, keep_rejected
+from tds_core.observability.metrics import webhook_refusals, webhooks
+from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, UnprovenError
+from tds_core.sources.zoho.webhooks.parser import SOURCE
+from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
+
+log = structlog.get_logger(__name__)
+
+
+class Allowance:
+    """How many refused deliveries a process keeps a second, so that a flood of forgeries costs no database time."""
+
+    def __init__(self, *, burst: int, per_second: float) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._left, self._asked_at = float(burst), time.monotonic()
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether one more may be kept now."""
+        with self._lock:
+            now = time.monotonic()
+            self._left = min(self._burst, self._left + (now - self._asked_at) * self._per_second)
+            self._asked_at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+
+#: The record a delivery says it is about: entity and id, as far as it can be told.
+Named = Callable[[], tuple[str | None, str | None]]
+
+
+def reject(
+    edge: Context, allowance: Allowance, request: Request, *, error: UnprovenError, body: bytes, body_size: int,
+    named: Named,
+) -> Response:  # fmt: skip
+    """Refuse what nobody can believe: 401 or its like. Being unable to keep it changes nothing for the sender."""
+    webhooks.labels("", "refused").inc()
+    webhook_refusals.labels(error.code).inc()
+    if allowance.take():
+        entity, source_id = named()
+        rejected = Rejected(
+            reason=error.code,
+            detail=str(error),
+            status=status_of(error),
+            path=request.path,
+            headers=dict(request.headers),
+            remote_address=address_of(request, edge.settings),
+            body=body,
+            body_size=body_size,
+            correlation_id=correlation_id(),
+            entity=entity,
+            source_id=source_id,
+        )
+        try:
+            with session_scope(edge.engine) as session:
+                keep_rejected(session, rejected)
+        except SQLAlchemyError as failure:
+            if not is_away(failure):
+                log.warning("rejected_delivery_not_kept", error=type(failure).__name__, reason=error.code)
+    return problem_of(error)
+
+
+def set_aside(edge: Context, *, error: NotUnderstoodError, body: bytes) -> Response:
+    """Quarantine what is proven but not understood; the answer names the event that keeps it.
+
+    While the database is away nothing is kept, so the answer is 503 and the sender tries again.
+    """
+    entity = error.entity if error.entity in ENTITIES else None
+    try:
+        with session_scope(edge.engine) as session:
+            event_id = quarantine(
+                session,
+                source=SOURCE,
+                entity=_storable(error.entity),
+                event=_storable(error.event),
+                raw=body,
+                reason=f"{error.code}: {error}".replace("\x00", "\\x00"),
+                correlation_id=correlation_id(),
+            )
+    except SQLAlchemyError as failure:
+        if not is_away(failure):
+            log.error("quarantine_failed", error=type(failure).__name__, reason=error.code)
+        webhooks.labels(entity or "", "unavailable").inc()
+        edge.unstored.add("intake_unavailable")
+        return problem(status=503, code="intake_unavailable", detail="The database cannot be reached.")
+    webhooks.labels(entity or "", "quarantined").inc()
+    webhook_refusals.labels(error.code).inc()
+    return problem_of(error, event_id=str(event_id))
+
+
+def _storable(name: str | None) -> str | None:
+    return None if name is None else name.replace("\x00", "")[:80]

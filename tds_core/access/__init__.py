@@ -1,1 +1,0 @@
-"""Who may use TDS and what they did: keys, operators, sessions, roles, limits, actions."""

@@ -1,0 +1,107 @@
+"""What callers did: written down before it is done and when it ended; seen page by page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session, aliased
+
+from tds_core.auth.principal import Principal
+from tds_core.observability.redaction import redact
+from tds_core.pagination import Page, read_page
+from tds_models.auth import OperatorAction, Outcome
+
+MOST_IDS, LONGEST_TEXT, MOST_PARTS = 1000, 200, 20
+
+
+@dataclass(frozen=True, slots=True)
+class ActionEntry:
+    """One thing a caller asks for."""
+
+    caller: Principal
+    operation: str
+    subject: str
+    correlation_id: str
+    remote_address: str | None = None
+    entity: str | None = None
+    source_ids: Sequence[str] = ()
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(
+    session: Session,
+    action: ActionEntry,
+    outcome: Outcome,
+    *,
+    begun_id: int | None = None,
+    status: int | None = None,
+    error: str | None = None,
+) -> int:
+    """Write an action down, or its end when `begun_id` names its beginning. Returns the row's id."""
+    caller = action.caller
+    row = {
+        "begun_id": begun_id,
+        "caller": _text(caller.name),
+        "caller_kind": caller.kind.value,
+        "role": caller.role.value if caller.role else None,
+        "operation": action.operation,
+        "subject": _text(action.subject, longest=500),
+        "entity": _text(action.entity) if action.entity else None,
+        "source_ids": [_text(each) for each in action.source_ids[:MOST_IDS]] or None,
+        "detail": brief(action.detail),
+        "outcome": outcome.value,
+        "status": status,
+        "error": error,
+        "remote_address": action.remote_address,
+        "correlation_id": action.correlation_id,
+    }
+    return session.execute(insert(OperatorAction).values(row).returning(OperatorAction.id)).scalar_one()
+
+
+def brief(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked, without secrets, personal data and whole records."""
+    return {_text(str(key)): _short(value) for key, value in redact(detail).items()}
+
+
+def actions(
+    session: Session,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    caller: str | None = None,
+    operation: str | None = None,
+    outcome: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Page:
+    """Actions, the newest first; one that has ended is its end, one that has not is its beginning."""
+    ended = aliased(OperatorAction)
+    shown = OperatorAction.__table__.c
+    statement = select(*shown).where(~select(ended.id).where(ended.begun_id == shown.id).exists())
+    for column, wanted in ((shown.caller, caller), (shown.operation, operation), (shown.outcome, outcome)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if since is not None:
+        statement = statement.where(shown.recorded_at >= since)
+    if until is not None:
+        statement = statement.where(shown.recorded_at < until)
+    return read_page(session, statement, keys=[shown.recorded_at, shown.id], cursor=cursor, limit=limit)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple) and len(value) <= MOST_PARTS and all(isinstance(e, str | int) for e in value):
+        return [_short(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"({len(value)} parts)" if isinstance(value, list | tuple | Mapping) else f"({type(value).__name__})"
+
+
+def _text(value: str, longest: int = LONGEST_TEXT) -> str:
+    """Text PostgreSQL takes: no NUL, no half of a surrogate pair."""
+    return value[:longest].replace("\x00", "\\0").encode("utf-8", "replace").decode()

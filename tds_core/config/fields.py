@@ -1,0 +1,56 @@
+"""How settings are declared: their groups, and rules for their values with the words that say what was expected."""
+
+import dataclasses
+import functools
+from typing import Any
+
+from tds_core.config import sources as env
+
+ADDRESS = env.matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")
+DATABASE = env.matching(r"postgres(ql)?(\+psycopg2)?://\S+", "a postgresql:// address")
+REDIS = env.matching(r"(rediss?|unix)://\S+", "a redis:// address")
+FERNET_KEY = env.matching(r"[\w-]{43}=", "a Fernet key")
+FERNET_KEYS = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet keys, comma separated")
+TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
+# Zoho's form refuses any other secret, and a shorter one is guessable.
+ZOHO_SECRET = env.matching(r"[A-Za-z0-9]{12,50}", "12 to 50 letters and digits")
+PREFIX = env.matching(r"[A-Za-z0-9-]{1,20}", "1 to 20 letters, digits and hyphens")
+RULE_TYPES = env.matching(r"\w+,\w+,\w+", "three words, comma separated")
+PORT = env.whole(1, 65535)
+NO_PORT = env.whole(0, 65535)
+CALLS = env.whole(0, 1_000_000)
+SHARE = env.whole(0, 30)
+DAY = env.whole(0, 86_400)
+LONG = env.whole(1, 86_400)
+KEPT_DAYS = env.none_or(30, 36_500)
+MONTH = env.whole(60, 2_592_000)
+
+
+def declare(
+    variable: str,
+    kind: env.Kind,
+    default: Any,
+    meaning: str,
+    rule: env.Rule = env.ANYTHING,
+    *,
+    group: str,
+    secret: bool = False,
+) -> Any:
+    """A field of the settings, with all that is said about it."""
+    declaration = env.Declaration(variable, kind, default, meaning, group, rule, secret)
+    return dataclasses.field(default=default, repr=not secret, metadata={"declaration": declaration})
+
+
+database = functools.partial(declare, group="Waiting for PostgreSQL")
+storage = functools.partial(declare, group="Storage")
+api = functools.partial(declare, group="API and security")
+webhook = functools.partial(declare, group="Webhooks")
+work = functools.partial(declare, group="Work")
+heal = functools.partial(declare, group="Auto-healing")
+outbound = functools.partial(declare, group="Outbound change events")
+letter = functools.partial(declare, group="Dead letters")
+breaker = functools.partial(declare, group="Circuit breakers")
+watch = functools.partial(declare, group="Logs, metrics, traces and Flower")
+zoho = functools.partial(declare, group="Zoho")
+access = functools.partial(declare, group="Access")
+quota = functools.partial(declare, group="Quota of calls to Zoho")

@@ -1,0 +1,369 @@
+"""Settings of access: how long sessions last, how much may be asked, and where commands find a TDS elsewhere.
+
+Settings of outbound change events: where they may be sent, how long a receiver may take, when it is given up.
+
+Every setting of TDS, declared once: its variable, type, default and meaning. The reference is made from it.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from tds_core.config import fields as d
+from tds_core.config import sources as env
+from tds_core.config.database import DatabaseSettings
+from tds_core.data_centers import DATA_CENTERS
+from tds_core.database import password_of, with_driver, without_password
+from tds_core.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AccessSettings:
+    """A part of `tds_core.config.settings.Settings`."""
+
+    session_idle_seconds: float = d.access(
+        "TDS_SESSION_IDLE_SECONDS", "seconds", 3600.0, "A log-in nobody uses ends after this.", d.MONTH
+    )
+    session_seconds: float = d.access(
+        "TDS_SESSION_SECONDS", "seconds", 43_200.0, "A log-in ends after this in any case.", d.MONTH
+    )
+    requests_per_minute: int = d.access(
+        "TDS_REQUESTS_PER_MINUTE", "integer", 1200, "Of one key or operator; 0: no limit.", d.CALLS
+    )
+    address_requests_per_minute: int = d.access(
+        "TDS_ADDRESS_REQUESTS_PER_MINUTE", "integer", 3000, "From one address; 0: no limit.", d.CALLS
+    )
+    proxies: int = d.access(
+        "TDS_PROXIES", "integer", 0, "Proxies before the API whose X-Forwarded-For is believed.", env.whole(0, 10)
+    )
+    url: str = d.access("TDS_URL", "text", "", "A TDS elsewhere for commands to ask: its address.", d.ADDRESS)
+    api_key: str = d.access("TDS_API_KEY", "text", "", "The key they ask it with.", d.TOKEN, secret=True)
+
+
+def _are_networks(written: Any) -> bool:
+    try:
+        return all(ip_network(each.strip()) for each in str(written).split(",") if each.strip())
+    except ValueError:
+        return False
+
+
+NETWORKS = env.Rule(_are_networks, "networks such as 10.1.0.0/16, comma separated")
+PORTS = env.matching(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", "ports, comma separated")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutboundSettings:
+    """A part of `tds_core.config.settings.Settings`."""
+
+    outbound_allow: str = d.outbound(
+        "TDS_OUTBOUND_ALLOW", "text", "", "Inner networks events may be sent to; others are refused.", NETWORKS
+    )
+    outbound_ports: str = d.outbound(
+        "TDS_OUTBOUND_PORTS", "text", "443,8443", "Ports events may be sent to.", PORTS
+    )  # fmt: skip
+    outbound_http: bool = d.outbound(
+        "TDS_OUTBOUND_HTTP", "yes/no", False, "Send events over http:// too, where anybody on the way can read them."
+    )
+    outbound_timeout_seconds: float = d.outbound(
+        "TDS_OUTBOUND_TIMEOUT_SECONDS", "seconds", 15.0, "Longest wait for a receiver's answer.", env.whole(1, 60)
+    )
+    outbound_at_once: int = d.outbound(
+        "TDS_OUTBOUND_AT_ONCE", "integer", 32, "Requests one receiver gets at once.", env.whole(1, 256)
+    )
+    outbound_disable_seconds: float = d.outbound(
+        "TDS_OUTBOUND_DISABLE_SECONDS", "seconds", 432_000.0, "So long in vain, and a subscription is disabled.",
+        d.MONTH,
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
+    """The settings of one process; made by `load_settings`, never changed afterwards."""
+
+    database_url: str = d.storage(
+        "TDS_DATABASE_URL", "text", "", "PostgreSQL 15 or newer; unset: `tds up` runs one.", d.DATABASE, secret=True
+    )
+    redis_url: str = d.storage(
+        "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", d.REDIS, secret=True
+    )
+    broker_url: str = d.storage("TDS_BROKER_URL", "text", "", "Celery's broker; unset: TDS_REDIS_URL.", secret=True)
+    audit_days: int = d.storage(
+        "TDS_AUDIT_DAYS", "integer", 0, "How long history is kept, at least 30 days. 0: for ever.", d.KEPT_DAYS
+    )
+    home: Path = d.storage("TDS_HOME", "path", ".tds", "Generated secrets, logs, embedded servers.")  # noqa: RUF009 (a field)
+
+    host: str = d.api("TDS_HOST", "text", "127.0.0.1", "Address the API listens on.")
+    port: int = d.api("TDS_PORT", "integer", 8800, "Port the API listens on.", d.PORT)
+    public_url: str = d.api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", d.ADDRESS)
+    api_processes: int = d.api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
+    api_threads: int = d.api(
+        "TDS_API_THREADS", "integer", 64, "Threads of each that answer pages and questions.", env.whole(1, 1024)
+    )
+    secret_key: str = d.api(
+        "TDS_SECRET_KEY", "text", "", "Encrypts tokens; Fernet.generate_key() makes one.", d.FERNET_KEY, secret=True
+    )
+    secret_key_previous: str = d.api(
+        "TDS_SECRET_KEY_PREVIOUS", "text", "", "Still opens what it locked, while rotating.", d.FERNET_KEYS, secret=True
+    )
+    api_token: str = d.api("TDS_API_TOKEN", "text", "", "Token of the first administrator.", d.TOKEN, secret=True)
+
+    webhook_max_bytes: int = d.webhook(
+        "TDS_WEBHOOK_MAX_BYTES", "integer", 1_048_576, "Largest body taken, in bytes.", env.whole(1024, 67_108_864)
+    )
+    unsigned_webhooks: bool = d.webhook(
+        "TDS_UNSIGNED_WEBHOOKS", "yes/no", False, "Take webhooks without a signature; said at every start."
+    )
+    duplicate_window_seconds: float = d.webhook(
+        "TDS_DUPLICATE_WINDOW_SECONDS", "seconds", 600.0, "Within it, same record and content is one event.", d.DAY
+    )
+
+    workers: int = d.work("TDS_WORKERS", "integer", 2, "Worker processes of `tds up`.", env.whole(0, 64))
+    worker_concurrency: int = d.work(
+        "TDS_WORKER_CONCURRENCY", "integer", 2, "Tasks one worker runs at once.", env.whole(1, 256)
+    )
+    claim_size: int = d.work(
+        "TDS_CLAIM_SIZE", "integer", 100, "Work items claimed and applied together.", env.whole(1, 10_000)
+    )
+    lease_seconds: float = d.work(
+        "TDS_LEASE_SECONDS", "seconds", 15.0, "How long a claim lasts without a heartbeat.", env.whole(1, 3600)
+    )
+    heartbeat_seconds: float = d.work(
+        "TDS_HEARTBEAT_SECONDS", "seconds", 4.0, "How often claims are renewed; below half a lease.", env.whole(0, 1800)
+    )
+    max_attempts: int = d.work(
+        "TDS_MAX_ATTEMPTS", "integer", 8, "Counted attempts before a dead letter.", env.whole(1, 1000)
+    )
+    cursor_overlap_seconds: float = d.work(
+        "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", d.DAY
+    )
+    clock_tolerance_seconds: float = d.work(
+        "TDS_CLOCK_TOLERANCE_SECONDS", "seconds", 300.0, "Times further ahead of the source's clock are no evidence.",
+        d.DAY,
+    )  # fmt: skip
+    guard_percent: int = d.work(
+        "TDS_GUARD_PERCENT", "integer", 5, "Share of its records a run may change unasked.", env.whole(0, 100)
+    )
+    guard_records: int = d.work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", d.CALLS)
+
+    revive_per_minute: int = d.letter(
+        "TDS_REVIVE_PER_MINUTE", "integer", 60, "Letters of a batch retried in a minute.", env.whole(1, 60_000)
+    )
+    revive_after_seconds: float = d.letter(
+        "TDS_REVIVE_AFTER_SECONDS", "seconds", 86_400.0, "So long after it died a letter is retried by itself.", d.MONTH
+    )
+    revive_times: int = d.letter(
+        "TDS_REVIVE_TIMES", "integer", 3, "So often at most; then it waits for a person.", env.whole(0, 100)
+    )
+    revive_at_once: int = d.letter(
+        "TDS_REVIVE_AT_ONCE", "integer", 50, "So many in one cycle of the timetable.", d.CALLS
+    )
+
+    deaf_seconds: float = d.heal(
+        "TDS_DEAF_SECONDS", "seconds", 60.0, "A worker that takes up nothing for so long is ended; 0: never.", d.DAY
+    )
+    depth_warning: int = d.heal("TDS_DEPTH_WARNING", "integer", 1000, "More work items are a warning.", d.CALLS)
+    depth_critical: int = d.heal("TDS_DEPTH_CRITICAL", "integer", 5000, "More work items are critical.", d.CALLS)
+
+    breaker_failures: int = d.breaker(
+        "TDS_BREAKER_FAILURES", "integer", 5, "Failures in a row that open a circuit.", env.whole(1, 1000)
+    )
+    breaker_failure_percent: int = d.breaker(
+        "TDS_BREAKER_FAILURE_PERCENT", "integer", 50, "Share of failed calls that opens it.", env.whole(1, 100)
+    )
+    breaker_least_calls: int = d.breaker(
+        "TDS_BREAKER_LEAST_CALLS", "integer", 10, "Calls in the window before that share counts.", env.whole(1, 10_000)
+    )
+    breaker_window_seconds: float = d.breaker(
+        "TDS_BREAKER_WINDOW_SECONDS", "seconds", 60.0, "The window the share is taken of.", env.whole(1, 3600)
+    )
+    breaker_open_seconds: float = d.breaker(
+        "TDS_BREAKER_OPEN_SECONDS", "seconds", 60.0, "To the first probe; doubles with each that fails.",
+        env.whole(1, 3600),
+    )  # fmt: skip
+    breaker_open_most_seconds: float = d.breaker(
+        "TDS_BREAKER_OPEN_MOST_SECONDS", "seconds", 240.0, "The longest time between two probes.", d.LONG
+    )
+    breaker_successes: int = d.breaker(
+        "TDS_BREAKER_SUCCESSES", "integer", 2, "Successful probes in a row that close it.", env.whole(1, 100)
+    )
+    breaker_probe_seconds: float = d.breaker(
+        "TDS_BREAKER_PROBE_SECONDS", "seconds", 60.0, "A silent probe is given up; longer than any call takes.",
+        env.whole(1, 3600),
+    )  # fmt: skip
+
+    log_format: str = d.watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
+    log_level: str = d.watch(
+        "TDS_LOG_LEVEL", "text", "INFO", "The least grave line kept.", env.one_of("DEBUG", "INFO", "WARNING", "ERROR")
+    )
+    slow_seconds: float = d.watch(
+        "TDS_SLOW_SECONDS", "seconds", 5.0, "An operation that takes longer is flagged.", env.whole(0, 3600)
+    )
+    metrics_port: int = d.watch(
+        "TDS_METRICS_PORT", "integer", 0, "Where workers and the dispatcher serve /metrics; 0: nowhere.", d.NO_PORT
+    )
+    metrics_host: str = d.watch("TDS_METRICS_HOST", "text", "127.0.0.1", "On this address.")
+    otlp_endpoint: str = d.watch(
+        "TDS_OTLP_ENDPOINT", "text", "", "Where traces go: OTLP over HTTP, port 4318; unset: no traces.", d.ADDRESS
+    )
+    trace_percent: int = d.watch("TDS_TRACE_PERCENT", "integer", 100, "Share of traces kept.", env.whole(1, 100))
+    flower_port: int = d.watch("TDS_FLOWER_PORT", "integer", 8801, "Port of Flower, on loopback.", d.PORT)
+    flower_user: str = d.watch("TDS_FLOWER_USER", "text", "tds", "Login name of Flower.")
+    flower_password: str = d.watch(
+        "TDS_FLOWER_PASSWORD", "text", "", "Its password; unset: `tds up` makes one.", secret=True
+    )
+
+    zoho_data_center: str = d.zoho(
+        "ZOHO_DATA_CENTER",
+        "text",
+        "us",
+        "Where the organisation lives; elsewhere: set both URLs below.",
+        env.one_of(*DATA_CENTERS),
+    )
+    zoho_accounts_url: str = d.zoho(
+        "ZOHO_ACCOUNTS_URL", "text", "", "Zoho's login; unset: the data centre's.", d.ADDRESS
+    )
+    zoho_api_url: str = d.zoho("ZOHO_API_URL", "text", "", "Zoho's API; unset: the data centre's.", d.ADDRESS)
+    zoho_client_id: str = d.zoho("ZOHO_CLIENT_ID", "text", "", "From api-console.zoho.com, your client.")
+    zoho_client_secret: str = d.zoho(
+        "ZOHO_CLIENT_SECRET", "text", "", "From api-console.zoho.com, your client.", secret=True
+    )
+    zoho_refresh_token: str = d.zoho(
+        "ZOHO_REFRESH_TOKEN", "text", "", "From `tds zoho connect`, which can also keep it encrypted.", secret=True
+    )
+    zoho_organization_id: str = d.zoho(
+        "ZOHO_ORGANIZATION_ID", "text", "", "In Zoho Books: Settings, Manage Organizations.",
+        env.matching(r"\d{1,20}", "digits"),
+    )  # fmt: skip
+    zoho_webhook_secret: str = d.zoho(
+        "ZOHO_WEBHOOK_SECRET", "text", "", "Signs webhooks. Make one: openssl rand -hex 24", d.ZOHO_SECRET, secret=True
+    )
+    zoho_webhook_secret_previous: str = d.zoho(
+        "ZOHO_WEBHOOK_SECRET_PREVIOUS", "text", "", "Still accepted while rotating.", d.ZOHO_SECRET, secret=True
+    )
+    zoho_webhook_prefix: str = d.zoho(
+        "ZOHO_WEBHOOK_PREFIX", "text", "TDS", "How the names of our webhooks in Zoho begin.", d.PREFIX
+    )
+    zoho_rule_types: str = d.zoho(
+        "ZOHO_RULE_TYPES", "text", "add,edit,delete", "Zoho's words for rules on new, changed, deleted.", d.RULE_TYPES
+    )
+    http_timeout_seconds: float = d.zoho(
+        "TDS_HTTP_TIMEOUT_SECONDS", "seconds", 30.0, "Longest wait for an answer of Zoho.", env.whole(1, 600)
+    )
+    http_connect_seconds: float = d.zoho(
+        "TDS_HTTP_CONNECT_SECONDS", "seconds", 5.0, "Longest wait for a connection to Zoho.", env.whole(1, 600)
+    )
+
+    zoho_calls_per_minute: int = d.quota(
+        "ZOHO_CALLS_PER_MINUTE", "integer", 100, "Zoho's limit for the organisation; 0: none.", d.CALLS
+    )
+    zoho_books_calls_per_day: int = d.quota(
+        "ZOHO_BOOKS_CALLS_PER_DAY", "integer", 10_000, "By plan; a smaller one Zoho tells counts. 0: none.", d.CALLS
+    )
+    zoho_inventory_calls_per_day: int = d.quota(
+        "ZOHO_INVENTORY_CALLS_PER_DAY", "integer", 10_000, "The same for Inventory.", d.CALLS
+    )
+    zoho_concurrent_calls: int = d.quota(
+        "ZOHO_CONCURRENT_CALLS", "integer", 10, "Calls at once; Zoho's free plan allows 5. 0: no limit.", d.CALLS
+    )
+    zoho_quota_margin_percent: int = d.quota(
+        "ZOHO_QUOTA_MARGIN_PERCENT", "integer", 10, "Never used: room for others' calls.", env.whole(0, 90)
+    )
+    zoho_reserved_live_percent: int = d.quota(
+        "ZOHO_RESERVED_LIVE_PERCENT", "integer", 10, "Kept for what webhooks announce, and stock.", d.SHARE
+    )
+    zoho_reserved_operator_percent: int = d.quota(
+        "ZOHO_RESERVED_OPERATOR_PERCENT", "integer", 5, "Kept beside it for what a person waits for.", d.SHARE
+    )
+    zoho_reserved_scheduled_percent: int = d.quota(
+        "ZOHO_RESERVED_SCHEDULED_PERCENT", "integer", 15, "Kept beside those for scheduled lists.", d.SHARE
+    )
+    zoho_quota_wait_seconds: float = d.quota(
+        "ZOHO_QUOTA_WAIT_SECONDS", "seconds", 5.0, "A longer wait for a call puts its work off.", env.whole(0, 60)
+    )
+    zoho_quota_zone: str = d.quota(
+        "ZOHO_QUOTA_ZONE", "text", "UTC", "Whose midnight begins a day, until Zoho tells it.", env.time_zone()
+    )
+    zoho_quota_processes: int = d.quota(
+        "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: workers x concurrency.", d.CALLS
+    )
+    zoho_quota_speed: int = d.quota(
+        "ZOHO_QUOTA_SPEED", "integer", 1, "How fast minutes and days go by; above 1 with a stand-in only.",
+        env.whole(1, 10_000),
+    )  # fmt: skip
+
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def require(self, *variables: str) -> None:
+        """Raise ConfigError naming every given variable that is unset and where to get it."""
+        missing = [each for each in DECLARATIONS.values() if each.variable in variables and not self.value_of(each)]
+        if missing:
+            lines = [f"  {each.variable}: {each.meaning}" for each in missing]
+            raise ConfigError("\n".join(["Needed here and not set (environment or .env):", *lines]))
+
+    def value_of(self, declaration: env.Declaration) -> Any:
+        """Return the value of one declared setting."""
+        return getattr(self, _FIELDS[declaration.variable])
+
+    def shown(self, variable: str) -> str:
+        """Return a value fit for a screen: secrets as stars, addresses without their password."""
+        declaration = DECLARATIONS[variable]
+        value = str(self.value_of(declaration))
+        if declaration.secret and value:
+            return without_password(value) if "://" in value else "********"
+        return value
+
+    def secrets(self) -> list[str]:
+        """Every secret of this process, and the passwords in its addresses: what must never be shown."""
+        values = [str(self.value_of(each)) for each in DECLARATIONS.values() if each.secret]
+        return [password_of(value) if "://" in value else value for value in values]
+
+    def source_of(self, variable: str) -> str:
+        """Return where the value came from: environment, .env, secrets.json, running stack or default."""
+        return self.sources.get(variable, "default")
+
+    def replace(self, source: str, **values: Any) -> "Settings":
+        """Return a copy with some fields set, remembering `source` as where they came from."""
+        variables = {field: variable for variable, field in _FIELDS.items()}
+        sources = {**self.sources, **{variables[field]: source for field in values}}
+        return dataclasses.replace(self, **values, sources=sources)
+
+    def as_environ(self) -> dict[str, str]:
+        """Return the environment a child process needs to come to the same settings."""
+        stated = {name: self.value_of(each) for name, each in DECLARATIONS.items() if self.source_of(name) != "default"}
+        return {name: "yes" if value is True else str(value) for name, value in stated.items() if value != ""}
+
+
+_FIELDS = {
+    field.metadata["declaration"].variable: field.name for field in dataclasses.fields(Settings) if field.metadata
+}
+DECLARATIONS: Mapping[str, env.Declaration] = {
+    field.metadata["declaration"].variable: field.metadata["declaration"]
+    for field in sorted(dataclasses.fields(Settings), key=lambda field: field.name not in Settings.__annotations__)
+    if field.metadata
+}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read, check and complete all settings.
+
+    Without `environ`: this process's environment, then .env, then the home directory. With it: only that.
+    Raises ConfigError that names every wrong variable at once.
+    """
+    layers: Sequence[env.Layer] = (
+        env.layers_of_this_process() if environ is None else [env.Layer("environment", environ)]
+    )
+    values, sources = env.read_values(list(DECLARATIONS.values()), layers)
+    fields = {_FIELDS[variable]: value for variable, value in values.items()}
+    if fields["heartbeat_seconds"] * 2 > fields["lease_seconds"]:
+        raise ConfigError("TDS_HEARTBEAT_SECONDS must be at most half of TDS_LEASE_SECONDS, or claims expire in use.")
+    accounts_url, api_url = DATA_CENTERS[fields["zoho_data_center"]]
+    fields["zoho_accounts_url"] = (fields["zoho_accounts_url"] or accounts_url).rstrip("/")
+    fields["zoho_api_url"] = (fields["zoho_api_url"] or api_url).rstrip("/")
+    if fields["zoho_quota_speed"] > 1 and fields["zoho_api_url"] in {url for _, url in DATA_CENTERS.values()}:
+        raise ConfigError("ZOHO_QUOTA_SPEED above 1 is for a stand-in of the same speed: Zoho has no other minutes.")
+    fields["database_url"] = with_driver(fields["database_url"])
+    fields["broker_url"] = fields["broker_url"] or fields["redis_url"]
+    fields["home"] = Path(fields["home"]).expanduser().absolute()
+    return Settings(**fields, sources=sources)

@@ -1,0 +1,203 @@
+"""Reviving: a letter becomes a work item again, and its events are open until that ends.
+
+What can be wrong with a wish about dead letters.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.errors import InvalidRecordError, NotFoundError, TdsError
+from tds_core.queue import items
+from tds_core.queue.pending_events import EDITED
+from tds_core.records.transform import Evidence, Provenance, transform
+from tds_models.entities import ENTITIES
+
+
+class LetterClosedError(TdsError):
+    """The letter is closed: its record was brought over, or a person resolved it."""
+
+    code = "dead_letter_closed"
+
+
+class AlreadyRevivedError(TdsError):
+    """The letter is being retried already, or waits for it in a batch."""
+
+    code = "dead_letter_being_retried"
+
+
+class LettersChangedError(TdsError):
+    """The letters that are meant are not as many as the preview said."""
+
+    code = "dead_letters_changed"
+
+
+class NothingChosenError(TdsError):
+    """It was not said which letters are meant."""
+
+    code = "invalid_arguments"
+
+
+class WrongRecordError(TdsError):
+    """The edited record cannot stand for the letter's."""
+
+    code = "validation"
+
+
+log = structlog.get_logger(__name__)
+
+#: The door revived records come through, as their work items, events and history say.
+ORIGIN = "revive"
+
+WAITING = text("""
+select id, source, entity, source_id, edited_at is not null as edited, record::text as record
+from tds_dead_letter_queue where id = any(:ids) and resolved_at is null order by entity, edited, source_id, id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class LockedLetter:
+    """An open letter. `record` is JSON text; `edited`: a person wrote it, and it is to be applied."""
+
+    id: int
+    source: str
+    entity: str
+    source_id: str
+    edited: bool
+    record: str | None
+
+
+def lock_letters(session: Session, ids: Sequence[int]) -> list[LockedLetter]:
+    """Those of `ids` that are open, by entity and record."""
+    return [LockedLetter(*row) for row in session.execute(WAITING, {"ids": list(ids)})]
+
+
+# The events of a letter are those that got their verdict with it or since; those of earlier letters stay as they ended.
+REOPEN = text("""
+update tds_inbox_events e set verdict = null, verdict_at = null, verdict_reason = null
+from tds_dead_letter_queue d
+where d.id = any(:ids) and e.source = d.source and e.entity = d.entity and e.source_id = d.source_id
+  and e.verdict = 'dead_lettered' and e.verdict_at >= d.dead_at
+""")
+
+EDITION = text("""
+insert into tds_inbox_events (source, entity, event, source_id, source_modified_at, record, complete, generation,
+                              correlation_id)
+select q.source, q.entity, :event, q.source_id, :modified_at, cast(:record as jsonb), true, q.generation,
+       :correlation_id
+from tds_sync_queue q where q.source = :source and q.entity = :entity and q.source_id = :source_id
+""")
+
+APPLIED = text("update tds_dead_letter_queue set edited_at = null where id = any(:ids)")
+
+
+def requeue(session: Session, letters: Sequence[LockedLetter], *, correlation_id: str, bulk: bool = False) -> None:
+    """Make work items of `letters` again: read from the source, or what a person wrote applied.
+
+    The queue is locked before the letters, as workers do.
+    """
+    for (entity, edited), some in groupby(letters, key=lambda letter: (letter.entity, letter.edited)):
+        given = list(some)
+        items.enqueue(
+            session,
+            entity=entity,
+            source_ids=[letter.source_id for letter in given],
+            origin=ORIGIN,
+            must_read=not edited,
+            bulk=bulk,
+            correlation_id=correlation_id,
+        )
+        for letter in given if edited else ():
+            session.execute(EDITION, {**_edition(letter), "correlation_id": correlation_id})
+    session.execute(REOPEN, {"ids": [letter.id for letter in letters]})
+    session.execute(APPLIED, {"ids": [letter.id for letter in letters if letter.edited]})
+
+
+def _edition(letter: LockedLetter) -> dict[str, Any]:
+    """The event that carries what a person wrote. What rules of a later version refuse is read from the source."""
+    modified_at = None
+    with suppress(InvalidRecordError):
+        record = (letter.record or "{}").encode()
+        modified_at = transform(
+            ENTITIES[letter.entity], record, seen=Evidence.BODY, provenance=Provenance(ORIGIN)
+        ).modified_at
+    return {
+        "source": letter.source,
+        "entity": letter.entity,
+        "source_id": letter.source_id,
+        "event": EDITED,
+        "modified_at": modified_at,
+        "record": letter.record,
+    }
+
+
+BEGIN = text("""
+insert into tds_dead_letter_revivals (letter_id, requested_by, died_of, revived_at)
+select id, :by, left(error_class || ': ' || error, 500), clock_timestamp()
+from tds_dead_letter_queue where id = any(:ids) and resolved_at is null order by id
+on conflict (letter_id) where ended_at is null do nothing
+returning letter_id
+""")
+
+
+def retry(session: Session, letter_id: int, *, by: str, correlation_id: str = "") -> str:
+    """Retry one letter now. Returns its entity. Raises NotFoundError, LetterClosedError or AlreadyRevivedError."""
+    letters = lock_letters(session, [letter_id])
+    if not letters:
+        open_letter(session, letter_id)  # says why it cannot be
+    requeue(session, letters, correlation_id=correlation_id or str(uuid4()))
+    if session.execute(BEGIN, {"ids": [letter_id], "by": by}).first() is None:
+        raise AlreadyRevivedError(f"Dead letter {letter_id} is being retried; see: tds dead-letter show {letter_id}")
+    log.info("dead_letter_revived", letter_id=letter_id, operator=by)
+    return letters[0].entity
+
+
+FIND = text("""
+select entity, source_id, resolved_at, resolution, edited_at is not null as edited, assigned_to, record::text as record
+from tds_dead_letter_queue where id = :id for update
+""")
+
+
+def open_letter(session: Session, letter_id: int) -> dict[str, Any]:
+    """One open letter, locked until the transaction ends. Raises NotFoundError or LetterClosedError."""
+    found = session.execute(FIND, {"id": letter_id}).mappings().first() if 0 < letter_id < 2**63 else None
+    if found is None:
+        raise NotFoundError(f"There is no dead letter {letter_id}.")
+    if found["resolved_at"] is not None:
+        raise LetterClosedError(f"Dead letter {letter_id} is closed: {found['resolution']}.")
+    return dict(found)
+
+
+# The most urgent first, then those that wait longest; one that kills workers is left to a person.
+DUE = text("""
+select d.id from tds_dead_letter_queue d
+where d.resolved_at is null and d.automatic_count < :most_times and d.error_class <> 'crashed'
+  and d.last_dead_at < now() - make_interval(secs => :after)
+  and not exists (select from tds_dead_letter_revivals r where r.letter_id = d.id and r.ended_at is null)
+order by d.priority, d.last_dead_at, d.id limit :count
+""")
+
+COUNT = text("update tds_dead_letter_queue set automatic_count = automatic_count + 1 where id = any(:ids)")
+
+
+def retry_due(session: Session, *, after_seconds: float, most_times: int, count: int) -> int:
+    """Retry up to `count` letters that died so long ago, each at most so many times. Returns how many.
+
+    They wait behind what webhooks and operators asked for. A letter that failed as often stays for a person.
+    """
+    given = {"after": after_seconds, "most_times": most_times, "count": count}
+    letters = lock_letters(session, list(session.execute(DUE, given).scalars()))
+    if not letters:
+        return 0
+    requeue(session, letters, correlation_id=str(uuid4()), bulk=True)
+    began = list(session.execute(BEGIN, {"ids": [letter.id for letter in letters], "by": "timetable"}).scalars())
+    session.execute(COUNT, {"ids": began})
+    log.info("dead_letters_revived", operator="timetable", letter_count=len(began))
+    return len(began)

@@ -1,0 +1,97 @@
+"""What a person does with a letter beside retrying it: giving it to somebody, editing its record, closing it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.dead_letters.retry import WrongRecordError, open_letter
+from tds_core.errors import InvalidRecordError
+from tds_core.quality.value_errors import mend, spell_exactly
+from tds_core.records.transform import Evidence, Provenance, transform
+from tds_models.entities import ENTITIES
+
+log = structlog.get_logger(__name__)
+
+
+ACTION = text("""
+insert into tds_dead_letter_actions (letter_id, operator, action, detail)
+values (:id, :by, :action, cast(:detail as jsonb))
+""")
+
+ASSIGN = text("update tds_dead_letter_queue set assigned_to = :to where id = :id")
+
+
+def assign(session: Session, letter_id: int, *, to: str | None, by: str) -> None:
+    """Give an open letter to somebody; `None` to nobody. Raises NotFoundError or LetterClosedError."""
+    before = open_letter(session, letter_id)["assigned_to"]
+    session.execute(ASSIGN, {"id": letter_id, "to": to})
+    _write_down(session, letter_id, "assigned", by, {"from": before, "to": to})
+
+
+RESOLVE = text("""
+with closed as (
+    update tds_dead_letter_queue set resolved_at = clock_timestamp(), resolution = 'resolved' where id = :id
+)
+update tds_dead_letter_revivals set ended_at = clock_timestamp(), outcome = 'resolved'
+where letter_id = :id and ended_at is null
+""")
+
+
+def resolve(session: Session, letter_id: int, *, note: str, by: str) -> None:
+    """Close an open letter without bringing its record over; `note` says why. Raises like `assign`.
+
+    Work that is under way already goes on; should it fail, a new letter comes of it.
+    """
+    open_letter(session, letter_id)
+    session.execute(RESOLVE, {"id": letter_id})
+    _write_down(session, letter_id, "resolved", by, {"note": note})
+
+
+EDIT = text("""
+update tds_dead_letter_queue set record = cast(:record as jsonb), edited_at = clock_timestamp() where id = :id
+""")
+
+
+def edit(session: Session, letter_id: int, *, record: bytes, by: str) -> None:
+    """Give an open letter another record, JSON, that its next retry applies instead of asking the source.
+
+    It must be one TDS could mirror, of the same id. The mirror is never taken backwards by it: when it is no newer
+    than the row, the source is asked after all. Raises like `assign`, and WrongRecordError naming every wrong field.
+    """
+    letter = open_letter(session, letter_id)
+    try:
+        candidate = transform(ENTITIES[letter["entity"]], record, seen=Evidence.BODY, provenance=Provenance("operator"))
+    except InvalidRecordError as error:
+        raise WrongRecordError(f"The record would die again: {error}") from None
+    if candidate.source_id != letter["source_id"]:
+        raise WrongRecordError(f"The record is {candidate.source_id}; the letter is about {letter['source_id']}.")
+    wrong = [f"{each.key}: {each.reason}" for each in candidate.flaws]
+    if wrong:
+        raise WrongRecordError(f"Values of the record cannot be read: {'; '.join(wrong)}")
+    session.execute(EDIT, {"id": letter_id, "record": record.decode()})
+    _write_down(session, letter_id, "edited", by, {"changes": _changes(letter["record"], record)})
+
+
+def amend(session: Session, letter_id: int, *, changes: bytes, by: str) -> None:
+    """Replace single members of an open letter's record, a JSON object, and keep the others. Raises like `edit`."""
+    kept = open_letter(session, letter_id)["record"]
+    if kept is None:
+        raise WrongRecordError(f"Dead letter {letter_id} kept no record: give a whole one.")
+    edit(session, letter_id, record=spell_exactly({**mend(kept.encode())[0], **mend(changes)[0]}), by=by)
+
+
+def _write_down(session: Session, letter_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:
+    given = {"id": letter_id, "by": by, "action": action, "detail": spell_exactly(detail).decode()}
+    session.execute(ACTION, given)
+    log.info("dead_letter_decided", letter_id=letter_id, action=action, operator=by)
+
+
+def _changes(before: str | None, after: bytes) -> dict[str, Any]:
+    """Which members of a record an edit changes, before and after."""
+    old = mend(before.encode())[0] if before else {}
+    new = mend(after)[0]
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return {name: [old.get(name), new.get(name)] for name in names}

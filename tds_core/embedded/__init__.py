@@ -1,6 +1,0 @@
-"""A real PostgreSQL and a real Redis that TDS brings along, for one machine, the first run and the tests."""
-
-from tds_core.embedded.postgres import EmbeddedPostgres
-from tds_core.embedded.redis import EmbeddedRedis
-
-__all__ = ["EmbeddedPostgres", "EmbeddedRedis"]

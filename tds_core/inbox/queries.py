@@ -1,0 +1,119 @@
+"""What arrived by webhook lately: events with their verdicts, refused deliveries, and how reception does."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from tds_core.pagination import Page, read_page
+from tds_models.inbox import InboxEvent, RejectedDelivery
+
+# The record is personal and large; the row of the mirror shows what became of it.
+_UNSHOWN = frozenset({"record", "raw", "generation"})
+_REPEATS = text("""
+select event_id, sum(duplicate_count)::int as repeat_count from tds_inbox_fingerprints
+where event_id = any(:ids) and duplicate_count > 0 group by event_id
+""")
+
+#: The filter for events that have no verdict yet.
+OPEN = "open"
+
+
+def recent_events(
+    session: Session,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    entity: str | None = None,
+    source_id: str | None = None,
+    verdict: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Page:
+    """Events, the newest first, without their records; `verdict` may be `open`. Times bound `received_at`."""
+    table = InboxEvent.__table__
+    statement = select(*(column for column in table.columns if column.key not in _UNSHOWN))
+    for key, wanted in (("entity", entity), ("source_id", source_id)):
+        if wanted is not None:
+            statement = statement.where(table.c[key] == wanted)
+    if verdict is not None:
+        statement = statement.where(table.c.verdict.is_(None) if verdict == OPEN else table.c.verdict == verdict)
+    if since is not None:
+        statement = statement.where(table.c.received_at >= since)
+    if until is not None:
+        statement = statement.where(table.c.received_at < until)
+    page = read_page(session, statement, keys=[table.c.received_at, table.c.id], cursor=cursor, limit=limit)
+    repeats = _repeats(session, [row["id"] for row in page.items])
+    for row in page.items:
+        row["duplicate_count"] = repeats.get(row["id"], 0)
+    return page
+
+
+def _repeats(session: Session, event_ids: list[int]) -> dict[int, int]:
+    """How often the same content came again within the window, by event."""
+    return {row.event_id: row.repeat_count for row in session.execute(_REPEATS, {"ids": event_ids})}
+
+
+def rejected_deliveries(
+    session: Session,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    reason: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Page:
+    """Refused deliveries, the newest first; the start of the body as text, as far as it is text."""
+    table = RejectedDelivery.__table__
+    statement = select(*table.columns)
+    if reason is not None:
+        statement = statement.where(table.c.reason == reason)
+    if since is not None:
+        statement = statement.where(table.c.received_at >= since)
+    if until is not None:
+        statement = statement.where(table.c.received_at < until)
+    page = read_page(session, statement, keys=[table.c.id], cursor=cursor, limit=limit)
+    for row in page.items:
+        row["body_start"] = bytes(row["body_start"]).decode("utf-8", "replace")
+    return page
+
+
+_RECEIVED = text("""
+select grouping(entity) = 0 as of_entity, entity, coalesce(verdict, 'open') as verdict, count(*) as received_count,
+       max(received_at) as last_received_at,
+       count(*) filter (where received_at > now() - interval '1 hour') as received_last_hour_count,
+       count(*) filter (where verdict is null) as open_count,
+       count(*) filter (where verdict = 'quarantined') as quarantined_count,
+       min(received_at) filter (where verdict is null) as oldest_open_at
+from tds_inbox_events where received_at > now() - interval '24 hours'
+group by grouping sets ((entity), (verdict)) order by entity, verdict
+""")
+_DUPLICATES = text("""
+select coalesce(sum(duplicate_count), 0) from tds_inbox_fingerprints where seen_at > now() - interval '24 hours'
+""")
+_REJECTED = text("""
+select reason, count(*) as count, max(received_at) as last_received_at from tds_rejected_deliveries
+where received_at > now() - interval '24 hours' group by reason order by reason
+""")
+_UNSTORED = text("""
+select reason, sum(webhook_count)::bigint as count, min(first_at) as first_at, max(last_at) as last_at
+from tds_unstored_webhooks where minute > now() - interval '24 hours' group by reason order by reason
+""")
+
+
+def reception_health(session: Session) -> dict[str, Any]:
+    """The last 24 hours of reception: by entity, by verdict, duplicates, what met a 503, refusals."""
+    counted = [dict(row) for row in session.execute(_RECEIVED).mappings()]
+    entities = [row for row in counted if row.pop("of_entity")]
+    received = [row["last_received_at"] for row in entities]
+    return {
+        "hours": 24,
+        "last_received_at": max(received, default=None),
+        "received_count": sum(row["received_count"] for row in entities),
+        "duplicate_count": session.execute(_DUPLICATES).scalar_one(),
+        "by_entity": [{name: value for name, value in row.items() if name != "verdict"} for row in entities],
+        "by_verdict": {row["verdict"]: row["received_count"] for row in counted if row not in entities},
+        "unstored": [dict(row) for row in session.execute(_UNSTORED).mappings()],
+        "rejected": [dict(row) for row in session.execute(_REJECTED).mappings()],
+    }

@@ -1,1 +1,0 @@
-"""Working off dead letters: what each means, which are meant, reviving one or many, and taking in those of others."""

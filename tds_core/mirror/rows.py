@@ -1,0 +1,158 @@
+"""The mirror as the ERP's programs read it: rows by entity, their history, and where every entity stands.
+
+Tags of what the mirror shows: they change whenever it would be shown otherwise, and cost no reading of records.
+
+A row that is written has another xmin; its lines are only ever written together with it. The schema's revision is part
+of a tag, because a column that is added shows without any row being written.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Text, cast, func, literal_column, null, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from tds_core.errors import NotFoundError
+from tds_core.health import infrastructure
+from tds_core.pagination import Page, Row, read_page
+from tds_models.audit import AuditEntry
+from tds_models.entities.base import Entity
+from tds_models.runs import Cursor, Mode, Run
+
+_HIDDEN = frozenset({"list_hash"})
+
+
+def _exact(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """JSON comes as the text it is, because a driver would make floats of its numbers."""
+    return cast(column, Text).label(str(column.key)) if isinstance(column.type, JSONB) else column
+
+
+def _whole(row: Row, columns: Any) -> Row:
+    """The row with its JSON as raw JSON."""
+    for column in columns:
+        if isinstance(column.type, JSONB) and row.get(column.key) is not None:
+            row[column.key] = msgspec.Raw(row[column.key].encode())
+    return row
+
+
+def rows(session: Session, entity: Entity, **asked: Any) -> Page:
+    """Rows in the order of their ids, without the source's own record; `asked` is what `page_where` takes."""
+    columns = [column for column in entity.table.columns if column.key not in _HIDDEN | {"source_record"}]
+    page = page_where(session, entity, [*map(_exact, columns)], **asked)
+    return Page([_whole(row, columns) for row in page.items], page.next_cursor)
+
+
+def page_where(
+    session: Session,
+    entity: Entity,
+    columns: Sequence[ColumnElement[Any]],
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    changed_since: datetime | None = None,
+    deleted: bool | None = None,
+    confirmed: bool | None = None,
+) -> Page:
+    """These columns of a page of rows, its key among them, in the order of their ids.
+
+    `changed_since` bounds when TDS last changed them; `deleted` and `confirmed` take one side only.
+    """
+    table = entity.table
+    statement = select(*columns)
+    if changed_since is not None:
+        statement = statement.where(table.c.changed_at >= changed_since)
+    if deleted is not None:
+        statement = statement.where(table.c.deleted_at.is_not(None) if deleted else table.c.deleted_at.is_(None))
+    if confirmed is not None:
+        unconfirmed = table.c.confirmed_at.is_(None)
+        statement = statement.where(~unconfirmed if confirmed else unconfirmed)
+    keys = [table.c.source, table.c.source_id]
+    return read_page(session, statement, keys=keys, cursor=cursor, limit=limit, newest_first=False)
+
+
+def row(session: Session, entity: Entity, source_id: str) -> Row:
+    """One row with its lines and the source's own record. Raises NotFoundError."""
+    table = entity.table
+    columns = [column for column in table.columns if column.key not in _HIDDEN]
+    found = session.execute(
+        select(*map(_exact, columns)).where(table.c.source == entity.stream.source, table.c.source_id == source_id)
+    )
+    mapping = found.mappings().first()
+    if mapping is None:
+        raise NotFoundError(f"The mirror has no {entity.name} {source_id[:80]}.")
+    whole = _whole(dict(mapping), columns)
+    for name, lines in entity.line_tables.items():
+        belongs = (lines.c.source == entity.stream.source) & (lines.c.parent_id == source_id)
+        result = session.execute(select(*map(_exact, lines.c)).where(belongs).order_by(lines.c.position)).mappings()
+        whole[name] = [_whole(dict(line), lines.c) for line in result]
+    return whole
+
+
+def history(session: Session, entity: Entity, source_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
+    """The versions of one record, the newest first, each with its changed fields before and after."""
+    table = AuditEntry.__table__
+    statement = select(*map(_exact, table.columns)).where(
+        table.c.entity == entity.name, table.c.source == entity.stream.source, table.c.source_id == source_id
+    )
+    page = read_page(session, statement, keys=[table.c.version], cursor=cursor, limit=limit)
+    return Page([_whole(entry, table.columns) for entry in page.items], page.next_cursor)
+
+
+def standing(session: Session, entity: Entity) -> Row:
+    """Where an entity stands: rows by state, its newest change, its cursor and its last run.
+
+    `details_left`: living rows known by a list row alone; None where a list row is all there is.
+    """
+    table = entity.table
+    live = table.c.deleted_at.is_(None)
+    to_read = func.count().filter(live, table.c.lines_confirmed_at.is_(None)) if entity.header_first else null()
+    counts = session.execute(
+        select(
+            func.count().filter(live).label("live_count"),
+            func.count().filter(~live).label("deleted_count"),
+            func.count().filter(live, table.c.confirmed_at.is_(None)).label("unconfirmed_count"),
+            to_read.label("details_left"),
+            func.max(table.c.source_modified_at).label("newest_modified_at"),
+            func.max(table.c.changed_at).label("last_changed_at"),
+        )
+    )
+    cursor = select(Cursor.modified_at).where(Cursor.source == entity.stream.source, Cursor.entity == entity.name)
+    last = select(Run.id, Run.mode, Run.state, Run.requested_at, Run.ended_at, Run.end_reason).where(
+        Run.entity == entity.name, Run.mode != Mode.DRY_RUN
+    )
+    newest = session.execute(last.order_by(Run.requested_at.desc()).limit(1)).mappings().first()
+    return {
+        "entity": entity.name,
+        "title": entity.title,
+        **counts.mappings().one(),
+        "cursor_at": session.execute(cursor).scalar(),
+        "last_run": None if newest is None else dict(newest),
+    }
+
+
+def etag_of_row(session: Session, entity: Entity, source_id: str) -> str | None:
+    """The tag of one row with its lines; None where there is no such row."""
+    table = entity.table
+    wanted = select(_stamp(entity)).where(table.c.source == entity.stream.source, table.c.source_id == source_id)
+    stamp = session.execute(wanted).scalar()
+    return None if stamp is None else _tag([source_id, stamp])
+
+
+def etag_of_rows(session: Session, entity: Entity, **asked: Any) -> str:
+    """The tag of a page of rows; `asked` is what `mirror.rows` is asked."""
+    table = entity.table
+    page = page_where(session, entity, [table.c.source, table.c.source_id, _stamp(entity)], **asked)
+    return _tag([str(page.next_cursor), *(f"{row['source']}/{row['source_id']}/{row['stamp']}" for row in page.items)])
+
+
+def _stamp(entity: Entity) -> ColumnElement[str]:
+    return func.concat_ws(".", entity.table.c.version, literal_column("xmin::text")).label("stamp")
+
+
+def _tag(parts: list[str]) -> str:
+    told = "\n".join([infrastructure.known_revisions()[0], *parts])
+    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

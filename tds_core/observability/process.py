@@ -1,0 +1,61 @@
+"""The pulse: processes say when they last made progress, so that silence can be seen.
+
+How full the memory is: the machine's, and that of the container this process may be confined to.
+"""
+
+from pathlib import Path
+
+import msgspec
+import psutil
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def used_share(cgroup: Path = CGROUP) -> float:
+    """The fuller of both, from 0 to 1. What the system only keeps in memory as long as there is room is not counted."""
+    return max(psutil.virtual_memory().percent / 100, _container_share(cgroup))
+
+
+def _container_share(cgroup: Path) -> float:
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+        counts = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 0.0
+    return 0.0 if limit == "max" else (used - int(counts.get("inactive_file", 0))) / int(limit)
+
+
+BEAT = text("""
+insert into tds_pulses as p (name, detail) values (:name, cast(:detail as jsonb))
+on conflict (name) do update set beat_at = clock_timestamp(), detail = excluded.detail
+""")
+
+
+def beat(session: Session, name: str, **detail: object) -> None:
+    """Say that `name` made progress just now."""
+    session.execute(BEAT, {"name": name, "detail": msgspec.json.encode(detail).decode()})
+
+
+SILENT = text("""
+select name, extract(epoch from clock_timestamp() - beat_at)::float8 as seconds from tds_pulses
+where name = any(:names)
+""")
+
+
+def silent_seconds(session: Session) -> dict[str, float]:
+    """How long ago the dispatcher led and Beat's ticks were done; what never ran is left out."""
+    found = session.execute(SILENT, {"names": ["dispatcher", "beat"]})
+    return {row.name: max(0.0, row.seconds) for row in found}
+
+
+SUMMARY = text("select name, value from tds_get_health_summary()")
+
+
+def measure(session: Session) -> dict[str, float]:
+    """The state of the queue in a few figures, kept under the name `queue`."""
+    figures = {row.name: row.value for row in session.execute(SUMMARY)}
+    beat(session, "queue", **figures)
+    return figures

@@ -1,0 +1,89 @@
+"""What never reaches a log line: secrets and personal data, by the name of their key or their look in text."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from tds_core.database import without_password
+
+REDACTED = "[redacted]"
+_SENSITIVE = re.compile(
+    r"secret|password|passwd|authorization|api[_-]?key|access_?token|refresh_?token|^token$|[_-]token$|cookie|signature"
+    r"|csrf|^session(_?id)?$|e[_-]?mail|phone|mobile|^fax$|^address$|_address$|payload|^body$"
+    r"|(first|last|full|contact|customer|vendor|company|attention|display|person)_?name$"
+    r"|^(bank_?)?account_?(number|no)$|^iban$|^(tax|vat|gst)_?(id|no|number|reg_?no)$|^contact_persons?$",
+    re.IGNORECASE,
+)
+# These end like a secret and are not: ids that fence a lease, an address a packet came from.
+_HARMLESS = frozenset({"lease_token", "source_address", "signature_valid", "signature_failures"})
+# Written by ourselves, on every line.
+_OURS = frozenset({"timestamp", "level", "logger", "process"})
+_BEARER = re.compile(r"\b(Bearer|Basic|Zoho-oauthtoken)\s+[\w.~+/=-]+", re.IGNORECASE)
+_ZOHO_TOKEN = re.compile(r"\b1000\.[0-9a-f]{16,}\.[0-9a-f]{16,}\b")
+# A secret with its name: in a query, a form, JSON or Python's way of showing a dictionary.
+_NAMED = re.compile(
+    r"""\b((?:client_secret|(?:access|refresh|auth)_?token|api[_-]?key|password|passwd|pwd|secret)["']?\s*[=:]\s*["']?)"""
+    r"""[^\s"'&,;})]+""",
+    re.IGNORECASE,
+)
+# Not the names of workers and programs, worker1@host.example, and no password's host.
+_EMAIL = re.compile(r"(?<![\w:/*.+@-])(?!(?:worker|celery|more)[\w-]*@)[\w.+-]{1,64}@(?:[\w-]+\.)+[a-z]{2,}\b", re.I)
+_LEAST_SECRET = 8
+
+#: Secrets by their very text, the longest first: see `known`.
+Known = tuple[str, ...]
+
+
+def known(secrets: Iterable[str]) -> Known:
+    """What finds these very secrets, wherever they stand; short ones would hide words and are left to their keys."""
+    return tuple(sorted({each for each in secrets if len(each) >= _LEAST_SECRET}, key=len, reverse=True))
+
+
+def redact(event: Mapping[str, Any], secrets: Known = ()) -> dict[str, Any]:
+    """Return a copy of a log event without secrets and personal data, at any depth. `secrets`: see `known`."""
+    clean = {}
+    for key, value in event.items():
+        name = key if isinstance(key, str) else str(key)
+        if name in _OURS:
+            clean[key] = value
+        else:
+            clean[_text(name, secrets)] = _redact_value(name, value, secrets)
+    return clean
+
+
+def redact_text(text: str, secrets: Known = ()) -> str:
+    """Return a text without passwords in addresses, e-mail addresses, and secrets by their look or name."""
+    return _text(text, secrets)
+
+
+def _text(text: str, secrets: Known) -> str:
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, REDACTED)
+    if "1000." in text:
+        text = _ZOHO_TOKEN.sub(REDACTED, text)
+    if "=" in text or ":" in text:
+        text = _NAMED.sub(rf"\1{REDACTED}", without_password(text))
+    if "@" in text:
+        text = _EMAIL.sub(REDACTED, text)
+    return _BEARER.sub(rf"\1 {REDACTED}", text) if " " in text else text
+
+
+@lru_cache(maxsize=4096)
+def _is_sensitive(key: str) -> bool:
+    return key not in _HARMLESS and _SENSITIVE.search(key) is not None
+
+
+def _redact_value(key: str, value: Any, secrets: Known) -> Any:
+    if _is_sensitive(key) and value not in (None, "", True, False):
+        return REDACTED
+    if isinstance(value, str):
+        return _text(value, secrets)
+    if isinstance(value, bytes):
+        return _text(value.decode("utf-8", "replace"), secrets)
+    if isinstance(value, Mapping):
+        return redact(value, secrets)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact_value("", each, secrets) for each in value]
+    return value

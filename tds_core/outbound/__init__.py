@@ -1,1 +1,0 @@
-"""Outbound change events: who subscribed hears of every change of the mirror once it is committed."""

@@ -1,0 +1,80 @@
+"""What asking the source brought, turned into candidates, tombstones and failures."""
+
+from collections.abc import Mapping, Sequence, Set
+from datetime import datetime
+from typing import Any
+
+from tds_core.errors import InvalidRecordError, OtherKindError, TransientError
+from tds_core.queue.items import Item
+from tds_core.queue.pending_events import Event
+from tds_core.records.transform import (
+    Candidate,
+    Evidence,
+    Familiar,
+    Provenance,
+    looks_rounded,
+    no_known_keys,
+    tombstone,
+    transform,
+)
+from tds_core.sources.base import Clock, Reading
+from tds_models.entities.base import Entity
+
+
+def interpret_reading(
+    entity: Entity,
+    items: Sequence[Item],
+    reading: Reading,
+    events: Mapping[str, Sequence[Event]],
+    *,
+    read_at: datetime,
+    familiar: Familiar,
+    shown: Set[str] = frozenset(),
+    clock: Clock | None = None,
+) -> tuple[dict[str, Candidate], dict[str, Exception]]:
+    """Candidates and failures by source id for `items`, of which `reading` was asked after `read_at`.
+
+    `familiar`: the keys that are no news; the first record is looked at in any case. `shown`: see `transform`.
+    `clock`: the one to go by where the source told none.
+    """
+    candidates: dict[str, Candidate] = {}
+    failures: dict[str, Exception] = dict(reading.failures)
+    for item in items:
+        key = item.source_id
+        newest = events[key][-1].id if events.get(key) else None
+        # What a list found and a webhook told of since, the webhook names better.
+        provenance = Provenance(
+            "webhook" if newest and item.origin == "run" else item.origin, newest, item.correlation_id
+        )
+        if key in reading.missing:
+            values = _told_at_its_deletion(entity, key, events.get(key, ()))
+            candidates[key] = tombstone(
+                key, read_at=read_at, provenance=provenance, values=values, refused=reading.refused.get(key, "")
+            )
+        elif key in reading.records:
+            try:
+                candidates[key] = transform(
+                    entity, reading.records[key], seen=Evidence.DETAIL, read_at=read_at, provenance=provenance,
+                    familiar=familiar if candidates else no_known_keys(entity), shown=shown,
+                    clock=reading.clocks.get(key, clock),
+                )  # fmt: skip
+            except OtherKindError as error:
+                candidates[key] = tombstone(
+                    key, read_at=read_at, provenance=provenance, record=reading.records[key], why=str(error)
+                )
+            except InvalidRecordError as error:
+                failures[key] = error
+        elif key not in failures:
+            failures[key] = TransientError("the source did not say anything about this record")
+    return candidates, failures
+
+
+def _told_at_its_deletion(entity: Entity, source_id: str, events: Sequence[Event]) -> Mapping[str, Any]:
+    """What the newest webhook of a deletion said the record was; nothing where its id looks spoilt."""
+    told = next((each for each in reversed(events) if each.event == "deleted"), None)
+    if told is None or looks_rounded(source_id):
+        return {}
+    try:
+        return transform(entity, told.record.encode(), seen=Evidence.BODY, provenance=Provenance("webhook")).values
+    except InvalidRecordError:
+        return {}

@@ -1,0 +1,229 @@
+"""The queue: one live work item per record. Every write says under which condition the item is still mine."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.fault_switches import Protection, is_off
+from tds_core.sources.base import Exchange
+from tds_models.entities import ENTITIES
+
+# Work found by reading lists waits behind what a webhook or an operator asked for.
+BULK_PRIORITY = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A claimed work item. `generation` is the one that was claimed; completing needs it unchanged.
+
+    `failures`: how often reading it failed before, counted as an attempt or not; `failed_seconds`: how long ago it last
+    did, told once it is fenced.
+    """
+
+    id: int
+    source_id: str
+    generation: int
+    must_read: bool
+    origin: str
+    attempts: int
+    snoozes: int = 0
+    failures: int = 0
+    failed_seconds: float | None = None
+    priority: int
+    correlation_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Items of one entity, leased together under one token: all of them bulk, or none.
+
+    `claimed_at` is the database's clock at the claim. `was_all`: nothing else was due; a bulk claim does not know.
+    `is_suspect`: they were in a dying worker's hands; all of them, or none. `exchanges`: the call each was read with.
+    """
+
+    source: str
+    entity: str
+    token: UUID
+    claimed_at: datetime
+    worker: str
+    items: Sequence[Item]
+    bulk: bool
+    was_all: bool
+    is_suspect: bool = False
+    exchanges: Mapping[str, Exchange] = field(default_factory=dict)
+
+
+# Rows of the queue are held for as long as a batch or a burst is being written: that is waited for.
+WAIT = "set local lock_timeout = '2s';"
+
+# A pass that meets a record which waits to be read anyway, and no later than it asks for, has nothing to add.
+ENQUEUE = text(f"""{WAIT}
+insert into tds_sync_queue as q (source, entity, source_id, priority, origin, must_read, correlation_id)
+select :source, :entity, id, priority, :origin, :must_read, :correlation_id
+from unnest(cast(:ids as text[]), cast(:priorities as smallint[])) as wanted(id, priority) order by id
+on conflict (source, entity, source_id) do update set
+    generation = nextval('tds_generation_seq'), must_read = q.must_read or excluded.must_read,
+    origin = case when excluded.origin = 'forced' then 'forced' else q.origin end,
+    priority = least(q.priority, excluded.priority), next_attempt_at = least(q.next_attempt_at, now()),
+    updated_at = now()
+where not (:bulk and q.must_read and q.lease_token is null and q.priority <= excluded.priority)
+""")
+
+
+def enqueue(
+    session: Session,
+    *,
+    entity: str,
+    source_ids: Iterable[str],
+    origin: str,
+    must_read: bool = True,
+    bulk: bool = False,
+    behind: Mapping[str, int] | None = None,
+    correlation_id: str = "",
+) -> int:
+    """Owe these records a sync; one that is owed already is asked for again. Returns how many were given.
+
+    `behind`: how far behind other bulk work each of them may wait, by source id.
+    """
+    ids = sorted(set(source_ids))
+    if ids:
+        first, waits = ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0), behind or {}
+        session.execute(
+            ENQUEUE,
+            {
+                "source": ENTITIES[entity].stream.source,
+                "entity": entity,
+                "ids": ids,
+                "origin": origin,
+                "must_read": must_read,
+                "priorities": [first + waits.get(each, 0) for each in ids],
+                "bulk": bulk,
+                "correlation_id": correlation_id,
+            },
+        )
+    return len(ids)
+
+
+def database_clock(session: Session) -> datetime:
+    """The database's time: the only clock that is ever compared."""
+    return session.execute(text("select clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
+
+
+# Rows that are locked are being settled, and live; waiting for them, in another order than theirs, could deadlock.
+HEARTBEAT = text("""
+update tds_sync_queue set leased_until = now() + make_interval(secs => :lease)
+where id in (select id from tds_sync_queue where lease_token = :token for update skip locked)
+""")
+
+
+def heartbeat(session: Session, *, token: UUID, lease_seconds: float) -> int:
+    """Say that the holder of `token` lives. Returns how many items it still holds."""
+    return _count(session.execute(HEARTBEAT, {"token": token, "lease": lease_seconds}))
+
+
+# In the order in which events arrive and runs enqueue, so that nobody waits in a circle. No statement of what follows
+# may take longer than a lease lasts without a heartbeat.
+FENCE = text(f"""{WAIT}
+select id, extract(epoch from clock_timestamp() - failed_at)::float8 as failed_seconds,
+    set_config('statement_timeout', '10s', true)
+from tds_sync_queue
+where id = any(:ids) and lease_token = :token order by source_id for update
+""")
+
+
+def fence(session: Session, claim: Claim, items: Iterable[Item]) -> list[Item]:
+    """Those of `items` that are still ours, locked: nobody can take them before the transaction ends.
+
+    Locked in the order of their source ids, as the inbox locks them: the two never wait for each other in a circle.
+    """
+    wanted = {item.id: item for item in items}
+    if is_off(Protection.FENCE):
+        return list(wanted.values())
+    held = session.execute(FENCE, {"ids": sorted(wanted), "token": claim.token})
+    return [
+        wanted[row.id] if row.failed_seconds is None else replace(wanted[row.id], failed_seconds=row.failed_seconds)
+        for row in held
+    ]
+
+
+# An item that was asked for again while we worked is not finished: it goes round, with the attempts it deserves.
+FINISH = text("""
+with done as (
+    select * from unnest(cast(:ids as bigint[]), cast(:generations as bigint[])) as d(id, generation)
+), gone as (
+    delete from tds_sync_queue q using done d
+    where q.id = d.id and q.lease_token = :token and q.generation = d.generation returning q.id
+)
+update tds_sync_queue q
+set lease_token = null, leased_until = null, leased_by = null, attempts = 0, snoozes = 0, crashes = 0,
+    failures = 0, failed_at = null, last_error = null, next_attempt_at = now(), updated_at = now()
+from done d where q.id = d.id and q.lease_token = :token and q.generation <> d.generation
+""")
+
+
+def finish(session: Session, claim: Claim, items: Sequence[Item]) -> None:
+    """Complete `items` (fenced by the caller): they leave the queue, unless they were asked for again."""
+    if items:
+        session.execute(
+            FINISH,
+            {
+                "ids": [item.id for item in items],
+                "generations": [item.generation for item in items],
+                "token": claim.token,
+            },
+        )
+
+
+PUT_BACK = text("""
+update tds_sync_queue q set lease_token = null, leased_until = null, leased_by = null, last_error = r.error,
+    attempts = q.attempts - r.uncounted, snoozes = q.snoozes + r.uncounted, must_read = q.must_read or r.must_read,
+    failures = q.failures + r.failed::int, failed_at = case when r.failed then clock_timestamp() else q.failed_at end,
+    waits_for = nullif(r.waits_for, ''),
+    next_attempt_at = now() + make_interval(secs => r.delay), updated_at = now()
+from jsonb_to_recordset(cast(:rows as jsonb)) as r(
+    id bigint, delay float8, uncounted int, failed boolean, waits_for text, must_read boolean, error text)
+where q.id = r.id and q.lease_token = :token
+""")
+
+
+def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) -> None:
+    """Give items back, due after `delay` seconds; `uncounted` is 1 where the attempt shall not count (a snooze).
+
+    A row has id, delay, uncounted, must_read, error, failed (whether reading it did), waits_for (a breaker's name).
+    """
+    if rows:
+        session.execute(PUT_BACK, {"rows": msgspec.json.encode(rows).decode(), "token": claim.token})
+
+
+CLEAR = text("update tds_sync_queue set crashes = 0 where id = any(:ids) and crashes > 0")
+
+
+def clear(session: Session, items: Iterable[Item]) -> None:
+    """Suspect `items` no longer: a process lived through them. Most have left the queue by now."""
+    session.execute(CLEAR, {"ids": sorted(item.id for item in items)})
+
+
+RELEASE = text("""
+update tds_sync_queue set lease_token = null, leased_until = null, leased_by = null, attempts = attempts - 1,
+    waits_for = nullif(:waits_for, ''), next_attempt_at = now() + make_interval(secs => :delay), updated_at = now()
+where id in (select id from tds_sync_queue where lease_token = :token and id = any(:ids) order by source_id for update)
+""")
+
+
+def release(session: Session, claim: Claim, *, delay_seconds: float, waits_for: str = "") -> None:
+    """Give back what is still held of `claim`; the attempt does not count.
+
+    `waits_for`: the circuit breaker whose closing ends the wait sooner.
+    """
+    ids = [item.id for item in claim.items]
+    session.execute(RELEASE, {"token": claim.token, "ids": ids, "delay": delay_seconds, "waits_for": waits_for})
+
+
+def _count(result: object) -> int:
+    return int(getattr(result, "rowcount", 0))

@@ -1,0 +1,113 @@
+"""The schema of the settings' database, brought to its newest revision, or back, from wherever TDS is installed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+import migrations
+from tds_core.schema import downgrade as backward
+from tds_core.schema.downgrade import Loss
+from tds_models.base import Base, mirror_metadata
+from tds_models.db import UNHURRIED, make_engine
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where the database stands after a migration, what that loses, and what it put back of what was lost before.
+
+    `is_done`: False where something would be lost, and nobody has agreed.
+    """
+
+    revision: str | None
+    losses: tuple[Loss, ...] = ()
+    restored: tuple[str, ...] = ()
+    is_done: bool = True
+
+
+def upgrade(database_url: str, revision: str = "head") -> str | None:
+    """Bring the database to a revision in one transaction; returns the revision it is at then."""
+    return migrate(database_url, revision).revision
+
+
+def migrate(database_url: str, revision: str = "head", *, may_lose: bool = False) -> Step:
+    """Bring the database forward, or back, to a revision in one transaction.
+
+    A step back that loses rows or values is taken only with `may_lose`; they are set aside then, and the step forward
+    puts them back.
+    """
+    engine = make_engine(database_url, pool_size=1, application="tds migrate", patience=UNHURRIED)
+    try:
+        with engine.connect() as connection, connection.begin() as transaction:
+            lost: list[Loss] = []
+            restored: list[str] = []
+            is_back = _is_back(connection, revision)
+            if is_back:
+                lost = _go_back(connection, revision, may_lose=may_lose)
+            else:
+                _run(command.upgrade, connection, revision)
+                restored = backward.restore(connection, _parents_first())
+            is_done = may_lose or not lost
+            if not is_done:
+                transaction.rollback()
+        return Step(current_revision(engine), tuple(lost), tuple(restored), is_done)
+    finally:
+        engine.dispose()
+
+
+def _go_back(connection: Connection, revision: str, *, may_lose: bool) -> list[Loss]:
+    before = backward.shape_of(connection)
+    trial = connection.begin_nested()
+    _run(command.downgrade, connection, revision)
+    after = backward.shape_of(connection)
+    trial.rollback()
+    lost = backward.losses(connection, before, after)
+    if may_lose or not lost:
+        backward.set_aside(connection, lost, before, after)
+        _run(command.downgrade, connection, revision)
+    return lost
+
+
+def _run(move: Callable[[Config, str], None], connection: Connection, revision: str) -> None:
+    configuration = configuration_of()
+    configuration.attributes["connection"] = connection
+    move(configuration, revision)
+
+
+def _is_back(connection: Connection, revision: str) -> bool:
+    """Whether `revision` lies behind where the database is."""
+    at = MigrationContext.configure(connection).get_current_revision()
+    if at is None or revision in ("base", "head", at) or revision.startswith(("+", "-")):
+        return revision == "base" or revision.startswith("-")
+    script = ScriptDirectory.from_config(configuration_of())
+    target = script.get_revision(revision)
+    ancestors = {each.revision for each in script.walk_revisions("base", at)}
+    return target is not None and target.revision != at and target.revision in ancestors
+
+
+def _parents_first() -> list[str]:
+    tables = [*Base.metadata.sorted_tables, *mirror_metadata.sorted_tables]
+    return [f"{table.schema or 'public'}.{table.name}" for table in tables]
+
+
+def configuration_of() -> Config:
+    """Return Alembic's configuration; the scripts are found in the installed package, not in a checkout."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    return configuration
+
+
+def newest_revision() -> str | None:
+    """Return the revision this version of TDS was written for."""
+    return ScriptDirectory.from_config(configuration_of()).get_current_head()
+
+
+def current_revision(engine: Engine) -> str | None:
+    """Return the revision the database is at; None when it was never migrated."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

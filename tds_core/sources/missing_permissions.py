@@ -1,0 +1,210 @@
+"""Missing permissions: a module, or a record, that may not be read waits by itself, longer each time it is refused.
+
+What a source does not let us read: module or record, the scope to add, since when and when it is tried again.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.errors import PermissionMissingError
+from tds_core.quality import findings
+from tds_core.quality.findings import Found
+from tds_models.entities import ENTITIES
+from tds_models.entities.base import Stream
+from tds_models.quality import Severity
+
+log = structlog.get_logger(__name__)
+
+FINDING = "permission_missing"
+# What is refused is tried again after this, then after twice as long each time.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
+
+_KNOWN = text("""
+select source_id, scope, says, greatest(extract(epoch from paused_until - clock_timestamp()), 0)::float8 as left_seconds
+from tds_missing_permissions where source = :source and api = :api and path = :path
+  and source_id = any(array_append(cast(:ids as text[]), ''))
+""")
+
+# Several workers may be refused at once; that is one refusal.
+_NOTE = text("""
+insert into tds_missing_permissions as m (source, api, path, source_id, scope, says, refused_token, paused_until)
+values (:source, :api, :path, :source_id, :scope, :says, :token, clock_timestamp() + make_interval(secs => :first))
+on conflict (source, api, path, source_id) do update set scope = excluded.scope, says = excluded.says,
+    refused_token = excluded.refused_token,
+    refusal_count = m.refusal_count + (m.paused_until <= clock_timestamp())::int,
+    paused_until = case when m.paused_until > clock_timestamp() then m.paused_until else clock_timestamp()
+        + make_interval(secs => least(:longest, :first * power(2, least(m.refusal_count, 20)))) end
+returning extract(epoch from paused_until - clock_timestamp())::float8 as left_seconds, xmax = 0 as is_new
+""")
+
+_LIFT = text("""
+delete from tds_missing_permissions where source = :source and api = :api and path = :path
+  and source_id = any(cast(:ids as text[])) returning source_id
+""")
+_RESOLVE = text("""
+update tds_findings set resolved_at = now(), resolved_by = 'tds'
+where kind = :kind and source = :source and resolved_at is null and entity = any(:entities) and subject = any(:subjects)
+""")
+# What failed by itself keeps its time.
+_WAKE_ITEMS = text("""
+update tds_sync_queue set next_attempt_at = now(), updated_at = now()
+where id in (select id from tds_sync_queue where entity = any(:entities) and lease_token is null and attempts = 0
+             and waits_for is null and next_attempt_at > now() order by source_id for update skip locked)
+""")
+_WAKE_RUNS = text("""
+update tds_sync_runs set next_attempt_at = now() where entity = any(:entities) and state in ('queued', 'running')
+  and lease_token is null and waits_for is null and next_attempt_at > now()
+""")
+_HASTEN = text("""
+update tds_missing_permissions set paused_until = clock_timestamp(), refused_token = null
+where source = :source returning api, path
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionStatus:
+    """What is known to be refused: the module, and records by their ids."""
+
+    module: PermissionMissingError | None = None
+    records: dict[str, PermissionMissingError] = field(default_factory=dict)
+
+    def waits(self, source_id: str) -> PermissionMissingError | None:
+        """Why a record is not to be asked for yet; None when it may be."""
+        for known in (self.module, self.records.get(source_id)):
+            if known is not None and known.after_seconds > 0:
+                return known
+        return None
+
+
+def permission_status(session: Session, stream: Stream, source_ids: Sequence[str] = ()) -> PermissionStatus:
+    """What is known to be refused of a stream and of these records of it."""
+    given = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": list(source_ids)}
+    module, records = None, {}
+    for row in session.execute(_KNOWN, given):
+        error = PermissionMissingError(
+            row.says,
+            api=stream.api,
+            path=stream.path,
+            scope=row.scope,
+            source_id=row.source_id,
+            after_seconds=row.left_seconds,
+        )
+        if row.source_id:
+            records[row.source_id] = error
+        else:
+            module = error
+    return PermissionStatus(module, records)
+
+
+def note(session: Session, source: str, error: PermissionMissingError) -> None:
+    """Leave what was refused alone for a while, longer each time, and say so; `error` learns for how long."""
+    given = {"source": source, "api": error.api, "path": error.path, "source_id": error.source_id, "token": error.token}
+    pauses = {"first": FIRST_PAUSE_SECONDS, "longest": LONGEST_PAUSE_SECONDS}
+    row = session.execute(_NOTE, {**given, **pauses, "scope": error.scope, "says": str(error)[:1000]}).one()
+    error.after_seconds = row.left_seconds
+    if not row.is_new:
+        return
+    log.warning("permission_missing", api=error.api, path=error.path, source_id=error.source_id, scope=error.scope)
+    subject, detail = error.source_id or error.scope, {"news": str(error)[:500], "scope": error.scope}
+    names = entities_of(source, error.api, error.path)
+    findings.keep_many(
+        session,
+        [
+            Found(kind=FINDING, severity=Severity.ERROR, source=source, entity=name, subject=subject, detail=detail)
+            for name in names
+        ],
+    )
+
+
+def lift(
+    session: Session, stream: Stream, known: PermissionStatus, read: Collection[str], *, is_module: bool = True
+) -> None:
+    """Forget what `known` says was refused and has now been read: records `read`, and the module when any was.
+
+    What waited for it is due at once.
+    """
+    gone = [each for each in known.records if each in read]
+    if known.module is not None and is_module:
+        gone.append("")
+    if not gone:
+        return
+    module = {"source": stream.source, "api": stream.api, "path": stream.path}
+    lifted = session.execute(_LIFT, {**module, "ids": gone}).scalars().all()
+    if not lifted:
+        return
+    entities = entities_of(stream.source, stream.api, stream.path)
+    scopes = [known.module.scope] if known.module and "" in lifted else []
+    given = {"kind": FINDING, "source": stream.source, "entities": entities, "subjects": [*lifted, *scopes]}
+    session.execute(_RESOLVE, given)
+    log.info("permission_given", api=stream.api, path=stream.path, source_ids=[each for each in lifted if each])
+    if "" in lifted:
+        session.execute(_WAKE_ITEMS, {"entities": entities})
+        session.execute(_WAKE_RUNS, {"entities": entities})
+
+
+def retry_now(session: Session, source: str) -> list[str]:
+    """Let all that was refused be tried again at once. Returns the modules, as `api/path`."""
+    modules = sorted({(row.api, row.path) for row in session.execute(_HASTEN, {"source": source})})
+    entities = [each for api, path in modules for each in entities_of(source, api, path)]
+    session.execute(_WAKE_ITEMS, {"entities": entities})
+    session.execute(_WAKE_RUNS, {"entities": entities})
+    return [f"{api}/{path}" for api, path in modules]
+
+
+def entities_of(source: str, api: str, path: str) -> list[str]:
+    """The entities that are read from a module."""
+    return [
+        name
+        for name, entity in ENTITIES.items()
+        if (entity.stream.source, entity.stream.api, entity.stream.path) == (source, api, path)
+    ]
+
+
+_MISSING = text("""
+select source, api, path, nullif(source_id, '') as source_id, scope, says, refused_at, refusal_count,
+       paused_until as next_try_at
+from tds_missing_permissions order by source_id <> '', source, api, path, source_id limit :limit
+""")
+_WAITS = text("""
+select coalesce(
+    (select case when refused_at is not null then refusal end from tds_source_tokens where source = :source),
+    (select says from tds_missing_permissions where source = :source and api = :api and path = :path
+       and source_id = any(array_append(cast(:ids as text[]), '')) order by source_id limit 1))
+""")
+MOST_SHOWN = 100
+
+
+def missing_permissions(session: Session, *, limit: int = MOST_SHOWN) -> list[dict[str, Any]]:
+    """Modules that may not be read, then records of others, each with the entities that wait for it."""
+    return [
+        {**row, "entities": entities_of(row["source"], row["api"], row["path"])}
+        for row in session.execute(_MISSING, {"limit": limit}).mappings()
+    ]
+
+
+def told(row: dict[str, Any]) -> str:
+    """One of them in a line."""
+    what = f"{row['path']} of {row['api'].capitalize()} ({', '.join(row['entities'])})"
+    if row["source_id"]:
+        what = f"record {row['source_id']} of {what}"
+    return (
+        f"{what}: add {row['scope']}; refused since {_moment(row['refused_at'])}, tried again at"
+        f" {_moment(row['next_try_at'])}"
+    )
+
+
+def waits_for_access(session: Session, entity: str, source_ids: list[str]) -> str | None:
+    """Why reading an entity, or these records of it, goes on only when somebody gives access; None when it goes on."""
+    stream = ENTITIES[entity].stream
+    given = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": source_ids}
+    found: str | None = session.execute(_WAITS, given).scalar()
+    return found
+
+
+def _moment(at: Any) -> str:
+    return f"{at.astimezone().replace(microsecond=0).isoformat(sep=' ')}"

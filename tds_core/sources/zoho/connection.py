@@ -1,0 +1,175 @@
+"""Whether TDS is let in at Zoho: connected, refused, not tried yet or not connected at all, and since when.
+
+Connecting an organisation: a code becomes a refresh token, kept encrypted, and is tried out at once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.config.settings import Settings
+from tds_core.crypto import Vault
+from tds_core.data_centers import DATA_CENTERS
+from tds_core.errors import AuthError
+from tds_core.sources import mirrored_organization
+from tds_core.sources.missing_permissions import missing_permissions
+from tds_core.sources.zoho.oauth import CONNECT, OAuthClient, lacking
+from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
+from tds_core.sources.zoho.tokens import keep_grant
+
+_MAKE_ROW = text("insert into tds_source_tokens (source) values ('zoho') on conflict do nothing")
+# What an older connection was refused must not hold up the new one.
+_NAME = text("""
+update tds_source_tokens set paused_until = null, pause_reason = null, accounts_url = :accounts_url,
+    organization_id = :organization_id, organization_name = :organization_name, connected_at = clock_timestamp()
+where source = 'zoho'
+""")
+# Put off for lack of access, most of it; what else waits comes a little early.
+_WAKE_ITEMS = text("""
+update tds_sync_queue set next_attempt_at = now(), updated_at = now()
+where id in (select id from tds_sync_queue where source = 'zoho' and lease_token is null
+             and (snoozes > 0 or attempts = 0) and next_attempt_at > now() order by source_id for update skip locked)
+""")
+_WAKE_RUNS = text("""
+update tds_sync_runs set next_attempt_at = now()
+where source = 'zoho' and state in ('queued', 'running') and lease_token is null and next_attempt_at > now()
+""")
+# What this connection may not read shows when it is tried.
+_FORGET = text("delete from tds_missing_permissions where source = 'zoho'")
+_RESOLVE = text("""
+update tds_findings set resolved_at = now(), resolved_by = 'tds'
+where kind = 'permission_missing' and source = 'zoho' and resolved_at is null
+""")
+_STANDING = text("""
+select refresh_token is not null as has_refresh_token, access_token is not null as has_access_token, accounts_url,
+       api_url, scopes, block_reason, organization_id, organization_name, connected_at, expires_at, updated_at,
+       refused_at, refusal, paused_until, pause_reason, blocked_until, clock_timestamp() as now
+from tds_source_tokens where source = 'zoho'
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """What a new connection reaches, and the scopes it lacks, each with the entities that will not be synced."""
+
+    organizations: list[OrganizationSeen]
+    lacking: dict[str, list[str]]
+
+    def warnings(self) -> list[str]:
+        """What is missing, a line for each scope."""
+        return [
+            f"Not granted: {scope}. Until it is, this will not be synced: {', '.join(entities)}"
+            for scope, entities in sorted(self.lacking.items())
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Connects by a code. `organization_id` is the one to be mirrored, "" when none is chosen yet; `scope` opens short
+    transactions, none of them while Zoho is asked; `api_url` serves when the grant names no API of its own.
+    """
+
+    scope: Callable[[], AbstractContextManager[Session]]
+    vault: Vault
+    organization_id: str
+    api_url: str
+
+    def connect(self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None) -> Connected:
+        """Redeem `code`, try it out, keep it, and let waiting work go on. Returns what the connection reads.
+
+        Raises `SourceError`, or `OtherOrganizationError` when the mirror is of another organisation, and then keeps
+        nothing: an older connection stays as it is.
+        """
+        grant = oauth.redeem(code, redirect_uri=redirect_uri)
+        if not grant.refresh_token:
+            raise AuthError(
+                "Zoho gave no refresh token: the code was made for one-time access. "
+                "Make a new code, or give consent again, with offline access."
+            )
+        seen = organizations((grant.api_url or self.api_url).rstrip("/"), grant.access_token, now=now)
+        chosen = self._chosen(seen)
+        with self.scope() as session:
+            mirrored_organization.check(session, "zoho", chosen.id if chosen else "")
+            session.execute(_MAKE_ROW)
+            keep_grant(session, self.vault, grant)
+            session.execute(
+                _NAME,
+                {
+                    "accounts_url": oauth.accounts_url,
+                    "organization_id": chosen.id if chosen else None,
+                    "organization_name": chosen.name if chosen else None,
+                },
+            )
+            session.execute(_FORGET)
+            session.execute(_RESOLVE)
+            session.execute(_WAKE_ITEMS)
+            session.execute(_WAKE_RUNS)
+        return Connected(seen, lacking(grant.scopes))
+
+    def _chosen(self, seen: Sequence[OrganizationSeen]) -> OrganizationSeen | None:
+        chosen = next((each for each in seen if each.id == self.organization_id), None)
+        if chosen is None and self.organization_id:
+            raise AuthError(
+                f"{not_among(self.organization_id, seen)} Consent as a user of that organisation, or set another."
+            )
+        return chosen
+
+
+def not_among(organization_id: str, seen: Sequence[OrganizationSeen]) -> str:
+    """That the organisation to be mirrored is none of those a connection reads."""
+    there = ", ".join(f"{each.id} ({each.name})" for each in seen) or "none"
+    return f"ZOHO_ORGANIZATION_ID is {organization_id or 'not set'}; the connection reads: {there}."
+
+
+def connection_status(session: Session) -> dict[str, Any]:
+    """What is stored about the connection, without its secrets; empty when there is none."""
+    row = session.execute(_STANDING).mappings().first()
+    if row is None:
+        return {}
+    found = dict(row)
+    now: datetime = found.pop("now")
+    for until in ("paused_until", "blocked_until"):
+        if found[until] is not None and found[until] <= now:
+            found[until] = None
+    return found
+
+
+def data_center_of(accounts_url: str) -> str | None:
+    """The data centre an accounts address belongs to, as the consent page names it."""
+    wanted = accounts_url.rstrip("/").lower()
+    return next((name for name, (accounts, _) in DATA_CENTERS.items() if accounts == wanted), None)
+
+
+class ConnectionStatus(StrEnum):
+    """How access does."""
+
+    CONNECTED = "connected"
+    REFUSED = "refused"
+    UNTRIED = "not tried yet"
+    ABSENT = "not connected"
+
+
+def access(stored: Mapping[str, Any], settings: Settings) -> ConnectionStatus:
+    """How access does by what is stored (see `standing`) and what the settings bring."""
+    if not stored.get("has_refresh_token") and not settings.zoho_refresh_token:
+        return ConnectionStatus.ABSENT
+    if stored.get("refused_at"):
+        return ConnectionStatus.REFUSED
+    return ConnectionStatus.CONNECTED if stored.get("has_access_token") else ConnectionStatus.UNTRIED
+
+
+def connection(session: Session, settings: Settings) -> dict[str, Any]:
+    """How access does, for machines; where there is none: since when, and why, with what to do about it."""
+    stored = connection_status(session)
+    state = access(stored, settings)
+    modules = missing_permissions(session)
+    if state in (ConnectionStatus.CONNECTED, ConnectionStatus.UNTRIED):
+        return {"access": state, **({"modules": modules} if modules else {})}
+    reason = stored.get("refusal") or f"not connected to Zoho. {CONNECT}"
+    return {"access": state, "since": stored.get("refused_at"), "reason": reason, "modules": modules}

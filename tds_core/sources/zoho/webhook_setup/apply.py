@@ -1,0 +1,129 @@
+"""Looking at the webhooks and rules in Zoho, and making the calls that mend them.
+
+Puts together what looks after webhooks and rules in Zoho, from the settings.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tds_core.config.settings import Settings
+from tds_core.errors import ConfigError, PermanentError
+from tds_core.sources.zoho.responses import NameTakenError, NoSuchRecordError
+from tds_core.sources.zoho.webhook_setup import desired
+from tds_core.sources.zoho.webhook_setup.api import Asking, Automation, Webhook, WorkflowRule
+from tds_core.sources.zoho.webhook_setup.desired import CREATED, DELETED, UPDATED, DesiredHook, Terms, desired_hooks
+from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan, Step, compared
+from tds_models.entities.base import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of a place: the steps that were made, and why no further, when it failed."""
+
+    place: PlannedHook
+    steps: tuple[Step, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WebhookInstaller:
+    """Looks and mends; all raise `SourceError`. `secret` is what our webhooks are signed with."""
+
+    automation: Automation
+    terms: Terms
+    secret: str
+
+    def look(self, entities: Sequence[Entity]) -> SetupPlan:
+        """How what is there differs from what `entities` want."""
+        rules = self.automation.rules()
+        webhooks = [self._whole(each) for each in self.automation.webhooks() if self.terms.is_ours(each.webhook_name)]
+        ours = [self._whole_rule(each) for each in rules if self.terms.is_ours(each.workflow_name)]
+        others = Counter(each.entity for each in rules if not self.terms.is_ours(each.workflow_name))
+        hooks, lacking = desired_hooks(entities, self.terms, others=others)
+        return SetupPlan(compared(hooks, webhooks, ours, secret=self.secret), lacking)
+
+    def mend(self, place: PlannedHook) -> StepResult:
+        """Make the steps of `place`. What Zoho refuses for good is told; other errors end the work."""
+        made: list[Step] = []
+        webhook_id = place.webhook.webhook_id if place.webhook else ""
+        try:
+            for step in place.steps:
+                webhook_id = self._make(step, place, webhook_id)
+                made.append(step)
+        except PermanentError as error:
+            return StepResult(place, tuple(made), f"{place.steps[len(made)]}: {error}")
+        return StepResult(place, tuple(made))
+
+    def _make(self, step: Step, place: PlannedHook, webhook_id: str) -> str:
+        """Make one step. Returns the id of the place's webhook, known from then on."""
+        if step in (Step.DELETE_RULE, Step.DELETE_WEBHOOK):
+            self._delete(step, place)
+        elif place.hook and step in (Step.CREATE_WEBHOOK, Step.CHANGE_WEBHOOK):
+            return self._write_webhook(place.hook, webhook_id)
+        elif place.hook and step in (Step.CREATE_RULE, Step.CHANGE_RULE):
+            self.automation.write_rule(_rule_body(place.hook, webhook_id), place.rule.workflow_id if place.rule else "")
+        elif place.rule:
+            self.automation.activate(place.rule.workflow_id)
+        return webhook_id
+
+    def _write_webhook(self, hook: DesiredHook, webhook_id: str) -> str:
+        body = {
+            "webhook_name": hook.name,
+            "entity": hook.module,
+            "method": "POST",
+            "url": hook.url,
+            "secret": self.secret,
+            "description": desired.description(self.secret),
+        }
+        try:
+            return self.automation.write_webhook(body, webhook_id).webhook_id
+        except NameTakenError:
+            # Made by somebody in the same moment, or left out of the list: then it is ours to change.
+            found = next((each for each in self.automation.webhooks() if each.webhook_name == hook.name), None)
+            if found is None or webhook_id:
+                raise
+            return self.automation.write_webhook(body, found.webhook_id).webhook_id
+
+    def _delete(self, step: Step, place: PlannedHook) -> None:
+        """Delete the rule or the webhook; somebody else may have done so already."""
+        with suppress(NoSuchRecordError):
+            if step is Step.DELETE_RULE and place.rule:
+                self.automation.delete_rule(place.rule.workflow_id)
+            elif step is Step.DELETE_WEBHOOK and place.webhook:
+                self.automation.delete_webhook(place.webhook.webhook_id)
+
+    def _whole(self, webhook: Webhook) -> Webhook:
+        return self.automation.webhook(webhook.webhook_id) if webhook.url is None else webhook
+
+    def _whole_rule(self, rule: WorkflowRule) -> WorkflowRule:
+        return self.automation.rule(rule.workflow_id) if rule.instant_actions is None else rule
+
+
+def _rule_body(hook: DesiredHook, webhook_id: str) -> dict[str, object]:
+    """A rule that refers to the webhook: any more about it in the action, and Zoho would make a second one."""
+    return {
+        "workflow_name": hook.name,
+        "description": "Kept by TDS (tds zoho webhooks).",
+        "entity": hook.module,
+        "rule_type": hook.rule_type,
+        "instant_actions": [{"action_type": "webhook", "action_id": webhook_id}],
+    }
+
+
+def check_installable(settings: Settings) -> None:
+    """Raise `ConfigError` unless webhooks can be set up as `settings` say; it names what to set, and how to make it."""
+    settings.require("TDS_PUBLIC_URL")
+    if not settings.zoho_webhook_secret:
+        raise ConfigError(
+            "ZOHO_WEBHOOK_SECRET is not set. It takes 12 to 50 letters and digits; make one with: openssl rand -hex 24"
+            "\nSet it for the API too, or nothing that arrives is believed."
+        )
+
+
+def open_installer(settings: Settings, client: Asking) -> WebhookInstaller:
+    """Looks and mends as `settings` say."""
+    types = dict(zip((CREATED, UPDATED, DELETED), settings.zoho_rule_types.split(","), strict=True))
+    terms = Terms(settings.zoho_webhook_prefix, settings.public_url, types)
+    return WebhookInstaller(Automation(client), terms, settings.zoho_webhook_secret)

@@ -1,0 +1,298 @@
+"""Creation: records the mirror has never seen, read and spelled out while the page before them is being written.
+
+Columns: new records read side by side, so that a value many of them share is read, checked and spelled once.
+
+A sighting: one list page as it was seen, from which its records are read one by one or side by side.
+"""
+
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import repeat
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.errors import InvalidRecordError
+from tds_core.quality import unreadable_values
+from tds_core.quality.value_errors import Flaw
+from tds_core.records import history as records_history
+from tds_core.records.copy import NULL, Copy, as_exact_json, as_it_came, as_json, as_text, lay_out, try_copy
+from tds_core.records.source_record import Record, read_record
+from tds_core.records.transform import (
+    ABSENT,
+    Candidate,
+    Evidence,
+    Familiar,
+    Provenance,
+    is_strange,
+    read_value,
+    transform,
+)
+from tds_core.sources.base import Clock
+from tds_core.sync.partial_rows import backfill_rank
+from tds_models.entities.base import Entity
+from tds_models.entities.fields import LONGEST_ID, Field, at, is_nothing, refers
+
+Records = Sequence[Mapping[str, Any]]
+#: Kinds of JSON value of which equal ones are the same; `object` is a key that is not there. 1.0 and 1.00 are two.
+_SAME_IF_EQUAL = frozenset({str, int, bool, type(None), object})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of many records: what stands for the value of each, and by that the value and how it is spelled."""
+
+    keys: Sequence[Hashable]
+    value_of: Mapping[Hashable, Any]
+    text_of: Mapping[Hashable, str]
+    told_of: Mapping[Hashable, str]
+    flaw_of: Mapping[Hashable, Flaw]
+
+    @property
+    def values(self) -> Iterator[Any]:
+        """The stored values."""
+        return map(self.value_of.__getitem__, self.keys)
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """The values as COPY has them."""
+        return map(self.text_of.__getitem__, self.keys)
+
+    @property
+    def told(self) -> Iterator[str]:
+        """Each value's part in the history of its record, as COPY has it; empty where there is no value."""
+        return map(self.told_of.__getitem__, self.keys)
+
+    @property
+    def flaws(self) -> Iterator[Flaw | None]:
+        """What is wrong with each value."""
+        return map(self.flaw_of.get, self.keys)
+
+
+def read_column(field: Field, records: Records) -> Column:
+    """`field` of `records`, of which there are some."""
+    raws = [record.get(field.key, ABSENT) for record in records]
+    keys = _keys(raws)
+    first = dict(zip(keys, raws, strict=True))
+    read = {key: _read(field, raw) for key, raw in first.items()}
+    spelled = [_spell(field, value) for value, _ in read.values()]
+    texts, told = (dict(zip(first, each, strict=True)) for each in zip(*spelled, strict=True))
+    values = {key: value for key, (value, _) in read.items()}
+    return Column(keys, values, texts, told, {key: flaw for key, (_, flaw) in read.items() if flaw})
+
+
+def _read(field: Field, raw: Any) -> tuple[Any, Flaw | None]:
+    if raw is ABSENT or raw is None or raw == "":
+        return None, None
+    if field.kind.is_text and type(raw) is str and len(raw) <= LONGEST_ID and not raw.isspace():
+        return raw, None
+    return read_value(field, raw)
+
+
+def _keys(raws: list[Any]) -> Sequence[Hashable]:
+    """What stands for each value: equal keys only where the stored values are the same."""
+    kinds = set(map(type, raws))
+    if len(kinds) == 1 and kinds <= _SAME_IF_EQUAL:
+        return raws
+    return list(zip(map(type, raws), map(str, raws), strict=True))
+
+
+def _spell(field: Field, value: Any) -> tuple[str, str]:
+    """The value as COPY has it, and its part of the history."""
+    if value is None:
+        return NULL, ""
+    if field.kind.sql == "jsonb":
+        told = as_exact_json(value)
+        return told, f'"{field.name}":[null,{told}]'
+    return as_text(value), f'"{field.name}":[null,{as_json(value)}]'
+
+
+@dataclass(frozen=True, slots=True)
+class PageContext:
+    """When and by whom records of `entity` were seen, their fingerprints by source id, and the keys that are no news.
+
+    `read_at`: the database's clock before the page was asked for; `clock`: the source's when it answered.
+    """
+
+    entity: Entity
+    read_at: datetime
+    provenance: Provenance
+    hashes: Mapping[str, bytes]
+    familiar: Familiar
+    clock: Clock | None = None
+
+    def candidate(self, source_id: str, raw: bytes, familiar: Familiar | None = None) -> Candidate:
+        """Read one record; `familiar`: other keys than the page's. Raises `InvalidRecordError`."""
+        return transform(
+            self.entity,
+            raw,
+            seen=Evidence.LIST,
+            read_at=self.read_at,
+            list_hash=self.hashes[source_id],
+            provenance=self.provenance,
+            familiar=self.familiar if familiar is None else familiar,
+            clock=self.clock,
+        )
+
+
+# From so many new rows on, COPY is cheaper than an INSERT.
+AT_LEAST = 20
+
+
+@dataclass(frozen=True)
+class Creation:
+    """New records of one entity: their ids, their rows and their history, ready to be sent.
+
+    `ranks`: how far behind what changed the details of each may wait, where there are details to be read. `said`: the
+    records that are to be looked at once more. `flaws`: by source id, of those that have any. `read`: reads all of them
+    one by one.
+    """
+
+    entity: Entity
+    source_ids: Sequence[str]
+    rows: Copy
+    history: Copy
+    ranks: Mapping[str, int]
+    said: Records
+    flaws: Mapping[str, Sequence[Flaw]]
+    read: Callable[[], list[Candidate]]
+
+    @cached_property
+    def candidates(self) -> list[Candidate]:
+        """The records one by one, for those who cannot take them as they are spelled."""
+        return self.read()
+
+
+def prepare_creation(sighting: PageContext, raws: Mapping[str, bytes]) -> Creation | None:
+    """Make `raws` ready: by source id the JSON of records that the mirror does not have.
+
+    `None`: they are too few to be worth it, one of them cannot be a row or is of a time yet to come, or they have
+    lines, which `apply` writes.
+    """
+    if len(raws) < AT_LEAST:
+        return None
+    entity = sighting.entity
+    try:
+        read = [read_record(raw, entity) for raw in raws.values()]
+        records = [each.members for each in read]
+        _refuse_unfit(entity, records)
+        ids = _sound_column(refers("source_id", to=None, key=entity.stream.id_key), records)
+        moments = _sound_column(at("source_modified_at", entity.stream.modified_key or "no time of change"), records)
+    except (ValueError, InvalidRecordError):
+        return None
+    if sighting.clock and any(each and sighting.clock.is_behind(each) for each in moments.value_of.values()):
+        return None
+    columns = {field.name: read_column(field, records) for field in entity.fields}
+    flaws = _flaws(read, ids, columns)
+    return Creation(
+        entity=entity,
+        source_ids=list(raws),
+        rows=_rows(sighting, read, ids, moments, columns),
+        history=records_history.spell_creations(
+            entity,
+            ids.texts,
+            moments.texts,
+            zip(*(column.told for column in columns.values()), strict=True),
+            sighting.provenance,
+        ),
+        ranks=_ranks(sighting, ids, moments, columns),
+        said=_worth_a_look(sighting, ids, records, flaws),
+        flaws=flaws,
+        read=lambda: [sighting.candidate(source_id, raw) for source_id, raw in raws.items()],
+    )
+
+
+def create(session: Session, creation: Creation) -> bool:
+    """Write all of it, or nothing (False): when somebody created one of the records in the meantime, or when one had
+    been there before and its row was taken away.
+    """
+    if _any_history(session, creation) or not try_copy(session, creation.rows, creation.history):
+        return False
+    unreadable_values.keep(session, creation.entity, creation.flaws)
+    return True
+
+
+ANY_HISTORY = text("""
+select exists (select from tds_audit_trail where entity = :entity and source = :source and source_id = any(:ids))
+""")
+
+
+def _any_history(session: Session, creation: Creation) -> bool:
+    entity = creation.entity
+    given = {"entity": entity.name, "source": entity.stream.source, "ids": list(creation.source_ids)}
+    return bool(session.execute(ANY_HISTORY, given).scalar())
+
+
+def _sound_column(field: Field, records: Records) -> Column:
+    """A column without flaws. Raises `ValueError`."""
+    column = read_column(field, records)
+    if column.flaw_of:
+        raise ValueError(next(iter(column.flaw_of.values())).reason)
+    return column
+
+
+def _refuse_unfit(entity: Entity, records: Records) -> None:
+    """Raise `ValueError` for records that are another entity's, have no id, or have lines."""
+    stream = entity.stream
+    if any(is_nothing(record.get(stream.id_key)) for record in records):
+        raise ValueError("a record without an id")
+    if stream.kind and any(record.get(stream.kind[0]) not in (None, stream.kind[1]) for record in records):
+        raise ValueError("a record of another kind")
+    if any(lines.key in record for lines in entity.lines for record in records):
+        raise ValueError("a record with lines")
+
+
+def _flaws(read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -> dict[str, list[Flaw]]:
+    """The flaws of the records by source id, of those that have any."""
+    found: dict[str, list[Flaw]] = {}
+    for source_id, record in zip(ids.values, read, strict=True):
+        if record.flaws:
+            found[source_id] = [*record.flaws]
+    for column in columns.values():
+        if column.flaw_of:
+            for source_id, flaw in zip(ids.values, column.flaws, strict=True):
+                if flaw:
+                    found.setdefault(source_id, []).append(flaw)
+    return found
+
+
+def _worth_a_look(sighting: PageContext, ids: Column, records: Records, flawed: Container[str]) -> Records:
+    """The first record, and those with flaws or with keys that are not familiar."""
+    later = list(zip(ids.values, records, strict=True))[1:]
+    strange = (each for key, each in later if key in flawed or is_strange(sighting.entity, each, sighting.familiar))
+    return [records[0], *strange]
+
+
+def _rows(
+    sighting: PageContext, read: Sequence[Record], ids: Column, moments: Column, columns: Mapping[str, Column]
+) -> Copy:
+    """The new rows. Whatever is read now is its first version, and confirmed."""
+    entity = sighting.entity
+    spelled = {
+        "source": repeat(entity.stream.source),
+        "source_id": ids.texts,
+        **{name: column.texts for name, column in columns.items()},
+        "source_modified_at": moments.texts,
+        "source_record": [as_it_came(each.raw) for each in read],
+        "source_record_at": moments.texts,
+        "source_record_seen": repeat(Evidence.LIST.value),
+        "list_hash": [as_text(rf"\x{sighting.hashes[source_id].hex()}") for source_id in ids.values],
+        "version": repeat("1"),
+        "confirmed_at": repeat(as_text(sighting.read_at)),
+    }
+    return lay_out(entity.table.fullname, list(spelled), zip(*spelled.values(), strict=False))  # some never end
+
+
+def _ranks(sighting: PageContext, ids: Column, moments: Column, columns: Mapping[str, Column]) -> dict[str, int]:
+    entity = sighting.entity
+    if not entity.header_first:
+        return {}
+    statuses = columns["status"].values if "status" in columns else repeat(None)
+    standing = zip(ids.values, statuses, moments.values, strict=False)
+    return {
+        source_id: backfill_rank(entity, status=status, modified_at=modified_at, read_at=sighting.read_at)
+        for source_id, status, modified_at in standing
+    }

@@ -1,0 +1,163 @@
+"""Targeted runs: given records go through the queue, before bulk; the run watches until all have ended.
+
+What became of records an operator asked for: still owed, or how their last attempt ended.
+
+Asking for a run of any mode: the one door for the API and the command line.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.errors import TdsError
+from tds_core.queue import items
+from tds_core.records.transform import FORCED
+from tds_core.sync import runs
+from tds_core.sync.runs import RunLease, request_dry_run, request_run
+from tds_models.entities import ENTITIES
+from tds_models.runs import Mode
+
+_OUTCOMES = text("""
+select asked.id as source_id,
+       exists (select from tds_sync_queue q
+               where q.source = :source and q.entity = :entity and q.source_id = asked.id) as is_owed,
+       last.outcome, last.error_class, last.error, last.ended_at
+from unnest(cast(:ids as text[])) with ordinality as asked(id, place)
+left join lateral (
+    select outcome, error_class, error, ended_at from tds_sync_logs l
+    where l.source = :source and l.entity = :entity and l.source_id = asked.id and l.id > :after
+    order by l.id desc limit 1
+) last on true
+order by asked.place
+""")
+_ASKED = text("select source, entity, asked from tds_sync_runs where id = :run")
+_MARK = text("select coalesce(max(id), 0) from tds_sync_logs")
+
+
+def attempts_mark(session: Session) -> int:
+    """A mark in the story of attempts: what ends after it has a higher number."""
+    return int(session.execute(_MARK).scalar_one())
+
+
+def outcomes(
+    session: Session, *, source: str, entity: str, source_ids: Sequence[str], after: int
+) -> list[dict[str, Any]]:
+    """For each record whether it is still owed a sync, and how its latest attempt after the mark ended."""
+    given = {"source": source, "entity": entity, "ids": list(source_ids), "after": after}
+    return [dict(row) for row in session.execute(_OUTCOMES, given).mappings()]
+
+
+def outcomes_of(session: Session, run_id: int) -> list[dict[str, Any]]:
+    """The same for the records of a targeted run."""
+    run = session.execute(_ASKED, {"run": run_id}).one()
+    return outcomes(
+        session, source=run.source, entity=run.entity, source_ids=run.asked["ids"], after=run.asked["after"]
+    )
+
+
+# A run that waits long (for a quota, say) looks less and less often.
+LEAST_REST_SECONDS, MOST_REST_SECONDS, REST_PART = 0.5, 15.0, 0.1
+
+
+def request_records(
+    session: Session,
+    *,
+    entity: str,
+    source_ids: Sequence[str],
+    requested_by: str,
+    correlation_id: str = "",
+    forced: bool = False,
+) -> int:
+    """Owe each of these records a reading, before what lists found. Returns the id of the run that watches them.
+
+    `forced`: what is read is taken, whatever its time of change says.
+    """
+    ids = list(dict.fromkeys(source_ids))
+    given = runs.request_of(
+        entity,
+        Mode.TARGETED,
+        requested_by=requested_by,
+        correlation_id=correlation_id,
+        asked={"ids": ids, "after": attempts_mark(session), "forced": forced},
+        expected_count=len(ids),
+    )
+    run_id = int(session.execute(runs.REQUEST, given).scalar_one())
+    origin = FORCED if forced else "operator"
+    items.enqueue(session, entity=entity, source_ids=ids, origin=origin, correlation_id=given["correlation_id"])
+    return run_id
+
+
+LOOKED = text("""
+update tds_sync_runs set fetched_count = :ended, outcomes = cast(:outcomes as jsonb)
+where id = :id and lease_token = :token returning extract(epoch from clock_timestamp() - started_at)::float8
+""")
+
+
+def record_outcomes(session: Session, run: RunLease) -> bool:
+    """See how far the run's records are. True: all have ended, and so has the run; otherwise it looks again later."""
+    found = outcomes(
+        session,
+        source=ENTITIES[run.entity].stream.source,
+        entity=run.entity,
+        source_ids=run.asked["ids"],
+        after=run.asked["after"],
+    )
+    run.outcomes = Counter(row["outcome"] or "unknown" for row in found if not row["is_owed"])
+    ended = run.outcomes.total()
+    given = {
+        "id": run.id,
+        "token": run.token,
+        "ended": ended,
+        "outcomes": msgspec.json.encode(run.outcomes).decode(),
+    }
+    age_seconds = session.execute(LOOKED, given).scalar() or 0.0
+    if ended < len(found):
+        rest = min(MOST_REST_SECONDS, max(LEAST_REST_SECONDS, age_seconds * REST_PART))
+        runs.yield_run(session, run, delay_seconds=rest)
+        return False
+    given_up = run.outcomes["dead"]
+    runs.complete(session, run, f"all {ended} records were read" if not given_up else f"{given_up} were given up")
+    return True
+
+
+class InvalidRequestError(TdsError):
+    """What was asked for does not go together."""
+
+    code = "invalid_arguments"
+
+
+def request_sync(
+    session: Session,
+    *,
+    entity: str,
+    mode: str,
+    requested_by: str,
+    ids: Sequence[str] = (),
+    full: bool = False,
+    force: bool = False,
+    correlation_id: str = "",
+) -> int:
+    """Ask for a run; `ids` belong to targeted ones, `full` to dry ones. Returns its id. Raises AskedWrongError.
+
+    `force`: what is read of the records `ids` is taken, whatever its time of change says.
+
+    A pass that is open already is not begun twice: the answer is the id of the one that brings at least as much.
+    """
+    if (mode == Mode.TARGETED) != bool(ids):
+        raise InvalidRequestError("Ids belong to mode targeted, and to no other.")
+    if full and mode != Mode.DRY_RUN:
+        raise InvalidRequestError("`full` says how a dry run reads; for a full pass ask for mode full.")
+    if force and mode != Mode.TARGETED:
+        raise InvalidRequestError(
+            "`force` has given records read whatever their time says: mode targeted, and its ids."
+        )
+    given = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
+    if mode == Mode.TARGETED:
+        return request_records(session, source_ids=ids, forced=force, **given)
+    if mode == Mode.DRY_RUN:
+        return request_dry_run(session, full=full, **given)
+    return request_run(session, mode=mode, **given)

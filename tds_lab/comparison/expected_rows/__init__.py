@@ -1,0 +1,8 @@
+"""What the mirror must hold, written down by hand for every column of every table."""
+
+from tds_lab.comparison.expected import Expected
+from tds_lab.comparison.expected_rows.goods import GOODS
+from tds_lab.comparison.expected_rows.people import PEOPLE
+from tds_lab.comparison.expected_rows.trade import MONEY, TRADE
+
+EXPECTED: tuple[Expected, ...] = (*GOODS, *PEOPLE, *TRADE, *MONEY)

@@ -1,0 +1,97 @@
+"""The report of a demo: what was sent, what became of it, how fast, and whether the two sides agree."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tds_lab.comparison.comparison import Comparison
+from tds_lab.demo import stats
+from tds_lab.demo.phases import SweepResult
+from tds_lab.demo.sandbox import call_count
+
+# Duplicates are counted with the content they repeat, which is forgotten after TDS_DUPLICATE_WINDOW_SECONDS.
+DUPLICATES_COUNTED_SECONDS = 600.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What the acts themselves brought to know."""
+
+    edit_count: int
+    edits_began_at: datetime
+    edits_ended_at: datetime
+    swept: SweepResult
+    comparison: Comparison
+    timings: Mapping[str, float | None]
+
+
+def make_report(connection: Connection, state: Mapping[str, Any], played: RunResult) -> stats.Figures:
+    """Everything a program may want to know, as one JSON object; `problems` is empty when all is well."""
+    verdicts = stats.count_verdicts(connection, played.edits_began_at)
+    deliveries = state["deliveries"]
+    report = {
+        "edits": played.edit_count,
+        "events_sent": deliveries["sent_count"],
+        "events_received": sum(verdicts.values()),
+        "verdicts": verdicts,
+        "events_without_verdict": verdicts.get("none", 0),
+        "duplicates": stats.duplicates(connection),
+        "rejected": stats.rejected(connection),
+        "dropped": deliveries["dropped_count"],
+        "deliveries": deliveries["by_kind"],
+        "dead_letters": stats.dead_letters(connection),
+        "latency_ms": stats.latency_ms(connection, since=played.edits_began_at, until=played.edits_ended_at),
+        "p95_ms_by_entity": stats.p95_ms_by_entity(
+            connection, since=played.edits_began_at, until=played.edits_ended_at
+        ),
+        "records_compared": played.comparison.record_count,
+        "parts_compared": played.comparison.part_count,
+        "differences": len(played.comparison.differences),
+        "difference_examples": played.comparison.examples(),
+        "healed_by_sweep": played.swept.healed_count,
+        "polled_by_sweep": played.swept.polled_count,
+        "api_calls": call_count(state),
+        "timings_seconds": dict(played.timings),
+    }
+    owed = stats.owed(connection)
+    lasted_seconds = (played.edits_ended_at - played.edits_began_at).total_seconds()
+    counted = lasted_seconds < DUPLICATES_COUNTED_SECONDS
+    found = problems(report, owed, duplicates_counted=counted)
+    return {**report, "owed": dataclasses.asdict(owed), "problems": found}
+
+
+def problems(report: Mapping[str, Any], owed: stats.Owed, *, duplicates_counted: bool = True) -> list[str]:
+    """What must not be, in words: each of them fails the demo."""
+    genuine, forged = _statuses(report["deliveries"], forged=False), _statuses(report["deliveries"], forged=True)
+    # A delivery whose answer was lost on the way may or may not have been kept.
+    unsure = genuine.get("error", 0)
+    found = []
+    if report["differences"]:
+        found.append(f"{report['differences']} differences")
+    if report["events_without_verdict"]:
+        found.append(f"{report['events_without_verdict']} events without verdict")
+    if owed:
+        found.append(f"still owed: {owed}")
+    for what, answered, kept in (
+        ("new", genuine.get("202", 0), report["events_received"]),
+        ("duplicate", genuine.get("200", 0), report["duplicates"]),
+        ("forged", forged.get("401", 0), report["rejected"]),
+    ):
+        least = answered if what != "duplicate" or duplicates_counted else 0
+        if not least <= kept <= answered + unsure:
+            found.append(f"{answered} deliveries were answered as {what}, {kept} are kept as such")
+    if believed := sum(count for status, count in forged.items() if status.startswith("2")):
+        found.append(f"{believed} forged deliveries were believed")
+    return found
+
+
+def _statuses(by_kind: Mapping[str, Mapping[str, int]], *, forged: bool) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for kind, statuses in by_kind.items():
+        if (kind == "forged") is forged:
+            for status, count in statuses.items():
+                totals[status] = totals.get(status, 0) + count
+    return totals

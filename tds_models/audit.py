@@ -1,0 +1,92 @@
+"""Seals over the history: what makes an edit, a deletion or an insertion of history show.
+
+The audit trail: every change of every record, before and after. The database refuses to edit it.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Identity, Index, Integer, LargeBinary, SmallInteger, Text, func, text
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tds_models.base import Base, Instant
+
+
+class AuditEntry(Base):
+    """One change of one record, written in the transaction of the change.
+
+    `changes` maps each changed field to `[before, after]`; numbers are spelled as text, times as ISO 8601 UTC.
+    """
+
+    __tablename__ = "tds_audit_trail"
+    __table_args__ = (
+        # A version exists once: the same change cannot be recorded, or made, twice.
+        Index("uq_tds_audit_trail_version", "entity", "source_id", "source", "version", unique=True),
+        Index("ix_tds_audit_trail_recorded_at", "recorded_at", postgresql_using="brin"),  # it only grows
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    entity: Mapped[str] = mapped_column(Text)
+    source_id: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer)
+    operation: Mapped[str] = mapped_column(Text, comment="created, updated, deleted or restored")
+    changes: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    origin: Mapped[str] = mapped_column(Text, comment="webhook, run, healing or operator")
+    origin_id: Mapped[int | None] = mapped_column(BigInteger, comment="the event or the run")
+    correlation_id: Mapped[str] = mapped_column(Text)
+    source_modified_at: Mapped[datetime | None] = mapped_column(Instant)
+    recorded_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+
+
+class AuditSeal(Base):
+    """A link of the chain. Nobody can edit it.
+
+    A `rows` seal vouches for the rows of one append-only table whose ids it names, a `retired` one for having removed,
+    on purpose, all rows of its table up to `last_id`. `digest` is keyed, over all else and the digest before.
+    """
+
+    __tablename__ = "tds_audit_seals"
+    __table_args__ = (Index("ix_tds_audit_seals_trail", "trail", "last_id"),)
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(Text, comment="rows or retired")
+    trail: Mapped[str] = mapped_column(Text, comment="the table it is about")
+    columns: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="what of a row is digested, in this order")
+    first_id: Mapped[int] = mapped_column(BigInteger)
+    last_id: Mapped[int] = mapped_column(BigInteger)
+    row_count: Mapped[int] = mapped_column(Integer)
+    ids: Mapped[Any] = mapped_column(INT8MULTIRANGE, comment="the rows; no other id up to last_id will ever have one")
+    digests: Mapped[bytes] = mapped_column(LargeBinary, comment="16 bytes for each row, in the order of ids")
+    begins_at: Mapped[int | None] = mapped_column(
+        BigInteger, comment="of a retired seal: the chain begins with this number from now on"
+    )
+    key_id: Mapped[bytes] = mapped_column(LargeBinary, comment="which key the digest was made with")
+    previous: Mapped[bytes] = mapped_column(LargeBinary, comment="the digest of the seal before")
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+
+
+class AuditHead(Base):
+    """The end of the chain, so that it shows when the newest seals are gone. One row.
+
+    `waits`: by table, the id up to which rows may be sealed once the writers named beside it have ended.
+    """
+
+    __tablename__ = "tds_audit_head"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    waits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+
+
+class AuditSealKey(Base):
+    """A key seals were made with, locked with TDS_SECRET_KEY, so that they outlive that key's rotation."""
+
+    __tablename__ = "tds_audit_seal_keys"
+
+    key_id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    locked: Mapped[bytes] = mapped_column(LargeBinary)
+    made_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())

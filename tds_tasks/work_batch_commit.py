@@ -1,0 +1,151 @@
+"""The edge that settles work: one transaction for the batch, and when one record breaks it, one for each record.
+
+An error of ours about one record must not cost its neighbours an attempt; an outage must cost nobody one.
+
+What a batch does, as spans: one in the trace of a webhook it works for, and an end in every webhook's own.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import structlog
+from celery import current_task
+from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from tds_core.database import StatementFailedError, is_away, is_contended, named
+from tds_core.fault_switches import Protection, is_off
+from tds_core.observability import metrics, tracing
+from tds_core.processing.complete import Completion, complete_batch
+from tds_core.queue.items import Claim
+from tds_core.queue.pending_events import Event
+from tds_core.queue.retry_policy import RetryOutcome
+from tds_core.records import row_locks
+from tds_core.records.row_locks import LockedError
+from tds_core.records.transform import Candidate
+from tds_models.entities import ENTITIES
+from tds_tasks.context import scope, settings
+from tds_tasks.worker.leases import beating
+
+
+def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractContextManager[None]:
+    """A span around a batch; it is linked to the traces of all that asked for it."""
+    if not tracing.is_on():
+        return tracing.span("")
+    threads = [event.correlation_id for each in events.values() for event in reversed(each)]
+    threads += [item.correlation_id for item in claim.items]
+    first, *also = list(dict.fromkeys(filter(None, threads))) or [""]
+    facts = {"entity": claim.entity, "item_count": len(claim.items), "batch": str(claim.token)}
+    task = current_task.request.id if current_task else None
+    return tracing.span("sync batch", thread=first, also=also, **facts, **({"celery.task_id": task} if task else {}))
+
+
+def told(claim: Claim, end: Mapping[str, Any]) -> None:
+    """How one item ended, in the trace of the event that was applied."""
+    if tracing.is_on():
+        facts = {"entity": claim.entity, "source_id": end["source_id"], "outcome": end["outcome"]}
+        with tracing.span("item settled", thread=end["correlation_id"], **facts):
+            pass
+
+
+log = structlog.get_logger(__name__)
+
+# So long may one batch wait for locks that are only met while its records are being written, one record after another.
+LOCKS_SECONDS = 3.0
+#: Errors of the database or of our time, among which are those that say nothing about any record: see `is_outage`.
+OUTAGES = (OperationalError, InterfaceError, SoftTimeLimitExceeded)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether `error` says nothing about any record: the database is away, or our time is up."""
+    return isinstance(error, SoftTimeLimitExceeded) or is_away(error)
+
+
+def commit_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:
+    """Settle `candidates` and `failures` (by source id) of `claim`.
+
+    Raises outages, and what fails one record after another.
+    """
+    try:
+        settlement = _settle_or_wait(claim, candidates, failures)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        with beating(claim.token):  # it may have taken long, and may again
+            settlement = _settle_singly(claim, candidates, failures, error)
+    for outcome, count in settlement.counts.items():
+        metrics.sync_outcomes.labels(claim.entity, outcome).inc(count)
+    for seconds in settlement.freshness_seconds:
+        metrics.freshness_seconds.labels(claim.entity).observe(seconds)
+    for end in settlement.ends:
+        log.info("sync_item_completed", entity=claim.entity, **end)
+        told(claim, end)
+        if end["outcome"] == RetryOutcome.RETRY:
+            metrics.retries.labels(claim.entity, end["error"]).inc()
+    return settlement
+
+
+def _settle_or_wait(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:
+    """Settle; what somebody else has locked waits, all of it when that is a whole table."""
+    try:
+        settlement = _settle(claim, candidates, failures)
+    except LockedError:
+        settlement = _settle(claim, {}, {**failures, **dict.fromkeys(candidates, table_held(claim))})
+    for wait in settlement.waits:
+        log.info("sync_waits_for_lock", entity=claim.entity, detail=wait)
+    return settlement
+
+
+def table_held(claim: Claim) -> LockedError:
+    """Who holds a lock on the tables of the claim's entity."""
+    with scope() as session:
+        return row_locks.table_held(session, ENTITIES[claim.entity])
+
+
+def _settle(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:
+    with scope() as session:
+        if is_off(Protection.TX):
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        return complete_batch(
+            session,
+            claim,
+            candidates=candidates,
+            failures=failures,
+            max_attempts=settings().max_attempts,
+            chance=random.random,
+        )
+
+
+def _settle_singly(
+    claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception], error: Exception
+) -> Completion:
+    """The batch was refused because of `error`: find the record that breaks it, and let the others pass.
+
+    When one after another fails without having been refused, it is not the records: the rest is left for later. So it
+    is when locks of others were waited for in turn, for a while.
+    """
+    log.warning("sync_batch_refused", entity=claim.entity, error=type(error).__name__, item_count=len(candidates))
+    total = _settle(claim, {}, failures)
+    in_vain, until = 0, time.monotonic() + LOCKS_SECONDS
+    for key, candidate in candidates.items():
+        try:
+            settlement = _settle_or_wait(claim, {key: candidate}, {})
+            in_vain = 0
+        except Exception as own:
+            if is_contended(own):
+                total.add(_settle_or_wait(claim, {}, {key: table_held(claim)}))
+                if time.monotonic() > until:
+                    raise
+                continue
+            failure = named(own) if isinstance(own, DBAPIError) else own
+            in_vain += isinstance(failure, StatementFailedError)
+            if is_outage(own) or in_vain > 1:
+                raise
+            shown = {"detail": str(failure)} if failure is not own else {"exc_info": True}
+            log.error("sync_item_refused", entity=claim.entity, source_id=key, error=type(own).__name__, **shown)
+            settlement = _settle(claim, {}, {key: failure})
+        total.add(settlement)
+    return total

@@ -1,0 +1,78 @@
+"""The worker's ear: after an outage of Redis it listens again within seconds, and it tells that its loop goes round."""
+
+import logging
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from celery.worker.consumer import Consumer
+from celery.worker.consumer.consumer import CONNECTION_RETRY
+
+from tds_core.observability.outages import broker
+
+# Kombu waits two seconds longer after every failure, up to half a minute: as much silence after Redis is back.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
+# How often the main loop shows that it goes round.
+ROUND_SECONDS = 2.0
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Celery tells of every connection that ended; we tell of the outage."""
+    return CONNECTION_RETRY not in (record.args or ())
+
+
+class ReconnectingConsumer(Consumer):
+    """Celery's consumer with short pauses between attempts to connect; `looped` is when its loop last went round."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.looped = time.monotonic()
+        self._round: Any = None
+        self._ready_at = 0.0
+        logging.getLogger("celery.worker.consumer.consumer").addFilter(_is_news)
+
+    def on_ready(self) -> None:
+        """Begin to consume, at the start and after every lost connection."""
+        if self._round is not None:
+            self._round.cancel()
+        self._ready_at = time.monotonic()
+        self._round = self.timer.call_repeatedly(ROUND_SECONDS, self._go_round)
+        self._go_round()
+        super().on_ready()
+
+    def _go_round(self) -> None:
+        self.looped = time.monotonic()
+        if self.looped - self._ready_at >= ROUND_SECONDS / 2:  # a Redis that refuses writes lets us in, and out again
+            broker.end()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of the connection. A Redis that refuses its word would let us in again at once: it is given time."""
+        broker.begin(error=type(exc).__name__, says=str(exc)[:200])
+        # Kombu stumbles over its own half-closed connection when it puts back messages that were fetched ahead. What
+        # they announced waits in PostgreSQL, and is announced again.
+        with suppress(AttributeError):
+            super().on_connection_error_after_connected(exc)
+        if isinstance(exc, self.channel_errors):
+            time.sleep(LONGEST_PAUSE_SECONDS)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Nothing was lost but the attempt; without a pause the next one would follow at once."""
+        broker.begin(error=type(exc).__name__, says=str(exc)[:200])
+        time.sleep(LONGEST_PAUSE_SECONDS)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, trying again for as long as it takes."""
+        ensure = conn.ensure_connection
+
+        def ensure_and_tell(_errback: Any, *given: Any, **named: Any) -> Any:
+            """Connect; Celery would tell of every attempt that fails."""
+            return ensure(lambda error, _pause: broker.begin(error=type(error).__name__), *given, **named)
+
+        conn.ensure_connection = partial(
+            ensure_and_tell,
+            interval_start=FIRST_PAUSE_SECONDS,
+            interval_step=FIRST_PAUSE_SECONDS,
+            interval_max=LONGEST_PAUSE_SECONDS,
+        )
+        return super().ensure_connected(conn)

@@ -1,0 +1,170 @@
+"""What /metrics says: documented to the last label, of bounded size whatever is sent, and as Prometheus likes it."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import responses
+from prometheus_client import Metric
+from prometheus_client.registry import REGISTRY
+from sqlalchemy import Engine
+
+import celeryconfig
+from tds_api.monitoring import everything
+from tds_core.breakers.circuit import Rules
+from tds_core.breakers.circuit import State as BreakerState
+from tds_core.breakers.registry import Breakers
+from tds_core.dead_letters import store
+from tds_core.errors import QuotaError, TransientError
+from tds_core.healing.action_log import HealingOutcome as DeedOutcome
+from tds_core.health.health import State
+from tds_core.records.compare import RowOutcome
+from tds_core.sources.base import Traffic
+from tds_core.sources.zoho.api_call import ApiCall
+from tds_core.sources.zoho.client import ZohoClient
+from tds_core.sources.zoho.quota.governor import open_governor
+from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
+from tds_models.runs import Mode
+from tests.support.webhook_sender import Sender, sender_for, wrapped
+
+ROOT = Path(__file__).parents[2]
+CODE = r"[a-z_]{3,40}|[A-Z]\w{2,40}"  # of an error: ours, or the name of a Python class
+ONE_OF_OURS = "|".join(ENTITIES)
+# What a label may say, whatever arrives.
+BOUNDS = {
+    "entity": ONE_OF_OURS + "|",
+    "api": "books|inventory|all",
+    "path": "|".join(sorted({each.stream.path for each in ENTITIES.values()})) + r"|settings/\w+",
+    "traffic": "|".join(Traffic),
+    "status": r"none|[2-5]\d\d|\dxx",
+    "state": "|".join([*State, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf"]),
+    "outcome": "|".join([*RowOutcome, *DeedOutcome, "retry", "snooze", "dead", "overtaken", "to_read", "invalid"]),
+    "mode": "|".join([*Mode, "webhook"]),
+    "error": CODE,
+    "code": CODE,
+    "result": "accepted|duplicate|quarantined|refused|unavailable|overloaded|cached|asked|sent|failed|delivered|away",
+    "breaker": r"database|zoho\.token|zoho\.(books|inventory)\.\w+",
+    "action": CODE,
+    "kind": CODE,
+    "severity": "info|warning|error|critical",
+    "component": r"[a-z ]{3,20}",
+    "queue": "|".join(f"tds.{name}" for name in celeryconfig.QUEUES),
+    "job": "|".join(celeryconfig.TIMETABLE),
+    "pulse": "dispatcher|beat",
+    "pool": "api|intake|worker|dispatcher|healing",
+    "operation": "request|batch|page|source_call|statement",
+    "le": r"[\d.e+-]+|\+Inf",
+}
+
+
+@pytest.fixture
+def sender(database: str, engine: Engine, redis_url: str) -> Iterator[Sender]:
+    with sender_for(database, engine, TDS_REDIS_URL=redis_url) as sender:
+        yield sender
+
+
+def families(sender: Sender) -> list[Metric]:
+    edge = sender.app.extensions["tds"]
+    found = everything(edge, open_governor(edge.settings)).collect()
+    return sorted((each for each in found if each.name.startswith("tds_")), key=lambda each: each.name)
+
+
+def label_names(family: Any) -> list[str]:
+    """The labels a family is declared with, whether or not something was counted."""
+    if hasattr(family, "_labelnames"):
+        return list(family._labelnames)
+    return list(REGISTRY._names_to_collectors[family.name]._labelnames)  # type: ignore[attr-defined]
+
+
+def row(family: Metric) -> str:
+    name = family.name + ("_total" if family.type == "counter" else "")
+    labels = ", ".join(f"`{each}`" for each in label_names(family))
+    return f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
+
+
+def test_every_metric_is_in_the_reference_as_it_is_and_no_other(sender: Sender) -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    told = [line for line in page.splitlines() if line.startswith("| `tds_")]
+    assert told == [row(family) for family in families(sender)]
+
+
+def hostile(sender: Sender) -> None:
+    """Deliver what would make a label of every request, if anything did."""
+    for number in range(30):
+        sender.send(wrapped(str(number), name=f"name {number}"), headers={"X-Correlation-Id": f"c-{number}"})
+        sender.send(b"{}", path=f"/api/tds/zoho/webhooks/thing{number}/changed{number}")
+        sender.send(b'{"item": {}}', query=f"entity=made-up-{number}&event=e{number}")
+        sender.send(wrapped(str(number)), secret=f"wrong-secret-{number}")
+        sender.app.test_client().get(f"/api/tds/entities/product/{number}")
+    with session_scope(sender.engine) as session:
+        errors = [TransientError("slow"), QuotaError("none left", after_seconds=1), ValueError("a bug")]
+        letters = [
+            {
+                "source_id": str(number), "error_class": dead_letters_class(error), "error": f"id {number}",
+                "attempts": 1, "priority": 5, "correlation_id": f"c-{number}", "generation": 1,
+            }
+            for number, error in enumerate(errors * 10)
+        ]  # fmt: skip
+        store.bury(session, source="zoho", entity="product", letters=letters)
+
+
+def dead_letters_class(error: Exception) -> str:
+    return getattr(error, "code", type(error).__name__)
+
+
+class _Tokens:
+    def current(self) -> tuple[str, str]:
+        return "token", "https://zoho.invalid"
+
+    def renew(self, refused: str) -> tuple[str, str]:
+        return self.current()
+
+    def is_new(self, token: str) -> bool:
+        return True
+
+
+def ask_for_many(statuses: range) -> None:
+    never = Rules(failures=10**6, least_calls=10**6)
+    client = ZohoClient(_Tokens(), organization_id="1", breakers=Breakers(rules=never))
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as zoho:
+        for status in statuses:
+            path = f"items/{status}"
+            zoho.get(f"https://zoho.invalid/inventory/v1/{path}", json={"code": 0, "message": "x"}, status=status)
+            try:
+                client.ask(ApiCall("inventory", "items", path, {"search": f"secret {status}"}, Traffic.LIVE))
+            except (requests.RequestException, Exception):  # noqa: S112  (what it means is others' business)
+                continue
+
+
+def test_labels_take_few_values_whatever_arrives(sender: Sender) -> None:
+    for _ in range(2):  # the second time all of it is a duplicate
+        hostile(sender)
+        ask_for_many(range(200, 600, 7))
+    found = families(sender)
+    beyond = {
+        (family.name, label, value)
+        for family in found
+        for sample in family.samples
+        for label, value in sample.labels.items()
+        if not re.fullmatch(BOUNDS[label], value)
+    }
+    assert beyond == set()
+    # Whoever delivers more of it adds nothing.
+    before = sum(len(family.samples) for family in found)
+    hostile(sender)
+    ask_for_many(range(200, 600, 7))
+    assert sum(len(family.samples) for family in families(sender)) == before
+
+
+def test_names_and_types_are_as_prometheus_wants_them(sender: Sender) -> None:
+    if not (promtool := shutil.which("promtool")):
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    page = "\n".join(line for line in sender.get("/metrics").text.splitlines() if "tds_" in line) + "\n"
+    done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,63 @@
+"""Slots: which one is due, told from a rhythm and two times alone."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tds_core.errors import ConfigError
+from tds_core.schedule.slots import due_slot, latest_slot, next_slot
+
+
+def on(hour: int, minute: int = 0, second: int = 0, day: int = 22) -> datetime:
+    return datetime(2026, 11, day, hour, minute, second, tzinfo=UTC)
+
+
+def test_nothing_is_due_between_slots() -> None:
+    assert due_slot("0 * * * *", last=on(5), now=on(5, 59, 59)) is None
+
+
+def test_a_slot_is_due_from_its_very_second() -> None:
+    due = due_slot("0 * * * *", last=on(5), now=on(6))
+    assert due is not None
+    assert (due.slot_at, due.missed) == (on(6), False)
+
+
+def test_many_missed_slots_are_one_that_is_due() -> None:
+    due = due_slot("*/15 * * * *", last=on(1), now=on(9, 7))
+    assert due is not None
+    assert (due.slot_at, due.missed) == (on(9), True)
+
+
+def test_a_new_job_waits_for_its_first_slot() -> None:
+    assert due_slot("0 2 * * *", last=on(3), now=on(23)) is None
+
+
+def test_a_slot_older_than_a_week_is_not_caught_up() -> None:
+    assert due_slot("0 2 1 * *", last=on(3, day=1) - timedelta(days=90), now=on(5)) is None
+
+
+@given(st.integers(1, 86_400), st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1)))
+def test_an_even_rhythm_has_one_slot_in_each_span(seconds: int, now: datetime) -> None:
+    rhythm = f"every:{seconds}"
+    latest, following = latest_slot(rhythm, now), next_slot(rhythm, now)
+    assert latest is not None
+    assert latest <= now < following
+    assert following - latest == timedelta(seconds=seconds)
+
+
+@given(st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1), max_value=datetime(2035, 1, 1)))
+def test_the_latest_slot_is_the_one_before_the_next(now: datetime) -> None:
+    for rhythm in ("*/15 * * * *", "0 2 * * *", "30 3 * * 1"):
+        latest = latest_slot(rhythm, now)
+        assert latest is not None
+        assert latest <= now < next_slot(rhythm, now)
+        assert next_slot(rhythm, latest) == next_slot(rhythm, now)
+
+
+@pytest.mark.parametrize("rhythm", ["", "often", "61 * * * *", "every:", "every:0", "every:-5", "every:1.5", "* * *"])
+def test_a_rhythm_nobody_understands_says_how_to_write_one(rhythm: str) -> None:
+    for ask in (latest_slot, next_slot):
+        with pytest.raises(ConfigError, match="every:SECONDS"):
+            ask(rhythm, on(5))

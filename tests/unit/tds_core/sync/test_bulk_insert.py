@@ -1,0 +1,56 @@
+"""Read side by side, records have the values they have when read one by one."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tds_core.records.source_record import read_record
+from tds_core.records.transform import Candidate, Evidence, Provenance, transform
+from tds_core.sync.bulk_insert import read_column
+from tds_models.entities import ENTITIES
+from tds_models.entities.fields import integer, number, text
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from(["", "0", "0.0", "1", "1.0", "true", "1,5", "a", "2026-11-22", "2026-11-22T09:30:00+0300"])
+    | st.decimals(-2, 2, places=1).map(lambda value: msgspec.Raw(str(value).encode())),
+    lambda nested: st.dictionaries(st.sampled_from(["cf_a", "b"]), nested, max_size=2) | st.lists(nested, max_size=2),
+    max_leaves=3,
+)
+
+
+def test_values_that_only_look_equal_keep_what_tells_them_apart() -> None:
+    raws = [1, Decimal("1.0"), Decimal("1.00"), "1", "1.0"]
+    records = [{"rate": raw} for raw in raws]
+    assert list(read_column(number("price", "rate"), records).texts) == ["1", "1.0", "1.00", "1", "1.0"]
+    records = [{"sku": raw} for raw in [1, True, "1", Decimal("1.5"), "", None]]
+    assert list(read_column(text("sku"), records).values) == ["1", "true", "1", "1.5", None, None]
+
+
+def test_one_wrong_value_among_many_is_no_less_wrong_and_costs_no_other() -> None:
+    records = [{"days": 1}] * 50 + [{"days": True}] + [{"days": 1}] * 50
+    column = read_column(integer("days"), records)
+    assert list(column.values) == [1] * 50 + [None] + [1] * 50
+    assert [flaw.reason if flaw else "" for flaw in column.flaws][49:52] == ["", "expected a number, got bool", ""]
+
+
+@pytest.mark.parametrize("entity", ENTITIES.values(), ids=lambda entity: entity.name)
+@given(raws=st.lists(ANYTHING, min_size=1, max_size=6))
+def test_every_column_reads_what_a_record_alone_reads(entity: Any, raws: list[Any]) -> None:
+    for field in entity.fields:
+        records = [msgspec.json.encode({entity.stream.id_key: "1", field.key: raw}) for raw in raws]
+        alone = [_alone(entity, each) for each in records]
+        column = read_column(field, [read_record(each).members for each in records])
+        values = [each.values.get(field.name) for each in alone]
+        assert [(type(each), str(each)) for each in column.values] == [(type(each), str(each)) for each in values]
+        assert [[flaw] if flaw else [] for flaw in column.flaws] == [list(each.flaws) for each in alone]
+
+
+def _alone(entity: Any, record: bytes) -> Candidate:
+    return transform(entity, record, seen=Evidence.LIST, provenance=Provenance("test"))
