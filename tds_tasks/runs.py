@@ -21,12 +21,13 @@ from tds_core.database import is_away, is_contended, named, refuses
 from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsError, TransientError
 from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import watch
+from tds_core.quality.clock_skew import Clock
 from tds_core.queue import items as queue_items
 from tds_core.queue.retry_policy import RetryOutcome, decide_retry
 from tds_core.records import row_locks
 from tds_core.records.row_locks import LockedError
 from tds_core.sources import backoff, missing_permissions
-from tds_core.sources.base import Clock, Page, Traffic
+from tds_core.sources.base import Page, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
 from tds_core.sync.holds import ChangeLimits

@@ -18,6 +18,7 @@ from tds_core.observability import metrics
 from tds_core.observability.metrics import watch
 from tds_core.processing.complete import Completion
 from tds_core.processing.fetch_results import interpret_reading
+from tds_core.quality.clock_skew import Clock
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import eligibility
 from tds_core.queue import items as queue_items
@@ -28,7 +29,7 @@ from tds_core.records.apply import hold_rows
 from tds_core.records.row_locks import LockedError
 from tds_core.records.transform import FORCED, Evidence
 from tds_core.sources import backoff, missing_permissions
-from tds_core.sources.base import Clock, Reading, Traffic
+from tds_core.sources.base import Reading, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import partial_rows, unconfirmed
 from tds_models.entities import ENTITIES

@@ -1,0 +1,1 @@
+"""Authentication and authorisation of requests: keys, sessions, permissions, idempotency, the action log."""

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from importlib.metadata import entry_points
 
 import typer
 from rich.markup import escape
@@ -40,13 +41,11 @@ from tds_api.cli.console.output import say, terminal
 from tds_api.cli.console.remote import RemoteAwayError
 from tds_api.cli.dead_letter import commands
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
-from tds_lab.chaos import command as chaos
-from tds_lab.demo import command as demo
 
 app = typer.Typer(name="tds", no_args_is_help=True, pretty_exceptions_show_locals=False)
 app.command("up")(up.up)
-app.command("demo")(demo.demo)
-app.command("chaos")(chaos.chaos)
+for added in sorted(entry_points(group="tds.commands"), key=lambda each: each.name):
+    app.command(added.name)(added.load())
 app.command("sync")(sync.sync)
 app.add_typer(runs.runs, name="runs")
 app.command("stats")(stats.stats)

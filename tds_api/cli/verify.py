@@ -1,10 +1,9 @@
 """`tds verify`: proves from the tables alone that nothing was lost, doubled or went backwards."""
 
-import contextlib
 from collections.abc import Sequence
-from typing import Any
+from importlib.metadata import entry_points
+from typing import Any, Protocol
 
-import requests
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -20,19 +19,10 @@ from tds_api.cli.doctor_checks.organization import (
     told_strangers,
     told_unlisted,
 )
-from tds_core.errors import TdsError
 from tds_core.invariants.verify import BrokenInvariant
 from tds_core.invariants.verify import verify as look
 from tds_core.sync.foreign_rows import Hint, hints
-from tds_lab.comparison.comparison import Comparison, compare
-from tds_lab.demo.sandbox import StandIn
 from tds_models.db import session_scope
-
-
-class StandInAwayError(TdsError):
-    """Nobody answers at the stand-in's address."""
-
-    code = "stand_in_unreachable"
 
 
 def verify(
@@ -59,14 +49,22 @@ def verify(
         raise typer.Exit(1)
 
 
+class Comparison(Protocol):
+    """What was compared with a stand-in, and what differs."""
+
+    record_count: int
+    part_count: int
+    differences: Sequence[Any]
+
+    def examples(self) -> Sequence[str]:
+        """Some of the differences, in words."""
+        ...
+
+
 def _compared(session: Session, url: str) -> Comparison:
-    try:
-        with contextlib.closing(StandIn(url.rstrip("/"))) as stand_in:
-            return compare(session.connection(), stand_in)
-    except (requests.RequestException, ValueError) as error:
-        raise StandInAwayError(
-            f"No stand-in's controls answer at {url}: {type(error).__name__}. Start one: tds sandbox --port 8100"
-        ) from None
+    [compare] = entry_points(group="tds.comparisons", name="stand-in")
+    comparison: Comparison = compare.load()(session.connection(), url)
+    return comparison
 
 
 def _show_json(findings: Sequence[BrokenInvariant], comparison: Comparison | None, hinted: Sequence[Hint]) -> None:

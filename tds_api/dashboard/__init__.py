@@ -1,0 +1,1 @@
+"""The dashboard: figures for those who operate TDS."""

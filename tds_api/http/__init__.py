@@ -1,0 +1,1 @@
+"""HTTP itself: problems, JSON, the OpenAPI document, correlation, bodies, the server."""

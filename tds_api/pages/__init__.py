@@ -1,0 +1,1 @@
+"""The HTML pages: their frame, the log-in, and the connection to Zoho."""

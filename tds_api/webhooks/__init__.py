@@ -1,0 +1,1 @@
+"""Webhooks: one endpoint, one group commit, and what is refused."""

@@ -1,0 +1,1 @@
+"""Authentication: operators, API keys, sessions, rate limits, idempotency, the action log."""

@@ -1,0 +1,1 @@
+"""Settings: every one declared once, read from the environment and from files."""

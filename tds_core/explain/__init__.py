@@ -1,0 +1,1 @@
+"""The story of one record: its timeline and its diagnosis."""

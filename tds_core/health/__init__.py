@@ -1,0 +1,1 @@
+"""Health of the whole: components, a score, and the infrastructure below."""

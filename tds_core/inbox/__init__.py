@@ -1,0 +1,1 @@
+"""The inbox: webhooks deduplicated and stored, rejected deliveries, replay."""

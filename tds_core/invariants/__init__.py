@@ -1,0 +1,1 @@
+"""Invariants of the tables: checked by `tds verify`, restored by `tds repair`."""

@@ -142,7 +142,7 @@ class OtelTracer:
     def span(
         self, name: str, *, thread: str, also: Sequence[str], begins: bool, facts: dict[str, Fact]
     ) -> Iterator[None]:
-        """See `tds_core.observability.tracing.span`. An error's name is kept, its text may hold what is nobody's business."""
+        """See `span`. An error's name is kept, its text may hold what is nobody's business."""
         here = trace.get_current_span().get_span_context()
         within, links = None, [Link(beginning_of(each)) for each in also[:MOST_LINKS]]
         token = None

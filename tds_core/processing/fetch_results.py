@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tds_core.errors import InvalidRecordError, OtherKindError, TransientError
+from tds_core.quality.clock_skew import Clock
 from tds_core.queue.items import Item
 from tds_core.queue.pending_events import Event
 from tds_core.records.transform import (
@@ -17,7 +18,7 @@ from tds_core.records.transform import (
     tombstone,
     transform,
 )
-from tds_core.sources.base import Clock, Reading
+from tds_core.sources.base import Reading
 from tds_models.entities.base import Entity
 
 

@@ -4,7 +4,8 @@ The database's clock set back: rows were changed at moments yet to come, and nob
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sqlalchemy import text
@@ -12,9 +13,23 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
 from tds_core.quality.findings import Found
-from tds_core.sources.base import Clock
 from tds_models.entities.base import Entity
 from tds_models.quality import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What a source's clock showed when it answered, and by how much times may be ahead of it before they are no
+    evidence of when something changed.
+    """
+
+    now: datetime
+    tolerance: timedelta
+
+    def is_behind(self, moment: datetime) -> bool:
+        """Whether `moment` lies further ahead than a clock may be wrong."""
+        return moment > self.now + self.tolerance
+
 
 FUTURE_TIME = "future_time"
 

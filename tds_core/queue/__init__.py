@@ -1,0 +1,1 @@
+"""The work queue: items, claims, retries, eligibility, attempts."""

@@ -8,9 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import InvalidRecordError
+from tds_core.quality.clock_skew import Clock
 from tds_core.queue.items import Claim, Item
 from tds_core.records.transform import Candidate, Evidence, Provenance, transform
-from tds_core.sources.base import Clock
 from tds_models.entities.base import Entity
 
 

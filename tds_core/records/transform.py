@@ -11,9 +11,9 @@ from hashlib import blake2b
 from typing import Any
 
 from tds_core.errors import InvalidRecordError, OtherKindError
+from tds_core.quality.clock_skew import Clock
 from tds_core.quality.value_errors import Flaw
 from tds_core.records.source_record import read_record
-from tds_core.sources.base import Clock
 from tds_models.entities.base import Entity, Lines
 from tds_models.entities.fields import (
     LONGEST_ID,

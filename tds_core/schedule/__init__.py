@@ -1,0 +1,1 @@
+"""The timetable: jobs, their slots, and what operators order."""

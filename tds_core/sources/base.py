@@ -5,10 +5,11 @@ Why a source is asked: the classes of traffic, the most urgent first, that share
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from tds_core.quality.clock_skew import Clock
 from tds_models.entities.base import Stream
 
 
@@ -27,20 +28,6 @@ class Traffic(StrEnum):
 
 
 _ORDER = list(Traffic)
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """What a source's clock showed when it answered, and by how much times may be ahead of it before they are no
-    evidence of when something changed.
-    """
-
-    now: datetime
-    tolerance: timedelta
-
-    def is_behind(self, moment: datetime) -> bool:
-        """Whether `moment` lies further ahead than a clock may be wrong."""
-        return moment > self.now + self.tolerance
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import InvalidRecordError
 from tds_core.quality import unreadable_values
+from tds_core.quality.clock_skew import Clock
 from tds_core.quality.value_errors import Flaw
 from tds_core.records import history as records_history
 from tds_core.records.copy import NULL, Copy, as_exact_json, as_it_came, as_json, as_text, lay_out, try_copy
@@ -31,7 +32,6 @@ from tds_core.records.transform import (
     read_value,
     transform,
 )
-from tds_core.sources.base import Clock
 from tds_core.sync.partial_rows import backfill_rank
 from tds_models.entities.base import Entity
 from tds_models.entities.fields import LONGEST_ID, Field, at, is_nothing, refers

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session
 from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.quality import clock_skew
+from tds_core.quality.clock_skew import Clock
 from tds_core.queue import items
 from tds_core.records.apply import Applied, Standing, apply, confirm, hold_rows
 from tds_core.records.compare import RowOutcome
 from tds_core.records.sql import statements_for
 from tds_core.records.transform import Candidate, Familiar, Provenance, fingerprint, no_known_keys
-from tds_core.sources.base import Clock, ListedRow
+from tds_core.sources.base import ListedRow
 from tds_core.sync import partial_rows, type_changes
 from tds_core.sync.bulk_insert import Creation, PageContext, create, prepare_creation
 from tds_core.sync.partial_rows import HeaderComparison, cleared, compare_headers, missing_keys, shown_in_details

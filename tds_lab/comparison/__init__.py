@@ -1,0 +1,1 @@
+"""Comparison of the mirror with the Zoho stand-in, record by record."""

@@ -1,0 +1,1 @@
+"""Inside a Celery worker: its consumer, leases, status reports and metrics."""

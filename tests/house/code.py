@@ -9,7 +9,7 @@ from pathlib import Path
 import tds_core
 
 ROOT = Path(tds_core.__file__).parent.parent
-PACKAGES = ("tds_models", "tds_core", "tds_tasks", "tds_api", "zoho_sandbox")
+PACKAGES = ("tds_models", "tds_core", "tds_tasks", "tds_local", "tds_api", "tds_lab", "zoho_sandbox")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

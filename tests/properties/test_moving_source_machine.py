@@ -122,7 +122,7 @@ class Windows(RuleBasedStateMachine):
             raise SystemExit
 
         with self.patch.context() as dying:
-            dying.setattr(run_tasks.passes, "take_pages", die)
+            dying.setattr(run_tasks.page_commit, "commit_pages", die)
             with pytest.raises(SystemExit):
                 self.read_a_page()
         self.world.execute("update tds_sync_runs set leased_until = now() - interval '1 second'")

@@ -30,14 +30,14 @@ def hurry() -> None:
 
 def poison(source_ids: set[str]) -> None:
     """Whoever makes something of one of these dies at once."""
-    whole = sync.interpret
+    whole = sync.interpret_reading
 
     def interpret(entity: Any, items: Any, *given: Any, **named: Any) -> Any:
         if source_ids & {item.source_id for item in items}:
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(entity, items, *given, **named)
 
-    sync.interpret = interpret
+    sync.interpret_reading = interpret
 
 
 def main() -> None:

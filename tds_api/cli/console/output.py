@@ -1,7 +1,7 @@
 """How commands speak: tables for people, JSON for programs, times in plain words; all they print goes through here.
 
-What comes from outside is shown and not obeyed (`tds_core/terminal_text.py`), and nothing is cut: who reads from a pipe gets
-rows as long as they are, a narrow terminal gets fewer columns, then one record under the other.
+What comes from outside is shown and not obeyed (`tds_core/terminal_text.py`), and nothing is cut: who reads from a
+pipe gets rows as long as they are, a narrow terminal gets fewer columns, then one record under the other.
 
 Moments as people write them: a date, a time, or how long ago.
 """

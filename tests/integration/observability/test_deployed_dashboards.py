@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from tests.integration.observability.test_metrics import families, label_names
 from tests.support.webhook_sender import Sender, sender_for
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 BOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
 METRIC = re.compile(r"\btds_[a-z_]+")
 SELECTOR = re.compile(r"\b(tds_[a-z_]+)\{([^}]*)\}")

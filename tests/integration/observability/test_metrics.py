@@ -33,7 +33,7 @@ from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
 from tests.support.webhook_sender import Sender, sender_for, wrapped
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CODE = r"[a-z_]{3,40}|[A-Z]\w{2,40}"  # of an error: ours, or the name of a Python class
 ONE_OF_OURS = "|".join(ENTITIES)
 # What a label may say, whatever arrives.

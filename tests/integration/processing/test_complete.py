@@ -245,11 +245,11 @@ def test_a_connection_cut_midway_leaves_nothing_and_costs_no_attempt(
         world.execute("select pg_terminate_backend(:pid)", pid=pid)
         return whole(session, *given)
 
-    monkeypatch.setattr(complete.verdicts, "give", cut)
+    monkeypatch.setattr(complete.event_status, "end_events", cut)
     sync_batch("invoice")
     assert_nothing_settled(world)
     assert world.value("select attempts from tds_sync_queue where lease_token is null") == 0
-    monkeypatch.setattr(complete.verdicts, "give", whole)
+    monkeypatch.setattr(complete.event_status, "end_events", whole)
     world.drain("invoice", make_due=True)
     assert world.verdicts() == ["applied"]
     assert world.row("invoice", "460000000900001")["version"] == 1

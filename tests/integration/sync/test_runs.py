@@ -82,7 +82,7 @@ def test_a_pass_goes_on_at_the_page_where_it_broke_off(
             raise RuntimeError("power cut")
         return whole(*given, **named)
 
-    monkeypatch.setattr(run_tasks.passes, "take_pages", break_off)
+    monkeypatch.setattr(run_tasks.page_commit, "commit_pages", break_off)
     with pytest.raises(RuntimeError, match="power cut"):
         synced.advance(run_id)
     assert synced.run_row(run_id)["page_count"] == 2

@@ -1,0 +1,1 @@
+"""Zoho's webhooks: signature, body, envelope and parser."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from tds_api.cli.config import reference
 from tds_core.config.settings import DECLARATIONS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "configuration.md"
 
 
 def test_the_reference_is_current() -> None:
