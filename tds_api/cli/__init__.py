@@ -1,5 +1,1 @@
-"""The command line of TDS: `tds`."""
-
-from tds_api.cli.app import main
-
-__all__ = ["main"]
+"""The command `tds`: one module for each group of commands."""

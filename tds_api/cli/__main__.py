@@ -1,6 +1,6 @@
 """`python -m tds_api.cli` is `tds`."""
 
-from tds_api.cli import main
+from tds_api.cli.app import main
 
 if __name__ == "__main__":
     main()
