@@ -47,8 +47,8 @@ def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
     Raises ConfigError when a port that the operator named is taken; another one in place of a usual one is told.
     """
     layers = layers_of_this_process()
-    given = {name: value for layer in reversed(layers) for name, value in layer.values.items()}
-    settings = load_settings({name: value for name, value in given.items() if name in WELCOME})
+    params = {name: value for layer in reversed(layers) for name, value in layer.values.items()}
+    settings = load_settings({name: value for name, value in params.items() if name in WELCOME})
     named = {name for layer in layers if layer.name != "running stack" for name, value in layer.values.items() if value}
     ports = {
         "port": _port("TDS_PORT", settings.port, settings.host, is_named="TDS_PORT" in named),

@@ -302,13 +302,13 @@ def _write(run: RunLease, group: list[ComparedPage]) -> Counter[str]:
 
 def _put_off(run: RunLease, error: TdsError) -> None:
     """The page failed: wait and go on there, or end the run when waiting would not help."""
-    chance = random.random()  # noqa: S311  (jitter, not a secret)
+    jitter = random.random()  # noqa: S311  (jitter, not a secret)
     with scope() as session:
         if isinstance(error, PermissionMissingError):
             missing_permissions.note(session, _source_of(run), error)
         elif isinstance(error, SNOOZE):
             backoff.pause(session, _source_of(run), error)
-        decided = decide_retry(error, runs.past_of(session, run), max_attempts=settings().max_attempts, chance=chance)
+        decided = decide_retry(error, runs.past_of(session, run), max_attempts=settings().max_attempts, jitter=jitter)
         if decided.fate is RetryOutcome.DEAD:
             runs.fail(session, run, f"{error.code}: {error}")
         else:

@@ -160,7 +160,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
         refused = backoff.pause_left(session, claim.source)
         known = missing_permissions.permission_status(session, stream, ids)
         read_at = queue_items.database_clock(session)
-        familiar = drift.known_keys(session, ENTITIES[claim.entity], Evidence.DETAIL)
+        known_keys = drift.known_keys(session, ENTITIES[claim.entity], Evidence.DETAIL)
         shown = partial_rows.shown_in_details(session, ENTITIES[claim.entity])
     locked = _still_locked(claim, chunk)
     asked = [each for each in ids if each not in locked]
@@ -178,7 +178,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
         reading,
         events,
         read_at=read_at,
-        familiar=familiar,
+        known_keys=known_keys,
         shown=shown,
         clock=_clock(read_at),
     )
@@ -275,7 +275,7 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
                 log.warning("claim_interrupted", entity=entity, error=type(error).__name__)
             return total
         total += len(claim.items) if claim else 0
-        if claim is None or (claim.was_all and not claim.bulk):  # bulk may have been given back half read
+        if claim is None or (claim.drained_queue and not claim.bulk):  # bulk may have been given back half read
             return total
     with suppress(*nudge.FAILURES):  # the dispatcher looks too
         nudge.nudge(entity)

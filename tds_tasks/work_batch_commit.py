@@ -115,7 +115,7 @@ def _settle(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping
             candidates=candidates,
             failures=failures,
             max_attempts=settings().max_attempts,
-            chance=random.random,
+            jitter=random.random,
         )
 
 

@@ -79,8 +79,8 @@ def read(session: Session, number: int) -> Seal:
 
 def add(session: Session, seal: Seal) -> None:
     """Append a seal."""
-    given = {name: getattr(seal, name) for name in Seal.__slots__}
-    session.execute(_ADD, {**given, "columns": list(seal.columns)})
+    params = {name: getattr(seal, name) for name in Seal.__slots__}
+    session.execute(_ADD, {**params, "columns": list(seal.columns)})
 
 
 @dataclass(slots=True)

@@ -46,13 +46,13 @@ def retire(session: Session, key: SealKey, trail: Trail, *, days: int) -> Seal |
     Rows, seals nobody needs any more, and the seal that says so are one transaction. None: nothing is so old.
     """
     head = heads.take(session)
-    given: dict[str, Any] = {"trail": trail.name, "days": days, "limit": SEALS_AT_ONCE}
-    old = dict(session.execute(_OLD, given).mappings().one())
+    params: dict[str, Any] = {"trail": trail.name, "days": days, "limit": SEALS_AT_ONCE}
+    old = dict(session.execute(_OLD, params).mappings().one())
     if not old.pop("seal_count"):
         return None
     _remove(session, trail.name, "id <= :upto", upto=old["last_id"])
-    given |= {"last_id": old["last_id"], "next": head.number + 1}
-    begins_at = session.execute(_BEGINS_AT, given).scalar_one()
+    params |= {"last_id": old["last_id"], "next": head.number + 1}
+    begins_at = session.execute(_BEGINS_AT, params).scalar_one()
     _remove(session, "tds_audit_seals", "number < :first", first=begins_at)
     said = {"columns": (), "ids": "{}", "digests": b"", "begins_at": begins_at}
     seal = heads.append(session, head, key, kind=RETIRED, trail=trail.name, **old, **said)

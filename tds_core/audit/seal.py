@@ -101,8 +101,8 @@ def _seal_some(session: Session, head: Head, key: SealKey, trail: Trail, upto: i
         select count(*) as row_count, min(id) as first_id, max(id) as last_id,
                cast(range_agg(int8range(id, id, '[]')) as text) as ids, string_agg(digest, '' order by id) as digests
         from ({digests} where t.id > {_LAST} and t.id <= :upto order by t.id limit :limit) r""")
-    given = {"trail": trail.name, "upto": upto, "limit": ROWS_OF_A_SEAL}
-    found = dict(session.execute(statement, given).mappings().one())
+    params = {"trail": trail.name, "upto": upto, "limit": ROWS_OF_A_SEAL}
+    found = dict(session.execute(statement, params).mappings().one())
     if not found["row_count"]:
         return None
     found["digests"] = bytes(found["digests"])

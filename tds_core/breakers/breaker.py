@@ -240,7 +240,7 @@ class Breaker(pybreaker.CircuitBreaker):
             self._rules,
             admitted=admitted,
             outcome=outcome,
-            chance=random.random(),  # noqa: S311  (jitter, not a secret)
+            jitter=random.random(),  # noqa: S311  (jitter, not a secret)
             error=f"{type(error).__name__}: {error}" if error else "",
             rejections=self._heard.take_rejections(),
         )

@@ -38,10 +38,10 @@ class Rules:
         """Milliseconds of one step of the window."""
         return max(1, round(self.window_seconds * 1000 / WINDOW_STEPS))
 
-    def open_ms(self, reopenings: int, chance: float) -> int:
+    def open_ms(self, reopenings: int, jitter: float) -> int:
         """How many milliseconds an opening lasts that follows `reopenings` failed probes; `chance` is the jitter."""
         doubled = self.open_seconds * 2 ** min(reopenings, 30)
-        return int(min(doubled, self.open_most_seconds) * 1000 * (1 + JITTER * chance))
+        return int(min(doubled, self.open_most_seconds) * 1000 * (1 + JITTER * jitter))
 
 
 class State(StrEnum):
@@ -123,15 +123,15 @@ class Circuit:
         return Reply(self.state, self.turn, 0, is_admitted=True)
 
     def settle(
-        self, rules: Rules, now_ms: int, *, turn: int, outcome: CallOutcome, chance: float, error: str, rejections: int
+        self, rules: Rules, now_ms: int, *, turn: int, outcome: CallOutcome, jitter: float, error: str, rejections: int
     ) -> Reply:
         """Take note of how a call ended that was admitted in `turn`."""
         self.rejection_count += rejections
         self._count(now_ms, outcome, error)
         if turn == self.turn and self.state is State.CLOSED and outcome is not CallOutcome.NEITHER:
-            self._weigh(rules, now_ms, outcome, chance)
+            self._weigh(rules, now_ms, outcome, jitter)
         elif turn == self.turn and self.state is State.HALF_OPEN:
-            self._judge_probe(rules, now_ms, outcome, chance)
+            self._judge_probe(rules, now_ms, outcome, jitter)
         wait_ms = 0 if self.state is State.CLOSED else max(0, self.wake_at_ms - now_ms)
         silent_ms = now_ms - self.last_success_at_ms if self.last_success_at_ms else None
         return Reply(self.state, self.turn, wait_ms, is_admitted=self.state is State.CLOSED, silent_ms=silent_ms)
@@ -154,7 +154,7 @@ class Circuit:
         else:
             self.neither_count += 1
 
-    def _weigh(self, rules: Rules, now_ms: int, outcome: CallOutcome, chance: float) -> None:
+    def _weigh(self, rules: Rules, now_ms: int, outcome: CallOutcome, jitter: float) -> None:
         failed = outcome is CallOutcome.FAILURE
         self.failures_in_row = self.failures_in_row + 1 if failed else 0
         step = now_ms // rules.step_ms
@@ -165,22 +165,22 @@ class Circuit:
         too_often = good + bad >= rules.least_calls and bad * 100 >= rules.failure_percent * (good + bad)
         if self.failures_in_row >= rules.failures or too_often:
             self.opened_at_ms = now_ms
-            self._open(rules, now_ms, chance)
+            self._open(rules, now_ms, jitter)
 
-    def _judge_probe(self, rules: Rules, now_ms: int, outcome: CallOutcome, chance: float) -> None:
+    def _judge_probe(self, rules: Rules, now_ms: int, outcome: CallOutcome, jitter: float) -> None:
         if outcome is CallOutcome.FAILURE:
             self.reopenings += 1
-            self._open(rules, now_ms, chance)
+            self._open(rules, now_ms, jitter)
             return
         self.wake_at_ms = now_ms  # the right to probe is free again
         self.successes_in_row += outcome is CallOutcome.SUCCESS
         if self.successes_in_row >= rules.successes:
             self.close(now_ms)
 
-    def _open(self, rules: Rules, now_ms: int, chance: float) -> None:
+    def _open(self, rules: Rules, now_ms: int, jitter: float) -> None:
         self._change(State.OPEN, now_ms)
         self.turn += 1
-        self.wake_at_ms = now_ms + rules.open_ms(self.reopenings, chance)
+        self.wake_at_ms = now_ms + rules.open_ms(self.reopenings, jitter)
 
     def _change(self, state: State, now_ms: int) -> None:
         self.state, self.changed_at_ms = state, now_ms

@@ -45,7 +45,7 @@ class LocalStore:
         *,
         admitted: Reply,
         outcome: CallOutcome,
-        chance: float,
+        jitter: float,
         error: str,
         rejections: int,
     ) -> Reply:
@@ -55,7 +55,7 @@ class LocalStore:
             here = circuit.turn if circuit.state is State.CLOSED else NO_TURN
             turn = here if admitted.is_shared else admitted.turn
             return circuit.settle(
-                rules, self._now_ms(), turn=turn, outcome=outcome, chance=chance, error=error[:ERROR_LENGTH],
+                rules, self._now_ms(), turn=turn, outcome=outcome, jitter=jitter, error=error[:ERROR_LENGTH],
                 rejections=rejections,
             )  # fmt: skip
 
@@ -103,13 +103,13 @@ class SharedStore:
         *,
         admitted: Reply,
         outcome: CallOutcome,
-        chance: float,
+        jitter: float,
         error: str,
         rejections: int,
     ) -> Reply:
         """See `Circuit.settle`. What was not admitted by the shared circuit is counted and moves nothing."""
         turn = admitted.turn if admitted.is_shared else NO_TURN
-        told = (turn, chance, error[:ERROR_LENGTH])
+        told = (turn, jitter, error[:ERROR_LENGTH])
         return self._ask("settle", name, rejections, outcome.value, *_spelled(rules), *told)
 
     def reset(self, name: str, by: str) -> bool:
@@ -197,7 +197,7 @@ class FailoverStore:
         *,
         admitted: Reply,
         outcome: CallOutcome,
-        chance: float,
+        jitter: float,
         error: str,
         rejections: int,
     ) -> Reply:
@@ -205,10 +205,10 @@ class FailoverStore:
         return self._either(
             name,
             lambda shared: shared.settle(
-                name, rules, admitted=admitted, outcome=outcome, chance=chance, error=error, rejections=rejections
+                name, rules, admitted=admitted, outcome=outcome, jitter=jitter, error=error, rejections=rejections
             ),
             lambda: self._local.settle(
-                name, rules, admitted=admitted, outcome=outcome, chance=chance, error=error, rejections=rejections
+                name, rules, admitted=admitted, outcome=outcome, jitter=jitter, error=error, rejections=rejections
             ),
         )
 

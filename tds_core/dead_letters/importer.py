@@ -84,9 +84,9 @@ def import_lines(session: Session, lines: Iterable[bytes], *, by: str) -> Import
         rows = [row for number, line in some if (row := _understood(number, line, result))]
         # The same id twice in one statement would be one conflict too many.
         distinct = {row["foreign_id"]: row for row in reversed(rows)}
-        given = {"source": SOURCE, "error_class": FOREIGN, "by": by}
-        given["rows"] = msgspec.json.encode(list(distinct.values())[::-1]).decode()
-        imported = int(getattr(session.execute(TAKE, given), "rowcount", 0))
+        params = {"source": SOURCE, "error_class": FOREIGN, "by": by}
+        params["rows"] = msgspec.json.encode(list(distinct.values())[::-1]).decode()
+        imported = int(getattr(session.execute(TAKE, params), "rowcount", 0))
         result.imported_count += imported
         result.known_count += len(rows) - imported
     log.info("dead_letters_imported", operator=by, letter_count=result.imported_count)

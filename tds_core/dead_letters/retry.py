@@ -192,8 +192,8 @@ def retry_due(session: Session, *, after_seconds: float, most_times: int, count:
 
     They wait behind what webhooks and operators asked for. A letter that failed as often stays for a person.
     """
-    given = {"after": after_seconds, "most_times": most_times, "count": count}
-    letters = lock_letters(session, list(session.execute(DUE, given).scalars()))
+    params = {"after": after_seconds, "most_times": most_times, "count": count}
+    letters = lock_letters(session, list(session.execute(DUE, params).scalars()))
     if not letters:
         return 0
     requeue(session, letters, correlation_id=str(uuid4()), bulk=True)

@@ -97,5 +97,5 @@ from closed c where r.letter_id = c.id and r.ended_at is null
 def resolve(session: Session, *, source: str, entity: str, outcomes: Mapping[str, str]) -> None:
     """Close the dead letters of records that have since been brought over, with what became of each record."""
     if outcomes and session.execute(ANY_OPEN, {"entity": entity}).scalar():
-        given = {"source": source, "entity": entity, "ids": list(outcomes), "outcomes": list(outcomes.values())}
-        session.execute(HEAL, given)
+        params = {"source": source, "entity": entity, "ids": list(outcomes), "outcomes": list(outcomes.values())}
+        session.execute(HEAL, params)

@@ -84,8 +84,8 @@ def amend(session: Session, letter_id: int, *, changes: bytes, by: str) -> None:
 
 
 def _write_down(session: Session, letter_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:
-    given = {"id": letter_id, "by": by, "action": action, "detail": spell_exactly(detail).decode()}
-    session.execute(ACTION, given)
+    params = {"id": letter_id, "by": by, "action": action, "detail": spell_exactly(detail).decode()}
+    session.execute(ACTION, params)
     log.info("dead_letter_decided", letter_id=letter_id, action=action, operator=by)
 
 

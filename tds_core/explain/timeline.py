@@ -41,11 +41,11 @@ class StepFilter:
 def steps(session: Session, entity: Entity, source_id: str, asked: StepFilter) -> Page:
     """The newest steps, in the order of time; the cursor leads to those before them. Raises InvalidCursorError."""
     marks: Marks = read_mark(asked.cursor, Marks) if asked.cursor else {}
-    given = {
+    params = {
         "source": entity.stream.source, "entity": entity.name, "id": source_id, "limit": asked.limit + 1,
         "since": asked.since or _BEGINNING, "until": asked.until or _END,
     }  # fmt: skip
-    told = [_read(session, kind, given, marks.get(kind.name), asked.field) for kind in KINDS]
+    told = [_read(session, kind, params, marks.get(kind.name), asked.field) for kind in KINDS]
     newest_first = heapq.merge(*told, key=_newness)
     page = [step for step, _ in zip(newest_first, range(asked.limit), strict=False)]
     more = sum(map(len, told)) > len(page)

@@ -46,8 +46,8 @@ REMOVE = text("delete from tds_canaries where queue = any(:queues)")
 def give(session: Session, queues: Sequence[str], *, every_seconds: float) -> Mapping[str, UUID]:
     """Write down canaries for those of `queues` whose last is so old. Returns what is to be sent once this commits."""
     wanted = sorted(set(queues))
-    given = {"queues": wanted, "nonces": [uuid4() for _ in wanted], "every": every_seconds}
-    return {row.queue: row.nonce for row in session.execute(GIVE, given)}
+    params = {"queues": wanted, "nonces": [uuid4() for _ in wanted], "every": every_seconds}
+    return {row.queue: row.nonce for row in session.execute(GIVE, params)}
 
 
 def take_back(session: Session, queues: Sequence[str]) -> None:

@@ -77,20 +77,20 @@ from tds_canaries c where not exists (select from tds_listeners l where l.ear = 
 
 def healing_stats(session: Session, *, hours: int = 24) -> dict[str, Any]:
     """The figures of the last `hours`."""
-    given = {"hours": hours}
-    found = {row["action"]: dict(row) for row in session.execute(_BY_ACTION, given).mappings()}
-    recovery = dict(session.execute(_RECOVERY, given).mappings().one())
+    params = {"hours": hours}
+    found = {row["action"]: dict(row) for row in session.execute(_BY_ACTION, params).mappings()}
+    recovery = dict(session.execute(_RECOVERY, params).mappings().one())
     ended = recovery["recovered_count"] + recovery["by_person_count"] + recovery["dead_count"]
     newest = session.execute(_LAST_CYCLE).mappings().first()
     return {
         "hours": hours,
-        **session.execute(_CYCLES, given).mappings().one(),
+        **session.execute(_CYCLES, params).mappings().one(),
         "last_cycle": dict(newest) if newest else None,
         "actions": [
             {"action": each.name, "meaning": each.meaning, **_shares(found.get(each.name, {}))} for each in ACTIONS
         ],
         "recovery": {**recovery, "unaided_share": recovery["recovered_count"] / ended if ended else None},
-        "workers": [dict(row) for row in session.execute(_WORKERS, given).mappings()],
+        "workers": [dict(row) for row in session.execute(_WORKERS, params).mappings()],
         "queues": [dict(row) for row in session.execute(_QUEUES).mappings()],
     }
 

@@ -112,8 +112,8 @@ where process = any(:processes) and ended_at is null returning ear
 
 def report_worker(session: Session, told: WorkerReport) -> str | None:
     """Take down what a worker tells of itself. Returns why it is deaf and has to end, if it is."""
-    given = {**asdict(told), "queues": list(told.queues), "lost_queues": list(told.lost_queues)}
-    reason: str | None = session.execute(TELL, given).scalar_one()
+    params = {**asdict(told), "queues": list(told.queues), "lost_queues": list(told.lost_queues)}
+    reason: str | None = session.execute(TELL, params).scalar_one()
     return reason
 
 

@@ -35,12 +35,12 @@ def request_repair(session: Session, *, entity: str, requested_by: str, correlat
     missing = [source_id for source_id in differing if source_id not in there]
     # No list shows those that were deleted in the source.
     singly = _deleted(session, ENTITIES[entity], missing) if len(missing) > MOST_READ_SINGLY else set(missing)
-    given = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
+    params = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
     run_ids = []
     if len(singly) < len(missing):
-        run_ids.append(runs.request_run(session, mode=Mode.FULL, **given))
+        run_ids.append(runs.request_run(session, mode=Mode.FULL, **params))
     if there or singly:
-        run_ids.append(request_records(session, source_ids=sorted(there | singly), forced=True, **given))
+        run_ids.append(request_records(session, source_ids=sorted(there | singly), forced=True, **params))
     return Repair(entity, len(missing), len(differing) - len(missing), run_ids)
 
 
@@ -64,5 +64,5 @@ where entity = :entity and source = :source and source_id = any(:ids) order by s
 
 def _deleted(session: Session, entity: Entity, source_ids: list[str]) -> set[str]:
     """Those of `source_ids` whose history ends with their deletion."""
-    given = {"entity": entity.name, "source": entity.stream.source, "ids": source_ids}
-    return {row.source_id for row in session.execute(_LAST, given) if row.operation == "deleted"}
+    params = {"entity": entity.name, "source": entity.stream.source, "ids": source_ids}
+    return {row.source_id for row in session.execute(_LAST, params) if row.operation == "deleted"}

@@ -70,8 +70,8 @@ def rows_at(
 
 
 def _rows_at(session: Session, entity: Entity, ids: Sequence[str], at: datetime, *, with_lines: bool) -> list[Row]:
-    given = {"entity": entity.name, "source": entity.stream.source, "ids": list(ids), "at": at}
-    rows = [dict(row) for row in session.execute(text(_select(entity)), given).mappings()]
+    params = {"entity": entity.name, "source": entity.stream.source, "ids": list(ids), "at": at}
+    rows = [dict(row) for row in session.execute(text(_select(entity)), params).mappings()]
     for row in rows:
         if row.pop("first_version") > 1:
             raise RetiredError(f"The beginning of the history of {entity.name} {row['source_id']} was retired.")
@@ -81,7 +81,7 @@ def _rows_at(session: Session, entity: Entity, ids: Sequence[str], at: datetime,
         for row in rows:
             row[lines.name] = []
         of_record = {row["source_id"]: row[lines.name] for row in rows}
-        for line in session.execute(text(_select_lines(lines)), given).mappings():
+        for line in session.execute(text(_select_lines(lines)), params).mappings():
             of_record[line["parent_id"]].append(_make_raw(dict(line), lines.fields))
     return rows
 

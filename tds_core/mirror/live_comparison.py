@@ -92,6 +92,6 @@ def _ask(scope: Scope, source: Source, entity: Entity, source_id: str) -> Cached
 
 
 def _is_current(scope: Scope, entity: Entity, source_id: str, asked_at: datetime) -> bool:
-    given = {"source": entity.stream.source, "entity": entity.name, "id": source_id, "asked_at": asked_at}
+    params = {"source": entity.stream.source, "entity": entity.name, "id": source_id, "asked_at": asked_at}
     with scope() as session:
-        return not session.execute(text(NEWER.format(table=entity.table.fullname)), given).scalar()
+        return not session.execute(text(NEWER.format(table=entity.table.fullname)), params).scalar()

@@ -36,8 +36,8 @@ def detail_calls(session: Session) -> dict[str, int]:
     """How many calls the bulk work in the queue takes, by API."""
     calls: dict[str, int] = {}
     for entity in ENTITIES.values():
-        given = {"entity": entity.name, "bulk": entity.priority + BULK_PRIORITY}
-        count = session.execute(_BULK, given).scalar_one()
+        params = {"entity": entity.name, "bulk": entity.priority + BULK_PRIORITY}
+        count = session.execute(_BULK, params).scalar_one()
         size = entity.stream.batch.size if entity.stream.batch else 1
         calls[entity.stream.api] = calls.get(entity.stream.api, 0) + math.ceil(count / size)
     return calls

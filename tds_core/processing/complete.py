@@ -66,7 +66,7 @@ def complete_batch(
     candidates: Mapping[str, Candidate],
     failures: Mapping[str, Exception],
     max_attempts: int,
-    chance: Callable[[], float],
+    jitter: Callable[[], float],
 ) -> Completion:
     """Apply `candidates` and settle `failures` (both by source id) of `claim`, for the items that are still ours.
 
@@ -87,7 +87,7 @@ def complete_batch(
     sorted_out = unconfirmed.sort_candidates(session, entity, marked, standing.rows)
     told = siblings.apply_to_all(session, entity, sorted_out.to_apply, standings)
     applied = [*told.own, *sorted_out.doubtful]
-    ended = [each for each in applied if each.outcome is not RowOutcome.LOOK_AGAIN]
+    ended = [each for each in applied if each.outcome is not RowOutcome.REFETCH]
     _finish(session, claim, held, [*ended, *sorted_out.settled], settlement, reason=sorted_out.reason)
     _read_at_leisure(session, entity, [each for each in ended if short.get(each.candidate.source_id)])
     unconfirmed.note_unconfirmed(session, entity, [*ended, *sorted_out.settled], sorted_out)
@@ -99,12 +99,12 @@ def complete_batch(
         enqueue_dependents(
             session, entity, ended, told=told, correlation_id=ended[0].candidate.provenance.correlation_id
         )
-    _look_again(session, claim, held, [each for each in applied if each.outcome is RowOutcome.LOOK_AGAIN], settlement)
+    _look_again(session, claim, held, [each for each in applied if each.outcome is RowOutcome.REFETCH], settlement)
     failed = [(held[key], error) for key, error in failures.items() if key in held]
     waiting = [(item, error) for item, error in failed if isinstance(error, LockedError)]
-    _wait(session, claim, waiting, settlement, chance=chance)
+    _wait(session, claim, waiting, settlement, jitter=jitter)
     failed = [(item, error) for item, error in failed if not isinstance(error, LockedError)]
-    _fail(session, claim, failed, settlement, max_attempts=max_attempts, chance=chance)
+    _fail(session, claim, failed, settlement, max_attempts=max_attempts, jitter=jitter)
     _notice(session, entity, applied, failed)
     return settlement
 
@@ -192,14 +192,14 @@ def _wait(
     waiting: Sequence[tuple[Item, LockedError]],
     settlement: Completion,
     *,
-    chance: Callable[[], float],
+    jitter: Callable[[], float],
 ) -> None:
     """Put off what waits for somebody's lock: no attempt, no line in anybody's log, the body as good as it was."""
     if waiting:
         settlement.counts[RetryOutcome.SNOOZE] += len(waiting)
         settlement.waits.append(str(waiting[0][1]))
         back = [
-            {**_back(item, wait_seconds(item.snoozes, chance()), uncounted=True, error=error), "must_read": False}
+            {**_back(item, wait_seconds(item.snoozes, jitter()), uncounted=True, error=error), "must_read": False}
             for item, error in waiting
         ]
         queue_items.put_back(session, claim, back)
@@ -212,11 +212,11 @@ def _fail(
     settlement: Completion,
     *,
     max_attempts: int,
-    chance: Callable[[], float],
+    jitter: Callable[[], float],
 ) -> None:
     back, letters, dead, logged = [], [], [], []
     for item, error in failed:
-        decided = decide_retry(error, _past(item), max_attempts=max_attempts, chance=chance())
+        decided = decide_retry(error, _past(item), max_attempts=max_attempts, jitter=jitter())
         settlement.counts[decided.fate] += 1
         logged.append(attempts.failed(item, decided.fate, error))
         settlement.ends.append(_end(item, decided.fate, error=code_of(error), attempt=item.attempts))

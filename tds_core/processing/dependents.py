@@ -58,6 +58,6 @@ def enqueue_dependents(
             moved = (each.candidate.source_id for each in written if each.changed & shared or not each.changed)
             ids = [source_id for source_id in moved if source_id not in known]
         else:
-            given = {"source": entity.stream.source, "ids": [each.candidate.source_id for each in written]}
-            ids = list(session.execute(question, given).scalars())
+            params = {"source": entity.stream.source, "ids": [each.candidate.source_id for each in written]}
+            ids = list(session.execute(question, params).scalars())
         items.enqueue(session, entity=fed.name, source_ids=ids, origin="fed", correlation_id=correlation_id)

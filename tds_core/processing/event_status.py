@@ -61,5 +61,5 @@ def end_events(session: Session, claim: Claim, ended: Sequence[Ended]) -> list[f
         }
         for each in ended
     ]
-    given = {"source": claim.source, "entity": claim.entity, "rows": msgspec.json.encode(rows).decode()}
-    return list(session.execute(GIVE, given).scalars())
+    params = {"source": claim.source, "entity": claim.entity, "rows": msgspec.json.encode(rows).decode()}
+    return list(session.execute(GIVE, params).scalars())

@@ -29,7 +29,7 @@ def interpret_reading(
     events: Mapping[str, Sequence[Event]],
     *,
     read_at: datetime,
-    familiar: Familiar,
+    known_keys: Familiar,
     shown: Set[str] = frozenset(),
     clock: Clock | None = None,
 ) -> tuple[dict[str, Candidate], dict[str, Exception]]:
@@ -56,7 +56,7 @@ def interpret_reading(
             try:
                 candidates[key] = transform(
                     entity, reading.records[key], seen=Evidence.DETAIL, read_at=read_at, provenance=provenance,
-                    familiar=familiar if candidates else no_known_keys(entity), shown=shown,
+                    known_keys=known_keys if candidates else no_known_keys(entity), shown=shown,
                     clock=reading.clocks.get(key, clock),
                 )  # fmt: skip
             except OtherKindError as error:

@@ -124,8 +124,8 @@ def bury_poison(session: Session, claim: Claim, item: Item) -> None:
 
     What it was asked for again since has not been tried: that is work still, for another trial.
     """
-    given = {"id": item.id, "token": claim.token, "generation": item.generation}
-    found = session.execute(CONVICT, given).mappings().first()
+    params = {"id": item.id, "token": claim.token, "generation": item.generation}
+    found = session.execute(CONVICT, params).mappings().first()
     if found:
         _quarantine(session, dict(found), "its worker died, and so did every process that tried this record alone")
 

@@ -93,7 +93,7 @@ def apply_to_all(
             continue
         told = _of_sibling(session, ENTITIES[name], candidates, standing)
         applied = apply(session, ENTITIES[name], told, standing.rows)
-        others[name] = [each for each in applied if each.outcome is not RowOutcome.LOOK_AGAIN]
+        others[name] = [each for each in applied if each.outcome is not RowOutcome.REFETCH]
     return SiblingResult(own, others)
 
 
@@ -150,5 +150,5 @@ def finish_answered(session: Session, claim: Claim, told: SiblingResult) -> None
 
 
 def _answered(session: Session, entity: Entity, ids: Sequence[str], read_at: datetime) -> list[Item]:
-    given = {"source": entity.stream.source, "entity": entity.name, "ids": ids, "read_at": read_at}
-    return [Item(**row) for row in session.execute(ANSWERED, given).mappings()]
+    params = {"source": entity.stream.source, "entity": entity.name, "ids": ids, "read_at": read_at}
+    return [Item(**row) for row in session.execute(ANSWERED, params).mappings()]

@@ -44,8 +44,8 @@ def store(session: Session, found: Sequence[Found]) -> list[Found]:
     """Write findings, no two of one subject, in one statement. Returns those that were not open before."""
     if not found:
         return []
-    given = {"rows": msgspec.json.encode(found).decode()}
-    new = {tuple(row[:4]) for row in session.execute(_KEEP, given).all() if row.is_new}
+    params = {"rows": msgspec.json.encode(found).decode()}
+    new = {tuple(row[:4]) for row in session.execute(_KEEP, params).all() if row.is_new}
     return [each for each in found if (each.kind, each.source, each.entity, each.subject) in new]
 
 
@@ -141,16 +141,16 @@ where kind = any(:kinds) and source = :source and entity = :entity and subject =
 
 def open_subjects(session: Session, *, kind: str, source: str, entity: str, subjects: Sequence[str]) -> set[str]:
     """Those of `subjects` of which a finding of `kind` is open."""
-    given = {"kind": kind, "source": source, "entity": entity, "subjects": list(subjects)}
-    return set(session.execute(_OPEN_SUBJECTS, given).scalars())
+    params = {"kind": kind, "source": source, "entity": entity, "subjects": list(subjects)}
+    return set(session.execute(_OPEN_SUBJECTS, params).scalars())
 
 
 def close_subjects(
     session: Session, *, kinds: Sequence[str], source: str, entity: str, subjects: Sequence[str]
 ) -> None:
     """Close the findings of `kinds` about `subjects`: what they told of is over."""
-    given = {"kinds": list(kinds), "source": source, "entity": entity, "subjects": list(subjects)}
-    session.execute(_CLOSE_SUBJECTS, given)
+    params = {"kinds": list(kinds), "source": source, "entity": entity, "subjects": list(subjects)}
+    session.execute(_CLOSE_SUBJECTS, params)
 
 
 _OPEN = text("""

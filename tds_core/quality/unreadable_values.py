@@ -64,10 +64,10 @@ def resolve(session: Session, entity: Entity, read: Mapping[str, tuple[Mapping[s
 
     `read`: by source id, what a record spoke of (declared fields and lines by our names), and its flaws.
     """
-    given = {"source": entity.stream.source, "entity": entity.name, "ids": list(read)}
+    params = {"source": entity.stream.source, "entity": entity.name, "ids": list(read)}
     names = _names(entity)
     mended = []
-    for row in session.execute(_OPEN, given):
+    for row in session.execute(_OPEN, params):
         said, flaws = read[row.source_id]
         still = {(_kind(flaw), _without_places(flaw.key)) for flaw in flaws}
         if (row.kind, row.key) not in still and _is_said(row.key, names, said):

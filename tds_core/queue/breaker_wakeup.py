@@ -50,12 +50,12 @@ def wake_blocked_work(session: Session, *, closed: Sequence[str], counts: Mappin
 
     Of those that failed before only a few, in the company of others.
     """
-    given = {"closed": list(closed), "entities": list(counts), "counts": list(counts.values())}
-    session.execute(WAKE_RUNS, given)
-    session.execute(WAKE_SOUND, given)
+    params = {"closed": list(closed), "entities": list(counts), "counts": list(counts.values())}
+    session.execute(WAKE_RUNS, params)
+    session.execute(WAKE_SOUND, params)
     batches = (ENTITIES[name].stream.batch for name in counts)
     most = [CALLS_FOR_FAILED * (batch.size if batch else 1) for batch in batches]
-    session.execute(WAKE_FAILED, {**given, "counts": list(map(min, most, counts.values()))})
+    session.execute(WAKE_FAILED, {**params, "counts": list(map(min, most, counts.values()))})
 
 
 WAKE_ONE_RUN = text("""

@@ -67,17 +67,17 @@ def claim(
     """
     stream, bulk = ENTITIES[entity].stream, ENTITIES[entity].priority + BULK_PRIORITY
     token = uuid4()
-    given = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
+    params = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
     asked = {"entity": entity, "source": stream.source, "api": stream.api, "bulk": bulk}
-    rows = session.execute(CLAIM_SUSPECT, {**given, "limit": limit, "below": bulk}).mappings().all()
+    rows = session.execute(CLAIM_SUSPECT, {**params, "limit": limit, "below": bulk}).mappings().all()
     is_suspect = bool(rows)
-    rows = rows or session.execute(CLAIM_URGENT, {**given, "limit": limit}).mappings().all()
+    rows = rows or session.execute(CLAIM_URGENT, {**params, "limit": limit}).mappings().all()
     if not rows and session.execute(MAY_READ_BULK, asked).scalar() and _has_leisure(session, at_leisure):
         # No more than can be read soon, so that the most useful stay first.
-        given["limit"] = min(limit, stream.batch.size if stream.batch else BULK_CLAIM)
-        rows = session.execute(CLAIM_SUSPECT, {**given, "below": 32767}).mappings().all()
+        params["limit"] = min(limit, stream.batch.size if stream.batch else BULK_CLAIM)
+        rows = session.execute(CLAIM_SUSPECT, {**params, "below": 32767}).mappings().all()
         is_suspect = bool(rows)
-        rows = rows or session.execute(CLAIM_BULK, given).mappings().all()
+        rows = rows or session.execute(CLAIM_BULK, params).mappings().all()
     if not rows:
         return None
     items = [Item(**{k: v for k, v in row.items() if k in ITEM_FIELDS}) for row in rows]
@@ -90,7 +90,7 @@ def claim(
         items=sorted(items, key=lambda item: (item.priority, item.source_id)),
         bulk=rows[0]["priority"] >= bulk,
         is_suspect=is_suspect,
-        was_all=not is_suspect and len(rows) < limit and not rows[0]["bulk_waits"],
+        drained_queue=not is_suspect and len(rows) < limit and not rows[0]["bulk_waits"],
     )
 
 

@@ -54,7 +54,7 @@ class Claim:
     worker: str
     items: Sequence[Item]
     bulk: bool
-    was_all: bool
+    drained_queue: bool
     is_suspect: bool = False
     exchanges: Mapping[str, Exchange] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ def enqueue(
     origin: str,
     must_read: bool = True,
     bulk: bool = False,
-    behind: Mapping[str, int] | None = None,
+    bulk_rank: Mapping[str, int] | None = None,
     correlation_id: str = "",
 ) -> int:
     """Owe these records a sync; one that is owed already is asked for again. Returns how many were given.
@@ -93,7 +93,7 @@ def enqueue(
     """
     ids = sorted(set(source_ids))
     if ids:
-        first, waits = ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0), behind or {}
+        first, waits = ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0), bulk_rank or {}
         session.execute(
             ENQUEUE,
             {

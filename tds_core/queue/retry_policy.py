@@ -40,7 +40,7 @@ class FailureHistory:
     failed_seconds: float | None = None
 
 
-def decide_retry(error: Exception, past: FailureHistory, *, max_attempts: int, chance: float) -> RetryDecision:
+def decide_retry(error: Exception, past: FailureHistory, *, max_attempts: int, jitter: float) -> RetryDecision:
     """What to do after `error`; `chance` in [0, 1) is the jitter.
 
     Retries wait a random share ("full jitter") of a span that doubles with every failure, from 2 s to 15 min.
@@ -51,15 +51,15 @@ def decide_retry(error: Exception, past: FailureHistory, *, max_attempts: int, c
     wanted = error.after_seconds if isinstance(error, SourceError) else 0.0
     if isinstance(error, SNOOZE):
         asked = max(LEAST_SNOOZE_SECONDS, wanted)
-        return RetryDecision(RetryOutcome.SNOOZE, asked + chance * min(asked / 2, SPREAD_SECONDS))
+        return RetryDecision(RetryOutcome.SNOOZE, asked + jitter * min(asked / 2, SPREAD_SECONDS))
     span = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(max(past.attempts - 1, past.failures), 30))
     if isinstance(error, TransientError) and may_be_an_outage(error, past):
-        return RetryDecision(RetryOutcome.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted * (1 + chance / 2), chance * span))
+        return RetryDecision(RetryOutcome.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted * (1 + jitter / 2), jitter * span))
     retriable = error.retriable if isinstance(error, TdsError) else True
     most_attempts = (error.most_attempts if isinstance(error, SourceError) else None) or max_attempts
     if not retriable or past.attempts >= min(most_attempts, max_attempts):
         return RetryDecision(RetryOutcome.DEAD)
-    return RetryDecision(RetryOutcome.RETRY, max(wanted, chance * span))
+    return RetryDecision(RetryOutcome.RETRY, max(wanted, jitter * span))
 
 
 def may_be_an_outage(error: TransientError, past: FailureHistory) -> bool:

@@ -32,7 +32,7 @@ class Applied:
 
 
 #: Outcomes of which the candidate's values tell nothing about the row.
-UNTOLD = frozenset({RowOutcome.STALE, RowOutcome.LOOK_AGAIN})
+UNTOLD = frozenset({RowOutcome.STALE, RowOutcome.REFETCH})
 
 Row = Mapping[str, Any]
 
@@ -133,14 +133,14 @@ def read_rows(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str,
 
 
 def _rows(session: Session, entity: Entity, statement: TextClause, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    given = {"source": entity.stream.source, "ids": list(ids)}
-    rows = {row["source_id"]: dict(row) for row in session.execute(statement, given).mappings()}
+    params = {"source": entity.stream.source, "ids": list(ids)}
+    rows = {row["source_id"]: dict(row) for row in session.execute(statement, params).mappings()}
     _unfold(entity.fields, rows.values())
     for lines, declared in zip(statements_for(entity.name).lines, entity.lines, strict=True):
         for row in rows.values():
             row[lines.name] = []
         if rows:
-            found = [dict(line) for line in session.execute(lines.read, {**given, "ids": list(rows)}).mappings()]
+            found = [dict(line) for line in session.execute(lines.read, {**params, "ids": list(rows)}).mappings()]
             _unfold(declared.fields, found)
             for line in found:
                 rows[line.pop("parent_id")][lines.name].append(line)
@@ -186,14 +186,14 @@ def _create(session: Session, entity: Entity, statements: Statements, new: Decid
     if not new:
         return {}
     rows = [_row(entity, candidate, None) for candidate, _ in new]
-    given = {"source": entity.stream.source, "rows": spell_exactly(rows).decode()}
-    return {row.source_id: row.version for row in session.execute(statements.insert, given)}
+    params = {"source": entity.stream.source, "rows": spell_exactly(rows).decode()}
+    return {row.source_id: row.version for row in session.execute(statements.insert, params)}
 
 
 def _execute(session: Session, entity: Entity, statement: Any, rows: Sequence[Row]) -> None:
     if rows:
-        given = {"source": entity.stream.source, "rows": spell_exactly(rows).decode()}
-        session.execute(statement, {**given, "ids": [row["source_id"] for row in rows]})
+        params = {"source": entity.stream.source, "rows": spell_exactly(rows).decode()}
+        session.execute(statement, {**params, "ids": [row["source_id"] for row in rows]})
 
 
 def _row(entity: Entity, candidate: Candidate, current: Row | None, changed: Set[str] = frozenset()) -> dict[str, Any]:

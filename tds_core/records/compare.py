@@ -21,7 +21,7 @@ class RowOutcome(StrEnum):
     STALE = "stale"
     DELETED = "deleted"
     RESTORED = "restored"
-    LOOK_AGAIN = "look_again"  # cannot be told from here: ask the source
+    REFETCH = "look_again"  # cannot be told from here: ask the source
 
 
 #: Outcomes that write a new version of the row.
@@ -55,7 +55,7 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
         return Decision(RowOutcome.CREATED, _news(candidate))
     overtaken = _is_overtaken(candidate, current)
     if current["deleted_at"] is not None:
-        return Decision(RowOutcome.LOOK_AGAIN if overtaken else RowOutcome.RESTORED, differences(candidate, current))
+        return Decision(RowOutcome.REFETCH if overtaken else RowOutcome.RESTORED, differences(candidate, current))
     return _decide_live(candidate, current, overtaken)
 
 
@@ -65,18 +65,18 @@ def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bo
     if candidate.seen is Evidence.BODY and (
         is_ahead(candidate, candidate.modified_at) or is_ahead(candidate, current["source_modified_at"])
     ):
-        return Decision(RowOutcome.LOOK_AGAIN)  # one of the two times is no evidence
+        return Decision(RowOutcome.REFETCH)  # one of the two times is no evidence
     if age < 0 and not is_forced and not is_undated(current):
         return Decision(RowOutcome.STALE)
     if age <= 0 and is_undated(current) and not is_forced:
         if candidate.seen is Evidence.BODY or overtaken:
-            return Decision(RowOutcome.LOOK_AGAIN)
+            return Decision(RowOutcome.REFETCH)
         age = 1
     changes = differences(candidate, current)
     if not changes:
         return Decision(RowOutcome.UNCHANGED, touch=age > 0 or (age == 0 and _confirms(candidate, current)))
     if age <= 0 and overtaken:
-        return Decision(RowOutcome.LOOK_AGAIN)
+        return Decision(RowOutcome.REFETCH)
     return Decision(RowOutcome.UPDATED, changes)
 
 
@@ -85,7 +85,7 @@ def _decide_gone(candidate: Candidate, current: Mapping[str, Any] | None) -> Dec
         return Decision(RowOutcome.DELETED, _news(candidate))
     if current["deleted_at"] is not None:
         return Decision(RowOutcome.UNCHANGED)
-    return Decision(RowOutcome.LOOK_AGAIN if _is_overtaken(candidate, current) else RowOutcome.DELETED)
+    return Decision(RowOutcome.REFETCH if _is_overtaken(candidate, current) else RowOutcome.DELETED)
 
 
 def _is_overtaken(candidate: Candidate, current: Mapping[str, Any]) -> bool:

@@ -183,12 +183,12 @@ returning part, key, kinds
 
 def _write_down(session: Session, entity: Entity, sight: Sight) -> dict[tuple[str, str], list[str]]:
     """Write down what was seen, keep findings of what is news. Returns the kinds of each key as they are known now."""
-    given = {"source": entity.stream.source, "entity": entity.name, "parts": list(sight)}
-    learning = {row.part: row.is_learning for row in session.execute(LEARNING, given)}
-    before = {(row.part, row.key): row.kinds for row in session.execute(KNOWN, given)}
+    params = {"source": entity.stream.source, "entity": entity.name, "parts": list(sight)}
+    learning = {row.part: row.is_learning for row in session.execute(LEARNING, params)}
+    before = {(row.part, row.key): row.kinds for row in session.execute(KNOWN, params)}
     seen = [(part, key, kind) for part, keys in sight.items() for key, kind in keys.items()]
     rows = [{"part": part, "key": key, "kind": kind} for part, key, kind in seen]
-    noted = session.execute(NOTE, {**given, "rows": msgspec.json.encode(rows).decode()})
+    noted = session.execute(NOTE, {**params, "rows": msgspec.json.encode(rows).decode()})
     kinds = {(row.part, row.key): row.kinds for row in noted}
     declared = declared_keys(entity)
     for part, key, kind in seen:
@@ -223,13 +223,13 @@ LEAST_ROWS = 20
 
 def look_for_gone(session: Session, entity: Entity, *, run_id: int) -> None:
     """After a full pass: keep findings of declared keys that the list does not have any more."""
-    given = {
+    params = {
         "source": entity.stream.source,
         "entity": entity.name,
         "run_id": run_id,
         "declared": sorted(declared_keys(entity)[""] - {CUSTOM_KEY}),
         "least": LEAST_ROWS,
     }
-    for row in session.execute(GONE, given):
+    for row in session.execute(GONE, params):
         detail = {"news": "key gone", "part": "list", "last_seen_at": row.last_seen_at}
         _keep(session, entity, row.key, Severity.WARNING, detail)

@@ -24,9 +24,9 @@ class LockedError(TdsError):
     retriable = True
 
 
-def wait_seconds(waits: int, chance: float) -> float:
+def wait_seconds(waits: int, jitter: float) -> float:
     """How long a record waits that has waited `waits` times before; `chance` in [0, 1) spreads those that wait."""
-    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(waits, 10)) * (1 - chance / 4)
+    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(waits, 10)) * (1 - jitter / 4)
 
 
 def existing(session: Session, entity: Entity, ids: Sequence[str]) -> list[str]:
@@ -55,8 +55,8 @@ select r.source_id, h.* from ({wanted}) as r(source_id, xid) left join lateral (
 def held_by_others(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, LockedError]:
     """For each of `ids`, whose rows are locked: by whom, and since when."""
     wanted = f"select source_id, xmax from {entity.table.fullname} where source = :source and source_id = any(:ids)"
-    given = {"source": entity.stream.source, "ids": list(ids[:NAMED])}
-    found = {row.source_id: row for row in _holders(session, entity, wanted, given)}
+    params = {"source": entity.stream.source, "ids": list(ids[:NAMED])}
+    found = {row.source_id: row for row in _holders(session, entity, wanted, params)}
     last = next(reversed(found.values()), None)
     return {
         source_id: LockedError(f"{WAITS} on {entity.table.fullname} {source_id}{_holder(found.get(source_id, last))}")

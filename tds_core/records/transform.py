@@ -73,7 +73,7 @@ class Candidate:
     gone: bool = False
     why: str = ""
     refused: str = ""
-    unsaid: Set[tuple[str, str]] = frozenset()
+    missing_keys: Set[tuple[str, str]] = frozenset()
     partial: bool = False
     clock: Clock | None = None
     ahead_at: datetime | None = None
@@ -148,7 +148,7 @@ def transform(
     provenance: Provenance,
     read_at: datetime | None = None,
     list_hash: bytes | None = None,
-    familiar: Familiar | None = None,
+    known_keys: Familiar | None = None,
     shown: Set[str] = frozenset(),
     clock: Clock | None = None,
 ) -> Candidate:
@@ -183,9 +183,9 @@ def transform(
         seen=seen,
         read_at=read_at,
         list_hash=list_hash,
-        unsaid=_unsaid(entity, record, flaws) if seen is Evidence.BODY else frozenset(),
+        missing_keys=_unsaid(entity, record, flaws) if seen is Evidence.BODY else frozenset(),
         provenance=provenance,
-        said=record if familiar is not None and (flaws or is_strange(entity, record, familiar)) else None,
+        said=record if known_keys is not None and (flaws or is_strange(entity, record, known_keys)) else None,
         flaws=flaws,
         clock=clock,
         ahead_at=ahead_at,
@@ -239,21 +239,23 @@ def _clear(
 
 def _unsaid(entity: Entity, record: Mapping[str, Any], flaws: Sequence[Flaw]) -> Set[tuple[str, str]]:
     """The declared keys a body does not have, or has in a way that says nothing to us."""
-    unsaid = {("", key) for _, key, *_ in entity.plan if key not in record}
-    unsaid |= {("", flaw.key.partition("[")[0].partition(".")[0]) for flaw in flaws if not flaw.is_stored}
+    missing_keys = {("", key) for _, key, *_ in entity.plan if key not in record}
+    missing_keys |= {("", flaw.key.partition("[")[0].partition(".")[0]) for flaw in flaws if not flaw.is_stored}
     for lines in entity.lines:
         if lines.key not in record:
-            unsaid.add(("", lines.key))
+            missing_keys.add(("", lines.key))
         for line in record.get(lines.key, ()):
-            unsaid.update((lines.name, key) for _, key, *_ in lines.plan if key not in line)
-    return unsaid
+            missing_keys.update((lines.name, key) for _, key, *_ in lines.plan if key not in line)
+    return missing_keys
 
 
-def is_strange(entity: Entity, record: Mapping[str, Any], familiar: Familiar) -> bool:
+def is_strange(entity: Entity, record: Mapping[str, Any], known_keys: Familiar) -> bool:
     """Whether `record`, or one of its lines, has keys that are not familiar."""
-    if not record.keys() <= familiar[""]:
+    if not record.keys() <= known_keys[""]:
         return True
-    return any(not line.keys() <= familiar[lines.name] for lines in entity.lines for line in record.get(lines.key, ()))
+    return any(
+        not line.keys() <= known_keys[lines.name] for lines in entity.lines for line in record.get(lines.key, ())
+    )
 
 
 def _read(record: dict[str, Any], key: str, reader: Any, wrong: list[str]) -> Any:

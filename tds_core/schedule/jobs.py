@@ -120,10 +120,10 @@ def take_due(session: Session) -> list[TakenSlot]:
 
     A late slot of a job that skips is only written down as skipped.
     """
-    given = {"lost": LOST_SECONDS, "most": MOST_ATTEMPTS}
-    for slot in session.execute(GIVE_UP, given).mappings():
+    params = {"lost": LOST_SECONDS, "most": MOST_ATTEMPTS}
+    for slot in session.execute(GIVE_UP, params).mappings():
         log.error("schedule_slot_lost", **slot)
-    taken = [TakenSlot(**slot) for slot in session.execute(TAKE_LOST, given).mappings()]
+    taken = [TakenSlot(**slot) for slot in session.execute(TAKE_LOST, params).mappings()]
     for job in session.execute(JOBS).mappings().all():
         due = _due(job)
         if due is None:
@@ -163,5 +163,5 @@ where job = :job and slot_at = :slot_at and claimed_at = :claimed_at and ended_a
 
 def end(session: Session, taken: TakenSlot, *, result: str, detail: str = "") -> None:
     """Write down how a slot ended: completed or failed. Whoever lost it to another writes nothing."""
-    given = {"job": taken.job, "slot_at": taken.slot_at, "claimed_at": taken.claimed_at}
-    session.execute(END, {**given, "result": result, "detail": detail[:500] or None})
+    params = {"job": taken.job, "slot_at": taken.slot_at, "claimed_at": taken.claimed_at}
+    session.execute(END, {**params, "result": result, "detail": detail[:500] or None})

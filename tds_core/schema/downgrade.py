@@ -55,9 +55,9 @@ where n.nspname = any(:schemas) and c.relkind = 'S' and not exists (
 
 def shape_of(connection: Connection, schemas: Collection[str] = _SCHEMAS) -> Shape:
     """What tables there are."""
-    given = {"schemas": list(schemas)}
-    tables = {f"{row.schema}.{row.name}": frozenset(row.columns) for row in connection.execute(_TABLES, given)}
-    return Shape(tables, frozenset(connection.execute(_SEQUENCES, given).scalars()))
+    params = {"schemas": list(schemas)}
+    tables = {f"{row.schema}.{row.name}": frozenset(row.columns) for row in connection.execute(_TABLES, params)}
+    return Shape(tables, frozenset(connection.execute(_SEQUENCES, params).scalars()))
 
 
 def losses(connection: Connection, before: Shape, after: Shape) -> list[Loss]:
@@ -179,8 +179,8 @@ def _insert(connection: Connection, kept: Kept, columns: Sequence[str]) -> None:
 
 
 def _advance_own(connection: Connection, target: str, column: str) -> None:
-    given = {"target": target, "column": column}
-    sequence = connection.execute(text("select pg_get_serial_sequence(:target, :column)"), given).scalar()
+    params = {"target": target, "column": column}
+    sequence = connection.execute(text("select pg_get_serial_sequence(:target, :column)"), params).scalar()
     if sequence:
         most = f"select max({_quoted(column)}) from {target}"
         connection.execute(text(f"select setval('{sequence}', most) from ({most}) as m(most) where most is not null"))

@@ -83,9 +83,9 @@ class PermissionStatus:
 
 def permission_status(session: Session, stream: Stream, source_ids: Sequence[str] = ()) -> PermissionStatus:
     """What is known to be refused of a stream and of these records of it."""
-    given = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": list(source_ids)}
+    params = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": list(source_ids)}
     module, records = None, {}
-    for row in session.execute(_KNOWN, given):
+    for row in session.execute(_KNOWN, params):
         error = PermissionMissingError(
             row.says,
             api=stream.api,
@@ -103,9 +103,15 @@ def permission_status(session: Session, stream: Stream, source_ids: Sequence[str
 
 def note(session: Session, source: str, error: PermissionMissingError) -> None:
     """Leave what was refused alone for a while, longer each time, and say so; `error` learns for how long."""
-    given = {"source": source, "api": error.api, "path": error.path, "source_id": error.source_id, "token": error.token}
+    params = {
+        "source": source,
+        "api": error.api,
+        "path": error.path,
+        "source_id": error.source_id,
+        "token": error.token,
+    }
     pauses = {"first": FIRST_PAUSE_SECONDS, "longest": LONGEST_PAUSE_SECONDS}
-    row = session.execute(_NOTE, {**given, **pauses, "scope": error.scope, "says": str(error)[:1000]}).one()
+    row = session.execute(_NOTE, {**params, **pauses, "scope": error.scope, "says": str(error)[:1000]}).one()
     error.after_seconds = row.left_seconds
     if not row.is_new:
         return
@@ -139,8 +145,8 @@ def lift(
         return
     entities = entities_of(stream.source, stream.api, stream.path)
     scopes = [known.module.scope] if known.module and "" in lifted else []
-    given = {"kind": FINDING, "source": stream.source, "entities": entities, "subjects": [*lifted, *scopes]}
-    session.execute(_RESOLVE, given)
+    params = {"kind": FINDING, "source": stream.source, "entities": entities, "subjects": [*lifted, *scopes]}
+    session.execute(_RESOLVE, params)
     log.info("permission_given", api=stream.api, path=stream.path, source_ids=[each for each in lifted if each])
     if "" in lifted:
         session.execute(_WAKE_ITEMS, {"entities": entities})
@@ -201,8 +207,8 @@ def told(row: dict[str, Any]) -> str:
 def waits_for_access(session: Session, entity: str, source_ids: list[str]) -> str | None:
     """Why reading an entity, or these records of it, goes on only when somebody gives access; None when it goes on."""
     stream = ENTITIES[entity].stream
-    given = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": source_ids}
-    found: str | None = session.execute(_WAITS, given).scalar()
+    params = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": source_ids}
+    found: str | None = session.execute(_WAITS, params).scalar()
     return found
 
 

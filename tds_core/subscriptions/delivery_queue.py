@@ -90,8 +90,8 @@ def claim(session: Session, *, worker: str, limit: int, at_once: int, lease_seco
     if not ids or limit < 1:
         return []
     token = uuid4()
-    given = {"ids": ids, "limit": limit, "at_once": at_once, "doubts": DOUBTS, "token": token, "worker": worker}
-    rows = session.execute(_CLAIM, {**given, "lease": lease_seconds}).mappings().all()
+    params = {"ids": ids, "limit": limit, "at_once": at_once, "doubts": DOUBTS, "token": token, "worker": worker}
+    rows = session.execute(_CLAIM, {**params, "lease": lease_seconds}).mappings().all()
     return [
         ClaimedDelivery(
             lane_id=row["id"], token=token, subscription_id=row["subscription_id"], entry_id=row["entry_id"],

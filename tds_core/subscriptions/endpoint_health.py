@@ -70,10 +70,10 @@ def _fail(session: Session, row: RowMapping, answers: Sequence[ReceiverResponse]
     wish = max(answer.wish_seconds for answer in answers)
     doubted = row["failure_count"] + len(answers) >= DOUBTS or any(answer.status == TOO_MANY for answer in answers)
     rests = doubted and not row["is_resting"]
-    chance = random.random()  # noqa: S311 (jitter, not a secret)
-    rest = rest_seconds(row["rest_count"] + 1, wish_seconds=wish, chance=chance) if rests else 0.0
-    given = {"id": row["id"], "count": len(answers), "rests": int(rests), "rest": rest}
-    session.execute(_FAILED, given)
+    jitter = random.random()  # noqa: S311 (jitter, not a secret)
+    rest = rest_seconds(row["rest_count"] + 1, wish_seconds=wish, jitter=jitter) if rests else 0.0
+    params = {"id": row["id"], "count": len(answers), "rests": int(rests), "rest": rest}
+    session.execute(_FAILED, params)
     if rests:
         log.warning("receiver_rests", subscription=row["name"], seconds=round(rest, 1), status=answers[-1].status)
     if row["state"] == SubscriptionState.ACTIVE and row["failing_seconds"] > disable_seconds:

@@ -81,8 +81,8 @@ update tds_event_deliveries set state = 'replayed' where subscription_id = :id a
 def replay_record(session: Session, name_or_id: str, *, entity: str, source_id: str, version: int) -> Subscription:
     """Send the events of a record again, from `version` on. Raises NotFoundError, also where there are none."""
     found = _counted(session, name_or_id)
-    given = {"entity": entity, "source_id": source_id, "version": version}
-    made = session.execute(_RECORD, {"id": found.id, "replay": found.replay_count, **given})
+    params = {"entity": entity, "source_id": source_id, "version": version}
+    made = session.execute(_RECORD, {"id": found.id, "replay": found.replay_count, **params})
     if not getattr(made, "rowcount", 0):
         raise NotFoundError(f"{found.name} was told nothing of {entity} {source_id[:80]} from version {version} on.")
     return found

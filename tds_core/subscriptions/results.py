@@ -104,7 +104,7 @@ def _plan(sent: DeliveryResult, subscription: RowMapping, lane: RowMapping | Non
         attempts=sent.sending.attempt,
         took_others=failed_at is not None and delivered_at is not None and delivered_at > failed_at,
         wish_seconds=sent.answer.wish_seconds,
-        chance=random.random(),  # noqa: S311 (jitter, not a secret)
+        jitter=random.random(),  # noqa: S311 (jitter, not a secret)
     )
 
 

@@ -29,7 +29,7 @@ class DeliveryDecision:
 
 
 def decide_delivery(
-    status: int | None, *, attempts: int, took_others: bool, wish_seconds: float = 0.0, chance: float = 0.5
+    status: int | None, *, attempts: int, took_others: bool, wish_seconds: float = 0.0, jitter: float = 0.5
 ) -> DeliveryDecision:
     """What becomes of an event whose attempt number `attempts` was answered with `status` (None: not at all).
 
@@ -41,7 +41,7 @@ def decide_delivery(
         return DeliveryDecision(DeliveryOutcome.DELIVERED)
     if attempts > len(SCHEDULE) and took_others:
         return DeliveryDecision(DeliveryOutcome.GIVEN_UP)
-    delay = SCHEDULE[min(attempts, len(SCHEDULE)) - 1] * (0.9 + 0.2 * chance)
+    delay = SCHEDULE[min(attempts, len(SCHEDULE)) - 1] * (0.9 + 0.2 * jitter)
     return DeliveryDecision(DeliveryOutcome.RETRY, max(delay, min(wish_seconds, LONGEST_WISH_SECONDS)))
 
 
@@ -55,7 +55,7 @@ def is_away(status: int | None) -> bool:
     return status is None or status >= 500 or status == TOO_MANY
 
 
-def rest_seconds(rest_count: int, *, wish_seconds: float = 0.0, chance: float = 0.5) -> float:
+def rest_seconds(rest_count: int, *, wish_seconds: float = 0.0, jitter: float = 0.5) -> float:
     """How long a receiver that fails is left alone, the `rest_count`-th time in a row, beginning with 1."""
-    wait = min(FIRST_REST_SECONDS * 4.0 ** min(rest_count - 1, 8), LONGEST_REST_SECONDS) * (0.9 + 0.2 * chance)
+    wait = min(FIRST_REST_SECONDS * 4.0 ** min(rest_count - 1, 8), LONGEST_REST_SECONDS) * (0.9 + 0.2 * jitter)
     return max(wait, min(wish_seconds, LONGEST_WISH_SECONDS))

@@ -121,10 +121,10 @@ class PageContext:
     read_at: datetime
     provenance: Provenance
     hashes: Mapping[str, bytes]
-    familiar: Familiar
+    known_keys: Familiar
     clock: Clock | None = None
 
-    def candidate(self, source_id: str, raw: bytes, familiar: Familiar | None = None) -> Candidate:
+    def candidate(self, source_id: str, raw: bytes, known_keys: Familiar | None = None) -> Candidate:
         """Read one record; `familiar`: other keys than the page's. Raises `InvalidRecordError`."""
         return transform(
             self.entity,
@@ -133,7 +133,7 @@ class PageContext:
             read_at=self.read_at,
             list_hash=self.hashes[source_id],
             provenance=self.provenance,
-            familiar=self.familiar if familiar is None else familiar,
+            known_keys=self.known_keys if known_keys is None else known_keys,
             clock=self.clock,
         )
 
@@ -222,8 +222,8 @@ select exists (select from tds_audit_trail where entity = :entity and source = :
 
 def _any_history(session: Session, creation: Creation) -> bool:
     entity = creation.entity
-    given = {"entity": entity.name, "source": entity.stream.source, "ids": list(creation.source_ids)}
-    return bool(session.execute(ANY_HISTORY, given).scalar())
+    params = {"entity": entity.name, "source": entity.stream.source, "ids": list(creation.source_ids)}
+    return bool(session.execute(ANY_HISTORY, params).scalar())
 
 
 def _sound_column(field: Field, records: Records) -> Column:
@@ -262,7 +262,7 @@ def _flaws(read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -
 def _worth_a_look(sighting: PageContext, ids: Column, records: Records, flawed: Container[str]) -> Records:
     """The first record, and those with flaws or with keys that are not familiar."""
     later = list(zip(ids.values, records, strict=True))[1:]
-    strange = (each for key, each in later if key in flawed or is_strange(sighting.entity, each, sighting.familiar))
+    strange = (each for key, each in later if key in flawed or is_strange(sighting.entity, each, sighting.known_keys))
     return [records[0], *strange]
 
 

@@ -22,7 +22,7 @@ SHOWN_COUNT = 100
 SHOWN = {RowOutcome.CREATED: "created", **dict.fromkeys(CHANGES, "updated")}
 
 #: What a list row says of a record that a pass would read: that it changed, or nothing clear.
-TO_READ = (None, RowOutcome.LOOK_AGAIN)
+TO_READ = (None, RowOutcome.REFETCH)
 
 
 def look_at_page(session: Session, run: RunLease, prepared: PageDiff) -> None:

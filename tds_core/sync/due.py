@@ -43,14 +43,14 @@ class Due:
 def due_work(session: Session, entities: list[str], *, cap: int = 1000) -> list[Due]:
     """Due, unclaimed work by entity, without back-fill that rests."""
     declared = [ENTITIES[name] for name in entities]
-    given = {
+    params = {
         "entities": entities,
         "sources": [each.stream.source for each in declared],
         "apis": [each.stream.api for each in declared],
         "bulks": [each.priority + BULK_PRIORITY for each in declared],
         "cap": cap,
     }
-    return [Due(*row) for row in session.execute(DUE, given)]
+    return [Due(*row) for row in session.execute(DUE, params)]
 
 
 def due_runs(session: Session, *, limit: int) -> list[int]:

@@ -99,8 +99,8 @@ from waiting full join told using (entity) full join unlisted using (entity) ord
 
 def hints(session: Session) -> list[Hint]:
     """What may be another organisation's without saying so, by entity."""
-    given = {"deletion": HoldReason.DELETION.value, "stranger": KIND}
-    return [Hint(*row) for row in session.execute(_HINTS, given)]
+    params = {"deletion": HoldReason.DELETION.value, "stranger": KIND}
+    return [Hint(*row) for row in session.execute(_HINTS, params)]
 
 
 def named_among(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, int]:
@@ -109,5 +109,5 @@ def named_among(session: Session, entity: Entity, source_ids: Sequence[str]) -> 
         f"select theirs, count(*) from ({foreign(entity)} and m.source = :source and m.source_id = any(:ids)) as found"
         " group by theirs order by theirs"
     )
-    given = {"source": entity.stream.source, "ids": list(source_ids)}
-    return {row[0][:40]: row[1] for row in session.execute(statement, given)}
+    params = {"source": entity.stream.source, "ids": list(source_ids)}
+    return {row[0][:40]: row[1] for row in session.execute(statement, params)}

@@ -116,7 +116,7 @@ def hold(
 
     `call_count`: calls made for a page that was not written.
     """
-    given = {
+    params = {
         "id": run.id,
         "token": run.token,
         "kind": kind.value,
@@ -125,7 +125,7 @@ def hold(
         "preview": msgspec.json.encode(preview).decode(),
         "calls": call_count,
     }
-    if session.execute(HOLD, given).first() is None:
+    if session.execute(HOLD, params).first() is None:
         return False
     log.warning("run_held", run_id=run.id, entity=run.entity, kind=kind.value, record_count=record_count, reason=reason)
     return True

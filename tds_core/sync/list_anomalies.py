@@ -45,8 +45,8 @@ where kind = :kind and source = :source and entity = :entity and resolved_at is 
 
 def resolve_unseen(session: Session, run: RunLease) -> None:
     """Close what was told of rows without a usable id, where `run` read the whole list and met none of the kind."""
-    given = {"kind": UNREADABLE, "source": ENTITIES[run.entity].stream.source, "entity": run.entity}
-    session.execute(_RESOLVE_UNSEEN, {**given, "run": run.id})
+    params = {"kind": UNREADABLE, "source": ENTITIES[run.entity].stream.source, "entity": run.entity}
+    session.execute(_RESOLVE_UNSEEN, {**params, "run": run.id})
 
 
 def note_disorder(session: Session, run: RunLease, page: Page) -> None:

@@ -49,8 +49,8 @@ def count_changes(session: Session, run: RunLease, *, changed_count: int, limits
     living = deletions.live_count(session, entity)
     approved = holds.approved_count(session, run.id, HoldReason.CHANGE)
     reason = too_many_changes(total, living=living, approved=approved, limits=limits)
-    given = {"source": entity.stream.source, "entity": entity.name}
-    if reason is None or session.execute(IS_FIRST, given).scalar_one():
+    params = {"source": entity.stream.source, "entity": entity.name}
+    if reason is None or session.execute(IS_FIRST, params).scalar_one():
         # Counting a large mirror takes longer than a page: not again before half as many have changed once more.
         run.passed_count = max(approved, limits.of(living), total + total // 2 if reason else 0)
         return None

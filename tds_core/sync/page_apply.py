@@ -29,7 +29,7 @@ from tds_models.entities.base import Entity, Shows
 #: Outcomes that change a record the mirror had.
 CHANGES = frozenset({RowOutcome.UPDATED, RowOutcome.RESTORED})
 #: And those that only a reading of the record can settle.
-READ_AGAIN = frozenset({RowOutcome.LOOK_AGAIN, RowOutcome.RESTORED})
+READ_AGAIN = frozenset({RowOutcome.REFETCH, RowOutcome.RESTORED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def compare_page(
     provenance: Provenance,
     before: Mapping[str, bytes],
     thorough: bool,
-    familiar: Familiar,
+    known_keys: Familiar,
     clock: Clock | None = None,
 ) -> PageDiff:
     """Skip the rows of a page asked for at `read_at` whose bytes the mirror has already; read the others.
@@ -94,7 +94,7 @@ def compare_page(
     known, owed = _unlike(session, entity, {key: hashes[key] for key in hashes if key not in before}, reads_all)
     unlike |= known
     fresh = {row.source_id: row.raw for row in rows if row.source_id in unlike}
-    sighting = PageContext(entity, read_at, provenance, hashes, familiar, clock)
+    sighting = PageContext(entity, read_at, provenance, hashes, known_keys, clock)
     creation, candidates, invalid = _read(sighting, fresh, {key for key, is_known in unlike.items() if is_known})
     skipped_count = sum(key not in fresh and key not in before for key in hashes)
     other_kind = [key for key, error in invalid if isinstance(error, OtherKindError)]
@@ -121,12 +121,12 @@ def _unlike(
 
     And those of which nothing is to be done, because what is still to be read of them waits for that already.
     """
-    given = {
+    params = {
         "source": entity.stream.source,
         "ids": list(hashes),
         "hashes": [None if reads_all else each.hex() for each in hashes.values()],
     }
-    found = session.execute(statements_for(entity.name).unlike, given).all()
+    found = session.execute(statements_for(entity.name).unlike, params).all()
     unlike = {row.source_id: row.is_known for row in found if not row.is_owed}
     return unlike, {row.source_id for row in found if row.is_owed}
 
@@ -154,8 +154,8 @@ def _one_by_one(sighting: PageContext, raws: Mapping[str, bytes]) -> tuple[list[
     invalid: Invalid = []
     for source_id, raw in raws.items():
         try:
-            familiar = None if candidates else no_known_keys(sighting.entity)
-            candidates.append(sighting.candidate(source_id, raw, familiar))
+            known_keys = None if candidates else no_known_keys(sighting.entity)
+            candidates.append(sighting.candidate(source_id, raw, known_keys))
         except InvalidRecordError as error:
             invalid.append((source_id, error))
     return candidates, invalid
@@ -264,7 +264,7 @@ def _settle_letters(
     """
     if not entity.list_is_complete:
         return []
-    unsure = {each.candidate.source_id for each in applied if each.outcome in (RowOutcome.LOOK_AGAIN, RowOutcome.STALE)}
+    unsure = {each.candidate.source_id for each in applied if each.outcome in (RowOutcome.REFETCH, RowOutcome.STALE)}
     seen = [*(candidate.source_id for candidate in prepared.candidates), *created]
     _heal(session, entity, [source_id for source_id in seen if source_id not in unsure])
     return [each.candidate.source_id for each in applied if each.outcome in READ_AGAIN]
@@ -287,8 +287,8 @@ def _owe_details(
     """What changed is read first; what never was, in the order in which it is useful (`created`: that of new ones)."""
     changed = [candidate.source_id for candidate in (*surveyed.changed, *surveyed.unclear)]
     _owe(session, entity, changed, correlation_id)
-    behind = {each.source_id: _rank(entity, each) for each in surveyed.never_read}
-    _owe(session, entity, [*behind, *created], correlation_id, {**behind, **created})
+    bulk_rank = {each.source_id: _rank(entity, each) for each in surveyed.never_read}
+    _owe(session, entity, [*bulk_rank, *created], correlation_id, {**bulk_rank, **created})
 
 
 def _rank(entity: Entity, seen: Candidate) -> int:
@@ -307,7 +307,7 @@ def _owe(
     entity: Entity,
     source_ids: Sequence[str],
     correlation_id: str,
-    behind: Mapping[str, int] | None = None,
+    bulk_rank: Mapping[str, int] | None = None,
 ) -> None:
     items.enqueue(
         session,
@@ -315,7 +315,7 @@ def _owe(
         source_ids=source_ids,
         origin="run",
         bulk=True,
-        behind=behind,
+        bulk_rank=bulk_rank,
         correlation_id=correlation_id,
     )
 

@@ -80,7 +80,7 @@ def compare_rows(
         provenance=provenance,
         before=before,
         thorough=run.mode == Mode.FULL or bool(run.asked.get("full")),
-        familiar=drift.known_keys(session, ENTITIES[run.entity], Evidence.LIST, run_id=run.id),
+        known_keys=drift.known_keys(session, ENTITIES[run.entity], Evidence.LIST, run_id=run.id),
         clock=page.clock,
     )
 

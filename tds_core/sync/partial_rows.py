@@ -47,7 +47,7 @@ def compare_headers(
         outcome = compare_header(entity, candidate, row, shows_changes=shows_changes)
         if outcome is None:
             (changed if row and row["lines_confirmed_at"] else never_read).append(candidate)
-        elif outcome is RowOutcome.LOOK_AGAIN:
+        elif outcome is RowOutcome.REFETCH:
             unclear.append(candidate)
         else:
             outcomes[candidate.source_id] = outcome
@@ -72,8 +72,8 @@ def compare_header(entity: Entity, candidate: Candidate, row: Row | None, *, sho
         return None
     told = candidate.modified_at is not None and is_settled(row)
     if decision.outcome is not RowOutcome.UNCHANGED:
-        return RowOutcome.LOOK_AGAIN if told else None
-    return RowOutcome.LOOK_AGAIN if is_silent(entity, candidate, row) else RowOutcome.UNCHANGED
+        return RowOutcome.REFETCH if told else None
+    return RowOutcome.REFETCH if is_silent(entity, candidate, row) else RowOutcome.UNCHANGED
 
 
 def is_silent(entity: Entity, candidate: Candidate, row: Row) -> bool:
@@ -135,17 +135,17 @@ def cut_short(session: Session, entity: Entity, candidates: Sequence[Candidate])
     all, a list that holds every declared field tells the rest; behind any other every key is missed. True: the record
     is to be read; False: it has no lines, and the next list that shows it has it read.
     """
-    unsaid = {each.source_id: each.unsaid for each in candidates if each.unsaid}
-    if not unsaid:
+    missing_keys = {each.source_id: each.missing_keys for each in candidates if each.missing_keys}
+    if not missing_keys:
         return {}
     seen = [Evidence.DETAIL, Evidence.LIST] if entity.list_is_complete else [Evidence.DETAIL]
     parts = {(f"{each}.{lines}" if lines else str(each)): lines for each in seen for lines in ("", *entity.line_tables)}
-    given = {"source": entity.stream.source, "entity": entity.name, "parts": list(parts)}
-    rows = session.execute(SHOWN, given).all()
+    params = {"source": entity.stream.source, "entity": entity.name, "parts": list(parts)}
+    rows = session.execute(SHOWN, params).all()
     if not rows and not entity.list_is_complete:
-        return dict.fromkeys(unsaid, bool(entity.lines))
+        return dict.fromkeys(missing_keys, bool(entity.lines))
     shown = {(parts[row.part], row.key) for row in rows}
-    return {source_id: True for source_id, keys in unsaid.items() if keys & shown}
+    return {source_id: True for source_id, keys in missing_keys.items() if keys & shown}
 
 
 def shown_in_details(session: Session, entity: Entity) -> Set[str]:
@@ -153,8 +153,8 @@ def shown_in_details(session: Session, entity: Entity) -> Set[str]:
     declared = {*(each.key for each in entity.fields), *(lines.key for lines in entity.lines)}
     if declared <= entity.detailed:
         return frozenset()
-    given = {"source": entity.stream.source, "entity": entity.name, "parts": [Evidence.DETAIL.value]}
-    return {row.key for row in session.execute(SHOWN, given)}
+    params = {"source": entity.stream.source, "entity": entity.name, "parts": [Evidence.DETAIL.value]}
+    return {row.key for row in session.execute(SHOWN, params)}
 
 
 # Two weeks by days, then two years by weeks; what is older is all the same.

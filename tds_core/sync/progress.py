@@ -44,8 +44,8 @@ where c.run_id is not null or exists (
 
 def begin_at(session: Session, entity: str, *, overlap_seconds: float) -> datetime | None:
     """Where an incremental read of `entity` begins: a little before the cursor. `None`: at the very beginning."""
-    given = {"source": ENTITIES[entity].stream.source, "entity": entity, "overlap": overlap_seconds}
-    return session.execute(READ, given).scalar()
+    params = {"source": ENTITIES[entity].stream.source, "entity": entity, "overlap": overlap_seconds}
+    return session.execute(READ, params).scalar()
 
 
 def advance(session: Session, entity: str, modified_at: datetime, *, run_id: int) -> None:
@@ -53,13 +53,13 @@ def advance(session: Session, entity: str, modified_at: datetime, *, run_id: int
 
     Where a person has set it since the run began, it stands until another run begins there.
     """
-    given = {
+    params = {
         "source": ENTITIES[entity].stream.source,
         "entity": entity,
         "modified_at": modified_at,
         "run_id": run_id,
     }
-    session.execute(ADVANCE, given)
+    session.execute(ADVANCE, params)
 
 
 class CursorError(TdsError):
@@ -95,8 +95,8 @@ def put(session: Session, entity: str, modified_at: datetime) -> dict[str, Any]:
     """
     if not _has_cursor(entity):
         raise CursorError(f"{entity} has no cursor: every pass reads all of it. Ask for one: tds sync {entity}")
-    given = {"source": ENTITIES[entity].stream.source, "entity": entity, "modified_at": modified_at}
-    row = session.execute(PUT, given).mappings().first()
+    params = {"source": ENTITIES[entity].stream.source, "entity": entity, "modified_at": modified_at}
+    row = session.execute(PUT, params).mappings().first()
     if row is None:
         raise CursorError(f"{modified_at.isoformat()} is yet to come; what is changed until then would not be seen.")
     return dict(row)

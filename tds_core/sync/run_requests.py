@@ -47,8 +47,8 @@ def outcomes(
     session: Session, *, source: str, entity: str, source_ids: Sequence[str], after: int
 ) -> list[dict[str, Any]]:
     """For each record whether it is still owed a sync, and how its latest attempt after the mark ended."""
-    given = {"source": source, "entity": entity, "ids": list(source_ids), "after": after}
-    return [dict(row) for row in session.execute(_OUTCOMES, given).mappings()]
+    params = {"source": source, "entity": entity, "ids": list(source_ids), "after": after}
+    return [dict(row) for row in session.execute(_OUTCOMES, params).mappings()]
 
 
 def outcomes_of(session: Session, run_id: int) -> list[dict[str, Any]]:
@@ -108,13 +108,13 @@ def record_outcomes(session: Session, run: RunLease) -> bool:
     )
     run.outcomes = Counter(row["outcome"] or "unknown" for row in found if not row["is_owed"])
     ended = run.outcomes.total()
-    given = {
+    params = {
         "id": run.id,
         "token": run.token,
         "ended": ended,
         "outcomes": msgspec.json.encode(run.outcomes).decode(),
     }
-    age_seconds = session.execute(LOOKED, given).scalar() or 0.0
+    age_seconds = session.execute(LOOKED, params).scalar() or 0.0
     if ended < len(found):
         rest = min(MOST_REST_SECONDS, max(LEAST_REST_SECONDS, age_seconds * REST_PART))
         runs.yield_run(session, run, delay_seconds=rest)
@@ -155,9 +155,9 @@ def request_sync(
         raise InvalidRequestError(
             "`force` has given records read whatever their time says: mode targeted, and its ids."
         )
-    given = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
+    params = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
     if mode == Mode.TARGETED:
-        return request_records(session, source_ids=ids, forced=force, **given)
+        return request_records(session, source_ids=ids, forced=force, **params)
     if mode == Mode.DRY_RUN:
-        return request_dry_run(session, full=full, **given)
-    return request_run(session, mode=mode, **given)
+        return request_dry_run(session, full=full, **params)
+    return request_run(session, mode=mode, **params)

@@ -134,8 +134,8 @@ def claim_run(
 ) -> RunLease | None:
     """Take run `run_id` in hand, or `None` when it ended, waits, or is in other hands."""
     token = uuid4()
-    given = {"id": run_id, "token": token, "lease": lease_seconds, "worker": worker or None}
-    row = session.execute(CLAIM, given).mappings().first()
+    params = {"id": run_id, "token": token, "lease": lease_seconds, "worker": worker or None}
+    row = session.execute(CLAIM, params).mappings().first()
     if row is None:
         return None
     pages: dict[int, list[str]] = {}
@@ -166,8 +166,8 @@ def _begin(session: Session, run_id: int, entity: str, overlap_seconds: float | 
     in_order = not findings.is_open(session, kind=DISORDER, source=ENTITIES[entity].stream.source, entity=entity)
     position = Position.first(ENTITIES[entity].stream.increment, since, in_order=in_order)
     expected = deletions.live_count(session, ENTITIES[entity]) if since is None else None
-    given = {"id": run_id, "expected": expected, "position": msgspec.json.encode(position.as_json()).decode()}
-    session.execute(BEGIN, given)
+    params = {"id": run_id, "expected": expected, "position": msgspec.json.encode(position.as_json()).decode()}
+    session.execute(BEGIN, params)
     return position
 
 
@@ -227,7 +227,7 @@ def yield_run(
     `failed`: asking for its page did, and `counted`: that counts as an attempt. `waits_for`: the circuit breaker whose
     closing ends the wait sooner.
     """
-    given = {
+    params = {
         "id": run.id,
         "token": run.token,
         "delay": delay_seconds,
@@ -236,7 +236,7 @@ def yield_run(
         "waits_for": waits_for,
         "reason": reason[:500] or None,
     }
-    session.execute(YIELD, given)
+    session.execute(YIELD, params)
 
 
 FAILED_SECONDS = text(

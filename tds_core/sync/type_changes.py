@@ -107,8 +107,8 @@ def heal(session: Session, entity: Entity) -> None:
                 and o.deleted_at is null
             where d.source = :source and d.entity = :entity and d.resolved_at is null
               and s.deleted_at is null and o.source_id is null""")
-        given = {"source": entity.stream.source, "entity": entity.name}
-        _heal(session, entity, session.execute(statement, given).scalars().all())
+        params = {"source": entity.stream.source, "entity": entity.name}
+        _heal(session, entity, session.execute(statement, params).scalars().all())
 
 
 def _heal(session: Session, entity: Entity, source_ids: Iterable[str]) -> None:

@@ -109,7 +109,7 @@ def sort_candidates(
             for each in candidates
             if each.source_id not in doubtful and each.source_id not in ended
         ],
-        [Applied(told[key], RowOutcome.LOOK_AGAIN, frozenset()) for key in sorted(doubtful)],
+        [Applied(told[key], RowOutcome.REFETCH, frozenset()) for key in sorted(doubtful)],
         [Applied(gone[key], outcome, frozenset()) for key, outcome in sorted(ended.items())],
         doubts,
         {key: each.why for key, each in gone.items() if each.why},
@@ -163,16 +163,16 @@ def _known_once(session: Session, entity: Entity, ids: Sequence[str]) -> set[str
     """Those with a history, whose rows were taken away: when they are repaired, their tombstones come back."""
     if not ids:
         return set()
-    given = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
-    return set(session.execute(KNOWN_ONCE, given).scalars())
+    params = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
+    return set(session.execute(KNOWN_ONCE, params).scalars())
 
 
 def _absent(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
     """Those the source said it does not have, when it was asked last."""
     if not ids:
         return set()
-    given = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
-    return set(session.execute(ABSENT, given).scalars())
+    params = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
+    return set(session.execute(ABSENT, params).scalars())
 
 
 def never_shown(session: Session, entity: Entity, refusals: Mapping[str, PermissionMissingError]) -> dict[str, str]:
@@ -187,10 +187,10 @@ def never_shown(session: Session, entity: Entity, refusals: Mapping[str, Permiss
               and r.outcomes ? 'absent' and r.started_at > m.changed_at) as is_unlisted
         from {entity.table.fullname} m
         where source = :source and source_id = any(:ids) and confirmed_at is null and deleted_at is null""")
-    given = {"source": entity.stream.source, "entity": entity.name, "ids": list(refusals)}
+    params = {"source": entity.stream.source, "entity": entity.name, "ids": list(refusals)}
     return {
         row.source_id: str(refusals[row.source_id])
-        for row in session.execute(statement, given)
+        for row in session.execute(statement, params)
         if row.is_unlisted or (row.version == 1 and refusals[row.source_id].source_id)
     }
 
@@ -212,7 +212,7 @@ def note_unconfirmed(
     """
     doubts, absences = sorted_out.doubts, {}
     found: list[Found] = []
-    given = {"source": entity.stream.source, "entity": entity.name}
+    params = {"source": entity.stream.source, "entity": entity.name}
     for each in applied:
         seen, source_id = each.candidate, each.candidate.source_id
         doubt = doubts.get(source_id)
@@ -220,27 +220,27 @@ def note_unconfirmed(
             absences[source_id] = True
         elif each.outcome is RowOutcome.CREATED and seen.seen is Evidence.BODY and seen.provenance.origin != "operator":
             absences[source_id] = False
-        if doubt in _FOUND and each.outcome is not RowOutcome.LOOK_AGAIN:
+        if doubt in _FOUND and each.outcome is not RowOutcome.REFETCH:
             detail = {"news": sorted_out.reason(source_id)}
             found.append(
-                Found(kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **given)
+                Found(kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **params)
             )
     if absences:
-        session.execute(NOTE, {**given, "ids": list(absences), "absences": list(absences.values())})
+        session.execute(NOTE, {**params, "ids": list(absences), "absences": list(absences.values())})
     findings.keep_many(session, found)
     _close(session, entity, [each.candidate for each in applied if doubts.get(each.candidate.source_id) not in _FOUND])
 
 
 def _close(session: Session, entity: Entity, ended: Sequence[Candidate]) -> None:
     """Close the findings of records whose reading left no doubt; that one is not there says nothing of whose it was."""
-    given = {"source": entity.stream.source, "entity": entity.name}
+    params = {"source": entity.stream.source, "entity": entity.name}
     read = [each for each in ended if each.seen is Evidence.DETAIL]
     shown = [each.source_id for each in read if not each.gone]
     denied = [each.source_id for each in read if each.gone]
     if shown:
-        findings.close_subjects(session, kinds=[KIND, CONTESTED], subjects=shown, **given)
+        findings.close_subjects(session, kinds=[KIND, CONTESTED], subjects=shown, **params)
     if denied:
-        findings.close_subjects(session, kinds=[CONTESTED], subjects=denied, **given)
+        findings.close_subjects(session, kinds=[CONTESTED], subjects=denied, **params)
 
 
 def resolve_unconfirmed(session: Session, entity: Entity, *, run_id: int, listed_all: bool) -> None:
@@ -256,8 +256,8 @@ def resolve_unconfirmed(session: Session, entity: Entity, *, run_id: int, listed
             where f.kind = :kind and f.source = :source and f.entity = :entity and f.resolved_at is null
               and (m.confirmed_at is not null or (m.source_id is null and :listed_all
                    and f.last_seen_at < (select started_at from tds_sync_runs where id = :run))))""")
-    given = {"kind": KIND, "source": entity.stream.source, "entity": entity.name, "run": run_id}
-    session.execute(statement, {**given, "listed_all": listed_all})
+    params = {"kind": KIND, "source": entity.stream.source, "entity": entity.name, "run": run_id}
+    session.execute(statement, {**params, "listed_all": listed_all})
 
 
 # Those whose work waits already are left for later: it may be no reading.
@@ -284,7 +284,7 @@ def enqueue_unconfirmed(session: Session, *, after_seconds: float = READ_AFTER_S
             f"select source_id from {entity.table.fullname} where source = :source and source_id = any(:ids)"
             " and confirmed_at is null and deleted_at is null"
         )
-        given = {"source": entity.stream.source, "ids": row.source_ids}
-        ids = list(session.execute(unseen, given).scalars())
+        params = {"source": entity.stream.source, "ids": row.source_ids}
+        ids = list(session.execute(unseen, params).scalars())
         count += items.enqueue(session, entity=entity.name, source_ids=ids, origin="sweep", bulk=True)
     return count

@@ -17,7 +17,7 @@ class ChaosContext:
     """What a nemesis is given. `chance` is seeded; `counts` says how often what was done."""
 
     stage: Environment
-    chance: Random
+    jitter: Random
     orphans: Orphans
     counts: Counter[str] = field(default_factory=Counter)
 

@@ -70,7 +70,7 @@ def _caught(arena: ChaosContext, families: Sequence[Family]) -> tuple[Family, di
     if not families:
         raise psutil.NoSuchProcess(0)
     for _ in range(TRIES):
-        family = arena.chance.choice(families)
+        family = arena.jitter.choice(families)
         _each(family, "suspend")
         with contextlib.suppress(SQLAlchemyError):
             if held := arena.orphans.held_by([process.pid for process in family]):

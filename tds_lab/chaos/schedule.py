@@ -46,13 +46,13 @@ class Schedule:
                 self._end_due(time.monotonic())
 
     def _pause(self) -> float:
-        return self._arena.chance.uniform(0.3, 1.7) * self._pace
+        return self._arena.jitter.uniform(0.3, 1.7) * self._pace
 
     def _begin(self) -> None:
         busy = {NEMESES[name].meets for _, name, _ in self._open}
         free = [name for name in self._names if NEMESES[name].meets not in busy]
         if free:
-            name = self._arena.chance.choice(free)
+            name = self._arena.jitter.choice(free)
             self._on_act(name, "begins")
             self._take_up(name, NEMESES[name].act(self._arena))
 

@@ -41,10 +41,10 @@ def mortal(
         yield world
 
 
-def kill_somewhere(standin: StandIn, chance: random.Random) -> None:
+def kill_somewhere(standin: StandIn, jitter: random.Random) -> None:
     """Start a worker and kill it a random moment after a random call; SIGKILL, so it cannot tidy up."""
     worker = subprocess.Popen(WORKER, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    calls_left, delay_seconds = chance.randint(1, 9), chance.random() * 0.08
+    calls_left, delay_seconds = jitter.randint(1, 9), jitter.random() * 0.08
 
     def count(path: str, query: Mapping[str, str]) -> None:
         nonlocal calls_left
@@ -79,10 +79,10 @@ def lines_here(world: World) -> dict[str, list[Any]]:
 
 def test_a_worker_killed_ten_times_leaves_nothing_out_and_does_nothing_twice(mortal: World, standin: StandIn) -> None:
     sys.stdout.write(f"TDS_TEST_SEED={SEED} does the same again\n")
-    chance = random.Random(SEED)
+    jitter = random.Random(SEED)
     wanted = [mortal.request_run(entity, "full") for entity in ("product", "invoice")]
     for _ in range(KILLS):
-        kill_somewhere(standin, chance)
+        kill_somewhere(standin, jitter)
     finish()
     for run_id in wanted:
         run = mortal.run_row(run_id)

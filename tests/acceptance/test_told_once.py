@@ -64,11 +64,11 @@ def without_flower(settings: Settings) -> Iterator[Program]:
 def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="tds-told-"))
     home.chmod(0o755)
-    given = {
+    params = {
         "TDS_HOME": str(home), "TDS_PORT": str(free_port()), "TDS_FLOWER_PORT": str(free_port()),
         "TDS_LOG_FORMAT": "json", "TDS_WORKERS": "1", "TDS_WORKER_CONCURRENCY": "1", "ZOHO_WEBHOOK_SECRET": SECRET,
     }  # fmt: skip
-    with running_stack(load_settings(given), programs=without_flower) as stack:
+    with running_stack(load_settings(params), programs=without_flower) as stack:
         yield stack
     shutil.rmtree(home)
 

@@ -50,12 +50,12 @@ def staged(database: str, engine: Engine, redis_url: str) -> Iterator[Stage]:
         made = {role.value: api_keys.create_key(session, name=role.value, role=role, by="fuzzing")[1] for role in roles}
     token = secrets.token_urlsafe(24)  # an administrator nobody can shut out
     with serving() as zoho, patch.object(middleware, "REFUSED_PER_MINUTE", 1_000_000):
-        given = {
+        params = {
             "TDS_DATABASE_URL": database, "TDS_REDIS_URL": redis_url, "TDS_SECRET_KEY": Fernet.generate_key().decode(),
             "TDS_REQUESTS_PER_MINUTE": "0", "TDS_ADDRESS_REQUESTS_PER_MINUTE": "0", "ZOHO_WEBHOOK_SECRET": "x" * 20,
             "TDS_API_TOKEN": token, **zoho.settings,
         }  # fmt: skip
-        app = create_app(load_settings(given), nudge=lambda entity: None)
+        app = create_app(load_settings(params), nudge=lambda entity: None)
         server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -23,11 +23,11 @@ def test_files_are_small() -> None:
 
 
 def test_every_module_opens_with_one_sentence_saying_what_it_is() -> None:
-    def unsaid(module: Module) -> str | None:
+    def missing_keys(module: Module) -> str | None:
         first = (ast.get_docstring(module.tree) or "").split("\n\n")[0].rstrip()
         return None if len(first) > 15 and first.endswith((".", ":", "!")) else first or "no docstring"
 
-    assert offenders(unsaid) == {}
+    assert offenders(missing_keys) == {}
 
 
 def test_functions_are_short() -> None:

@@ -250,11 +250,11 @@ def by_body(world: World, source: ScriptedSource, entity: Entity, raws: Mapping[
 def by_list(world: World, source: ScriptedSource, entity: Entity, raws: Mapping[str, bytes]) -> None:
     """As rows of one page."""
     rows = [ListedRow(key, at(0), raw) for key, raw in raws.items()]
-    familiar = {"": frozenset[str](), **{lines.name: frozenset[str]() for lines in entity.lines}}
+    known_keys = {"": frozenset[str](), **{lines.name: frozenset[str]() for lines in entity.lines}}
     with session_scope(world.engine) as session:
         prepared = compare_page(
             session, entity, rows, read_at=database_clock(session), provenance=Provenance("run", 7, "c"), before={},
-            thorough=False, familiar=familiar,
+            thorough=False, known_keys=known_keys,
         )  # fmt: skip
     try:
         with session_scope(world.engine) as session:

@@ -25,7 +25,7 @@ def free_port() -> int:
 def served(database: str, home: Path, **environ: str) -> Iterator[int]:
     """The port of an API process on `database`."""
     port = free_port()
-    given = {
+    params = {
         "TDS_DATABASE_URL": database,
         "TDS_HOME": str(home),
         "TDS_PORT": str(port),
@@ -34,10 +34,10 @@ def served(database: str, home: Path, **environ: str) -> Iterator[int]:
         "TDS_LOG_LEVEL": "WARNING",
         **environ,
     }
-    program = api(load_settings(given))
+    program = api(load_settings(params))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))}
     with (home / "api.log").open("wb") as log:
-        process = subprocess.Popen(program.argv, env={**kept, **given}, stdout=log, stderr=log)
+        process = subprocess.Popen(program.argv, env={**kept, **params}, stdout=log, stderr=log)
         try:
             _await(port)
             yield port

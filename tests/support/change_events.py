@@ -54,12 +54,12 @@ class Telling:
              "changes": {"price": [str(version - 1), str(version)]}, **more}
             for number, (record, version) in enumerate(changes)
         ]  # fmt: skip
-        given = {"rows": msgspec.json.encode(rows).decode()}
+        params = {"rows": msgspec.json.encode(rows).decode()}
         if session is not None:
-            session.execute(WRITE, given)
+            session.execute(WRITE, params)
             return
         with session_scope(self.world.engine) as own:
-            own.execute(WRITE, given)
+            own.execute(WRITE, params)
 
     def deliver(self, *, at_once: bool = False) -> int:
         """Send what is due; `at_once` lets no pause stand in the way."""

@@ -54,9 +54,9 @@ class Chromium:
 
     def press(self, key: str) -> None:
         text, code = _KEYS[key]
-        given = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self._call("Input.dispatchKeyEvent", type="keyDown", text=text if key == "Enter" else "", **given)
-        self._call("Input.dispatchKeyEvent", type="keyUp", **given)
+        params = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self._call("Input.dispatchKeyEvent", type="keyDown", text=text if key == "Enter" else "", **params)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **params)
 
     def tab_to(self, expression: str) -> None:
         """Press Tab until the focus is where the expression says."""

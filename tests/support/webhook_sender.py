@@ -106,7 +106,7 @@ class Sender:
 @contextmanager
 def sender_for(database: str, engine: Engine, **environ: str) -> Iterator[Sender]:
     """A sender to a new application on `database`."""
-    given = {
+    params = {
         "TDS_DATABASE_URL": database,
         "ZOHO_WEBHOOK_SECRET": SECRET,
         "ZOHO_WEBHOOK_SECRET_PREVIOUS": PREVIOUS_SECRET,
@@ -114,7 +114,7 @@ def sender_for(database: str, engine: Engine, **environ: str) -> Iterator[Sender
         **environ,
     }
     nudged: list[str] = []
-    app = create_app(load_settings(given), nudge=nudged.append)
+    app = create_app(load_settings(params), nudge=nudged.append)
     sender = Sender(app, engine)
     sender.nudged = nudged
     yield sender

@@ -32,7 +32,7 @@ def care_of(world: World, **more: Any) -> HealingContext:
         world.nudged.append(entity)
         return True
 
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "settings": settings(),
         "scope": scope_of(world),
         "breakers": Breakers(),
@@ -41,7 +41,7 @@ def care_of(world: World, **more: Any) -> HealingContext:
         "source": lambda name: ScriptedSource(),
         **more,
     }
-    return HealingContext(**given)
+    return HealingContext(**params)
 
 
 def heal(world: World, care: HealingContext | None = None) -> dict[str, Any]:

@@ -72,12 +72,12 @@ class Remote:
         return self._ask(method, path, data=msgspec.json.encode(body or {}), headers=headers)
 
     def _ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
-        given = {"Authorization": f"Bearer {self.key}", **(headers or {})}
+        params = {"Authorization": f"Bearer {self.key}", **(headers or {})}
         try:
             answer = requests.request(
                 method,
                 f"{self.url}/api/tds{path}",
-                headers=given,
+                headers=params,
                 timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
                 allow_redirects=False,  # a key is for one place
                 **more,

@@ -69,9 +69,9 @@ class Permissions:
         """How it stands with `path` of an API, or one of its records, for an access token."""
         if self._scope is None:
             return RefusalStatus()
-        given = {"api": api, "path": path, "source_id": source_id, "window": RENEWAL_WINDOW_SECONDS}
+        params = {"api": api, "path": path, "source_id": source_id, "window": RENEWAL_WINDOW_SECONDS}
         with self._scope() as session:
-            row: Any = session.execute(_LOOK, given).one()
+            row: Any = session.execute(_LOOK, params).one()
         was_refused = row.refused_token is not None and bytes(row.refused_token) == digest(token)
         is_outside = row.scopes is not None and not covers(row.scopes, scope_of(api, path))
         is_of_record = bool(row.source_id) and not is_outside

@@ -114,9 +114,9 @@ class ZohoClient:
 
         A row that is too large by itself is left out, and named as strange.
         """
-        given = {**parameters, "page": str(page), "per_page": str(size)}
+        params = {**parameters, "page": str(page), "per_page": str(size)}
         try:
-            return self._listed(stream, given, _order(stream), traffic)
+            return self._listed(stream, params, _order(stream), traffic)
         except OversizedAnswerError as error:
             if size == 1:
                 return Page([], has_more=True, strange=[str(error)])

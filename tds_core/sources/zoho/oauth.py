@@ -57,8 +57,8 @@ def begin(session: Session, asked: ConsentRequest) -> str:
     """The state to send along to the consent page."""
     state = secrets.token_urlsafe(32)
     session.execute(_EXPIRE)
-    given = {"accounts_url": asked.accounts_url, "redirect_uri": asked.redirect_uri, "seconds": CONSENT_SECONDS}
-    session.execute(_BEGIN, {"digest": _digest(state), **given})
+    params = {"accounts_url": asked.accounts_url, "redirect_uri": asked.redirect_uri, "seconds": CONSENT_SECONDS}
+    session.execute(_BEGIN, {"digest": _digest(state), **params})
     return state
 
 

@@ -192,8 +192,8 @@ class SharedTokens:
 
     def _take_turn(self, seen: datetime | None) -> bool:
         with self._scope() as session:
-            given = {"lease": REFRESH_LEASE_SECONDS, "seen": seen}
-            return session.execute(TAKE_TURN, given).first() is not None
+            params = {"lease": REFRESH_LEASE_SECONDS, "seen": seen}
+            return session.execute(TAKE_TURN, params).first() is not None
 
     def _refresh(self, oauth: OAuthClient, refresh_token: str, *, is_renewal: bool) -> tuple[str, str] | None:
         try:
@@ -219,21 +219,21 @@ class SharedTokens:
 
         Returns for how many seconds nobody asks it.
         """
-        given: dict[str, Any] = {"blocked": 0.0, "refusal": "", "credentials": None, "reason": str(error)[:500]}
+        params: dict[str, Any] = {"blocked": 0.0, "refusal": "", "credentials": None, "reason": str(error)[:500]}
         if isinstance(error, AuthError):
             log.error("source_access_refused", detail=str(error))
-            given |= {"blocked": REFUSED_SECONDS, "refusal": str(error)[:500], "credentials": credentials}
+            params |= {"blocked": REFUSED_SECONDS, "refusal": str(error)[:500], "credentials": credentials}
         elif isinstance(error, RateError):
-            given["blocked"] = _heeded(error).after_seconds
+            params["blocked"] = _heeded(error).after_seconds
             log.warning("source_tokens_limited", detail=str(error))
         elif not isinstance(error, TransientError):  # the breaker stands before it, and says itself for how long
             with self._scope() as session:
                 session.execute(FREE_TURN)
             return error.after_seconds
-        given |= {"passes": isinstance(error, TransientError)}
-        given |= {"first": FIRST_AGAIN_SECONDS, "longest": LONGEST_AGAIN_SECONDS}
+        params |= {"passes": isinstance(error, TransientError)}
+        params |= {"first": FIRST_AGAIN_SECONDS, "longest": LONGEST_AGAIN_SECONDS}
         with self._scope() as session:
-            return float(session.execute(GIVE_UP_TURN, given).scalar_one())
+            return float(session.execute(GIVE_UP_TURN, params).scalar_one())
 
     def _hold(self, token: str, api_url: str | None, left_seconds: float) -> tuple[str, str]:
         self._held_until = time.monotonic() + max(0.0, left_seconds - EARLY_SECONDS)

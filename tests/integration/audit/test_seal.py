@@ -137,7 +137,7 @@ def test_writers_that_follow_one_another_do_not_put_sealing_off_for_ever(trail: 
 
 def test_whatever_writers_and_sealers_do_at_once_nothing_is_left_out(trail: Trail) -> None:
     """Three writers whose transactions overlap, some undone, and two that seal all the time."""
-    chance, done = random.Random(7), threading.Event()
+    jitter, done = random.Random(7), threading.Event()
 
     def write(name: str) -> int:
         written = 0
@@ -145,7 +145,7 @@ def test_whatever_writers_and_sealers_do_at_once_nothing_is_left_out(trail: Trai
             with Session(trail.engine) as session:
                 for part in range(3):
                     session.execute(text(WRITE), {"count": 2, "entity": f"{name}-{turn}-{part}"})
-                if chance.random() < 0.7:
+                if jitter.random() < 0.7:
                     session.commit()
                     written += 6
         return written
@@ -286,15 +286,15 @@ def test_null_is_told_from_every_value_that_looks_like_it(sealed: Trail) -> None
 
 def test_flipping_any_byte_of_any_text_is_found(sealed: Trail) -> None:
     """Random bytes of random rows, each of them found and only that."""
-    chance = random.Random(20261122)
+    jitter = random.Random(20261122)
     names = ("source", "entity", "source_id", "operation", "origin", "correlation_id", "changes::text")
     sealed.tamper("drop index uq_tds_audit_trail_version")  # or it would refuse some of them
     for _ in range(40):
-        name, row_id = chance.choice(names), chance.randint(1, 12)
+        name, row_id = jitter.choice(names), jitter.randint(1, 12)
         whole = sealed.value(f"select {name} from tds_audit_trail where id = :id", id=row_id)
         inside = [place for place, letter in enumerate(whole) if letter.isalnum()]
-        place = chance.choice(inside)
-        other = chance.choice([letter for letter in "123456789" if letter != whole[place]])
+        place = jitter.choice(inside)
+        other = jitter.choice([letter for letter in "123456789" if letter != whole[place]])
         column, kind = (name.partition("::")[0], "jsonb" if "::" in name else "text")
         change = f"update tds_audit_trail set {column} = cast(:value as {kind}) where id = :id"
         try:
@@ -369,8 +369,8 @@ class TestRetiring:
         previous = verify.BEGINNING
         for number in verify.chain.numbers(session):
             seal = verify.chain.read(session, number)
-            given = {field: getattr(seal, field) for field in verify.Seal.__slots__}
-            seal = verify.Seal(**{**given, "previous": previous})
+            params = {field: getattr(seal, field) for field in verify.Seal.__slots__}
+            seal = verify.Seal(**{**params, "previous": previous})
             digest = seal.digest_with(KEY.secret)
             session.execute(text("update tds_audit_seals set previous = :previous, digest = :digest where number = :n"),
                             {"previous": previous, "digest": digest, "n": number})  # fmt: skip

@@ -313,8 +313,8 @@ def test_a_flood_of_strangers_is_kept_only_so_far(sender: Sender, monkeypatch: p
 def twice(
     sender: Sender, key: str, path: str, *bodies: Any, headers: dict[str, str] | None = None
 ) -> list[TestResponse]:
-    given = {**(headers or {"Authorization": f"Bearer {TOKEN}"}), "Idempotency-Key": key}
-    return [sender.app.test_client().post(path, json=body, headers=given) for body in bodies]
+    params = {**(headers or {"Authorization": f"Bearer {TOKEN}"}), "Idempotency-Key": key}
+    return [sender.app.test_client().post(path, json=body, headers=params) for body in bodies]
 
 
 def test_a_request_sent_twice_is_done_once_and_answered_alike(sender: Sender) -> None:

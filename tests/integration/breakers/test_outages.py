@@ -21,8 +21,8 @@ KINDS = ("reset", "hanging", "error_500", "html", "truncated")
 @pytest.fixture
 def hurried(synced: World, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose breakers and retries wait for fractions of what they wait for elsewhere."""
-    given = {"OPEN_SECONDS": "1", "OPEN_MOST_SECONDS": "1", "FAILURES": "3"}
-    for name, value in given.items():
+    params = {"OPEN_SECONDS": "1", "OPEN_MOST_SECONDS": "1", "FAILURES": "3"}
+    for name, value in params.items():
         monkeypatch.setenv(f"TDS_BREAKER_{name}", value)
     monkeypatch.setenv("TDS_REDIS_URL", redis_url)
     monkeypatch.setenv("TDS_HTTP_TIMEOUT_SECONDS", "1")

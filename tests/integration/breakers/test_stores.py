@@ -25,9 +25,9 @@ fork = multiprocessing.get_context("fork")
 
 
 def breakers_at(url: str, **thresholds: str) -> Breakers:
-    given = {f"TDS_BREAKER_{name.upper()}": value for name, value in thresholds.items()}
+    params = {f"TDS_BREAKER_{name.upper()}": value for name, value in thresholds.items()}
     calls = {"TDS_HTTP_TIMEOUT_SECONDS": "1", "TDS_HTTP_CONNECT_SECONDS": "1"}
-    return open_breakers(load_settings({"TDS_REDIS_URL": url, **calls, **given}))
+    return open_breakers(load_settings({"TDS_REDIS_URL": url, **calls, **params}))
 
 
 def fail(breakers: Breakers, count: int) -> None:

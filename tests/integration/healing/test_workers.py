@@ -28,9 +28,9 @@ EAR = f"tds.ear.{ELSEWHERE}"
 @pytest.fixture
 def put(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The canaries that were put, by queue."""
-    given: dict[str, str] = {}
-    monkeypatch.setattr(nudge, "put_canary", lambda queue, nonce, expires_seconds: given.update({queue: nonce}))
-    return given
+    params: dict[str, str] = {}
+    monkeypatch.setattr(nudge, "put_canary", lambda queue, nonce, expires_seconds: params.update({queue: nonce}))
+    return params
 
 
 def hear(world: World, queue: str, nonce: str) -> None:

@@ -24,8 +24,8 @@ def ids(synced: World, standin: StandIn, redis_url: str, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def sender(ids: list[str], database: str, engine: Engine, standin: StandIn) -> Iterator[Sender]:
-    given = {name: os.environ[name] for name in ("TDS_REDIS_URL", "TDS_SECRET_KEY")}
-    with sender_for(database, engine, **given, **standin.settings) as sender:
+    params = {name: os.environ[name] for name in ("TDS_REDIS_URL", "TDS_SECRET_KEY")}
+    with sender_for(database, engine, **params, **standin.settings) as sender:
         yield sender
 
 

@@ -111,8 +111,8 @@ def test_a_process_without_a_web_server_answers_at_its_own_port(environment: dic
         "from tds_tasks.worker.metrics_server import serve_metrics\n"
         "metrics.nudges.labels('sent').inc(4)\nserve_metrics(load_settings())\nsys.stdin.readline()\n"
     )
-    given = {**environment, "TDS_METRICS_PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "-c", program], env=given, stdin=subprocess.PIPE, text=True)
+    params = {**environment, "TDS_METRICS_PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "-c", program], env=params, stdin=subprocess.PIPE, text=True)
     try:
         assert samples(_page(f"http://127.0.0.1:{port}/metrics"))[("tds_nudges_total", "sent")] == 4
     finally:

@@ -59,9 +59,9 @@ class Browser:
 
 @pytest.fixture
 def settings(standin: StandIn) -> dict[str, str]:
-    given = {**standin.settings, "TDS_SECRET_KEY": KEY}
-    del given["ZOHO_REFRESH_TOKEN"]
-    return given
+    params = {**standin.settings, "TDS_SECRET_KEY": KEY}
+    del params["ZOHO_REFRESH_TOKEN"]
+    return params
 
 
 @pytest.fixture
@@ -333,8 +333,8 @@ def test_without_a_public_url_only_names_of_this_machine_are_believed(unset: Sen
 
 
 def test_the_public_url_counts_whatever_host_is_asked_for(database: str, engine: Engine, standin: StandIn) -> None:
-    given = {"TDS_SECRET_KEY": KEY, **standin.settings, "TDS_PUBLIC_URL": "https://tds.example.com"}
-    with sender_for(database, engine, **given) as sender:
+    params = {"TDS_SECRET_KEY": KEY, **standin.settings, "TDS_PUBLIC_URL": "https://tds.example.com"}
+    with sender_for(database, engine, **params) as sender:
         for host in (*HOSTS_OF_THIS_MACHINE, *HOSTS_OF_OTHERS):
             assert _asked_to_come_back(sender, host) == f"https://tds.example.com{CALLBACK}"
 

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium he
 @pytest.fixture
 def address(database: str, engine: Engine, standin: StandIn) -> Iterator[str]:
     """Where a TDS that is not connected yet answers."""
-    given = {**standin.settings, "ZOHO_REFRESH_TOKEN": "", "TDS_SECRET_KEY": Fernet.generate_key().decode()}
-    with sender_for(database, engine, **given) as sender:
+    params = {**standin.settings, "ZOHO_REFRESH_TOKEN": "", "TDS_SECRET_KEY": Fernet.generate_key().decode()}
+    with sender_for(database, engine, **params) as sender:
         server = make_server("127.0.0.1", 0, sender.app, threaded=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()

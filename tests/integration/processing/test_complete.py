@@ -204,7 +204,7 @@ def settled(world: World, claim: Any, record: dict[str, Any]) -> complete.Comple
         events = pending_events(session, claim)
         candidates, _ = bodies(ENTITIES[claim.entity], claim.items, events)
         return complete.complete_batch(
-            session, claim, candidates=candidates, failures={}, max_attempts=8, chance=lambda: 0.5
+            session, claim, candidates=candidates, failures={}, max_attempts=8, jitter=lambda: 0.5
         )
 
 

@@ -222,6 +222,6 @@ def test_new_rows_of_siblings_are_written_in_one_order_whichever_was_read(
 @pytest.mark.parametrize("empty", [None, [], {}, ""])
 def test_an_empty_new_key_beside_a_full_older_one_hides_nothing(empty: object) -> None:
     record = {"item_id": "1", "locations": empty, "warehouses": [{"warehouse_id": "7", "warehouse_stock_on_hand": 3}]}
-    given = {"seen": Evidence.DETAIL, "provenance": Provenance("run")}
-    read = transform(ENTITIES["stock_level"], msgspec.json.encode(record), **given)
+    params = {"seen": Evidence.DETAIL, "provenance": Provenance("run")}
+    read = transform(ENTITIES["stock_level"], msgspec.json.encode(record), **params)
     assert [line["location_id"] for line in read.lines["locations"]] == ["7"]

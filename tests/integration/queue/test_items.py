@@ -258,7 +258,7 @@ def test_a_claim_is_all_bulk_or_none_so_that_the_urgent_never_wait_for_bulk(worl
     assert (ids(urgent), ids(bulk)) == (["u1"], ["b1", "b2"])
     assert urgent is not None
     assert bulk is not None
-    assert (urgent.bulk, urgent.was_all, bulk.bulk) == (False, False, True)
+    assert (urgent.bulk, urgent.drained_queue, bulk.bulk) == (False, False, True)
 
 
 def test_bulk_work_leaves_a_worker_to_the_urgent(world: World) -> None:

@@ -165,7 +165,7 @@ class Life:
         return tombstone(self.key, read_at=clock(self.world), provenance=FROM)
 
     def put(self, news: Candidate) -> None:
-        self.owed |= RowOutcome.LOOK_AGAIN in put(self.world, "product", news)
+        self.owed |= RowOutcome.REFETCH in put(self.world, "product", news)
 
 
 STEPS = st.lists(

@@ -54,11 +54,11 @@ def kill(pid: int) -> None:
 
 def test_nothing_is_lost_and_no_record_goes_backwards_however_often_workers_are_killed(shop: Telling) -> None:
     shop.subscribe()
-    chance = random.Random(11)
+    jitter = random.Random(11)
 
     def answer(_: object) -> int:
-        time.sleep(chance.random() * 0.1)
-        return 200 if chance.random() > 0.1 else 500
+        time.sleep(jitter.random() * 0.1)
+        return 200 if jitter.random() > 0.1 else 500
 
     shop.receiver.answer = answer
     records = [f"p{number}" for number in range(RECORDS)]
@@ -77,7 +77,7 @@ def test_nothing_is_lost_and_no_record_goes_backwards_however_often_workers_are_
     until = time.monotonic() + PATIENCE_SECONDS
     try:
         for number in range(KILLS):
-            time.sleep(0.1 + chance.random() * 0.5)
+            time.sleep(0.1 + jitter.random() * 0.5)
             kill(pids[number % 2])
             shop.make_due()
             pids[number % 2] = worker()

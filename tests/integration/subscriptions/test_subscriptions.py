@@ -98,8 +98,8 @@ def test_much_history_nobody_wants_is_passed_over_in_one_go(shop: Telling, monke
 
 def test_the_events_of_a_record_arrive_in_order_whatever_fails(shop: Telling) -> None:
     shop.subscribe()
-    chance = random.Random(7)
-    shop.receiver.answer = lambda body: 500 if chance.random() < 0.3 else 200
+    jitter = random.Random(7)
+    shop.receiver.answer = lambda body: 500 if jitter.random() < 0.3 else 200
     records = [f"p{number}" for number in range(12)]
     for version in range(1, 7):
         shop.write(*((record, version) for record in records))

@@ -107,7 +107,7 @@ def listed(session: Session, raws: Mapping[str, bytes], entity: str = "product")
         provenance=Provenance("run", 7, "corr"),
         before={},
         thorough=False,
-        familiar={"": frozenset(product()), "lines": frozenset()},
+        known_keys={"": frozenset(product()), "lines": frozenset()},
     )
 
 

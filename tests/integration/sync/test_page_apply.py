@@ -253,7 +253,7 @@ def test_a_page_and_a_worker_that_meet_at_one_record_never_wait_in_a_circle(
         with session_scope(world.engine) as session:
             page = page_apply.compare_page(
                 session, entity, rows, read_at=items.database_clock(session), provenance=asked, before={},
-                thorough=True, familiar=no_known_keys(entity),
+                thorough=True, known_keys=no_known_keys(entity),
             )  # fmt: skip
             return page_apply.apply_page(session, entity, page, correlation_id="")
 

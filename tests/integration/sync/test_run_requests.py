@@ -87,14 +87,14 @@ def test_a_full_pass_asked_for_behind_an_incremental_one_is_not_swallowed(synced
     begun = synced.request_run("vendor", "incremental")
     run_tasks.advance_run(begun, slice_seconds=0)
     synced.execute("update tds_sync_runs set state = 'running', ended_at = null where id = :id", id=begun)
-    behind = synced.request_run("vendor", "full")
-    assert behind != begun
-    assert synced.request_run("vendor", "incremental") == behind
-    synced.advance(behind)
-    assert synced.run_row(behind)["state"] == "queued", "it waits"
+    later = synced.request_run("vendor", "full")
+    assert later != begun
+    assert synced.request_run("vendor", "incremental") == later
+    synced.advance(later)
+    assert synced.run_row(later)["state"] == "queued", "it waits"
     synced.advance(begun)
-    synced.advance(behind)
-    assert synced.run_row(behind)["state"] == "completed"
+    synced.advance(later)
+    assert synced.run_row(later)["state"] == "completed"
 
 
 def test_a_targeted_run_watches_its_records_and_ends_with_counts(

@@ -27,7 +27,7 @@ def test_a_refused_record_is_logged_with_its_reason_and_without_its_content(monk
     monkeypatch.setattr(work_batch_commit, "_settle", refuse)
     claim = Claim(
         source="zoho", entity="product", token=uuid4(), claimed_at=datetime.now(UTC), worker="w", items=[],
-        bulk=False, was_all=True,
+        bulk=False, drained_queue=True,
     )  # fmt: skip
     record = b'{"item_id": "1", "name": "Jane Doe"}'
     candidate = transform(ENTITIES["product"], record, seen=Evidence.BODY, provenance=Provenance("webhook"))

@@ -37,16 +37,16 @@ NOTHING = RateLimitHeaders()
 
 def read(status: int, headers: Mapping[str, str], code: int) -> RateLimitHeaders:
     """What an answer tells. Header names may have any case; numbers that make no sense count as absent."""
-    given = {name.lower(): value for name, value in headers.items()}
-    limit, remaining = _number(given.get("x-rate-limit-limit")), _number(given.get("x-rate-limit-remaining"))
-    reset = _number(given.get("x-rate-limit-reset"))
+    params = {name.lower(): value for name, value in headers.items()}
+    limit, remaining = _number(params.get("x-rate-limit-limit")), _number(params.get("x-rate-limit-remaining"))
+    reset = _number(params.get("x-rate-limit-reset"))
     sensible = limit is not None and remaining is not None and limit > 0 and 0 <= remaining <= limit
     return RateLimitHeaders(
         code=_refused_by(status, code),
         limit=int(limit) if sensible and limit is not None else None,
         remaining=int(remaining) if sensible and remaining is not None else None,
         reset_seconds=reset if reset is not None and 0 <= reset <= _LONGEST_RESET_SECONDS else None,
-        wait_seconds=_number(given.get("retry-after")),
+        wait_seconds=_number(params.get("retry-after")),
     )
 
 

@@ -73,7 +73,7 @@ def hold_back(world: World, source: ScriptedSource, *, seconds: float) -> None:
 def test_back_fill_without_a_place_rests_as_a_whole_and_keeps_its_order(world: World, source: ScriptedSource) -> None:
     hold_back(world, source, seconds=50)
     source.records |= {each: invoice(each) for each in "012345"}
-    world.enqueue("invoice", *"12345", bulk=True, behind={each: int(each) for each in "12345"})
+    world.enqueue("invoice", *"12345", bulk=True, bulk_rank={each: int(each) for each in "12345"})
     assert [world.drain(entity) for entity in ("invoice", "bill", "sales_order")] == [0, 0, 0]
     world.execute("update tds_backfill_rests set rests_until = now()")
     world.drain("invoice")

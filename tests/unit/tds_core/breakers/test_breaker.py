@@ -85,7 +85,7 @@ def test_a_refusal_says_when_to_come_back_and_costs_no_attempt(breakers: Breaker
     assert 40 <= refused.value.after_seconds <= 46
     assert isinstance(refused.value, SNOOZE)
     assert isinstance(refused.value, pybreaker.CircuitBreakerError)
-    decided = decide_retry(refused.value, FailureHistory(8), max_attempts=8, chance=0.0)
+    decided = decide_retry(refused.value, FailureHistory(8), max_attempts=8, jitter=0.0)
     assert (decided.fate, decided.delay_seconds) == (RetryOutcome.SNOOZE, refused.value.after_seconds)
 
 
@@ -232,8 +232,8 @@ def test_it_is_one_of_pybreaker_s_with_its_listeners(breakers: Breakers, clock: 
 
 
 def test_a_probe_may_take_as_long_as_a_call_may_take(clock: Time) -> None:
-    given = {"TDS_BREAKER_PROBE_SECONDS": "10", "TDS_HTTP_TIMEOUT_SECONDS": "100", "TDS_HTTP_CONNECT_SECONDS": "5"}
-    breakers = open_breakers(load_settings(given))
+    params = {"TDS_BREAKER_PROBE_SECONDS": "10", "TDS_HTTP_TIMEOUT_SECONDS": "100", "TDS_HTTP_CONNECT_SECONDS": "5"}
+    breakers = open_breakers(load_settings(params))
     fail(breakers, 5)
     clock.pass_by(67)
     with breakers.guard(NAME):

@@ -162,9 +162,9 @@ TestCircuits = Circuits.TestCase
 TestCircuits.settings = effort(60, steps=40)
 
 
-@given(reopenings=st.integers(0, 10_000), chance=st.floats(0, 1, exclude_max=True))
-def test_a_circuit_reopens_ever_later_up_to_the_longest_and_a_little_jitter(reopenings: int, chance: float) -> None:
+@given(reopenings=st.integers(0, 10_000), jitter=st.floats(0, 1, exclude_max=True))
+def test_a_circuit_reopens_ever_later_up_to_the_longest_and_a_little_jitter(reopenings: int, jitter: float) -> None:
     rules = Rules()
     assert rules.open_ms(0, 0.0) == 60_000
     assert rules.open_ms(reopenings, 0.0) == min(60_000 * 2**reopenings, 240_000)
-    assert rules.open_ms(reopenings, 0.0) <= rules.open_ms(reopenings, chance) <= rules.open_ms(reopenings, 0.0) * 1.1
+    assert rules.open_ms(reopenings, 0.0) <= rules.open_ms(reopenings, jitter) <= rules.open_ms(reopenings, 0.0) * 1.1

@@ -89,31 +89,31 @@ def test_a_list_page_teaches_the_row_its_list_fingerprint() -> None:
 
 
 def test_another_body_of_the_same_second_proves_nothing() -> None:
-    assert decide(body("b", second=5), row("a", second=5)).outcome is RowOutcome.LOOK_AGAIN
+    assert decide(body("b", second=5), row("a", second=5)).outcome is RowOutcome.REFETCH
 
 
 def test_a_reading_of_the_same_second_wins_only_over_what_stood_when_it_was_asked() -> None:
     current = row("a", second=5, changed=100)
     assert decide(candidate("b", second=5, read_at=101), current).outcome is RowOutcome.UPDATED
     for overtaken in (99, 100):
-        assert decide(candidate("b", second=5, read_at=overtaken), current).outcome is RowOutcome.LOOK_AGAIN
+        assert decide(candidate("b", second=5, read_at=overtaken), current).outcome is RowOutcome.REFETCH
 
 
 def test_a_record_without_a_time_is_trusted_only_when_it_was_read() -> None:
     assert decide(candidate("b", second=None, read_at=101), row("a", second=5)).outcome is RowOutcome.UPDATED
-    assert decide(candidate("b", second=None, seen=Evidence.BODY), row("a", second=5)).outcome is RowOutcome.LOOK_AGAIN
+    assert decide(candidate("b", second=None, seen=Evidence.BODY), row("a", second=5)).outcome is RowOutcome.REFETCH
     assert decide(body("b", second=1), row("a", second=None)).outcome is RowOutcome.UPDATED
 
 
 def test_a_body_never_resurrects_a_deleted_record() -> None:
     gone = row("a", second=5, deleted_at=at(100))
-    assert decide(body("b", second=900), gone).outcome is RowOutcome.LOOK_AGAIN
+    assert decide(body("b", second=900), gone).outcome is RowOutcome.REFETCH
 
 
 def test_a_reading_after_the_deletion_restores_and_one_from_before_does_not() -> None:
     gone = row("a", second=5, deleted_at=at(100), changed=100)
     assert decide(candidate("b", second=6, read_at=101), gone).outcome is RowOutcome.RESTORED
-    assert decide(candidate("b", second=6, read_at=99), gone).outcome is RowOutcome.LOOK_AGAIN
+    assert decide(candidate("b", second=6, read_at=99), gone).outcome is RowOutcome.REFETCH
 
 
 def test_what_the_source_no_longer_has_becomes_a_tombstone_once() -> None:
@@ -125,7 +125,7 @@ def test_what_the_source_no_longer_has_becomes_a_tombstone_once() -> None:
 
 def test_a_missing_record_that_was_seen_after_it_was_asked_for_is_asked_for_again() -> None:
     missing = tombstone("1", read_at=at(99), provenance=FROM)
-    assert decide(missing, row("a", second=5, changed=100)).outcome is RowOutcome.LOOK_AGAIN
+    assert decide(missing, row("a", second=5, changed=100)).outcome is RowOutcome.REFETCH
 
 
 def test_a_field_the_record_does_not_mention_keeps_its_value() -> None:
@@ -160,7 +160,7 @@ class Mirror:
 
     def apply(self, seen: Candidate, now: float) -> None:
         decision = decide(seen, self.row)
-        self.owed = self.owed or decision.outcome is RowOutcome.LOOK_AGAIN
+        self.owed = self.owed or decision.outcome is RowOutcome.REFETCH
         stood: Mapping[str, Any] = self.row or row(None, second=None, version=0)
         if decision.outcome in WRITES or decision.touch:
             later = max((t for t in (stood["source_modified_at"], seen.modified_at) if t), default=None)

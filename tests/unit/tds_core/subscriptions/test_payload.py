@@ -125,12 +125,12 @@ def test_only_two_hundreds_are_success(status: int) -> None:
 
 @given(
     status=st.sampled_from([None, 100, 301, 302, 400, 404, 410, 422, 429, 500, 503]),
-    attempts=st.integers(1, 40), took_others=st.booleans(), chance=st.floats(0, 1),
+    attempts=st.integers(1, 40), took_others=st.booleans(), jitter=st.floats(0, 1),
 )  # fmt: skip
 def test_failures_follow_the_schedule_and_end_only_where_others_are_taken(
-    status: int | None, attempts: int, took_others: bool, chance: float
+    status: int | None, attempts: int, took_others: bool, jitter: float
 ) -> None:
-    planned = decide_delivery(status, attempts=attempts, took_others=took_others, chance=chance)
+    planned = decide_delivery(status, attempts=attempts, took_others=took_others, jitter=jitter)
     if attempts > len(SCHEDULE) and took_others:
         assert planned.fate is DeliveryOutcome.GIVEN_UP
         return
