@@ -135,7 +135,7 @@ class Circuits(RuleBasedStateMachine):
         if turn is None:
             return
         self.plain.hear(self.now, turn, outcome)
-        told = {"outcome": outcome, "chance": 0.0, "error": "why", "rejections": 0}
+        told = {"outcome": outcome, "jitter": 0.0, "error": "why", "rejections": 0}
         here = self.local.settle(NAME, RULES, admitted=local, **told)
         there = self.shared.settle(NAME, RULES, admitted=shared, **told)
         assert here.state is there.state is self.plain.state
