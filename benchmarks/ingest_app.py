@@ -7,7 +7,7 @@ from flask import Response
 
 from tds_api.app import create_app
 from tds_api.auth.permissions import ITSELF, needs
-from tds_api.http.rsgi_application import Application, Exchange
+from tds_api.rsgi_application import Application, Exchange
 from tds_api.wsgi import tune_process
 from tds_core.config.settings import load_settings
 from tds_core.inbox.receive import Receipt

@@ -31,7 +31,7 @@ from sqlalchemy import Engine, text
 from benchmarks.bulk import UNLIMITED, environment
 from tds_core.schema.migrations import upgrade
 from tds_lab.comparison.comparison import compare
-from tds_lab.demo.sandbox import SIZES, StandIn, call_count
+from tds_lab.sandbox import SIZES, StandIn, call_count
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES

@@ -15,11 +15,11 @@ from tds_api.context import Context, make_context
 from tds_api.dashboard.overview import dashboard_routes
 from tds_api.http.correlation import choose_correlation_id, install_correlation
 from tds_api.http.json import ExactJson
-from tds_api.http.openapi import describe
 from tds_api.http.problems import install_errors
 from tds_api.http.request_body import install_limits
 from tds_api.http.security_headers import install_protection
 from tds_api.monitoring import monitoring_routes
+from tds_api.openapi import describe
 from tds_api.pages.login import login_routes
 from tds_api.pages.zoho_connect import connecting_routes
 from tds_api.resources.actions import audit_routes

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from tds_api.inbox.group_commit import GroupCommit
+from tds_api.inbox.unavailability import UnstoredCount
 from tds_api.nudger import Nudger
-from tds_api.webhooks.group_commit import GroupCommit
-from tds_api.webhooks.unavailability import UnstoredCount
 from tds_core.breakers.registry import Breakers, open_breakers, report_database
 from tds_core.config.settings import Settings
 from tds_core.observability.metrics import watch_pool, watch_statements

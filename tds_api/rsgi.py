@@ -1,6 +1,6 @@
 """What the server runs: `tds_api.rsgi:app`, set up from the environment."""
 
-from tds_api.http.rsgi_application import Application
+from tds_api.rsgi_application import Application
 from tds_api.wsgi import app as flask_app
 
 app = Application(flask_app, flask_app.extensions["tds"])

@@ -15,7 +15,7 @@ from tds_api.cli.console.output import say
 from tds_core.config.settings import DECLARATIONS, Settings, load_settings
 from tds_core.config.sources import layers_of_this_process
 from tds_core.errors import ConfigError
-from tds_lab.demo.sandbox import StandIn, StandInSpec
+from tds_lab.sandbox import StandIn, StandInSpec
 from tds_local.embedded.home import Ownership
 from tds_local.embedded.startup import is_free
 from tds_local.programs import programs_of

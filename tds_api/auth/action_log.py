@@ -11,7 +11,7 @@ from tds_api.auth.authentication import address_of
 from tds_api.context import Context
 from tds_api.http.correlation import correlation_id
 from tds_api.http.problems import PROBLEM
-from tds_api.webhooks.rejections import Allowance
+from tds_api.http.token_bucket import TokenBucket
 from tds_core.auth import action_log
 from tds_core.auth.action_log import ActionEntry
 from tds_core.auth.principal import Principal, PrincipalKind
@@ -29,7 +29,7 @@ class Recording:
 
     def __init__(self, edge: Context) -> None:
         self._edge = edge
-        self._strangers = Allowance(burst=60, per_second=1)
+        self._strangers = TokenBucket(burst=60, per_second=1)
 
     def begin(self, action: ActionEntry) -> int:
         """Write down what is about to be done; what cannot be written down is not done."""

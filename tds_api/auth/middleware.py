@@ -1,19 +1,21 @@
 """The gate: a request shows who asks, is counted, is checked for its permission, and written down if it changes."""
 
-from flask import Flask, Response, g, request
+from urllib.parse import quote
+
+from flask import Flask, Request, Response, g, make_response, redirect, request
 
 from tds_api.auth import idempotency
 from tds_api.auth.action_log import API, Recording
 from tds_api.auth.authentication import CSRF_HEADER, Known, address_of, identify
 from tds_api.auth.permissions import ANYBODY, ITSELF, Permission, permission_of
 from tds_api.context import Context
-from tds_api.pages.login import leads_to_login
 from tds_core.auth.principal import NOBODY, CsrfError, ForbiddenError, TooManyRequestsError, UnauthorizedError
 from tds_core.auth.rate_limits import RateLimiter, RateLimitState, per_minute
 from tds_core.auth.sessions import is_csrf_token
 from tds_core.errors import NotFoundError
 from tds_models.auth import Role
 
+LOGIN_PATH = "/api/tds/login"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 #: So many requests a minute from one address may carry what opens nothing; guessing takes more.
 REFUSED_PER_MINUTE = 30
@@ -53,7 +55,7 @@ class AuthMiddleware:
                 caller = g.known.caller if "known" in g else NOBODY
                 status = 401 if isinstance(error, UnauthorizedError) else 403
                 self._recording.refused(self._recording.action_of(caller), status=status, error=error.code)
-            login = leads_to_login(request) if isinstance(error, UnauthorizedError) else None
+            login = login_redirect(request) if isinstance(error, UnauthorizedError) else None
             if login is None:
                 raise
             return login
@@ -129,3 +131,12 @@ def _check(known: Known, permission: Permission) -> None:
         raise ForbiddenError(f"This needs the role {needed}; {caller.name} has {caller.role}.")
     if path != _ALWAYS_REACHED and not caller.reaches(path):
         raise ForbiddenError(f"The scopes of {caller.name} do not reach {path[:80]}: {', '.join(caller.scopes)}.")
+
+
+def login_redirect(asked: Request) -> Response | None:
+    """The redirect to the login page, for a browser that wants to see something; None for programs."""
+    # Clients that accept anything get JSON; browsers would rather have a page.
+    preferred = asked.accept_mimetypes.best_match(["application/json", "text/html"])
+    if asked.method != "GET" or preferred != "text/html" or asked.authorization is not None:
+        return None
+    return make_response(redirect(f"{LOGIN_PATH}?next={quote(asked.path)}", 303))

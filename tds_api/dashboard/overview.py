@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.resources.breakers import Breaker
 from tds_api.resources.health import WholeHealth, whole
 from tds_api.resources.quota import Quota

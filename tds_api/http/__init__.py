@@ -1,1 +1,1 @@
-"""HTTP itself: problems, JSON, the OpenAPI document, correlation, bodies, the server."""
+"""HTTP itself: problem documents, JSON, correlation ids, request bodies, security headers."""

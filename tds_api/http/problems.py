@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from tds_api.http.correlation import correlation_id
-from tds_api.webhooks.group_commit import IntakeUnavailableError
+from tds_api.inbox.group_commit import IntakeUnavailableError
 from tds_core.auth import principal as access
 from tds_core.breakers.registry import BreakersAwayError
 from tds_core.database import is_away

@@ -1,29 +1,29 @@
 """The page people log in on, and are led to when a page needs to know who they are."""
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from flask import Request, Response, make_response, redirect, request
 
 from tds_api.auth.action_log import API, Recording
 from tds_api.auth.authentication import put_session
+from tds_api.auth.middleware import LOGIN_PATH
 from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.pages.html import page
 from tds_api.resources.sessions import begin_session
 from tds_api.schemas.auth import LoginForm
 from tds_core.auth.principal import CsrfError, LoginRefusedError, TooManyRequestsError
 from tds_core.auth.rate_limits import RateLimiter
 
-PATH = "/api/tds/login"
 AFTERWARDS = "/api/tds/docs"
 _HTML = {"content_type": "text/html"}
 
 
 def login_routes(edge: Context, rates: RateLimiter, recording: Recording) -> Blueprint:
     """The page."""
-    routes = Blueprint("login", __name__, url_prefix=PATH, description="Log in with a browser")
+    routes = Blueprint("login", __name__, url_prefix=LOGIN_PATH, description="Log in with a browser")
 
     @routes.get("")
     @needs(ANYBODY)
@@ -51,15 +51,6 @@ def login_routes(edge: Context, rates: RateLimiter, recording: Recording) -> Blu
         return response
 
     return routes
-
-
-def leads_to_login(asked: Request) -> Response | None:
-    """The way to the page, for a browser that wants to see something; None for programs."""
-    # Whoever takes anything gets JSON; browsers would rather have a page.
-    wanted = asked.accept_mimetypes.best_match(["application/json", "text/html"])
-    if asked.method != "GET" or wanted != "text/html" or asked.authorization is not None:
-        return None
-    return make_response(redirect(f"{PATH}?next={quote(asked.path)}", 303))
 
 
 def is_own(asked: Request) -> bool:

@@ -17,8 +17,8 @@ from tds_api.auth.middleware import REFUSED_PER_MINUTE
 from tds_api.auth.page_auth import PageAccess, SignedCookie
 from tds_api.auth.permissions import ITSELF, needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
 from tds_api.http.problems import PROBLEM
+from tds_api.openapi import Blueprint
 from tds_api.pages.html import page
 from tds_api.schemas.common import Arguments, Problem
 from tds_core.auth.principal import NOBODY

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from tds_api.auth.authentication import acting
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.common import perhaps_instant_field
 from tds_core.breakers.circuit import State
 from tds_core.breakers.registry import Breakers

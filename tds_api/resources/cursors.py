@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.resources.entities import check_entity
 from tds_api.schemas.common import Arguments, Instant, perhaps_instant_field
 from tds_core.sync import progress

@@ -15,7 +15,7 @@ from tds_api.auth.authentication import acting
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.http.correlation import correlation_id
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.common import PageArguments, page_schema
 from tds_api.schemas.dead_letters import (
     Assignment,

@@ -5,7 +5,7 @@ from typing import Any
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.http.json import ASKED, TOLD, tagged
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.common import PageArguments, page_schema
 from tds_api.schemas.mirror import (
     AsOfArguments,

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.auth.authentication import acting
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.common import (
     PageArguments,
     entity_field,

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tds_api.auth.authentication import acting
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, page_schema, perhaps_instant_field
 from tds_core.healing import cycle
 from tds_core.healing import stats as healing_stats

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.resources.schedules import Job
 from tds_core.health import infrastructure
 from tds_core.health.health import ComponentStatus, State, overall, score

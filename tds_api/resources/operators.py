@@ -8,7 +8,7 @@ from tds_api.auth.authentication import acting, giving, reaching
 from tds_api.auth.idempotency import ONCE
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.auth import OperatorChange, OperatorMade, OperatorRequest, OperatorShown
 from tds_core.auth import operators
 from tds_models.auth import Role

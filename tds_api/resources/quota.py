@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.common import instant_field, perhaps_instant_field
 from tds_core.mirror.status import detail_calls
 from tds_core.sources.zoho.quota.forecast import shown

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.common import Arguments, name_field, perhaps_instant_field
 from tds_core.errors import ConfigError
 from tds_core.schedule import operations

@@ -11,7 +11,7 @@ from tds_api.auth.action_log import Recording
 from tds_api.auth.authentication import SESSION_COOKIE, address_of, drop_session, known, lifetime, put_session
 from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.context import Context
-from tds_api.http.openapi import Blueprint
+from tds_api.openapi import Blueprint
 from tds_api.schemas.auth import Login, PasswordChange, Whoami
 from tds_core.auth import sessions
 from tds_core.auth.action_log import ActionEntry

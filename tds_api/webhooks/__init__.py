@@ -1,1 +1,1 @@
-"""Webhooks: one endpoint, one group commit, and what is refused."""
+"""Webhooks: the endpoint, and what happens to those that are refused."""

@@ -11,8 +11,9 @@ from tds_api.auth.permissions import ITSELF, needs
 from tds_api.context import Context
 from tds_api.http.correlation import CORRELATION_KEY
 from tds_api.http.request_body import read_body
-from tds_api.webhooks.group_commit import IntakeUnavailableError
-from tds_api.webhooks.rejections import Allowance, reject, set_aside
+from tds_api.http.token_bucket import TokenBucket
+from tds_api.inbox.group_commit import IntakeUnavailableError
+from tds_api.webhooks.rejections import reject, set_aside
 from tds_core.config.settings import Settings
 from tds_core.inbox.receive import Delivery, Receipt
 from tds_core.sources.zoho.webhooks.body import is_form
@@ -97,7 +98,7 @@ def answer_to(receipt: Receipt) -> tuple[int, bytes]:
 def webhook_routes(edge: Context) -> Blueprint:
     """Both webhook routes as Flask sees them: what was not taken before it, and addresses spelled in unusual ways."""
     routes = Blueprint("webhooks", __name__)
-    allowance = Allowance(burst=200, per_second=20)
+    allowance = TokenBucket(burst=200, per_second=20)
     prove, limit = proving(edge.settings), edge.settings.webhook_max_bytes
 
     def take(environ: dict[str, Any], entity: str | None, event: str | None) -> Receipt:

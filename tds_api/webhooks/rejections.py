@@ -1,7 +1,5 @@
 """What happens to a webhook that is not accepted: kept as rejected or quarantined, counted, and answered with why."""
 
-import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -12,6 +10,7 @@ from tds_api.auth.authentication import address_of
 from tds_api.context import Context
 from tds_api.http.correlation import correlation_id
 from tds_api.http.problems import problem, problem_of, status_of
+from tds_api.http.token_bucket import TokenBucket
 from tds_core.database import is_away
 from tds_core.inbox.receive import quarantine
 from tds_core.inbox.rejected import Rejected, keep_rejected
@@ -24,32 +23,12 @@ from tds_models.entities import ENTITIES
 log = structlog.get_logger(__name__)
 
 
-class Allowance:
-    """How many refused deliveries a process keeps a second, so that a flood of forgeries costs no database time."""
-
-    def __init__(self, *, burst: int, per_second: float) -> None:
-        self._burst, self._per_second = burst, per_second
-        self._left, self._asked_at = float(burst), time.monotonic()
-        self._lock = threading.Lock()
-
-    def take(self) -> bool:
-        """Whether one more may be kept now."""
-        with self._lock:
-            now = time.monotonic()
-            self._left = min(self._burst, self._left + (now - self._asked_at) * self._per_second)
-            self._asked_at = now
-            if self._left < 1:
-                return False
-            self._left -= 1
-            return True
-
-
 #: The record a delivery says it is about: entity and id, as far as it can be told.
 Named = Callable[[], tuple[str | None, str | None]]
 
 
 def reject(
-    edge: Context, allowance: Allowance, request: Request, *, error: UnprovenError, body: bytes, body_size: int,
+    edge: Context, allowance: TokenBucket, request: Request, *, error: UnprovenError, body: bytes, body_size: int,
     named: Named,
 ) -> Response:  # fmt: skip
     """Refuse what nobody can believe: 401 or its like. Being unable to keep it changes nothing for the sender."""

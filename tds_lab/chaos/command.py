@@ -19,9 +19,9 @@ from tds_core.observability.logging import configure_logging
 from tds_lab.chaos.nemeses import NEMESES, chosen
 from tds_lab.chaos.report import VERDICT, is_well
 from tds_lab.chaos.run import Chaos, ChaosPlan
-from tds_lab.demo.sandbox import SIZES, StandInSpec, counts_of
 from tds_lab.demo.stats import Figures
 from tds_lab.environment import free_port, running_environment, settings_of_demo
+from tds_lab.sandbox import SIZES, StandInSpec, counts_of
 
 # Outages here last seconds; breakers that open for a minute would make of each a minute of waiting.
 BRISK = {

@@ -19,8 +19,8 @@ from tds_lab.chaos.report import ChaosResult, make_report
 from tds_lab.chaos.schedule import Schedule
 from tds_lab.comparison.comparison import Comparison, compare
 from tds_lab.demo import phases, stats
-from tds_lab.demo.sandbox import faults, rules
 from tds_lab.environment import Environment
+from tds_lab.sandbox import faults, rules
 from tds_models.db import session_scope
 
 QUIET_WITHIN_SECONDS = 300.0

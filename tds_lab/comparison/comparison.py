@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from tds_lab.comparison.expected import Expected, Parts
 from tds_lab.comparison.expected_rows import EXPECTED
-from tds_lab.demo.sandbox import StandIn
+from tds_lab.sandbox import StandIn
 
 EXAMPLES_SHOWN = 10
 

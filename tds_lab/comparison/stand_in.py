@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from tds_core.errors import TdsError
 from tds_lab.comparison.comparison import Comparison, compare
-from tds_lab.demo.sandbox import StandIn
+from tds_lab.sandbox import StandIn
 
 
 class StandInAwayError(TdsError):

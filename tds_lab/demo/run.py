@@ -13,8 +13,8 @@ from tds_api.cli.up import StopRequested
 from tds_lab.comparison.comparison import compare
 from tds_lab.demo import phases, stats
 from tds_lab.demo.report import RunResult, make_report
-from tds_lab.demo.sandbox import faults, rules
 from tds_lab.environment import Environment
+from tds_lab.sandbox import faults, rules
 
 
 class Display(Protocol):

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from tds_lab.comparison.spot_check import Sample, Sampler
-from tds_lab.demo.sandbox import call_count
 from tds_lab.environment import Environment
+from tds_lab.sandbox import call_count
 from tds_models.entities import ENTITIES
 
 _OWED = text("""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tds_api.http.rsgi_application import Application
+from tds_api.rsgi_application import Application
 
 
 @dataclass

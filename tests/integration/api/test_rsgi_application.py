@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from tds_api.http import request_body
-from tds_api.http.rsgi_application import Application
-from tds_api.webhooks.group_commit import Pace
+from tds_api.inbox.group_commit import Pace
+from tds_api.rsgi_application import Application
 from tests.support.rsgi_client import Exchange, answered, asked
 from tests.support.webhook_sender import FORM, GENERIC, PATH, SECRET, Sender, sender_for, signature, wrapped
 

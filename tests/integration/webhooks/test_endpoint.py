@@ -191,7 +191,7 @@ def test_a_webhook_is_taken_again_once_the_database_is_back(sender: Sender) -> N
 def test_a_database_that_hangs_costs_the_sender_seconds_and_no_webhook(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tds_api.webhooks.group_commit.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("tds_api.inbox.group_commit.PATIENCE_SECONDS", 0.3)
     with sender.engine.begin() as blocker:
         blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
         answer = sender.send(wrapped("1"))
@@ -203,7 +203,7 @@ def test_a_database_that_hangs_costs_the_sender_seconds_and_no_webhook(
 
 
 def test_a_wait_that_is_too_long_is_said_at_once(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tds_api.webhooks.group_commit.LONGEST_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("tds_api.inbox.group_commit.LONGEST_WAIT_SECONDS", 0.3)
     with sender.engine.begin() as blocker, ThreadPoolExecutor(2) as threads:
         blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
         early = [threads.submit(sender.send, wrapped("1"))]
@@ -220,7 +220,7 @@ def test_a_wait_that_is_too_long_is_said_at_once(sender: Sender, monkeypatch: py
 
 
 def test_what_was_answered_503_before_its_turn_is_not_stored(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tds_api.webhooks.group_commit.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("tds_api.inbox.group_commit.PATIENCE_SECONDS", 0.3)
     with sender.engine.begin() as blocker, ThreadPoolExecutor(2) as threads:
         blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
         first = threads.submit(sender.send, wrapped("1"))
@@ -237,7 +237,7 @@ def test_every_503_is_counted_with_its_time_and_shown_in_health(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unstored = sender.app.extensions["tds"].unstored
-    monkeypatch.setattr("tds_api.webhooks.group_commit.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("tds_api.inbox.group_commit.PATIENCE_SECONDS", 0.05)
     with sender.engine.begin() as blocker:
         blocker.execute(text("lock table tds_inbox_fingerprints in access exclusive mode"))
         assert [sender.send(wrapped(str(n))).status_code for n in range(3)] == [503] * 3

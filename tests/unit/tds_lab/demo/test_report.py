@@ -11,8 +11,8 @@ from tds_lab.comparison.comparison import differences
 from tds_lab.comparison.expected import Expected
 from tds_lab.comparison.expected_rows import EXPECTED
 from tds_lab.demo.report import problems
-from tds_lab.demo.sandbox import ENTITY_OF, ENTITY_OF_MODULE, SIZES, counts_of
 from tds_lab.demo.stats import Owed
+from tds_lab.sandbox import ENTITY_OF, ENTITY_OF_MODULE, SIZES, counts_of
 from tds_models.entities import ENTITIES
 
 NOTHING_OWED = Owed(0, 0, 0)

@@ -15,8 +15,8 @@ from tds_api.http.problems import PROBLEM, RETRY_AFTER_SECONDS, problem_document
 from tds_api.http.request_body import LARGEST_BYTES, UNREAD_KEY, Bodies, Stream
 from tds_api.http.security_headers import NOSNIFF
 from tds_api.http.wsgi_adapter import Scope, answer_of, environ_of, put_body
+from tds_api.inbox.group_commit import IntakeOverloadedError
 from tds_api.webhooks.endpoint import BODY_KEY, METHODS, REFUSAL_KEY, WEBHOOKS, answer_to, named_by, proving
-from tds_api.webhooks.group_commit import IntakeOverloadedError
 from tds_core.inbox.receive import Receipt
 from tds_core.observability import tracing
 from tds_core.observability.metrics import watch, webhooks

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tds_api.webhooks import group_commit
-from tds_api.webhooks.group_commit import Pace
+from tds_api.inbox import group_commit
+from tds_api.inbox.group_commit import Pace
 
 
 class Clock:

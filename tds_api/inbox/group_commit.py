@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, OperationalError
 
-from tds_api.webhooks.inbox_writer import InboxWriter
+from tds_api.inbox.writer import InboxWriter
 from tds_core.database import is_away, is_contended
 from tds_core.errors import TdsError
 from tds_core.inbox.receive import Delivery, Receipt

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tds_api.webhooks.group_commit import PendingReply, answer_each
+from tds_api.inbox.group_commit import PendingReply, answer_each
 from tds_core.inbox.receive import Delivery, Receipt
 
 DELIVERY = Delivery(
