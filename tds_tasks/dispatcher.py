@@ -28,10 +28,11 @@ from tds_core.observability.logging import configure_logging
 from tds_core.observability.metrics import watch_pool
 from tds_core.observability.outages import watch_database
 from tds_core.processing.lease_recovery import expire, lease_holders, recover_expired_leases
+from tds_core.queue.claim import Due, due_work
 from tds_core.subscriptions import delivery_queue
 from tds_core.subscriptions.fan_out import due_subscriptions
 from tds_core.sync import unconfirmed
-from tds_core.sync.due import Due, due_runs, due_work
+from tds_core.sync.runs import due_runs
 from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge

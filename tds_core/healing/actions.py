@@ -21,9 +21,9 @@ from tds_core.healing.action_log import ActionResult, HealingOutcome, last_actio
 from tds_core.healing.context import HealingContext
 from tds_core.processing.lease_recovery import RecoveredLeases, expire, lease_holders, recover_expired_leases
 from tds_core.queue import breaker_wakeup
+from tds_core.queue.claim import due_work
 from tds_core.queue.items import BULK_PRIORITY
 from tds_core.sources.base import Traffic
-from tds_core.sync.due import due_work
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 

@@ -1,5 +1,7 @@
 """Claiming: a worker takes due work items of one entity in hand, the most urgent first, under one lease."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 from sqlalchemy import text
@@ -98,3 +100,41 @@ def _has_leisure(session: Session, at_leisure: int) -> bool:
     """Whether one more worker may read in bulk. Decided by one after the other, until the transaction ends."""
     session.execute(BULK_LOCK)
     return int(session.execute(AT_LEISURE, {"any_bulk": BULK_PRIORITY}).scalar_one()) < at_leisure
+
+
+# Counting stops at a cap: more than this many due items need no exact figure to wake all workers.
+DUE = text(f"""
+select e.entity, count(w.id) as due_count,
+       coalesce(extract(epoch from clock_timestamp() - min(w.next_attempt_at)), 0)::float8
+from unnest(cast(:entities as text[]), cast(:sources as text[]), cast(:apis as text[]), cast(:bulks as int[]))
+    as e(entity, source, api, bulk)
+left join tds_backfill_rests r on r.source = e.source and r.api = e.api and r.rests_until > now()
+join lateral (
+    select id, next_attempt_at from tds_sync_queue q
+    where q.entity = e.entity and q.lease_token is null and q.next_attempt_at <= now()
+      and q.priority < case when r.api is null and not {LISTS_FIRST} then 32767 else e.bulk end
+    order by q.priority, q.next_attempt_at limit :cap
+) w on true where not {PAUSED.format(entity="e.entity")} group by e.entity
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Due work of one entity: how many items (up to the cap) and how long the first of them has been due."""
+
+    entity: str
+    count: int
+    oldest_seconds: float
+
+
+def due_work(session: Session, entities: Sequence[str], *, cap: int = 1000) -> list[Due]:
+    """Due, unclaimed work by entity, without back-fill that rests."""
+    declared = [ENTITIES[name] for name in entities]
+    params = {
+        "entities": list(entities),
+        "sources": [each.stream.source for each in declared],
+        "apis": [each.stream.api for each in declared],
+        "bulks": [each.priority + BULK_PRIORITY for each in declared],
+        "cap": cap,
+    }
+    return [Due(*row) for row in session.execute(DUE, params)]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality.value_errors import spell_exactly
 from tds_core.records.compare import Decision, RowOutcome
-from tds_core.records.copy import Copy, as_text, copy, lay_out, spell
+from tds_core.records.sql import Copy, as_text, copy, lay_out, spell
 from tds_core.records.transform import Candidate, Provenance
 from tds_models.entities.base import Entity
 

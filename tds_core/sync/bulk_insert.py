@@ -20,8 +20,8 @@ from tds_core.quality import unreadable_values
 from tds_core.quality.clock_skew import Clock
 from tds_core.quality.value_errors import Flaw
 from tds_core.records import history as records_history
-from tds_core.records.copy import NULL, Copy, as_exact_json, as_it_came, as_json, as_text, lay_out, try_copy
 from tds_core.records.source_record import Record, read_record
+from tds_core.records.sql import NULL, Copy, as_exact_json, as_it_came, as_json, as_text, lay_out, try_copy
 from tds_core.records.transform import (
     ABSENT,
     Candidate,

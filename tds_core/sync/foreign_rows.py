@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sync.holds import HoldReason
 from tds_core.sync.unconfirmed import KIND
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
@@ -83,7 +82,7 @@ with waiting as (
     select distinct on (r.entity) r.entity, r.id as run_id, h.record_count as absent_count,
         coalesce(cast(h.preview ->> 'living_count' as bigint), 0) as living_count
     from tds_sync_runs r join tds_run_holds h on h.run_id = r.id
-    where r.state = 'held' and h.kind = :deletion and h.decided_at is null order by r.entity, r.id desc
+    where r.state = 'held' and h.kind = 'deletion' and h.decided_at is null order by r.entity, r.id desc
 ), told as (
     select entity, count(*) as stranger_count from tds_findings
     where kind = :stranger and resolved_at is null group by entity
@@ -99,7 +98,7 @@ from waiting full join told using (entity) full join unlisted using (entity) ord
 
 def hints(session: Session) -> list[Hint]:
     """What may be another organisation's without saying so, by entity."""
-    params = {"deletion": HoldReason.DELETION.value, "stranger": KIND}
+    params = {"stranger": KIND}
     return [Hint(*row) for row in session.execute(_HINTS, params)]
 
 

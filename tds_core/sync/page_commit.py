@@ -27,14 +27,12 @@ from tds_core.sync import (
     dry_run,
     holds,
     list_anomalies,
-    mass_change,
     progress,
     runs,
     type_changes,
     unconfirmed,
 )
-from tds_core.sync.holds import ChangeLimits
-from tds_core.sync.mass_change import ChangeCount
+from tds_core.sync.holds import ChangeCount, ChangeLimits
 from tds_core.sync.page_apply import PageDiff, apply_page, compare_page
 from tds_core.sync.progress import Position
 from tds_core.sync.runs import RunLease
@@ -199,7 +197,7 @@ def _keep_lease(session: Session, statement: TextClause, given: Mapping[str, Any
 
 def _apply_page(session: Session, run: RunLease, prepared: PageDiff, limits: ChangeLimits) -> Counter[str]:
     taken = apply_page(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id, before=run.seen)
-    stake = mass_change.count_changes(session, run, changed_count=taken.changed_count, limits=limits)
+    stake = holds.count_changes(session, run, changed_count=taken.changed_count, limits=limits)
     if stake is not None:
         raise TooMuchError(stake)
     drift.notice(session, ENTITIES[run.entity], Evidence.LIST, prepared.said, broken=prepared.said_wrongly)
@@ -234,7 +232,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Fin
     clock_skew.resolve_clock(session, ENTITIES[run.entity])
     unconfirmed.resolve_unconfirmed(session, ENTITIES[run.entity], run_id=run.id, listed_all=False)
     if run.mode == Mode.FULL and not run.position.endless:
-        stake = mass_change.count_absences(session, run, missing, limits=limits)
+        stake = holds.count_absences(session, run, missing, limits=limits)
         if stake is not None:
             _hold(session, run, stake)
             return Finish.HELD

@@ -123,10 +123,20 @@ returning id, entity, mode, attempts, failures, position, page_count, fetched_co
     outcomes, asked, coalesce(report, '{{}}') as report
 """)
 
+DUE_RUNS = text(f"""
+select id from tds_sync_runs r where state in ('queued', 'running') and lease_token is null
+  and next_attempt_at <= now() and not {BEHIND} order by requested_at limit :limit
+""")
+
 # By pages: telling a million ids apart in the database, and sending each as a row, takes longer.
 SHOWN = text("select page, source_ids from tds_sync_run_pages where run_id = :id")
 
 BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expected_count = :expected where id = :id")
+
+
+def due_runs(session: Session, *, limit: int) -> list[int]:
+    """Runs that wait to be taken further, the longest waiting first."""
+    return list(session.execute(DUE_RUNS, {"limit": limit}).scalars())
 
 
 def claim_run(

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from tds_core.processing.lease_recovery import recover_expired_leases
 from tds_core.sources.zoho import client
-from tds_core.sync.due import due_runs
+from tds_core.sync.runs import due_runs
 from tds_tasks import nudge, runs
 from tds_tasks.context import scope
 from tds_tasks.sync import drain

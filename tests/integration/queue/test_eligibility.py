@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from tds_core.health import health
 from tds_core.queue import eligibility
-from tds_core.sync.due import due_work
+from tds_core.queue.claim import due_work
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.command_line import CommandLine

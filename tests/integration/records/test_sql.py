@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.records.copy import NULL, as_json, copy, lay_out, spell, try_copy
+from tds_core.records.sql import NULL, as_json, copy, lay_out, spell, try_copy
 
 ODD = [
     "",
