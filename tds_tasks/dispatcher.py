@@ -22,7 +22,7 @@ from tds_core.database import is_away
 from tds_core.dead_letters import retry_batches
 from tds_core.fault_switches import Protection, is_off
 from tds_core.healing.action_log import Cause, record_action
-from tds_core.healing.actions import report_recovered_leases
+from tds_core.healing.actions import recovered_lease_results
 from tds_core.observability import process
 from tds_core.observability.logging import configure_logging
 from tds_core.observability.metrics import watch_pool
@@ -37,7 +37,7 @@ from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
 from tds_tasks.breaker_wakeup import BreakerWakeup
-from tds_tasks.healing import heal
+from tds_tasks.healing import start_healing
 from tds_tasks.worker.leases import dead
 from tds_tasks.worker.metrics_server import serve_metrics
 
@@ -98,7 +98,7 @@ class Dispatcher:
             delivery_queue.expire(session, dead(delivery_queue.holders(session)))
             outbound, couriers = due_subscriptions(session)
             process.beat(session, "dispatcher", due={due.entity: due.count for due in work})
-            record_action(session, report_recovered_leases(rescued), cause=Cause.DISPATCHER)
+            record_action(session, recovered_lease_results(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
         try:
@@ -185,7 +185,7 @@ def main() -> None:
     serve_metrics(settings)
     for each in (engine, own):
         watch_database(each)
-    heal(settings, own, breakers, stop)
+    start_healing(settings, own, breakers, stop)
     log.info("dispatcher_started")
     while not stop.is_set():
         try:

@@ -18,6 +18,7 @@ from tds_core.audit.row_digests import TRAILS
 from tds_core.dead_letters.retry import retry_due
 from tds_core.healing import cycle
 from tds_core.healing.action_log import Cause
+from tds_core.healing.context import healing_context
 from tds_core.observability import process
 from tds_core.processing.lease_recovery import recover_expired_leases
 from tds_core.schedule import jobs
@@ -26,7 +27,8 @@ from tds_core.sync import runs
 from tds_models.entities import ENTITIES
 from tds_tasks.app import app
 from tds_tasks.context import breakers, scope, settings, unhurried, while_reachable
-from tds_tasks.healing import healing_context
+from tds_tasks.healing import announce
+from tds_tasks.worker import leases
 
 # Less than a task may take: what is left has its turn a minute later.
 SECONDS = 40.0
@@ -113,10 +115,11 @@ def _revive(_: Mapping[str, Any]) -> str:
 
 
 def _heal(_: Mapping[str, Any]) -> str:
-    care = healing_context(settings(), scope, breakers())
+    context = healing_context(settings(), scope, breakers(), announce=announce, dead=leases.dead)
     with scope() as session:
-        begun = cycle.begin(session, cause=Cause.BEAT)
-    return str({name: count for name, count in cycle.run(care, begun, cause=Cause.BEAT).items() if count != 0})
+        cycle_id = cycle.begin(session, cause=Cause.BEAT)
+    counts = cycle.run(context, cycle_id, cause=Cause.BEAT)
+    return str({name: count for name, count in counts.items() if count != 0})
 
 
 def _measure(_: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """`tds heal`: a healing cycle now, what healing did lately, and its history."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from getpass import getuser
 from typing import Any
@@ -18,6 +19,7 @@ from tds_core.errors import ConfigError
 from tds_core.healing import cycle
 from tds_core.healing import stats as healing_stats
 from tds_core.healing.action_log import Cause, HealingOutcome
+from tds_core.healing.context import healing_context
 from tds_core.healing.cycle import ACTIONS
 from tds_core.observability.logging import configure_logging
 from tds_models.db import session_scope
@@ -25,7 +27,7 @@ from tds_models.db import session_scope
 heal = typer.Typer(no_args_is_help=True, help="Put right what goes wrong, and show what was put right.")
 
 MOST = 500
-_DEEDS = ("at", "action", "of", "count", "outcome", "wrong for s", "by", "what")
+_ACTIONS = ("at", "action", "of", "count", "outcome", "wrong for s", "by", "what")
 
 
 @heal.command()
@@ -37,14 +39,15 @@ def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> 
         say_json(found)
     else:
         _show_cycle(found)
-    if any(deed["outcome"] == HealingOutcome.FAILED for deed in found["actions"]):
+    if any(action["outcome"] == HealingOutcome.FAILED for action in found["actions"]):
         raise typer.Exit(1)
 
 
-def _run_here() -> dict[str, Any]:
+def _run_here() -> Mapping[str, Any]:
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks import nudge  # noqa: PLC0415
-    from tds_tasks.healing import healing_context  # noqa: PLC0415
+    from tds_tasks.healing import announce  # noqa: PLC0415
+    from tds_tasks.worker import leases  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging(settings.replace("command line", log_level="CRITICAL"), process="cli")
@@ -55,10 +58,11 @@ def _run_here() -> dict[str, Any]:
             return session_scope(engine)
 
         with acting_on(engine, "heal.run") as session:
-            begun = cycle.begin(session, cause=Cause.OPERATOR, by=getuser())
-        cycle.run(healing_context(settings, scope, quiet_breakers(settings)), begun, cause=Cause.OPERATOR)
+            cycle_id = cycle.begin(session, cause=Cause.OPERATOR, by=getuser())
+        context = healing_context(settings, scope, quiet_breakers(settings), announce=announce, dead=leases.dead)
+        cycle.run(context, cycle_id, cause=Cause.OPERATOR)
         with scope() as session:
-            return healing_stats.cycle(session, begun)
+            return healing_stats.cycle_details(session, cycle_id)
 
 
 @heal.command()
@@ -97,33 +101,33 @@ def history(
     if action and action not in names:
         raise ConfigError(f"There is no action {action[:80]!r}: {', '.join(names)}.")
     if there := remote():
-        deeds = there.page("/auto-healing/history", action=action, outcome=outcome, limit=limit)
+        rows = there.page("/auto-healing/history", action=action, outcome=outcome, limit=limit)
     else:
         with transaction() as session:
-            deeds = healing_stats.history(session, action=action or None, outcome=outcome, limit=limit).items
+            rows = healing_stats.history(session, action=action or None, outcome=outcome, limit=limit).items
     if as_json:
-        say_json(deeds)
+        say_json(rows)
         return
-    say_table("Healing, the newest first", _DEEDS, map(_deed_row, deeds), console=terminal())
+    say_table("Healing, the newest first", _ACTIONS, map(_result_row, rows), console=terminal())
 
 
-def _show_cycle(found: dict[str, Any]) -> None:
+def _show_cycle(found: Mapping[str, Any]) -> None:
     rows = [(each.name, found["counts"].get(each.name, 0), each.meaning) for each in ACTIONS]
     console = terminal()
     shown = [(name, "failed" if count is None else count or "nothing", meaning) for name, count, meaning in rows]
     say_table(f"Cycle {found['id']}", ("action", "found", "what it does"), shown, console=console)
     if found["actions"]:
-        say_table("What was done", _DEEDS, map(_deed_row, found["actions"]), console=console)
+        say_table("What was done", _ACTIONS, map(_result_row, found["actions"]), console=console)
 
 
-def _action_row(row: dict[str, Any]) -> tuple[Any, ...]:
+def _action_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         row["action"], row["done_count"], row["failed_count"], row["reported_count"], _percent(row["success_share"]),
         row["mean_lasted_seconds"], row["last_at"],
     )  # fmt: skip
 
 
-def _deed_row(row: dict[str, Any]) -> tuple[Any, ...]:
+def _result_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     what = ", ".join(f"{name}: {value}" for name, value in row["detail"].items())
     about = row["subject"] or row["entity"]
     return (
@@ -138,14 +142,14 @@ def _deed_row(row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _show_recovery(found: dict[str, Any], console: Console) -> None:
+def _show_recovery(found: Mapping[str, Any], console: Console) -> None:
     columns = ("failed", "recovered alone", "by a person", "dead letters", "under way", "alone", "mean s", "median s")
     names = ("troubled_count", "recovered_count", "by_person_count", "dead_count", "under_way_count")
     row = (*(found[name] for name in names), _percent(found["unaided_share"]))
     say_table("Records", columns, [(*row, found["mean_seconds"], found["median_seconds"])], console=console)
 
 
-def _show_listening(found: dict[str, Any], console: Console) -> None:
+def _show_listening(found: Mapping[str, Any], console: Console) -> None:
     workers = [
         (each["name"], each["state"], f"{each['busy_count']} of {each['slot_count']}", each["heard_at"], _why(each))
         for each in found["workers"]
@@ -158,7 +162,7 @@ def _show_listening(found: dict[str, Any], console: Console) -> None:
     say_table("Queues", ("queue", "canary heard", "after s", "unheard since"), queues, console=console)
 
 
-def _why(worker: dict[str, Any]) -> str | None:
+def _why(worker: Mapping[str, Any]) -> str | None:
     if not worker["deaf_reason"]:
         return None
     since = "another began since" if worker["is_replaced"] else "nobody started another: start it"

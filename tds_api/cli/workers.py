@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,7 @@ def _listening() -> set[str]:
     }
 
 
-def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+def _row(found: Mapping[str, Any]) -> tuple[Any, ...]:
     busy = f"{found['busy_count']} of {found['slot_count']}"
     queues = ", ".join(name.removeprefix("tds.") for name in found["queues"] if ".ear." not in name)
     return found["name"], found["state"], busy, queues, found["started_at"], found["heard_at"], found["process"]

@@ -1,7 +1,4 @@
-"""Routes of auto-healing: a cycle now, what it did lately, and its history; what Prometheus is told of the workers.
-
-The shapes of healing: cycles, what they did, and the figures.
-"""
+"""Routes of auto-healing: run a cycle, its statistics and its history; and the Prometheus gauges of the workers."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -22,9 +19,8 @@ from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_f
 from tds_core.healing import cycle
 from tds_core.healing import stats as healing_stats
 from tds_core.healing.action_log import Cause, HealingOutcome
-from tds_core.healing.context import HealingContext
+from tds_core.healing.context import HealingContext, healing_context
 from tds_core.healing.cycle import ACTIONS
-from tds_core.sources import registry
 from tds_models.auth import Role
 from tds_models.db import session_scope
 from tds_tasks.worker import leases
@@ -166,12 +162,12 @@ def healing_routes(edge: Context) -> Blueprint:
     @routes.response(200, WholeCycle)
     def run() -> Any:
         """Look at everything that can be healed, now and in this process, and put it right; Redis may be away."""
-        care = _care(edge)
-        with care.scope() as session:
-            begun = cycle.begin(session, cause=Cause.OPERATOR, by=acting())
-        cycle.run(care, begun, cause=Cause.OPERATOR)
-        with care.scope() as session:
-            return healing_stats.cycle(session, begun)
+        context = _healing_context(edge)
+        with context.scope() as session:
+            cycle_id = cycle.begin(session, cause=Cause.OPERATOR, by=acting())
+        cycle.run(context, cycle_id, cause=Cause.OPERATOR)
+        with context.scope() as session:
+            return healing_stats.cycle_details(session, cycle_id)
 
     @routes.get("/stats")
     @needs(Role.VIEWER)
@@ -194,7 +190,7 @@ def healing_routes(edge: Context) -> Blueprint:
     return routes
 
 
-def _care(edge: Context) -> HealingContext:
+def _healing_context(edge: Context) -> HealingContext:
     def scope() -> AbstractContextManager[Session]:
         return session_scope(edge.engine)
 
@@ -202,14 +198,7 @@ def _care(edge: Context) -> HealingContext:
         edge.bell.ask([entity])
         return True
 
-    return HealingContext(
-        settings=edge.settings,
-        scope=scope,
-        breakers=edge.breakers,
-        announce=announce,
-        dead=leases.dead,
-        source=lambda name: registry.open_source(name, edge.settings, scope, edge.breakers),
-    )
+    return healing_context(edge.settings, scope, edge.breakers, announce=announce, dead=leases.dead)
 
 
 class ListenerGauges(Collector):

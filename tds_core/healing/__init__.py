@@ -1,1 +1,1 @@
-"""Auto-healing: what goes wrong by itself is found, put right where that is safe, told where it is not."""
+"""Auto-healing: recurring checks that repair what is safe to repair and report the rest to a person."""

@@ -1,4 +1,4 @@
-"""Deeds: what healing did or found, each a row; a cycle says of every action how much it put right."""
+"""The healing log: one row for everything a healing action repaired, failed to repair, or reported."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class Cause(StrEnum):
-    """Who had it looked at."""
+    """What started the cycle, or the check between two cycles."""
 
     BEAT = "beat"
     DISPATCHER = "dispatcher"
@@ -24,16 +24,16 @@ class Cause(StrEnum):
 
 
 class HealingOutcome(StrEnum):
-    """What a deed came to."""
+    """How one action ended."""
 
-    DONE = "done"  # put right
-    FAILED = "failed"  # tried in vain, and tried again in the next cycle
-    REPORTED = "reported"  # told: putting it right is a person's, or would be a guess
+    DONE = "done"  # repaired
+    FAILED = "failed"  # not repaired; the next cycle tries again
+    REPORTED = "reported"  # left to a person, because a repair would be a guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
-    """One thing put right or told of. `lasted_seconds`: how long it had been wrong; None where nobody knows."""
+    """One thing repaired or reported. `lasted_seconds`: how long it had been wrong; None when that is unknown."""
 
     action: str
     outcome: HealingOutcome = HealingOutcome.DONE
@@ -44,33 +44,40 @@ class ActionResult:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedAction:
+    """The newest row of an action about a subject; `detail` is the action's own, `ago_seconds` its age."""
+
+    outcome: str
+    detail: Mapping[str, Any]
+    ago_seconds: float
+
+
 RECORD = text("""
 insert into tds_healing_actions (cycle_id, action, cause, entity, subject, count, outcome, lasted_seconds, detail)
 values (:cycle_id, :action, :cause, :entity, :subject, :count, :outcome, :lasted_seconds, cast(:detail as jsonb))
 """)
-
-
-def record_action(
-    session: Session, deeds: Iterable[ActionResult], *, cause: Cause, cycle_id: int | None = None
-) -> None:
-    """Write down what was done, in the transaction that did it where there is one."""
-    for deed in deeds:
-        row = {name: getattr(deed, name) for name in ActionResult.__slots__}
-        row["detail"] = msgspec.json.encode(deed.detail).decode()
-        session.execute(RECORD, {**row, "cause": cause, "cycle_id": cycle_id})
-        metrics.healing_actions.labels(deed.action, deed.outcome).inc(deed.count)
-        tell = log.info if deed.outcome is HealingOutcome.DONE else log.warning
-        told = {"entity": deed.entity, "subject": deed.subject, "count": deed.count, **deed.detail}
-        tell("healing_action", action=deed.action, outcome=deed.outcome, cause=cause, **told)
-
-
 LAST = text("""
 select outcome, detail, extract(epoch from clock_timestamp() - acted_at)::float8 as ago_seconds
 from tds_healing_actions where action = :action and subject = :subject order by id desc limit 1
 """)
 
 
-def last_actions(session: Session, action: str, subject: str) -> Mapping[str, Any] | None:
-    """The last deed of an action about a subject: what was told before need not be told again."""
-    row = session.execute(LAST, {"action": action, "subject": subject}).mappings().first()
-    return dict(row) if row else None
+def record_action(
+    session: Session, results: Iterable[ActionResult], *, cause: Cause, cycle_id: int | None = None
+) -> None:
+    """Insert one row per result, where possible in the transaction that did the repair; count and log each."""
+    for result in results:
+        row = {name: getattr(result, name) for name in ActionResult.__slots__}
+        row["detail"] = msgspec.json.encode(result.detail).decode()
+        session.execute(RECORD, {**row, "cause": cause, "cycle_id": cycle_id})
+        metrics.healing_actions.labels(result.action, result.outcome).inc(result.count)
+        write = log.info if result.outcome is HealingOutcome.DONE else log.warning
+        fields = {"entity": result.entity, "subject": result.subject, "count": result.count, **result.detail}
+        write("healing_action", action=result.action, outcome=result.outcome, cause=cause, **fields)
+
+
+def last_action(session: Session, action: str, subject: str) -> LoggedAction | None:
+    """The newest row of `action` about `subject`, so that a report is not repeated; None when there is none."""
+    row = session.execute(LAST, {"action": action, "subject": subject}).first()
+    return LoggedAction(row.outcome, row.detail, row.ago_seconds) if row else None

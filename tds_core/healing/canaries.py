@@ -1,4 +1,7 @@
-"""Canaries: one message at a time on every queue, answered in the database by whoever consumes it."""
+"""Canaries: test messages, one at a time on every queue, acknowledged in the database by the worker that receives them.
+
+A queue with several unanswered canaries in a row has no consumer.
+"""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
@@ -6,11 +9,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-#: So many are put on a queue while patience lasts; one expires before the next, so at most one lives.
+#: How many are sent on a queue within the patience; one expires before the next, so at most one is on the queue.
 AT_PATIENCE = 4
 
-# Whoever comes second finds it given already, so any number may try.
-GIVE = text("""
+# Idempotent: a second caller within `every` seconds changes nothing.
+ISSUE = text("""
 insert into tds_canaries as c (queue, nonce) select * from unnest(cast(:queues as text[]), cast(:nonces as uuid[]))
 on conflict (queue) do update set nonce = excluded.nonce, sent_at = clock_timestamp(),
     unanswered_count = c.unanswered_count + 1, unanswered_since = coalesce(c.unanswered_since, clock_timestamp())
@@ -18,20 +21,20 @@ where c.sent_at < clock_timestamp() - make_interval(secs => :every)
 returning queue, nonce
 """)
 
-TAKE_BACK = text("""
+WITHDRAW = text("""
 update tds_canaries set unanswered_count = greatest(unanswered_count - 1, 0),
     unanswered_since = case when unanswered_count > 1 then unanswered_since end
 where queue = any(:queues) and unanswered_count > 0
 """)
 
-HEAR = text("""
+ACKNOWLEDGE = text("""
 update tds_canaries set unanswered_count = 0, unanswered_since = null, heard_at = clock_timestamp(), heard_by = :by,
     heard_seconds = extract(epoch from clock_timestamp() - sent_at)
 where queue = :queue and nonce = :nonce
 """)
 
-# Where every hand that listens is full nobody can tell.
-UNHEARD = """
+# Skip queues with a consumer whose slots are all busy: an unanswered canary proves nothing there.
+UNANSWERED = """
 select queue from tds_canaries c
 where unanswered_count >= 3 and unanswered_since < clock_timestamp() - make_interval(secs => :patience)
   and sent_at > clock_timestamp() - make_interval(secs => :patience)
@@ -43,28 +46,31 @@ where unanswered_count >= 3 and unanswered_since < clock_timestamp() - make_inte
 REMOVE = text("delete from tds_canaries where queue = any(:queues)")
 
 
-def give(session: Session, queues: Sequence[str], *, every_seconds: float) -> Mapping[str, UUID]:
-    """Write down canaries for those of `queues` whose last is so old. Returns what is to be sent once this commits."""
-    wanted = sorted(set(queues))
-    params = {"queues": wanted, "nonces": [uuid4() for _ in wanted], "every": every_seconds}
-    return {row.queue: row.nonce for row in session.execute(GIVE, params)}
+def issue(session: Session, queues: Sequence[str], *, every_seconds: float) -> Mapping[str, UUID]:
+    """Record a canary for each queue whose last one is older than `every_seconds`.
+
+    Returns the nonce by queue of those to be sent once the transaction has committed.
+    """
+    names = sorted(set(queues))
+    params = {"queues": names, "nonces": [uuid4() for _ in names], "every": every_seconds}
+    return {row.queue: row.nonce for row in session.execute(ISSUE, params)}
 
 
-def take_back(session: Session, queues: Sequence[str]) -> None:
-    """Unsay canaries that could not be sent: nobody is to blame for not hearing them."""
-    session.execute(TAKE_BACK, {"queues": list(queues)})
+def withdraw(session: Session, queues: Sequence[str]) -> None:
+    """Stop counting canaries whose message could not be sent."""
+    session.execute(WITHDRAW, {"queues": list(queues)})
 
 
-def hear(session: Session, queue: str, nonce: str, *, by: str) -> None:
-    """Say that the canary came out of its queue."""
-    session.execute(HEAR, {"queue": queue, "nonce": nonce, "by": by})
+def acknowledge(session: Session, queue: str, nonce: str, *, by: str) -> None:
+    """Record that worker `by` received the canary; one that was replaced meanwhile changes nothing."""
+    session.execute(ACKNOWLEDGE, {"queue": queue, "nonce": nonce, "by": by})
 
 
-def unheard(session: Session, *, patience_seconds: float) -> list[str]:
-    """Queues all workers share and nobody has consumed for so long."""
-    return sorted(session.execute(text(UNHEARD), {"patience": patience_seconds}).scalars())
+def unanswered_queues(session: Session, *, patience_seconds: float) -> list[str]:
+    """Queues shared by all workers that have had no consumer for `patience_seconds`."""
+    return sorted(session.execute(text(UNANSWERED), {"patience": patience_seconds}).scalars())
 
 
 def remove(session: Session, queues: Sequence[str]) -> None:
-    """Forget queues nobody will listen to again."""
+    """Delete the canaries of queues that will have no consumer again."""
     session.execute(REMOVE, {"queues": list(queues)})

@@ -1,4 +1,4 @@
-"""A cycle: every declared action once, one's failure no other's, and a row that says what each came to."""
+"""A healing cycle: runs every declared action once, whatever the others do, and records how much each repaired."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from tds_models.db import Lock
 
 log = structlog.get_logger(__name__)
 
-#: The timetable's rhythm and what a late Beat is given: after that the dispatcher runs the cycle.
+#: The interval of the timetable plus a margin for a late Beat: after that the dispatcher runs the cycle.
 OVERDUE_SECONDS = 330.0
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
-    """Something healing does: its name, what it means, and the doing."""
+class CycleAction:
+    """One action of a cycle: its name in the log, its meaning for people, and the function."""
 
     name: str
     meaning: str
-    take: Callable[[HealingContext], list[ActionResult]]
+    run: Callable[[HealingContext], list[ActionResult]]
 
 
-ACTIONS: tuple[Action, ...] = (
-    Action(actions.LEASES, "takes back what dead and silent workers hold", actions.recover_leases),
-    Action(workers.WORKERS, "ends workers that live and do not consume", workers.stop_unresponsive),
-    Action(actions.LETTERS, "retries dead letters whose time has come", actions.retry_dead_letters),
-    Action(actions.BREAKERS, "probes breakers that nobody's work would probe", actions.retest),
-    Action(actions.NUDGES, "announces due work that nobody took up", actions.nudge_due),
-    Action(actions.STUCK, "reports what is processed for over an hour", actions.report_stuck),
-    Action(actions.DEPTH, "reports a queue that became deep", actions.report_depth),
+ACTIONS: tuple[CycleAction, ...] = (
+    CycleAction(actions.LEASES, "takes back the work of dead and silent workers", actions.recover_leases),
+    CycleAction(workers.WORKERS, "ends workers that run and do not consume", workers.stop_unresponsive),
+    CycleAction(actions.LETTERS, "retries dead letters whose time has come", actions.retry_dead_letters),
+    CycleAction(actions.BREAKERS, "probes open breakers that no waiting work would probe", actions.probe_breakers),
+    CycleAction(actions.NUDGES, "announces due work that no worker has taken", actions.nudge_due),
+    CycleAction(actions.STUCK, "reports work that takes over an hour", actions.report_stuck),
+    CycleAction(actions.DEPTH, "reports a queue that became deep", actions.report_depth),
 )
 
 BEGIN = text("insert into tds_healing_cycles (cause, requested_by) values (:cause, :by) returning id")
@@ -56,28 +56,28 @@ def begin(session: Session, *, cause: Cause, by: str | None = None) -> int:
 
 
 def begin_overdue(session: Session, *, cause: Cause, seconds: float) -> int | None:
-    """Begin a cycle if none began within so long; of many who try one does."""
+    """Begin a cycle if none began within `seconds`. Returns its id; None when one had begun."""
     session.execute(Lock.HEALING_CYCLE.until_commit())
-    found: int | None = session.execute(BEGIN_OVERDUE, {"cause": cause, "seconds": seconds}).scalar()
-    return found
+    cycle_id: int | None = session.execute(BEGIN_OVERDUE, {"cause": cause, "seconds": seconds}).scalar()
+    return cycle_id
 
 
-def run(care: HealingContext, cycle_id: int, *, cause: Cause) -> Mapping[str, int | None]:
-    """Take every action. Returns how much each put right or told of; None for one that failed."""
+def run(context: HealingContext, cycle_id: int, *, cause: Cause) -> Mapping[str, int | None]:
+    """Run every action. Returns by action name how much it repaired or reported; None when it failed."""
     counts: dict[str, int | None] = {}
     for action in ACTIONS:
         try:
-            deeds = action.take(care)
-            counts[action.name] = sum(deed.count for deed in deeds)
-        except Exception as error:  # the edge of an action: the others shall have their turn
+            results = action.run(context)
+            counts[action.name] = sum(result.count for result in results)
+        except Exception as error:  # one failed action must not keep the others from running
             log.exception("healing_action_failed", action=action.name)
             counts[action.name] = None
             detail = {"error": f"{type(error).__name__}: {error}"[:300]}
-            deeds = [ActionResult(action=action.name, outcome=HealingOutcome.FAILED, detail=detail)]
-        if deeds:
-            with care.scope() as session:
-                record_action(session, deeds, cause=cause, cycle_id=cycle_id)
-    with care.scope() as session:
+            results = [ActionResult(action=action.name, outcome=HealingOutcome.FAILED, detail=detail)]
+        if results:
+            with context.scope() as session:
+                record_action(session, results, cause=cause, cycle_id=cycle_id)
+    with context.scope() as session:
         session.execute(FINISH, {"id": cycle_id, "counts": msgspec.json.encode(counts).decode()})
     log.info("healing_cycle_completed", cause=cause, **{name: count for name, count in counts.items() if count != 0})
     return counts

@@ -1,14 +1,109 @@
-"""What healing did, in figures: each action's share of success, how soon records recovered, who listens."""
+"""Healing statistics: the success of each action, how soon failed records recovered, and the state of the workers."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from tds_core.healing.cycle import ACTIONS
-from tds_core.pagination import Page, read_page
+from tds_core.healing.cycle import ACTIONS, CycleAction
+from tds_core.pagination import Page, Row, read_page
 from tds_models.healing import HealingAction, HealingCycle
+
+
+class CycleRow(TypedDict):
+    """One healing cycle. `counts`: by action how much it repaired or reported, null for one that failed."""
+
+    id: int
+    began_at: datetime
+    ended_at: datetime | None
+    cause: str
+    requested_by: str | None
+    counts: dict[str, int | None]
+
+
+class CycleDetails(CycleRow):
+    """A cycle with the rows of its actions, oldest first."""
+
+    actions: list[Row]
+
+
+class ActionStats(TypedDict):
+    """What one action did. `success_share`: repaired of attempted, 0 to 1; None when nothing was attempted."""
+
+    action: str
+    meaning: str
+    count: int
+    done_count: int
+    failed_count: int
+    reported_count: int
+    success_share: float | None
+    mean_lasted_seconds: float | None
+    last_at: datetime | None
+
+
+class RecoveryStats(TypedDict):
+    """What became of records whose sync failed; the three spans are of those that recovered without a person.
+
+    `unaided_share`: recovered without a person, of those not under way, 0 to 1; None when there are none.
+    """
+
+    troubled_count: int
+    recovered_count: int
+    by_person_count: int
+    dead_count: int
+    under_way_count: int
+    unaided_share: float | None
+    mean_seconds: float | None
+    median_seconds: float | None
+    longest_seconds: float | None
+
+
+class WorkerRow(TypedDict):
+    """A worker that has not ended or was found deaf. `state`: listening, busy, silent, deaf, or why it ended."""
+
+    name: str
+    process: str
+    slot_count: int
+    busy_count: int
+    queues: list[str]
+    lost_queues: list[str]
+    started_at: datetime
+    alive_at: datetime
+    heard_at: datetime
+    deaf_at: datetime | None
+    deaf_reason: str | None
+    ended_at: datetime | None
+    end_reason: str | None
+    state: str
+    is_replaced: bool
+
+
+class QueueRow(TypedDict):
+    """The canaries of one shared queue: the last sent, the last answered, and how many went unanswered since."""
+
+    queue: str
+    sent_at: datetime
+    heard_at: datetime | None
+    heard_by: str | None
+    heard_seconds: float | None
+    unanswered_count: int
+    unanswered_since: datetime | None
+
+
+class HealingStats(TypedDict):
+    """The statistics of the last `hours`; `unfinished_count`: cycles without an end five minutes after they began."""
+
+    hours: int
+    cycle_count: int
+    unfinished_count: int
+    last_cycle: CycleRow | None
+    actions: list[ActionStats]
+    recovery: RecoveryStats
+    workers: list[WorkerRow]
+    queues: list[QueueRow]
+
 
 _BY_ACTION = text("""
 select action, count(*) as deed_count, sum(count) as count,
@@ -18,8 +113,7 @@ select action, count(*) as deed_count, sum(count) as count,
     avg(lasted_seconds) filter (where outcome = 'done') as mean_lasted_seconds, max(acted_at) as last_at
 from tds_healing_actions where acted_at > now() - make_interval(hours => :hours) group by action
 """)
-# A record's trouble begins with its first failure and ends with the next attempt that came to something. Snoozes are
-# none: rest was wanted.
+# From a record's first failure to its next attempt that neither failed nor was snoozed.
 _RECOVERY = text("""
 with troubled as (
     select source, entity, source_id, min(ended_at) as began_at from tds_sync_logs
@@ -73,37 +167,56 @@ _QUEUES = text("""
 select c.queue, c.sent_at, c.heard_at, c.heard_by, c.heard_seconds, c.unanswered_count, c.unanswered_since
 from tds_canaries c where not exists (select from tds_listeners l where l.ear = c.queue) order by c.queue
 """)
+_WORKER_COUNTS = text("""
+select count(*) filter (where deaf_at is not null) as deaf,
+    count(*) filter (where deaf_at is null and alive_at < now() - interval '30 seconds') as silent,
+    count(*) filter (where deaf_at is null and alive_at >= now() - interval '30 seconds') as listening
+from tds_listeners where ended_at is null
+""")
+_UNANSWERED = text("""
+select queue, coalesce(extract(epoch from clock_timestamp() - unanswered_since), 0)::float8 as seconds
+from tds_canaries c where not exists (select from tds_listeners l where l.ear = c.queue) order by queue
+""")
 
 
-def healing_stats(session: Session, *, hours: int = 24) -> dict[str, Any]:
-    """The figures of the last `hours`."""
+def healing_stats(session: Session, *, hours: int = 24) -> HealingStats:
+    """The statistics of the last `hours`."""
     params = {"hours": hours}
-    found = {row["action"]: dict(row) for row in session.execute(_BY_ACTION, params).mappings()}
-    recovery = dict(session.execute(_RECOVERY, params).mappings().one())
-    ended = recovery["recovered_count"] + recovery["by_person_count"] + recovery["dead_count"]
-    newest = session.execute(_LAST_CYCLE).mappings().first()
-    return {
-        "hours": hours,
-        **session.execute(_CYCLES, params).mappings().one(),
-        "last_cycle": dict(newest) if newest else None,
-        "actions": [
-            {"action": each.name, "meaning": each.meaning, **_shares(found.get(each.name, {}))} for each in ACTIONS
-        ],
-        "recovery": {**recovery, "unaided_share": recovery["recovered_count"] / ended if ended else None},
-        "workers": [dict(row) for row in session.execute(_WORKERS, params).mappings()],
-        "queues": [dict(row) for row in session.execute(_QUEUES).mappings()],
-    }
+    by_action = {row["action"]: dict(row) for row in session.execute(_BY_ACTION, params).mappings()}
+    cycles = session.execute(_CYCLES, params).one()
+    last_cycle = session.execute(_LAST_CYCLE).mappings().first()
+    return HealingStats(
+        hours=hours,
+        cycle_count=cycles.cycle_count,
+        unfinished_count=cycles.unfinished_count,
+        last_cycle=cast("CycleRow", dict(last_cycle)) if last_cycle else None,
+        actions=[_action_stats(action, by_action.get(action.name, {})) for action in ACTIONS],
+        recovery=_recovery(session, params),
+        workers=cast("list[WorkerRow]", [dict(row) for row in session.execute(_WORKERS, params).mappings()]),
+        queues=cast("list[QueueRow]", [dict(row) for row in session.execute(_QUEUES).mappings()]),
+    )
 
 
-def _shares(row: dict[str, Any]) -> dict[str, Any]:
-    counted = {name: row.get(name) or 0 for name in ("count", "done_count", "failed_count", "reported_count")}
-    tried = counted["done_count"] + counted["failed_count"]
-    return {
-        **counted,
-        "success_share": counted["done_count"] / tried if tried else None,
-        "mean_lasted_seconds": row.get("mean_lasted_seconds"),
-        "last_at": row.get("last_at"),
-    }
+def _action_stats(action: CycleAction, row: Mapping[str, Any]) -> ActionStats:
+    done, failed = row.get("done_count") or 0, row.get("failed_count") or 0
+    return ActionStats(
+        action=action.name,
+        meaning=action.meaning,
+        count=row.get("count") or 0,
+        done_count=done,
+        failed_count=failed,
+        reported_count=row.get("reported_count") or 0,
+        success_share=done / (done + failed) if done + failed else None,
+        mean_lasted_seconds=row.get("mean_lasted_seconds"),
+        last_at=row.get("last_at"),
+    )
+
+
+def _recovery(session: Session, params: Mapping[str, int]) -> RecoveryStats:
+    row = session.execute(_RECOVERY, params).mappings().one()
+    ended = row["recovered_count"] + row["by_person_count"] + row["dead_count"]
+    share = row["recovered_count"] / ended if ended else None
+    return cast("RecoveryStats", {**row, "unaided_share": share})
 
 
 def history(
@@ -115,42 +228,31 @@ def history(
     outcome: str | None = None,
     since: datetime | None = None,
 ) -> Page:
-    """What was done, the newest first."""
+    """The rows of the healing log, newest first. Raises InvalidCursorError."""
     table = HealingAction.__table__
     statement = select(*table.columns)
-    for key, wanted in (("action", action), ("outcome", outcome)):
-        if wanted is not None:
-            statement = statement.where(table.c[key] == wanted)
+    for name, value in (("action", action), ("outcome", outcome)):
+        if value is not None:
+            statement = statement.where(table.c[name] == value)
     if since is not None:
         statement = statement.where(table.c.acted_at >= since)
     return read_page(session, statement, keys=[table.c.id], cursor=cursor, limit=limit)
 
 
-def cycle(session: Session, cycle_id: int) -> dict[str, Any]:
+def cycle_details(session: Session, cycle_id: int) -> CycleDetails:
     """One cycle with what it did."""
-    table, deeds = HealingCycle.__table__, HealingAction.__table__
-    found = session.execute(select(*table.columns).where(table.c.id == cycle_id)).mappings().one()
-    done = session.execute(select(*deeds.columns).where(deeds.c.cycle_id == cycle_id).order_by(deeds.c.id)).mappings()
-    return {**found, "actions": [dict(row) for row in done]}
-
-
-_WORKER_COUNTS = text("""
-select count(*) filter (where deaf_at is not null) as deaf,
-    count(*) filter (where deaf_at is null and alive_at < now() - interval '30 seconds') as silent,
-    count(*) filter (where deaf_at is null and alive_at >= now() - interval '30 seconds') as listening
-from tds_listeners where ended_at is null
-""")
-_UNHEARD = text("""
-select queue, coalesce(extract(epoch from clock_timestamp() - unanswered_since), 0)::float8 as seconds
-from tds_canaries c where not exists (select from tds_listeners l where l.ear = c.queue) order by queue
-""")
+    cycles, actions = HealingCycle.__table__, HealingAction.__table__
+    row = session.execute(select(*cycles.columns).where(cycles.c.id == cycle_id)).mappings().one()
+    statement = select(*actions.columns).where(actions.c.cycle_id == cycle_id).order_by(actions.c.id)
+    rows = [dict(action) for action in session.execute(statement).mappings()]
+    return cast("CycleDetails", {**row, "actions": rows})
 
 
 def worker_counts(session: Session) -> dict[str, int]:
-    """How many workers listen, are silent and are deaf."""
+    """How many workers listen, are silent and are deaf, by those three words."""
     return dict(session.execute(_WORKER_COUNTS).mappings().one())
 
 
 def unanswered_seconds(session: Session) -> dict[str, float]:
-    """Since when the canaries on each queue go unheard; 0 where the last one was heard."""
-    return {row.queue: row.seconds for row in session.execute(_UNHEARD)}
+    """For how long the canaries of each queue have gone unanswered; 0 where the last one was answered."""
+    return {row.queue: row.seconds for row in session.execute(_UNANSWERED)}

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.healing.canaries import UNHEARD
+from tds_core.healing.canaries import UNANSWERED
 from tds_core.queue.items import BULK_PRIORITY
 from tds_core.records import row_locks
 from tds_core.schedule.jobs import overdue_seconds
@@ -99,7 +99,7 @@ select
     (select string_agg(name || ' ' || deaf_reason, '; ' order by name) from tds_listeners l
         where deaf_at between now() - interval '1 day' and now() - interval '30 seconds' and not exists (
             select from tds_listeners n where n.ended_at is null and n.started_at > l.deaf_at)) as deaf_workers,
-    (select string_agg(queue, ', ' order by queue) from ({UNHEARD}) as each) as unheard_queues,
+    (select string_agg(queue, ', ' order by queue) from ({UNANSWERED}) as each) as unheard_queues,
     (select jsonb_build_object('count', sum(webhook_count), 'reasons', string_agg(distinct reason, ', '),
         'first', to_char(min(first_at) at time zone 'UTC', 'HH24:MI:SS'),
         'last', to_char(max(last_at) at time zone 'UTC', 'HH24:MI:SS'),

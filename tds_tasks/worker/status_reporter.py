@@ -72,7 +72,7 @@ class StatusReporter:
             process=worker_name(),
             name=self._consumer.hostname,
             born=self._born,
-            ear=private_queue_name(),
+            private_queue=private_queue_name(),
             slot_count=self._consumer.controller.concurrency,
             busy_count=len(busy()),
             queues=self._queues,

@@ -25,7 +25,7 @@ def scope_of(world: World) -> Any:
     return scope
 
 
-def care_of(world: World, **more: Any) -> HealingContext:
+def healing_context_of(world: World, **more: Any) -> HealingContext:
     """Announcing reaches `world.nudged`; sources answer nothing."""
 
     def announce(entity: str) -> bool:
@@ -44,11 +44,11 @@ def care_of(world: World, **more: Any) -> HealingContext:
     return HealingContext(**params)
 
 
-def heal(world: World, care: HealingContext | None = None) -> dict[str, Any]:
+def heal(world: World, context: HealingContext | None = None) -> dict[str, Any]:
     """One cycle. Returns what each action came to, without those that found nothing."""
     with session_scope(world.engine) as session:
         begun = cycle.begin(session, cause=Cause.OPERATOR, by="test")
-    counts = cycle.run(care or care_of(world), begun, cause=Cause.OPERATOR)
+    counts = cycle.run(context or healing_context_of(world), begun, cause=Cause.OPERATOR)
     return {name: count for name, count in counts.items() if count != 0}
 
 
@@ -58,7 +58,7 @@ def tell(world: World, process: str = ELSEWHERE, **more: Any) -> str | None:
         "process": process,
         "name": f"worker@{process}",
         "born": 1.5,
-        "ear": f"tds.ear.{process}",
+        "private_queue": f"tds.ear.{process}",
         "slot_count": 2,
         "busy_count": 0,
         "queues": ["tds.high"],

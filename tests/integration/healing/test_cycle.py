@@ -14,7 +14,7 @@ from tds_core.healing.action_log import Cause
 from tds_core.sources.base import Page
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tests.support.worker_reports import care_of, deeds, heal
+from tests.support.worker_reports import deeds, heal, healing_context_of
 from tests.support.world import ScriptedSource, World, product
 
 BREAKER = "zoho.inventory.items"
@@ -70,17 +70,17 @@ def test_due_work_nobody_took_up_is_announced_and_fresh_work_is_not(world: World
 def test_what_could_not_be_announced_is_written_down_as_failed(world: World) -> None:
     world.enqueue("product", "1")
     world.execute("update tds_sync_queue set next_attempt_at = now() - interval '1 minute'")
-    heal(world, care_of(world, announce=lambda entity: False))
+    heal(world, healing_context_of(world, announce=lambda entity: False))
     assert deeds(world, "nudges")[0]["outcome"] == "failed"
 
 
 def test_one_actions_failure_is_no_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(care: Any) -> Any:
+    def breaks(context: Any) -> Any:
         raise ValueError("a bug")
 
     world.enqueue("product", "1")
     world.claim(lease_seconds=0)
-    broken = [cycle.Action("letters", "", breaks), *cycle.ACTIONS]
+    broken = [cycle.CycleAction("letters", "", breaks), *cycle.ACTIONS]
     monkeypatch.setattr(
         cycle, "ACTIONS", tuple(each for n, each in enumerate(broken) if not n or each.name != "letters")
     )
@@ -93,7 +93,7 @@ def test_an_open_breaker_is_probed_by_the_work_that_waits_for_it(world: World) -
     world.execute(
         "update tds_sync_queue set waits_for = :name, next_attempt_at = now() + interval '1 hour'", name=BREAKER
     )
-    assert heal(world, care_of(world, breakers=OpenBreaker())) == {"breakers": 1}
+    assert heal(world, healing_context_of(world, breakers=OpenBreaker())) == {"breakers": 1}
     assert world.value("select count(*) from tds_sync_queue where next_attempt_at <= now()") == 1
     assert deeds(world, "breakers")[0]["detail"] == {"probed_by": "work"}
 
@@ -103,7 +103,7 @@ def test_an_open_breaker_is_probed_by_the_work_that_waits_for_it(world: World) -
 ])  # fmt: skip
 def test_an_open_breaker_nobody_waits_for_is_probed_by_a_list(world: World, answer: Any, outcome: str) -> None:
     asked = ScriptedSource(pages=[answer, answer])
-    heal(world, care_of(world, breakers=OpenBreaker(), source=lambda name: asked))
+    heal(world, healing_context_of(world, breakers=OpenBreaker(), source=lambda name: asked))
     [deed] = deeds(world, "breakers")
     assert (deed["subject"], deed["outcome"], deed["detail"]["probed_by"]) == (BREAKER, outcome, "a list")
     assert deed["lasted_seconds"] >= 90
@@ -111,9 +111,9 @@ def test_an_open_breaker_nobody_waits_for_is_probed_by_a_list(world: World, answ
 
 
 def test_every_entitys_list_can_probe_its_breaker() -> None:
-    from tds_core.healing.actions import listed_under
+    from tds_core.healing.actions import entities_by_breaker
 
-    paths = {(each.stream.api, each.stream.path) for each in listed_under().values()}
+    paths = {(each.stream.api, each.stream.path) for each in entities_by_breaker().values()}
     assert {(each.stream.api, each.stream.path) for each in ENTITIES.values()} == paths
 
 
@@ -155,14 +155,14 @@ def test_a_queue_is_told_of_when_it_becomes_deep_deeper_and_well_again(
 ) -> None:
     from dataclasses import replace
 
-    care = care_of(world)
-    care = replace(care, settings=replace(care.settings, depth_warning=2, depth_critical=4))
+    context = healing_context_of(world)
+    context = replace(context, settings=replace(context.settings, depth_warning=2, depth_critical=4))
     for ids in ("abc", "ab", "abcde"):
         world.enqueue("product", *ids)
-        heal(world, care)
+        heal(world, context)
     world.execute("delete from tds_sync_queue")
-    heal(world, care)
-    heal(world, care)
+    heal(world, context)
+    heal(world, context)
     found = [(deed["detail"]["level"], deed["outcome"]) for deed in deeds(world, "depth")]
     assert found == [("warning", "reported"), ("critical", "reported"), ("ok", "done")]
 

@@ -93,7 +93,7 @@ def test_prometheus_is_told_who_listens_and_what_was_healed(sender: Sender, worl
 
 def test_a_command_heals_and_shows_what_was_done(tds: CommandLine, world: World, orphan: None) -> None:
     said = tds("heal", "run")
-    assert (said.exit_code, "takes back what dead and silent workers hold" in said.out) == (0, True)
+    assert (said.exit_code, "takes back the work of dead and silent workers" in said.out) == (0, True)
     assert tds("heal", "run", "--json").json["counts"]["leases"] == 0
     assert "leases" in tds("heal", "history").out
     assert [each["action"] for each in tds("heal", "history", "--json").json] == ["leases"]

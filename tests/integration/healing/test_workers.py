@@ -18,7 +18,7 @@ from tds_models.db import session_scope
 from tds_tasks import healing, nudge
 from tds_tasks.healing import HealingRunner
 from tds_tasks.worker import leases
-from tests.support.worker_reports import ELSEWHERE, care_of, deeds, heal, leave_canaries, tell
+from tests.support.worker_reports import ELSEWHERE, deeds, heal, healing_context_of, leave_canaries, tell
 from tests.support.world import World
 
 SEND = nudge._send  # worlds collect what is sent in its place
@@ -35,7 +35,7 @@ def put(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def hear(world: World, queue: str, nonce: str) -> None:
     with session_scope(world.engine) as session:
-        canaries.hear(session, queue, nonce, by="somebody")
+        canaries.acknowledge(session, queue, nonce, by="somebody")
 
 
 def judged(world: World) -> health.ComponentStatus:
@@ -63,8 +63,8 @@ def test_a_busy_one_is_left_alone(world: World) -> None:
 def test_nobody_is_judged_where_that_is_switched_off(world: World) -> None:
     tell(world, heard_seconds=70.0)
     leave_canaries(world, EAR)
-    care = care_of(world)
-    assert heal(world, replace(care, settings=replace(care.settings, deaf_seconds=0.0))) == {}
+    context = healing_context_of(world)
+    assert heal(world, replace(context, settings=replace(context.settings, deaf_seconds=0.0))) == {}
 
 
 def test_another_process_of_the_same_id_is_not_the_deaf_one(world: World) -> None:
@@ -77,24 +77,24 @@ def test_another_process_of_the_same_id_is_not_the_deaf_one(world: World) -> Non
 def test_every_queue_and_every_worker_is_given_a_canary_and_not_again_at_once(
     world: World, put: dict[str, str]
 ) -> None:
-    tender = HealingRunner(care_of(world))
-    tender.look()
+    runner = HealingRunner(healing_context_of(world))
+    runner.look()
     assert put == {}, "nobody is there to hear"
     tell(world)
-    tender.look()
+    runner.look()
     assert set(put) == {*nudge.SHARED, EAR}
     put.clear()
-    tender.look()
+    runner.look()
     assert put == {}
     world.execute("update tds_canaries set sent_at = now() - interval '16 seconds'")
-    tender.look()
+    runner.look()
     assert set(put) == {*nudge.SHARED, EAR}
     assert world.value("select distinct unanswered_count from tds_canaries") == 2
 
 
 def test_who_hears_a_canary_clears_its_queue(world: World, put: dict[str, str]) -> None:
     tell(world)
-    HealingRunner(care_of(world)).look()
+    HealingRunner(healing_context_of(world)).look()
     hear(world, "tds.high", put["tds.low"])
     assert world.value("select unanswered_count from tds_canaries where queue = 'tds.high'") == 1
     hear(world, "tds.high", put["tds.high"])
@@ -109,7 +109,7 @@ def test_canaries_that_could_not_be_put_count_against_nobody(world: World, monke
     monkeypatch.setattr(nudge, "put_canary", away)
     tell(world)
     for _ in range(5):
-        HealingRunner(care_of(world)).look()
+        HealingRunner(healing_context_of(world)).look()
         world.execute("update tds_canaries set sent_at = now() - interval '16 seconds'")
     assert world.rows("select distinct unanswered_count, unanswered_since from tds_canaries") == [
         {"unanswered_count": 0, "unanswered_since": None}
@@ -117,13 +117,13 @@ def test_canaries_that_could_not_be_put_count_against_nobody(world: World, monke
 
 
 def test_a_cycle_is_run_when_nobody_else_ran_one(world: World, put: dict[str, str]) -> None:
-    tender = HealingRunner(care_of(world), overdue_seconds=0.0)
+    runner = HealingRunner(healing_context_of(world), overdue_seconds=0.0)
     heal(world)
     world.execute("update tds_healing_cycles set began_at = now() + interval '1 hour'")
-    tender.look()
+    runner.look()
     assert world.value("select count(*) from tds_healing_cycles where cause = 'dispatcher'") == 0
     world.execute("update tds_healing_cycles set began_at = now() - interval '1 hour'")
-    tender.look()
+    runner.look()
     assert world.value("select count(*) from tds_healing_cycles where cause = 'dispatcher'") == 1
 
 
@@ -138,7 +138,7 @@ def test_without_redis_cycles_go_on(world: World, monkeypatch: pytest.MonkeyPatc
     world.claim(lease_seconds=0)
     world.enqueue("vendor", "2")
     world.execute("update tds_sync_queue set next_attempt_at = now() - interval '1 minute'")
-    HealingRunner(replace(care_of(world), announce=healing.announce), overdue_seconds=0.0).look()
+    HealingRunner(replace(healing_context_of(world), announce=healing.announce), overdue_seconds=0.0).look()
     assert world.value("select count(*) from tds_sync_queue where lease_token is not null") == 0
     assert {deed["outcome"] for deed in deeds(world, "nudges")} == {"failed"}
 
@@ -150,16 +150,16 @@ def test_work_of_a_queue_nobody_consumes_goes_to_one_that_is_heard(
     monkeypatch.setattr(nudge.app.conf, "broker_url", redis_url)
     tell(world)
     leave_canaries(world, "tds.high")
-    tender = HealingRunner(care_of(world))
+    runner = HealingRunner(healing_context_of(world))
     for _ in range(2):
-        tender.look()
+        runner.look()
     [deed] = deeds(world, "nudges")
     assert (deed["subject"], deed["detail"]) == ("tds.high", {"unheard": True, "instead": "tds.normal"})
     nudge.nudge("invoice")
     with redis.Redis.from_url(redis_url) as client:
         assert (client.llen("tds:tds.high"), client.llen("tds:tds.normal")) == (0, 1)
         hear(world, "tds.high", world.value("select nonce::text from tds_canaries where queue = 'tds.high'"))
-        tender.look()
+        runner.look()
         nudge.nudge("invoice")
         assert (client.llen("tds:tds.high"), client.llen("tds:tds.normal")) == (1, 1)
 
@@ -178,11 +178,11 @@ def test_who_stands_still_on_this_machine_is_killed_but_not_at_first_sight(
     world: World, put: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child, process = sleeper(world)
-    tender = HealingRunner(care_of(world))
-    tender.look()
+    runner = HealingRunner(healing_context_of(world))
+    runner.look()
     assert child.poll() is None, "the database may have been away, and nobody could tell"
     monkeypatch.setattr(healing, "SUSPICION_SECONDS", -1.0)
-    tender.look()
+    runner.look()
     assert child.wait(10) == -9
     found = world.one("select * from tds_listeners where process = :process", process=process)
     assert (found["end_reason"], "stands still" in found["deaf_reason"]) == ("deaf", True)
@@ -195,7 +195,7 @@ def test_a_process_that_only_has_the_same_id_is_not_killed(
     child, _ = sleeper(world)
     world.execute("update tds_listeners set born = born - 100")
     monkeypatch.setattr(healing, "SUSPICION_SECONDS", -1.0)
-    HealingRunner(care_of(world)).look()
+    HealingRunner(healing_context_of(world)).look()
     assert child.poll() is None
     assert deeds(world, "workers") == []
     child.kill()
@@ -205,10 +205,10 @@ def test_a_process_that_only_has_the_same_id_is_not_killed(
 def test_who_is_silent_elsewhere_is_not_judged_and_forgotten_in_time(world: World, put: dict[str, str]) -> None:
     tell(world)
     world.execute("update tds_listeners set alive_at = now() - interval '5 minutes'")
-    HealingRunner(care_of(world)).look()
+    HealingRunner(healing_context_of(world)).look()
     assert deeds(world, "workers") == []
     world.execute("update tds_listeners set alive_at = now() - interval '11 minutes'")
-    HealingRunner(care_of(world)).look()
+    HealingRunner(healing_context_of(world)).look()
     assert world.value("select end_reason from tds_listeners") == "silent"
     assert world.value("select count(*) from tds_canaries where queue = :ear", ear=EAR) == 0
 
@@ -217,7 +217,7 @@ def test_who_died_is_gone_and_was_not_deaf(world: World, put: dict[str, str]) ->
     child, _ = sleeper(world)
     child.kill()
     child.wait()
-    HealingRunner(care_of(world)).look()
+    HealingRunner(healing_context_of(world)).look()
     assert world.one("select deaf_at, end_reason from tds_listeners") == {"deaf_at": None, "end_reason": "gone"}
 
 
@@ -260,7 +260,9 @@ def test_the_dispatchers_healing_ends_with_it(
     monkeypatch.setattr(healing, "LOOK_SECONDS", 0.05)
     tell(world)
     stop = threading.Event()
-    thread = healing.heal(care_of(world).settings, world.engine, care_of(world).breakers, stop)
+    thread = healing.start_healing(
+        healing_context_of(world).settings, world.engine, healing_context_of(world).breakers, stop
+    )
     while not put:
         stop.wait(0.02)
     stop.set()

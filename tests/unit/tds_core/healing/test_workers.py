@@ -19,8 +19,8 @@ WELL = WorkerSnapshot(
 DEAF = replace(WELL, heard_seconds=70, unanswered_count=4, unanswered_seconds=62)
 
 
-def verdict(ear: WorkerSnapshot) -> str:
-    return not_consuming_reason(ear, patience_seconds=60)
+def verdict(snapshot: WorkerSnapshot) -> str:
+    return not_consuming_reason(snapshot, patience_seconds=60)
 
 
 def test_who_leaves_canary_after_canary_is_deaf() -> None:
@@ -58,6 +58,6 @@ def test_a_queue_that_was_lost_is_told_by_name() -> None:
     assert verdict(replace(WELL, lost_queues=["tds.high"])) == "no longer consumes tds.high"
 
 
-@pytest.mark.parametrize("ear", [DEAF, replace(WELL, lost_queues=["tds.high"])])
-def test_nobody_is_judged_by_what_was_told_long_ago(ear: WorkerSnapshot) -> None:
-    assert verdict(replace(ear, silent_seconds=31)) == ""
+@pytest.mark.parametrize("snapshot", [DEAF, replace(WELL, lost_queues=["tds.high"])])
+def test_nobody_is_judged_by_what_was_told_long_ago(snapshot: WorkerSnapshot) -> None:
+    assert verdict(replace(snapshot, silent_seconds=31)) == ""
