@@ -47,9 +47,19 @@ def page_of(stream: Stream, page: int, *, ask: Callable[[Stream], Page]) -> Page
 
 
 def records_of(stream: Stream, *, ask: Callable[[Stream], Page]) -> dict[str, bytes]:
-    """What `stream` was before holds, by id; nothing where that is not there. Raises `SourceError`."""
+    """What `stream` was before holds, by id; nothing where that is not there, or `stream` itself shows records.
+
+    Raises `SourceError`.
+    """
     if stream.older is None:
         return {}
+    try:
+        own = ask(stream)
+        if own.rows or own.strange:
+            return {}
+    except SourceError as error:
+        if not is_refusal(error):
+            raise
     try:
         return {row.source_id: row.raw for row in ask(stream_of(stream, stream.older)).rows}
     except (NoSuchRecordError, ContractError):

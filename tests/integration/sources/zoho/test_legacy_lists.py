@@ -55,7 +55,7 @@ def test_a_quiet_pass_over_warehouses_writes_nothing_and_asks_little(world: Worl
     read(world)
     assert world.value("select count(*) from tds_audit_trail") == told
     assert standin.calls.count(OLDER) <= 2
-    assert len(standin.calls) <= 4, standin.calls
+    assert len(standin.calls) <= 5, standin.calls  # of a refused record first whether the module shows any
 
 
 def test_a_warehouse_that_changes_or_goes_does_so_here(world: World, standin: StandIn) -> None:
