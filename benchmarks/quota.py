@@ -168,7 +168,7 @@ def _ask(client: ZohoClient, question: ApiCall, until: float) -> None:
             client.ask(question)
             return
         except RateError as error:
-            if not error.heeded or "wait" not in str(error):
+            if not error.needs_no_pause or "wait" not in str(error):
                 raise
             time.sleep(min(error.after_seconds, max(0.0, until - time.time())))
             if time.time() >= until:

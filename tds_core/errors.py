@@ -1,8 +1,7 @@
-"""The tree of errors: each is named by what to do about it, and meets HTTP and exit codes in one table.
+"""The tree of errors: each class is named by what to do about it and carries a stable `code`.
 
-What can be wrong with a question: what it asks for is not there, or its page mark is not ours.
-
-What can go wrong between TDS and a source, named by what to do about it.
+`tds_api.http.problems` maps the classes to HTTP statuses, `tds_api.cli.app` to exit codes. Errors that only one feature
+raises are declared with that feature, as subclasses of these.
 """
 
 from collections.abc import Mapping
@@ -11,34 +10,43 @@ from typing import Any, ClassVar
 
 
 class TdsError(Exception):
-    """The root: `code` is stable and for programs, the message is for people and says how to mend it."""
+    """Root of all errors. `code` is for programs and never changes; the message is for people and names the next step.
+
+    `retriable`: the same attempt may succeed later without anything being changed.
+    """
 
     code: ClassVar[str] = "internal_error"
     retriable: ClassVar[bool] = False
 
 
+# Operation of TDS itself.
+
+
 class ConfigError(TdsError):
-    """A setting is missing or wrong; an operator must mend it before trying again."""
+    """A setting is missing or invalid; an operator must correct it."""
 
     code = "configuration_error"
 
 
 class AlreadyRunningError(TdsError):
-    """Another process owns this home directory; stop it or use another home."""
+    """Another process uses this home directory; stop it or use another home."""
 
     code = "already_running"
 
 
 class EmbeddedServerError(TdsError):
-    """An embedded PostgreSQL or Redis could not be found, made, started or stopped."""
+    """An embedded PostgreSQL or Redis could not be found, created, started or stopped."""
 
     code = "embedded_server_error"
 
 
 class ProgramFailedError(TdsError):
-    """A supervised program ended before it was ready; its log says why."""
+    """A supervised program ended before it was ready; its log gives the reason."""
 
     code = "program_failed"
+
+
+# Requests of operators and programs.
 
 
 class NotFoundError(TdsError):
@@ -48,42 +56,45 @@ class NotFoundError(TdsError):
 
 
 class InvalidCursorError(TdsError):
-    """The cursor was not given out by TDS, or for another list."""
+    """The page cursor is malformed, or belongs to another list."""
 
     code = "invalid_cursor"
 
 
 class RetiredError(TdsError):
-    """The history that would be needed was retired."""
+    """The history the request needs was removed by retention."""
 
     code = "history_retired"
 
 
-class SourceError(TdsError):
-    """Something went wrong while asking a source. `after_seconds`: how long the source wants to be left alone.
+# Sources.
 
-    `is_answer` is False for what we say ourselves, without having asked. `waits_for` names the circuit breaker whose
-    closing ends the wait, if one does.
+
+class SourceError(TdsError):
+    """A call to a source failed, or was not made.
+
+    `after_seconds`: how long to wait before the next call. `waits_for`: the circuit breaker whose closing ends the
+    wait sooner; "" if none does. `needs_no_pause`: every process already knows, so no pause has to be stored.
     """
 
     code = "source_error"
+    #: False for errors TDS raises itself, without a response of the source.
     is_answer: bool = True
-    #: So many attempts are worth it, where that is fewer than work is given in general.
-    most_attempts: int | None = None
+    #: Attempts worth making, where that is fewer than TDS_MAX_ATTEMPTS.
+    attempt_limit: int | None = None
 
     def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
         super().__init__(message)
         self.after_seconds = after_seconds
         self.waits_for = ""
-        #: All processes know already, so nobody has to be told to leave the source alone.
-        self.heeded = False
+        self.needs_no_pause = False
 
 
 class TransientError(SourceError):
-    """No answer, a broken one, or the source's own fault: the same question may do better later.
+    """No response, a broken one, or a fault of the source: the same call may succeed later. Counts as an attempt.
 
-    `silent_since`: the moment (`time.monotonic`) when this part of the source had last answered anybody; minus infinity
-    when it never did, `None` when nobody keeps count.
+    `silent_since`: when (`time.monotonic`) this part of the source last responded to any process; minus infinity when
+    it never did, None when no breaker counted.
     """
 
     code = "transient"
@@ -92,36 +103,36 @@ class TransientError(SourceError):
 
     @property
     def silent_seconds(self) -> float | None:
-        """For how long nobody was answered, as far as this process knows now: what it does meanwhile counts, too."""
+        """Seconds since this part of the source last responded, up to now; None when not known."""
         return None if self.silent_since is None else monotonic() - self.silent_since
 
 
 class RateError(SourceError):
-    """Too many questions at once or in this minute: leave the source alone, then go on. Costs no attempt."""
+    """Too many calls at once or within this minute: wait, then go on. Costs no attempt."""
 
     code = "rate_limited"
     retriable = True
 
 
 class QuotaError(SourceError):
-    """The day's questions are used up. Costs no attempt."""
+    """The day's quota of calls is used up. Costs no attempt."""
 
     code = "quota_exhausted"
     retriable = True
 
 
 class AuthError(SourceError):
-    """The source does not let us in: work waits, without using attempts, until an operator mends the access."""
+    """The source refuses the credentials: work waits until an operator restores access. Costs no attempt."""
 
     code = "auth_failed"
     retriable = True
 
 
 class PermissionMissingError(AuthError):
-    """The source lets us in, and not read this module, or this record of it: that alone waits, all else goes on.
+    """The source accepts the credentials, but not for this module or record: only that waits, the rest goes on.
 
-    `api` and `path`: the module. `scope`: what the source calls the right to read it. `source_id`: the record, where it
-    is one alone. `token`: a digest of the token that was good and refused for it; None where that is in doubt.
+    `api` and `path`: the module. `scope`: the OAuth scope that permits reading it. `source_id`: the record, "" for the
+    whole module. `token`: digest of the access token that is valid and was refused; None if its validity is in doubt.
     """
 
     code = "permission_missing"
@@ -139,11 +150,11 @@ class PermissionMissingError(AuthError):
     ) -> None:
         super().__init__(message, after_seconds=after_seconds)
         self.api, self.path, self.scope, self.source_id, self.token = api, path, scope, source_id, token
-        self.heeded = True  # nobody has to leave the source alone for it
+        self.needs_no_pause = True  # other calls to the source may go on
 
 
 class NotAskedError(SourceError):
-    """The source failed before this record's turn came: nothing is known about it. Costs no attempt."""
+    """The call for this record was not made because an earlier one failed. Costs no attempt."""
 
     code = "not_asked"
     retriable = True
@@ -151,7 +162,7 @@ class NotAskedError(SourceError):
 
 
 class BreakerOpenError(SourceError):
-    """This part of the source fails and is not asked. `after_seconds`: the time to the next probe. Costs no attempt."""
+    """A circuit breaker is open, so no call is made. `after_seconds`: until the next probe. Costs no attempt."""
 
     code = "breaker_open"
     retriable = True
@@ -160,54 +171,57 @@ class BreakerOpenError(SourceError):
     def __init__(self, breaker: str, message: str = "breaker open", *, after_seconds: float = 0.0) -> None:
         super().__init__(f"{breaker}: {message}", after_seconds=after_seconds)
         self.waits_for = breaker
-        self.heeded = True  # the breaker stops everybody by itself, and may be closed early
+        self.needs_no_pause = True  # the breaker stops all processes by itself, and may be closed early
+
+
+#: Errors that are no verdict on the record: they snooze its work and leave its attempts alone.
+SNOOZE = (RateError, QuotaError, AuthError, NotAskedError, BreakerOpenError)
 
 
 class PermanentError(SourceError):
-    """The source refuses this very question; asking again changes nothing."""
+    """The source rejects this call; repeating it changes nothing."""
 
     code = "permanent"
 
 
 class OversizedAnswerError(PermanentError):
-    """The answer is larger than TDS takes; that is the record's own, and asking again changes nothing."""
+    """The response exceeds the size limit, and would again: the record itself is too large."""
 
     code = "answer_too_large"
 
 
 class ContractError(SourceError):
-    """The source answered in a shape its stream does not declare, or ignored a filter: stop before harm is done."""
+    """The response has a shape its stream does not declare, or ignores a filter: stop before the mirror is damaged."""
 
     code = "contract_broken"
 
 
 class UnexpectedAnswerError(ContractError):
-    """The source says that all is well and sends something else than was asked for: no record, or another one.
+    """The response reports success and holds no record, or another one than requested.
 
-    It is about this question alone, and is asked again a few times, for a gateway may have answered.
+    It concerns this call alone and is retried a few times, since a gateway may have responded.
     """
 
     code = "unexpected_answer"
     retriable = True
-    most_attempts = 3
+    attempt_limit = 3
+
+
+# Records.
 
 
 class InvalidRecordError(TdsError):
-    """A record breaks the rules of its entity; the message names each field. It needs a person.
+    """A record breaks the rules of its entity; the message names each field. An operator must decide.
 
-    `said`: the record, where it could be read at all.
+    `record`: the record as the source sent it; None if it could not be parsed.
     """
 
     code = "validation"
 
-    def __init__(self, message: str, *, said: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, message: str, *, record: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.said = said
+        self.record = record
 
 
 class OtherKindError(InvalidRecordError):
-    """The record is of another entity of its path: a contact of another type, say."""
-
-
-#: Errors that say nothing about the record: they put work off and leave its attempts alone.
-SNOOZE = (RateError, QuotaError, AuthError, NotAskedError, BreakerOpenError)
+    """The record is of another entity that shares the path: for example a contact of another type."""

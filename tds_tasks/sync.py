@@ -168,7 +168,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
     reading.failures.update(locked)
     held_back: dict[str, SourceError] = {}
     for key, error in list(reading.failures.items()):
-        if claim.bulk and isinstance(error, SNOOZE) and error.heeded and not _is_of_record(error):
+        if claim.bulk and isinstance(error, SNOOZE) and error.needs_no_pause and not _is_of_record(error):
             held_back[key] = error
             del reading.failures[key]
     settled = [item for item in chunk if item.source_id not in held_back]

@@ -15,17 +15,16 @@ from typing import Any
 import pybreaker
 import redis
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 
 from tds_core.breakers.breaker import Breaker, BreakerState, moment, state_of
 from tds_core.breakers.circuit import CallOutcome, Rules, State
-from tds_core.breakers.stores import AWAY, FailoverStore
+from tds_core.breakers.stores import FailoverStore
 from tds_core.config.settings import Settings
 from tds_core.database import is_away
 from tds_core.errors import NotFoundError, TdsError
+from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +109,7 @@ class Breakers:
         """
         try:
             is_known = self._store.reset(name, by)
-        except AWAY as error:
+        except REDIS_UNAVAILABLE as error:
             raise BreakersAwayError(_AWAY_SAYS) from error
         if not is_known:
             raise NotFoundError(f"No breaker is called {name[:80]!r}; see: tds breakers")
@@ -165,14 +164,10 @@ def open_breakers(settings: Settings) -> Breakers:
         open_seconds=min(rules.open_seconds, TOKENS_OPEN_SECONDS),
         open_most_seconds=min(rules.open_most_seconds, TOKENS_OPEN_MOST_SECONDS),
     )
-    client = _client(settings.redis_url) if settings.redis_url else None
+    client = None
+    if settings.redis_url:
+        client = redis_client(settings.redis_url, timeout_seconds=REDIS_SECONDS, reconnects_once=True)
     return Breakers(client, rules, special={DATABASE: DATABASE_RULES, TOKENS: tokens})
-
-
-def _client(url: str) -> redis.Redis:
-    # One more try at once, for a connection Redis closed while nobody used it; none after a silence.
-    again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=again)
 
 
 # That all is well is said this often, not after every transaction.

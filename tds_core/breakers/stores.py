@@ -15,6 +15,7 @@ import structlog
 
 from tds_core.breakers.circuit import NO_TURN, CallOutcome, Circuit, Reply, Rules, State
 from tds_core.breakers.redis_script import SCRIPT
+from tds_core.redis_client import REDIS_UNAVAILABLE
 
 NAMES_KEY = "tds:breakers"
 ERROR_LENGTH = 200
@@ -165,9 +166,6 @@ def _circuit(found: Mapping[Any, Any]) -> Circuit:
 
 log = structlog.get_logger(__name__)
 
-# What Redis raises when it is away, full, read-only or still loading: in every case it keeps no circuit now.
-AWAY = (redis.RedisError, OSError)
-
 Result = TypeVar("Result")
 
 
@@ -213,7 +211,7 @@ class FailoverStore:
         )
 
     def reset(self, name: str, by: str) -> bool:
-        """Close a circuit; False when there is none of this name. Raises one of AWAY: a reset is for all or none."""
+        """Close a circuit; False when there is none of this name. Raises REDIS_UNAVAILABLE: a reset is for all or none."""
         return self._shared.reset(name, by) if self._shared else self._local.reset(name, by)
 
     def hasten(self, name: str) -> bool:
@@ -241,7 +239,7 @@ class FailoverStore:
             return None
         try:
             answer = ask(self._shared)
-        except AWAY as error:
+        except REDIS_UNAVAILABLE as error:
             self._away_until = monotonic() + self._away_seconds
             if not self._is_alone:
                 log.warning("breakers_alone", error=type(error).__name__)

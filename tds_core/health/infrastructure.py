@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import redis
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -18,6 +17,7 @@ from tds_core.breakers.registry import Breakers, BreakersAwayError
 from tds_core.config.settings import Settings
 from tds_core.health.health import ComponentStatus, Facts, State, components, facts
 from tds_core.observability.process import used_share
+from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
 
 _REVISION = text("select version_num from alembic_version")
 
@@ -42,9 +42,9 @@ def is_migrated(found: str) -> bool:
 def redis_answers(url: str) -> bool:
     """Whether Redis answers within half a second."""
     try:
-        with redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5) as client:
+        with redis_client(url, timeout_seconds=0.5) as client:
             return bool(client.ping())
-    except (redis.RedisError, OSError, ValueError):
+    except (*REDIS_UNAVAILABLE, ValueError):
         return False
 
 

@@ -114,7 +114,7 @@ def _notice(
 ) -> None:
     """Look whether the details that were read are still what the declarations say."""
     read = [each.candidate.said for each in applied if each.candidate.said is not None]
-    broken = [error.said for _, error in failed if isinstance(error, InvalidRecordError) and error.said is not None]
+    broken = [error.record for _, error in failed if isinstance(error, InvalidRecordError) and error.record is not None]
     broken += [each.candidate.said for each in applied if each.candidate.flaws and each.candidate.said is not None]
     if read or broken:
         drift.notice(session, entity, Evidence.DETAIL, read, broken=broken)

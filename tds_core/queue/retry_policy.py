@@ -56,8 +56,8 @@ def decide_retry(error: Exception, past: FailureHistory, *, max_attempts: int, j
     if isinstance(error, TransientError) and may_be_an_outage(error, past):
         return RetryDecision(RetryOutcome.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted * (1 + jitter / 2), jitter * span))
     retriable = error.retriable if isinstance(error, TdsError) else True
-    most_attempts = (error.most_attempts if isinstance(error, SourceError) else None) or max_attempts
-    if not retriable or past.attempts >= min(most_attempts, max_attempts):
+    attempt_limit = (error.attempt_limit if isinstance(error, SourceError) else None) or max_attempts
+    if not retriable or past.attempts >= min(attempt_limit, max_attempts):
         return RetryDecision(RetryOutcome.DEAD)
     return RetryDecision(RetryOutcome.RETRY, max(wanted, jitter * span))
 

@@ -203,7 +203,7 @@ def _identity(entity: Entity, record: dict[str, Any]) -> tuple[str, datetime | N
     if not source_id:
         wrong.append(f"{stream.id_key}: required, but empty")
     if wrong:
-        raise InvalidRecordError("; ".join(wrong), said=record)
+        raise InvalidRecordError("; ".join(wrong), record=record)
     return source_id, modified_at
 
 

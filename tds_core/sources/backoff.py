@@ -26,6 +26,6 @@ def pause_left(session: Session, source: str) -> RateError | None:
 
 def pause(session: Session, source: str, error: SourceError) -> None:
     """Leave `source` alone for as long as `error` says, unless whoever has to know that knows already."""
-    if error.after_seconds > 0 and not error.heeded:
+    if error.after_seconds > 0 and not error.needs_no_pause:
         params = {"source": source, "seconds": error.after_seconds, "reason": f"{error.code}: {error}"[:300]}
         session.execute(PAUSE, params)

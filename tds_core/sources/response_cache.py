@@ -18,6 +18,7 @@ from redis.exceptions import LockError
 
 from tds_core.config.settings import Settings
 from tds_core.observability import metrics
+from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
 from tds_models.entities.base import Entity
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,6 @@ COUNTS_KEY = "tds:answers"
 WAIT_SECONDS = 10.0
 # The right to ask ends by itself when its holder died.
 ASKING_SECONDS = 60.0
-_AWAY = (redis.RedisError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,14 @@ class ResponseCache:
             return None
         try:
             found = self._client.hgetall(COUNTS_KEY)
-        except _AWAY:
+        except REDIS_UNAVAILABLE:
             return None
         return {"cached": 0, "asked": 0, **{key.decode(): int(count) for key, count in found.items()}}  # type: ignore[union-attr]
 
     def _kept(self, key: str) -> CachedResponse | None:
         try:
             raw = self._client.get(key) if self._client else None
-        except _AWAY as error:
+        except REDIS_UNAVAILABLE as error:
             log.warning("answer_cache_away", error=type(error).__name__)
             return None
         if not raw:
@@ -92,7 +92,7 @@ class ResponseCache:
         if self._client:
             try:
                 self._client.set(key, msgspec.msgpack.encode(answer), ex=seconds)
-            except _AWAY as error:
+            except REDIS_UNAVAILABLE as error:
                 log.warning("answer_cache_away", error=type(error).__name__)
 
     def _count(self, entity: Entity, result: str) -> None:
@@ -100,7 +100,7 @@ class ResponseCache:
         if self._client:
             try:
                 self._client.hincrby(COUNTS_KEY, result, 1)
-            except _AWAY:
+            except REDIS_UNAVAILABLE:
                 return
 
     @contextmanager
@@ -109,7 +109,7 @@ class ResponseCache:
         lock = self._client.lock(f"{key}:asking", timeout=ASKING_SECONDS, sleep=0.02) if self._client else None
         try:
             is_held = bool(lock and lock.acquire(blocking_timeout=WAIT_SECONDS))
-        except _AWAY:
+        except REDIS_UNAVAILABLE:
             is_held = False
         try:
             yield
@@ -117,7 +117,7 @@ class ResponseCache:
             if lock and is_held:
                 try:
                     lock.release()
-                except (*_AWAY, LockError):
+                except (*REDIS_UNAVAILABLE, LockError):
                     log.warning("answer_cache_away", error="could not give back the right to ask")
 
 
@@ -129,6 +129,4 @@ def open_cache(settings: Settings) -> ResponseCache:
     """The cache all processes share; one that keeps nothing when no Redis is set. Asks nobody yet."""
     if not settings.redis_url:
         return ResponseCache(None)
-    return ResponseCache(
-        redis.Redis.from_url(settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-    )
+    return ResponseCache(redis_client(settings.redis_url, timeout_seconds=REDIS_SECONDS))

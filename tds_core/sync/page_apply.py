@@ -65,7 +65,7 @@ class PageDiff:
     @property
     def said_wrongly(self) -> list[Mapping[str, Any]]:
         """The records that cannot be rows, and those of which a value could not be read."""
-        refused = [error.said for _, error in self.invalid if error.said is not None]
+        refused = [error.record for _, error in self.invalid if error.record is not None]
         return refused + [each.said for each in self.candidates if each.flaws and each.said is not None]
 
 

@@ -7,6 +7,7 @@ from random import Random
 import psutil
 import redis
 
+from tds_core.redis_client import redis_client
 from tds_lab.chaos.orphans import Orphans
 from tds_lab.environment import Environment
 from tds_local.stack import Server
@@ -36,4 +37,4 @@ class ChaosContext:
 
     def redis(self) -> redis.Redis:
         """A client of the stage's Redis."""
-        return redis.Redis.from_url(self.stage.stack.settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
+        return redis_client(self.stage.stack.settings.redis_url, timeout_seconds=2)

@@ -9,6 +9,7 @@ from pathlib import Path
 import redis
 
 from tds_core.errors import EmbeddedServerError
+from tds_core.redis_client import redis_client
 from tds_local.embedded import binaries
 from tds_local.embedded.child_process import Child, end_leftovers, spawn
 from tds_local.embedded.home import Ownership, secret_of_home, write_private
@@ -129,7 +130,7 @@ class EmbeddedRedis:
 
 
 def _answers(url: str) -> bool:
-    client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
+    client = redis_client(url, timeout_seconds=2)
     try:
         return bool(client.ping())
     except redis.RedisError:

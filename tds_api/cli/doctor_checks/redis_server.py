@@ -7,6 +7,7 @@ import redis
 
 from tds_api.cli.doctor_checks.result import CheckResult, doubtful, embedded, place, well, wrong
 from tds_core.config.settings import Settings
+from tds_core.redis_client import redis_client
 from tds_local.embedded import binaries
 
 FULL_SHARE = 0.8
@@ -18,7 +19,7 @@ def redis_server(settings: Settings) -> Iterator[CheckResult]:
         yield embedded("Redis", "TDS_REDIS_URL", binaries.redis_program)
         return
     where = place(settings, "TDS_REDIS_URL")
-    client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=5, socket_timeout=5, decode_responses=True)
+    client = redis_client(settings.redis_url, timeout_seconds=5, decode_responses=True)
     try:
         version = client.info("server")["redis_version"]
         yield well("Redis", f"{where}, version {version}")

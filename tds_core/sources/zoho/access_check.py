@@ -263,5 +263,5 @@ def for_the_rest(error: SourceError) -> SourceError:
     if isinstance(error, SNOOZE):
         return error
     rest = NotAskedError(f"not asked for, after: {error}", after_seconds=error.after_seconds)
-    rest.waits_for, rest.heeded = error.waits_for, bool(error.waits_for)
+    rest.waits_for, rest.needs_no_pause = error.waits_for, bool(error.waits_for)
     return rest

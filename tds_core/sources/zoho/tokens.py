@@ -224,7 +224,7 @@ class SharedTokens:
             log.error("source_access_refused", detail=str(error))
             params |= {"blocked": REFUSED_SECONDS, "refusal": str(error)[:500], "credentials": credentials}
         elif isinstance(error, RateError):
-            params["blocked"] = _heeded(error).after_seconds
+            params["blocked"] = _without_pause(error).after_seconds
             log.warning("source_tokens_limited", detail=str(error))
         elif not isinstance(error, TransientError):  # the breaker stands before it, and says itself for how long
             with self._scope() as session:
@@ -251,17 +251,17 @@ def _heed(row: Any, credentials: bytes) -> None:
     left, until = row["blocked_seconds"], row["blocked_until"].astimezone(UTC)
     if row["failed_count"]:
         says = f"{row['block_reason']}; it is asked again at {until:%H:%M:%S} UTC"
-        raise _heeded(NotAskedError(says, after_seconds=left))
+        raise _without_pause(NotAskedError(says, after_seconds=left))
     if row["refusal"] is None:
         says = row["block_reason"] or f"token endpoint: blocked until {until:%H:%M:%S} UTC"
-        raise _heeded(RateError(says, after_seconds=left))
+        raise _without_pause(RateError(says, after_seconds=left))
     if bytes(row["refused_credentials"]) == credentials:
         raise AuthError(row["refusal"], after_seconds=ACCESS_SECONDS)
 
 
-def _heeded(error: SourceError) -> SourceError:
+def _without_pause(error: SourceError) -> SourceError:
     """`error` as one that needs no pause of the source: who has a token that lives may go on with it."""
-    error.heeded = True
+    error.needs_no_pause = True
     return error
 
 

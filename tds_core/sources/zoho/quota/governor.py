@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from uuid import uuid4
 
-import redis
-
 from tds_core.config.settings import Settings
 from tds_core.errors import QuotaError, RateError, SourceError
 from tds_core.observability import metrics
+from tds_core.redis_client import redis_client
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota import limits as quota_limits
 from tds_core.sources.zoho.quota.forecast import Forecast, forecast
@@ -51,7 +50,7 @@ class Governor:
     def admit(self, *, api: str, traffic: Traffic) -> Iterator[Permit]:
         """Make one call to `api` inside the block. Raises RateError or QuotaError when it has to be put off.
 
-        Errors of these kinds that leave the block are marked as heeded when all processes know already.
+        Errors of these kinds that leave the block get `needs_no_pause` when all processes know already.
         """
         permit = Permit()
         if not self._limits.exist:
@@ -62,7 +61,7 @@ class Governor:
         try:
             yield permit
         except (RateError, QuotaError) as error:
-            error.heeded = ledger is self._ledgers.shared
+            error.needs_no_pause = ledger is self._ledgers.shared
             raise
         finally:
             self._ledgers.answer(ledger, call, day, permit.told)
@@ -99,7 +98,7 @@ def _refusal(call: Call, reply: AdmissionReply) -> SourceError:
     kind, span = (QuotaError, "day") if reply.verdict is Admission.DAY else (RateError, "minute")
     said = f"{call.traffic} calls to {call.api} wait: the {span}'s quota, {reply.why}"
     error = kind(said, after_seconds=max(LEAST_REST_SECONDS, reply.wait_seconds))
-    error.heeded, error.is_answer = True, False
+    error.needs_no_pause, error.is_answer = True, False
     return error
 
 
@@ -112,9 +111,7 @@ def open_ledger(settings: Settings) -> RedisCounter | None:
     limits = limits_of(settings)
     if not settings.redis_url or not limits.exist:
         return None
-    client = redis.Redis.from_url(
-        settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
-    )
+    client = redis_client(settings.redis_url, timeout_seconds=REDIS_SECONDS)
     return RedisCounter(client, limits, organization=settings.zoho_organization_id)
 
 

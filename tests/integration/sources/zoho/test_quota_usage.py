@@ -51,7 +51,7 @@ def test_bulk_work_that_is_held_back_keeps_what_was_read_and_waits_in_silence(
     world: World, source: ScriptedSource
 ) -> None:
     refusal = RateError("the minute is to be used evenly", after_seconds=7)
-    refusal.heeded = True
+    refusal.needs_no_pause = True
     source.records = {"1": invoice("1"), "2": refusal, "3": refusal}
     world.enqueue("invoice", "1", "2", "3", bulk=True)
     world.drain("invoice")
@@ -63,7 +63,7 @@ def test_bulk_work_that_is_held_back_keeps_what_was_read_and_waits_in_silence(
 def hold_back(world: World, source: ScriptedSource, *, seconds: float) -> None:
     """Let back-fill of Books be refused a place."""
     refusal = QuotaError("the day's share is used", after_seconds=seconds)
-    refusal.heeded = True
+    refusal.needs_no_pause = True
     source.records["0"] = refusal
     world.enqueue("invoice", "0", bulk=True)
     world.drain("invoice")
@@ -105,7 +105,7 @@ def test_back_fill_rests_no_longer_than_a_quarter_of_an_hour_at_a_time(world: Wo
 
 def test_our_own_refusal_leaves_the_source_open_to_the_others(world: World, source: ScriptedSource) -> None:
     refusal = RateError("the minute is full", after_seconds=50)
-    refusal.heeded = True
+    refusal.needs_no_pause = True
     source.records = {"1": refusal, "2": product("2")}
     world.enqueue("product", "1", bulk=True)
     world.drain("product")

@@ -39,7 +39,7 @@ def test_a_full_minute_puts_work_off_without_costing_an_attempt() -> None:
     with pytest.raises(RateError) as caught:
         take(strict)
     assert 50 < caught.value.after_seconds <= 60
-    assert caught.value.heeded
+    assert caught.value.needs_no_pause
     assert decide_retry(caught.value, FailureHistory(99), max_attempts=8, jitter=0).fate is RetryOutcome.SNOOZE
 
 
@@ -97,8 +97,8 @@ def test_what_zoho_refuses_stops_the_next_call_of_any_process_before_it_is_made(
         assert len(zoho.calls) == 1
     assert isinstance(first, RateError)
     assert isinstance(second, RateError)
-    assert first.heeded
-    assert second.heeded
+    assert first.needs_no_pause
+    assert second.needs_no_pause
 
 
 class Clock:
