@@ -54,7 +54,7 @@ def _call(breakers: Breakers, error: Exception | None = None) -> None:
 
 
 def _refused_unknowing(breakers: Breakers) -> None:
-    breakers.breaker(NAME).forget()
+    breakers.breaker(NAME).invalidate()
     _call(breakers)
 
 

@@ -8,8 +8,8 @@ from math import ceil
 
 from sqlalchemy.orm import Session
 
-from tds_core.breakers.breaker import BreakerState
-from tds_core.breakers.circuit import State
+from tds_core.breakers.breaker import BreakerStatus
+from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers, BreakersAwayError
 from tds_core.queue import breaker_wakeup
 from tds_models.entities import ENTITIES
@@ -46,12 +46,12 @@ class BreakerWakeup:
         probes = self._due_probes(states)
         with scope() as session:
             breaker_wakeup.wake_blocked_work(
-                session, closed=[s.name for s in states if s.state is State.CLOSED], counts=self._counts
+                session, closed=[s.name for s in states if s.state is CircuitState.CLOSED], counts=self._counts
             )
             for name in probes:
                 breaker_wakeup.wake_one(session, name, entities=list(self._counts))
 
-    def _due_probes(self, states: Sequence[BreakerState]) -> list[str]:
+    def _due_probes(self, states: Sequence[BreakerStatus]) -> list[str]:
         now, moment = datetime.now(UTC), time.monotonic()
         due = [
             state.name
@@ -63,20 +63,20 @@ class BreakerWakeup:
         return due
 
 
-def answering_again(states: Sequence[BreakerState]) -> list[str]:
+def answering_again(states: Sequence[BreakerStatus]) -> list[str]:
     """Open breakers of sources another part of which has answered again since: an outage ends for all parts at once.
 
     One whose probe failed since waits its time: it was not the outage, or not it alone.
     """
     closed_at: dict[str, datetime] = {}
     for state in states:
-        if state.state is State.CLOSED and state.changed_at:
+        if state.state is CircuitState.CLOSED and state.changed_at:
             source = source_of(state.name)
             closed_at[source] = max(state.changed_at, closed_at.get(source, state.changed_at))
     return [
         state.name
         for state in states
-        if state.state is State.OPEN and state.changed_at
+        if state.state is CircuitState.OPEN and state.changed_at
         if closed_at.get(source_of(state.name), state.changed_at) > state.changed_at
     ]
 

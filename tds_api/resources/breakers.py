@@ -15,7 +15,7 @@ from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
 from tds_api.schemas.common import perhaps_instant_field
-from tds_core.breakers.circuit import State
+from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers
 from tds_models.auth import Role
 
@@ -24,7 +24,7 @@ class Breaker(Schema):
     """One breaker and its statistics since it was first used."""
 
     name = fields.String()
-    state = fields.String(validate=validate.OneOf(list(State)))
+    state = fields.String(validate=validate.OneOf(list(CircuitState)))
     call_count = fields.Integer(metadata={"description": "calls that were made"})
     success_count = fields.Integer()
     failure_count = fields.Integer()
@@ -78,6 +78,6 @@ class BreakerGauges(Collector):
         """The gauges as of now."""
         state = GaugeMetricFamily("tds_breaker_state", "1 for the state it is in.", labels=["breaker", "state"])
         for found in self._breakers.states():
-            for each in State:
+            for each in CircuitState:
                 state.add_metric([found.name, each.value], float(found.state is each))
         yield state

@@ -1,8 +1,7 @@
-"""One breaker of pybreaker's kind, for which a store decides: it is asked before a call and told after it.
+"""One circuit breaker with pybreaker's interface; its circuit is held by a store that several processes may share.
 
-How a breaker stands, as people and programs are told.
-
-What a process last heard of a circuit, in the place where pybreaker looks for a breaker's state.
+`Breaker` asks the store before a call and reports the outcome after it. `CachedState` is the process's copy of the
+circuit, which saves the round trip before most calls. `BreakerStatus` is the view for operators and programs.
 """
 
 import random
@@ -17,23 +16,22 @@ from typing import Any, TypeVar
 
 import pybreaker
 
-from tds_core.breakers.circuit import CallOutcome, Circuit, Reply, Rules, State
+from tds_core.breakers.circuit import CallOutcome, Circuit, CircuitReply, CircuitState, Thresholds
 from tds_core.breakers.stores import FailoverStore
 from tds_core.errors import BreakerOpenError, SourceError, TransientError
 from tds_core.observability import metrics
 
 
 @dataclass(frozen=True, slots=True)
-class BreakerState:
+class BreakerStatus:
     """One breaker and its statistics since it was first used.
 
-    `call_count` are the calls that were made; `success_rate`, from 0 to 1, is the successes among those whose end says
-    something of the dependency. `opened_at` is when it last left the closed state. `is_shared` tells whether these are
-    the figures of all processes, or of this one alone.
+    `call_count`: calls made. `success_rate`: successes among successes and failures, 0 to 1. `opened_at`: when it last
+    left the closed state. `is_shared`: the figures are of all processes, not of this one alone.
     """
 
     name: str
-    state: State
+    state: CircuitState
     call_count: int
     success_count: int
     failure_count: int
@@ -51,21 +49,21 @@ class BreakerState:
     is_shared: bool
 
 
-def state_of(name: str, circuit: Circuit, *, is_shared: bool, untold: int) -> BreakerState:
-    """What is told of `circuit`; `untold` are rejections it has not heard of yet."""
+def breaker_status(name: str, circuit: Circuit, *, is_shared: bool, unreported_rejections: int) -> BreakerStatus:
+    """The status of `circuit`; `unreported_rejections`: rejections of this process that it does not count yet."""
     judged = circuit.success_count + circuit.failure_count
-    return BreakerState(
+    return BreakerStatus(
         name=name,
         state=circuit.state,
         call_count=judged + circuit.neither_count,
         success_count=circuit.success_count,
         failure_count=circuit.failure_count,
-        rejection_count=circuit.rejection_count + untold,
+        rejection_count=circuit.rejection_count + unreported_rejections,
         change_count=circuit.change_count,
         success_rate=round(circuit.success_count / judged, 4) if judged else None,
         failures_in_row=circuit.failures_in_row,
         opened_at=moment(circuit.opened_at_ms),
-        next_probe_at=None if circuit.state is State.CLOSED else moment(circuit.wake_at_ms),
+        next_probe_at=None if circuit.state is CircuitState.CLOSED else moment(circuit.wake_at_ms),
         changed_at=moment(circuit.changed_at_ms),
         last_success_at=moment(circuit.last_success_at_ms),
         last_failure_at=moment(circuit.last_failure_at_ms),
@@ -76,22 +74,22 @@ def state_of(name: str, circuit: Circuit, *, is_shared: bool, untold: int) -> Br
 
 
 def moment(at_ms: int) -> datetime | None:
-    """A time of a circuit; None for never."""
+    """A circuit's time in milliseconds as a datetime; None for 0, which means never."""
     return datetime.fromtimestamp(at_ms / 1000, UTC) if at_ms else None
 
 
-# So long a process believes what it heard: of a closed circuit, since it hears again after every call; of an open one,
-# since an operator may close it before its time.
-CLOSED_TRUST_SECONDS = 0.2
-OPEN_TRUST_SECONDS = 1.0
-# Whoever is refused because a probe is out looks again this soon.
+# How long the cached state is used without asking the store. A closed circuit is refreshed after every call anyway; an
+# open one may be closed early by an operator.
+CLOSED_FRESH_SECONDS = 0.2
+OPEN_FRESH_SECONDS = 1.0
+# Longest wait of a call that is refused because another one is the probe.
 PROBE_WAIT_SECONDS = 5.0
 
 
 class CachedState(pybreaker.CircuitBreakerStorage):
-    """The last reply, how long it may be believed, and the rejections the store has not been told of.
+    """The store's last reply, until when it is fresh, and the rejections not yet reported to the store.
 
-    The store alone writes states and counters; what pybreaker would write is let fall.
+    pybreaker reads its state here. What pybreaker writes is ignored: only the store changes states and counters.
     """
 
     def __init__(self, name: str, read: Callable[[], Circuit]) -> None:
@@ -99,44 +97,44 @@ class CachedState(pybreaker.CircuitBreakerStorage):
         self._read = read
         self._lock = threading.Lock()
         self._rejections = 0
-        self.reply = Reply(State.CLOSED, 0, 0, is_admitted=True)
-        self.trusted_until = self.wake_at = 0.0
+        self.reply = CircuitReply(CircuitState.CLOSED, 0, 0, is_admitted=True)
+        self.fresh_until = self.wake_at = 0.0
 
-    def hear(self, reply: Reply) -> None:
-        """Keep `reply`."""
+    def update(self, reply: CircuitReply) -> None:
+        """Replace the cached reply."""
         now = monotonic()
         self.reply, self.wake_at = reply, now + reply.wait_ms / 1000
-        is_closed = reply.state is State.CLOSED
-        self.trusted_until = now + CLOSED_TRUST_SECONDS if is_closed else min(self.wake_at, now + OPEN_TRUST_SECONDS)
+        is_closed = reply.state is CircuitState.CLOSED
+        self.fresh_until = now + CLOSED_FRESH_SECONDS if is_closed else min(self.wake_at, now + OPEN_FRESH_SECONDS)
 
-    def known(self) -> Reply | None:
-        """The last reply while it may be believed."""
-        return self.reply if monotonic() < self.trusted_until else None
+    def fresh(self) -> CircuitReply | None:
+        """The cached reply while it is fresh, else None."""
+        return self.reply if monotonic() < self.fresh_until else None
 
     def wait_seconds(self) -> float:
-        """How long until asking again makes sense; a probe that is out mostly ends well before its time is up."""
+        """Seconds until the next call may be admitted; short while a probe runs, since most end early."""
         left = max(0.0, self.wake_at - monotonic())
-        return min(left, PROBE_WAIT_SECONDS) if self.reply.state is State.HALF_OPEN else left
+        return min(left, PROBE_WAIT_SECONDS) if self.reply.state is CircuitState.HALF_OPEN else left
 
     @property
-    def untold_rejections(self) -> int:
-        """Calls that were refused here and that the store has not been told of."""
+    def unreported_rejections(self) -> int:
+        """Calls refused in this process that the store does not count yet."""
         return self._rejections
 
     def note_rejection(self) -> None:
-        """Count a call that was refused here, without asking the store."""
+        """Count a call refused from the cached state."""
         with self._lock:
             self._rejections += 1
 
     def take_rejections(self) -> int:
-        """The rejections to tell the store of; told once."""
+        """Return the rejections to report to the store and reset their count."""
         with self._lock:
             count, self._rejections = self._rejections, 0
         return count
 
     @property
     def state(self) -> str:
-        """The state last heard of."""
+        """The cached state, in pybreaker's spelling."""
         return self.reply.state.value
 
     @state.setter
@@ -145,17 +143,17 @@ class CachedState(pybreaker.CircuitBreakerStorage):
 
     @property
     def counter(self) -> int:
-        """Failures in a row, as the store has them now."""
+        """Failures in a row, read from the store."""
         return self._read().failures_in_row
 
     @property
     def success_counter(self) -> int:
-        """Successful probes in a row, as the store has them now."""
+        """Successful probes in a row, read from the store."""
         return self._read().successes_in_row
 
     @property
     def opened_at(self) -> datetime | None:
-        """When the circuit last left the closed state, as the store has it now."""
+        """When the circuit last left the closed state, read from the store."""
         return moment(self._read().opened_at_ms)
 
     @opened_at.setter
@@ -167,29 +165,33 @@ Result = TypeVar("Result")
 
 
 class CircuitOpenError(BreakerOpenError, pybreaker.CircuitBreakerError):
-    """A `BreakerOpenError` for those, too, who know pybreaker's name for it."""
+    """A `BreakerOpenError` that is also pybreaker's error."""
 
 
 class Breaker(pybreaker.CircuitBreaker):
-    """pybreaker's breaker without its lock around the call, and with one probe at a time for all processes.
+    """pybreaker's breaker without its lock around the call, and with one probe at a time across all processes.
 
-    `TransientError` is a failure; other source errors are answers, so they are successes, unless the source was not
-    asked at all. A failure is told how long the dependency had answered nobody, which tells an outage from a fault of
-    what was asked; and what failed as the probe, or opened the breaker, waits like the work that is refused.
+    `TransientError` counts as a failure. Any other source error is a response and counts as a success, unless the call
+    was not made at all. A failure gets `silent_since`, which distinguishes an outage from a fault of one call; a failed
+    probe, or the failure that opened the breaker, also gets `waits_for`, so that its work waits like refused work.
     """
 
     def __init__(
-        self, name: str, store: FailoverStore, rules: Rules, listeners: Sequence[pybreaker.CircuitBreakerListener]
+        self,
+        name: str,
+        store: FailoverStore,
+        thresholds: Thresholds,
+        listeners: Sequence[pybreaker.CircuitBreakerListener],
     ) -> None:
-        self._store, self._rules = store, rules
-        self._heard = CachedState(name, lambda: store.circuits()[0].get(name, Circuit()))
+        self._store, self._thresholds = store, thresholds
+        self._cached = CachedState(name, lambda: store.circuits()[0].get(name, Circuit()))
         super().__init__(
-            fail_max=rules.failures,
-            reset_timeout=rules.open_seconds,
-            success_threshold=rules.successes,
+            fail_max=thresholds.failures,
+            reset_timeout=thresholds.open_seconds,
+            success_threshold=thresholds.successes,
             exclude=[lambda error: not isinstance(error, TransientError)],
             listeners=listeners,
-            state_storage=self._heard,
+            state_storage=self._cached,
             name=name,
         )
 
@@ -205,46 +207,48 @@ class Breaker(pybreaker.CircuitBreaker):
         try:
             yield
         except SourceError as error:
-            now = self.settle(admitted, self.outcome_of(error), error)
+            now = self.record_outcome(admitted, self.outcome_of(error), error)
             if isinstance(error, TransientError):
                 error.silent_since = monotonic() - (inf if now.silent_ms is None else now.silent_ms / 1000)
-                if now.state is not State.CLOSED:
-                    error.waits_for, error.after_seconds = self._heard.name, self._heard.wait_seconds()
+                if now.state is not CircuitState.CLOSED:
+                    error.waits_for, error.after_seconds = self._cached.name, self._cached.wait_seconds()
             raise
-        except BaseException:  # whatever it is, it leaves with the probe's right otherwise
-            self.settle(admitted, CallOutcome.NEITHER)
+        except BaseException:  # a probe must be given back whatever ends it
+            self.record_outcome(admitted, CallOutcome.NEITHER)
             raise
-        self.settle(admitted, CallOutcome.SUCCESS)
+        self.record_outcome(admitted, CallOutcome.SUCCESS)
 
     def outcome_of(self, error: SourceError) -> CallOutcome:
-        """What an error says of the dependency."""
+        """Whether `error` shows that the dependency works, that it fails, or neither."""
         if self.is_system_error(error):
             return CallOutcome.FAILURE
         return CallOutcome.SUCCESS if error.is_answer else CallOutcome.NEITHER
 
-    def admit(self, *, weight: int = 1) -> Reply:
-        """Ask leave for a call; what is known well enough is not asked for. A refusal counts `weight` rejections."""
-        heard = self._heard
-        if known := heard.known():
-            if not known.is_admitted and weight:
-                heard.note_rejection()
-            return known
-        reply = self._store.admit(heard.name, self._rules, rejections=heard.take_rejections(), weight=weight)
-        self._hear(reply)
+    def admit(self, *, weight: int = 1) -> CircuitReply:
+        """Admit or refuse a call, from the cached state while it is fresh. A refusal counts `weight` rejections."""
+        cached = self._cached
+        if reply := cached.fresh():
+            if not reply.is_admitted and weight:
+                cached.note_rejection()
+            return reply
+        reply = self._store.admit(cached.name, self._thresholds, rejections=cached.take_rejections(), weight=weight)
+        self._update(reply)
         return reply
 
-    def settle(self, admitted: Reply, outcome: CallOutcome, error: BaseException | None = None) -> Reply:
-        """Tell how a call ended. Returns how the circuit stands now."""
-        reply = self._store.settle(
-            self._heard.name,
-            self._rules,
+    def record_outcome(
+        self, admitted: CircuitReply, outcome: CallOutcome, error: BaseException | None = None
+    ) -> CircuitReply:
+        """Report the outcome of a call to the store. Returns the circuit's reply."""
+        reply = self._store.record_outcome(
+            self._cached.name,
+            self._thresholds,
             admitted=admitted,
             outcome=outcome,
             jitter=random.random(),  # noqa: S311  (jitter, not a secret)
             error=f"{type(error).__name__}: {error}" if error else "",
-            rejections=self._heard.take_rejections(),
+            rejections=self._cached.take_rejections(),
         )
-        self._hear(reply)
+        self._update(reply)
         for listener in self.listeners:
             if outcome is CallOutcome.FAILURE and error is not None:
                 listener.failure(self, error)
@@ -253,29 +257,29 @@ class Breaker(pybreaker.CircuitBreaker):
         return reply
 
     @property
-    def untold_rejections(self) -> int:
-        """Calls refused in this process that are not in the statistics yet; the next word to the store brings them."""
-        return self._heard.untold_rejections
+    def unreported_rejections(self) -> int:
+        """Calls refused in this process that are not in the statistics yet; the next report to the store adds them."""
+        return self._cached.unreported_rejections
 
-    def forget(self) -> None:
-        """Believe nothing that was heard before."""
-        self._heard.trusted_until = 0.0
+    def invalidate(self) -> None:
+        """Make the next call ask the store."""
+        self._cached.fresh_until = 0.0
 
-    def _enter(self) -> Reply:
+    def _enter(self) -> CircuitReply:
         admitted = self.admit()
         if not admitted.is_admitted:
-            metrics.breaker_rejections.labels(self._heard.name).inc()
+            metrics.breaker_rejections.labels(self._cached.name).inc()
             raise self._refusal()
         for listener in self.listeners:
             listener.before_call(self, self.calling)
         return admitted
 
     def _refusal(self) -> CircuitOpenError:
-        wait = self._heard.wait_seconds()
-        return CircuitOpenError(self._heard.name, f"breaker {self._heard.state}, not asked", after_seconds=wait)
+        wait = self._cached.wait_seconds()
+        return CircuitOpenError(self._cached.name, f"breaker {self._cached.state}, not asked", after_seconds=wait)
 
-    def _hear(self, reply: Reply) -> None:
-        """Keep `reply`; a state that changed, here or in another process, is told to the listeners once."""
+    def _update(self, reply: CircuitReply) -> None:
+        """Cache `reply`. A changed state, also one changed by another process, notifies the listeners once."""
         with self._lock:
-            self._heard.hear(reply)
-            _ = self.state  # looking is what makes pybreaker notice
+            self._cached.update(reply)
+            _ = self.state  # reading it makes pybreaker compare and notify

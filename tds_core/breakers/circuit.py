@@ -1,6 +1,6 @@
-"""The circuit: what one breaker knows and how it decides, without clock, network or chance.
+"""The circuit of one breaker: its thresholds, state and transitions, without clock, network or randomness.
 
-When a circuit opens, how long it stays open, and what it takes to close it again.
+`redis_script` implements the same transitions in Lua; the tests compare the two.
 """
 
 from dataclasses import dataclass, field
@@ -8,20 +8,20 @@ from enum import StrEnum
 
 import pybreaker
 
-#: The window of the failure rate moves on in so many steps.
+#: Number of steps the sliding window of the failure rate is divided into.
 WINDOW_STEPS = 12
-#: A reopening waits up to this share longer, so that circuits that opened together are not probed together.
+#: An open period is up to this share longer, so that circuits that opened together are not probed together.
 JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Thresholds:
     """The thresholds of one circuit.
 
     It opens after `failures` failures in a row, or when at least `failure_percent` of at least `least_calls` calls
-    within `window_seconds` failed. It is probed after `open_seconds`, and after twice as long for each probe that
-    failed, at most `open_most_seconds`; it closes after `successes` successful probes in a row. A probe that says
-    nothing for `probe_seconds` gives its right back.
+    within `window_seconds` failed. It is probed after `open_seconds`, then after twice as long for each failed
+    probe, at most `open_most_seconds`. It closes after `successes` successful probes in a row. A probe without an outcome expires
+    after `probe_seconds`.
     """
 
     failures: int = 5
@@ -39,12 +39,12 @@ class Rules:
         return max(1, round(self.window_seconds * 1000 / WINDOW_STEPS))
 
     def open_ms(self, reopenings: int, jitter: float) -> int:
-        """How many milliseconds an opening lasts that follows `reopenings` failed probes; `chance` is the jitter."""
+        """Milliseconds until the next probe after `reopenings` failed ones; `jitter` is random, 0 to 1."""
         doubled = self.open_seconds * 2 ** min(reopenings, 30)
         return int(min(doubled, self.open_most_seconds) * 1000 * (1 + JITTER * jitter))
 
 
-class State(StrEnum):
+class CircuitState(StrEnum):
     """The states of a circuit, in pybreaker's spelling."""
 
     CLOSED = pybreaker.STATE_CLOSED
@@ -53,28 +53,27 @@ class State(StrEnum):
 
 
 class CallOutcome(StrEnum):
-    """What a call said about the dependency."""
+    """What the end of a call shows about the dependency."""
 
-    SUCCESS = "success"  # it answered, whatever the answer was
-    FAILURE = "failure"  # it did not, or said itself that it is unwell
-    NEITHER = "neither"  # it was not reached, or we broke off: nothing is known
+    SUCCESS = "success"  # it responded, whatever the response
+    FAILURE = "failure"  # it did not respond, or reported a fault of its own
+    NEITHER = "neither"  # it was not reached, or the call was aborted: nothing is known
 
 
-#: The turn of a call that may not move any circuit.
+#: The turn of a call whose outcome must not change a circuit's state.
 NO_TURN = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a circuit answers: its state now, and how long to wait before asking again.
+class CircuitReply:
+    """A circuit's reply to a request for admission or a reported outcome: its state, and how long to wait.
 
-    `is_admitted`: a call may be made now; after a call has ended, another one.
-    `turn` fences: a call's outcome moves the circuit only while the turn is the one it was admitted in.
-    `is_shared` tells whether all processes were asked, or this one alone.
-    `silent_ms` is for how long the dependency had answered nobody when the call ended; None: it never answered.
+    `turn`: a fencing token; an outcome changes the state only while the turn is the one its call was admitted in.
+    `is_admitted`: a call may be made now. `is_shared`: the circuit of all processes replied, not this process's.
+    `silent_ms`: time since the dependency last responded to any process; None if it never did.
     """
 
-    state: State
+    state: CircuitState
     turn: int
     wait_ms: int
     is_admitted: bool = False
@@ -86,10 +85,11 @@ class Reply:
 class Circuit:
     """One circuit; times are milliseconds since the epoch, 0 for never.
 
-    `wake_at_ms`: when open, the time of the next probe; when half-open, until when a probe is out.
+    `wake_at_ms`: if open, the time of the next probe; if half-open, when the running probe expires. `window`: successes
+    and failures by step.
     """
 
-    state: State = State.CLOSED
+    state: CircuitState = CircuitState.CLOSED
     turn: int = 0
     failures_in_row: int = 0
     successes_in_row: int = 0
@@ -108,38 +108,48 @@ class Circuit:
     last_error: str = ""
     reset_by: str = ""
 
-    def admit(self, rules: Rules, now_ms: int, *, rejections: int, weight: int) -> Reply:
-        """Whether a call may be made. A refusal counts `weight` rejections, besides `rejections` made before."""
+    def admit(self, thresholds: Thresholds, now_ms: int, *, rejections: int, weight: int) -> CircuitReply:
+        """Admit or refuse a call. Adds `rejections` made before, and `weight` if this one is refused."""
         self.rejection_count += rejections
-        if self.state is State.CLOSED:
-            return Reply(self.state, self.turn, 0, is_admitted=True)
+        if self.state is CircuitState.CLOSED:
+            return CircuitReply(self.state, self.turn, 0, is_admitted=True)
         if now_ms < self.wake_at_ms:
             self.rejection_count += weight
-            return Reply(self.state, self.turn, self.wake_at_ms - now_ms)
-        if self.state is State.OPEN:
-            self._change(State.HALF_OPEN, now_ms)
+            return CircuitReply(self.state, self.turn, self.wake_at_ms - now_ms)
+        if self.state is CircuitState.OPEN:
+            self._change(CircuitState.HALF_OPEN, now_ms)
         self.turn += 1
-        self.wake_at_ms = now_ms + round(rules.probe_seconds * 1000)
-        return Reply(self.state, self.turn, 0, is_admitted=True)
+        self.wake_at_ms = now_ms + round(thresholds.probe_seconds * 1000)
+        return CircuitReply(self.state, self.turn, 0, is_admitted=True)
 
-    def settle(
-        self, rules: Rules, now_ms: int, *, turn: int, outcome: CallOutcome, jitter: float, error: str, rejections: int
-    ) -> Reply:
-        """Take note of how a call ended that was admitted in `turn`."""
+    def record_outcome(
+        self,
+        thresholds: Thresholds,
+        now_ms: int,
+        *,
+        turn: int,
+        outcome: CallOutcome,
+        jitter: float,
+        error: str,
+        rejections: int,
+    ) -> CircuitReply:
+        """Record the outcome of a call that was admitted in `turn`."""
         self.rejection_count += rejections
         self._count(now_ms, outcome, error)
-        if turn == self.turn and self.state is State.CLOSED and outcome is not CallOutcome.NEITHER:
-            self._weigh(rules, now_ms, outcome, jitter)
-        elif turn == self.turn and self.state is State.HALF_OPEN:
-            self._judge_probe(rules, now_ms, outcome, jitter)
-        wait_ms = 0 if self.state is State.CLOSED else max(0, self.wake_at_ms - now_ms)
+        if turn == self.turn and self.state is CircuitState.CLOSED and outcome is not CallOutcome.NEITHER:
+            self._weigh(thresholds, now_ms, outcome, jitter)
+        elif turn == self.turn and self.state is CircuitState.HALF_OPEN:
+            self._judge_probe(thresholds, now_ms, outcome, jitter)
+        wait_ms = 0 if self.state is CircuitState.CLOSED else max(0, self.wake_at_ms - now_ms)
         silent_ms = now_ms - self.last_success_at_ms if self.last_success_at_ms else None
-        return Reply(self.state, self.turn, wait_ms, is_admitted=self.state is State.CLOSED, silent_ms=silent_ms)
+        return CircuitReply(
+            self.state, self.turn, wait_ms, is_admitted=self.state is CircuitState.CLOSED, silent_ms=silent_ms
+        )
 
     def close(self, now_ms: int) -> None:
-        """Let calls through again, as if nothing had been."""
-        if self.state is not State.CLOSED:
-            self._change(State.CLOSED, now_ms)
+        """Close it and reset what led to its opening; statistics stay."""
+        if self.state is not CircuitState.CLOSED:
+            self._change(CircuitState.CLOSED, now_ms)
         self.turn += 1
         self.failures_in_row = self.reopenings = self.wake_at_ms = 0
         self.window.clear()
@@ -154,35 +164,35 @@ class Circuit:
         else:
             self.neither_count += 1
 
-    def _weigh(self, rules: Rules, now_ms: int, outcome: CallOutcome, jitter: float) -> None:
+    def _weigh(self, thresholds: Thresholds, now_ms: int, outcome: CallOutcome, jitter: float) -> None:
         failed = outcome is CallOutcome.FAILURE
         self.failures_in_row = self.failures_in_row + 1 if failed else 0
-        step = now_ms // rules.step_ms
+        step = now_ms // thresholds.step_ms
         self.window = {each: counts for each, counts in self.window.items() if each > step - WINDOW_STEPS}
         good, bad = self.window.get(step, (0, 0))
         self.window[step] = (good + (not failed), bad + failed)
         good, bad = map(sum, zip(*self.window.values(), strict=True))
-        too_often = good + bad >= rules.least_calls and bad * 100 >= rules.failure_percent * (good + bad)
-        if self.failures_in_row >= rules.failures or too_often:
+        too_often = good + bad >= thresholds.least_calls and bad * 100 >= thresholds.failure_percent * (good + bad)
+        if self.failures_in_row >= thresholds.failures or too_often:
             self.opened_at_ms = now_ms
-            self._open(rules, now_ms, jitter)
+            self._open(thresholds, now_ms, jitter)
 
-    def _judge_probe(self, rules: Rules, now_ms: int, outcome: CallOutcome, jitter: float) -> None:
+    def _judge_probe(self, thresholds: Thresholds, now_ms: int, outcome: CallOutcome, jitter: float) -> None:
         if outcome is CallOutcome.FAILURE:
             self.reopenings += 1
-            self._open(rules, now_ms, jitter)
+            self._open(thresholds, now_ms, jitter)
             return
-        self.wake_at_ms = now_ms  # the right to probe is free again
+        self.wake_at_ms = now_ms  # the next probe may start
         self.successes_in_row += outcome is CallOutcome.SUCCESS
-        if self.successes_in_row >= rules.successes:
+        if self.successes_in_row >= thresholds.successes:
             self.close(now_ms)
 
-    def _open(self, rules: Rules, now_ms: int, jitter: float) -> None:
-        self._change(State.OPEN, now_ms)
+    def _open(self, thresholds: Thresholds, now_ms: int, jitter: float) -> None:
+        self._change(CircuitState.OPEN, now_ms)
         self.turn += 1
-        self.wake_at_ms = now_ms + rules.open_ms(self.reopenings, jitter)
+        self.wake_at_ms = now_ms + thresholds.open_ms(self.reopenings, jitter)
 
-    def _change(self, state: State, now_ms: int) -> None:
+    def _change(self, state: CircuitState, now_ms: int) -> None:
         self.state, self.changed_at_ms = state, now_ms
         self.change_count += 1
         self.successes_in_row = 0

@@ -1,12 +1,12 @@
-"""The circuit again, as the one script Redis runs for all processes; a decision is one round trip and atomic.
+"""The circuit as a Lua script that Redis runs for all processes: each decision is atomic and one round trip.
 
-It decides as `circuit.Circuit` does, which the tests hold it to. Times are Redis's own clock. What is passed:
-KEYS: the circuit's hash, the set of all names. ARGV: the action, the name, and what `SharedStore` gives for it.
+It decides as `circuit.Circuit` does; the tests compare the two. Times are of Redis's clock.
+KEYS: the circuit's hash, the set of all names. ARGV: the action, the name, and the arguments of `stores.RedisStore`.
 """
 
 from tds_core.breakers.circuit import JITTER, WINDOW_STEPS
 
-#: How long a circuit nobody uses is remembered.
+#: How long an unused circuit is kept.
 KEEP_MS = 30 * 86_400_000
 
 _COMMON = f"""
@@ -87,7 +87,7 @@ put('wake_at_ms', text(wake_at))
 return answer(1)
 """
 
-_SETTLE = f"""
+_RECORD_OUTCOME = f"""
 local outcome = ARGV[4]
 local ours, chance, failed = tonumber(ARGV[13]) == turn, tonumber(ARGV[14]), outcome == 'failure'
 
@@ -185,5 +185,5 @@ end
 if action == 'admit' then
 {_ADMIT}
 end
-{_SETTLE}
+{_RECORD_OUTCOME}
 """

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-from tds_core.breakers.breaker import BreakerState
-from tds_core.breakers.circuit import State
+from tds_core.breakers.breaker import BreakerStatus
+from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import BreakersAwayError
 from tds_core.dead_letters.retry import retry_due
 from tds_core.errors import SNOOZE, SourceError
@@ -67,7 +67,7 @@ def probe_breakers(context: HealingContext) -> list[ActionResult]:
     return [result for state in due if (result := _probe_breaker(context, state))]
 
 
-def _probe_breaker(context: HealingContext, state: BreakerState) -> ActionResult | None:
+def _probe_breaker(context: HealingContext, state: BreakerStatus) -> ActionResult | None:
     lasted = (datetime.now(UTC) - state.opened_at).total_seconds() if state.opened_at else None
     with context.scope() as session:
         if session.execute(WAITS, {"name": state.name}).scalar():
@@ -116,7 +116,7 @@ def _is_closed(context: HealingContext, name: str) -> bool:
         states = context.breakers.states(of_all=True)
     except BreakersAwayError:
         return False
-    return any(breaker.name == name and breaker.state is State.CLOSED for breaker in states)
+    return any(breaker.name == name and breaker.state is CircuitState.CLOSED for breaker in states)
 
 
 def recover_leases(context: HealingContext) -> list[ActionResult]:

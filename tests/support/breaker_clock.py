@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tds_core.breakers.breaker import BreakerState
-from tds_core.breakers.circuit import Rules
+from tds_core.breakers.breaker import BreakerStatus
+from tds_core.breakers.circuit import Thresholds
 from tds_core.breakers.registry import Breakers
 from tds_core.errors import BreakerOpenError, TransientError
 
 NAME = "zoho.books.contacts"
-RULES = Rules(open_seconds=60, successes=2, probe_seconds=30)
+RULES = Thresholds(open_seconds=60, successes=2, probe_seconds=30)
 
 
 class Time:
@@ -45,6 +45,6 @@ def is_refused(breakers: Breakers) -> bool:
         return True
 
 
-def state(breakers: Breakers) -> BreakerState:
+def state(breakers: Breakers) -> BreakerStatus:
     [found] = breakers.states()
     return found

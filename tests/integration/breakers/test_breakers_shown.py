@@ -55,7 +55,7 @@ def test_every_breaker_is_listed_with_its_statistics(sender: Sender, breakers: B
 def test_an_operator_closes_one_and_workers_hear_of_it(sender: Sender, breakers: Breakers) -> None:
     closed = reset(sender, NAME)
     assert (closed.status_code, closed.json["state"], closed.json["reset_by"]) == (200, "closed", "token")
-    breakers.breaker(NAME).forget()  # what it heard is believed for a second
+    breakers.breaker(NAME).invalidate()  # what it heard is believed for a second
     assert not is_refused(breakers)
 
 

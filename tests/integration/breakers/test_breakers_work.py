@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_core.breakers.registry import DATABASE, DATABASE_RULES, Breakers, report_database
+from tds_core.breakers.registry import DATABASE, DATABASE_THRESHOLDS, Breakers, report_database
 from tds_core.errors import BreakerOpenError
 from tds_models.db import make_engine
 from tds_tasks import context
@@ -74,7 +74,7 @@ def test_the_token_endpoint_has_a_breaker_of_its_own(
 
 @pytest.fixture
 def breakers() -> Breakers:
-    return Breakers(special={DATABASE: DATABASE_RULES})
+    return Breakers(special={DATABASE: DATABASE_THRESHOLDS})
 
 
 def test_the_database_s_breaker_reports_what_cannot_be_reached(breakers: Breakers) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tds_core.breakers.breaker import BreakerState
-from tds_core.breakers.circuit import State
+from tds_core.breakers.breaker import BreakerStatus
+from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers, open_breakers
 from tds_core.config.settings import load_settings
 from tds_core.errors import BreakerOpenError, TransientError
@@ -44,7 +44,7 @@ def is_refused(breakers: Breakers) -> bool:
         return True
 
 
-def state(breakers: Breakers) -> BreakerState:
+def state(breakers: Breakers) -> BreakerStatus:
     return next(state for state in breakers.states() if state.name == NAME)
 
 
@@ -101,7 +101,7 @@ def test_a_probe_whose_process_is_killed_frees_its_right_in_bounded_time(redis_u
     os.kill(holder.pid or 0, signal.SIGKILL)
     holder.join()
     assert is_refused(breakers)
-    assert state(breakers).state is State.HALF_OPEN
+    assert state(breakers).state is CircuitState.HALF_OPEN
     assert wait_for(lambda: not is_refused(breakers))
 
 
@@ -136,7 +136,7 @@ def test_breakers_outlive_a_redis_that_freezes_and_one_that_is_wiped(own_redis: 
     finally:
         os.kill(own_redis.pid or 0, signal.SIGCONT)
     assert wait_for(lambda: state(breakers).is_shared)
-    assert state(breakers).state is State.OPEN
+    assert state(breakers).state is CircuitState.OPEN
     redis.Redis.from_url(own_redis.url).flushall()
     redis.Redis.from_url(own_redis.url).script_flush()
     assert wait_for(lambda: not is_refused(breakers))

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tds_core.breakers.breaker import state_of
-from tds_core.breakers.circuit import Circuit, State
+from tds_core.breakers.breaker import breaker_status
+from tds_core.breakers.circuit import Circuit, CircuitState
 from tds_core.breakers.registry import Breakers
 from tds_core.errors import InvalidRecordError, TransientError
 from tds_core.healing import cycle
@@ -26,8 +26,8 @@ class OpenBreaker(Breakers):
     def states(self, *, of_all: bool = False) -> list[Any]:
         opened = datetime.now(UTC) - timedelta(seconds=90)
         wake_at_ms = int((opened + timedelta(seconds=60)).timestamp() * 1000)
-        circuit = Circuit(State.OPEN, opened_at_ms=int(opened.timestamp() * 1000), wake_at_ms=wake_at_ms)
-        return [state_of(BREAKER, circuit, is_shared=True, untold=0)]
+        circuit = Circuit(CircuitState.OPEN, opened_at_ms=int(opened.timestamp() * 1000), wake_at_ms=wake_at_ms)
+        return [breaker_status(BREAKER, circuit, is_shared=True, unreported_rejections=0)]
 
 
 def test_a_cycle_that_finds_nothing_says_so_in_its_own_row_and_no_other(world: World) -> None:

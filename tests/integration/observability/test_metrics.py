@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 
 import celeryconfig
 from tds_api.monitoring import everything
-from tds_core.breakers.circuit import Rules
-from tds_core.breakers.circuit import State as BreakerState
+from tds_core.breakers.circuit import CircuitState as BreakerState
+from tds_core.breakers.circuit import Thresholds
 from tds_core.breakers.registry import Breakers
 from tds_core.dead_letters import store
 from tds_core.errors import QuotaError, TransientError
@@ -130,8 +130,8 @@ class _Tokens:
 
 
 def ask_for_many(statuses: range) -> None:
-    never = Rules(failures=10**6, least_calls=10**6)
-    client = ZohoClient(_Tokens(), organization_id="1", breakers=Breakers(rules=never))
+    never = Thresholds(failures=10**6, least_calls=10**6)
+    client = ZohoClient(_Tokens(), organization_id="1", breakers=Breakers(thresholds=never))
     with responses.RequestsMock(assert_all_requests_are_fired=False) as zoho:
         for status in statuses:
             path = f"items/{status}"

@@ -9,7 +9,7 @@ import fakeredis
 import pybreaker
 import pytest
 
-from tds_core.breakers.circuit import State
+from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers, open_breakers
 from tds_core.config.settings import load_settings
 from tds_core.errors import (
@@ -36,7 +36,7 @@ def test_five_failures_in_a_row_open_it_and_four_do_not(breakers: Breakers) -> N
     fail(breakers, 4)
     assert not is_refused(breakers)
     fail(breakers, 4)
-    assert state(breakers).state is State.CLOSED
+    assert state(breakers).state is CircuitState.CLOSED
     fail(breakers)
     assert is_refused(breakers)
 
@@ -57,7 +57,7 @@ def test_failures_long_past_do_not_count(breakers: Breakers, clock: Time) -> Non
     clock.pass_by(61)
     fail(breakers)
     ask(breakers)
-    assert state(breakers).state is State.CLOSED
+    assert state(breakers).state is CircuitState.CLOSED
 
 
 @pytest.mark.parametrize("error", [PermanentError("404"), RateError("429"), AuthError("401")])
@@ -66,7 +66,7 @@ def test_an_answer_is_a_success_whatever_it_says(breakers: Breakers, error: Exce
     for _ in range(2):
         fail(breakers, 4)
         ask(breakers, error)
-    assert (state(breakers).state, state(breakers).success_count) == (State.CLOSED, 12)
+    assert (state(breakers).state, state(breakers).success_count) == (CircuitState.CLOSED, 12)
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), NotAskedError("held back"), KeyboardInterrupt()])
@@ -100,9 +100,9 @@ def test_only_one_is_let_through_to_probe(breakers: Breakers, clock: Time) -> No
     clock.pass_by(67)
     with breakers.guard(NAME):
         assert is_refused(breakers)
-        assert state(breakers).state is State.HALF_OPEN
+        assert state(breakers).state is CircuitState.HALF_OPEN
     assert not is_refused(breakers)
-    assert state(breakers).state is State.CLOSED
+    assert state(breakers).state is CircuitState.CLOSED
 
 
 def test_who_is_refused_for_a_probe_that_is_out_looks_again_soon(breakers: Breakers, clock: Time) -> None:
@@ -151,8 +151,8 @@ def test_a_probe_that_never_ends_gives_its_right_back(breakers: Breakers, clock:
     clock.pass_by(1.5)
     with breakers.guard(NAME):
         dead.__exit__(TransientError, TransientError("too late"), None)
-        assert state(breakers).state is State.HALF_OPEN
-    assert state(breakers).state is State.HALF_OPEN
+        assert state(breakers).state is CircuitState.HALF_OPEN
+    assert state(breakers).state is CircuitState.HALF_OPEN
 
 
 def test_a_probe_that_breaks_off_lets_the_next_one_try_at_once(breakers: Breakers, clock: Time) -> None:
@@ -169,10 +169,10 @@ def test_calls_from_before_it_opened_neither_open_nor_close_it_later(breakers: B
     fail(breakers, 5)
     clock.pass_by(67)
     ask(breakers, count=2)
-    assert state(breakers).state is State.CLOSED
+    assert state(breakers).state is CircuitState.CLOSED
     for each in slow:
         each.__exit__(TransientError, TransientError("late"), None)
-    assert state(breakers).state is State.CLOSED
+    assert state(breakers).state is CircuitState.CLOSED
 
 
 def test_everything_is_counted(breakers: Breakers, clock: Time) -> None:
@@ -194,7 +194,7 @@ def test_everything_is_counted(breakers: Breakers, clock: Time) -> None:
 def test_an_operator_closes_it(breakers: Breakers) -> None:
     fail(breakers, 5)
     closed = breakers.reset(NAME, by="Nadia")
-    assert (closed.state, closed.reset_by, closed.next_probe_at) == (State.CLOSED, "Nadia", None)
+    assert (closed.state, closed.reset_by, closed.next_probe_at) == (CircuitState.CLOSED, "Nadia", None)
     fail(breakers, 4)
     assert not is_refused(breakers)
     with pytest.raises(NotFoundError):
@@ -204,11 +204,11 @@ def test_an_operator_closes_it(breakers: Breakers) -> None:
 def test_one_that_only_observes_reports_and_refuses_nobody(breakers: Breakers, clock: Time) -> None:
     for _ in range(9):
         breakers.observe(NAME, OSError("unreachable"))
-    assert (state(breakers).state, state(breakers).rejection_count) == (State.OPEN, 0)
+    assert (state(breakers).state, state(breakers).rejection_count) == (CircuitState.OPEN, 0)
     clock.pass_by(67)
     breakers.observe(NAME)
     breakers.observe(NAME)
-    assert state(breakers).state is State.CLOSED
+    assert state(breakers).state is CircuitState.CLOSED
 
 
 def test_it_is_one_of_pybreaker_s_with_its_listeners(breakers: Breakers, clock: Time) -> None:

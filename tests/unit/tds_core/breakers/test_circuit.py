@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from tds_core.breakers.circuit import WINDOW_STEPS, CallOutcome, Circuit, Reply, Rules, State
-from tds_core.breakers.stores import LocalStore, SharedStore
+from tds_core.breakers.circuit import WINDOW_STEPS, CallOutcome, Circuit, CircuitReply, CircuitState, Thresholds
+from tds_core.breakers.stores import LocalStore, RedisStore
 from tests.support.hypothesis_effort import effort
 
 START = 1_800_000_000.0
 NAME = "zoho.books.invoices"
-RULES = Rules(
+RULES = Thresholds(
     failures=4, failure_percent=60, least_calls=6, window_seconds=12, open_seconds=10, open_most_seconds=45,
     successes=2, probe_seconds=8,
 )  # fmt: skip
@@ -24,7 +24,7 @@ class Plain:
     """The rules told once more, from the whole story of a closed circuit instead of from counters."""
 
     def __init__(self) -> None:
-        self.state = State.CLOSED
+        self.state = CircuitState.CLOSED
         self.story: list[tuple[float, bool]] = []
         self.probes: list[bool] = []
         self.failed_probes = 0
@@ -33,12 +33,12 @@ class Plain:
 
     def ask(self, now: float) -> object | None:
         """The turn a call is admitted in; None when it is refused."""
-        if self.state is State.CLOSED:
+        if self.state is CircuitState.CLOSED:
             return self.turn
         if now < self.asleep_until:
             return None
-        if self.state is State.OPEN:
-            self.state, self.probes = State.HALF_OPEN, []
+        if self.state is CircuitState.OPEN:
+            self.state, self.probes = CircuitState.HALF_OPEN, []
         self.asleep_until = now + RULES.probe_seconds
         self.turn = object()
         return self.turn
@@ -46,7 +46,7 @@ class Plain:
     def hear(self, now: float, turn: object, outcome: CallOutcome) -> None:
         if turn is not self.turn:
             return
-        if self.state is State.HALF_OPEN:
+        if self.state is CircuitState.HALF_OPEN:
             self._hear_probe(now, outcome)
         elif outcome is not CallOutcome.NEITHER:
             self.story.append((now, outcome is CallOutcome.SUCCESS))
@@ -68,7 +68,7 @@ class Plain:
                 self.reset()
 
     def _open(self, now: float) -> None:
-        self.state, self.turn = State.OPEN, object()
+        self.state, self.turn = CircuitState.OPEN, object()
         wait = min(RULES.open_seconds * 2**self.failed_probes, RULES.open_most_seconds)
         self.asleep_until = now + wait
 
@@ -88,7 +88,7 @@ class Circuits(RuleBasedStateMachine):
         self.now = START
         self.plain, self.local = Plain(), LocalStore()
         self.redis = fakeredis.FakeRedis(server=fakeredis.FakeServer())
-        self.shared = SharedStore(self.redis)
+        self.shared = RedisStore(self.redis)
         self.refused = 0
 
     def teardown(self) -> None:
@@ -100,7 +100,7 @@ class Circuits(RuleBasedStateMachine):
         self.clock.move_to(self.now)
 
     @rule(target=calls)
-    def ask(self) -> tuple[object, Reply, Reply]:
+    def ask(self) -> tuple[object, CircuitReply, CircuitReply]:
         turn = self.plain.ask(self.now)
         local = self.local.admit(NAME, RULES, rejections=0, weight=1)
         shared = self.shared.admit(NAME, RULES, rejections=0, weight=1)
@@ -110,7 +110,7 @@ class Circuits(RuleBasedStateMachine):
         return turn, local, shared
 
     @rule(call=calls, outcome=OUTCOMES)
-    def end(self, call: tuple[object, Reply, Reply], outcome: CallOutcome) -> None:
+    def end(self, call: tuple[object, CircuitReply, CircuitReply], outcome: CallOutcome) -> None:
         self._tell(call, outcome)
 
     @rule(outcome=OUTCOMES)
@@ -128,16 +128,16 @@ class Circuits(RuleBasedStateMachine):
         if self.shared.reset(NAME, "operator"):
             self.plain.reset()
         else:
-            self.local.forget()  # Redis remembers a circuit once something ended in it
+            self.local.clear()  # Redis remembers a circuit once something ended in it
 
-    def _tell(self, call: tuple[object, Reply, Reply], outcome: CallOutcome) -> None:
+    def _tell(self, call: tuple[object, CircuitReply, CircuitReply], outcome: CallOutcome) -> None:
         turn, local, shared = call
         if turn is None:
             return
         self.plain.hear(self.now, turn, outcome)
         told = {"outcome": outcome, "jitter": 0.0, "error": "why", "rejections": 0}
-        here = self.local.settle(NAME, RULES, admitted=local, **told)
-        there = self.shared.settle(NAME, RULES, admitted=shared, **told)
+        here = self.local.record_outcome(NAME, RULES, admitted=local, **told)
+        there = self.shared.record_outcome(NAME, RULES, admitted=shared, **told)
         assert here.state is there.state is self.plain.state
         assert (here.turn, here.wait_ms, here.is_admitted) == (there.turn, there.wait_ms, there.is_admitted)
         assert here.silent_ms == there.silent_ms
@@ -149,7 +149,7 @@ class Circuits(RuleBasedStateMachine):
         assert here.state is there.state is self.plain.state
         assert figures_of(here) == figures_of(there)
         assert here.rejection_count == self.refused
-        if here.state is not State.CLOSED:
+        if here.state is not CircuitState.CLOSED:
             assert here.wake_at_ms == round(self.plain.asleep_until * 1000)
 
 
@@ -164,7 +164,11 @@ TestCircuits.settings = effort(60, steps=40)
 
 @given(reopenings=st.integers(0, 10_000), jitter=st.floats(0, 1, exclude_max=True))
 def test_a_circuit_reopens_ever_later_up_to_the_longest_and_a_little_jitter(reopenings: int, jitter: float) -> None:
-    rules = Rules()
-    assert rules.open_ms(0, 0.0) == 60_000
-    assert rules.open_ms(reopenings, 0.0) == min(60_000 * 2**reopenings, 240_000)
-    assert rules.open_ms(reopenings, 0.0) <= rules.open_ms(reopenings, jitter) <= rules.open_ms(reopenings, 0.0) * 1.1
+    thresholds = Thresholds()
+    assert thresholds.open_ms(0, 0.0) == 60_000
+    assert thresholds.open_ms(reopenings, 0.0) == min(60_000 * 2**reopenings, 240_000)
+    assert (
+        thresholds.open_ms(reopenings, 0.0)
+        <= thresholds.open_ms(reopenings, jitter)
+        <= thresholds.open_ms(reopenings, 0.0) * 1.1
+    )

@@ -7,7 +7,7 @@ import fakeredis
 import pytest
 import redis
 
-from tds_core.breakers.circuit import State
+from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers, BreakersAwayError
 from tests.support.breaker_clock import NAME, RULES, Time, ask, fail, is_refused, state
 
@@ -93,7 +93,7 @@ def test_without_redis_a_process_goes_on_alone_and_rarely_looks(ailing: Callable
     assert Ailing.asked == 1
     clock.pass_by(67)
     ask(breakers, count=2)
-    assert state(breakers).state is State.CLOSED
+    assert state(breakers).state is CircuitState.CLOSED
 
 
 def test_what_was_open_stays_open_when_redis_goes_away(ailing: Callable[[bool], None], clock: Time) -> None:
