@@ -62,7 +62,7 @@ class Traced:
         path = str(environ.get("PATH_INFO", ""))
         method = str(environ["REQUEST_METHOD"])
         name = "webhook" if path.startswith(WEBHOOKS) and method in METHODS else f"request {method}"
-        with tracing.span(name, thread=thread, begins=True, **{"url.path": path[:200]}):
+        with tracing.span(name, correlation_id=thread, is_root=True, **{"url.path": path[:200]}):
             return self._behind(environ, start_response)
 
 

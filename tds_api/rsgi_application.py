@@ -77,7 +77,7 @@ class Application:
             self._turn_away(exchange, error, correlation_id)
             return
         path = environ["PATH_INFO"][:200]
-        with tracing.span("webhook", thread=correlation_id, begins=True, **{"url.path": path}):
+        with tracing.span("webhook", correlation_id=correlation_id, is_root=True, **{"url.path": path}):
             try:
                 receipt = await self._taken(environ, exchange, names)
             except Exception as error:  # whatever it is: Flask knows its answer

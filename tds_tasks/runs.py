@@ -95,7 +95,7 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         return _watch(run)
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
     try:
-        with tracing.span("run", thread=run.correlation_id, entity=run.entity, mode=run.mode, run_id=run.id):
+        with tracing.span("run", correlation_id=run.correlation_id, entity=run.entity, mode=run.mode, run_id=run.id):
             goes_on = _read_on(run, known, until=time.monotonic() + slice_seconds)
     except SourceError as error:
         _put_off(run, error)

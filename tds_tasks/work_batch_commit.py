@@ -40,14 +40,16 @@ def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractConte
     first, *also = list(dict.fromkeys(filter(None, threads))) or [""]
     facts = {"entity": claim.entity, "item_count": len(claim.items), "batch": str(claim.token)}
     task = current_task.request.id if current_task else None
-    return tracing.span("sync batch", thread=first, also=also, **facts, **({"celery.task_id": task} if task else {}))
+    return tracing.span(
+        "sync batch", correlation_id=first, linked_ids=also, **facts, **({"celery.task_id": task} if task else {})
+    )
 
 
 def told(claim: Claim, end: Mapping[str, Any]) -> None:
     """How one item ended, in the trace of the event that was applied."""
     if tracing.is_on():
         facts = {"entity": claim.entity, "source_id": end["source_id"], "outcome": end["outcome"]}
-        with tracing.span("item settled", thread=end["correlation_id"], **facts):
+        with tracing.span("item settled", correlation_id=end["correlation_id"], **facts):
             pass
 
 

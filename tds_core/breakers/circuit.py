@@ -20,8 +20,8 @@ class Thresholds:
 
     It opens after `failures` failures in a row, or when at least `failure_percent` of at least `least_calls` calls
     within `window_seconds` failed. It is probed after `open_seconds`, then after twice as long for each failed
-    probe, at most `open_most_seconds`. It closes after `successes` successful probes in a row. A probe without an outcome expires
-    after `probe_seconds`.
+    probe, at most `open_most_seconds`. It closes after `successes` successful probes in a row. A probe without an
+    outcome expires after `probe_seconds`.
     """
 
     failures: int = 5

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import Engine
 
-from tds_core.observability.tracing import OtelTracer, beginning_of, span, tracing
+from tds_core.observability.opentelemetry_tracer import OtelTracer, root_span_of
+from tds_core.observability.tracing import span, tracing
 from tests.support.standin import StandIn
 from tests.support.webhook_sender import SECRET, Sender, sender_for, wrapped
 from tests.support.world import World
@@ -85,12 +86,12 @@ def test_webhooks_that_are_worked_off_together_keep_their_own_traces(
 
 
 def test_a_correlation_id_of_any_shape_names_one_trace_everywhere(spans: InMemorySpanExporter) -> None:
-    with span("first", thread="order-17", begins=True):
+    with span("first", correlation_id="order-17", is_root=True):
         pass
-    with span("later", thread="order-17"):
+    with span("later", correlation_id="order-17"):
         pass
     [first], [later] = named(spans, "first"), named(spans, "later")
-    assert trace_of(first) == trace_of(later) == f"{beginning_of('order-17').trace_id:032x}"
+    assert trace_of(first) == trace_of(later) == f"{root_span_of('order-17').trace_id:032x}"
     assert later.parent is not None
     assert later.parent.span_id == first.context.span_id
 
@@ -109,7 +110,7 @@ def test_every_process_keeps_the_same_share_of_traces() -> None:
         exporter = InMemorySpanExporter()
         tracer = OtelTracer(SimpleSpanProcessor(exporter), percent=20, process="test")
         for number in range(500):
-            with tracer.span("x", thread=f"thread {number}", also=(), begins=True, facts={}):
+            with tracer.span("x", correlation_id=f"thread {number}", linked_ids=(), is_root=True, attributes={}):
                 pass
         kept.append({each.context.trace_id for each in exporter.get_finished_spans()})
         tracer.close()
@@ -141,7 +142,7 @@ TRACED = """
 from tds_core.config.settings import load_settings
 from tds_core.observability.tracing import span, start_tracing, stop_tracing
 start_tracing(load_settings(), process="worker-1")
-with span("outer", thread="order-17", entity="product"):
+with span("outer", correlation_id="order-17", entity="product"):
     pass
 stop_tracing()
 """
@@ -158,11 +159,11 @@ def test_a_process_sends_its_spans_to_the_collector_the_settings_name(collector:
 
 
 def test_who_does_not_ask_for_traces_does_not_even_load_them(database: str) -> None:
-    parts = "['tds_core.observability.tracing', 'opentelemetry.exporter']"
+    parts = "['tds_core.observability.opentelemetry_tracer', 'opentelemetry.exporter']"
     program = f"import sys, tds_api.wsgi, tds_tasks.sync\nprint([name for name in {parts} if name in sys.modules])"
     params = {"TDS_DATABASE_URL": database, "TDS_OTLP_ENDPOINT": ""}
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **params}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-    assert span("anything") is span("something else", thread=THREAD)
+    assert span("anything") is span("something else", correlation_id=THREAD)
