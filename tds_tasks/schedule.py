@@ -14,7 +14,7 @@ from tds_core import retention
 from tds_core.audit import retention as audit_retention
 from tds_core.audit import seal as audit_seal
 from tds_core.audit.keys import seal_key
-from tds_core.audit.row_digests import TRAILS
+from tds_core.audit.row_digests import SEALED_TABLES
 from tds_core.dead_letters.retry import retry_due
 from tds_core.healing import cycle
 from tds_core.healing.action_log import Cause
@@ -40,7 +40,7 @@ def seal() -> str:
     while sealed is None or (sealed.more and time.monotonic() < until):
         with scope() as session:
             sealed = audit_seal.seal(session, seal_key(session, settings()))
-        audit_seal.tell(sealed)
+        audit_seal.log_sealed(sealed)
         row_count += sealed.row_count
     return f"{row_count} rows sealed" + (", waits for writers" if sealed.waits else "")
 
@@ -48,15 +48,15 @@ def seal() -> str:
 def retire() -> dict[str, int]:
     """Remove history older than TDS_AUDIT_DAYS, if that is set. Returns the rows that went, by table."""
     gone: dict[str, int] = {}
-    for trail in [each for each in TRAILS.values() if each.retires and settings().audit_days]:
+    for table in [each for each in SEALED_TABLES.values() if each.retires and settings().audit_days]:
         until, more = time.monotonic() + SECONDS, True
         while more and time.monotonic() < until:
             with unhurried() as session:
                 seal = audit_retention.retire(
-                    session, seal_key(session, settings()), trail, days=settings().audit_days
+                    session, seal_key(session, settings()), table, days=settings().audit_days
                 )  # fmt: skip
             more = seal is not None
-            gone[trail.name] = gone.get(trail.name, 0) + (seal.row_count if seal else 0)
+            gone[table.name] = gone.get(table.name, 0) + (seal.row_count if seal else 0)
     return gone
 
 

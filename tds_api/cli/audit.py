@@ -19,7 +19,7 @@ from tds_core.audit import seal as audit_seal
 from tds_core.audit import verify as audit_verify
 from tds_core.audit.chain import Seal
 from tds_core.audit.keys import configured_keys, seal_key
-from tds_core.audit.row_digests import VerificationReport
+from tds_core.audit.report import VerificationReport
 from tds_core.auth import action_log as core
 from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
@@ -120,17 +120,17 @@ def seal(
 def _proven(engine: Engine, settings: Settings, since: str) -> VerificationReport:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with (
-        Progress(*columns, console=terminal(stderr=True), transient=True) as progress,
+        Progress(*columns, console=terminal(stderr=True), transient=True) as bar,
         session_scope(engine) as reading,
     ):
         keys = configured_keys(reading, settings)
-        shown = progress.add_task("Rows held against their seals", total=None)
+        shown = bar.add_task("Rows held against their seals", total=None)
         with session_scope(engine) as session:
             return audit_verify.verify_history(
                 session,
                 keys,
                 since=read_moment(since),
-                told=lambda done, total: progress.update(shown, completed=done, total=total),
+                progress=lambda done, total: bar.update(shown, completed=done, total=total),
             )
 
 
@@ -142,7 +142,7 @@ def _lacks(engine: Engine, head: str) -> bool:
     if not (number.isdecimal() and digest):
         raise ConfigError("A head is written NUMBER:DIGEST, as `tds audit seal` and the log's audit_sealed say it.")
     with session_scope(engine) as session:
-        return not audit_verify.has(session, int(number), digest)
+        return not audit_verify.has_seal(session, int(number), digest)
 
 
 def _show(proof: VerificationReport, console: Console, seconds: float) -> None:

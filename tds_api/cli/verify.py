@@ -19,7 +19,7 @@ from tds_api.cli.doctor_checks.organization import (
     told_strangers,
     told_unlisted,
 )
-from tds_core.invariants.verify import BrokenInvariant
+from tds_core.invariants.verify import InvariantResult
 from tds_core.invariants.verify import verify as look
 from tds_core.sync.foreign_rows import Hint, hints
 from tds_models.db import session_scope
@@ -67,7 +67,7 @@ def _compared(session: Session, url: str) -> Comparison:
     return comparison
 
 
-def _show_json(findings: Sequence[BrokenInvariant], comparison: Comparison | None, hinted: Sequence[Hint]) -> None:
+def _show_json(findings: Sequence[InvariantResult], comparison: Comparison | None, hinted: Sequence[Hint]) -> None:
     broken = sum(each.violation_count for each in findings)
     told: dict[str, Any] = {"violation_count": broken, "checks": findings, "other_organization_hints": hinted}
     if comparison:
@@ -80,7 +80,7 @@ def _show_json(findings: Sequence[BrokenInvariant], comparison: Comparison | Non
     say_json(told)
 
 
-def show(findings: Sequence[BrokenInvariant], comparison: Comparison | None, console: Console) -> None:
+def show(findings: Sequence[InvariantResult], comparison: Comparison | None, console: Console) -> None:
     """Print what was looked at, each broken promise with its cases, and what they come to."""
     rows = [(each.says, each.looked_at_count, each.violation_count or "none") for each in findings]
     say_table("What the history must show", ("promise", "looked at", "broken"), rows, console=console)

@@ -1,18 +1,18 @@
-"""Retiring: history too old to keep goes from its beginning on, seal by seal, and a seal says that it went."""
+"""Audit retention: removes the oldest sealed rows, whole seals at a time, and records the removal in a seal."""
 
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.audit import chain as heads
+from tds_core.audit import chain
 from tds_core.audit.chain import RETIRED, Seal
 from tds_core.audit.keys import SealKey
-from tds_core.audit.row_digests import Trail
+from tds_core.audit.row_digests import SealedTable
 
 SEALS_AT_ONCE = 10
 
-# Only whole seals go: what is left is all vouched for.
+# Only whole seals are removed, so that every remaining row stays covered.
 _OLD = text("""
 select count(*) as seal_count, coalesce(max(last_id), 0) as last_id, coalesce(sum(row_count), 0) as row_count,
        coalesce(min(first_id), 0) as first_id
@@ -23,9 +23,9 @@ from (select * from (
                                     where trail = :trail and kind = 'retired'), 0)) r
       where is_old order by number limit :limit) old
 """)
-# The triggers let those rows go whose table this names, until the transaction ends.
+# The triggers allow deletes from the table this names, until the transaction ends.
 _ALLOW = text("select set_config('tds.retiring', :table, true)")
-# The first seal that is still needed: one whose rows are kept, or the newest word on a table that was retired.
+# The first seal that is still needed: one whose rows are kept, or the newest retirement of a table.
 _BEGINS_AT = text("""
 with cut as (
     select trail, max(last_id) as last_id, max(number) as number from tds_audit_seals where kind = 'retired'
@@ -40,27 +40,27 @@ select least(:next, (
 """)
 
 
-def retire(session: Session, key: SealKey, trail: Trail, *, days: int) -> Seal | None:
-    """Remove the oldest rows of `trail` that were sealed more than `days` ago, some seals' worth at a time.
+def retire(session: Session, key: SealKey, table: SealedTable, *, days: int) -> Seal | None:
+    """Remove the oldest rows of `table` that were sealed more than `days` ago, at most `SEALS_AT_ONCE` seals of them.
 
-    Rows, seals nobody needs any more, and the seal that says so are one transaction. None: nothing is so old.
+    Rows, seals no longer needed, and the seal that records the removal are one transaction. None: nothing is so old.
     """
-    head = heads.take(session)
-    params: dict[str, Any] = {"trail": trail.name, "days": days, "limit": SEALS_AT_ONCE}
+    head = chain.lock_head(session)
+    params: dict[str, Any] = {"trail": table.name, "days": days, "limit": SEALS_AT_ONCE}
     old = dict(session.execute(_OLD, params).mappings().one())
     if not old.pop("seal_count"):
         return None
-    _remove(session, trail.name, "id <= :upto", upto=old["last_id"])
+    _remove(session, table.name, "id <= :upto", upto=old["last_id"])
     params |= {"last_id": old["last_id"], "next": head.number + 1}
     begins_at = session.execute(_BEGINS_AT, params).scalar_one()
     _remove(session, "tds_audit_seals", "number < :first", first=begins_at)
-    said = {"columns": (), "ids": "{}", "digests": b"", "begins_at": begins_at}
-    seal = heads.append(session, head, key, kind=RETIRED, trail=trail.name, **old, **said)
-    heads.put(session, head)
+    empty = {"columns": (), "ids": "{}", "digests": b"", "begins_at": begins_at}
+    seal = chain.append(session, head, key, kind=RETIRED, trail=table.name, **old, **empty)
+    chain.write_head(session, head)
     return seal
 
 
-def _remove(session: Session, table: str, condition: str, **given: int) -> None:
+def _remove(session: Session, table: str, condition: str, **params: int) -> None:
     session.execute(_ALLOW, {"table": table})
-    session.execute(text(f"delete from {table} where {condition}"), given)
+    session.execute(text(f"delete from {table} where {condition}"), params)
     session.execute(_ALLOW, {"table": ""})

@@ -1,1 +1,1 @@
-"""Invariants of the tables: checked by `tds verify`, restored by `tds repair`."""
+"""Invariants of the tables: `tds verify` checks them, `tds repair` restores them."""

@@ -1,12 +1,7 @@
-"""What must hold for the history of every record: no version missing or twice, no effect twice, no step backwards.
+"""Invariant checks: queries over inbox, queue, attempts, history and mirror that select every violation of a promise.
 
-A check: one promise of TDS, and the question to the database whose every answer is a case in which it was broken.
-
-What must hold for every accepted event: one verdict, and a true one, or work that is still owed.
-
-What must hold for every living row: it is the mirrored organisation's, as far as its record says.
-
-What must hold for owed work and for the attempts at it: each for a reason, in one pair of hands, ended once.
+Events have one true verdict or a work item; work items have a reason, one live lease and one end; the history of a
+record misses no version, repeats no effect and never goes backwards; rows belong to the mirrored organisation.
 """
 
 from dataclasses import dataclass
@@ -15,18 +10,23 @@ from enum import StrEnum
 from tds_core.sync.foreign_rows import foreign
 from tds_models.entities import ENTITIES
 
-#: Whether old history was retired: then what is left of it begins in the middle of records' lives.
+#: Whether old history was retired; then the remaining history begins in the middle of records' lives.
 RETIRED = "exists (select from tds_audit_seals where kind = 'retired' and trail = 'tds_audit_trail')"
 
-#: Whether a time of change was not yet to come when it was written down: one that was is no evidence of any order.
-SAYS_WHEN = "source_modified_at <= recorded_at + interval '1 hour'"
-#: The trail with how often a record had been read by force, whatever its time said, up to each version.
+#: Whether a version's time of change lay in the past when it was recorded; a future time is no evidence of order.
+HAS_PAST_TIME = "source_modified_at <= recorded_at + interval '1 hour'"
+#: The audit trail with, for each version, how many forced reads (which ignore the time of change) there were up to it.
 BY_FORCE = """(select *, count(*) filter (where origin = 'forced') over (
     partition by source, entity, source_id order by version) as forced_count from tds_audit_trail)"""
+EVENTS = "select count(*) from tds_inbox_events"
+ENTRIES = "select count(*) from tds_audit_trail"
+OF_ONE_RECORD = "partition by source, entity, source_id order by version"
+#: The outcomes of an attempt that complete its work item.
+ENDS = "('created', 'updated', 'unchanged', 'stale', 'deleted', 'restored', 'dead')"
 
 
 class Promise(StrEnum):
-    """What a broken promise means for whoever relies on the mirror."""
+    """What a violation means for the mirror's readers."""
 
     LOST = "lost"  # something accepted is neither done nor owed
     DOUBLED = "doubled"  # something was done twice
@@ -36,10 +36,10 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question about the whole history.
+    """One check. `says` states what holds when it passes.
 
-    `broken` selects entity, source_id and found (what is wrong, in words); `counted` counts what was looked at. `look`
-    says where to go on; `{entity}` and `{source_id}` are filled in.
+    `broken` selects entity, source_id and found (what is wrong, in words) of each violation; `counted` counts the rows
+    checked. `look`: where to go on, with `{entity}` and `{source_id}` filled in.
     """
 
     name: str
@@ -49,8 +49,6 @@ class Check:
     counted: str
     look: str = "tds explain {entity} {source_id}"
 
-
-EVENTS = "select count(*) from tds_inbox_events"
 
 EVENT_CHECKS = (
     Check(
@@ -68,7 +66,7 @@ EVENT_CHECKS = (
     Check(
         name="verdicts_are_dated",
         promise=Promise.DOUBLED,
-        says="a verdict was given at a time, and no time without a verdict",
+        says="an event has both a verdict and its time, or neither",
         broken="""
             select entity, source_id, format('event %s: verdict %s, given at %s', id, coalesce(verdict, '(none)'),
                 coalesce(verdict_at::text, '(never)')) as found
@@ -102,7 +100,7 @@ EVENT_CHECKS = (
     Check(
         name="duplicates_lead_to_an_event",
         promise=Promise.LOST,
-        says="what was answered as a duplicate lies in the inbox",
+        says="the original of every duplicate is in the inbox",
         broken="""
             select null as entity, null as source_id, format('fingerprint %s names event %s, which is not there',
                 encode(f.fingerprint, 'hex'), f.event_id) as found
@@ -112,91 +110,6 @@ EVENT_CHECKS = (
         look="tds_inbox_fingerprints",
     ),
 )
-
-
-ENTRIES = "select count(*) from tds_audit_trail"
-OF_ONE_RECORD = "partition by source, entity, source_id order by version"
-
-HISTORY_CHECKS = (
-    Check(
-        name="versions_are_whole",
-        promise=Promise.LOST,
-        says="the versions of a record begin at 1 and leave none out",
-        broken=f"""
-            select entity, source_id, format('%s versions between %s and %s', count(*), min(version),
-                max(version)) as found
-            from tds_audit_trail group by source, entity, source_id
-            having max(version) - min(version) + 1 <> count(*) or (min(version) <> 1 and not {RETIRED})""",
-        counted="select count(*) from (select distinct source, entity, source_id from tds_audit_trail) r",
-    ),
-    Check(
-        name="lives_make_sense",
-        promise=Promise.DOUBLED,
-        says="a record is created once, deleted while it lives and restored while it is deleted",
-        broken=f"""
-            select entity, source_id, format('version %s %s after %s', version, operation,
-                coalesce(earlier, 'nothing')) as found
-            from (select *, lag(operation) over ({OF_ONE_RECORD}) as earlier from tds_audit_trail) a
-            where not (earlier is null and version > 1 and {RETIRED})
-                and case operation when 'created' then earlier is not null
-                when 'deleted' then earlier = 'deleted' and origin <> 'forced'
-                when 'restored' then earlier is distinct from 'deleted'
-                when 'repaired' then earlier is null
-                else earlier is null or earlier = 'deleted' end""",
-        counted=ENTRIES,
-    ),
-    Check(
-        name="effects_happen_once",
-        promise=Promise.DOUBLED,
-        says="no two versions of a record have the same change of the same origin",
-        broken="""
-            select entity, source_id, format('versions %s: the same change by %s %s', string_agg(version::text, ', '
-                order by version), origin, origin_id) as found
-            from tds_audit_trail where origin_id is not null
-            group by source, entity, source_id, origin, origin_id, operation, source_modified_at, changes
-            having count(*) > 1 and (source_modified_at is not null or max(version) - min(version) = count(*) - 1)""",
-        counted=ENTRIES,
-    ),
-    Check(
-        name="time_only_moves_on",
-        promise=Promise.BACKWARDS,
-        says="no version of a living record is older than one before it",
-        # What a person had read by force may be older than what stood, and begins anew.
-        # What came back from the dead may carry the time it had before; the reading that saw it alive was the later.
-        broken=f"""
-            select entity, source_id, format('version %s is of %s, one before it of %s', version, source_modified_at,
-                reached) as found
-            from (select *, max(source_modified_at) filter (where {SAYS_WHEN}) over (
-                      partition by source, entity, source_id, forced_count order by version
-                      rows between unbounded preceding and 1 preceding) as reached from {BY_FORCE} f) a
-            where source_modified_at < reached and operation not in ('deleted', 'restored', 'repaired')""",
-        counted=ENTRIES,
-    ),
-)
-
-
-CHECKS = (
-    Check(
-        name="rows_are_of_one_organization",
-        promise=Promise.DIFFERENT,
-        says="no living row names another organisation than the mirrored one",
-        broken=f"""
-            select entity, source_id, format('it says that it is of organisation %s, and %s is mirrored',
-                left(theirs, 40), mirrored) as found
-            from ({" union all ".join(foreign(entity) for entity in ENTITIES.values())}) as named""",
-        counted="select sum(living) from ("
-        + " union all ".join(
-            f"select count(*) as living from {entity.table.fullname} where deleted_at is null"
-            for entity in ENTITIES.values()
-        )
-        + ") as counted",
-        look="tds sync {entity} --mode full; when it is held: tds runs approve ID; tds explain {entity} {source_id}",
-    ),
-)
-
-
-#: How an attempt ends that ends its work item.
-ENDS = "('created', 'updated', 'unchanged', 'stale', 'deleted', 'restored', 'dead')"
 
 WORK_CHECKS = (
     Check(
@@ -244,7 +157,7 @@ WORK_CHECKS = (
     Check(
         name="ended_work_is_gone",
         promise=Promise.DOUBLED,
-        says="a generation that ended is not owed any more",
+        says="a generation that ended has no work item any more",
         broken=f"""
             select q.entity, q.source_id, format('generation %s ended as %s and is still owed', q.generation,
                 l.outcome) as found
@@ -253,3 +166,80 @@ WORK_CHECKS = (
         counted="select count(*) from tds_sync_queue",
     ),
 )
+
+HISTORY_CHECKS = (
+    Check(
+        name="versions_are_whole",
+        promise=Promise.LOST,
+        says="the versions of a record begin at 1 and leave none out",
+        broken=f"""
+            select entity, source_id, format('%s versions between %s and %s', count(*), min(version),
+                max(version)) as found
+            from tds_audit_trail group by source, entity, source_id
+            having max(version) - min(version) + 1 <> count(*) or (min(version) <> 1 and not {RETIRED})""",
+        counted="select count(*) from (select distinct source, entity, source_id from tds_audit_trail) r",
+    ),
+    Check(
+        name="lives_make_sense",
+        promise=Promise.DOUBLED,
+        says="a record is created once, deleted while it lives and restored while it is deleted",
+        broken=f"""
+            select entity, source_id, format('version %s %s after %s', version, operation,
+                coalesce(earlier, 'nothing')) as found
+            from (select *, lag(operation) over ({OF_ONE_RECORD}) as earlier from tds_audit_trail) a
+            where not (earlier is null and version > 1 and {RETIRED})
+                and case operation when 'created' then earlier is not null
+                when 'deleted' then earlier = 'deleted' and origin <> 'forced'
+                when 'restored' then earlier is distinct from 'deleted'
+                when 'repaired' then earlier is null
+                else earlier is null or earlier = 'deleted' end""",
+        counted=ENTRIES,
+    ),
+    Check(
+        name="effects_happen_once",
+        promise=Promise.DOUBLED,
+        says="no two versions of a record have the same change of the same origin",
+        broken="""
+            select entity, source_id, format('versions %s: the same change by %s %s', string_agg(version::text, ', '
+                order by version), origin, origin_id) as found
+            from tds_audit_trail where origin_id is not null
+            group by source, entity, source_id, origin, origin_id, operation, source_modified_at, changes
+            having count(*) > 1 and (source_modified_at is not null or max(version) - min(version) = count(*) - 1)""",
+        counted=ENTRIES,
+    ),
+    Check(
+        name="time_only_moves_on",
+        promise=Promise.BACKWARDS,
+        says="no version of a living record is older than one before it",
+        # A forced read may be older than the row and starts a new order; a restored record may carry its earlier time.
+        broken=f"""
+            select entity, source_id, format('version %s is of %s, one before it of %s', version, source_modified_at,
+                reached) as found
+            from (select *, max(source_modified_at) filter (where {HAS_PAST_TIME}) over (
+                      partition by source, entity, source_id, forced_count order by version
+                      rows between unbounded preceding and 1 preceding) as reached from {BY_FORCE} f) a
+            where source_modified_at < reached and operation not in ('deleted', 'restored', 'repaired')""",
+        counted=ENTRIES,
+    ),
+)
+
+ROW_CHECKS = (
+    Check(
+        name="rows_are_of_one_organization",
+        promise=Promise.DIFFERENT,
+        says="no living row names another organisation than the mirrored one",
+        broken=f"""
+            select entity, source_id, format('it says that it is of organisation %s, and %s is mirrored',
+                left(theirs, 40), mirrored) as found
+            from ({" union all ".join(foreign(entity) for entity in ENTITIES.values())}) as named""",
+        counted="select sum(living) from ("
+        + " union all ".join(
+            f"select count(*) as living from {entity.table.fullname} where deleted_at is null"
+            for entity in ENTITIES.values()
+        )
+        + ") as counted",
+        look="tds sync {entity} --mode full; when it is held: tds runs approve ID; tds explain {entity} {source_id}",
+    ),
+)
+
+CHECKS = (*EVENT_CHECKS, *WORK_CHECKS, *HISTORY_CHECKS, *ROW_CHECKS)

@@ -1,4 +1,4 @@
-"""Repair: what of the mirror is not what its history says is read anew from the source, whatever its time says."""
+"""Repair: re-reads from the source every row that differs from its history, whatever its time of change."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 from tds_models.runs import Mode
 
-#: More rows than these that are not there are read from the list, which tells many at a time.
+#: More missing rows than these are read by a full pass, because a list page shows many at once.
 MOST_READ_SINGLY = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was found of one entity and asked for: rows that are not there, rows that are otherwise, and the runs."""
+    """The repair of one entity: how many rows are missing, how many differ, and the runs requested."""
 
     entity: str
     missing_count: int
@@ -27,20 +27,20 @@ class Repair:
 
 
 def request_repair(session: Session, *, entity: str, requested_by: str, correlation_id: str = "") -> Repair:
-    """Hold the rows and lines of `entity` against their history, and ask for those that differ: a run for given
-    records, and where many are not there a full pass.
+    """Compare the rows and lines of `entity` with their history and request those that differ: a targeted run, and a
+    full pass where many are missing.
     """
     differing = _differing(session, ENTITIES[entity])
-    there = _there(session, ENTITIES[entity], differing)
-    missing = [source_id for source_id in differing if source_id not in there]
-    # No list shows those that were deleted in the source.
+    present = _present(session, ENTITIES[entity], differing)
+    missing = [source_id for source_id in differing if source_id not in present]
+    # Records deleted in the source are on no list page.
     singly = _deleted(session, ENTITIES[entity], missing) if len(missing) > MOST_READ_SINGLY else set(missing)
     params = {"entity": entity, "requested_by": requested_by, "correlation_id": correlation_id}
     run_ids = []
     if len(singly) < len(missing):
         run_ids.append(runs.request_run(session, mode=Mode.FULL, **params))
-    if there or singly:
-        run_ids.append(request_records(session, source_ids=sorted(there | singly), forced=True, **params))
+    if present or singly:
+        run_ids.append(request_records(session, source_ids=sorted(present | singly), forced=True, **params))
     return Repair(entity, len(missing), len(differing) - len(missing), run_ids)
 
 
@@ -51,7 +51,7 @@ def _differing(session: Session, entity: Entity) -> list[str]:
     return sorted(found)
 
 
-def _there(session: Session, entity: Entity, source_ids: list[str]) -> set[str]:
+def _present(session: Session, entity: Entity, source_ids: list[str]) -> set[str]:
     statement = text(f"select source_id from {entity.table.fullname} where source = :source and source_id = any(:ids)")
     return set(session.execute(statement, {"source": entity.stream.source, "ids": source_ids}).scalars())
 

@@ -1,4 +1,4 @@
-"""The history checker: proves from inbox, attempts, history and queue alone that every promise was kept."""
+"""Verification of the invariants: runs every check over one snapshot of the database."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.invariants import checks, rebuild
-from tds_core.invariants.checks import Check, Promise
+from tds_core.invariants import rebuild
+from tds_core.invariants.checks import CHECKS, Check, Promise
 from tds_models.db import allow
 from tds_models.entities import ENTITIES
 
 EXAMPLES = 20
-# For one check, at most.
+# The time limit of one check.
 SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
-    """A case in which a promise was broken: which record, what was found, and where to look."""
+class InvariantViolation:
+    """One violation: which record, what is wrong, and where to look."""
 
     entity: str | None
     source_id: str | None
@@ -27,54 +27,55 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenInvariant:
-    """What came of one check: how much was looked at, how many cases broke the promise, and the first of them."""
+class InvariantResult:
+    """The result of one check: how many rows were checked, how many violate it, and the first of those."""
 
     name: str
     promise: Promise
     says: str
     looked_at_count: int
     violation_count: int
-    examples: list[Violation] = field(default_factory=list)
+    examples: list[InvariantViolation] = field(default_factory=list)
 
 
 def all_checks() -> Iterator[Check]:
-    """Every check there is."""
-    yield from (*checks.EVENT_CHECKS, *checks.WORK_CHECKS, *checks.HISTORY_CHECKS, *checks.CHECKS)
+    """Every check: the general ones, then those of each entity."""
+    yield from CHECKS
     for entity in ENTITIES.values():
         yield from rebuild.checks_of(entity)
 
 
-# Everything is looked at as it stood at one moment, so that work under way is no violation; and nothing is written.
+# One snapshot for all checks, so that work under way is no violation; nothing is written.
 BEGIN = text("set transaction isolation level repeatable read read only")
 
 
-def verify(session: Session, *, examples: int = EXAMPLES) -> list[BrokenInvariant]:
-    """Look at the whole history; `session` must not have been used yet. At most so many `examples` of each check."""
+def verify(session: Session, *, examples: int = EXAMPLES) -> list[InvariantResult]:
+    """Run every check; `session` must not have been used yet. At most `examples` violations of each are returned."""
     session.execute(BEGIN)
     allow(session, SECONDS)
-    return [_look(session, check, examples) for check in all_checks()]
+    return [_run(session, check, examples) for check in all_checks()]
 
 
-def _look(session: Session, check: Check, examples: int) -> BrokenInvariant:
-    asked = text(
+def _run(session: Session, check: Check, examples: int) -> InvariantResult:
+    statement = text(
         f"select entity, source_id, found, count(*) over () as total from ({check.broken}) as broken"
         " order by entity, source_id limit :examples"
     )
-    rows = session.execute(asked, {"examples": examples}).all()
-    return BrokenInvariant(
+    rows = session.execute(statement, {"examples": examples}).all()
+    violations = [
+        InvariantViolation(r.entity, r.source_id, r.found, check.look.format(entity=r.entity, source_id=r.source_id))
+        for r in rows
+    ]
+    return InvariantResult(
         name=check.name,
         promise=check.promise,
         says=check.says,
         looked_at_count=session.execute(text(check.counted)).scalar_one(),
         violation_count=rows[0].total if rows else 0,
-        examples=[
-            Violation(r.entity, r.source_id, r.found, check.look.format(entity=r.entity, source_id=r.source_id))
-            for r in rows
-        ],
+        examples=violations,
     )
 
 
-def broken(findings: list[BrokenInvariant], promise: Promise) -> int:
-    """How often `promise` was broken."""
-    return sum(finding.violation_count for finding in findings if finding.promise is promise)
+def broken(results: list[InvariantResult], promise: Promise) -> int:
+    """How many violations of `promise` there are."""
+    return sum(result.violation_count for result in results if result.promise is promise)

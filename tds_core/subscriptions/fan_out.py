@@ -6,13 +6,11 @@ given no more; what is behind its position waits in the history.
 Whether something is to be told: the dispatcher's question, answered without touching a row.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.audit.seal import finished_up_to, highest_id
+from tds_core.audit.chain import WriterWait
+from tds_core.audit.seal import complete_up_to, highest_id
 from tds_models.audit import AuditEntry
 
 TRAIL = AuditEntry.__tablename__
@@ -66,11 +64,11 @@ class Watermark:
 
     def __init__(self) -> None:
         self._upto = 0
-        self._waits: Mapping[str, Any] = {}
+        self._wait: WriterWait | None = None
 
     def look(self, session: Session) -> int:
         """The id up to which no entry can appear any more."""
-        upto, self._waits = finished_up_to(session, TRAIL, self._waits)
+        upto, self._wait = complete_up_to(session, TRAIL, self._wait)
         # A database that was restored has fewer entries than it had.
         self._upto = min(max(self._upto, upto), highest_id(session, TRAIL))
         return self._upto

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tds_core.invariants.checks import Promise
-from tds_core.invariants.verify import BrokenInvariant, broken
+from tds_core.invariants.verify import InvariantResult, broken
 from tds_lab.chaos.orphans import Recovery
 from tds_lab.comparison.comparison import Comparison
 from tds_lab.demo import stats
@@ -34,7 +34,7 @@ class ChaosResult:
     acts: Counter[str]
     missed: Counter[str]
     recovery: Recovery
-    findings: Sequence[BrokenInvariant]
+    findings: Sequence[InvariantResult]
     comparison: Comparison
     caught: Mapping[str, Any] | None
 
@@ -96,6 +96,6 @@ def deliveries_gone_wrong(by_kind: Mapping[str, Mapping[str, int]], received: in
     return max(0, accepted - received), max(0, received - accepted - unsure)
 
 
-def _violation(finding: BrokenInvariant) -> dict[str, Any]:
+def _violation(finding: InvariantResult) -> dict[str, Any]:
     cases = [f"{each.entity} {each.source_id}: {each.found}" for each in finding.examples[:EXAMPLES_SHOWN]]
     return {"promise": finding.promise, "says": finding.says, "count": finding.violation_count, "examples": cases}

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_core.invariants.verify import BrokenInvariant, verify
+from tds_core.invariants.verify import InvariantResult, verify
 from tds_core.sync import holds
 from tds_lab.chaos.context import ChaosContext
 from tds_lab.chaos.orphans import Orphans
@@ -128,7 +128,7 @@ class Chaos:
             self._say(f"Approved {len(held)} runs that were held.")
             phases.settle(self._stage)
 
-    def _verify(self) -> list[BrokenInvariant]:
+    def _verify(self) -> list[InvariantResult]:
         with session_scope(self._stage.engine) as session:
             return verify(session)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tds_core.invariants.verify import BrokenInvariant, all_checks, verify
+from tds_core.invariants.verify import InvariantResult, all_checks, verify
 from tds_models.db import session_scope
 from tests.support.command_line import CommandLine
 from tests.support.standin import StandIn
@@ -12,7 +12,7 @@ ONE = "460000000000001"
 INVOICE = "460000000900001"
 
 
-def findings(world: World) -> dict[str, BrokenInvariant]:
+def findings(world: World) -> dict[str, InvariantResult]:
     with session_scope(world.engine) as session:
         return {each.name: each for each in verify(session)}
 
