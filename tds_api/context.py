@@ -37,11 +37,13 @@ class Context:
 def make_context(settings: Settings, *, nudge: Callable[[str], None]) -> Context:
     """The edge for `settings`; `nudge(entity)` tells the workers of an entity to look."""
     bell = Nudger(nudge)
-    own = make_engine(settings.database_url, pool_size=1, application="tds-intake", patience=settings.intake_patience)
+    own = make_engine(settings.database_url, pool_size=1, application="tds-intake", timeouts=settings.intake_timeouts)
     watch_pool(own, "intake")
     watch_database(own)
-    engine = make_engine(settings.database_url, pool_size=4, application="tds-api", patience=settings.patience)
-    mirror = mirrored_organization.Watch(lambda: session_scope(engine), "zoho", settings.zoho_organization_id)
+    engine = make_engine(settings.database_url, pool_size=4, application="tds-api", timeouts=settings.timeouts)
+    mirror = mirrored_organization.OrganizationGuard(
+        lambda: session_scope(engine), "zoho", settings.zoho_organization_id
+    )
     intake = GroupCommit(
         own,
         duplicate_window_seconds=settings.duplicate_window_seconds,

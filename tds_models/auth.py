@@ -26,7 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tds_models.base import Base, Instant
 
 
-class Outcome(StrEnum):
+class ActionOutcome(StrEnum):
     """What became of an action."""
 
     BEGUN = "begun"
@@ -78,7 +78,7 @@ class OperatorAction(Base):
     correlation_id: Mapped[str] = mapped_column(Text)
 
 
-class KeptAnswer(Base):
+class IdempotencyRecord(Base):
     """What a request with an Idempotency-Key was answered; without `status` it is still being answered."""
 
     __tablename__ = "tds_kept_answers"

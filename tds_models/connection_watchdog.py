@@ -24,7 +24,7 @@ GRACE_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 
 
-class Connection(extensions.connection):
+class WatchedConnection(extensions.connection):
     """A connection whose calls each end within `patience_seconds` (`None`: whenever they do)."""
 
     def __init__(self, dsn: str, patience_seconds: float | None, *more: Any) -> None:
@@ -33,7 +33,7 @@ class Connection(extensions.connection):
         self._was_ended = False
         self._usual_seconds = self.patience_seconds = patience_seconds
         super().__init__(dsn, *more)
-        self.cursor_factory = Cursor
+        self.cursor_factory = WatchedCursor
         _watchdog.watch(self)
 
     def call(self, function: Callable[..., Any], *given: Any) -> Any:
@@ -70,10 +70,10 @@ class Connection(extensions.connection):
                 same.shutdown(socket.SHUT_RDWR)
 
 
-class Cursor(extensions.cursor):
+class WatchedCursor(extensions.cursor):
     """A cursor whose statements are waited for no longer than its connection has patience."""
 
-    connection: Connection
+    connection: WatchedConnection
 
     def execute(self, *given: Any) -> None:
         """See psycopg2."""
@@ -97,10 +97,10 @@ class Watchdog:
     def begin_anew(self) -> None:
         """After a fork: the thread is not here, and the connections are the parent's."""
         self._lock = threading.Lock()
-        self._connections: WeakSet[Connection] = WeakSet()
+        self._connections: WeakSet[WatchedConnection] = WeakSet()
         self._is_watching = False
 
-    def watch(self, connection: Connection) -> None:
+    def watch(self, connection: WatchedConnection) -> None:
         """Look at `connection` as well, until it is gone."""
         with self._lock:
             self._connections.add(connection)

@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Engine, TextClause, create_engine, text
 from sqlalchemy.orm import Session
 
-from tds_models.connection_watchdog import GRACE_SECONDS, Connection
+from tds_models.connection_watchdog import GRACE_SECONDS, WatchedConnection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long a process waits for PostgreSQL, in whole seconds; 0 is for ever.
 
     `lock`: for locks of others. `idle`: how long PostgreSQL keeps a transaction open, and with it all it has locked, in
@@ -47,7 +47,7 @@ class Patience:
 
 
 #: Without work to wait for, and for what takes its time (migrations).
-UNHURRIED = Patience(statement=0, lock=30, idle=0)
+UNLIMITED = Timeouts(statement=0, lock=30, idle=0)
 # A peer that is gone is noticed after ten seconds or so, by us and by the server, also where nothing is being sent.
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 _UNACKNOWLEDGED_MILLISECONDS = 10_000
@@ -65,7 +65,7 @@ def make_engine(
     pool_size: int = 2,
     application: str = "tds",
     ping: bool = True,
-    patience: Patience = Patience(),
+    timeouts: Timeouts = Timeouts(),
 ) -> Engine:
     """An engine for `url` (`postgresql://` or `postgresql+psycopg2://`) with at most `pool_size` connections.
 
@@ -73,10 +73,10 @@ def make_engine(
     tried in their order each time a connection is made.
 
     With `ping`, connections are tested before use, so a PostgreSQL restart costs one reconnect, not one error; callers
-    that try again anyway save the round trip. Nothing waits for longer than `patience`, also not for answers that
+    that try again anyway save the round trip. Nothing waits for longer than `timeouts`, also not for answers that
     get lost on the way: see `tds_models.connection_watchdog`.
     """
-    seconds = patience.statement + GRACE_SECONDS if patience.statement else None
+    seconds = timeouts.statement + GRACE_SECONDS if timeouts.statement else None
     engine = create_engine(
         _for_sqlalchemy(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)),
         pool_size=pool_size,
@@ -85,10 +85,10 @@ def make_engine(
         pool_timeout=10,
         hide_parameters=True,  # they are records; an error's text ends up in logs
         connect_args={
-            "connect_timeout": patience.connect,
-            "options": patience.options,
+            "connect_timeout": timeouts.connect,
+            "options": timeouts.options,
             "application_name": application,
-            "connection_factory": lambda dsn, *more: Connection(dsn, seconds, *more),
+            "connection_factory": lambda dsn, *more: WatchedConnection(dsn, seconds, *more),
             "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
             **_KEEPALIVE,
         },
@@ -108,7 +108,7 @@ def _impatient(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return pinged
 
 
-def allow(session: Session, seconds: int) -> None:
+def set_statement_timeout(session: Session, seconds: int) -> None:
     """Let each statement of this transaction take so long; 0: as long as it takes."""
     connection = session.connection()
     connection.exec_driver_sql(f"set local statement_timeout = '{seconds}s'")
@@ -126,7 +126,7 @@ def _for_sqlalchemy(url: str) -> str:
 
 
 @contextmanager
-def reading_scope(engine: Engine) -> Iterator[Session]:
+def autocommit_scope(engine: Engine) -> Iterator[Session]:
     """Statements that each stand alone: no transaction is begun or ended for them, which is half of a small one."""
     with Session(engine) as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})

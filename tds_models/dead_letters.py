@@ -57,7 +57,7 @@ class DeadLetter(Base):
     resolution: Mapped[str | None] = mapped_column(Text, comment="revived, healed or resolved")
 
 
-class RevivalBatch(Base):
+class DeadLetterRetryBatch(Base):
     """Many letters revived on one request, no faster than `per_minute`; can be cancelled."""
 
     __tablename__ = "tds_dead_letter_batches"
@@ -78,7 +78,7 @@ class RevivalBatch(Base):
     correlation_id: Mapped[str] = mapped_column(Text)
 
 
-class Revival(Base):
+class DeadLetterRetry(Base):
     """One attempt to bring a letter back: asked for, made a work item, ended. A letter has one open at most."""
 
     __tablename__ = "tds_dead_letter_revivals"
@@ -108,7 +108,7 @@ class Revival(Base):
     error: Mapped[str | None] = mapped_column(Text, comment="what it died of again")
 
 
-class LetterAction(Base):
+class DeadLetterAction(Base):
     """What a person did with a letter beside reviving it. Nobody can edit this."""
 
     __tablename__ = "tds_dead_letter_actions"

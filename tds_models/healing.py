@@ -68,7 +68,7 @@ class Canary(Base):
     heard_seconds: Mapped[float | None] = mapped_column(Float, comment="how long that one took")
 
 
-class Listener(Base):
+class WorkerProcess(Base):
     """A worker as it tells of itself every few seconds; `deaf_at` tells it to end."""
 
     __tablename__ = "tds_listeners"

@@ -82,7 +82,7 @@ class MissingPermission(Base):
     )
 
 
-class Consent(Base):
+class OAuthConsent(Base):
     """A consent page somebody was sent to. `state_digest` names it; coming back takes the row away, so once only."""
 
     __tablename__ = "tds_consents"

@@ -96,7 +96,7 @@ class WorkItem(Base):
     updated_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
 
 
-class Stranger(Base):
+class WebhookOnlyRecord(Base):
     """A record of which only a webhook has spoken: still to be read, or known not to be there."""
 
     __tablename__ = "tds_strangers"
@@ -109,7 +109,7 @@ class Stranger(Base):
     absent_at: Mapped[datetime | None] = mapped_column(Instant, comment="when the source said that it has none")
 
 
-class BackfillRest(Base):
+class BackfillPause(Base):
     """Until when bulk work leaves an API of a source alone, because its share of the quota is used."""
 
     __tablename__ = "tds_backfill_rests"

@@ -135,7 +135,7 @@ class RunPage(Base):
     read_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
 
 
-class Cursor(Base):
+class SyncCursor(Base):
     """Where the next incremental read of a stream begins."""
 
     __tablename__ = "tds_sync_cursors"

@@ -41,7 +41,7 @@ class ScheduleSlot(Base):
     detail: Mapped[str | None] = mapped_column(Text)
 
 
-class Pulse(Base):
+class ProcessHeartbeat(Base):
     """When a process last made progress."""
 
     __tablename__ = "tds_pulses"

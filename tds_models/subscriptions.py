@@ -80,7 +80,7 @@ class Subscription(Base):
     created_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
 
 
-class Lane(Base):
+class PendingDelivery(Base):
     """A record some events of which a subscription is owed: the one to be sent now, and how far they go.
 
     One event of a lane is sent at a time, so a record's events arrive in order. The events themselves are in the

@@ -18,7 +18,7 @@ from tds_core.observability.metrics import watch_pool, watch_statements
 from tds_core.observability.outages import watch_database
 from tds_core.sources import mirrored_organization, registry
 from tds_core.sources.base import Source
-from tds_models.db import allow, make_engine, reading_scope, session_scope
+from tds_models.db import autocommit_scope, make_engine, session_scope, set_statement_timeout
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ def _engine(pid: int) -> Engine:
         pool_size=3,
         application=f"tds-worker-{pid}",
         ping=False,
-        patience=settings().patience,
+        timeouts=settings().timeouts,
     )
     report_database(engine, _breakers(pid))
     watch_pool(engine, "worker")
@@ -61,13 +61,13 @@ def scope() -> AbstractContextManager[Session]:
 def unhurried() -> Iterator[Session]:
     """A transaction whose statements may go through whole tables."""
     with scope() as session:
-        allow(session, settings().database_report_seconds)
+        set_statement_timeout(session, settings().database_report_seconds)
         yield session
 
 
 def reading() -> AbstractContextManager[Session]:
     """Reads that need no transaction, on this process's engine."""
-    return reading_scope(_engine(getpid()))
+    return autocommit_scope(_engine(getpid()))
 
 
 @contextmanager
@@ -91,8 +91,8 @@ def _source(name: str, _pid: int) -> Source:
 
 
 @cache
-def _organization(_pid: int) -> mirrored_organization.Watch:
-    return mirrored_organization.Watch(scope, "zoho", settings().zoho_organization_id)
+def _organization(_pid: int) -> mirrored_organization.OrganizationGuard:
+    return mirrored_organization.OrganizationGuard(scope, "zoho", settings().zoho_organization_id)
 
 
 def is_elsewhere() -> bool:

@@ -173,13 +173,13 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     nudge.publish_fast()
     engine = make_engine(
-        settings.database_url, pool_size=2, application="tds-dispatcher", patience=settings.leader_patience
+        settings.database_url, pool_size=2, application="tds-dispatcher", timeouts=settings.leader_timeouts
     )
     slots = max(1, settings.workers * settings.worker_concurrency)
     breakers = open_breakers(settings)
     waker = BreakerWakeup(breakers, calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
     dispatcher = Dispatcher(waker, slots=slots, claim_size=settings.claim_size)
-    own = make_engine(settings.database_url, pool_size=1, application="tds-healing", patience=settings.patience)
+    own = make_engine(settings.database_url, pool_size=1, application="tds-healing", timeouts=settings.timeouts)
     watch_pool(engine, "dispatcher")
     watch_pool(own, "healing")
     serve_metrics(settings)

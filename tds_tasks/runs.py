@@ -27,7 +27,7 @@ from tds_core.queue.retry_policy import RetryOutcome, decide_retry
 from tds_core.records import row_locks
 from tds_core.records.row_locks import LockedError
 from tds_core.sources import backoff, missing_permissions
-from tds_core.sources.base import Page, Traffic
+from tds_core.sources.base import ListPage, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
 from tds_core.sync.holds import ChangeLimits
@@ -176,7 +176,7 @@ def _source_of(run: RunLease) -> str:
 class Fetched:
     """A page, the database's clock before it was asked for, how long it took to come and how many calls it cost."""
 
-    page: Page
+    page: ListPage
     read_at: datetime
     seconds: float
     call_count: int

@@ -29,7 +29,7 @@ from tds_core.records.apply import hold_rows
 from tds_core.records.row_locks import LockedError
 from tds_core.records.transform import FORCED, Evidence
 from tds_core.sources import backoff, missing_permissions
-from tds_core.sources.base import Reading, Traffic
+from tds_core.sources.base import FetchResult, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import partial_rows, unconfirmed
 from tds_models.entities import ENTITIES
@@ -164,7 +164,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
         shown = partial_rows.shown_in_details(session, ENTITIES[claim.entity])
     locked = _still_locked(claim, chunk)
     asked = [each for each in ids if each not in locked]
-    reading = Reading(failures=dict.fromkeys(asked, refused)) if refused or not asked else _ask(claim, asked, known)
+    reading = FetchResult(failures=dict.fromkeys(asked, refused)) if refused or not asked else _ask(claim, asked, known)
     reading.failures.update(locked)
     held_back: dict[str, SourceError] = {}
     for key, error in list(reading.failures.items()):
@@ -204,17 +204,17 @@ def _traffic(claim: Claim) -> Traffic:
     return Traffic.OPERATOR if all(item.origin in FOR_OPERATORS for item in claim.items) else Traffic.LIVE
 
 
-def _ask(claim: Claim, ids: Sequence[str], known: PermissionStatus) -> Reading:
+def _ask(claim: Claim, ids: Sequence[str], known: PermissionStatus) -> FetchResult:
     """Ask for `ids`, but not for what is known to be refused for now; what this shows of that is kept."""
     stream = ENTITIES[claim.entity].stream
     waiting = {each: error for each in ids if (error := known.waits(each))}
     asked = [each for each in ids if each not in waiting]
-    reading = Reading()
+    reading = FetchResult()
     try:
         if asked:
             reading = source(claim.source).read(stream, asked, traffic=_traffic(claim))
     except SourceError as error:
-        reading = Reading(failures=dict.fromkeys(asked, error))
+        reading = FetchResult(failures=dict.fromkeys(asked, error))
     own = _strangers(claim, {**reading.failures, **waiting}, known)
     for each in own.keys() & reading.failures.keys():
         del reading.failures[each]
@@ -237,7 +237,7 @@ def _strangers(claim: Claim, failures: Mapping[str, Exception], known: Permissio
     return found
 
 
-def _keep_refusals(name: str, stream: Stream, reading: Reading, known: PermissionStatus) -> None:
+def _keep_refusals(name: str, stream: Stream, reading: FetchResult, known: PermissionStatus) -> None:
     """Let everybody know what the source refused, and what it refuses no longer."""
     told = {id(error): error for error in reading.failures.values() if isinstance(error, SNOOZE)}
     missing = [error for error in told.values() if isinstance(error, PermissionMissingError)]

@@ -15,7 +15,7 @@ from tds_api.http.token_bucket import TokenBucket
 from tds_core.auth import action_log
 from tds_core.auth.action_log import ActionEntry
 from tds_core.auth.principal import Principal, PrincipalKind
-from tds_models.auth import Outcome
+from tds_models.auth import ActionOutcome
 from tds_models.db import session_scope
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Recording:
     def begin(self, action: ActionEntry) -> int:
         """Write down what is about to be done; what cannot be written down is not done."""
         with session_scope(self._edge.engine) as session:
-            return action_log.record(session, action, Outcome.BEGUN)
+            return action_log.record(session, action, ActionOutcome.BEGUN)
 
     def end(self, action: ActionEntry, begun_id: int | None, response: Response) -> None:
         """Write down what came of it. Should that fail, the beginning stays as it is."""
@@ -54,7 +54,7 @@ class Recording:
     def done(self, action: ActionEntry) -> None:
         """Write down what was done. What cannot be written down is not done: this raises."""
         with session_scope(self._edge.engine) as session:
-            action_log.record(session, action, Outcome.DONE)
+            action_log.record(session, action, ActionOutcome.DONE)
 
     def refused(self, action: ActionEntry, *, status: int, error: str) -> None:
         """Write down what somebody may not do."""
@@ -62,7 +62,7 @@ class Recording:
             return
         try:
             with session_scope(self._edge.engine) as session:
-                action_log.record(session, action, Outcome.REFUSED, status=status, error=error)
+                action_log.record(session, action, ActionOutcome.REFUSED, status=status, error=error)
         except SQLAlchemyError as problem:
             log.error("refusal_not_recorded", operation=action.operation, error=type(problem).__name__)
 
@@ -94,10 +94,10 @@ def _asked(given: Request) -> dict[str, Any]:
     return found
 
 
-def _outcome(status: int) -> Outcome:
+def _outcome(status: int) -> ActionOutcome:
     if status < 400:
-        return Outcome.DONE
-    return Outcome.REFUSED if status < 500 else Outcome.FAILED
+        return ActionOutcome.DONE
+    return ActionOutcome.REFUSED if status < 500 else ActionOutcome.FAILED
 
 
 def _code(response: Response) -> str | None:

@@ -75,7 +75,7 @@ STATUS: dict[type[Exception], int] = {
     webhooks_errors.BodiesCrowdedError: 503,
     webhooks_errors.TooManyFieldsError: 413,
     webhooks_errors.NotUnderstoodError: 422,
-    webhooks_errors.UnknownEntityError: 404,
+    webhooks_errors.UnknownWebhookEntityError: 404,
     webhooks_errors.UnknownEventError: 404,
     webhooks_errors.ContentTypeError: 415,
     OperationalError: 503,

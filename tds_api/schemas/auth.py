@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, name_field, perhaps_instant_field
 from tds_core.auth.principal import PrincipalKind
-from tds_models.auth import Outcome, Role
+from tds_models.auth import ActionOutcome, Role
 
 ROLES = [role.value for role in Role]
 _SCOPES = "Parts of the API it opens, by how paths behind /api/tds/ begin; none: all"
@@ -138,7 +138,7 @@ class AuditArguments(PageArguments):
 
     caller = name_field()
     operation = name_field()
-    outcome = fields.String(validate=validate.OneOf([outcome.value for outcome in Outcome]))
+    outcome = fields.String(validate=validate.OneOf([outcome.value for outcome in ActionOutcome]))
     since = instant_field()
     until = instant_field()
 

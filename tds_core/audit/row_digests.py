@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tds_models.audit import AuditEntry
 from tds_models.auth import OperatorAction
 from tds_models.base import Base
-from tds_models.dead_letters import LetterAction
+from tds_models.dead_letters import DeadLetterAction
 
 DIGEST_BYTES = 16
 
@@ -47,7 +47,7 @@ SEALED_TABLES: Mapping[str, SealedTable] = {
     for table in (
         SealedTable(AuditEntry, "recorded_at", ("entity", "source_id", "version"), retires=True),
         SealedTable(OperatorAction, "recorded_at", ("caller", "operation", "subject")),
-        SealedTable(LetterAction, "acted_at", ("letter_id", "action", "operator")),
+        SealedTable(DeadLetterAction, "acted_at", ("letter_id", "action", "operator")),
     )
 }
 

@@ -15,7 +15,7 @@ from tds_core.audit import chain
 from tds_core.audit.chain import BEGINNING, RETIRED, ROWS, Seal
 from tds_core.audit.report import Unsealed, VerificationReport, ViolationKind
 from tds_core.audit.row_digests import DIGEST_BYTES, SEALED_TABLES, SealedTable, digests_of, fix_spelling
-from tds_models.db import allow
+from tds_models.db import set_statement_timeout
 
 # The time limit of one statement.
 SECONDS = 3600
@@ -37,7 +37,7 @@ def verify_history(
     `keys`: seal keys by id. `progress(done, total)` is called after each seal. `most`: how many violations are kept.
     """
     session.execute(_BEGIN)
-    allow(session, SECONDS)
+    set_statement_timeout(session, SECONDS)
     fix_spelling(session)
     report = VerificationReport(most=most)
     numbers = chain.seal_numbers(session)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from tds_core.auth.principal import Principal
 from tds_core.observability.redaction import redact
 from tds_core.pagination import Page, read_page
-from tds_models.auth import OperatorAction, Outcome
+from tds_models.auth import ActionOutcome, OperatorAction
 
 MOST_IDS, LONGEST_TEXT, MOST_PARTS = 1000, 200, 20
 
@@ -33,7 +33,7 @@ class ActionEntry:
 def record(
     session: Session,
     action: ActionEntry,
-    outcome: Outcome,
+    outcome: ActionOutcome,
     *,
     begun_id: int | None = None,
     status: int | None = None,

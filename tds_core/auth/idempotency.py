@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from tds_core.auth.principal import AnswerNotKeptError, KeyUsedOtherwiseError, StillAnsweringError
-from tds_models.auth import KeptAnswer
+from tds_models.auth import IdempotencyRecord
 
 KEPT_SECONDS = 86_400
 # A request that has no answer after this died with its process, and may be sent again.
@@ -32,19 +32,23 @@ def begin(session: Session, *, caller: str, key: str, request_digest: bytes) -> 
     no answer, AnswerNotKeptError when its answer held a secret.
     """
     now = func.now()
-    claim = insert(KeptAnswer).values(
+    claim = insert(IdempotencyRecord).values(
         caller=caller, key=key, request_digest=request_digest, expires_at=now + timedelta(seconds=KEPT_SECONDS)
     )
-    died = KeptAnswer.status.is_(None) & (KeptAnswer.began_at < now - timedelta(seconds=ANSWERING_SECONDS))
+    died = IdempotencyRecord.status.is_(None) & (
+        IdempotencyRecord.began_at < now - timedelta(seconds=ANSWERING_SECONDS)
+    )
     fresh: dict[str, Any] = {"status": None, "content_type": None, "body": None, "began_at": now}
     claim = claim.on_conflict_do_update(
-        index_elements=[KeptAnswer.caller, KeptAnswer.key],
+        index_elements=[IdempotencyRecord.caller, IdempotencyRecord.key],
         set_={**fresh, "request_digest": request_digest, "expires_at": claim.excluded.expires_at},
-        where=or_(KeptAnswer.expires_at <= now, died),
+        where=or_(IdempotencyRecord.expires_at <= now, died),
     )
-    if session.execute(claim.returning(KeptAnswer.key)).first():
+    if session.execute(claim.returning(IdempotencyRecord.key)).first():
         return None
-    kept = session.execute(select(KeptAnswer).where(KeptAnswer.caller == caller, KeptAnswer.key == key)).scalar_one()
+    kept = session.execute(
+        select(IdempotencyRecord).where(IdempotencyRecord.caller == caller, IdempotencyRecord.key == key)
+    ).scalar_one()
     if bytes(kept.request_digest) != request_digest:
         raise KeyUsedOtherwiseError("This Idempotency-Key was sent with another request. Give each request its own.")
     if kept.status is None:
@@ -56,11 +60,11 @@ def begin(session: Session, *, caller: str, key: str, request_digest: bytes) -> 
 
 def keep(session: Session, *, caller: str, key: str, answer: StoredResponse, holds_secret: bool) -> None:
     """Keep what a request was answered; of one that failed nothing, so that it can be sent again."""
-    mine = (KeptAnswer.caller == caller, KeptAnswer.key == key)
+    mine = (IdempotencyRecord.caller == caller, IdempotencyRecord.key == key)
     if answer.status >= 500:
-        session.execute(delete(KeptAnswer).where(*mine))
+        session.execute(delete(IdempotencyRecord).where(*mine))
         return
     body = None if holds_secret else answer.body
     session.execute(
-        update(KeptAnswer).where(*mine).values(status=answer.status, content_type=answer.content_type, body=body)
+        update(IdempotencyRecord).where(*mine).values(status=answer.status, content_type=answer.content_type, body=body)
     )

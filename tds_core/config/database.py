@@ -4,7 +4,7 @@ import dataclasses
 
 from tds_core.config import fields as d
 from tds_core.config import sources as env
-from tds_models.db import Patience
+from tds_models.db import Timeouts
 
 _SECONDS = env.whole(1, 3600)
 
@@ -30,26 +30,26 @@ class DatabaseSettings:
     )
 
     @property
-    def patience(self) -> Patience:
+    def timeouts(self) -> Timeouts:
         """Of workers and pages, for each of their statements."""
-        return Patience(
+        return Timeouts(
             connect=self.database_connect_seconds,
             statement=self.database_statement_seconds,
             lock=self.database_lock_seconds,
         )
 
     @property
-    def intake_patience(self) -> Patience:
+    def intake_timeouts(self) -> Timeouts:
         """Of the intake, whose senders wait."""
         connect = min(self.database_connect_seconds, max(2, self.database_intake_seconds))
-        return Patience(connect=connect, statement=self.database_intake_seconds, lock=1)
+        return Timeouts(connect=connect, statement=self.database_intake_seconds, lock=1)
 
     @property
-    def leader_patience(self) -> Patience:
+    def leader_timeouts(self) -> Timeouts:
         """Of who holds a lock as long as its connection lives: PostgreSQL ends one that fell silent."""
-        return dataclasses.replace(self.patience, session=10)
+        return dataclasses.replace(self.timeouts, session=10)
 
     @property
-    def report_patience(self) -> Patience:
+    def report_timeouts(self) -> Timeouts:
         """Of commands: what they ask may go through whole tables."""
-        return dataclasses.replace(self.patience, statement=self.database_report_seconds, idle=0)
+        return dataclasses.replace(self.timeouts, statement=self.database_report_seconds, idle=0)

@@ -25,9 +25,9 @@ from tds_core.records import history
 from tds_core.records.apply import read_rows
 from tds_core.records.compare import decide
 from tds_core.records.transform import Candidate, Evidence, Provenance, tombstone, transform
-from tds_core.sources.base import Reading, Source, Traffic
+from tds_core.sources.base import FetchResult, Source, Traffic
 from tds_core.sources.zoho.quota.usage import DayUsage, Usage
-from tds_models.dead_letters import DeadLetter, Revival
+from tds_models.dead_letters import DeadLetter, DeadLetterRetry
 from tds_models.entities import ENTITIES
 
 DAY_SECONDS = 86_400.0
@@ -69,7 +69,7 @@ def _wait_for_days(day: DayUsage, count: int, usage: Usage) -> float | None:
     return to_reset + (math.ceil(over / ceiling) - 1) * DAY_SECONDS
 
 
-BEING_RETRIED = exists().where(Revival.letter_id == DeadLetter.id, Revival.ended_at.is_(None))
+BEING_RETRIED = exists().where(DeadLetterRetry.letter_id == DeadLetter.id, DeadLetterRetry.ended_at.is_(None))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,7 +189,7 @@ def _judged(scope: Scope, letters: Sequence[LockedLetter], source: Callable[[str
         with scope() as session:
             read_at = database_clock(session)
         ids = list(dict.fromkeys(letter.source_id for letter in some if not letter.edited))
-        reading = _ask(source, entity, ids) if ids else Reading()
+        reading = _ask(source, entity, ids) if ids else FetchResult()
         with scope() as session:
             rows = read_rows(session, ENTITIES[entity], sorted({letter.source_id for letter in some}))
         for letter in some:
@@ -197,17 +197,17 @@ def _judged(scope: Scope, letters: Sequence[LockedLetter], source: Callable[[str
     return judged
 
 
-def _ask(source: Callable[[str], Source], entity: str, ids: Sequence[str]) -> Reading:
+def _ask(source: Callable[[str], Source], entity: str, ids: Sequence[str]) -> FetchResult:
     stream = ENTITIES[entity].stream
     try:
         return source(stream.source).read(stream, ids, traffic=Traffic.OPERATOR)
     except SourceError as error:
-        return Reading(failures=dict.fromkeys(ids, error))
+        return FetchResult(failures=dict.fromkeys(ids, error))
     except ConfigError as error:  # what is not set up cannot be asked, like any lack of access
-        return Reading(failures=dict.fromkeys(ids, AuthError(str(error))))
+        return FetchResult(failures=dict.fromkeys(ids, AuthError(str(error))))
 
 
-def _judge(letter: LockedLetter, reading: Reading, row: Mapping[str, Any] | None, read_at: Any) -> dict[str, Any]:
+def _judge(letter: LockedLetter, reading: FetchResult, row: Mapping[str, Any] | None, read_at: Any) -> dict[str, Any]:
     """What retrying one letter would do, and what that is judged by: live, edited or kept."""
     failure = reading.failures.get(letter.source_id)
     asked_in_vain = isinstance(failure, SNOOZE)
@@ -227,7 +227,7 @@ def _judge(letter: LockedLetter, reading: Reading, row: Mapping[str, Any] | None
     return {**shown, "outcome": decision.outcome.value, "changes": changes}
 
 
-def _candidate(letter: LockedLetter, reading: Reading, seen: str, read_at: Any) -> Candidate:
+def _candidate(letter: LockedLetter, reading: FetchResult, seen: str, read_at: Any) -> Candidate:
     if letter.source_id in reading.missing:
         return tombstone(letter.source_id, read_at=read_at, provenance=_PREVIEW)
     entity = ENTITIES[letter.entity]

@@ -11,16 +11,16 @@ from sqlalchemy.orm import Session
 from tds_core.dead_letters.diagnoses import diagnose
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, Row, read_page
-from tds_models.dead_letters import DeadLetter, LetterAction, Revival, RevivalBatch
+from tds_models.dead_letters import DeadLetter, DeadLetterAction, DeadLetterRetry, DeadLetterRetryBatch
 
 _OPEN = DeadLetter.resolved_at.is_(None)
-_OF_LETTER = exists().where(Revival.letter_id == DeadLetter.id, Revival.ended_at.is_(None))
+_OF_LETTER = exists().where(DeadLetterRetry.letter_id == DeadLetter.id, DeadLetterRetry.ended_at.is_(None))
 _standing = case(
     (DeadLetter.resolved_at.is_not(None), "closed"), (_OF_LETTER, "being_retried"), else_=literal_column("'dead'")
 )
 _REVIVED = (
     select(func.count())
-    .where(Revival.letter_id == DeadLetter.id, Revival.revived_at.is_not(None))
+    .where(DeadLetterRetry.letter_id == DeadLetter.id, DeadLetterRetry.revived_at.is_not(None))
     .scalar_subquery()
     .label("revived_count")
 )
@@ -87,13 +87,17 @@ def letter(session: Session, letter_id: int) -> Row:
     found = session.execute(statement).mappings().first() if letter_id < 2**63 else None
     if found is None:
         raise NotFoundError(f"There is no dead letter {letter_id}.")
-    revivals = select(*Revival.__table__.columns).where(Revival.letter_id == letter_id).order_by(Revival.id)
-    actions = select(*LetterAction.__table__.columns).where(LetterAction.letter_id == letter_id)
+    revivals = (
+        select(*DeadLetterRetry.__table__.columns)
+        .where(DeadLetterRetry.letter_id == letter_id)
+        .order_by(DeadLetterRetry.id)
+    )
+    actions = select(*DeadLetterAction.__table__.columns).where(DeadLetterAction.letter_id == letter_id)
     return {
         **_diagnosed(dict(found)),
         "record": msgspec.Raw(found["record"].encode()) if found["record"] else None,
         "revivals": [dict(row) for row in session.execute(revivals).mappings()],
-        "actions": [dict(row) for row in session.execute(actions.order_by(LetterAction.id)).mappings()],
+        "actions": [dict(row) for row in session.execute(actions.order_by(DeadLetterAction.id)).mappings()],
     }
 
 
@@ -110,15 +114,15 @@ from tds_dead_letter_revivals where batch_id = any(:ids) group by 1, 2
 
 def batches(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page:
     """Batches of revivals, the newest first."""
-    statement = select(*RevivalBatch.__table__.columns)
-    page = read_page(session, statement, keys=[RevivalBatch.__table__.c.id], cursor=cursor, limit=limit)
+    statement = select(*DeadLetterRetryBatch.__table__.columns)
+    page = read_page(session, statement, keys=[DeadLetterRetryBatch.__table__.c.id], cursor=cursor, limit=limit)
     return Page(_counted(session, page.items), page.next_cursor)
 
 
 def batch(session: Session, batch_id: int) -> Row:
     """One batch, and how many of its letters came to what. Raises NotFoundError."""
-    columns = RevivalBatch.__table__.columns
-    statement = select(*columns).where(RevivalBatch.id == batch_id)
+    columns = DeadLetterRetryBatch.__table__.columns
+    statement = select(*columns).where(DeadLetterRetryBatch.id == batch_id)
     found = session.execute(statement).mappings().first() if batch_id < 2**63 else None
     if found is None:
         raise NotFoundError(f"There is no batch {batch_id}.")

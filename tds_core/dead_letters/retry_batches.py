@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tds_core.dead_letters.preview import Selection
 from tds_core.dead_letters.retry import LettersChangedError, lock_letters, requeue
 from tds_core.errors import NotFoundError
-from tds_models.dead_letters import DeadLetter, Revival, RevivalBatch
+from tds_models.dead_letters import DeadLetter, DeadLetterRetry, DeadLetterRetryBatch
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +52,19 @@ def request_batch(
         "per_minute": per_minute,
         "correlation_id": correlation_id or str(uuid4()),
     }
-    batch_id = int(session.execute(insert(RevivalBatch).values(row).returning(RevivalBatch.id)).scalar_one())
+    batch_id = int(
+        session.execute(insert(DeadLetterRetryBatch).values(row).returning(DeadLetterRetryBatch.id)).scalar_one()
+    )
     died_of = DeadLetter.error_class + ": " + DeadLetter.error
     chosen = select(DeadLetter.id, literal(batch_id), literal(by), died_of).where(*conditions)
     asked = ["letter_id", "batch_id", "requested_by", "died_of"]
     # The most urgent go first, then those that wait longest.
     ordered = chosen.order_by(DeadLetter.priority, DeadLetter.dead_at, DeadLetter.id)
     begun = session.execute(
-        insert_unless(Revival).from_select(asked, ordered).on_conflict_do_nothing().returning(Revival.id)
+        insert_unless(DeadLetterRetry)
+        .from_select(asked, ordered)
+        .on_conflict_do_nothing()
+        .returning(DeadLetterRetry.id)
     ).all()
     if expected_count is not None and expected_count != len(begun):
         raise LettersChangedError(
@@ -138,7 +143,7 @@ def cancel_batch(session: Session, batch_id: int, *, by: str) -> int:
 
     Raises NotFoundError.
     """
-    if batch_id >= 2**63 or session.get(RevivalBatch, batch_id) is None:
+    if batch_id >= 2**63 or session.get(DeadLetterRetryBatch, batch_id) is None:
         raise NotFoundError(f"There is no batch {batch_id}.")
     if session.execute(CANCEL, {"id": batch_id, "by": by}).first() is None:
         return 0

@@ -21,7 +21,7 @@ from tds_core.health import infrastructure
 from tds_core.pagination import Page, Row, read_page
 from tds_models.audit import AuditEntry
 from tds_models.entities.base import Entity
-from tds_models.runs import Cursor, Mode, Run
+from tds_models.runs import Mode, Run, SyncCursor
 
 _HIDDEN = frozenset({"list_hash"})
 
@@ -120,7 +120,9 @@ def standing(session: Session, entity: Entity) -> Row:
             func.max(table.c.changed_at).label("last_changed_at"),
         )
     )
-    cursor = select(Cursor.modified_at).where(Cursor.source == entity.stream.source, Cursor.entity == entity.name)
+    cursor = select(SyncCursor.modified_at).where(
+        SyncCursor.source == entity.stream.source, SyncCursor.entity == entity.name
+    )
     last = select(Run.id, Run.mode, Run.state, Run.requested_at, Run.ended_at, Run.end_reason).where(
         Run.entity == entity.name, Run.mode != Mode.DRY_RUN
     )

@@ -18,14 +18,14 @@ from tds_core.records.transform import (
     tombstone,
     transform,
 )
-from tds_core.sources.base import Reading
+from tds_core.sources.base import FetchResult
 from tds_models.entities.base import Entity
 
 
 def interpret_reading(
     entity: Entity,
     items: Sequence[Item],
-    reading: Reading,
+    reading: FetchResult,
     events: Mapping[str, Sequence[Event]],
     *,
     read_at: datetime,

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.fault_switches import Protection, is_off
-from tds_core.sources.base import Exchange
+from tds_core.sources.base import CallSummary
 from tds_models.entities import ENTITIES
 
 # Work found by reading lists waits behind what a webhook or an operator asked for.
@@ -56,7 +56,7 @@ class Claim:
     bulk: bool
     drained_queue: bool
     is_suspect: bool = False
-    exchanges: Mapping[str, Exchange] = field(default_factory=dict)
+    exchanges: Mapping[str, CallSummary] = field(default_factory=dict)
 
 
 # Rows of the queue are held for as long as a batch or a burst is being written: that is waited for.

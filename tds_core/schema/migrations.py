@@ -14,11 +14,11 @@ import migrations
 from tds_core.schema import downgrade as backward
 from tds_core.schema.downgrade import Loss
 from tds_models.base import Base, mirror_metadata
-from tds_models.db import UNHURRIED, make_engine
+from tds_models.db import UNLIMITED, make_engine
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MigrationStep:
     """Where the database stands after a migration, what that loses, and what it put back of what was lost before.
 
     `is_done`: False where something would be lost, and nobody has agreed.
@@ -35,13 +35,13 @@ def upgrade(database_url: str, revision: str = "head") -> str | None:
     return migrate(database_url, revision).revision
 
 
-def migrate(database_url: str, revision: str = "head", *, may_lose: bool = False) -> Step:
+def migrate(database_url: str, revision: str = "head", *, may_lose: bool = False) -> MigrationStep:
     """Bring the database forward, or back, to a revision in one transaction.
 
     A step back that loses rows or values is taken only with `may_lose`; they are set aside then, and the step forward
     puts them back.
     """
-    engine = make_engine(database_url, pool_size=1, application="tds migrate", patience=UNHURRIED)
+    engine = make_engine(database_url, pool_size=1, application="tds migrate", timeouts=UNLIMITED)
     try:
         with engine.connect() as connection, connection.begin() as transaction:
             lost: list[Loss] = []
@@ -55,7 +55,7 @@ def migrate(database_url: str, revision: str = "head", *, may_lose: bool = False
             is_done = may_lose or not lost
             if not is_done:
                 transaction.rollback()
-        return Step(current_revision(engine), tuple(lost), tuple(restored), is_done)
+        return MigrationStep(current_revision(engine), tuple(lost), tuple(restored), is_done)
     finally:
         engine.dispose()
 

@@ -43,7 +43,7 @@ class ListedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """One page of a list.
 
     `strange`: why rows have no usable id, one reason for each of them. `clock`: the source's when it answered.
@@ -61,7 +61,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class CallSummary:
     """One call to a source, without what was sent or answered. `status`: none without an answer; `code`: theirs."""
 
     path: str
@@ -71,7 +71,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FetchResult:
     """What asking for records by id brought: their JSON, the ids the source no longer has, and what failed.
 
     `exchanges`: the call in which each of them was asked for last; none where it was not asked for. `clocks`: the
@@ -82,7 +82,7 @@ class Reading:
     records: dict[str, bytes] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     failures: dict[str, Exception] = field(default_factory=dict)
-    exchanges: dict[str, Exchange] = field(default_factory=dict)
+    exchanges: dict[str, CallSummary] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -95,13 +95,13 @@ class Source(Protocol):
 
     def list_page(
         self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
-    ) -> Page:
+    ) -> ListPage:
         """Page `page` (from 1) of the records changed at or after `since`, the longest unchanged first.
 
         Raises `SourceError`; `ContractError` when the answer shows that the filter was ignored.
         """
         ...
 
-    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> Reading:
-        """The records of `source_ids` as they stand now. Never raises for a single record: see `Reading.failures`."""
+    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> FetchResult:
+        """Fetch the records of `source_ids`. Never raises for a single record: see `FetchResult.failures`."""
         ...

@@ -60,7 +60,7 @@ def adopt(session: Session, source: str, organization_id: str) -> str | None:
     return before
 
 
-class Watch:
+class OrganizationGuard:
     """Whether this process's settings name the mirror's organisation; asks the database again after some seconds."""
 
     def __init__(self, scope: Callable[[], AbstractContextManager[Session]], source: str, organization_id: str) -> None:

@@ -20,13 +20,18 @@ from tds_core.subscriptions.fan_out import TRAIL
 from tds_core.subscriptions.payload import new_secret
 from tds_core.subscriptions.ssrf_guard import TargetPolicy
 from tds_models.entities import ENTITIES
-from tds_models.subscriptions import EventDelivery, EventKind, Lane, Subscription, SubscriptionState
+from tds_models.subscriptions import EventDelivery, EventKind, PendingDelivery, Subscription, SubscriptionState
 
 _HIDDEN = ("secret", "previous_secret", "message_key", "replayed_to", "rest_count")
 #: Counting what is owed ends there.
 MOST_COUNTED = 10_000
 
-_OWED = select(Lane.id).where(Lane.subscription_id == Subscription.id).limit(MOST_COUNTED).correlate(Subscription)
+_OWED = (
+    select(PendingDelivery.id)
+    .where(PendingDelivery.subscription_id == Subscription.id)
+    .limit(MOST_COUNTED)
+    .correlate(Subscription)
+)
 _HIGHEST = literal_column(
     "coalesce(pg_sequence_last_value(cast(pg_get_serial_sequence('tds_audit_trail', 'id') as regclass)), 0)", BigInteger
 )

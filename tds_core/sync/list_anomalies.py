@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
-from tds_core.sources.base import Page
+from tds_core.sources.base import ListPage
 from tds_core.sync.progress import MOST_WALKS
 from tds_core.sync.runs import DISORDER, RunLease
 from tds_models.entities import ENTITIES
@@ -28,7 +28,7 @@ def _keep(session: Session, run: RunLease, kind: str, severity: Severity, subjec
     )  # fmt: skip
 
 
-def note_strange(session: Session, run: RunLease, page: Page, *, is_again: bool) -> None:
+def note_strange(session: Session, run: RunLease, page: ListPage, *, is_again: bool) -> None:
     """Tell of the rows of `page` that have no usable id and so can be nobody's; of another walk, they are counted."""
     for reason, count in sorted(Counter(page.strange).items()):
         _keep(session, run, UNREADABLE, Severity.ERROR, reason, row_count=count)
@@ -49,7 +49,7 @@ def resolve_unseen(session: Session, run: RunLease) -> None:
     session.execute(_RESOLVE_UNSEEN, {**params, "run": run.id})
 
 
-def note_disorder(session: Session, run: RunLease, page: Page) -> None:
+def note_disorder(session: Session, run: RunLease, page: ListPage) -> None:
     """Remember that the list does not come in the order of changes: while this is open it is read by page numbers."""
     stream = ENTITIES[run.entity].stream
     severity = Severity.WARNING if stream.order is Order.DOCUMENTED else Severity.NOTE

@@ -21,7 +21,7 @@ from tds_core.quality import clock_skew
 from tds_core.records import drift
 from tds_core.records.apply import apply
 from tds_core.records.transform import Candidate, Evidence, Provenance
-from tds_core.sources.base import Page
+from tds_core.sources.base import ListPage
 from tds_core.sync import (
     deletions,
     dry_run,
@@ -66,7 +66,7 @@ returning set_config('synchronous_commit', 'off', true)
 
 
 def compare_rows(
-    session: Session, run: RunLease, page: Page, *, read_at: datetime, before: Mapping[str, bytes]
+    session: Session, run: RunLease, page: ListPage, *, read_at: datetime, before: Mapping[str, bytes]
 ) -> PageDiff:
     """Read what is new on `page`, asked for after `read_at` (the database's clock). Writes nothing. See `prepare`."""
     provenance = Provenance("run", run.id, run.correlation_id)
@@ -107,7 +107,7 @@ class Finish(StrEnum):
 class ComparedPage:
     """A page ready to be written, with what it took to get it: seconds, and calls."""
 
-    page: Page
+    page: ListPage
     prepared: PageDiff
     fetch_seconds: float
     call_count: int
@@ -176,7 +176,7 @@ def _commit_all(
     return counts
 
 
-def _follow(session: Session, run: RunLease, position: Position, page: Page) -> Position:
+def _follow(session: Session, run: RunLease, position: Position, page: ListPage) -> Position:
     """Where the run goes on after `page`, and what is to be told of it."""
     list_anomalies.note_strange(session, run, page, is_again=position.walk > 1)
     following = position.after(page)

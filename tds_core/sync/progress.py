@@ -3,7 +3,7 @@
 A list read by page numbers drifts: when a row is changed or deleted while we read, all behind it move up by one and
 one of them is never seen. So a page is not asked for by number but by time: everything changed at or after the last
 row we saw, the longest unchanged first. A changed row only ever moves to the end, where we shall meet it; a deleted
-one moves nothing. Page numbers are left for rows that share one second, and for lists that cannot be sorted.
+one moves nothing. ListPage numbers are left for rows that share one second, and for lists that cannot be sorted.
 
 What is read by page numbers is walked through again until a walk shows no id for the first time and no row twice, a
 bounded number of times. A second that fills several pages always is; a whole list when there is reason to (`walks`).
@@ -22,7 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.sources.base import ListedRow, Page
+from tds_core.sources.base import ListedRow, ListPage
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Increment
 
@@ -185,7 +185,7 @@ class Position:
             return cls(since=since, origin=since, sorted=in_order, asks_order=in_order)
         return cls(sorted=False, until=since if increment is Increment.SORTED else None)
 
-    def after(self, page: Page) -> "Position":
+    def after(self, page: ListPage) -> "Position":
         """Where the page after `page` begins."""
         timed = [row for row in page.rows if row.modified_at is not None]
         times = [row.modified_at for row in timed if row.modified_at]
@@ -197,7 +197,7 @@ class Position:
             return moved._after_plain(page)
         return moved._after_sorted(page, times[-1] if times else self.since)
 
-    def _after_plain(self, page: Page) -> "Position":
+    def _after_plain(self, page: ListPage) -> "Position":
         if self.sorted and not (self.page == 1 and self.since == self.origin):
             # The order was lost: from the first page on, for what looked like order may have been none.
             return self.again(since=self.origin)
@@ -206,7 +206,7 @@ class Position:
         endless = goes_on and here._is_circling(page.rows)
         return replace(here, page=self.page + 1, sorted=False, endless=endless, ended=endless or not goes_on)
 
-    def _after_sorted(self, page: Page, last: datetime | None) -> "Position":
+    def _after_sorted(self, page: ListPage, last: datetime | None) -> "Position":
         here = self._counted([row for row in page.rows if row.modified_at in (None, self.since)])
         if last == self.since and page.has_more:
             if here._is_circling(page.rows):

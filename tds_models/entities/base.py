@@ -40,7 +40,7 @@ class Shows(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class BatchCall:
     """One call that answers the details of many records."""
 
     path: str
@@ -81,7 +81,7 @@ class Stream:
     increment: Increment = Increment.FILTER
     list_shows: Shows = Shows.ALL
     order: Order = Order.UNKNOWN
-    batch: Batch | None = None
+    batch: BatchCall | None = None
     wrappers: tuple[str, ...] = ()
     rule_module: str | None = None
     complete_with: tuple[str, ...] = ()

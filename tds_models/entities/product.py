@@ -1,6 +1,6 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
-from tds_models.entities.base import Batch, Entity, Order, Stream
+from tds_models.entities.base import BatchCall, Entity, Order, Stream
 from tds_models.entities.endpoint_fields import unlisted
 from tds_models.entities.fields import at, boolean, custom, number, percentage, refers, text
 
@@ -45,7 +45,7 @@ PRODUCT = Entity(
         id_key="item_id",
         order=Order.DOCUMENTED,
         where={"filter_by": "Status.All"},  # inactive items too
-        batch=Batch(path="itemdetails", parameter="item_ids", size=100),
+        batch=BatchCall(path="itemdetails", parameter="item_ids", size=100),
         wrappers=("item",),
         rule_module="item",
         complete_with=("item_id", "name", "rate", "status", "last_modified_time"),

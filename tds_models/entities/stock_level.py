@@ -1,6 +1,6 @@
 """Stock level: how much of a product lies where. Zoho tells it inside the item, location by location."""
 
-from tds_models.entities.base import Batch, Entity, Increment, Lines, Shows, Stream
+from tds_models.entities.base import BatchCall, Entity, Increment, Lines, Shows, Stream
 from tds_models.entities.endpoint_fields import older, place, unlisted
 from tds_models.entities.fields import Field, number, text
 
@@ -57,6 +57,6 @@ STOCK_LEVEL = Entity(
         modified_key=None,  # whether a movement of stock moves an item's time of change is not known
         increment=Increment.FULL,
         list_shows=Shows.SOME,  # a transfer between two locations changes no total
-        batch=Batch(path="itemdetails", parameter="item_ids", size=100),
+        batch=BatchCall(path="itemdetails", parameter="item_ids", size=100),
     ),
 )

@@ -172,7 +172,7 @@ _tellers: list[StatusReporter] = []
 def start_reporting(sender: Any, **_: Any) -> None:
     """Begin to tell once the worker consumes."""
     settings = load_settings()
-    engine = make_engine(settings.database_url, pool_size=1, application="tds-listener", patience=settings.patience)
+    engine = make_engine(settings.database_url, pool_size=1, application="tds-listener", timeouts=settings.timeouts)
     watch_database(engine)
 
     def end(reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tds_core.errors import TransientError
-from tds_core.sources.base import ListedRow, Page, Reading
+from tds_core.sources.base import ListedRow, ListPage, FetchResult
 from tds_models.entities.base import Stream
 from tests.support.world import at, product
 
@@ -52,7 +52,7 @@ class LivingSource:
         if self.records.pop(key, None):
             self.deleted.add(key)
 
-    def list_page(self, stream: Stream, *, since: datetime | None, page: int, traffic: Any) -> Page:
+    def list_page(self, stream: Stream, *, since: datetime | None, page: int, traffic: Any) -> ListPage:
         rows = sorted(
             (row["last_modified_time"], key)
             for key, row in self.records.items()
@@ -64,17 +64,17 @@ class LivingSource:
             for _, key in rows[start : start + PAGE_SIZE]
         ]
         self._answer()
-        return Page(listed, len(rows) > start + PAGE_SIZE)
+        return ListPage(listed, len(rows) > start + PAGE_SIZE)
 
-    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Any) -> Reading:
-        reading = Reading(
+    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Any) -> FetchResult:
+        reading = FetchResult(
             records={key: msgspec.json.encode(self.records[key]) for key in source_ids if key in self.records},
             missing={key for key in source_ids if key not in self.records},
         )
         try:
             self._answer()
         except TransientError as error:
-            return Reading(failures=dict.fromkeys(source_ids, error))
+            return FetchResult(failures=dict.fromkeys(source_ids, error))
         return reading
 
     def _answer(self) -> None:

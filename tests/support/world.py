@@ -18,7 +18,7 @@ from tds_core.inbox.receive import Delivery, Receipt
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import items
 from tds_core.records import drift
-from tds_core.sources.base import Page, Reading
+from tds_core.sources.base import ListPage, FetchResult
 from tds_core.sync import runs
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -91,22 +91,22 @@ class ScriptedSource:
     name: str = "zoho"
     call_count: int = 0
     records: dict[str, Mapping[str, Any] | Exception] = field(default_factory=dict)
-    pages: list[Page | Exception] = field(default_factory=list)
+    pages: list[ListPage | Exception] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
     traffic: list[str] = field(default_factory=list)
 
-    def list_page(self, stream: Any, *, since: Any, page: int, traffic: Any) -> Page:
+    def list_page(self, stream: Any, *, since: Any, page: int, traffic: Any) -> ListPage:
         self.call_count += 1
         answer = self.pages.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def read(self, stream: Any, source_ids: Any, *, traffic: Any) -> Reading:
+    def read(self, stream: Any, source_ids: Any, *, traffic: Any) -> FetchResult:
         self.call_count += 1
         self.traffic.append(traffic)
         self.asked.append(list(source_ids))
-        reading = Reading()
+        reading = FetchResult()
         for source_id in source_ids:
             answer = self.records.get(source_id)
             if isinstance(answer, Exception):

@@ -15,7 +15,7 @@ from tds_core.auth import action_log
 from tds_core.auth.action_log import ActionEntry
 from tds_core.auth.principal import shell
 from tds_core.errors import TdsError
-from tds_models.auth import Outcome
+from tds_models.auth import ActionOutcome
 from tds_models.db import session_scope
 
 
@@ -50,7 +50,7 @@ def acting(operation: str, subject: object = "", **more: Any) -> Iterator[Sessio
 def did(engine: Engine, operation: str, subject: object = "", **more: Any) -> None:
     """Write down what was done elsewhere than in a transaction: at Zoho, in Redis."""
     with session_scope(engine) as session:
-        action_log.record(session, action_of(operation, subject, **more), Outcome.DONE)
+        action_log.record(session, action_of(operation, subject, **more), ActionOutcome.DONE)
 
 
 @contextmanager
@@ -60,8 +60,8 @@ def acting_on(engine: Engine, operation: str, subject: object = "", **more: Any)
     try:
         with session_scope(engine) as session:
             yield session
-            action_log.record(session, action, Outcome.DONE)
+            action_log.record(session, action, ActionOutcome.DONE)
     except TdsError as error:
         with session_scope(engine) as session:
-            action_log.record(session, action, Outcome.REFUSED, error=error.code)
+            action_log.record(session, action, ActionOutcome.REFUSED, error=error.code)
         raise

@@ -33,7 +33,7 @@ def database(settings: Settings | None = None) -> Iterator[Engine]:
             f"No TDS runs in {settings.home} and TDS_DATABASE_URL is not set. "
             "Start one with: tds up; or set TDS_DATABASE_URL or TDS_HOME."
         )
-    engine = make_engine(settings.database_url, pool_size=2, application="tds-cli", patience=settings.report_patience)
+    engine = make_engine(settings.database_url, pool_size=2, application="tds-cli", timeouts=settings.report_timeouts)
     try:
         yield engine
     except OperationalError as error:

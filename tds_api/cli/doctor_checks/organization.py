@@ -9,7 +9,7 @@ from tds_core.config.settings import Settings
 from tds_core.database import is_out_of_time
 from tds_core.sources import mirrored_organization
 from tds_core.sync.foreign_rows import ForeignRows, Hint, foreign_rows, hints
-from tds_models.db import allow
+from tds_models.db import set_statement_timeout
 
 _CHECK = "Organisation"
 #: Reading every record of a large mirror takes longer: then `tds verify` has to.
@@ -39,7 +39,7 @@ def _named(settings: Settings) -> list[ForeignRows] | None:
     """What records say of their organisation; `None`: reading them all took too long."""
     try:
         with database_session(settings) as session:
-            allow(session, SECONDS)
+            set_statement_timeout(session, SECONDS)
             return foreign_rows(session)
     except SQLAlchemyError as error:
         if is_out_of_time(error):

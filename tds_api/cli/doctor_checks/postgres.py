@@ -11,7 +11,7 @@ from tds_core.config.settings import Settings
 from tds_core.database import without_driver
 from tds_core.schema.migrations import newest_revision
 from tds_local.embedded import binaries
-from tds_models.connection_watchdog import Connection
+from tds_models.connection_watchdog import WatchedConnection
 
 SKEW_SECONDS = 5.0
 # Of each API process: routes and intake; of each task's process: work, heartbeat and one to spare; a worker's own.
@@ -36,7 +36,7 @@ def postgres(settings: Settings) -> Iterator[CheckResult]:
         connection = psycopg2.connect(
             without_driver(settings.database_url),
             connect_timeout=settings.database_connect_seconds,
-            connection_factory=lambda dsn, *more: Connection(dsn, settings.database_statement_seconds, *more),
+            connection_factory=lambda dsn, *more: WatchedConnection(dsn, settings.database_statement_seconds, *more),
         )
     except psycopg2.Error as error:
         mend = "Start it (tds up runs one), or correct TDS_DATABASE_URL."

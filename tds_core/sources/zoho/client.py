@@ -24,7 +24,7 @@ from tds_core.errors import (
 from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import watch
 from tds_core.quality.clock_skew import Clock
-from tds_core.sources.base import Exchange, Page, Reading, Traffic
+from tds_core.sources.base import CallSummary, ListPage, FetchResult, Traffic
 from tds_core.sources.zoho.access_check import AccessCheck, Permissions, Tokens, for_the_rest
 from tds_core.sources.zoho.api_call import ApiCall
 from tds_core.sources.zoho.legacy_lists import is_refusal, page_of, records_of
@@ -85,7 +85,7 @@ class ZohoClient:
         self._timeout = (connect_seconds, timeout_seconds)
         self._session = requests.Session()
         self._host = ""
-        self._exchange: Exchange | None = None
+        self._exchange: CallSummary | None = None
         self._clock: Clock | None = None
         self._clock_tolerance = timedelta(seconds=clock_tolerance_seconds)
         self._remember = remember
@@ -93,7 +93,7 @@ class ZohoClient:
 
     def list_page(
         self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
-    ) -> Page:
+    ) -> ListPage:
         """See `Source.list_page`. Zoho ignores parameters it does not know, so the answer is checked."""
         parameters = dict(stream.where)
         if stream.modified_key and since is not None:
@@ -109,7 +109,9 @@ class ZohoClient:
             )
         return found
 
-    def _paged(self, stream: Stream, parameters: Mapping[str, str], traffic: Traffic, *, page: int, size: int) -> Page:
+    def _paged(
+        self, stream: Stream, parameters: Mapping[str, str], traffic: Traffic, *, page: int, size: int
+    ) -> ListPage:
         """Page `page` of so many rows; what is too large to be answered at once is asked for in smaller parts.
 
         A row that is too large by itself is left out, and named as strange.
@@ -119,9 +121,9 @@ class ZohoClient:
             return self._listed(stream, params, _order(stream), traffic)
         except OversizedAnswerError as error:
             if size == 1:
-                return Page([], has_more=True, strange=[str(error)])
+                return ListPage([], has_more=True, strange=[str(error)])
         count = next(each for each in (2, 5, size) if size % each == 0)
-        parts: list[Page] = []
+        parts: list[ListPage] = []
         for place in range((page - 1) * count + 1, page * count + 1):
             parts.append(self._paged(stream, parameters, traffic, page=place, size=size // count))
             if not parts[-1].has_more:
@@ -137,7 +139,7 @@ class ZohoClient:
 
     def _listed(
         self, stream: Stream, parameters: Mapping[str, str], order: Mapping[str, str], traffic: Traffic
-    ) -> Page:
+    ) -> ListPage:
         """A page in `order`, or where that is refused as it comes."""
         question = ApiCall(
             stream.api, stream.module or stream.path, stream.path, {**parameters, **order}, traffic, is_list=True
@@ -154,9 +156,9 @@ class ZohoClient:
         disorder = f"the answer says it is ordered by {found.ordered_by}" if other else ""
         return replace(found, clock=self._clock, disorder=disorder)
 
-    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> Reading:
+    def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> FetchResult:
         """See `Source.read`. What a batch did not answer is asked for singly: only a 404 means gone."""
-        reading = Reading()
+        reading = FetchResult()
         waiting = list(source_ids)
         if stream.batch and len(waiting) > 1:
             self._read_batches(stream, waiting, reading, traffic)
@@ -197,7 +199,7 @@ class ZohoClient:
                 return before[source_id]
             raise NoSuchRecordError(str(refusal)) if before else refusal from None
 
-    def _note(self, reading: Reading, source_ids: Sequence[str]) -> None:
+    def _note(self, reading: FetchResult, source_ids: Sequence[str]) -> None:
         """The call just made was about these records, if there was one."""
         if self._exchange:
             reading.exchanges.update(dict.fromkeys(source_ids, self._exchange))
@@ -205,7 +207,7 @@ class ZohoClient:
         if self._clock:
             reading.clocks.update(dict.fromkeys(source_ids, self._clock))
 
-    def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: Reading, traffic: Traffic) -> None:
+    def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: FetchResult, traffic: Traffic) -> None:
         batch = stream.batch
         assert batch is not None  # noqa: S101  (the caller asked)
         for start in range(0, len(source_ids), batch.size):
@@ -286,7 +288,7 @@ class ZohoClient:
             raise OversizedAnswerError(f"{question.path}: {error}; TDS reads no more than that at once") from None
         except requests.RequestException as error:
             _count(question, "none")
-            self._exchange = Exchange(question.path, None, 0, round(time.monotonic() - began, 3))
+            self._exchange = CallSummary(question.path, None, 0, round(time.monotonic() - began, 3))
             raise TransientError(silence(url, error)) from None
         seconds = time.monotonic() - began
         said = status_of(body)
@@ -310,7 +312,7 @@ class ZohoClient:
     def _note_answer(self, question: ApiCall, status: int, code: int, seconds: float) -> None:
         _count(question, metrics.status_label(status))
         metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
-        self._exchange = Exchange(question.path, status, code, round(seconds, 3))
+        self._exchange = CallSummary(question.path, status, code, round(seconds, 3))
         watch.tell("source_call", seconds, path=question.group, status=status)
         log.info("source_call_completed", path=question.path, status=status, duration_seconds=round(seconds, 3))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tds_core.errors import ContractError, PermanentError, SourceError, UnexpectedAnswerError
-from tds_core.sources.base import Page
+from tds_core.sources.base import ListPage
 from tds_core.sources.zoho.responses import NoSuchRecordError
 from tds_models.entities.base import OlderList, Stream
 
@@ -23,13 +23,13 @@ def stream_of(stream: Stream, older: OlderList) -> Stream:
     return replace(stream, path=older.path, module=stream.path, list_key=older.list_key, id_key=older.id_key)
 
 
-def page_of(stream: Stream, page: int, *, ask: Callable[[Stream], Page]) -> Page:
+def page_of(stream: Stream, page: int, *, ask: Callable[[Stream], ListPage]) -> ListPage:
     """The page that `ask` brings of `stream`, or of what it was before where its first is refused or empty.
 
     Raises `SourceError`.
     """
     refusal: SourceError | None = None
-    found = Page([], has_more=False)
+    found = ListPage([], has_more=False)
     try:
         found = ask(stream)
     except SourceError as error:
@@ -46,7 +46,7 @@ def page_of(stream: Stream, page: int, *, ask: Callable[[Stream], Page]) -> Page
         return found
 
 
-def records_of(stream: Stream, *, ask: Callable[[Stream], Page]) -> dict[str, bytes]:
+def records_of(stream: Stream, *, ask: Callable[[Stream], ListPage]) -> dict[str, bytes]:
     """What `stream` was before holds, by id; nothing where that is not there, or `stream` itself shows records.
 
     Raises `SourceError`.

@@ -27,7 +27,7 @@ from tds_core.errors import (
     TransientError,
     UnexpectedAnswerError,
 )
-from tds_core.sources.base import ListedRow, Page
+from tds_core.sources.base import ListedRow, ListPage
 from tds_core.sources.zoho.lenient_json import elements, members
 from tds_models.entities.base import Stream
 from tds_models.entities.fields import read_instant
@@ -272,7 +272,7 @@ def _id_decoder(id_key: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Named", [("id", str | int)], rename={"id": id_key}))
 
 
-def read_page(stream: Stream, body: bytes, *, page_size: int = 0) -> Page:
+def read_page(stream: Stream, body: bytes, *, page_size: int = 0) -> ListPage:
     """Split a list answer into its rows.
 
     Raises `TransientError` for a broken body, `UnexpectedAnswerError` for a strange one.
@@ -286,7 +286,7 @@ def read_page(stream: Stream, body: bytes, *, page_size: int = 0) -> Page:
         return _page_in_parts(stream, body, page_size, error)
 
 
-def _whole_page(stream: Stream, body: bytes, page_size: int) -> Page:
+def _whole_page(stream: Stream, body: bytes, page_size: int) -> ListPage:
     listing = _list_decoder(stream.list_key).decode(body)
     heads = _head_decoder(stream.list_key, stream.id_key, stream.modified_key).decode(body).rows
     ids = [str(head.id) for head in heads]
@@ -299,15 +299,15 @@ def _whole_page(stream: Stream, body: bytes, page_size: int) -> Page:
 
 def _page(
     rows: Sequence[ListedRow], context: PageContext, count: int, page_size: int, strange: Sequence[str] = ()
-) -> Page:
+) -> ListPage:
     has_more = context.has_more_page
     if has_more is None:  # a list that does not page may send more at once than it was asked for
         has_more = page_size > 0 and count == (context.per_page or page_size)
     ordered_by = context.sort_column or None
-    return Page(rows, has_more, ordered_by=ordered_by, strange=strange)
+    return ListPage(rows, has_more, ordered_by=ordered_by, strange=strange)
 
 
-def _page_in_parts(stream: Stream, body: bytes, page_size: int, error: Exception) -> Page:
+def _page_in_parts(stream: Stream, body: bytes, page_size: int, error: Exception) -> ListPage:
     try:
         found = members(body)
     except ValueError:

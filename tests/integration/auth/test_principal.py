@@ -27,7 +27,7 @@ from tds_core.auth.principal import (
     shell,
 )
 from tds_core.auth.sessions import Begun, Lifetime
-from tds_models.auth import Outcome, Role
+from tds_models.auth import ActionOutcome, Role
 from tds_models.db import Lock, session_scope
 
 A_DAY = Lifetime(idle_seconds=3600, seconds=86_400)
@@ -258,7 +258,7 @@ def test_nothing_that_is_kept_opens_anything(scope, ali: str, engine: Engine) ->
     with scope() as session:
         _, key = api_keys.create_key(session, name="erp", role=Role.ADMIN, by="boss")
         action = ActionEntry(shell("ann"), "keys.create", "keys", "c-1", detail={"password": PASSWORD, "api_key": key})
-        action_log.record(session, action, Outcome.DONE)
+        action_log.record(session, action, ActionOutcome.DONE)
         idempotency.begin(session, caller="ali", key="k", request_digest=b"1")
         idempotency.keep(
             session, caller="ali", key="k", answer=StoredResponse(201, "json", key.encode()), holds_secret=True
@@ -272,9 +272,9 @@ def test_nothing_that_is_kept_opens_anything(scope, ali: str, engine: Engine) ->
 def test_an_action_that_ended_is_shown_once_and_one_that_did_not_is_shown_as_begun(scope) -> None:
     action = ActionEntry(shell("ann"), "runs.approve", "runs/7", "c-1", detail={"up_to": 5, "record": {"a": 1}})
     with scope() as session:
-        begun = action_log.record(session, action, Outcome.BEGUN)
-        action_log.record(session, action, Outcome.DONE, begun_id=begun, status=200)
-        action_log.record(session, replace(action, operation="runs.cancel"), Outcome.BEGUN)
+        begun = action_log.record(session, action, ActionOutcome.BEGUN)
+        action_log.record(session, action, ActionOutcome.DONE, begun_id=begun, status=200)
+        action_log.record(session, replace(action, operation="runs.cancel"), ActionOutcome.BEGUN)
     with scope() as session:
         shown = action_log.actions(session).items
     assert [(row["operation"], row["outcome"]) for row in shown] == [("runs.cancel", "begun"), ("runs.approve", "done")]
@@ -284,7 +284,7 @@ def test_an_action_that_ended_is_shown_once_and_one_that_did_not_is_shown_as_beg
 def test_actions_are_found_by_who_what_and_when(scope) -> None:
     with scope() as session:
         for name, operation in (("ann", "runs.cancel"), ("bob", "runs.cancel"), ("bob", "keys.create")):
-            action_log.record(session, ActionEntry(shell(name), operation, "x", "c"), Outcome.DONE)
+            action_log.record(session, ActionEntry(shell(name), operation, "x", "c"), ActionOutcome.DONE)
     later = datetime.now(UTC) + timedelta(hours=1)
     with scope() as session:
         for given, count in (
@@ -306,7 +306,7 @@ def test_actions_are_found_by_who_what_and_when(scope) -> None:
 )
 def test_actions_cannot_be_edited(scope, engine: Engine, change: str) -> None:
     with scope() as session:
-        action_log.record(session, ActionEntry(shell("ann"), "runs.cancel", "x", "c"), Outcome.DONE)
+        action_log.record(session, ActionEntry(shell("ann"), "runs.cancel", "x", "c"), ActionOutcome.DONE)
     with pytest.raises(DBAPIError, match="append-only"):
         execute(engine, change.format("tds_operator_actions"))
 

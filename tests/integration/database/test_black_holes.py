@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from tds_core.database import is_away, without_driver
-from tds_models.db import Patience, allow, make_engine, session_scope
+from tds_models.db import Timeouts, make_engine, session_scope, set_statement_timeout
 from tests.support.black_hole import BlackHole, black_hole
 from tests.support.webhook_sender import Sender, sender_for, wrapped
 from tests.support.world import ScriptedSource, World, forget_context, product
@@ -56,7 +56,7 @@ def works(engine: Engine) -> bool:
 
 @pytest.mark.parametrize("ping", [True, False])
 def test_an_engine_gives_up_connections_nothing_comes_through(hole: BlackHole, through: str, ping: bool) -> None:
-    engine = make_engine(through, ping=ping, pool_size=3, patience=Patience(statement=2))
+    engine = make_engine(through, ping=ping, pool_size=3, timeouts=Timeouts(statement=2))
     with engine.connect() as one, engine.connect() as two:
         assert {each.execute(text("select 1")).scalar() for each in (one, two)} == {1}
     hole.swallow(new=False)
@@ -71,7 +71,7 @@ def test_an_engine_gives_up_connections_nothing_comes_through(hole: BlackHole, t
 def test_a_statement_under_way_a_commit_and_a_copy_end_as_for_a_server_that_went_away(
     hole: BlackHole, through: str
 ) -> None:
-    engine = make_engine(through, patience=Patience(statement=1))
+    engine = make_engine(through, timeouts=Timeouts(statement=1))
 
     def in_the_hole(do: Callable[[], object]) -> None:
         threading.Timer(0.2, hole.swallow, kwargs={"new": False}).start()
@@ -97,9 +97,9 @@ def test_a_statement_under_way_a_commit_and_a_copy_end_as_for_a_server_that_went
 
 
 def test_what_takes_its_time_is_waited_for_and_the_next_transaction_is_as_any_other(database: str) -> None:
-    engine = make_engine(database, patience=Patience(statement=1))
+    engine = make_engine(database, timeouts=Timeouts(statement=1))
     with session_scope(engine) as session:
-        allow(session, 20)
+        set_statement_timeout(session, 20)
         session.execute(text("select pg_sleep(4)"))
     with pytest.raises(OperationalError, match="statement timeout"), session_scope(engine) as session:
         session.execute(text("select pg_sleep(4)"))
@@ -107,11 +107,11 @@ def test_what_takes_its_time_is_waited_for_and_the_next_transaction_is_as_any_ot
 
 
 def test_a_process_that_was_forked_has_a_watchdog_of_its_own(hole: BlackHole, through: str) -> None:
-    engine = make_engine(through, patience=Patience(statement=1))
+    engine = make_engine(through, timeouts=Timeouts(statement=1))
     assert works(engine)
     child = os.fork()
     if child == 0:
-        own = make_engine(through, ping=False, patience=Patience(statement=1))
+        own = make_engine(through, ping=False, timeouts=Timeouts(statement=1))
         passed = works(own)
         time.sleep(3)
         passed = passed and not works(own)

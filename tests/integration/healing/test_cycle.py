@@ -11,7 +11,7 @@ from tds_core.breakers.registry import Breakers
 from tds_core.errors import InvalidRecordError, TransientError
 from tds_core.healing import cycle
 from tds_core.healing.action_log import Cause
-from tds_core.sources.base import Page
+from tds_core.sources.base import ListPage
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.worker_reports import deeds, heal, healing_context_of
@@ -99,7 +99,7 @@ def test_an_open_breaker_is_probed_by_the_work_that_waits_for_it(world: World) -
 
 
 @pytest.mark.parametrize(("answer", "outcome"), [
-    (Page(rows=[], has_more=False), "done"), (TransientError("HTTP 502"), "failed"),
+    (ListPage(rows=[], has_more=False), "done"), (TransientError("HTTP 502"), "failed"),
 ])  # fmt: skip
 def test_an_open_breaker_nobody_waits_for_is_probed_by_a_list(world: World, answer: Any, outcome: str) -> None:
     asked = ScriptedSource(pages=[answer, answer])

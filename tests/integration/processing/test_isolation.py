@@ -11,7 +11,7 @@ import pytest
 
 from tds_core.errors import TransientError
 from tds_core.processing.lease_recovery import recover_expired_leases
-from tds_core.sources.base import Reading
+from tds_core.sources.base import FetchResult
 from tds_models.db import session_scope
 from tds_tasks.isolation import IsolatedEnd
 from tds_tasks.sync import sync_batch
@@ -29,7 +29,7 @@ class Deadly(ScriptedSource):
         super().__init__()
         self.deaths, self.killers, self.readings = deaths, {KILLER}, deaths.with_name("readings")
 
-    def read(self, stream: Any, source_ids: Sequence[str], *, traffic: Any) -> Reading:
+    def read(self, stream: Any, source_ids: Sequence[str], *, traffic: Any) -> FetchResult:
         """See `Source`."""
         if self.killers & set(source_ids):
             with self.deaths.open("a") as said:

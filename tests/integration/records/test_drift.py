@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from sqlalchemy import event
 
-from tds_core.sources.base import ListedRow, Page
+from tds_core.sources.base import ListedRow, ListPage
 from tds_tasks import context
 from tests.support.standin import StandIn
 from tests.support.world import ScriptedSource, World, at, invoice, product
@@ -15,9 +15,9 @@ FOUND = """select subject, severity, detail ->> 'news' as news, entity from tds_
            where kind = 'schema_drift' order by id"""
 
 
-def page(*records: dict[str, Any]) -> Page:
+def page(*records: dict[str, Any]) -> ListPage:
     rows = [ListedRow(each["item_id"], at(0), msgspec.json.encode(each)) for each in records]
-    return Page(rows, has_more=False)
+    return ListPage(rows, has_more=False)
 
 
 def products(count: int, **more: Any) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def test_a_declared_key_that_no_row_has_any_more_is_found(world: World, source: 
 
 
 def test_details_are_learned_for_a_day(world: World, source: ScriptedSource) -> None:
-    source.pages = [Page([], has_more=False)]
+    source.pages = [ListPage([], has_more=False)]
     world.run("invoice", "full")
     source.records = {"1": invoice("1", colour="red")}
     world.enqueue("invoice", "1", must_read=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from tds_core.health import health
 from tds_core.processing import complete as settling
-from tds_models.db import UNHURRIED, make_engine, session_scope
+from tds_models.db import UNLIMITED, make_engine, session_scope
 from tests.support.standin import StandIn
 from tests.support.world import ScriptedSource, World, at, delivery, invoice, product
 
@@ -35,7 +35,7 @@ SHOWN = {"product": "name", "invoice": "status", "customer": "name"}
 @contextmanager
 def held(world: World, statement: str, **given: Any) -> Iterator[Connection]:
     """Somebody has begun a transaction and does not end it."""
-    engine = make_engine(world.engine.url.render_as_string(hide_password=False), patience=UNHURRIED)
+    engine = make_engine(world.engine.url.render_as_string(hide_password=False), timeouts=UNLIMITED)
     with engine.connect() as other:
         other.execute(text(statement), given)
         yield other

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tds_core.records.transform import looks_rounded
-from tds_core.sources.base import ListedRow, Page
+from tds_core.sources.base import ListedRow, ListPage
 from tds_core.sync import unconfirmed
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -157,7 +157,7 @@ def test_what_zoho_has_is_confirmed_and_asked_for_once(world: World, source: Scr
 
 def test_what_a_list_has_shown_meanwhile_is_not_asked_for(world: World, source: ScriptedSource) -> None:
     raw = msgspec.json.encode(product("1"))
-    source.pages.append(Page([ListedRow("1", at(0), raw)], has_more=False))
+    source.pages.append(ListPage([ListedRow("1", at(0), raw)], has_more=False))
     world.know("product", product("1"))
     world.deliver(delivery("product", product("1"), event="created"))
     world.drain("product")

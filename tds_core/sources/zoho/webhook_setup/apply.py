@@ -14,7 +14,7 @@ from tds_core.sources.zoho.responses import NameTakenError, NoSuchRecordError
 from tds_core.sources.zoho.webhook_setup import desired
 from tds_core.sources.zoho.webhook_setup.api import Asking, Automation, Webhook, WorkflowRule
 from tds_core.sources.zoho.webhook_setup.desired import CREATED, DELETED, UPDATED, DesiredHook, Terms, desired_hooks
-from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan, Step, compared
+from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan, SetupStep, compared
 from tds_models.entities.base import Entity
 
 
@@ -23,7 +23,7 @@ class StepResult:
     """What became of a place: the steps that were made, and why no further, when it failed."""
 
     place: PlannedHook
-    steps: tuple[Step, ...]
+    steps: tuple[SetupStep, ...]
     problem: str = ""
 
 
@@ -46,7 +46,7 @@ class WebhookInstaller:
 
     def mend(self, place: PlannedHook) -> StepResult:
         """Make the steps of `place`. What Zoho refuses for good is told; other errors end the work."""
-        made: list[Step] = []
+        made: list[SetupStep] = []
         webhook_id = place.webhook.webhook_id if place.webhook else ""
         try:
             for step in place.steps:
@@ -56,13 +56,13 @@ class WebhookInstaller:
             return StepResult(place, tuple(made), f"{place.steps[len(made)]}: {error}")
         return StepResult(place, tuple(made))
 
-    def _make(self, step: Step, place: PlannedHook, webhook_id: str) -> str:
+    def _make(self, step: SetupStep, place: PlannedHook, webhook_id: str) -> str:
         """Make one step. Returns the id of the place's webhook, known from then on."""
-        if step in (Step.DELETE_RULE, Step.DELETE_WEBHOOK):
+        if step in (SetupStep.DELETE_RULE, SetupStep.DELETE_WEBHOOK):
             self._delete(step, place)
-        elif place.hook and step in (Step.CREATE_WEBHOOK, Step.CHANGE_WEBHOOK):
+        elif place.hook and step in (SetupStep.CREATE_WEBHOOK, SetupStep.CHANGE_WEBHOOK):
             return self._write_webhook(place.hook, webhook_id)
-        elif place.hook and step in (Step.CREATE_RULE, Step.CHANGE_RULE):
+        elif place.hook and step in (SetupStep.CREATE_RULE, SetupStep.CHANGE_RULE):
             self.automation.write_rule(_rule_body(place.hook, webhook_id), place.rule.workflow_id if place.rule else "")
         elif place.rule:
             self.automation.activate(place.rule.workflow_id)
@@ -86,12 +86,12 @@ class WebhookInstaller:
                 raise
             return self.automation.write_webhook(body, found.webhook_id).webhook_id
 
-    def _delete(self, step: Step, place: PlannedHook) -> None:
+    def _delete(self, step: SetupStep, place: PlannedHook) -> None:
         """Delete the rule or the webhook; somebody else may have done so already."""
         with suppress(NoSuchRecordError):
-            if step is Step.DELETE_RULE and place.rule:
+            if step is SetupStep.DELETE_RULE and place.rule:
                 self.automation.delete_rule(place.rule.workflow_id)
-            elif step is Step.DELETE_WEBHOOK and place.webhook:
+            elif step is SetupStep.DELETE_WEBHOOK and place.webhook:
                 self.automation.delete_webhook(place.webhook.webhook_id)
 
     def _whole(self, webhook: Webhook) -> Webhook:

@@ -25,7 +25,7 @@ class Drift(StrEnum):
     NOT_WANTED = "not wanted"
 
 
-class Step(StrEnum):
+class SetupStep(StrEnum):
     """One call that mends something. Their order is the order in which they are made."""
 
     CREATE_WEBHOOK = "create webhook"
@@ -37,18 +37,18 @@ class Step(StrEnum):
     DELETE_WEBHOOK = "delete webhook"
 
 
-_MENDS: dict[Drift, tuple[Step, ...]] = {
-    Drift.MISSING: (Step.CREATE_WEBHOOK, Step.CREATE_RULE),
-    Drift.NO_WEBHOOK: (Step.CREATE_WEBHOOK, Step.CHANGE_RULE),
-    Drift.NO_RULE: (Step.CREATE_RULE,),
-    Drift.OTHER_URL: (Step.CHANGE_WEBHOOK,),
-    Drift.OTHER_SECRET: (Step.CHANGE_WEBHOOK,),
-    Drift.SECRET_UNKNOWN: (Step.CHANGE_WEBHOOK,),
-    Drift.OTHER_METHOD: (Step.CHANGE_WEBHOOK,),
-    Drift.OTHER_TRIGGER: (Step.CHANGE_RULE,),
-    Drift.OTHER_ACTION: (Step.CHANGE_RULE,),
-    Drift.INACTIVE: (Step.ACTIVATE_RULE,),
-    Drift.NOT_WANTED: (Step.DELETE_RULE, Step.DELETE_WEBHOOK),
+_MENDS: dict[Drift, tuple[SetupStep, ...]] = {
+    Drift.MISSING: (SetupStep.CREATE_WEBHOOK, SetupStep.CREATE_RULE),
+    Drift.NO_WEBHOOK: (SetupStep.CREATE_WEBHOOK, SetupStep.CHANGE_RULE),
+    Drift.NO_RULE: (SetupStep.CREATE_RULE,),
+    Drift.OTHER_URL: (SetupStep.CHANGE_WEBHOOK,),
+    Drift.OTHER_SECRET: (SetupStep.CHANGE_WEBHOOK,),
+    Drift.SECRET_UNKNOWN: (SetupStep.CHANGE_WEBHOOK,),
+    Drift.OTHER_METHOD: (SetupStep.CHANGE_WEBHOOK,),
+    Drift.OTHER_TRIGGER: (SetupStep.CHANGE_RULE,),
+    Drift.OTHER_ACTION: (SetupStep.CHANGE_RULE,),
+    Drift.INACTIVE: (SetupStep.ACTIVATE_RULE,),
+    Drift.NOT_WANTED: (SetupStep.DELETE_RULE, SetupStep.DELETE_WEBHOOK),
 }
 
 
@@ -63,13 +63,13 @@ class PlannedHook:
     drifts: tuple[Drift, ...] = ()
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[SetupStep]:
         """The calls that mend it, in their order."""
         needed = {step for drift in self.drifts for step in _MENDS[drift]}
         if self.hook is None:
-            needed -= {Step.DELETE_RULE} if self.rule is None else set()
-            needed -= {Step.DELETE_WEBHOOK} if self.webhook is None else set()
-        return [step for step in Step if step in needed]
+            needed -= {SetupStep.DELETE_RULE} if self.rule is None else set()
+            needed -= {SetupStep.DELETE_WEBHOOK} if self.webhook is None else set()
+        return [step for step in SetupStep if step in needed]
 
 
 @dataclass(frozen=True, slots=True)

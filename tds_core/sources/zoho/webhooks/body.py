@@ -15,7 +15,7 @@ from tds_core.sources.zoho.webhooks.errors import (
     EntityMismatchError,
     EntityUnclearError,
     RecordMissingError,
-    UnknownEntityError,
+    UnknownWebhookEntityError,
 )
 from tds_core.sources.zoho.webhooks.event_names import entities_named
 from tds_models.entities import ENTITIES
@@ -151,7 +151,7 @@ def found_record(text: bytes, members: Members, meant: Sequence[Entity]) -> tupl
     """The record's JSON text and the entities it can belong to (several only for records told apart by a field).
 
     `meant` is what the sender named, empty when nothing was named. Raises RecordMissingError, EntityMismatchError,
-    EntityUnclearError or UnknownEntityError.
+    EntityUnclearError or UnknownWebhookEntityError.
     """
     for entity in meant:
         for wrapper in entity.stream.wrappers:
@@ -189,7 +189,7 @@ def _inside(members: Members, meant: Sequence[Entity]) -> tuple[bytes, Sequence[
             return bytes(raw), _expected(wrapper, inner, meant)
         candidates = entities_named(wrapper) or _flat(inner, ())
         if not candidates:
-            raise UnknownEntityError(f"TDS mirrors nothing called {wrapper[:80]!r}.")
+            raise UnknownWebhookEntityError(f"TDS mirrors nothing called {wrapper[:80]!r}.")
         return bytes(raw), candidates
     raise RecordMissingError("The body holds no record: no object with an id, and no id of its own.")
 

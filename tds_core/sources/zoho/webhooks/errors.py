@@ -77,7 +77,7 @@ class NotUnderstoodError(WebhookRefusedError):
         self.entity, self.event = entity, event
 
 
-class UnknownEntityError(NotUnderstoodError):
+class UnknownWebhookEntityError(NotUnderstoodError):
     """Nothing TDS mirrors has this name."""
 
     code = "unknown_entity"

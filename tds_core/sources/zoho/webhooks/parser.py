@@ -13,8 +13,8 @@ from tds_core.sources.zoho.webhooks.errors import (
     EntityUnclearError,
     NotUnderstoodError,
     OtherOrganizationRecordError,
-    UnknownEntityError,
     UnknownEventError,
+    UnknownWebhookEntityError,
 )
 from tds_core.sources.zoho.webhooks.event_names import entities_named, event_named, split_event
 from tds_core.sources.zoho.webhooks.signature import pairs_of
@@ -164,7 +164,7 @@ def _entities(claim: _Claim) -> tuple[Entity, ...]:
         return ()
     meant = entities_named(claim.entity)
     if not meant:
-        raise UnknownEntityError(f"TDS mirrors nothing called {claim.entity[:80]!r}.")
+        raise UnknownWebhookEntityError(f"TDS mirrors nothing called {claim.entity[:80]!r}.")
     return meant
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tds_core.sources.base import ListedRow, Page
+from tds_core.sources.base import ListedRow, ListPage
 from tds_core.sync.progress import Position, Shown
 from tds_models.entities.base import Increment
 from tests.support.world import at
@@ -23,14 +23,14 @@ class Listing:
     seen: set[str] = field(default_factory=set)
     touched: set[str] = field(default_factory=set)
 
-    def page(self, position: Position) -> Page:
+    def page(self, position: Position) -> ListPage:
         since = position.since
         rows = sorted((second, key) for key, second in self.changed.items() if since is None or at(second) >= since)
         start = (position.page - 1) * SIZE
         some = rows[start : start + SIZE]
         self.seen |= {key for _, key in some}
         listed = [ListedRow(key, at(second), b"{}") for second, key in some]
-        return Page(listed, len(rows) > start + SIZE)
+        return ListPage(listed, len(rows) > start + SIZE)
 
     def edit(self, key: str) -> None:
         self.clock += 1
@@ -97,25 +97,25 @@ def test_any_quiet_list_is_read_whole_and_without_going_in_circles(seconds: list
 @given(st.lists(st.tuples(st.integers(0, 99), st.booleans()), max_size=5), st.booleans())
 def test_a_stored_position_is_the_same_position(rows: list[tuple[int, bool]], more: bool) -> None:
     listed = [ListedRow(str(n), at(second) if timed else None, b"") for n, (second, timed) in enumerate(rows)]
-    position = Position(since=at(1)).after(Page(listed, more))
+    position = Position(since=at(1)).after(ListPage(listed, more))
     assert replace(Position.from_json(position.as_json()), seen=position.seen) == replace(position, ended=False)
 
 
 def test_a_list_that_is_not_sorted_is_read_by_page_numbers_from_its_first_page() -> None:
     rows = [ListedRow("1", at(9), b""), ListedRow("2", at(3), b"")]
-    position = Position().after(Page(rows, True))
+    position = Position().after(ListPage(rows, True))
     assert (position.sorted, position.page, position.since, position.newest) == (False, 2, None, at(9))
-    lost_later = Position(since=at(1), page=4).after(Page(rows, True))
+    lost_later = Position(since=at(1), page=4).after(ListPage(rows, True))
     assert (lost_later.sorted, lost_later.page, lost_later.since) == (False, 1, None), "what looked like order was none"
 
 
 def test_an_empty_page_does_not_move_back() -> None:
-    position = Position(since=at(5), page=1, newest=at(5)).after(Page([], False))
+    position = Position(since=at(5), page=1, newest=at(5)).after(ListPage([], False))
     assert (position.since, position.newest) == (at(5), at(5))
 
 
-def newest_first(*seconds: int, has_more: bool = True) -> Page:
-    return Page([ListedRow(str(second), at(second), b"{}") for second in seconds], has_more)
+def newest_first(*seconds: int, has_more: bool = True) -> ListPage:
+    return ListPage([ListedRow(str(second), at(second), b"{}") for second in seconds], has_more)
 
 
 def test_a_list_that_shows_the_newest_first_is_read_no_further_than_to_what_was_known() -> None:
@@ -169,8 +169,8 @@ def test_a_long_list_is_not_copied_page_by_page() -> None:
 
 
 def test_a_walk_that_was_laid_down_is_held_to_what_its_second_showed_and_to_nothing_around_it() -> None:
-    def page(*rows: tuple[str, int], more: bool = True) -> Page:
-        return Page([ListedRow(key, at(second), b"{}") for key, second in rows], more)
+    def page(*rows: tuple[str, int], more: bool = True) -> ListPage:
+        return ListPage([ListedRow(key, at(second), b"{}") for key, second in rows], more)
 
     walked = Position(since=at(1), origin=at(0), page_count=3, walks_behind=3)
     walked = walked.after(page(("a", 1), ("b", 1))).after(page(("c", 1), ("d", 2), ("e", 2)))

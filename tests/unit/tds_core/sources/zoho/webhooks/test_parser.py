@@ -188,7 +188,7 @@ def test_a_body_of_another_entity_is_a_mismatch() -> None:
 
 
 @pytest.mark.parametrize(("entity", "event", "error"), [
-    ("nothing", "updated", errors.UnknownEntityError),
+    ("nothing", "updated", errors.UnknownWebhookEntityError),
     ("product", "eaten", errors.UnknownEventError),
 ])  # fmt: skip
 def test_unknown_names_are_said(entity: str, event: str, error: type[Exception]) -> None:
@@ -197,7 +197,7 @@ def test_unknown_names_are_said(entity: str, event: str, error: type[Exception])
 
 
 def test_an_unmirrored_wrapper_is_an_unknown_entity() -> None:
-    with pytest.raises(errors.UnknownEntityError):
+    with pytest.raises(errors.UnknownWebhookEntityError):
         understood(b'{"package":{"package_id":"1"}}', entity=None, event=None)
 
 
