@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tds_core.errors import TransientError
-from tds_core.sources.base import ListedRow, ListPage, FetchResult
+from tds_core.sources.base import FetchResult, ListedRow, ListPage
 from tds_models.entities.base import Stream
 from tests.support.world import at, product
 

@@ -18,7 +18,7 @@ from tds_core.inbox.receive import Delivery, Receipt
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import items
 from tds_core.records import drift
-from tds_core.sources.base import ListPage, FetchResult
+from tds_core.sources.base import FetchResult, ListPage
 from tds_core.sync import runs
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES

@@ -24,7 +24,7 @@ from tds_core.errors import (
 from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import watch
 from tds_core.quality.clock_skew import Clock
-from tds_core.sources.base import CallSummary, ListPage, FetchResult, Traffic
+from tds_core.sources.base import CallSummary, FetchResult, ListPage, Traffic
 from tds_core.sources.zoho.access_check import AccessCheck, Permissions, Tokens, for_the_rest
 from tds_core.sources.zoho.api_call import ApiCall
 from tds_core.sources.zoho.legacy_lists import is_refusal, page_of, records_of
