@@ -1,6 +1,8 @@
-"""The task `tds.run.advance`: reads a run's pages, each committed with its cursor, for a slice of time.
+"""The task `tds.run.advance`: takes a run further by some pages, each committed with the run's position.
 
-Working ahead: an iterator that runs in a thread of its own, so that its next item is ready when it is asked for.
+A page passes four steps, each of which works on the next page while the one after it works on this:
+`_fetch_page` requests it from the source, `_compare_pages` compares it with the mirror, `_group_pages` joins pages
+without news, and `_commit_pages` applies them.
 """
 
 import random
@@ -31,7 +33,7 @@ from tds_core.sources.base import ListPage, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
 from tds_core.sync.holds import ChangeLimits
-from tds_core.sync.page_commit import ComparedPage, isolate_bad_rows
+from tds_core.sync.page_commit import ComparedPage, LostLeaseError, MassChangeError, PassEnd
 from tds_core.sync.progress import Position
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
@@ -43,40 +45,21 @@ from tds_tasks.context import is_elsewhere, reading, scope, settings, source, un
 from tds_tasks.work_batch_commit import OUTAGES
 from tds_tasks.worker.leases import worker_name
 
-T = TypeVar("T")
-
-
-@contextmanager
-def prefetch(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The same items, each made in another thread while the one before it is being used.
-
-    An error in `items` comes out where its item would have. Leaving the block waits for the item being made, no more.
-    """
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as worker:
-
-        def take() -> Iterator[T]:
-            coming: Future[T | object] = worker.submit(copy_context().run, next, items, end)
-            while (item := coming.result()) is not end:
-                coming = worker.submit(copy_context().run, next, items, end)
-                yield item  # type: ignore[misc]  # it is not the end, so it is a T
-
-        yield take()
-
-
 log = structlog.get_logger(__name__)
 
-# A run lays itself down after so long, so that a first load of a million records starves nobody.
+# A run yields after this time, so that a first load of a million records keeps no other run waiting.
 SLICE_SECONDS = 10.0
-# A page may take this long to come before somebody else takes the run up.
+# A page may take this long to arrive before another worker takes the run over.
 RUN_LEASE_SECONDS = 90.0
-# The database's clock is asked for once in this time: a page asked for later only counts as somewhat older than it is.
+# The database's clock is read once in this time: a page requested later only counts as somewhat older than it is.
 CLOCK_SECONDS = 1.0
-# So many pages without news are written down at once, or those of so long a time.
+# Pages without news are committed together: at most so many, or those of so long a time.
 GROUP_PAGES, GROUP_SECONDS = 16, 1.0
 OUTAGE_SECONDS = 2.0
-# A run whose page meets a table, or rows, that somebody else has locked looks again after so long.
+# How long a run waits whose page meets a table, or rows, that another transaction has locked.
 LOCK_SECONDS = 5.0
+
+T = TypeVar("T")
 
 
 @app.task(name="tds.run.advance")
@@ -88,15 +71,16 @@ def advance(run_id: int) -> None:
 
 def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     """Take run `run_id` further for `slice_seconds`. Returns whether it has to go on."""
-    run, known = _take_up(run_id)
+    run, permissions = _claim(run_id)
     if run is None:
         return False
     if run.mode == Mode.TARGETED:
-        return _watch(run)
+        _record_outcomes(run)
+        return False
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
     try:
         with tracing.span("run", correlation_id=run.correlation_id, entity=run.entity, mode=run.mode, run_id=run.id):
-            goes_on = _read_on(run, known, until=time.monotonic() + slice_seconds)
+            goes_on = _read_pages(run, permissions, until=time.monotonic() + slice_seconds)
     except SourceError as error:
         _put_off(run, error)
         return False
@@ -104,9 +88,9 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
         with suppress(SQLAlchemyError):
             _interrupt(run, error)
         return False
-    except page_commit.LostLeaseError:
+    except LostLeaseError:
         with scope() as session:
-            runs.settle_cancelled(session, run)
+            runs.finish_cancelled(session, run)
         return False
     finally:
         structlog.contextvars.clear_contextvars()
@@ -116,8 +100,8 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     return goes_on
 
 
-def _take_up(run_id: int) -> tuple[RunLease | None, PermissionStatus]:
-    """The run in our hands, with what is known to be refused of its stream; None when it is not to be read on."""
+def _claim(run_id: int) -> tuple[RunLease | None, PermissionStatus]:
+    """The run, leased, and the permissions its stream is known to lack; None when it is not to be read now."""
     if is_elsewhere():
         return None, PermissionStatus()
     with scope() as session:
@@ -130,25 +114,184 @@ def _take_up(run_id: int) -> tuple[RunLease | None, PermissionStatus]:
         )
         if run is None or run.mode == Mode.TARGETED:
             return run, PermissionStatus()
-        known = missing_permissions.permission_status(session, ENTITIES[run.entity].stream)
-        refused = backoff.pause_left(session, _source_of(run)) or known.waits("")
-        if refused:
-            runs.yield_run(session, run, delay_seconds=refused.after_seconds, reason=str(refused))
-    return (None if refused else run), known
+        permissions = missing_permissions.permission_status(session, ENTITIES[run.entity].stream)
+        refusal = backoff.pause_left(session, _source_of(run)) or permissions.waits("")
+        if refusal:
+            runs.yield_run(session, run, delay_seconds=refusal.after_seconds, reason=str(refusal))
+    return (None if refusal else run), permissions
 
 
-def _watch(run: RunLease) -> bool:
-    """Look how far the workers are with the run's records; the dispatcher has it looked at again."""
+def _record_outcomes(run: RunLease) -> None:
+    """Record how far the workers are with a targeted run's records; the dispatcher has it looked at again."""
     with scope() as session:
-        runs.settle_cancelled(session, run)
-        ended = run_requests.record_outcomes(session, run)
-    if ended:
+        runs.finish_cancelled(session, run)
+        has_ended = run_requests.record_outcomes(session, run)
+    if has_ended:
         log.info("run_completed", run_id=run.id, entity=run.entity, mode=run.mode, **run.outcomes)
-    return False
+
+
+def _source_of(run: RunLease) -> str:
+    return ENTITIES[run.entity].stream.source
+
+
+def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -> bool:
+    """Fetch, compare and commit pages until the list ends or the time is up. Returns whether the run has to go on."""
+    with prefetch(_fetch_pages(run, until)) as fetched, prefetch(_compare_pages(run, fetched)) as compared:
+        for pages in _group_pages(run, compared):
+            if permissions.module is not None:
+                with scope() as session:
+                    missing_permissions.lift(session, ENTITIES[run.entity].stream, permissions, ())
+                permissions = PermissionStatus()
+            try:
+                _commit_pages(run, pages)
+            except MassChangeError as error:
+                with scope() as session:
+                    page_commit.hold_page(session, run, error.mass_change, call_count=pages[-1].call_count)
+                return False
+    if not run.position.ended:
+        with scope() as session:
+            runs.yield_run(session, run)
+        return True
+    return _finish_pass(run)
+
+
+@contextmanager
+def prefetch(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """The same items, each made in another thread while the one before it is being used.
+
+    An error in `items` is raised where its item would have come. Leaving the block waits for the item being made.
+    """
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as worker:
+
+        def results() -> Iterator[T]:
+            coming: Future[T | object] = worker.submit(copy_context().run, next, items, end)
+            while (item := coming.result()) is not end:
+                coming = worker.submit(copy_context().run, next, items, end)
+                yield item  # type: ignore[misc]  # it is not the end, so it is a T
+
+        yield results()
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedPage:
+    """A page, the database's clock before it was requested, how long it took and how many calls it cost."""
+
+    page: ListPage
+    read_at: datetime
+    seconds: float
+    call_count: int
+
+
+def _fetch_pages(run: RunLease, until: float) -> Iterator[FetchedPage]:
+    """The pages from the run's position on: at least one, and no more once the time is up."""
+    position = run.position
+    read_at, clock_read_at = None, 0.0
+    while True:
+        if read_at is None or time.monotonic() - clock_read_at > CLOCK_SECONDS:
+            clock_read_at = time.monotonic()
+            with reading() as session:
+                read_at = queue_items.database_clock(session)
+        fetched = _fetch_page(run, position, read_at)
+        yield fetched
+        position = position.after(fetched.page)
+        if position.ended or time.monotonic() >= until:
+            return
+
+
+def _fetch_page(run: RunLease, position: Position, read_at: datetime) -> FetchedPage:
+    stream = ENTITIES[run.entity].stream
+    client = source(stream.source)
+    began, calls = time.monotonic(), client.call_count
+    if not position.asks_order:
+        stream = replace(stream, order=Order.NONE)
+    page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
+    if page.clock is None:
+        page = replace(page, clock=Clock(read_at, timedelta(seconds=settings().clock_tolerance_seconds)))
+    return FetchedPage(page, read_at, time.monotonic() - began, client.call_count - calls)
+
+
+def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[ComparedPage]:
+    """Each page with how it differs from the mirror as it will be once the pages before it are committed."""
+    uncommitted: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
+    with reading() as session:  # one for all pages, no transaction: opening one takes as long as a query
+        for fetched in pages:
+            pending_hashes = {key: value for hashes in uncommitted for key, value in hashes.items()}
+            diff = page_commit.compare_page(
+                session, run, fetched.page, read_at=fetched.read_at, pending_hashes=pending_hashes
+            )
+            uncommitted.append(diff.hashes)
+            yield ComparedPage(fetched.page, diff, fetched.seconds, fetched.call_count)
+
+
+def _group_pages(run: RunLease, pages: Iterator[ComparedPage]) -> Iterator[list[ComparedPage]]:
+    """Each page by itself; pages of which the mirror has all together, for only their bookkeeping is written."""
+    group: list[ComparedPage] = []
+    since = time.monotonic()
+    try:
+        for page in pages:
+            can_wait = page.diff.is_known and run.mode != Mode.DRY_RUN
+            if group and not can_wait:
+                yield group
+                group = []
+            group.append(page)
+            if not can_wait or len(group) == GROUP_PAGES or time.monotonic() - since > GROUP_SECONDS:
+                yield group
+                group, since = [], time.monotonic()
+    except SourceError:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def _commit_pages(run: RunLease, pages: list[ComparedPage]) -> None:
+    """Commit pages; when the database refuses one, commit it without the records it refuses."""
+    began = time.monotonic()
+    try:
+        counts = _commit(run, pages)
+    except DBAPIError as error:
+        if not refuses(error):
+            raise
+        log.warning("run_page_refused", detail=str(named(error)), page=run.page_count + 1)
+        counts = _commit(run, _isolate_bad_rows(run, pages))
+    seconds = time.monotonic() - began
+    for _ in pages:
+        metrics.sync_seconds.labels(run.entity, run.mode).observe(seconds / len(pages))
+    watch.tell("page", seconds / len(pages), entity=run.entity, run_id=run.id)
+    for outcome, count in counts.items():
+        metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
+
+
+def _commit(run: RunLease, pages: list[ComparedPage]) -> Counter[str]:
+    with scope() as session:
+        return page_commit.commit_pages(session, run, pages, lease_seconds=RUN_LEASE_SECONDS, limits=_limits())
+
+
+def _isolate_bad_rows(run: RunLease, pages: list[ComparedPage]) -> list[ComparedPage]:
+    entity = ENTITIES[run.entity]
+    with scope() as session:
+        return [replace(each, diff=page_commit.isolate_bad_rows(session, entity, each.diff)) for each in pages]
+
+
+def _limits() -> ChangeLimits:
+    return ChangeLimits(settings().guard_percent, settings().guard_records)
+
+
+def _finish_pass(run: RunLease) -> bool:
+    """End a run whose list was read to its end. Returns whether the list has to be read again."""
+    with unhurried() as session:
+        end = page_commit.finish_pass(session, run, limits=_limits())
+        if end is PassEnd.WALK_AGAIN:
+            runs.yield_run(session, run)
+    if end is PassEnd.COMPLETED:
+        log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
+    return end is PassEnd.WALK_AGAIN
 
 
 def _interrupt(run: RunLease, error: BaseException) -> None:
-    """An outage costs the run nothing, nor do locks of others; a statement that fails again and again ends it."""
+    """Put off a run after an outage or a lock, uncounted; a statement that fails again and again ends it."""
     if is_contended(error) or isinstance(error, LockedError):
         _wait_for_lock(run)
         return
@@ -163,162 +306,30 @@ def _interrupt(run: RunLease, error: BaseException) -> None:
 
 def _wait_for_lock(run: RunLease) -> None:
     with scope() as session:
-        held = row_locks.table_held(session, ENTITIES[run.entity])
-        runs.yield_run(session, run, delay_seconds=LOCK_SECONDS, reason=str(held))
-    log.info("run_waits_for_lock", detail=str(held))
-
-
-def _source_of(run: RunLease) -> str:
-    return ENTITIES[run.entity].stream.source
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A page, the database's clock before it was asked for, how long it took to come and how many calls it cost."""
-
-    page: ListPage
-    read_at: datetime
-    seconds: float
-    call_count: int
-
-
-def _read_on(run: RunLease, known: PermissionStatus, *, until: float) -> bool:
-    """Read pages until the list ends (False) or the time is up (True): one comes, one is read, one is written."""
-    with prefetch(_fetched(run, until)) as pages, prefetch(_prepared(run, pages)) as ready:
-        for group in _grouped(run, ready):
-            if known.module is not None:
-                with scope() as session:
-                    missing_permissions.lift(session, ENTITIES[run.entity].stream, known, ())
-                known = PermissionStatus()
-            try:
-                _take(run, group)
-            except page_commit.TooMuchError as too_much:
-                with scope() as session:
-                    page_commit.hold_page(session, run, too_much.stake, call_count=group[-1].call_count)
-                return False
-    if not run.position.ended:
-        with scope() as session:
-            runs.yield_run(session, run)
-        return True
-    with unhurried() as session:
-        finish = page_commit.finish_pass(session, run, limits=_limits())
-        if finish is page_commit.Finish.NOT_YET:
-            runs.yield_run(session, run)
-    if finish is page_commit.Finish.COMPLETED:
-        log.info("run_completed", mode=run.mode, page_count=run.page_count, **run.outcomes)
-    return finish is page_commit.Finish.NOT_YET
-
-
-def _limits() -> ChangeLimits:
-    return ChangeLimits(settings().guard_percent, settings().guard_records)
-
-
-def _fetched(run: RunLease, until: float) -> Iterator[Fetched]:
-    """The pages from the run's position on: at least one, and no more once the time is up."""
-    position = run.position
-    read_at, clock_asked = None, 0.0
-    while True:
-        if read_at is None or time.monotonic() - clock_asked > CLOCK_SECONDS:
-            clock_asked = time.monotonic()
-            with reading() as session:
-                read_at = queue_items.database_clock(session)
-        fetched = _fetch(run, position, read_at)
-        yield fetched
-        position = position.after(fetched.page)
-        if position.ended or time.monotonic() >= until:
-            return
-
-
-def _prepared(run: RunLease, pages: Iterator[Fetched]) -> Iterator[ComparedPage]:
-    ahead_of_us: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
-    with reading() as session:  # one for all pages: taking it anew takes as long as what it is asked; no transaction
-        for fetched in pages:
-            before = {key: value for hashes in ahead_of_us for key, value in hashes.items()}
-            prepared = page_commit.compare_rows(session, run, fetched.page, read_at=fetched.read_at, before=before)
-            ahead_of_us.append(prepared.hashes)
-            yield ComparedPage(fetched.page, prepared, fetched.seconds, fetched.call_count)
-
-
-def _grouped(run: RunLease, ready: Iterator[ComparedPage]) -> Iterator[list[ComparedPage]]:
-    """Each page by itself; those of which the mirror has all together, for only their bookkeeping is to be written."""
-    group: list[ComparedPage] = []
-    since = time.monotonic()
-    try:
-        for each in ready:
-            waits = each.prepared.is_known and run.mode != Mode.DRY_RUN
-            if group and not waits:
-                yield group
-                group = []
-            group.append(each)
-            if not waits or len(group) == GROUP_PAGES or time.monotonic() - since > GROUP_SECONDS:
-                yield group
-                group, since = [], time.monotonic()
-    except SourceError:
-        if group:
-            yield group
-        raise
-    if group:
-        yield group
-
-
-def _fetch(run: RunLease, position: Position, read_at: datetime) -> Fetched:
-    stream = ENTITIES[run.entity].stream
-    client = source(stream.source)
-    began, calls = time.monotonic(), client.call_count
-    if not position.asks_order:
-        stream = replace(stream, order=Order.NONE)
-    page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
-    if page.clock is None:
-        page = replace(page, clock=Clock(read_at, timedelta(seconds=settings().clock_tolerance_seconds)))
-    return Fetched(page, read_at, time.monotonic() - began, client.call_count - calls)
-
-
-def _take(run: RunLease, group: list[ComparedPage]) -> None:
-    """Write pages; when the database refuses one, write it without the records it refuses."""
-    began = time.monotonic()
-    try:
-        counts = _write(run, group)
-    except DBAPIError as error:
-        if not refuses(error):
-            raise
-        log.warning("run_page_refused", detail=str(named(error)), page=run.page_count + 1)
-        with scope() as session:
-            sifted = [
-                replace(each, prepared=isolate_bad_rows(session, ENTITIES[run.entity], each.prepared)) for each in group
-            ]
-        counts = _write(run, sifted)
-    seconds = time.monotonic() - began
-    for _ in group:
-        metrics.sync_seconds.labels(run.entity, run.mode).observe(seconds / len(group))
-    watch.tell("page", seconds / len(group), entity=run.entity, run_id=run.id)
-    for outcome, count in counts.items():
-        metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
-
-
-def _write(run: RunLease, group: list[ComparedPage]) -> Counter[str]:
-    with scope() as session:
-        return page_commit.commit_pages(session, run, group, lease_seconds=RUN_LEASE_SECONDS, limits=_limits())
+        lock = row_locks.table_held(session, ENTITIES[run.entity])
+        runs.yield_run(session, run, delay_seconds=LOCK_SECONDS, reason=str(lock))
+    log.info("run_waits_for_lock", detail=str(lock))
 
 
 def _put_off(run: RunLease, error: TdsError) -> None:
-    """The page failed: wait and go on there, or end the run when waiting would not help."""
+    """After a failed page: put the run off to go on there, or end it when waiting would not help."""
     jitter = random.random()  # noqa: S311  (jitter, not a secret)
     with scope() as session:
         if isinstance(error, PermissionMissingError):
             missing_permissions.note(session, _source_of(run), error)
         elif isinstance(error, SNOOZE):
             backoff.pause(session, _source_of(run), error)
-        decided = decide_retry(error, runs.past_of(session, run), max_attempts=settings().max_attempts, jitter=jitter)
-        if decided.fate is RetryOutcome.DEAD:
+        decision = decide_retry(error, runs.past_of(session, run), max_attempts=settings().max_attempts, jitter=jitter)
+        if decision.fate is RetryOutcome.DEAD:
             runs.fail(session, run, f"{error.code}: {error}")
         else:
             runs.yield_run(
                 session,
                 run,
-                delay_seconds=decided.delay_seconds,
-                counted=decided.fate is RetryOutcome.RETRY,
+                delay_seconds=decision.delay_seconds,
+                counted=decision.fate is RetryOutcome.RETRY,
                 failed=isinstance(error, TransientError),
                 waits_for=error.waits_for if isinstance(error, SourceError) else "",
                 reason=str(error),
             )
-    log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decided.fate)
+    log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decision.fate)

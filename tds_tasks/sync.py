@@ -25,9 +25,9 @@ from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
 from tds_core.queue.pending_events import Event, bodies, pending_events
 from tds_core.records import drift
-from tds_core.records.apply import hold_rows
+from tds_core.records.apply import try_lock_rows
 from tds_core.records.row_locks import LockedError
-from tds_core.records.transform import FORCED, Evidence
+from tds_core.records.transform import FORCED, RecordView
 from tds_core.sources import backoff, missing_permissions
 from tds_core.sources.base import FetchResult, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
@@ -160,7 +160,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
         refused = backoff.pause_left(session, claim.source)
         known = missing_permissions.permission_status(session, stream, ids)
         read_at = queue_items.database_clock(session)
-        known_keys = drift.known_keys(session, ENTITIES[claim.entity], Evidence.DETAIL)
+        known_keys = drift.known_keys(session, ENTITIES[claim.entity], RecordView.DETAIL)
         shown = partial_rows.shown_in_details(session, ENTITIES[claim.entity])
     locked = _still_locked(claim, chunk)
     asked = [each for each in ids if each not in locked]
@@ -193,7 +193,7 @@ def _still_locked(claim: Claim, chunk: Sequence[Item]) -> Mapping[str, LockedErr
         return {}
     try:
         with scope() as session:
-            return hold_rows(session, ENTITIES[claim.entity], waited).locked
+            return try_lock_rows(session, ENTITIES[claim.entity], waited).blocked
     except LockedError:
         return dict.fromkeys(waited, table_held(claim))
 

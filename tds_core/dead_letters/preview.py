@@ -24,7 +24,7 @@ from tds_core.queue.items import database_clock
 from tds_core.records import history
 from tds_core.records.apply import read_rows
 from tds_core.records.compare import decide
-from tds_core.records.transform import Candidate, Evidence, Provenance, tombstone, transform
+from tds_core.records.transform import Candidate, Provenance, RecordView, tombstone, transform
 from tds_core.sources.base import FetchResult, Source, Traffic
 from tds_core.sources.zoho.quota.usage import DayUsage, Usage
 from tds_models.dead_letters import DeadLetter, DeadLetterRetry
@@ -233,5 +233,5 @@ def _candidate(letter: LockedLetter, reading: FetchResult, seen: str, read_at: A
     entity = ENTITIES[letter.entity]
     if seen == "live" and letter.source_id in reading.records:
         raw = reading.records[letter.source_id]
-        return transform(entity, raw, seen=Evidence.DETAIL, read_at=read_at, provenance=_PREVIEW)
-    return transform(entity, (letter.record or "{}").encode(), seen=Evidence.BODY, provenance=_PREVIEW)
+        return transform(entity, raw, view=RecordView.DETAIL, read_at=read_at, provenance=_PREVIEW)
+    return transform(entity, (letter.record or "{}").encode(), view=RecordView.BODY, provenance=_PREVIEW)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tds_core.errors import InvalidRecordError, NotFoundError, TdsError
 from tds_core.queue import items
 from tds_core.queue.pending_events import EDITED
-from tds_core.records.transform import Evidence, Provenance, transform
+from tds_core.records.transform import Provenance, RecordView, transform
 from tds_models.entities import ENTITIES
 
 
@@ -126,7 +126,7 @@ def _edition(letter: LockedLetter) -> dict[str, Any]:
     with suppress(InvalidRecordError):
         record = (letter.record or "{}").encode()
         modified_at = transform(
-            ENTITIES[letter.entity], record, seen=Evidence.BODY, provenance=Provenance(ORIGIN)
+            ENTITIES[letter.entity], record, view=RecordView.BODY, provenance=Provenance(ORIGIN)
         ).modified_at
     return {
         "source": letter.source,

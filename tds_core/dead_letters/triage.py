@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.dead_letters.retry import WrongRecordError, open_letter
 from tds_core.errors import InvalidRecordError
 from tds_core.quality.value_errors import mend, spell_exactly
-from tds_core.records.transform import Evidence, Provenance, transform
+from tds_core.records.transform import Provenance, RecordView, transform
 from tds_models.entities import ENTITIES
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,9 @@ def edit(session: Session, letter_id: int, *, record: bytes, by: str) -> None:
     """
     letter = open_letter(session, letter_id)
     try:
-        candidate = transform(ENTITIES[letter["entity"]], record, seen=Evidence.BODY, provenance=Provenance("operator"))
+        candidate = transform(
+            ENTITIES[letter["entity"]], record, view=RecordView.BODY, provenance=Provenance("operator")
+        )
     except InvalidRecordError as error:
         raise WrongRecordError(f"The record would die again: {error}") from None
     if candidate.source_id != letter["source_id"]:

@@ -14,7 +14,7 @@ from tds_core.queue.items import database_clock
 from tds_core.records import history
 from tds_core.records.apply import read_rows
 from tds_core.records.compare import differences
-from tds_core.records.transform import Evidence, Provenance, transform
+from tds_core.records.transform import Provenance, RecordView, transform
 from tds_core.sources import backoff
 from tds_core.sources.base import Source, Traffic
 from tds_core.sources.response_cache import CachedResponse, ResponseCache
@@ -65,7 +65,7 @@ def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Ent
         return {**told, "verdict": places[answer.record is not None, here is None]}
     try:
         candidate = transform(
-            entity, answer.record, seen=Evidence.DETAIL, provenance=Provenance("operator"), shown=shown
+            entity, answer.record, view=RecordView.DETAIL, provenance=Provenance("operator"), shown=shown
         )
     except InvalidRecordError as error:
         return {**told, "verdict": "unreadable", "problem": str(error)}

@@ -1,4 +1,4 @@
-"""Settling: rows, history, verdicts and the end of the work items, in the caller's one transaction."""
+"""Batch completion: rows, history, event statuses and the end of work items, in the caller's one transaction."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,17 +20,17 @@ from tds_core.records import drift
 from tds_core.records.apply import Applied
 from tds_core.records.compare import RowOutcome
 from tds_core.records.row_locks import LockedError, wait_seconds
-from tds_core.records.transform import Candidate, Evidence
+from tds_core.records.transform import Candidate, RecordView
 from tds_core.sync import partial_rows, type_changes, unconfirmed
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 
-#: A record that is overtaken again and again, because a clock was set back, is read no more often than this.
+#: The longest wait of a record that is overtaken again and again, because a clock was set back.
 MOST_OVERTAKEN_SECONDS = 120.0
 
 
 class OvertakenError(TdsError):
-    """The record was changed here while it was being read: what was read may be older."""
+    """The mirror row changed while the record was being read: what was read may be older."""
 
     code = "overtaken"
     retriable = True
@@ -38,10 +38,10 @@ class OvertakenError(TdsError):
 
 @dataclass(slots=True)
 class Completion:
-    """How a batch ended: records by outcome or fate, what still has to be read, and how fresh the rows were.
+    """How a batch ended: records by outcome, what still has to be read, and how fresh the rows were.
 
-    `freshness_seconds`: for each event that got its verdict, the time since it was received. `ends`: for each item that
-    ended here, what a log line should say once the transaction is committed. `waits`: for whose locks others wait.
+    `freshness_seconds`: for each event that got its status, the time since it was received. `ends`: for each item that
+    ended here, the fields of its log line, written after the commit. `waits`: the locks that items wait for.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class Completion:
     waits: list[str] = field(default_factory=list)
 
     def add(self, other: "Completion") -> None:
-        """Count what another part of the batch came to as well."""
+        """Add the counts of another part of the batch."""
         self.counts.update(other.counts)
         self.to_read += other.to_read
         self.freshness_seconds += other.freshness_seconds
@@ -68,56 +68,61 @@ def complete_batch(
     max_attempts: int,
     jitter: Callable[[], float],
 ) -> Completion:
-    """Apply `candidates` and settle `failures` (both by source id) of `claim`, for the items that are still ours.
+    """Apply `candidates` and record `failures` (both by source id) of `claim`, for the items still leased to it.
 
-    An item whose body cannot tell is returned in `to_read`, still leased. `chance` gives the jitter, in [0, 1).
-    Rows that somebody else has locked wait, and nobody waits for them. Raises `LockedError` when a whole table is.
+    An item whose webhook body does not suffice is returned in `to_read`, still leased. `jitter` returns a number in
+    [0, 1). Records whose rows another transaction has locked are put off. Raises `LockedError` when a table is locked.
     """
-    settlement = Completion()
+    completion = Completion()
     entity = ENTITIES[claim.entity]
-    # The mirror before the queue: the intake needs the queue's rows, so nobody who holds them may wait for long.
-    standings = siblings.hold_all(session, entity, candidates)
-    standing = standings[entity.name]
-    failures = {**failures, **standing.locked}
+    # The mirror before the queue: receiving webhooks needs the queue's rows, so a transaction that holds them must not
+    # wait for long.
+    locked_rows = siblings.lock_all(session, entity, candidates)
+    own_rows = locked_rows[entity.name]
+    failures = {**failures, **own_rows.blocked}
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
     held = {item.source_id: item for item in queue_items.fence(session, claim, concerned)}
-    ready = [candidates[key] for key in held if key in candidates and key not in standing.locked]
-    short = partial_rows.cut_short(session, entity, ready)
-    marked = [replace(each, partial=True) if each.source_id in short else each for each in ready]
-    sorted_out = unconfirmed.sort_candidates(session, entity, marked, standing.rows)
-    told = siblings.apply_to_all(session, entity, sorted_out.to_apply, standings)
-    applied = [*told.own, *sorted_out.doubtful]
+    ready = [candidates[key] for key in held if key in candidates and key not in own_rows.blocked]
+    cut_short = partial_rows.find_cut_short(session, entity, ready)
+    marked = [replace(each, partial=True) if each.source_id in cut_short else each for each in ready]
+    sorted_candidates = unconfirmed.sort_candidates(session, entity, marked, own_rows.rows)
+    result = siblings.apply_to_all(session, entity, sorted_candidates.to_apply, locked_rows)
+    applied = [*result.own, *sorted_candidates.doubtful]
     ended = [each for each in applied if each.outcome is not RowOutcome.REFETCH]
-    _finish(session, claim, held, [*ended, *sorted_out.settled], settlement, reason=sorted_out.reason)
-    _read_at_leisure(session, entity, [each for each in ended if short.get(each.candidate.source_id)])
-    unconfirmed.note_unconfirmed(session, entity, [*ended, *sorted_out.settled], sorted_out)
-    type_changes.follow(session, entity, [*ended, *sorted_out.settled])
-    siblings.finish_answered(session, claim, told)
-    if any(held[each.candidate.source_id].snoozes for each in ended) and standing.any_open:
+    _finish(session, claim, held, [*ended, *sorted_candidates.settled], completion, reason=sorted_candidates.reason)
+    _enqueue_as_bulk(session, entity, [each for each in ended if cut_short.get(each.candidate.source_id)])
+    unconfirmed.note_unconfirmed(session, entity, [*ended, *sorted_candidates.settled], sorted_candidates)
+    type_changes.follow(session, entity, [*ended, *sorted_candidates.settled])
+    siblings.finish_answered(session, claim, result)
+    if any(held[each.candidate.source_id].snoozes for each in ended) and own_rows.has_open_findings:
         clock_skew.resolve_clock(session, entity)
-    if ended and not claim.bulk:  # what was read in bulk is left to the next pass over those it feeds
+    if ended and not claim.bulk:  # after bulk reading the next pass over the dependents is enough
         enqueue_dependents(
-            session, entity, ended, told=told, correlation_id=ended[0].candidate.provenance.correlation_id
+            session, entity, ended, siblings=result, correlation_id=ended[0].candidate.provenance.correlation_id
         )
-    _look_again(session, claim, held, [each for each in applied if each.outcome is RowOutcome.REFETCH], settlement)
+    _refetch(session, claim, held, [each for each in applied if each.outcome is RowOutcome.REFETCH], completion)
     failed = [(held[key], error) for key, error in failures.items() if key in held]
     waiting = [(item, error) for item, error in failed if isinstance(error, LockedError)]
-    _wait(session, claim, waiting, settlement, jitter=jitter)
+    _put_off_locked(session, claim, waiting, completion, jitter=jitter)
     failed = [(item, error) for item, error in failed if not isinstance(error, LockedError)]
-    _fail(session, claim, failed, settlement, max_attempts=max_attempts, jitter=jitter)
-    _notice(session, entity, applied, failed)
-    return settlement
+    _record_failures(session, claim, failed, completion, max_attempts=max_attempts, jitter=jitter)
+    _check_drift(session, entity, applied, failed)
+    return completion
 
 
-def _notice(
+def _check_drift(
     session: Session, entity: Entity, applied: Sequence[Applied], failed: Sequence[tuple[Item, Exception]]
 ) -> None:
-    """Look whether the details that were read are still what the declarations say."""
-    read = [each.candidate.said for each in applied if each.candidate.said is not None]
+    """Check the details that were read for schema drift."""
+    read = [each.candidate.drift_record for each in applied if each.candidate.drift_record is not None]
     broken = [error.record for _, error in failed if isinstance(error, InvalidRecordError) and error.record is not None]
-    broken += [each.candidate.said for each in applied if each.candidate.flaws and each.candidate.said is not None]
+    broken += [
+        each.candidate.drift_record
+        for each in applied
+        if each.candidate.flaws and each.candidate.drift_record is not None
+    ]
     if read or broken:
-        drift.notice(session, entity, Evidence.DETAIL, read, broken=broken)
+        drift.notice(session, entity, RecordView.DETAIL, read, broken=broken)
 
 
 def _finish(
@@ -125,7 +130,7 @@ def _finish(
     claim: Claim,
     held: Mapping[str, Item],
     ended: Sequence[Applied],
-    settlement: Completion,
+    completion: Completion,
     *,
     reason: Callable[[str], str | None],
 ) -> None:
@@ -136,45 +141,43 @@ def _finish(
     outcomes = {each.candidate.source_id: each.outcome for each in ended}
     store.resolve(session, source=claim.source, entity=claim.entity, outcomes=outcomes)
     attempts.log(session, claim, [attempts.ended(item, outcomes[item.source_id]) for item in items])
-    settlement.counts.update(outcomes.values())
-    settlement.ends += [_end(each.candidate, each.outcome) for each in ended]
-    settlement.freshness_seconds += event_status.end_events(
+    completion.counts.update(outcomes.values())
+    completion.ends += [_end(each.candidate, each.outcome) for each in ended]
+    completion.freshness_seconds += event_status.end_events(
         session,
         claim,
         [
-            event_status.Ended(item, each.outcome, each.candidate.provenance.id, reason(item.source_id))
+            event_status.EventEnd(item, each.outcome, each.candidate.provenance.id, reason(item.source_id))
             for item, each in zip(items, ended, strict=True)
         ],
     )
 
 
-def _read_at_leisure(session: Session, entity: Entity, ended: Sequence[Applied]) -> None:
-    """What a partial body that was applied did not mention is read behind all that is urgent; what a person wrote
-    stands.
-    """
-    threads: dict[str, list[str]] = {}
+def _enqueue_as_bulk(session: Session, entity: Entity, ended: Sequence[Applied]) -> None:
+    """Have records read as bulk work of which a partial body was applied; what an operator wrote stands."""
+    by_correlation_id: dict[str, list[str]] = {}
     for each in ended:
         if each.outcome is not RowOutcome.STALE and each.candidate.provenance.origin != "operator":
-            threads.setdefault(each.candidate.provenance.correlation_id, []).append(each.candidate.source_id)
-    for correlation_id, source_ids in sorted(threads.items(), key=lambda thread: min(thread[1])):
+            by_correlation_id.setdefault(each.candidate.provenance.correlation_id, []).append(each.candidate.source_id)
+    for correlation_id, source_ids in sorted(by_correlation_id.items(), key=lambda group: min(group[1])):
         queue_items.enqueue(session, entity=entity.name, source_ids=source_ids, origin="webhook", bulk=True,
                       correlation_id=correlation_id)  # fmt: skip
 
 
-def _look_again(
-    session: Session, claim: Claim, held: Mapping[str, Item], again: Sequence[Applied], settlement: Completion
+def _refetch(
+    session: Session, claim: Claim, held: Mapping[str, Item], again: Sequence[Applied], completion: Completion
 ) -> None:
-    """A body that cannot tell is read under the same lease; a reading that was overtaken goes round again."""
+    """Have records read whose webhook body did not suffice, under the same lease; put overtaken readings back."""
     overtaken = []
     for each in again:
         item = held[each.candidate.source_id]
-        if each.candidate.seen is Evidence.BODY:
-            settlement.to_read.append(item)
+        if each.candidate.view is RecordView.BODY:
+            completion.to_read.append(item)
         else:
             delay = overtaken_seconds(item.snoozes)
             error = OvertakenError("changed while it was being read")
-            overtaken.append(_back(item, delay, uncounted=True, error=error))
-            settlement.counts["overtaken"] += 1
+            overtaken.append(_back_row(item, delay, uncounted=True, error=error))
+            completion.counts["overtaken"] += 1
     queue_items.put_back(session, claim, overtaken)
     repeatedly = [key for key in held if held[key].snoozes and key in {each.candidate.source_id for each in again}]
     if repeatedly:
@@ -182,66 +185,71 @@ def _look_again(
 
 
 def overtaken_seconds(snoozes: int) -> float:
-    """How long a reading rests that was overtaken: not at all the first time, then twice as long each time."""
+    """How long an overtaken reading waits: not at all the first time, then twice as long each time."""
     return min(MOST_OVERTAKEN_SECONDS, 2.0**snoozes) if snoozes else 0.0
 
 
-def _wait(
+def _put_off_locked(
     session: Session,
     claim: Claim,
     waiting: Sequence[tuple[Item, LockedError]],
-    settlement: Completion,
+    completion: Completion,
     *,
     jitter: Callable[[], float],
 ) -> None:
-    """Put off what waits for somebody's lock: no attempt, no line in anybody's log, the body as good as it was."""
+    """Put off records whose rows are locked: no attempt counts, no line is logged, the webhook body stays valid."""
     if waiting:
-        settlement.counts[RetryOutcome.SNOOZE] += len(waiting)
-        settlement.waits.append(str(waiting[0][1]))
+        completion.counts[RetryOutcome.SNOOZE] += len(waiting)
+        completion.waits.append(str(waiting[0][1]))
         back = [
-            {**_back(item, wait_seconds(item.snoozes, jitter()), uncounted=True, error=error), "must_read": False}
+            {
+                **_back_row(item, wait_seconds(item.snoozes, jitter()), uncounted=True, error=error),
+                "must_read": False,
+            }
             for item, error in waiting
         ]
         queue_items.put_back(session, claim, back)
 
 
-def _fail(
+def _record_failures(
     session: Session,
     claim: Claim,
     failed: Sequence[tuple[Item, Exception]],
-    settlement: Completion,
+    completion: Completion,
     *,
     max_attempts: int,
     jitter: Callable[[], float],
 ) -> None:
     back, letters, dead, logged = [], [], [], []
     for item, error in failed:
-        decided = decide_retry(error, _past(item), max_attempts=max_attempts, jitter=jitter())
-        settlement.counts[decided.fate] += 1
+        decided = decide_retry(error, _history(item), max_attempts=max_attempts, jitter=jitter())
+        completion.counts[decided.fate] += 1
         logged.append(attempts.failed(item, decided.fate, error))
-        settlement.ends.append(_end(item, decided.fate, error=code_of(error), attempt=item.attempts))
+        completion.ends.append(_end(item, decided.fate, error=code_of(error), attempt=item.attempts))
         if decided.fate is RetryOutcome.DEAD:
             dead.append(item)
-            letters.append(_letter(item, error))
+            letters.append(_dead_letter(item, error))
         else:
-            back.append(_back(item, decided.delay_seconds, uncounted=decided.fate is RetryOutcome.SNOOZE, error=error))
+            back.append(
+                _back_row(item, decided.delay_seconds, uncounted=decided.fate is RetryOutcome.SNOOZE, error=error)
+            )
     queue_items.put_back(session, claim, back)
     store.bury(session, source=claim.source, entity=claim.entity, letters=letters)
-    queue_items.finish(session, claim, dead)  # what was asked for in the meantime goes round again
+    queue_items.finish(session, claim, dead)  # an item enqueued again in the meantime stays
     attempts.log(session, claim, logged)
 
 
 def _end(subject: Item | Candidate, outcome: str, **more: object) -> dict[str, Any]:
-    """An end as the log says it, under the correlation id of the event that was applied, or of the item."""
-    thread = subject.provenance.correlation_id if isinstance(subject, Candidate) else subject.correlation_id
-    return {"source_id": subject.source_id, "outcome": str(outcome), "correlation_id": thread, **more}
+    """The log fields of an item's end, under the correlation id of the event that was applied, or of the item."""
+    correlation_id = subject.provenance.correlation_id if isinstance(subject, Candidate) else subject.correlation_id
+    return {"source_id": subject.source_id, "outcome": str(outcome), "correlation_id": correlation_id, **more}
 
 
-def _past(item: Item) -> FailureHistory:
+def _history(item: Item) -> FailureHistory:
     return FailureHistory(attempts=item.attempts, failures=item.failures, failed_seconds=item.failed_seconds)
 
 
-def _back(item: Item, delay: float, *, uncounted: bool, error: Exception) -> dict[str, Any]:
+def _back_row(item: Item, delay: float, *, uncounted: bool, error: Exception) -> dict[str, Any]:
     return {
         "id": item.id,
         "delay": delay,
@@ -253,7 +261,7 @@ def _back(item: Item, delay: float, *, uncounted: bool, error: Exception) -> dic
     }
 
 
-def _letter(item: Item, error: Exception) -> dict[str, Any]:
+def _dead_letter(item: Item, error: Exception) -> dict[str, Any]:
     return {
         "source_id": item.source_id,
         "error_class": code_of(error),

@@ -1,4 +1,4 @@
-"""Feeding: records that change because others did, without a word of their own. They are read anew."""
+"""Dependents: records that change when others do, without an event of their own, are enqueued to be read."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,21 +15,23 @@ from tds_models.entities.base import Entity
 
 
 @cache
-def _fed(name: str) -> tuple[tuple[Entity, TextClause | None], ...]:
-    """Who is fed by entity `name`, and the question for the ids where they are not the feeding record's own."""
-    fed = [entity for entity in ENTITIES.values() if name in entity.fed_by]
-    return tuple((entity, _named_by(ENTITIES[name], entity.fed_by[name], entity)) for entity in fed)
+def _dependents(name: str) -> tuple[tuple[Entity, TextClause | None], ...]:
+    """The entities that depend on entity `name`, each with a query for its ids where they are not the same."""
+    dependents = [entity for entity in ENTITIES.values() if name in entity.fed_by]
+    return tuple((entity, _ids_query(ENTITIES[name], entity.fed_by[name], entity)) for entity in dependents)
 
 
-def _named_by(feeder: Entity, lines: str | None, fed: Entity) -> TextClause | None:
+def _ids_query(entity: Entity, lines: str | None, dependent: Entity) -> TextClause | None:
     if lines is None:
         return None
-    # `product_id`, say: what the fed entity's records are records of
-    declared = next(each for each in feeder.lines if each.name == lines)
+    # `product_id`, say: the column that names the dependent's records
+    declared = next(each for each in entity.lines if each.name == lines)
     column = next(
-        field.name for field in declared.fields if field.refers_to in fed.fed_by and field.refers_to != feeder.name
+        field.name
+        for field in declared.fields
+        if field.refers_to in dependent.fed_by and field.refers_to != entity.name
     )
-    table = feeder.line_tables[lines].fullname
+    table = entity.line_tables[lines].fullname
     return text(
         f"select distinct {column} from {table}"
         f" where source = :source and parent_id = any(:ids) and {column} is not null"
@@ -41,23 +43,23 @@ def enqueue_dependents(
     entity: Entity,
     applied: Sequence[Applied],
     *,
-    told: SiblingResult | None = None,
+    siblings: SiblingResult | None = None,
     correlation_id: str,
 ) -> None:
-    """Owe a reading to every record that `applied` may have changed.
+    """Enqueue every record of a dependent entity that `applied` may have changed.
 
-    A record that shares its id with the one it feeds does so only when something changed that both of them show, and
-    when the same reading has not told of both (`told`).
+    A dependent with the same id is enqueued only when a field changed that both entities show, and when the same
+    reading was not applied to both (`siblings`).
     """
     written = [each for each in applied if each.outcome in WRITES]
-    for fed, question in _fed(entity.name) if written else ():
-        if question is None:
-            shown = {field.key for field in fed.fields}
+    for dependent, query in _dependents(entity.name) if written else ():
+        if query is None:
+            shown = {field.key for field in dependent.fields}
             shared = {field.name for field in entity.fields if field.key in shown}
-            known = told.ids(fed.name) if told else frozenset()
+            known = siblings.ids(dependent.name) if siblings else frozenset()
             moved = (each.candidate.source_id for each in written if each.changed & shared or not each.changed)
             ids = [source_id for source_id in moved if source_id not in known]
         else:
             params = {"source": entity.stream.source, "ids": [each.candidate.source_id for each in written]}
-            ids = list(session.execute(question, params).scalars())
-        items.enqueue(session, entity=fed.name, source_ids=ids, origin="fed", correlation_id=correlation_id)
+            ids = list(session.execute(query, params).scalars())
+        items.enqueue(session, entity=dependent.name, source_ids=ids, origin="fed", correlation_id=correlation_id)

@@ -1,4 +1,4 @@
-"""Verdicts: says of every event where it ended, once."""
+"""Event status: records once for every event how it ended (its verdict)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tds_core.queue.items import Claim, Item
 from tds_core.records.compare import RowOutcome
 from tds_models.inbox import Verdict
 
-OF_OUTCOME = {
+VERDICTS = {
     RowOutcome.CREATED: Verdict.APPLIED,
     RowOutcome.UPDATED: Verdict.APPLIED,
     RowOutcome.RESTORED: Verdict.APPLIED,
@@ -22,7 +22,7 @@ OF_OUTCOME = {
 
 # The event that was applied (or, when the record was read, the newest one) carries the outcome; the others were
 # overtaken by it.
-GIVE = text("""
+END_EVENTS = text("""
 with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
         source_id text, generation bigint, verdict text, chosen bigint, reason text)
@@ -40,26 +40,26 @@ returning extract(epoch from clock_timestamp() - e.received_at)::float8
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How an item ended: the event that was applied, where one was, and what is to be said beside the verdict."""
+class EventEnd:
+    """How an item ended: the event that was applied, if any, and the reason shown beside its verdict."""
 
     item: Item
     outcome: RowOutcome
-    chosen: int | None
+    event_id: int | None
     reason: str | None = None
 
 
-def end_events(session: Session, claim: Claim, ended: Sequence[Ended]) -> list[float]:
+def end_events(session: Session, claim: Claim, ended: Sequence[EventEnd]) -> list[float]:
     """Give the open events of finished items their verdicts. Returns each event's age in seconds."""
     rows = [
         {
             "source_id": each.item.source_id,
             "generation": each.item.generation,
-            "verdict": OF_OUTCOME[each.outcome],
-            "chosen": each.chosen,
+            "verdict": VERDICTS[each.outcome],
+            "chosen": each.event_id,
             "reason": each.reason,
         }
         for each in ended
     ]
     params = {"source": claim.source, "entity": claim.entity, "rows": msgspec.json.encode(rows).decode()}
-    return list(session.execute(GIVE, params).scalars())
+    return list(session.execute(END_EVENTS, params).scalars())

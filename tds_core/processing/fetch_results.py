@@ -10,9 +10,9 @@ from tds_core.queue.items import Item
 from tds_core.queue.pending_events import Event
 from tds_core.records.transform import (
     Candidate,
-    Evidence,
-    Familiar,
+    KnownKeys,
     Provenance,
+    RecordView,
     looks_rounded,
     no_known_keys,
     tombstone,
@@ -29,7 +29,7 @@ def interpret_reading(
     events: Mapping[str, Sequence[Event]],
     *,
     read_at: datetime,
-    known_keys: Familiar,
+    known_keys: KnownKeys,
     shown: Set[str] = frozenset(),
     clock: Clock | None = None,
 ) -> tuple[dict[str, Candidate], dict[str, Exception]]:
@@ -55,7 +55,7 @@ def interpret_reading(
         elif key in reading.records:
             try:
                 candidates[key] = transform(
-                    entity, reading.records[key], seen=Evidence.DETAIL, read_at=read_at, provenance=provenance,
+                    entity, reading.records[key], view=RecordView.DETAIL, read_at=read_at, provenance=provenance,
                     known_keys=known_keys if candidates else no_known_keys(entity), shown=shown,
                     clock=reading.clocks.get(key, clock),
                 )  # fmt: skip
@@ -76,6 +76,6 @@ def _told_at_its_deletion(entity: Entity, source_id: str, events: Sequence[Event
     if told is None or looks_rounded(source_id):
         return {}
     try:
-        return transform(entity, told.record.encode(), seen=Evidence.BODY, provenance=Provenance("webhook")).values
+        return transform(entity, told.record.encode(), view=RecordView.BODY, provenance=Provenance("webhook")).values
     except InvalidRecordError:
         return {}

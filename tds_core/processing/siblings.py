@@ -1,7 +1,7 @@
-"""Siblings: entities made of the same records of a source, such as a product and its stock. One reading tells all.
+"""Siblings: entities made of the same source records, such as a product and its stock level.
 
-What a detail says of a record is applied to each of them in the same transaction, in the order of the registry, so that
-they never disagree and no record is asked for twice.
+A detail that was read for one of them is applied to all in the same transaction, in the order of the registry, so that
+they never disagree and no record is read twice.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -17,10 +17,10 @@ from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError
 from tds_core.queue import attempts
 from tds_core.queue.items import Claim, Item
-from tds_core.records.apply import Applied, Standing, apply, hold_rows
+from tds_core.records.apply import Applied, LockedRows, apply, try_lock_rows
 from tds_core.records.compare import RowOutcome
 from tds_core.records.row_locks import LockedError
-from tds_core.records.transform import Candidate, Evidence, transform
+from tds_core.records.transform import Candidate, RecordView, transform
 from tds_core.sync import holds, partial_rows
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
@@ -40,88 +40,88 @@ def _records_of(entity: Entity) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class SiblingResult:
-    """What became of candidates, and by entity what their readings did to its siblings."""
+    """The outcomes of candidates for their own entity, and by entity for its siblings."""
 
     own: Sequence[Applied]
     others: Mapping[str, Sequence[Applied]] = field(default_factory=dict)
 
     def ids(self, name: str) -> set[str]:
-        """The records of sibling `name` that need no reading of their own."""
+        """The records of sibling `name` that were applied and need no reading of their own."""
         return {each.candidate.source_id for each in self.others.get(name, ())}
 
 
-def hold_all(session: Session, entity: Entity, candidates: Mapping[str, Candidate]) -> dict[str, Standing]:
-    """Lock the rows of `candidates`, and of siblings that readings among them tell of, in the registry's order.
+def lock_all(session: Session, entity: Entity, candidates: Mapping[str, Candidate]) -> dict[str, LockedRows]:
+    """Lock the rows of `candidates`, and those of siblings that details among them apply to, in the registry's order.
 
-    See `hold_rows`. A sibling whose table somebody else has locked is not told, and makes nobody wait; nor is one of
-    which a pass is held, for what would change many of its records is for a person to decide.
+    By entity; see `try_lock_rows`. Left out are siblings whose table another transaction has locked, and those with a
+    held pass: what would change many of their records is an operator's decision.
     """
     if not candidates:
-        return {entity.name: Standing({}, {})}
+        return {entity.name: LockedRows({}, {})}
     siblings = siblings_of(entity.name)
-    read = sorted(key for key, each in candidates.items() if each.seen is Evidence.DETAIL) if siblings else []
-    undecided = holds.held_entities(session, [each.name for each in siblings]) if read else set()
-    standings: dict[str, Standing] = {}
+    read = sorted(key for key, each in candidates.items() if each.view is RecordView.DETAIL) if siblings else []
+    held_names = holds.held_entities(session, [each.name for each in siblings]) if read else set()
+    locked_rows: dict[str, LockedRows] = {}
     for each in ENTITIES.values():
         if each is entity:
-            standings[each.name] = hold_rows(session, each, sorted(candidates))
-        elif each in siblings and read and each.name not in undecided and (held := _hold(session, each, read)):
-            standings[each.name] = held
-    return standings
+            locked_rows[each.name] = try_lock_rows(session, each, sorted(candidates))
+        elif each in siblings and read and each.name not in held_names and (rows := _try_lock(session, each, read)):
+            locked_rows[each.name] = rows
+    return locked_rows
 
 
-def _hold(session: Session, entity: Entity, source_ids: Sequence[str]) -> Standing | None:
-    trial = session.begin_nested()
+def _try_lock(session: Session, entity: Entity, source_ids: Sequence[str]) -> LockedRows | None:
+    savepoint = session.begin_nested()
     try:
-        held = hold_rows(session, entity, source_ids)
+        locked = try_lock_rows(session, entity, source_ids)
     except LockedError:
-        trial.rollback()
+        savepoint.rollback()
         return None
-    trial.commit()
-    return held
+    savepoint.commit()
+    return locked
 
 
 def apply_to_all(
-    session: Session, entity: Entity, candidates: Sequence[Candidate], standings: Mapping[str, Standing]
+    session: Session, entity: Entity, candidates: Sequence[Candidate], locked_rows: Mapping[str, LockedRows]
 ) -> SiblingResult:
-    """Apply `candidates`, and what the readings among them say of siblings, to rows that are held (`hold_all`)."""
+    """Apply `candidates`, and the details among them to siblings as well, to rows locked by `lock_all`."""
     own: Sequence[Applied] = ()
     others: dict[str, Sequence[Applied]] = {}
-    for name, standing in standings.items():
+    for name, locked in locked_rows.items():
         if name == entity.name:
-            own = apply(session, entity, candidates, standing.rows)
+            own = apply(session, entity, candidates, locked.rows)
             continue
-        told = _of_sibling(session, ENTITIES[name], candidates, standing)
-        applied = apply(session, ENTITIES[name], told, standing.rows)
+        sibling_candidates = _sibling_candidates(session, ENTITIES[name], candidates, locked)
+        applied = apply(session, ENTITIES[name], sibling_candidates, locked.rows)
         others[name] = [each for each in applied if each.outcome is not RowOutcome.REFETCH]
     return SiblingResult(own, others)
 
 
-def _of_sibling(
-    session: Session, entity: Entity, candidates: Sequence[Candidate], standing: Standing
+def _sibling_candidates(
+    session: Session, entity: Entity, candidates: Sequence[Candidate], locked: LockedRows
 ) -> list[Candidate]:
-    """The readings among `candidates` as `entity`'s. A record that is gone is so here only where there was one."""
+    """The details among `candidates`, for `entity`. A deleted one counts only where the mirror has a row."""
     shown = partial_rows.shown_in_details(session, entity)
-    read = [each for each in candidates if each.seen is Evidence.DETAIL and each.source_id not in standing.locked]
-    found = []
+    read = [each for each in candidates if each.view is RecordView.DETAIL and each.source_id not in locked.blocked]
+    transformed = []
     for each in read:
         if not each.gone:
             with suppress(InvalidRecordError):  # its own reading says what is wrong
-                found.append(_read(entity, each, shown))
-        elif (row := standing.rows.get(each.source_id)) and row["deleted_at"] is None:
-            found.append(replace(each, values={}, lines={}))
-    return found
+                transformed.append(_read(entity, each, shown))
+        elif (row := locked.rows.get(each.source_id)) and row["deleted_at"] is None:
+            transformed.append(replace(each, values={}, lines={}))
+    return transformed
 
 
-def _read(entity: Entity, seen: Candidate, shown: Set[str]) -> Candidate:
+def _read(entity: Entity, candidate: Candidate, shown: Set[str]) -> Candidate:
     return transform(
-        entity, seen.record, seen=Evidence.DETAIL, read_at=seen.read_at, provenance=seen.provenance, shown=shown,
-        clock=seen.clock,
+        entity, candidate.record, view=RecordView.DETAIL, read_at=candidate.read_at, provenance=candidate.provenance,
+        shown=shown, clock=candidate.clock,
     )  # fmt: skip
 
 
-# Work that only a reading was owed for, and that was owed before this one was asked for. What others have in hand is
-# left to them, without waiting.
+# Work items that only ask for a reading, enqueued before this one was requested. Items leased by other workers are left
+# to them, without waiting.
 ANSWERED = text("""
 with answered as (
     select q.id from tds_sync_queue q
@@ -136,9 +136,9 @@ returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.
 """)
 
 
-def finish_answered(session: Session, claim: Claim, told: SiblingResult) -> None:
-    """End what was owed to siblings and is answered by the same reading, with a line each in the log of attempts."""
-    for name, applied in told.others.items():
+def finish_answered(session: Session, claim: Claim, result: SiblingResult) -> None:
+    """Finish work items of siblings that the same reading has answered, with a line each in the attempts log."""
+    for name, applied in result.others.items():
         outcomes = {each.candidate.source_id: each.outcome for each in applied}
         read_at = min((each.candidate.read_at for each in applied if each.candidate.read_at), default=None)
         if read_at is None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.errors import InvalidRecordError
 from tds_core.quality.clock_skew import Clock
 from tds_core.queue.items import Claim, Item
-from tds_core.records.transform import Candidate, Evidence, Provenance, transform
+from tds_core.records.transform import Candidate, Provenance, RecordView, transform
 from tds_models.entities.base import Entity
 
 
@@ -103,7 +103,7 @@ def _candidate(entity: Entity, event: Event, clock: Clock | None) -> Candidate |
         return transform(
             entity,
             event.record.encode(),
-            seen=Evidence.BODY,
+            view=RecordView.BODY,
             provenance=Provenance("operator" if event.event == EDITED else "webhook", event.id, event.correlation_id),
             clock=clock,
         )

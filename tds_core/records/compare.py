@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from tds_core.fault_switches import Protection, is_off
-from tds_core.records.transform import ABSENT, FORCED, Candidate, Evidence
+from tds_core.records.transform import ABSENT, FORCED, Candidate, RecordView
 from tds_models.entities.fields import is_nothing, plain_number
 
 
@@ -61,15 +61,15 @@ def decide(candidate: Candidate, current: Mapping[str, Any] | None) -> Decision:
 
 def _decide_live(candidate: Candidate, current: Mapping[str, Any], overtaken: bool) -> Decision:
     age = _compare_times(candidate, current)
-    is_forced = candidate.provenance.origin == FORCED and candidate.seen is Evidence.DETAIL
-    if candidate.seen is Evidence.BODY and (
+    is_forced = candidate.provenance.origin == FORCED and candidate.view is RecordView.DETAIL
+    if candidate.view is RecordView.BODY and (
         is_ahead(candidate, candidate.modified_at) or is_ahead(candidate, current["source_modified_at"])
     ):
         return Decision(RowOutcome.REFETCH)  # one of the two times is no evidence
     if age < 0 and not is_forced and not is_undated(current):
         return Decision(RowOutcome.STALE)
     if age <= 0 and is_undated(current) and not is_forced:
-        if candidate.seen is Evidence.BODY or overtaken:
+        if candidate.view is RecordView.BODY or overtaken:
             return Decision(RowOutcome.REFETCH)
         age = 1
     changes = differences(candidate, current)
@@ -128,9 +128,9 @@ def _confirms(candidate: Candidate, current: Mapping[str, Any]) -> bool:
 
     A row that waits to be seen whole waits no longer once a detail was read, whether it brought news or not.
     """
-    if candidate.seen is Evidence.BODY:
+    if candidate.view is RecordView.BODY:
         return False
-    if candidate.seen is Evidence.DETAIL and current.get("lines_confirmed_at", ABSENT) is None:
+    if candidate.view is RecordView.DETAIL and current.get("lines_confirmed_at", ABSENT) is None:
         return True
     return not is_settled(current) or (
         candidate.list_hash is not None and candidate.list_hash != bytes(current["list_hash"] or b"")

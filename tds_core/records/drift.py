@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
-from tds_core.records.transform import Evidence, Familiar
+from tds_core.records.transform import KnownKeys, RecordView
 from tds_models.entities.base import Entity
 from tds_models.entities.fields import CUSTOM_KEY, CUSTOM_PREFIX, is_nothing
 from tds_models.quality import Severity
@@ -78,7 +78,7 @@ Records = Sequence[Mapping[str, Any]]
 
 
 @dataclass(slots=True)
-class KnownKeys:
+class KnownKeysCache:
     """What one process knows to be written down, by entity and part: keys of this run, and kinds of their values."""
 
     keys: dict[tuple[str, str], set[str]] = field(default_factory=dict)
@@ -92,19 +92,19 @@ class KnownKeys:
             self.keys = {place: keys for place, keys in self.keys.items() if place[0] != entity}
 
 
-_memories: WeakKeyDictionary[Engine, KnownKeys] = WeakKeyDictionary()
+_memories: WeakKeyDictionary[Engine, KnownKeysCache] = WeakKeyDictionary()
 
 
-def known_keys(session: Session, entity: Entity, seen: Evidence, *, run_id: int | None = None) -> Familiar:
+def known_keys(session: Session, entity: Entity, view: RecordView, *, run_id: int | None = None) -> KnownKeys:
     """The keys this process has written down, in this run: records that have no others need no second look."""
     memory = _memory(session)
     if run_id is not None:
         memory.begin(entity.name, run_id)
-    parts = {"": seen.value, **{lines.name: f"{seen.value}.{lines.name}" for lines in entity.lines}}
+    parts = {"": view.value, **{lines.name: f"{view.value}.{lines.name}" for lines in entity.lines}}
     return {lines: memory.keys.get((entity.name, part), frozenset()) for lines, part in parts.items()}
 
 
-def notice(session: Session, entity: Entity, seen: Evidence, records: Records, *, broken: Records = ()) -> None:
+def notice(session: Session, entity: Entity, view: RecordView, records: Records, *, broken: Records = ()) -> None:
     """Write down what `records` show for the first time, and keep findings of what is drift.
 
     `records`: those with keys that are not familiar, behind the first one that was read at all, whose values are looked
@@ -112,19 +112,19 @@ def notice(session: Session, entity: Entity, seen: Evidence, records: Records, *
     remembered once that is committed.
     """
     memory = _memory(session)
-    sight = _unknown(memory, entity, seen.value, records)
+    sight = _unknown(memory, entity, view.value, records)
     for record in [*records[:1], *broken]:
-        _unlike(memory, sight, (entity.name, seen.value), record)
+        _unlike(memory, sight, (entity.name, view.value), record)
     if any(sight.values()):
         kinds = _write_down(session, entity, sight)
         event.listen(session, "after_commit", lambda _: _remember(memory, entity.name, kinds), once=True)
 
 
-def _memory(session: Session) -> KnownKeys:
-    return _memories.setdefault(session.get_bind().engine, KnownKeys())
+def _memory(session: Session) -> KnownKeysCache:
+    return _memories.setdefault(session.get_bind().engine, KnownKeysCache())
 
 
-def _unknown(memory: KnownKeys, entity: Entity, way: str, records: Records) -> Sight:
+def _unknown(memory: KnownKeysCache, entity: Entity, way: str, records: Records) -> Sight:
     """What the records show that this process has not written down yet."""
     sight: Sight = {}
     for record in records:
@@ -139,7 +139,7 @@ def _unknown(memory: KnownKeys, entity: Entity, way: str, records: Records) -> S
     return sight
 
 
-def _unlike(memory: KnownKeys, sight: Sight, place: tuple[str, str], record: Mapping[str, Any]) -> None:
+def _unlike(memory: KnownKeysCache, sight: Sight, place: tuple[str, str], record: Mapping[str, Any]) -> None:
     """Add the keys whose values are of a kind they were not known to have."""
     known = memory.kinds.get(place, {})
     for key, value in record.items():
@@ -148,7 +148,7 @@ def _unlike(memory: KnownKeys, sight: Sight, place: tuple[str, str], record: Map
             sight.setdefault(place[1], {})[key] = kind
 
 
-def _remember(memory: KnownKeys, entity: str, kinds: Mapping[tuple[str, str], list[str]]) -> None:
+def _remember(memory: KnownKeysCache, entity: str, kinds: Mapping[tuple[str, str], list[str]]) -> None:
     for (part, key), known in kinds.items():
         memory.keys.setdefault((entity, part), set()).add(key)
         memory.kinds.setdefault((entity, part), {})[key] = set(known)

@@ -40,8 +40,8 @@ class Statements:
 
     read: TextClause
     lock: TextClause
-    hold: TextClause
-    unlike: TextClause
+    try_lock: TextClause
+    differing: TextClause
     insert: TextClause
     update: TextClause
     touch: TextClause
@@ -55,8 +55,8 @@ def statements_for(name: str) -> Statements:
     return Statements(
         read=text(_read(entity)),
         lock=text(f"{_WAIT} {_read(entity)} for no key update"),
-        hold=text(f"{_WAIT} {_reserve(entity)} {_read(entity)} for no key update skip locked"),
-        unlike=text(_unlike(entity)),
+        try_lock=text(f"{_WAIT} {_lock_tables(entity)} {_read(entity)} for no key update skip locked"),
+        differing=text(_differing(entity)),
         insert=text(_insert(entity)),
         update=text(_update(entity)),
         touch=text(_touch(entity)),
@@ -70,7 +70,7 @@ LOCK_MILLISECONDS = 300
 _WAIT = f"set local lock_timeout = {LOCK_MILLISECONDS};"
 
 
-def _reserve(entity: Entity) -> str:
+def _lock_tables(entity: Entity) -> str:
     """Whoever locked a table as a whole is met here, before anything else is locked."""
     tables = [entity.table, *entity.line_tables.values()]
     return f"lock table {', '.join(table.fullname for table in tables)} in row exclusive mode;"
@@ -98,7 +98,7 @@ def _read(entity: Entity) -> str:
         from {entity.table.fullname} where source = :source and source_id = any(:ids) order by source_id"""
 
 
-def _given(entity: Entity) -> str:
+def _typed_rows(entity: Entity) -> str:
     return f"""jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, {_typed(entity.fields)},
         source_modified_at timestamptz, record jsonb, record_at timestamptz, door text, whole boolean,
         list_hash text, list_stands boolean, ahead boolean, resets boolean, confirmed boolean, gone boolean)"""
@@ -113,7 +113,7 @@ def _insert(entity: Entity) -> str:
         select :source, r.source_id, {_names(entity.fields, "r.")}, r.source_modified_at, r.record, r.record_at, r.door,
             decode(r.list_hash, 'hex'), 1 + coalesce(history.version, 0), case when r.confirmed then now() end,
             case when r.gone then now() end{value}
-        from {_given(entity)}
+        from {_typed_rows(entity)}
         left join lateral (select max(version) as version from tds_audit_trail a where a.entity = '{entity.name}'
             and a.source_id = r.source_id and a.source = :source) history on true
         order by r.source_id
@@ -129,7 +129,7 @@ _LIST_HASH = """coalesce(decode(r.list_hash, 'hex'), case when r.confirmed
         then t.list_hash end)"""
 # One state as one door sent it. A whole one is replaced by a whole one only: its time says when it has become old.
 _REPLACES = "r.door is not null and (r.whole or coalesce(t.source_record_seen not in ('body', 'detail'), true))"
-_STANDING = f"""
+_BOOKKEEPING = f"""
     source_modified_at = case when r.resets then coalesce(r.source_modified_at, t.source_modified_at)
         else greatest(t.source_modified_at, r.source_modified_at) end,
     source_record = case when {_REPLACES} then r.record else t.source_record end,
@@ -139,11 +139,11 @@ _STANDING = f"""
     confirmed_at = case when r.confirmed then now() end"""
 
 
-def _standing(entity: Entity, *, unless_whole: str) -> str:
+def _bookkeeping(entity: Entity, *, unless_whole: str) -> str:
     """Where a row stands after a record; `unless_whole`: what is known of its lines after no more than a list row."""
     if not entity.header_first:
-        return _STANDING
-    return f"{_STANDING}, lines_confirmed_at = case when r.whole then now() else {unless_whole} end"
+        return _BOOKKEEPING
+    return f"{_BOOKKEEPING}, lines_confirmed_at = case when r.whole then now() else {unless_whole} end"
 
 
 # The ids are given once more, because the planner knows how long an array is, but takes any recordset for a hundred
@@ -157,19 +157,19 @@ _EQUAL = (
 )
 # Whether a record's details wait to be read, and nobody is at it: a reading in hand may be older than the page. As a
 # value, not as `exists`, for which the planner may read the whole queue.
-_OWED = """coalesce((select q.must_read and q.lease_token is null from tds_sync_queue q
+_ENQUEUED = """coalesce((select q.must_read and q.lease_token is null from tds_sync_queue q
             where q.source = t.source and q.entity = '{entity}' and q.source_id = t.source_id), false)"""
 
 
-def _unlike(entity: Entity) -> str:
+def _differing(entity: Entity) -> str:
     """The rows of a page that tell anything new, or whose records were never seen whole; of these whether they are
     owed that already.
     """
-    whole, owed = "true", "false"
+    whole, enqueued = "true", "false"
     if entity.header_first:
-        whole, owed = "t.lines_confirmed_at is not null", f"{_EQUAL} and {_OWED.format(entity=entity.name)}"
+        whole, enqueued = "t.lines_confirmed_at is not null", f"{_EQUAL} and {_ENQUEUED.format(entity=entity.name)}"
     return f"""
-        select r.source_id, t.source_id is not null as is_known, {owed} as is_owed
+        select r.source_id, t.source_id is not null as is_known, {enqueued} as is_enqueued
         from unnest(cast(:ids as text[]), cast(:hashes as text[])) as r(source_id, hash)
         left join {entity.table.fullname} t on {_MATCHED}
         where not ({_EQUAL} and {whole})"""
@@ -178,17 +178,17 @@ def _unlike(entity: Entity) -> str:
 def _update(entity: Entity) -> str:
     fields = ", ".join(f"{field.name} = r.{field.name}" for field in entity.fields)
     return f"""{_WAIT}
-        update {entity.table.fullname} t set {fields}, {_standing(entity, unless_whole="null")},
+        update {entity.table.fullname} t set {fields}, {_bookkeeping(entity, unless_whole="null")},
             version = t.version + 1, changed_at = now(), deleted_at = case when r.gone then now() end
-        from {_given(entity)} where {_MATCHED}"""
+        from {_typed_rows(entity)} where {_MATCHED}"""
 
 
 def _touch(entity: Entity) -> str:
     unmoved = "case when r.source_modified_at is not distinct from t.source_modified_at then t.lines_confirmed_at end"
     return f"""
-        update {entity.table.fullname} t set {_standing(entity, unless_whole=unmoved)}, changed_at = case
+        update {entity.table.fullname} t set {_bookkeeping(entity, unless_whole=unmoved)}, changed_at = case
             when t.source_modified_at is distinct from r.source_modified_at then now() else t.changed_at end
-        from {_given(entity)} where {_MATCHED}"""
+        from {_typed_rows(entity)} where {_MATCHED}"""
 
 
 def _line_statements(entity: Entity, lines: Lines) -> LineStatements:

@@ -30,7 +30,7 @@ ABSENT: Any = object()
 FORCED = "forced"
 
 
-class Evidence(StrEnum):
+class RecordView(StrEnum):
     """How a record was seen, and so how far it can be trusted."""
 
     BODY = "body"  # in a webhook: a strong hint
@@ -67,7 +67,7 @@ class Candidate:
     values: Mapping[str, Any]
     lines: Mapping[str, Sequence[Mapping[str, Any]]]
     record: bytes
-    seen: Evidence
+    view: RecordView
     read_at: datetime | None = None
     list_hash: bytes | None = None
     gone: bool = False
@@ -78,20 +78,20 @@ class Candidate:
     clock: Clock | None = None
     ahead_at: datetime | None = None
     provenance: Provenance
-    said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    drift_record: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     flaws: Sequence[Flaw] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether this is all the source has to say of the record."""
-        return not (self.seen is Evidence.LIST or self.partial or self.gone)
+        return not (self.view is RecordView.LIST or self.partial or self.gone)
 
 
 #: Keys that need no second look, of a record's header ("") and of its lines by their name.
-Familiar = Mapping[str, Set[str]]
+KnownKeys = Mapping[str, Set[str]]
 
 
-def no_known_keys(entity: Entity) -> Familiar:
+def no_known_keys(entity: Entity) -> KnownKeys:
     """What makes any record of `entity` worth a look."""
     return {"": frozenset(), **{lines.name: frozenset() for lines in entity.lines}}
 
@@ -131,7 +131,7 @@ def tombstone(
         values=values or {},
         lines={},
         record=record,
-        seen=Evidence.DETAIL,
+        view=RecordView.DETAIL,
         read_at=read_at,
         gone=True,
         why=why,
@@ -144,11 +144,11 @@ def transform(
     entity: Entity,
     raw: bytes,
     *,
-    seen: Evidence,
+    view: RecordView,
     provenance: Provenance,
     read_at: datetime | None = None,
     list_hash: bytes | None = None,
-    known_keys: Familiar | None = None,
+    known_keys: KnownKeys | None = None,
     shown: Set[str] = frozenset(),
     clock: Clock | None = None,
 ) -> Candidate:
@@ -162,7 +162,7 @@ def transform(
     record, flaws = read.members, list(read.flaws)
     source_id, modified_at = _identity(entity, record)
     ahead_at = modified_at if clock and modified_at and clock.is_behind(modified_at) else None
-    if clock and ahead_at and (seen is not Evidence.BODY or provenance.origin == "operator"):
+    if clock and ahead_at and (view is not RecordView.BODY or provenance.origin == "operator"):
         modified_at = clock.now
     flaws += _kind_flaws(entity, record)
     values = _values(entity.plan, record, flaws)
@@ -172,7 +172,7 @@ def transform(
             rows = _lines(each, record, flaws)
             if rows is not None:
                 lines[each.name] = rows
-    if seen is Evidence.DETAIL and (values or lines) and (modified_at or not entity.stream.modified_key):
+    if view is RecordView.DETAIL and (values or lines) and (modified_at or not entity.stream.modified_key):
         _clear(entity, record, shown, values, lines, flaws=flaws)
     return Candidate(
         source_id=source_id,
@@ -180,12 +180,12 @@ def transform(
         values=values,
         lines=lines,
         record=read.raw,
-        seen=seen,
+        view=view,
         read_at=read_at,
         list_hash=list_hash,
-        missing_keys=_unsaid(entity, record, flaws) if seen is Evidence.BODY else frozenset(),
+        missing_keys=_unsaid(entity, record, flaws) if view is RecordView.BODY else frozenset(),
         provenance=provenance,
-        said=record if known_keys is not None and (flaws or is_strange(entity, record, known_keys)) else None,
+        drift_record=record if known_keys is not None and (flaws or is_strange(entity, record, known_keys)) else None,
         flaws=flaws,
         clock=clock,
         ahead_at=ahead_at,
@@ -249,7 +249,7 @@ def _unsaid(entity: Entity, record: Mapping[str, Any], flaws: Sequence[Flaw]) ->
     return missing_keys
 
 
-def is_strange(entity: Entity, record: Mapping[str, Any], known_keys: Familiar) -> bool:
+def is_strange(entity: Entity, record: Mapping[str, Any], known_keys: KnownKeys) -> bool:
     """Whether `record`, or one of its lines, has keys that are not familiar."""
     if not record.keys() <= known_keys[""]:
         return True

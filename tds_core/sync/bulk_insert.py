@@ -2,7 +2,7 @@
 
 Columns: new records read side by side, so that a value many of them share is read, checked and spelled once.
 
-A sighting: one list page as it was seen, from which its records are read one by one or side by side.
+A reader: one list page as it was seen, from which its records are read one by one or side by side.
 """
 
 from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
@@ -25,9 +25,9 @@ from tds_core.records.sql import NULL, Copy, as_exact_json, as_it_came, as_json,
 from tds_core.records.transform import (
     ABSENT,
     Candidate,
-    Evidence,
-    Familiar,
+    KnownKeys,
     Provenance,
+    RecordView,
     is_strange,
     read_value,
     transform,
@@ -111,7 +111,7 @@ def _spell(field: Field, value: Any) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class PageContext:
+class PageReader:
     """When and by whom records of `entity` were seen, their fingerprints by source id, and the keys that are no news.
 
     `read_at`: the database's clock before the page was asked for; `clock`: the source's when it answered.
@@ -121,15 +121,15 @@ class PageContext:
     read_at: datetime
     provenance: Provenance
     hashes: Mapping[str, bytes]
-    known_keys: Familiar
+    known_keys: KnownKeys
     clock: Clock | None = None
 
-    def candidate(self, source_id: str, raw: bytes, known_keys: Familiar | None = None) -> Candidate:
+    def candidate(self, source_id: str, raw: bytes, known_keys: KnownKeys | None = None) -> Candidate:
         """Read one record; `familiar`: other keys than the page's. Raises `InvalidRecordError`."""
         return transform(
             self.entity,
             raw,
-            seen=Evidence.LIST,
+            view=RecordView.LIST,
             read_at=self.read_at,
             list_hash=self.hashes[source_id],
             provenance=self.provenance,
@@ -156,7 +156,7 @@ class Creation:
     rows: Copy
     history: Copy
     ranks: Mapping[str, int]
-    said: Records
+    drift_records: Records
     flaws: Mapping[str, Sequence[Flaw]]
     read: Callable[[], list[Candidate]]
 
@@ -166,7 +166,7 @@ class Creation:
         return self.read()
 
 
-def prepare_creation(sighting: PageContext, raws: Mapping[str, bytes]) -> Creation | None:
+def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation | None:
     """Make `raws` ready: by source id the JSON of records that the mirror does not have.
 
     `None`: they are too few to be worth it, one of them cannot be a row or is of a time yet to come, or they have
@@ -174,7 +174,7 @@ def prepare_creation(sighting: PageContext, raws: Mapping[str, bytes]) -> Creati
     """
     if len(raws) < AT_LEAST:
         return None
-    entity = sighting.entity
+    entity = reader.entity
     try:
         read = [read_record(raw, entity) for raw in raws.values()]
         records = [each.members for each in read]
@@ -183,25 +183,25 @@ def prepare_creation(sighting: PageContext, raws: Mapping[str, bytes]) -> Creati
         moments = _sound_column(at("source_modified_at", entity.stream.modified_key or "no time of change"), records)
     except (ValueError, InvalidRecordError):
         return None
-    if sighting.clock and any(each and sighting.clock.is_behind(each) for each in moments.value_of.values()):
+    if reader.clock and any(each and reader.clock.is_behind(each) for each in moments.value_of.values()):
         return None
     columns = {field.name: read_column(field, records) for field in entity.fields}
     flaws = _flaws(read, ids, columns)
     return Creation(
         entity=entity,
         source_ids=list(raws),
-        rows=_rows(sighting, read, ids, moments, columns),
+        rows=_rows(reader, read, ids, moments, columns),
         history=records_history.spell_creations(
             entity,
             ids.texts,
             moments.texts,
             zip(*(column.told for column in columns.values()), strict=True),
-            sighting.provenance,
+            reader.provenance,
         ),
-        ranks=_ranks(sighting, ids, moments, columns),
-        said=_worth_a_look(sighting, ids, records, flaws),
+        ranks=_ranks(reader, ids, moments, columns),
+        drift_records=_drift_records(reader, ids, records, flaws),
         flaws=flaws,
-        read=lambda: [sighting.candidate(source_id, raw) for source_id, raw in raws.items()],
+        read=lambda: [reader.candidate(source_id, raw) for source_id, raw in raws.items()],
     )
 
 
@@ -259,18 +259,18 @@ def _flaws(read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -
     return found
 
 
-def _worth_a_look(sighting: PageContext, ids: Column, records: Records, flawed: Container[str]) -> Records:
+def _drift_records(reader: PageReader, ids: Column, records: Records, flawed: Container[str]) -> Records:
     """The first record, and those with flaws or with keys that are not familiar."""
     later = list(zip(ids.values, records, strict=True))[1:]
-    strange = (each for key, each in later if key in flawed or is_strange(sighting.entity, each, sighting.known_keys))
+    strange = (each for key, each in later if key in flawed or is_strange(reader.entity, each, reader.known_keys))
     return [records[0], *strange]
 
 
 def _rows(
-    sighting: PageContext, read: Sequence[Record], ids: Column, moments: Column, columns: Mapping[str, Column]
+    reader: PageReader, read: Sequence[Record], ids: Column, moments: Column, columns: Mapping[str, Column]
 ) -> Copy:
     """The new rows. Whatever is read now is its first version, and confirmed."""
-    entity = sighting.entity
+    entity = reader.entity
     spelled = {
         "source": repeat(entity.stream.source),
         "source_id": ids.texts,
@@ -278,21 +278,21 @@ def _rows(
         "source_modified_at": moments.texts,
         "source_record": [as_it_came(each.raw) for each in read],
         "source_record_at": moments.texts,
-        "source_record_seen": repeat(Evidence.LIST.value),
-        "list_hash": [as_text(rf"\x{sighting.hashes[source_id].hex()}") for source_id in ids.values],
+        "source_record_seen": repeat(RecordView.LIST.value),
+        "list_hash": [as_text(rf"\x{reader.hashes[source_id].hex()}") for source_id in ids.values],
         "version": repeat("1"),
-        "confirmed_at": repeat(as_text(sighting.read_at)),
+        "confirmed_at": repeat(as_text(reader.read_at)),
     }
     return lay_out(entity.table.fullname, list(spelled), zip(*spelled.values(), strict=False))  # some never end
 
 
-def _ranks(sighting: PageContext, ids: Column, moments: Column, columns: Mapping[str, Column]) -> dict[str, int]:
-    entity = sighting.entity
+def _ranks(reader: PageReader, ids: Column, moments: Column, columns: Mapping[str, Column]) -> dict[str, int]:
+    entity = reader.entity
     if not entity.header_first:
         return {}
     statuses = columns["status"].values if "status" in columns else repeat(None)
     standing = zip(ids.values, statuses, moments.values, strict=False)
     return {
-        source_id: backfill_rank(entity, status=status, modified_at=modified_at, read_at=sighting.read_at)
+        source_id: backfill_rank(entity, status=status, modified_at=modified_at, read_at=reader.read_at)
         for source_id, status, modified_at in standing
     }

@@ -1,4 +1,4 @@
-"""Absence: what a complete listing did not show may be gone. It is only asked about; a 404 decides, one by one."""
+"""Deletions: records a complete list did not show are read one by one; only a 404 makes a tombstone."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,22 +11,22 @@ from tds_models.entities.base import Entity
 
 
 class DeletionScope(Protocol):
-    """The run whose pages were read."""
+    """The run whose pages are compared with the mirror."""
 
     id: int
     correlation_id: str
 
 
 def live_count(session: Session, entity: Entity) -> int:
-    """How many records of `entity` the mirror holds as living."""
+    """How many records of `entity` the mirror has that are not deleted."""
     statement = text(f"select count(*) from {entity.table.fullname} where source = :source and deleted_at is null")
     return int(session.execute(statement, {"source": entity.stream.source}).scalar_one())
 
 
 def absent(session: Session, entity: Entity, run: DeletionScope) -> list[str]:
-    """The living rows that no page of `run` showed.
+    """Source ids of the rows, not deleted, that no page of `run` showed.
 
-    Rows that came into the mirror after the run began are left out: its first pages could not know them.
+    Rows created after the run began are left out: its first pages could not show them.
     """
     # "not in" would hold each row against every id listed, once those are more than fit the database's work_mem.
     statement = text(f"""
@@ -38,8 +38,8 @@ def absent(session: Session, entity: Entity, run: DeletionScope) -> list[str]:
     return list(session.execute(statement, {"source": entity.stream.source, "run": run.id}).scalars())
 
 
-def ask_about(session: Session, entity: Entity, source_ids: Sequence[str], run: DeletionScope) -> int:
-    """Owe each of these rows a reading of its own. Returns how many."""
+def enqueue_absent(session: Session, entity: Entity, source_ids: Sequence[str], run: DeletionScope) -> int:
+    """Have each of these records read by itself. Returns how many there are."""
     return items.enqueue(
         session,
         entity=entity.name,

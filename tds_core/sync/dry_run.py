@@ -1,4 +1,4 @@
-"""A dry run: the decisions a pass would make, counted and shown field by field; nothing is written but the report."""
+"""Dry run: counts the decisions a pass would make and shows them field by field; only the report is written."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,23 +17,23 @@ from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 
-#: So many records of a kind are shown; all are counted.
+#: How many records of each outcome the report shows; all are counted.
 SHOWN_COUNT = 100
 SHOWN = {RowOutcome.CREATED: "created", **dict.fromkeys(CHANGES, "updated")}
 
-#: What a list row says of a record that a pass would read: that it changed, or nothing clear.
+#: Header comparisons after which a pass would read the record: it changed, or the list row cannot tell.
 TO_READ = (None, RowOutcome.REFETCH)
 
 
-def look_at_page(session: Session, run: RunLease, prepared: PageDiff) -> None:
-    """Enter into the run's report what writing this page would do; what another page showed is no news."""
-    entity, seen = ENTITIES[run.entity], run.seen
-    candidates = [*prepared.candidates, *(prepared.creation.candidates if prepared.creation else ())]
-    candidates = [each for each in candidates if each.source_id not in seen]
-    wrong, others = {source_id for source_id, _ in prepared.invalid} - seen, set(prepared.other_kind) - seen
-    equal = set(prepared.hashes) - seen - wrong - others - {each.source_id for each in candidates}
+def report_page(session: Session, run: RunLease, diff: PageDiff) -> None:
+    """Add to the run's report what writing this page would change; records that earlier pages showed are left out."""
+    entity, seen_ids = ENTITIES[run.entity], run.seen_ids
+    candidates = [*diff.candidates, *(diff.creation.candidates if diff.creation else ())]
+    candidates = [each for each in candidates if each.source_id not in seen_ids]
+    wrong, others = {source_id for source_id, _ in diff.invalid} - seen_ids, set(diff.other_kind) - seen_ids
+    equal = set(diff.hashes) - seen_ids - wrong - others - {each.source_id for each in candidates}
     counts = {RowOutcome.UNCHANGED: len(equal), "invalid": len(wrong), "other_kind": len(others)}
-    counts |= {"to_read": len(prepared.owed - seen)} if prepared.owed else {}
+    counts |= {"to_read": len(diff.awaiting_details - seen_ids)} if diff.awaiting_details else {}
     current = read_rows(session, entity, sorted(each.source_id for each in candidates))
     for candidate in candidates:
         row = current.get(candidate.source_id)
@@ -41,14 +41,14 @@ def look_at_page(session: Session, run: RunLease, prepared: PageDiff) -> None:
         counts[decision.outcome] = counts.get(decision.outcome, 0) + 1
         if decision.outcome in SHOWN:
             _show(run.report, SHOWN[decision.outcome], _example(entity, candidate, row, decision.changes))
-        shows_changes = not prepared.reads_all
+        shows_changes = not diff.reads_all
         if entity.header_first and compare_header(entity, candidate, row, shows_changes=shows_changes) in TO_READ:
             counts["to_read"] = counts.get("to_read", 0) + 1
     run.outcomes.update(counts)
 
 
-def look_for_absent(session: Session, run: RunLease) -> None:
-    """Enter into the report what a full pass would ask for because the list did not show it."""
+def report_absent(session: Session, run: RunLease) -> None:
+    """Add to the report the records a full pass would read because the list did not show them."""
     entity = ENTITIES[run.entity]
     missing = deletions.absent(session, entity, run)
     names = holds.names_of(session, entity, missing[:SHOWN_COUNT])
@@ -57,8 +57,8 @@ def look_for_absent(session: Session, run: RunLease) -> None:
     run.outcomes["absent"] = len(missing)
 
 
-def spell(report: Mapping[str, Any]) -> str:
-    """The report as it is stored."""
+def encode_report(report: Mapping[str, Any]) -> str:
+    """The report as JSON, as it is stored."""
     return msgspec.json.encode(report).decode()
 
 

@@ -80,7 +80,7 @@ def with_margin(record_count: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeCount:
+class MassChange:
     """What a run would come to if it went on, and why a person has to decide."""
 
     kind: HoldReason
@@ -102,7 +102,7 @@ order by source_id limit :limit
 """)
 
 
-def count_changes(session: Session, run: RunLease, *, changed_count: int, limits: ChangeLimits) -> ChangeCount | None:
+def count_changes(session: Session, run: RunLease, *, changed_count: int, limits: ChangeLimits) -> MassChange | None:
     """What is at stake when the page just written brings `changed_count` changes more; `None`: it may stay.
 
     The caller takes the page back. A first load changes what it meets: it is never held.
@@ -130,12 +130,12 @@ def count_changes(session: Session, run: RunLease, *, changed_count: int, limits
             for row in found
         ],
     }
-    return ChangeCount(HoldReason.CHANGE, reason, total, preview)
+    return MassChange(HoldReason.CHANGE, reason, total, preview)
 
 
 def count_absences(
     session: Session, run: RunLease, source_ids: Sequence[str], *, limits: ChangeLimits
-) -> ChangeCount | None:
+) -> MassChange | None:
     """What is at stake when the rows `source_ids`, which the listing of `run` left out, are asked for; `None`:
     little.
     """
@@ -155,7 +155,7 @@ def count_absences(
     preview = {"living_count": living, "listed_count": run.fetched_count, "examples": examples}
     named = foreign_rows.named_among(session, entity, source_ids)
     told = [f"{count:,} of them say that they are of organisation {name}" for name, count in named.items()]
-    return ChangeCount(HoldReason.DELETION, "; ".join([reason, *told]), len(source_ids), preview)
+    return MassChange(HoldReason.DELETION, "; ".join([reason, *told]), len(source_ids), preview)
 
 
 def names_of(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, str]:

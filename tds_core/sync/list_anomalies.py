@@ -57,7 +57,7 @@ def note_disorder(session: Session, run: RunLease, page: ListPage) -> None:
     _keep(session, run, DISORDER, severity, stream.path, asked_for=stream.modified_key, reason=reason)
 
 
-def has_to_be_walked_again(session: Session, run: RunLease, *, is_missing: bool) -> bool:
+def needs_another_walk(session: Session, run: RunLease, *, is_missing: bool) -> bool:
     """Whether a list that was read by page numbers may have hidden a row while others moved.
 
     What the mirror has had for long is asked for when a list leaves it out; what is new is known to nobody else. So a
@@ -84,7 +84,7 @@ def _met_new(session: Session, run: RunLease) -> bool:
     return bool(session.execute(statement, {"run": run.id, "source": entity.stream.source}).scalar())
 
 
-def note_unsure(session: Session, run: RunLease) -> str:
+def note_doubt(session: Session, run: RunLease) -> str:
     """Tell why nobody can say that the list of `run` was seen whole; an earlier doubt ends with a pass without one."""
     position = run.position
     reason = ""
@@ -104,7 +104,7 @@ def note_unsure(session: Session, run: RunLease) -> str:
     return reason
 
 
-def told_end(run: RunLease, unsure: str) -> str:
+def end_reason(run: RunLease, unsure: str) -> str:
     """How the list was read, for people who look at the run."""
     position, way = run.position, ""
     if not position.sorted and ENTITIES[run.entity].stream.increment is Increment.FILTER:

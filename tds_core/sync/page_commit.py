@@ -1,6 +1,7 @@
-"""A pass: reads a stream page by page; each page, its cursor and the run's position move in one transaction.
+"""Page commit: applies pages of a run and moves its position and cursor behind them, in one transaction.
 
-Sifting: a page the database refused is tried record by record, so that one it will never take stops no other.
+`compare_page` reads, `commit_pages` writes, `finish_pass` ends a run whose list was read to its end. A page that the
+database refuses is tried record by record (`isolate_bad_rows`), so that one bad record stops no other.
 """
 
 from collections import Counter
@@ -20,7 +21,7 @@ from tds_core.errors import InvalidRecordError
 from tds_core.quality import clock_skew
 from tds_core.records import drift
 from tds_core.records.apply import apply
-from tds_core.records.transform import Candidate, Evidence, Provenance
+from tds_core.records.transform import Candidate, Provenance, RecordView
 from tds_core.sources.base import ListPage
 from tds_core.sync import (
     deletions,
@@ -32,27 +33,26 @@ from tds_core.sync import (
     type_changes,
     unconfirmed,
 )
-from tds_core.sync.holds import ChangeCount, ChangeLimits
-from tds_core.sync.page_apply import PageDiff, apply_page, compare_page
+from tds_core.sync.holds import ChangeLimits, MassChange
+from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
 from tds_core.sync.progress import Position
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 from tds_models.runs import Mode
 
-# A page that a crash of the database forgets is forgotten with its position, and read again: no need to wait for the
-# disk.
-HOLD = text("""
+# No need to wait for the disk: a page that a crash of the database loses is lost with its position, and read again.
+EXTEND_LEASE = text("""
 update tds_sync_runs set leased_until = now() + make_interval(secs => :lease)
 where id = :id and lease_token = :token and cancel_requested_at is null
 returning set_config('synchronous_commit', 'off', true)
 """)
 
-ADVANCE = text("""
+ADVANCE_RUN = text("""
 with pages as (
     insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)
-    select :id, page, source_ids, fetch_seconds, extract(epoch from clock_timestamp() - now()) / :pages
-    from jsonb_to_recordset(cast(:taken as jsonb)) as p(page int, source_ids text[], fetch_seconds float8)
+    select :id, page, source_ids, fetch_seconds, extract(epoch from clock_timestamp() - now()) / :page_count
+    from jsonb_to_recordset(cast(:pages as jsonb)) as p(page int, source_ids text[], fetch_seconds float8)
 )
 update tds_sync_runs set leased_until = now() + make_interval(secs => :lease),
     position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
@@ -64,120 +64,146 @@ where id = :id and lease_token = :token and cancel_requested_at is null
 returning set_config('synchronous_commit', 'off', true)
 """)
 
+SET_POSITION = text("""
+update tds_sync_runs set position = cast(:position as jsonb)
+where id = :id and lease_token = :token and cancel_requested_at is null returning id
+""")
 
-def compare_rows(
-    session: Session, run: RunLease, page: ListPage, *, read_at: datetime, before: Mapping[str, bytes]
-) -> PageDiff:
-    """Read what is new on `page`, asked for after `read_at` (the database's clock). Writes nothing. See `prepare`."""
-    provenance = Provenance("run", run.id, run.correlation_id)
-    return compare_page(
-        session,
-        ENTITIES[run.entity],
-        page.rows,
-        read_at=read_at,
-        provenance=provenance,
-        before=before,
-        thorough=run.mode == Mode.FULL or bool(run.asked.get("full")),
-        known_keys=drift.known_keys(session, ENTITIES[run.entity], Evidence.LIST, run_id=run.id),
-        clock=page.clock,
-    )
+SET_REPORT = text("update tds_sync_runs set report = cast(:report as jsonb) where id = :id and lease_token = :token")
 
 
 class LostLeaseError(Exception):
-    """The run was cancelled, or its lease went to somebody else: stop, and write nothing."""
+    """The run was cancelled, or another worker has its lease: stop, and write nothing."""
 
 
-class TooMuchError(Exception):
-    """The page would change more than passes unasked: take the transaction back and lay the run down."""
+class MassChangeError(Exception):
+    """The page would change more than the guard allows: roll back, and hold the run."""
 
-    def __init__(self, stake: ChangeCount) -> None:
-        super().__init__(stake.reason)
-        self.stake = stake
+    def __init__(self, mass_change: MassChange) -> None:
+        super().__init__(mass_change.reason)
+        self.mass_change = mass_change
 
 
-class Finish(StrEnum):
+class PassEnd(StrEnum):
     """What becomes of a run whose list was read to its end."""
 
     COMPLETED = "completed"
     HELD = "held"
-    NOT_YET = "not_yet"  # the list has to be walked through once more
+    WALK_AGAIN = "not_yet"  # the list has to be read once more from its beginning
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedPage:
-    """A page ready to be written, with what it took to get it: seconds, and calls."""
+    """A page and how it differs from the mirror, with what fetching it took: seconds and API calls."""
 
     page: ListPage
-    prepared: PageDiff
+    diff: PageDiff
     fetch_seconds: float
     call_count: int
 
 
+def compare_page(
+    session: Session, run: RunLease, page: ListPage, *, read_at: datetime, pending_hashes: Mapping[str, bytes]
+) -> PageDiff:
+    """Compare `page`, requested after `read_at` (the database's clock), with the mirror. Writes nothing.
+
+    `pending_hashes`: see `diff_page`.
+    """
+    entity = ENTITIES[run.entity]
+    return diff_page(
+        session,
+        entity,
+        page.rows,
+        read_at=read_at,
+        provenance=Provenance("run", run.id, run.correlation_id),
+        pending_hashes=pending_hashes,
+        thorough=run.mode == Mode.FULL or bool(run.asked.get("full")),
+        known_keys=drift.known_keys(session, entity, RecordView.LIST, run_id=run.id),
+        clock=page.clock,
+    )
+
+
 def commit_pages(
-    session: Session, run: RunLease, ready: Sequence[ComparedPage], *, lease_seconds: float, limits: ChangeLimits
+    session: Session, run: RunLease, pages: Sequence[ComparedPage], *, lease_seconds: float, limits: ChangeLimits
 ) -> Counter[str]:
-    """Apply pages and move the run, and the cursor, behind them: one transaction.
+    """Apply pages and move the run's position, and the cursor, behind them. Returns the records by outcome.
 
-    Pages overlap: a record that several show counts once. Raises `LostRunError`, and `TooMuchError` when a page goes
-    beyond `limits`.
-
-    Afterwards `run.position` is where the next page begins.
+    Pages overlap: a record that several show counts once. Afterwards `run.position` is where the next page begins.
+    Raises LostLeaseError, MassChangeError when a page goes beyond `limits`, and LockedError; `run` is then as before.
     """
     before = run.outcomes.copy(), run.changed_count
-    shown = {row.source_id for each in ready for row in each.page.rows} - run.seen
+    shown_ids = {row.source_id for each in pages for row in each.page.rows} - run.seen_ids
     try:
-        return _commit_all(session, run, ready, lease_seconds, limits)
-    except Exception:  # what was counted is taken back as well
+        return _commit_all(session, run, pages, lease_seconds, limits)
+    except Exception:
         run.outcomes, run.changed_count = before
-        run.seen -= shown
+        run.seen_ids -= shown_ids
         raise
 
 
 def _commit_all(
-    session: Session, run: RunLease, ready: Sequence[ComparedPage], lease_seconds: float, limits: ChangeLimits
+    session: Session, run: RunLease, pages: Sequence[ComparedPage], lease_seconds: float, limits: ChangeLimits
 ) -> Counter[str]:
     lease = {"id": run.id, "token": run.token, "lease": lease_seconds}
     # Where nothing is written but the run's own rows, the last statement is the fence.
-    if not all(each.prepared.is_known and not each.page.strange for each in ready):
-        _keep_lease(session, HOLD, lease)
+    if not all(each.diff.is_known and not each.page.strange for each in pages):
+        _execute_fenced(session, EXTEND_LEASE, lease)
     counts: Counter[str] = Counter()
-    position, taken, seen_before = run.position, [], len(run.seen)
-    for page_count, each in enumerate(ready, run.page_count + 1):
-        counts += _commit_page(session, run, each.prepared, limits)
-        following = _follow(session, run, position, each.page)
+    position, run_pages, seen_before = run.position, [], len(run.seen_ids)
+    for number, each in enumerate(pages, run.page_count + 1):
+        counts += _commit_page(session, run, each.diff, limits)
+        position = _next_position(session, run, position, each.page)
         source_ids = [row.source_id for row in each.page.rows]
-        run.seen.update(source_ids)
-        taken.append({"page": page_count, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
-        position = following
-    fetched_count = len(run.seen) - seen_before
-    may_move = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
-    if position.sorted and position.reached and may_move:
+        run.seen_ids.update(source_ids)
+        run_pages.append({"page": number, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
+    fetched_count = len(run.seen_ids) - seen_before
+    may_move_cursor = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
+    if position.sorted and position.reached and may_move_cursor:
         progress.advance(session, run.entity, position.reached, run_id=run.id)
-    _keep_lease(
-        session,
-        ADVANCE,
-        {
-            **lease,
-            "position": _spell(position),
-            "fetched": fetched_count,
-            "skipped": sum(each.prepared.skipped_count for each in ready),
-            "calls": sum(each.call_count for each in ready),
-            "outcomes": msgspec.json.encode(run.outcomes).decode(),
-            "page": run.page_count + len(ready),
-            "changed": run.changed_count,
-            "report": dry_run.spell(run.report) if run.mode == Mode.DRY_RUN else None,
-            "taken": msgspec.json.encode(taken).decode(),
-            "pages": len(taken),
-        },
-    )
+    params = {
+        **lease,
+        "position": _encode(position),
+        "fetched": fetched_count,
+        "skipped": sum(each.diff.skipped_count for each in pages),
+        "calls": sum(each.call_count for each in pages),
+        "outcomes": msgspec.json.encode(run.outcomes).decode(),
+        "page": run.page_count + len(pages),
+        "changed": run.changed_count,
+        "report": dry_run.encode_report(run.report) if run.mode == Mode.DRY_RUN else None,
+        "pages": msgspec.json.encode(run_pages).decode(),
+        "page_count": len(pages),
+    }
+    _execute_fenced(session, ADVANCE_RUN, params)
     run.position, run.attempts, run.failures = position, 0, 0
-    run.page_count += len(ready)
+    run.page_count += len(pages)
     run.fetched_count += fetched_count
     return counts
 
 
-def _follow(session: Session, run: RunLease, position: Position, page: ListPage) -> Position:
-    """Where the run goes on after `page`, and what is to be told of it."""
+def _execute_fenced(session: Session, statement: TextClause, params: Mapping[str, Any]) -> None:
+    """Execute a statement that changes a row only under the run's own lease. Raises LostLeaseError."""
+    if session.execute(statement, params).first() is None:
+        raise LostLeaseError
+
+
+def _commit_page(session: Session, run: RunLease, diff: PageDiff, limits: ChangeLimits) -> Counter[str]:
+    """Apply one page, guarded against mass change. A dry run enters it into its report instead."""
+    if run.mode == Mode.DRY_RUN:
+        dry_run.report_page(session, run, diff)
+        return Counter()
+    entity = ENTITIES[run.entity]
+    result = apply_page(session, entity, diff, correlation_id=run.correlation_id, seen_ids=run.seen_ids)
+    mass_change = holds.count_changes(session, run, changed_count=result.changed_count, limits=limits)
+    if mass_change is not None:
+        raise MassChangeError(mass_change)
+    drift.notice(session, entity, RecordView.LIST, diff.drift_records, broken=diff.broken_records)
+    run.changed_count += result.changed_count
+    run.outcomes.update(result.counts)
+    return result.counts
+
+
+def _next_position(session: Session, run: RunLease, position: Position, page: ListPage) -> Position:
+    """Where the run continues after `page`. Rows without an id and a broken order become findings."""
     list_anomalies.note_strange(session, run, page, is_again=position.walk > 1)
     following = position.after(page)
     if position.sorted and not following.sorted:
@@ -185,116 +211,88 @@ def _follow(session: Session, run: RunLease, position: Position, page: ListPage)
     return following
 
 
-def _commit_page(session: Session, run: RunLease, prepared: PageDiff, limits: ChangeLimits) -> Counter[str]:
-    return _look(session, run, prepared) if run.mode == Mode.DRY_RUN else _apply_page(session, run, prepared, limits)
+def hold_page(session: Session, run: RunLease, mass_change: MassChange, *, call_count: int) -> None:
+    """Hold the run before the page that was rolled back; it is fetched again once an operator approves."""
+    _hold(session, run, mass_change, call_count)
 
 
-def _keep_lease(session: Session, statement: TextClause, given: Mapping[str, Any]) -> None:
-    """Carry out a statement that holds only for the run's own lease."""
-    if session.execute(statement, given).first() is None:
-        raise LostLeaseError
-
-
-def _apply_page(session: Session, run: RunLease, prepared: PageDiff, limits: ChangeLimits) -> Counter[str]:
-    taken = apply_page(session, ENTITIES[run.entity], prepared, correlation_id=run.correlation_id, before=run.seen)
-    stake = holds.count_changes(session, run, changed_count=taken.changed_count, limits=limits)
-    if stake is not None:
-        raise TooMuchError(stake)
-    drift.notice(session, ENTITIES[run.entity], Evidence.LIST, prepared.said, broken=prepared.said_wrongly)
-    run.changed_count += taken.changed_count
-    run.outcomes.update(taken.counts)
-    return taken.counts
-
-
-def _look(session: Session, run: RunLease, prepared: PageDiff) -> Counter[str]:
-    """What a dry run finds is told in its report; it has brought no record anywhere."""
-    dry_run.look_at_page(session, run, prepared)
-    return Counter()
-
-
-def hold_page(session: Session, run: RunLease, stake: ChangeCount, *, call_count: int) -> None:
-    """Lay the run down at the page that was taken back; it is asked for again once a person has approved."""
-    _hold(session, run, stake, call_count)
-
-
-def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Finish:
-    """The list was read to its end: after a full pass, look for what it did not show."""
-    missing = deletions.absent(session, ENTITIES[run.entity], run) if run.mode == Mode.FULL else []
-    if list_anomalies.has_to_be_walked_again(session, run, is_missing=bool(missing)):
+def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> PassEnd:
+    """End a run whose list was read to its end; after a full pass, look for records the list did not show."""
+    entity = ENTITIES[run.entity]
+    missing = deletions.absent(session, entity, run) if run.mode == Mode.FULL else []
+    if list_anomalies.needs_another_walk(session, run, is_missing=bool(missing)):
         run.position = run.position.next_walk()
-        _keep_lease(session, MOVE, {"id": run.id, "token": run.token, "position": _spell(run.position)})
-        return Finish.NOT_YET
-    unsure = list_anomalies.note_unsure(session, run)
+        params = {"id": run.id, "token": run.token, "position": _encode(run.position)}
+        _execute_fenced(session, SET_POSITION, params)
+        return PassEnd.WALK_AGAIN
+    doubt = list_anomalies.note_doubt(session, run)
     if run.mode == Mode.DRY_RUN:
-        _end_dry_run(session, run, unsure)
-        return Finish.COMPLETED
-    clock_skew.resolve_reached(session, ENTITIES[run.entity])
-    clock_skew.resolve_clock(session, ENTITIES[run.entity])
-    unconfirmed.resolve_unconfirmed(session, ENTITIES[run.entity], run_id=run.id, listed_all=False)
+        _finish_dry_run(session, run, doubt)
+        return PassEnd.COMPLETED
+    clock_skew.resolve_reached(session, entity)
+    clock_skew.resolve_clock(session, entity)
+    unconfirmed.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=False)
     if run.mode == Mode.FULL and not run.position.endless:
-        stake = holds.count_absences(session, run, missing, limits=limits)
-        if stake is not None:
-            _hold(session, run, stake)
-            return Finish.HELD
-        run.outcomes["absent"] = deletions.ask_about(session, ENTITIES[run.entity], missing, run)
-        unconfirmed.resolve_unconfirmed(session, ENTITIES[run.entity], run_id=run.id, listed_all=True)
-        type_changes.heal(session, ENTITIES[run.entity])
-        list_anomalies.resolve_unseen(session, run)
-        drift.look_for_gone(session, ENTITIES[run.entity], run_id=run.id)
-    if run.position.reached and not run.position.sorted and not unsure:
+        mass_change = holds.count_absences(session, run, missing, limits=limits)
+        if mass_change is not None:
+            _hold(session, run, mass_change)
+            return PassEnd.HELD
+        _finish_full_pass(session, run, entity, missing)
+    if run.position.reached and not run.position.sorted and not doubt:
         progress.advance(session, run.entity, run.position.reached, run_id=run.id)
-    runs.complete(session, run, list_anomalies.told_end(run, unsure))
-    return Finish.COMPLETED
+    runs.complete(session, run, list_anomalies.end_reason(run, doubt))
+    return PassEnd.COMPLETED
 
 
-MOVE = text("""
-update tds_sync_runs set position = cast(:position as jsonb)
-where id = :id and lease_token = :token and cancel_requested_at is null returning id
-""")
+def _finish_full_pass(session: Session, run: RunLease, entity: Entity, missing: Sequence[str]) -> None:
+    """Have missing records read one by one, and resolve what a list of all records settles."""
+    run.outcomes["absent"] = deletions.enqueue_absent(session, entity, missing, run)
+    unconfirmed.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=True)
+    type_changes.resolve_moved(session, entity)
+    list_anomalies.resolve_unseen(session, run)
+    drift.look_for_gone(session, entity, run_id=run.id)
 
 
-def _spell(position: Position) -> str:
+def _finish_dry_run(session: Session, run: RunLease, doubt: str) -> None:
+    if run.asked["full"] and not run.position.endless:
+        dry_run.report_absent(session, run)
+    params = {"id": run.id, "token": run.token, "report": dry_run.encode_report(run.report)}
+    session.execute(SET_REPORT, params)
+    runs.complete(session, run, f"{list_anomalies.end_reason(run, doubt)}; nothing was changed")
+
+
+def _encode(position: Position) -> str:
     return msgspec.json.encode(position.as_json()).decode()
 
 
-REPORT = text("update tds_sync_runs set report = cast(:report as jsonb) where id = :id and lease_token = :token")
-
-
-def _end_dry_run(session: Session, run: RunLease, unsure: str) -> None:
-    if run.asked["full"] and not run.position.endless:
-        dry_run.look_for_absent(session, run)
-    session.execute(REPORT, {"id": run.id, "token": run.token, "report": dry_run.spell(run.report)})
-    runs.complete(session, run, f"{list_anomalies.told_end(run, unsure)}; nothing was changed")
-
-
-def _hold(session: Session, run: RunLease, stake: ChangeCount, call_count: int = 0) -> None:
-    held = holds.hold(
+def _hold(session: Session, run: RunLease, mass_change: MassChange, call_count: int = 0) -> None:
+    is_held = holds.hold(
         session,
         run,
-        stake.kind,
-        reason=stake.reason,
-        record_count=stake.record_count,
-        preview=stake.preview,
+        mass_change.kind,
+        reason=mass_change.reason,
+        record_count=mass_change.record_count,
+        preview=mass_change.preview,
         call_count=call_count,
     )
-    if not held:
-        runs.settle_cancelled(session, run)
+    if not is_held:
+        runs.finish_cancelled(session, run)
 
 
-def isolate_bad_rows(session: Session, entity: Entity, prepared: PageDiff) -> PageDiff:
-    """The page with the records the database refuses among the invalid ones. Every trial is taken back."""
-    tried = [*prepared.candidates, *(prepared.creation.candidates if prepared.creation else ())]
-    refused = {each.source_id: error for each in tried if (error := _refusal(session, entity, each))}
+def isolate_bad_rows(session: Session, entity: Entity, diff: PageDiff) -> PageDiff:
+    """Try each record of a page in a savepoint that is rolled back; move those the database refuses to the invalid."""
+    candidates = [*diff.candidates, *(diff.creation.candidates if diff.creation else ())]
+    refused = {each.source_id: error for each in candidates if (error := _refusal(session, entity, each))}
     return replace(
-        prepared,
+        diff,
         creation=None,
-        candidates=[each for each in tried if each.source_id not in refused],
-        invalid=[*prepared.invalid, *refused.items()],
+        candidates=[each for each in candidates if each.source_id not in refused],
+        invalid=[*diff.invalid, *refused.items()],
     )
 
 
 def _refusal(session: Session, entity: Entity, candidate: Candidate) -> InvalidRecordError | None:
-    trial = session.begin_nested()
+    savepoint = session.begin_nested()
     try:
         apply(session, entity, [candidate])
     except DBAPIError as error:
@@ -302,6 +300,6 @@ def _refusal(session: Session, entity: Entity, candidate: Candidate) -> InvalidR
             raise
         return InvalidRecordError(str(named(error)))
     finally:
-        if trial.is_active:
-            trial.rollback()
+        if savepoint.is_active:
+            savepoint.rollback()
     return None

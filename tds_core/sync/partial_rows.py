@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.records.apply import Row
 from tds_core.records.compare import RowOutcome, decide, is_settled, is_undated
-from tds_core.records.transform import Candidate, Evidence
+from tds_core.records.transform import Candidate, RecordView
 from tds_models.entities.base import Entity
 
 
@@ -127,7 +127,7 @@ def _outdates(candidate: Candidate, row: Row) -> bool:
 SHOWN = text("select part, key from tds_known_keys where source = :source and entity = :entity and part = any(:parts)")
 
 
-def cut_short(session: Session, entity: Entity, candidates: Sequence[Candidate]) -> dict[str, bool]:
+def find_cut_short(session: Session, entity: Entity, candidates: Sequence[Candidate]) -> dict[str, bool]:
     """Those that came as a webhook's body without a declared key which records of this entity are known to have.
 
     What such a body did not mention may have changed with the rest, and a list need not ever show it. A key no record
@@ -138,7 +138,7 @@ def cut_short(session: Session, entity: Entity, candidates: Sequence[Candidate])
     missing_keys = {each.source_id: each.missing_keys for each in candidates if each.missing_keys}
     if not missing_keys:
         return {}
-    seen = [Evidence.DETAIL, Evidence.LIST] if entity.list_is_complete else [Evidence.DETAIL]
+    seen = [RecordView.DETAIL, RecordView.LIST] if entity.list_is_complete else [RecordView.DETAIL]
     parts = {(f"{each}.{lines}" if lines else str(each)): lines for each in seen for lines in ("", *entity.line_tables)}
     params = {"source": entity.stream.source, "entity": entity.name, "parts": list(parts)}
     rows = session.execute(SHOWN, params).all()
@@ -153,7 +153,7 @@ def shown_in_details(session: Session, entity: Entity) -> Set[str]:
     declared = {*(each.key for each in entity.fields), *(lines.key for lines in entity.lines)}
     if declared <= entity.detailed:
         return frozenset()
-    params = {"source": entity.stream.source, "entity": entity.name, "parts": [Evidence.DETAIL.value]}
+    params = {"source": entity.stream.source, "entity": entity.name, "parts": [RecordView.DETAIL.value]}
     return {row.key for row in session.execute(SHOWN, params)}
 
 

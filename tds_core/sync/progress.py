@@ -3,7 +3,7 @@
 A list read by page numbers drifts: when a row is changed or deleted while we read, all behind it move up by one and
 one of them is never seen. So a page is not asked for by number but by time: everything changed at or after the last
 row we saw, the longest unchanged first. A changed row only ever moves to the end, where we shall meet it; a deleted
-one moves nothing. ListPage numbers are left for rows that share one second, and for lists that cannot be sorted.
+one moves nothing. Page numbers are left for rows that share one second, and for lists that cannot be sorted.
 
 What is read by page numbers is walked through again until a walk shows no id for the first time and no row twice, a
 bounded number of times. A second that fills several pages always is; a whole list when there is reason to (`walks`).

@@ -106,7 +106,7 @@ class RunLease:
     asked: Mapping[str, Any]
     report: dict[str, Any]
     passed_count: int = 0  # so many changes need no second look at the guard
-    seen: set[str] = field(default_factory=set)  # the records its pages showed so far: pages overlap
+    seen_ids: set[str] = field(default_factory=set)  # records its pages showed so far: pages overlap
 
 
 #: Whether run `r` waits for an earlier pass over its stream to end.
@@ -156,8 +156,8 @@ def claim_run(
         incremental = row["mode"] == Mode.INCREMENTAL or not row["asked"].get("full", True)
         position = _begin(session, run_id, row["entity"], overlap_seconds if incremental else None)
     fields = {key: value for key, value in row.items() if key not in ("position", "outcomes")}
-    seen = set(chain.from_iterable(pages.values()))
-    return RunLease(token=token, position=position, outcomes=Counter(row["outcomes"]), seen=seen, **fields)
+    seen_ids = set(chain.from_iterable(pages.values()))
+    return RunLease(token=token, position=position, outcomes=Counter(row["outcomes"]), seen_ids=seen_ids, **fields)
 
 
 def _with_seen(pages: Mapping[int, Sequence[str]], position: Position) -> Position:
@@ -282,6 +282,6 @@ def cancel(session: Session, run_id: int, *, by: str) -> bool:
     return session.execute(CANCEL, {"id": run_id, "by": by}).scalar() is not None
 
 
-def settle_cancelled(session: Session, run: RunLease) -> None:
+def finish_cancelled(session: Session, run: RunLease) -> None:
     """Close a run whose cancelling was noticed by its holder."""
     session.execute(CANCELLED, {"id": run.id, "token": run.token})

@@ -78,7 +78,7 @@ def set_aside(session: Session, entity: Entity, source_ids: Sequence[str], *, co
     items.enqueue(
         session, entity=entity.name, source_ids=living, origin="sweep", bulk=True, correlation_id=correlation_id
     )
-    _heal(session, entity, source_ids)
+    _resolve(session, entity, source_ids)
     key, value = entity.stream.kind or ("", "")
     findings.keep(
         session, kind=KIND, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name, subject=key,
@@ -97,7 +97,7 @@ def _living(session: Session, entity: Entity, source_ids: Sequence[str]) -> list
     return list(session.execute(statement, {"source": entity.stream.source, "ids": list(source_ids)}).scalars())
 
 
-def heal(session: Session, entity: Entity) -> None:
+def resolve_moved(session: Session, entity: Entity) -> None:
     """Close the dead letters of records that live in a sibling, and not here: nothing of them is missing."""
     for sibling in siblings(entity.name):
         statement = text(f"""
@@ -108,9 +108,9 @@ def heal(session: Session, entity: Entity) -> None:
             where d.source = :source and d.entity = :entity and d.resolved_at is null
               and s.deleted_at is null and o.source_id is null""")
         params = {"source": entity.stream.source, "entity": entity.name}
-        _heal(session, entity, session.execute(statement, params).scalars().all())
+        _resolve(session, entity, session.execute(statement, params).scalars().all())
 
 
-def _heal(session: Session, entity: Entity, source_ids: Iterable[str]) -> None:
+def _resolve(session: Session, entity: Entity, source_ids: Iterable[str]) -> None:
     outcomes = dict.fromkeys(source_ids, KIND)
     store.resolve(session, source=entity.stream.source, entity=entity.name, outcomes=outcomes)

@@ -20,7 +20,7 @@ from tds_core.quality.findings import Found
 from tds_core.queue import items
 from tds_core.records.apply import Applied, Row
 from tds_core.records.compare import RowOutcome
-from tds_core.records.transform import FORCED, Candidate, Evidence, looks_rounded
+from tds_core.records.transform import FORCED, Candidate, RecordView, looks_rounded
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 from tds_models.quality import Severity
@@ -95,7 +95,7 @@ def sort_candidates(
     `rows`: what the mirror has of them, by source id.
     """
     gone = {each.source_id: each for each in candidates if each.gone}
-    told = {each.source_id: each for each in candidates if each.seen is Evidence.BODY and each.source_id not in rows}
+    told = {each.source_id: each for each in candidates if each.view is RecordView.BODY and each.source_id not in rows}
     doubtful = _absent(session, entity, list(told))
     if not doubtful and not gone:
         return SortedCandidates(candidates)
@@ -214,11 +214,15 @@ def note_unconfirmed(
     found: list[Found] = []
     params = {"source": entity.stream.source, "entity": entity.name}
     for each in applied:
-        seen, source_id = each.candidate, each.candidate.source_id
+        candidate, source_id = each.candidate, each.candidate.source_id
         doubt = doubts.get(source_id)
         if doubt is Doubt.UNKNOWN:
             absences[source_id] = True
-        elif each.outcome is RowOutcome.CREATED and seen.seen is Evidence.BODY and seen.provenance.origin != "operator":
+        elif (
+            each.outcome is RowOutcome.CREATED
+            and candidate.view is RecordView.BODY
+            and candidate.provenance.origin != "operator"
+        ):
             absences[source_id] = False
         if doubt in _FOUND and each.outcome is not RowOutcome.REFETCH:
             detail = {"news": sorted_out.reason(source_id)}
@@ -234,7 +238,7 @@ def note_unconfirmed(
 def _close(session: Session, entity: Entity, ended: Sequence[Candidate]) -> None:
     """Close the findings of records whose reading left no doubt; that one is not there says nothing of whose it was."""
     params = {"source": entity.stream.source, "entity": entity.name}
-    read = [each for each in ended if each.seen is Evidence.DETAIL]
+    read = [each for each in ended if each.view is RecordView.DETAIL]
     shown = [each.source_id for each in read if not each.gone]
     denied = [each.source_id for each in read if each.gone]
     if shown:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from tds_core.inbox.receive import Delivery
-from tds_core.records.transform import Evidence, Provenance, transform
+from tds_core.records.transform import Provenance, RecordView, transform
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError
 from tds_core.sources.zoho.webhooks.parser import parse
 from tds_models.entities import ENTITIES
@@ -18,8 +18,8 @@ from tests.contract.plain import records, rows
 from tests.support.standin import StandIn
 
 
-def read(entity: Entity, record: dict[str, Any], seen: Evidence) -> Any:
-    return transform(entity, msgspec.json.encode(record), seen=seen, provenance=Provenance("test"))
+def read(entity: Entity, record: dict[str, Any], view: RecordView) -> Any:
+    return transform(entity, msgspec.json.encode(record), view=view, provenance=Provenance("test"))
 
 
 def webhook(record: Any, *, wrapper: str | None, entity: str | None = None) -> Delivery:
@@ -39,7 +39,7 @@ def webhook(record: Any, *, wrapper: str | None, entity: str | None = None) -> D
 def test_list_and_detail_agree_on_what_both_show(standin: StandIn, entity: Entity) -> None:
     details = records(standin, entity)
     for source_id, row in rows(standin, entity).items():
-        listed, whole = read(entity, row, Evidence.LIST), read(entity, details[source_id], Evidence.DETAIL)
+        listed, whole = read(entity, row, RecordView.LIST), read(entity, details[source_id], RecordView.DETAIL)
         shared = listed.values.keys() & whole.values.keys()
         assert {name: listed.values[name] for name in shared} == {name: whole.values[name] for name in shared}
         assert (listed.modified_at, listed.source_id) == (whole.modified_at, source_id)
@@ -48,7 +48,7 @@ def test_list_and_detail_agree_on_what_both_show(standin: StandIn, entity: Entit
 def test_a_list_called_complete_shows_every_field_a_detail_shows(standin: StandIn, entity: Entity) -> None:
     details = records(standin, entity)
     for source_id, row in rows(standin, entity).items():
-        listed, whole = read(entity, row, Evidence.LIST), read(entity, details[source_id], Evidence.DETAIL)
+        listed, whole = read(entity, row, RecordView.LIST), read(entity, details[source_id], RecordView.DETAIL)
         # A row without any value of the organisation's own fields may leave them out: then the record is read.
         told = {name for name, value in whole.values.items() if name != "custom_fields" or value}
         lacking = told - listed.values.keys() | whole.lines.keys() - listed.lines.keys()

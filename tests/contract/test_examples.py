@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tds_core.records.transform import Evidence, Provenance, transform
+from tds_core.records.transform import Provenance, RecordView, transform
 from tds_models.entities import ENTITIES
 
 PRODUCT = rb"""{"item_id": "1783541000001000048", "name": "Noor Cable Cat6 305m \u2013 grey", "sku": "NO-000006",
@@ -156,7 +156,7 @@ VENDOR_ROW = {**CONTACT_ROW, "outstanding": Decimal(7), "unused_credits": Decima
     ids=["product", "customer", "vendor", "invoice"],
 )
 def test_a_record_becomes_exactly_this_row(entity: str, sent: bytes, row: dict[str, Any], lines: Any) -> None:
-    candidate = transform(ENTITIES[entity], sent, seen=Evidence.DETAIL, provenance=Provenance("test"))
+    candidate = transform(ENTITIES[entity], sent, view=RecordView.DETAIL, provenance=Provenance("test"))
     assert candidate.values == {**dict.fromkeys(candidate.values), **row}, "what it does not show has no value"
     assert candidate.lines == lines
     assert candidate.modified_at == datetime(2026, 11, 18, 21, 30, tzinfo=UTC)

@@ -25,7 +25,7 @@ from tds_core.sources.base import ListedRow
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError
 from tds_core.sources.zoho.webhooks.parser import parse
 from tds_core.sync.bulk_insert import AT_LEAST
-from tds_core.sync.page_apply import apply_page, compare_page
+from tds_core.sync.page_apply import apply_page, diff_page
 from tds_core.sync.page_commit import isolate_bad_rows
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -252,9 +252,9 @@ def by_list(world: World, source: ScriptedSource, entity: Entity, raws: Mapping[
     rows = [ListedRow(key, at(0), raw) for key, raw in raws.items()]
     known_keys = {"": frozenset[str](), **{lines.name: frozenset[str]() for lines in entity.lines}}
     with session_scope(world.engine) as session:
-        prepared = compare_page(
-            session, entity, rows, read_at=database_clock(session), provenance=Provenance("run", 7, "c"), before={},
-            thorough=False, known_keys=known_keys,
+        prepared = diff_page(
+            session, entity, rows, read_at=database_clock(session), provenance=Provenance("run", 7, "c"),
+            pending_hashes={}, thorough=False, known_keys=known_keys,
         )  # fmt: skip
     try:
         with session_scope(world.engine) as session:

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tds_core.errors import InvalidRecordError
-from tds_core.sync.bulk_insert import PageContext
+from tds_core.sync.bulk_insert import PageReader
 from tds_core.sync.holds import ChangeLimits
 from tds_models.entities import ENTITIES
 from tds_tasks import runs as run_tasks
@@ -125,14 +125,14 @@ def test_a_held_run_is_exit_code_1_and_says_how_to_approve_it(
 
 def refuse(monkeypatch: pytest.MonkeyPatch, wrong: set[str]) -> None:
     """Let these records break a rule."""
-    read = PageContext.candidate
+    read = PageReader.candidate
 
-    def refused(self: PageContext, source_id: str, *given: Any) -> Any:
+    def refused(self: PageReader, source_id: str, *given: Any) -> Any:
         if source_id in wrong:
             raise InvalidRecordError("rate: not a number")
         return read(self, source_id, *given)
 
-    monkeypatch.setattr(PageContext, "candidate", refused)
+    monkeypatch.setattr(PageReader, "candidate", refused)
     monkeypatch.setattr("tds_core.sync.page_apply.prepare_creation", lambda *_: None)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from tds_core.processing.siblings import siblings_of
 from tds_core.queue import items
-from tds_core.records.transform import Evidence, Provenance, transform
+from tds_core.records.transform import Provenance, RecordView, transform
 from tds_core.sync.holds import ChangeLimits
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -222,6 +222,6 @@ def test_new_rows_of_siblings_are_written_in_one_order_whichever_was_read(
 @pytest.mark.parametrize("empty", [None, [], {}, ""])
 def test_an_empty_new_key_beside_a_full_older_one_hides_nothing(empty: object) -> None:
     record = {"item_id": "1", "locations": empty, "warehouses": [{"warehouse_id": "7", "warehouse_stock_on_hand": 3}]}
-    params = {"seen": Evidence.DETAIL, "provenance": Provenance("run")}
+    params = {"view": RecordView.DETAIL, "provenance": Provenance("run")}
     read = transform(ENTITIES["stock_level"], msgspec.json.encode(record), **params)
     assert [line["location_id"] for line in read.lines["locations"]] == ["7"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tds_core.queue.items import database_clock
 from tds_core.records.apply import apply
 from tds_core.records.compare import RowOutcome
-from tds_core.records.transform import Candidate, Evidence, Provenance, tombstone, transform
+from tds_core.records.transform import Candidate, Provenance, RecordView, tombstone, transform
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.world import World, at, invoice, product
@@ -22,9 +22,9 @@ from tests.support.world import World, at, invoice, product
 FROM = Provenance("test")
 
 
-def candidate(entity: str, record: dict[str, Any], *, seen: Evidence, read_at: datetime | None = None) -> Candidate:
+def candidate(entity: str, record: dict[str, Any], *, view: RecordView, read_at: datetime | None = None) -> Candidate:
     raw = msgspec.json.encode(record)
-    return transform(ENTITIES[entity], raw, seen=seen, provenance=FROM, read_at=read_at)
+    return transform(ENTITIES[entity], raw, view=view, provenance=FROM, read_at=read_at)
 
 
 def put(world: World, entity: str, *candidates: Candidate) -> list[RowOutcome]:
@@ -38,7 +38,7 @@ def clock(world: World) -> datetime:
 
 
 def test_of_two_candidates_of_one_record_the_later_one_counts(world: World) -> None:
-    bodies = [candidate("product", product(second=n, rate=n), seen=Evidence.BODY) for n in (1, 2)]
+    bodies = [candidate("product", product(second=n, rate=n), view=RecordView.BODY) for n in (1, 2)]
     assert put(world, "product", *bodies) == [RowOutcome.CREATED]
     assert world.row("product", "460000000000001")["price"] == 2
 
@@ -47,7 +47,7 @@ def test_ten_that_create_one_record_at_once_make_one_row_of_its_newest_state(wor
     barrier = Barrier(10)
 
     def create(second: int) -> list[RowOutcome]:
-        body = candidate("product", product(second=second, rate=second), seen=Evidence.BODY)
+        body = candidate("product", product(second=second, rate=second), view=RecordView.BODY)
         barrier.wait()
         return put(world, "product", body)
 
@@ -65,7 +65,9 @@ def test_two_pages_that_share_records_in_opposite_order_never_wait_in_a_circle(w
     def write(number: int) -> None:
         for second in range(12):
             order = keys if number % 2 else keys[::-1]
-            page = [candidate("product", product(key, second=second, rate=number), seen=Evidence.BODY) for key in order]
+            page = [
+                candidate("product", product(key, second=second, rate=number), view=RecordView.BODY) for key in order
+            ]
             put(world, "product", *page)
 
     with ThreadPoolExecutor(4) as threads:
@@ -78,7 +80,7 @@ def test_a_hundred_new_documents_keep_their_own_lines(world: World) -> None:
     bodies = []
     for number in range(100):
         lines = [{"line_item_id": f"{number}-{k}", "quantity": k + 1} for k in range(number % 4)]
-        bodies.append(candidate("invoice", invoice(str(number), line_items=lines), seen=Evidence.BODY))
+        bodies.append(candidate("invoice", invoice(str(number), line_items=lines), view=RecordView.BODY))
     assert put(world, "invoice", *bodies) == [RowOutcome.CREATED] * 100
     found = world.rows("select parent_id, line_id, quantity from erp.invoice_line")
     assert len(found) == sum(number % 4 for number in range(100))
@@ -86,9 +88,9 @@ def test_a_hundred_new_documents_keep_their_own_lines(world: World) -> None:
 
 
 def test_a_list_row_leaves_alone_what_it_does_not_show(world: World) -> None:
-    put(world, "invoice", candidate("invoice", invoice(), seen=Evidence.BODY))
+    put(world, "invoice", candidate("invoice", invoice(), view=RecordView.BODY))
     shown = {key: value for key, value in invoice(second=5, status="paid").items() if key != "line_items"}
-    put(world, "invoice", candidate("invoice", shown, seen=Evidence.LIST, read_at=clock(world)))
+    put(world, "invoice", candidate("invoice", shown, view=RecordView.LIST, read_at=clock(world)))
     row = world.row("invoice", "460000000900001")
     assert (row["status"], row["source_modified_at"]) == ("paid", at(5))
     assert world.value("select count(*) from erp.invoice_line") == 2
@@ -97,22 +99,22 @@ def test_a_list_row_leaves_alone_what_it_does_not_show(world: World) -> None:
 def test_the_source_s_record_is_one_state_as_one_door_sent_it(world: World) -> None:
     key = "460000000900001"
 
-    def see(second: int, seen: Evidence, **more: Any) -> tuple[Any, ...]:
-        read_at = None if seen is Evidence.BODY else clock(world)
-        put(world, "invoice", candidate("invoice", invoice(second=second, **more), seen=seen, read_at=read_at))
+    def see(second: int, view: RecordView, **more: Any) -> tuple[Any, ...]:
+        read_at = None if view is RecordView.BODY else clock(world)
+        put(world, "invoice", candidate("invoice", invoice(second=second, **more), view=view, read_at=read_at))
         row = world.row("invoice", key)
         record = {name: row["source_record"].get(name) for name in more}
         return row["source_record_seen"], row["source_record_at"], record == more
 
-    assert see(0, Evidence.LIST, notes="a") == ("list", at(0), True)
-    assert see(1, Evidence.LIST, due_date="2026-11-02") == ("list", at(1), True)
+    assert see(0, RecordView.LIST, notes="a") == ("list", at(0), True)
+    assert see(1, RecordView.LIST, due_date="2026-11-02") == ("list", at(1), True)
     assert "notes" not in world.row("invoice", key)["source_record"], "one list row follows another, whole"
-    assert see(2, Evidence.BODY, notes="b") == ("body", at(2), True)
-    assert see(3, Evidence.LIST, notes="c") == ("body", at(2), False), "it says that it is older"
+    assert see(2, RecordView.BODY, notes="b") == ("body", at(2), True)
+    assert see(3, RecordView.LIST, notes="c") == ("body", at(2), False), "it says that it is older"
     assert world.row("invoice", key)["source_modified_at"] == at(3)
-    assert see(3, Evidence.DETAIL, notes="c") == ("detail", at(3), True)
-    assert see(4, Evidence.BODY, notes="d") == ("body", at(4), True)
-    part = replace(candidate("invoice", invoice(second=5, notes="e"), seen=Evidence.BODY), partial=True)
+    assert see(3, RecordView.DETAIL, notes="c") == ("detail", at(3), True)
+    assert see(4, RecordView.BODY, notes="d") == ("body", at(4), True)
+    part = replace(candidate("invoice", invoice(second=5, notes="e"), view=RecordView.BODY), partial=True)
     put(world, "invoice", part)
     row = world.row("invoice", key)
     assert (row["notes"], row["source_record"]["notes"]) == ("e", "d")
@@ -120,9 +122,9 @@ def test_the_source_s_record_is_one_state_as_one_door_sent_it(world: World) -> N
 
 
 def test_a_body_makes_a_row_unconfirmed_and_a_reading_confirms_it_without_a_version(world: World) -> None:
-    put(world, "product", candidate("product", product(), seen=Evidence.BODY))
+    put(world, "product", candidate("product", product(), view=RecordView.BODY))
     assert world.row("product", "460000000000001")["confirmed_at"] is None
-    put(world, "product", candidate("product", product(), seen=Evidence.DETAIL, read_at=clock(world)))
+    put(world, "product", candidate("product", product(), view=RecordView.DETAIL, read_at=clock(world)))
     row = world.row("product", "460000000000001")
     assert (row["confirmed_at"] is not None, row["version"]) == (True, 1)
 
@@ -144,7 +146,7 @@ class Life:
 
     def body(self, number: int) -> None:
         """A body of any of its states arrives, however late."""
-        self.put(candidate("product", self.states[number % len(self.states)], seen=Evidence.BODY))
+        self.put(candidate("product", self.states[number % len(self.states)], view=RecordView.BODY))
 
     def newest_body(self, _: int = 0) -> None:
         self.body(len(self.states) - 1)
@@ -159,7 +161,7 @@ class Life:
             self.put(self.readings.pop(number % len(self.readings)))
 
     def truth(self) -> Candidate:
-        return candidate("product", self.states[-1], seen=Evidence.DETAIL, read_at=clock(self.world))
+        return candidate("product", self.states[-1], view=RecordView.DETAIL, read_at=clock(self.world))
 
     def gone(self) -> Candidate:
         return tombstone(self.key, read_at=clock(self.world), provenance=FROM)

@@ -15,8 +15,8 @@ from tds_core.queue.items import database_clock
 from tds_core.records.apply import apply
 from tds_core.records.transform import Provenance, fingerprint
 from tds_core.sources.base import ListedRow
-from tds_core.sync.bulk_insert import AT_LEAST, Creation, PageContext, create, prepare_creation
-from tds_core.sync.page_apply import PageDiff, apply_page, compare_page
+from tds_core.sync.bulk_insert import AT_LEAST, Creation, PageReader, create, prepare_creation
+from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
 from tds_core.sync.partial_rows import backfill_rank
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
@@ -56,9 +56,9 @@ def numbered(entity: Entity, records: list[dict[str, Any]]) -> dict[str, bytes]:
     }
 
 
-def seen(entity: str, raws: Mapping[str, bytes], read_at: datetime) -> PageContext:
+def seen(entity: str, raws: Mapping[str, bytes], read_at: datetime) -> PageReader:
     hashes = {key: fingerprint(raw) for key, raw in raws.items()}
-    return PageContext(ENTITIES[entity], read_at, Provenance("run", 7, "corr"), hashes, {"": frozenset()})
+    return PageReader(ENTITIES[entity], read_at, Provenance("run", 7, "corr"), hashes, {"": frozenset()})
 
 
 def made(entity: str, raws: Mapping[str, bytes], read_at: datetime) -> Creation:
@@ -99,13 +99,13 @@ def products(**more: Any) -> dict[str, bytes]:
 
 
 def listed(session: Session, raws: Mapping[str, bytes], entity: str = "product") -> PageDiff:
-    return compare_page(
+    return diff_page(
         session,
         ENTITIES[entity],
         [ListedRow(key, at(0), raw) for key, raw in raws.items()],
         read_at=database_clock(session),
         provenance=Provenance("run", 7, "corr"),
-        before={},
+        pending_hashes={},
         thorough=False,
         known_keys={"": frozenset(product()), "lines": frozenset()},
     )
@@ -181,4 +181,4 @@ def test_headers_are_owed_their_details_in_the_order_in_which_these_are_useful(s
 
 def test_the_first_record_of_a_page_and_those_with_new_keys_are_looked_at_once_more(session: Session) -> None:
     raws = {**products(), "strange": msgspec.json.encode(product("strange", colour="red"))}
-    assert [each["item_id"] for each in listed(session, raws).said] == ["0", "strange"]
+    assert [each["item_id"] for each in listed(session, raws).drift_records] == ["0", "strange"]

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event, text
 
 from tds_core.queue import items
-from tds_core.records.apply import apply, hold_rows
-from tds_core.records.transform import Evidence, Provenance, no_known_keys, transform
+from tds_core.records.apply import apply, try_lock_rows
+from tds_core.records.transform import Provenance, RecordView, no_known_keys, transform
 from tds_core.sources.base import ListedRow
 from tds_core.sync import deletions, page_apply
 from tds_models.db import session_scope
@@ -251,8 +251,8 @@ def test_a_page_and_a_worker_that_meet_at_one_record_never_wait_in_a_circle(
 
     def take() -> page_apply.PageResult:
         with session_scope(world.engine) as session:
-            page = page_apply.compare_page(
-                session, entity, rows, read_at=items.database_clock(session), provenance=asked, before={},
+            page = page_apply.diff_page(
+                session, entity, rows, read_at=items.database_clock(session), provenance=asked, pending_hashes={},
                 thorough=True, known_keys=no_known_keys(entity),
             )  # fmt: skip
             return page_apply.apply_page(session, entity, page, correlation_id="")
@@ -262,11 +262,11 @@ def test_a_page_and_a_worker_that_meet_at_one_record_never_wait_in_a_circle(
     assert claim is not None
     with ThreadPoolExecutor(1) as threads:
         with session_scope(world.engine) as session:
-            standing = hold_rows(session, entity, ["1"])
+            standing = try_lock_rows(session, entity, ["1"])
             items.fence(session, claim, claim.items)
             taken = threads.submit(take)
             while not taken.done() and not world.value("select count(*) from pg_locks where not granted"):
                 time.sleep(0.01)
-            apply(session, entity, [transform(entity, raw, seen=Evidence.BODY, provenance=asked)], standing.rows)
+            apply(session, entity, [transform(entity, raw, view=RecordView.BODY, provenance=asked)], standing.rows)
         assert taken.result().changed_count == 0  # the worker brought it over
     assert world.queue_depth("product") == 1

@@ -9,7 +9,7 @@ import pytest
 from tds_core.errors import InvalidRecordError
 from tds_core.processing.lease_recovery import recover_expired_leases as take_back
 from tds_core.sync import page_commit, runs
-from tds_core.sync.bulk_insert import PageContext
+from tds_core.sync.bulk_insert import PageReader
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
 from tests.support.standin import StandIn, before_page, names
@@ -55,14 +55,14 @@ def test_records_that_break_the_rules_are_counted_once_however_often_they_are_li
     with standin.sandbox.world.lock:  # so many of one second that its pages are read again and again
         for each in wrong:
             writes.update(standin.sandbox.world, "items", each, {"description": "all at once"})
-    read = PageContext.candidate
+    read = PageReader.candidate
 
-    def refused(self: PageContext, source_id: str, *given: Any) -> Any:
+    def refused(self: PageReader, source_id: str, *given: Any) -> Any:
         if source_id in wrong:
             raise InvalidRecordError("rate: not a number")
         return read(self, source_id, *given)
 
-    monkeypatch.setattr(PageContext, "candidate", refused)
+    monkeypatch.setattr(PageReader, "candidate", refused)
     monkeypatch.setattr("tds_core.sync.page_apply.prepare_creation", lambda *_: None)
     run = synced.run("product", "full")
     assert (run["outcomes"]["invalid"], run["outcomes"]["created"]) == (30, 15)

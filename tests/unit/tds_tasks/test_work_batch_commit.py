@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tds_core.processing.complete import Completion
 from tds_core.queue.items import Claim
-from tds_core.records.transform import Evidence, Provenance, transform
+from tds_core.records.transform import Provenance, RecordView, transform
 from tds_models.entities import ENTITIES
 from tds_tasks import work_batch_commit
 
@@ -30,7 +30,7 @@ def test_a_refused_record_is_logged_with_its_reason_and_without_its_content(monk
         bulk=False, drained_queue=True,
     )  # fmt: skip
     record = b'{"item_id": "1", "name": "Jane Doe"}'
-    candidate = transform(ENTITIES["product"], record, seen=Evidence.BODY, provenance=Provenance("webhook"))
+    candidate = transform(ENTITIES["product"], record, view=RecordView.BODY, provenance=Provenance("webhook"))
     with capture_logs() as lines:
         work_batch_commit.commit_batch(claim, candidates={"1": candidate}, failures={})
     refused = next(line for line in lines if line["event"] == "sync_item_refused")

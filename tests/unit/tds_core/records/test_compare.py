@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tds_core.records.compare import WRITES, RowOutcome, decide
-from tds_core.records.transform import Candidate, Evidence, Provenance, tombstone
+from tds_core.records.transform import Candidate, Provenance, RecordView, tombstone
 from tests.support.world import at
 
 FROM = Provenance("test")
 
 
 def candidate(
-    value: Any, *, second: int | None, seen: Evidence = Evidence.DETAIL, read_at: float | None = None
+    value: Any, *, second: int | None, view: RecordView = RecordView.DETAIL, read_at: float | None = None
 ) -> Candidate:
     return Candidate(
         source_id="1",
@@ -24,9 +24,9 @@ def candidate(
         values={"x": value},
         lines={},
         record=b"{}",
-        seen=seen,
-        read_at=None if seen is Evidence.BODY or read_at is None else at(read_at),
-        list_hash=b"h" if seen is Evidence.LIST else None,
+        view=view,
+        read_at=None if view is RecordView.BODY or read_at is None else at(read_at),
+        list_hash=b"h" if view is RecordView.LIST else None,
         provenance=FROM,
     )
 
@@ -45,7 +45,7 @@ def row(value: Any, *, second: int | None, changed: float = 100, **more: Any) ->
 
 
 def body(value: Any, *, second: int) -> Candidate:
-    return candidate(value, second=second, seen=Evidence.BODY)
+    return candidate(value, second=second, view=RecordView.BODY)
 
 
 def test_a_record_nobody_knew_is_created() -> None:
@@ -54,14 +54,14 @@ def test_a_record_nobody_knew_is_created() -> None:
 
 
 def test_an_older_record_never_overwrites_a_newer_one() -> None:
-    for seen in Evidence:
-        older = candidate("old", second=4, seen=seen, read_at=999)
+    for view in RecordView:
+        older = candidate("old", second=4, view=view, read_at=999)
         assert decide(older, row("new", second=5)).outcome is RowOutcome.STALE
 
 
 def test_a_newer_record_is_written_whichever_way_it_came() -> None:
-    for seen in Evidence:
-        decision = decide(candidate("new", second=6, seen=seen, read_at=0), row("old", second=5))
+    for view in RecordView:
+        decision = decide(candidate("new", second=6, view=view, read_at=0), row("old", second=5))
         assert (decision.outcome, decision.changes) == (RowOutcome.UPDATED, {"x": ("old", "new")})
 
 
@@ -83,7 +83,7 @@ def test_a_reading_confirms_what_only_a_webhook_said_once() -> None:
 
 
 def test_a_list_page_teaches_the_row_its_list_fingerprint() -> None:
-    listed = candidate("a", second=5, seen=Evidence.LIST, read_at=101)
+    listed = candidate("a", second=5, view=RecordView.LIST, read_at=101)
     assert decide(listed, row("a", second=5, confirmed_at=at(70), list_hash=b"other")).touch
     assert not decide(listed, row("a", second=5, confirmed_at=at(70), list_hash=b"h")).touch
 
@@ -101,7 +101,7 @@ def test_a_reading_of_the_same_second_wins_only_over_what_stood_when_it_was_aske
 
 def test_a_record_without_a_time_is_trusted_only_when_it_was_read() -> None:
     assert decide(candidate("b", second=None, read_at=101), row("a", second=5)).outcome is RowOutcome.UPDATED
-    assert decide(candidate("b", second=None, seen=Evidence.BODY), row("a", second=5)).outcome is RowOutcome.REFETCH
+    assert decide(candidate("b", second=None, view=RecordView.BODY), row("a", second=5)).outcome is RowOutcome.REFETCH
     assert decide(body("b", second=1), row("a", second=None)).outcome is RowOutcome.UPDATED
 
 
@@ -171,7 +171,7 @@ class Mirror:
                 "source_modified_at": later,
                 "version": stood["version"] + written,
                 "changed_at": at(now) if written or later != stood["source_modified_at"] else stood["changed_at"],
-                "confirmed_at": None if seen.seen is Evidence.BODY else at(now),
+                "confirmed_at": None if seen.view is RecordView.BODY else at(now),
                 "deleted_at": at(now) if seen.gone else None if written else stood["deleted_at"],
             }
             self.versions.append(self.row["version"])
@@ -193,11 +193,11 @@ class Life:
             return None
         return known[-1]
 
-    def read(self, tick: float, seen: Evidence) -> Candidate:
+    def read(self, tick: float, view: RecordView) -> Candidate:
         number = self.state_at(tick)
         if number is None:
             return tombstone("1", read_at=at(tick), provenance=FROM)
-        return candidate(f"state {number}", second=self.changed[number] // self.coarse, seen=seen, read_at=tick)
+        return candidate(f"state {number}", second=self.changed[number] // self.coarse, view=view, read_at=tick)
 
     def body(self, number: int) -> Candidate:
         return body(f"state {number}", second=self.changed[number] // self.coarse)
@@ -216,7 +216,7 @@ def lives(draw: st.DrawFn) -> tuple[Life, list[tuple[float, Candidate]]]:
     for number in draw(st.lists(bodied, max_size=6)):
         news.append((changed[number] + draw(st.integers(0, 30)), life.body(number)))
     for tick in draw(st.lists(st.integers(changed[0], changed[-1] + 10), max_size=4)):
-        seen = draw(st.sampled_from((Evidence.LIST, Evidence.DETAIL)))
+        seen = draw(st.sampled_from((RecordView.LIST, RecordView.DETAIL)))
         reading = life.read(tick + 0.1, seen)
         news.append((tick + 0.2 + draw(st.integers(0, 20)), reading))
     # Somebody does tell of the end: a body of the last state, or a reading after it.
@@ -224,7 +224,7 @@ def lives(draw: st.DrawFn) -> tuple[Life, list[tuple[float, Candidate]]]:
         news.append((changed[-1] + draw(st.integers(0, 30)), life.body(last)))
     else:
         tick = changed[-1] + draw(st.integers(0, 20)) + 0.1
-        news.append((tick + 0.1 + draw(st.integers(0, 20)), life.read(tick, Evidence.DETAIL)))
+        news.append((tick + 0.1 + draw(st.integers(0, 20)), life.read(tick, RecordView.DETAIL)))
     arrival = sorted(range(len(news)), key=lambda n: (news[n][0], n))
     return life, [(news[n][0] + k / 1000, news[n][1]) for k, n in enumerate(arrival)]
 
@@ -237,7 +237,7 @@ def test_any_order_of_news_ends_in_the_newest_true_state(told: tuple[Life, list[
     for now, seen in news:
         mirror.apply(seen, now)
     if mirror.owed:
-        mirror.apply(life.read(900, Evidence.DETAIL), 901)
+        mirror.apply(life.read(900, RecordView.DETAIL), 901)
     assert mirror.row is not None
     truth = life.state_at(1000)
     if truth is None:

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from tds_core.errors import InvalidRecordError, OtherKindError
-from tds_core.records.transform import Candidate, Evidence, Provenance, fingerprint, transform
+from tds_core.records.transform import Candidate, Provenance, RecordView, fingerprint, transform
 from tds_models.entities import ENTITIES
 from tests.support.world import invoice, product
 
 
-def read(entity: str, record: Any, seen: Evidence = Evidence.DETAIL) -> Candidate:
+def read(entity: str, record: Any, view: RecordView = RecordView.DETAIL) -> Candidate:
     raw = record if isinstance(record, bytes) else msgspec.json.encode(record)
-    return transform(ENTITIES[entity], raw, seen=seen, provenance=Provenance("test"))
+    return transform(ENTITIES[entity], raw, view=view, provenance=Provenance("test"))
 
 
 def reason(entity: str, record: Any) -> str:
@@ -51,10 +51,10 @@ PART = {
 }
 
 
-@pytest.mark.parametrize("seen", [Evidence.LIST, Evidence.BODY])
-def test_a_field_that_a_list_or_a_body_does_not_mention_is_not_the_same_as_an_empty_one(seen: Evidence) -> None:
+@pytest.mark.parametrize("view", [RecordView.LIST, RecordView.BODY])
+def test_a_field_that_a_list_or_a_body_does_not_mention_is_not_the_same_as_an_empty_one(view: RecordView) -> None:
     raw = msgspec.json.encode(PART)
-    values = transform(ENTITIES["product"], raw, seen=seen, provenance=Provenance("test")).values
+    values = transform(ENTITIES["product"], raw, view=view, provenance=Provenance("test")).values
     assert values["reorder_level"] is None
     assert values["brand"] is None
     assert "sku" not in values
@@ -71,7 +71,9 @@ def test_a_detail_without_a_key_that_details_show_says_that_there_is_no_value() 
 def test_a_detail_without_a_key_nobody_describes_says_so_only_once_one_had_it() -> None:
     user = msgspec.json.encode({"user_id": "1", "name": "a"})
     for shown, cleared in ((frozenset(), False), (frozenset({"email"}), True)):
-        candidate = transform(ENTITIES["user"], user, seen=Evidence.DETAIL, provenance=Provenance("test"), shown=shown)
+        candidate = transform(
+            ENTITIES["user"], user, view=RecordView.DETAIL, provenance=Provenance("test"), shown=shown
+        )
         assert ("email" in candidate.values) is cleared
         assert candidate.values["status"] is None
 
@@ -146,7 +148,7 @@ def test_line_ids_are_text_however_they_are_spelled() -> None:
 
 @pytest.mark.parametrize("nothing", [None, "", " "])
 def test_lines_that_say_nothing_are_not_spoken_of_but_in_a_detail(nothing: Any) -> None:
-    for seen, lines in ((Evidence.LIST, {}), (Evidence.BODY, {}), (Evidence.DETAIL, {"lines": []})):
+    for seen, lines in ((RecordView.LIST, {}), (RecordView.BODY, {}), (RecordView.DETAIL, {"lines": []})):
         candidate = read("invoice", invoice(line_items=nothing), seen)
         assert (candidate.lines, candidate.flaws) == (lines, [])
 
@@ -232,7 +234,7 @@ def test_an_organisations_own_fields_come_together_whichever_way_they_came(said:
 
 @pytest.mark.parametrize("said", [{}, {"custom_fields": []}, {"custom_fields": None}])
 def test_a_record_without_own_fields_does_not_speak_of_them_but_in_a_detail(said: Any) -> None:
-    for seen in (Evidence.LIST, Evidence.BODY):
+    for seen in (RecordView.LIST, RecordView.BODY):
         assert "custom_fields" not in read("product", product(**said), seen).values
     assert read("product", product(**said)).values["custom_fields"] is None
 

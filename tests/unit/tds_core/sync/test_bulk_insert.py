@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tds_core.records.source_record import read_record
-from tds_core.records.transform import Candidate, Evidence, Provenance, transform
+from tds_core.records.transform import Candidate, Provenance, RecordView, transform
 from tds_core.sync.bulk_insert import read_column
 from tds_models.entities import ENTITIES
 from tds_models.entities.fields import integer, number, text
@@ -53,4 +53,4 @@ def test_every_column_reads_what_a_record_alone_reads(entity: Any, raws: list[An
 
 
 def _alone(entity: Any, record: bytes) -> Candidate:
-    return transform(entity, record, seen=Evidence.LIST, provenance=Provenance("test"))
+    return transform(entity, record, view=RecordView.LIST, provenance=Provenance("test"))
