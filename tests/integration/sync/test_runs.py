@@ -108,7 +108,7 @@ def test_a_page_is_all_or_nothing(synced: World, standin: StandIn, monkeypatch: 
     run_id = synced.request_run("product", "incremental")
     monkeypatch.setattr(
         page_commit,
-        "ADVANCE",
+        "ADVANCE_RUN",
         page_commit.text("select 1 / 0 where :id > 0"),
     )
     with pytest.raises(Exception, match="division by zero"):
