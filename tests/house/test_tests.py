@@ -52,8 +52,9 @@ def listed() -> Iterator[tuple[str, str, str]]:
             yield f"{package}/{pattern}", test, word
 
 
+@cache
 def imported_by(test: str) -> set[str]:
-    """The modules a test file imports, by dotted name; where one is a registry, also what this gathers in its folder."""
+    """The modules a test file imports, by dotted name; where one is a registry, also what it gathers in its folder."""
     names = set(Module(test, (TESTS / test).read_text()).imports())
     imported = {name for name in import_graph() if any(each == name or each.startswith(f"{name}.") for each in names)}
     for package in sorted(imported):
