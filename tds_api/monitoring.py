@@ -26,7 +26,7 @@ from tds_core.observability import process
 from tds_core.observability.prometheus import scraped_registry
 from tds_core.queue import queries
 from tds_core.schedule import jobs
-from tds_core.sources.zoho.connection import connection
+from tds_core.sources.zoho.connection import access_report
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_models.db import session_scope
 
@@ -123,7 +123,7 @@ def _ready(edge: Context) -> Response:
     try:
         with session_scope(edge.engine) as session:
             found = infrastructure.revision(session)
-            zoho = connection(session, edge.settings) if infrastructure.is_migrated(found) else None
+            zoho = access_report(session, edge.settings) if infrastructure.is_migrated(found) else None
     except SQLAlchemyError:
         return problem(status=503, code="not_ready", detail="The database cannot be reached or was never migrated.")
     if not infrastructure.is_migrated(found):

@@ -140,7 +140,7 @@ def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -
         for pages in _group_pages(run, compared):
             if permissions.module is not None:
                 with scope() as session:
-                    missing_permissions.lift(session, ENTITIES[run.entity].stream, permissions, ())
+                    missing_permissions.clear_refusals(session, ENTITIES[run.entity].stream, permissions, ())
                 permissions = PermissionStatus()
             try:
                 _commit_pages(run, pages)
@@ -316,7 +316,7 @@ def _put_off(run: RunLease, error: TdsError) -> None:
     jitter = random.random()  # noqa: S311  (jitter, not a secret)
     with scope() as session:
         if isinstance(error, PermissionMissingError):
-            missing_permissions.note(session, _source_of(run), error)
+            missing_permissions.record_refusal(session, _source_of(run), error)
         elif isinstance(error, SNOOZE):
             backoff.pause(session, _source_of(run), error)
         decision = decide_retry(error, runs.past_of(session, run), max_attempts=settings().max_attempts, jitter=jitter)

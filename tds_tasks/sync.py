@@ -233,7 +233,7 @@ def _strangers(claim: Claim, failures: Mapping[str, Exception], known: Permissio
     entity = ENTITIES[claim.entity]
     with scope() as session:
         found = unconfirmed.never_shown(session, entity, refusals)
-        missing_permissions.lift(session, entity.stream, known, found, is_module=False)
+        missing_permissions.clear_refusals(session, entity.stream, known, found, is_module=False)
     return found
 
 
@@ -247,11 +247,11 @@ def _keep_refusals(name: str, stream: Stream, reading: FetchResult, known: Permi
         return
     with scope() as session:
         for error in missing:
-            missing_permissions.note(session, name, error)
+            missing_permissions.record_refusal(session, name, error)
         for error in others[:1]:
             backoff.pause(session, name, error)
         if read:
-            missing_permissions.lift(session, stream, known, read)
+            missing_permissions.clear_refusals(session, stream, known, read)
 
 
 def _is_of_record(error: Exception) -> bool:

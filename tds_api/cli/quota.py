@@ -13,7 +13,7 @@ from tds_api.cli.console.remote import remote
 from tds_core.config.settings import load_settings
 from tds_core.mirror.status import detail_calls
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.quota.forecast import shown
+from tds_core.sources.zoho.quota.forecast import quota_document
 from tds_core.sources.zoho.quota.governor import open_governor
 
 BAR = 40
@@ -28,7 +28,7 @@ def quota(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
         governor = open_governor(load_settings())
         with transaction() as session:
             backlog = detail_calls(session)
-        found = shown(governor.forecast(backlog))
+        found = quota_document(governor.forecast(backlog))
     if as_json:
         say_json(found)
         return

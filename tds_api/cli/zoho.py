@@ -32,10 +32,10 @@ from tds_core.health.health import DISPATCHER_SILENT_SECONDS, facts
 from tds_core.observability.logging import configure_logging
 from tds_core.schema import migrations
 from tds_core.sources import mirrored_organization
-from tds_core.sources.missing_permissions import missing_permissions, retry_now, told
+from tds_core.sources.missing_permissions import missing_permissions, retry_now
 from tds_core.sources.zoho import connection
 from tds_core.sources.zoho import tokens as zoho_tokens
-from tds_core.sources.zoho.connection import Connected, Connector
+from tds_core.sources.zoho.connection import ConnectionResult, Connector
 from tds_core.sources.zoho.factory import open_oauth, open_tokens, open_vault
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient, known_server, lacking
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
@@ -156,7 +156,7 @@ def status(
     missing: list[dict[str, Any]] = []
     with database(settings) as engine:
         with session_scope(engine) as session:
-            stored = connection.connection_status(session)
+            stored = connection.stored_connection(session)
             missing = missing_permissions(session)
         if not offline:
             try:
@@ -166,7 +166,7 @@ def status(
     if not problem and not offline and settings.zoho_organization_id not in [each.id for each in seen]:
         problem = connection.not_among(settings.zoho_organization_id, seen)
     if missing and not problem:
-        problem = f"not all of it may be read: {'; '.join(told(each) for each in missing)}"
+        problem = f"not all of it may be read: {'; '.join(describe(each) for each in missing)}"
     if as_json:
         say_json({"data_center": settings.zoho_data_center, "organization_id": settings.zoho_organization_id,
                   **stored, "organizations": seen, "missing_permissions": missing,
@@ -233,7 +233,7 @@ def _asked_code(console: Console, scopes: Sequence[str]) -> str:
 
 def _connect(
     settings: Settings, oauth: OAuthClient, code: str, redirect_uri: str | None = None
-) -> tuple[Connected, bool]:
+) -> tuple[ConnectionResult, bool]:
     """The new connection, and whether a TDS runs that can use it."""
     key = settings.secret_key or secret_of_home(settings.home, "TDS_SECRET_KEY", lambda: Fernet.generate_key().decode())
     with _migrated(settings) as engine:
@@ -269,7 +269,7 @@ def _ask(settings: Settings, engine: Engine) -> list[OrganizationSeen]:
     return organizations(api_url, token, now=datetime.now(UTC))
 
 
-def _tell(console: Console, settings: Settings, found: Connected, *, is_running: bool) -> None:
+def _tell(console: Console, settings: Settings, found: ConnectionResult, *, is_running: bool) -> None:
     seen = found.organizations
     console.print("[green]Connected.[/] The refresh token is kept, encrypted, in the database.")
     _show_organizations(console, seen)
@@ -325,7 +325,7 @@ def _show_missing(stored: dict[str, Any], missing: list[dict[str, Any]], problem
         says = f"not granted: {scope}, which {', '.join(entities)} needs"
         console.print(f"[yellow]{escape(says)}[/]", soft_wrap=True)
     for each in missing:
-        console.print(f"[yellow]{escape(told(each))}[/]", soft_wrap=True)
+        console.print(f"[yellow]{escape(describe(each))}[/]", soft_wrap=True)
     if missing or lacking(stored.get("scopes")):
         console.print("Add scopes: tds zoho connect. Once a right was given in Zoho: tds zoho retry", soft_wrap=True)
     console.print(f"[red]{escape(problem)}[/]" if problem else "[green]all is well[/]", soft_wrap=True)

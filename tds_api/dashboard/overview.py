@@ -22,7 +22,7 @@ from tds_core.mirror.status import detail_calls, entity_statuses, with_ends
 from tds_core.queue import queries as queue_queries
 from tds_core.queue.items import database_clock
 from tds_core.schedule.jobs import schedules
-from tds_core.sources.zoho.quota.forecast import shown
+from tds_core.sources.zoho.quota.forecast import quota_document
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_models.auth import Role
@@ -85,6 +85,6 @@ def dashboard_routes(edge: Context) -> Blueprint:
 
 def _quota(calls: Mapping[str, int], governor: Governor) -> dict[str, Any] | None:
     try:
-        return shown(governor.forecast(calls))
+        return quota_document(governor.forecast(calls))
     except QuotaUnknownError:
         return None

@@ -25,9 +25,9 @@ from tds_core.auth.principal import NOBODY
 from tds_core.auth.rate_limits import RateLimiter, per_minute
 from tds_core.config.settings import DECLARATIONS
 from tds_core.errors import AuthError, TdsError
-from tds_core.sources.missing_permissions import missing_permissions, told
+from tds_core.sources.missing_permissions import describe, missing_permissions
 from tds_core.sources.zoho import oauth as zoho_oauth
-from tds_core.sources.zoho.connection import Connector, access, connection_status, data_center_of, not_among
+from tds_core.sources.zoho.connection import Connector, access_status, data_center_of, not_among, stored_connection
 from tds_core.sources.zoho.factory import open_oauth, open_vault
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, lacking
 from tds_models.db import session_scope
@@ -134,8 +134,8 @@ class _Desk:
     def show(self, problem: str = "", status: int = 200) -> Response:
         settings = self.edge.settings
         with session_scope(self.edge.engine) as session:
-            stored = connection_status(session)
-            missing_rights = [told(each) for each in missing_permissions(session)]
+            stored = stored_connection(session)
+            missing_rights = [describe(each) for each in missing_permissions(session)]
         news = self.news.read(request)
         accounts_url = stored.get("accounts_url") or settings.zoho_accounts_url
         shown = page(
@@ -145,7 +145,7 @@ class _Desk:
             stored=stored,
             missing_rights=missing_rights,
             lacking=lacking(stored.get("scopes")),
-            access=access(stored, settings),
+            access=access_status(stored, settings),
             organization_id=settings.zoho_organization_id,
             data_center=data_center_of(accounts_url) or accounts_url,
             servers=zoho_oauth.accounts_servers(settings),

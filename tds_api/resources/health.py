@@ -22,7 +22,7 @@ from tds_core.health.infrastructure import infrastructure_health, judged
 from tds_core.observability.process import used_share
 from tds_core.queue import queries
 from tds_core.schedule.jobs import schedules
-from tds_core.sources.zoho.connection import connection
+from tds_core.sources.zoho.connection import access_report
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -137,7 +137,7 @@ def _short(edge: Context) -> Any:
     try:
         found = whole(edge)
         with session_scope(edge.engine) as session:
-            zoho = connection(session, edge.settings)
+            zoho = access_report(session, edge.settings)
     except SQLAlchemyError:
         answer: Response = jsonify(status="down", score=0, database="away", redis=redis_standing(edge), figures={})
         answer.status_code = 503

@@ -15,9 +15,9 @@ from tds_api.context import Context
 from tds_api.openapi import Blueprint
 from tds_api.schemas.common import instant_field, perhaps_instant_field
 from tds_core.mirror.status import detail_calls
-from tds_core.sources.zoho.quota.forecast import shown
+from tds_core.sources.zoho.quota.forecast import quota_document
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
-from tds_core.sources.zoho.quota.usage import QuotaLevel, QuotaUnknownError
+from tds_core.sources.zoho.quota.usage import LimitUsage, QuotaUnknownError
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -87,7 +87,7 @@ def quota_routes(edge: Context) -> Blueprint:
         """What is used and left in this minute and today, calls at once, when it runs out, when the backlog ends."""
         with session_scope(edge.engine) as session:
             backlog = detail_calls(session)
-        return shown(governor.forecast(backlog))
+        return quota_document(governor.forecast(backlog))
 
     return routes
 
@@ -104,7 +104,7 @@ class QuotaGauges(Collector):
             usage = self._governor.usage()
         except QuotaUnknownError:
             return
-        levels: list[tuple[str, str, QuotaLevel]] = [
+        levels: list[tuple[str, str, LimitUsage]] = [
             ("all", "minute", usage.minute),
             ("all", "concurrent", usage.concurrent),
             *((day.api, "day", day.level) for day in usage.days.values()),

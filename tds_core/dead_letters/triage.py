@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.dead_letters.retry import WrongRecordError, open_letter
 from tds_core.errors import InvalidRecordError
-from tds_core.quality.value_errors import mend, spell_exactly
+from tds_core.quality.value_errors import remove_unstorable, spell_exactly
 from tds_core.records.transform import Provenance, RecordView, transform
 from tds_models.entities import ENTITIES
 
@@ -82,7 +82,12 @@ def amend(session: Session, letter_id: int, *, changes: bytes, by: str) -> None:
     kept = open_letter(session, letter_id)["record"]
     if kept is None:
         raise WrongRecordError(f"Dead letter {letter_id} kept no record: give a whole one.")
-    edit(session, letter_id, record=spell_exactly({**mend(kept.encode())[0], **mend(changes)[0]}), by=by)
+    edit(
+        session,
+        letter_id,
+        record=spell_exactly({**remove_unstorable(kept.encode())[0], **remove_unstorable(changes)[0]}),
+        by=by,
+    )
 
 
 def _write_down(session: Session, letter_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:
@@ -93,7 +98,7 @@ def _write_down(session: Session, letter_id: int, action: str, by: str, detail: 
 
 def _changes(before: str | None, after: bytes) -> dict[str, Any]:
     """Which members of a record an edit changes, before and after."""
-    old = mend(before.encode())[0] if before else {}
-    new = mend(after)[0]
+    old = remove_unstorable(before.encode())[0] if before else {}
+    new = remove_unstorable(after)[0]
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return {name: [old.get(name), new.get(name)] for name in names}

@@ -181,7 +181,7 @@ def _refetch(
     queue_items.put_back(session, claim, overtaken)
     repeatedly = [key for key in held if held[key].snoozes and key in {each.candidate.source_id for each in again}]
     if repeatedly:
-        clock_skew.look(session, ENTITIES[claim.entity], repeatedly)
+        clock_skew.report_clock_set_back(session, ENTITIES[claim.entity], repeatedly)
 
 
 def overtaken_seconds(snoozes: int) -> float:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
-from tds_core.quality.findings import Found
+from tds_core.quality.findings import NewFinding
 from tds_models.entities.base import Entity
 from tds_models.quality import Severity
 
@@ -53,12 +53,12 @@ class FutureTime(Protocol):
         ...
 
 
-def keep(session: Session, entity: Entity, records: Sequence[FutureTime]) -> None:
+def report_future_times(session: Session, entity: Entity, records: Sequence[FutureTime]) -> None:
     """Tell of records that say they were changed in the future, and of when they count as changed instead."""
-    findings.keep_many(
+    findings.report_many(
         session,
         [
-            Found(
+            NewFinding(
                 kind=FUTURE_TIME, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name,
                 subject=each.source_id,
                 detail={"says": each.ahead_at, "counts_as": each.clock.now if each.clock else None},
@@ -90,7 +90,7 @@ def resolve_reached(session: Session, entity: Entity) -> None:
 CLOCK_SET_BACK = "clock_set_back"
 
 
-def look(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
+def report_clock_set_back(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
     """Keep a finding when one of these rows was changed later than it is now."""
     statement = text(f"""
         select extract(epoch from max(changed_at) - clock_timestamp())::float8 from {entity.table.fullname}
@@ -98,7 +98,7 @@ def look(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
     seconds = session.execute(statement, {"source": entity.stream.source, "ids": list(source_ids)}).scalar()
     if seconds is not None:
         detail = {"behind_seconds": round(seconds, 1), "record_count": len(source_ids)}
-        findings.keep(
+        findings.report(
             session, kind=CLOCK_SET_BACK, severity=Severity.ERROR, source=entity.stream.source, entity=entity.name,
             subject="the database's clock", detail=detail,
         )  # fmt: skip

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class NewFinding:
     """What a finding is to say: something of `kind` about `subject`, a record or a part of the entity."""
 
     kind: str
@@ -40,7 +40,7 @@ returning kind, source, entity, subject, xmax = 0 as is_new
 """)
 
 
-def store(session: Session, found: Sequence[Found]) -> list[Found]:
+def upsert(session: Session, found: Sequence[NewFinding]) -> list[NewFinding]:
     """Write findings, no two of one subject, in one statement. Returns those that were not open before."""
     if not found:
         return []
@@ -49,13 +49,13 @@ def store(session: Session, found: Sequence[Found]) -> list[Found]:
     return [each for each in found if (each.kind, each.source, each.entity, each.subject) in new]
 
 
-def keep_many(session: Session, found: Sequence[Found]) -> None:
-    """Write findings as `store` does. One that is open already is seen again, and said in the log once."""
-    for each in store(session, found):
+def report_many(session: Session, found: Sequence[NewFinding]) -> None:
+    """Write findings as `upsert` does. One that is open already is seen again, and said in the log once."""
+    for each in upsert(session, found):
         log.warning("finding_kept", **msgspec.to_builtins(each))
 
 
-def keep(
+def report(
     session: Session,
     *,
     kind: str,
@@ -66,8 +66,8 @@ def keep(
     detail: Mapping[str, Any],
 ) -> None:
     """Write a finding. One that is open already is seen again, and said in the log once."""
-    found = Found(kind=kind, severity=severity, source=source, entity=entity, subject=subject, detail=detail)
-    keep_many(session, [found])
+    found = NewFinding(kind=kind, severity=severity, source=source, entity=entity, subject=subject, detail=detail)
+    report_many(session, [found])
 
 
 _CLOSE = text("""

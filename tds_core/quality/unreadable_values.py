@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import clock_skew, findings
-from tds_core.quality.findings import Found
+from tds_core.quality.findings import NewFinding
 from tds_core.quality.value_errors import Flaw
 from tds_models.entities.base import Entity
 from tds_models.entities.fields import CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX
@@ -36,7 +36,7 @@ where kind in ('{UNREADABLE}', '{DOUBTED}') and source = :source and entity = :e
 _RESOLVE = text("update tds_findings set resolved_at = now(), resolved_by = :by where id = any(:ids)")
 
 
-def keep(session: Session, entity: Entity, flaws: Mapping[str, Sequence[Flaw]]) -> None:
+def report(session: Session, entity: Entity, flaws: Mapping[str, Sequence[Flaw]]) -> None:
     """Keep a finding of each flaw of these records (by source id), in one statement."""
     if not flaws:
         return
@@ -48,13 +48,13 @@ def keep(session: Session, entity: Entity, flaws: Mapping[str, Sequence[Flaw]]) 
                       "reason": flaw.reason[:300], "value": flaw.found}  # fmt: skip
             rows.setdefault((kind, f"{source_id} {key}"), detail)
     told = [
-        Found(
+        NewFinding(
             kind=kind, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name, subject=subject,
             detail=detail,
         )
         for (kind, subject), detail in rows.items()
     ]  # fmt: skip
-    new_count = len(findings.store(session, told))
+    new_count = len(findings.upsert(session, told))
     if new_count:
         log.warning("values_unreadable", entity=entity.name, new_count=new_count, record_count=len(flaws))
 

@@ -55,7 +55,7 @@ def _integer(text: str) -> Any:
     return int(text) if len(text) <= NUMBERS.prec else _Unstorable()
 
 
-def mend(raw: bytes) -> tuple[Any, bytes, list[Flaw]]:
+def remove_unstorable(raw: bytes) -> tuple[Any, bytes, list[Flaw]]:
     """The JSON of `raw` without what cannot be stored, that as bytes, and what was taken out.
 
     Raises `InvalidRecordError` where it is no JSON at all.

@@ -80,8 +80,8 @@ def apply(
 def _record_flaws(session: Session, entity: Entity, applied: Sequence[Applied], has_open_findings: bool) -> None:
     """Keep findings of values that could not be read, and resolve those of values that now could."""
     read = [each.candidate for each in applied if each.outcome not in UNRELATED]
-    unreadable_values.keep(session, entity, {each.source_id: each.flaws for each in read if each.flaws})
-    clock_skew.keep(session, entity, [each for each in read if each.ahead_at])
+    unreadable_values.report(session, entity, {each.source_id: each.flaws for each in read if each.flaws})
+    clock_skew.report_future_times(session, entity, [each for each in read if each.ahead_at])
     if has_open_findings:
         # A record read from the source proves its time also where it changes nothing.
         dated = [

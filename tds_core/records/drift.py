@@ -203,7 +203,7 @@ def _write_down(session: Session, entity: Entity, sight: Sight) -> dict[tuple[st
 
 
 def _keep(session: Session, entity: Entity, subject: str, severity: Severity, detail: Mapping[str, Any]) -> None:
-    findings.keep(
+    findings.report(
         session, kind=KIND, severity=severity, source=entity.stream.source, entity=entity.name, subject=subject,
         detail=detail,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tds_core.errors import InvalidRecordError
-from tds_core.quality.value_errors import NUMBERS, Flaw, mend
+from tds_core.quality.value_errors import NUMBERS, Flaw, remove_unstorable
 from tds_models.entities.base import Entity
 from tds_models.entities.endpoint_fields import Older
 from tds_models.entities.fields import (
@@ -48,7 +48,7 @@ def read_record(raw: bytes, entity: Entity | None = None) -> Record:
     except (ValueError, ArithmeticError, RecursionError):  # msgspec's errors are ValueErrors, decimal's are not
         is_sound = False
     if not is_sound:
-        members, raw, flaws = mend(raw)
+        members, raw, flaws = remove_unstorable(raw)
     if not isinstance(members, dict):
         raise InvalidRecordError(f"expected a JSON object, got {type(members).__name__}")
     _gather_custom(members)

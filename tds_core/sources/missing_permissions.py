@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import PermissionMissingError
 from tds_core.quality import findings
-from tds_core.quality.findings import Found
+from tds_core.quality.findings import NewFinding
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Stream
 from tds_models.quality import Severity
@@ -101,7 +101,7 @@ def permission_status(session: Session, stream: Stream, source_ids: Sequence[str
     return PermissionStatus(module, records)
 
 
-def note(session: Session, source: str, error: PermissionMissingError) -> None:
+def record_refusal(session: Session, source: str, error: PermissionMissingError) -> None:
     """Leave what was refused alone for a while, longer each time, and say so; `error` learns for how long."""
     params = {
         "source": source,
@@ -118,16 +118,18 @@ def note(session: Session, source: str, error: PermissionMissingError) -> None:
     log.warning("permission_missing", api=error.api, path=error.path, source_id=error.source_id, scope=error.scope)
     subject, detail = error.source_id or error.scope, {"news": str(error)[:500], "scope": error.scope}
     names = entities_of(source, error.api, error.path)
-    findings.keep_many(
+    findings.report_many(
         session,
         [
-            Found(kind=FINDING, severity=Severity.ERROR, source=source, entity=name, subject=subject, detail=detail)
+            NewFinding(
+                kind=FINDING, severity=Severity.ERROR, source=source, entity=name, subject=subject, detail=detail
+            )
             for name in names
         ],
     )
 
 
-def lift(
+def clear_refusals(
     session: Session, stream: Stream, known: PermissionStatus, read: Collection[str], *, is_module: bool = True
 ) -> None:
     """Forget what `known` says was refused and has now been read: records `read`, and the module when any was.
@@ -193,7 +195,7 @@ def missing_permissions(session: Session, *, limit: int = MOST_SHOWN) -> list[di
     ]
 
 
-def told(row: dict[str, Any]) -> str:
+def describe(row: dict[str, Any]) -> str:
     """One of them in a line."""
     what = f"{row['path']} of {row['api'].capitalize()} ({', '.join(row['entities'])})"
     if row["source_id"]:
@@ -204,7 +206,7 @@ def told(row: dict[str, Any]) -> str:
     )
 
 
-def waits_for_access(session: Session, entity: str, source_ids: list[str]) -> str | None:
+def access_refusal(session: Session, entity: str, source_ids: list[str]) -> str | None:
     """Why reading an entity, or these records of it, goes on only when somebody gives access; None when it goes on."""
     stream = ENTITIES[entity].stream
     params = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": source_ids}

@@ -84,7 +84,7 @@ def disable(session: Session, row: RowMapping, reason: str) -> None:
     """Send nothing more until an operator resumes; a finding says so."""
     session.execute(_DISABLE, {"id": row["id"], "reason": reason})
     detail = {"news": f"disabled: {reason}", "resume": f"tds subscriptions resume {row['name']}"}
-    findings.keep(
+    findings.report(
         session, kind=DISABLED, severity=Severity.ERROR, source="tds", entity="subscription", subject=row["name"],
         detail=detail,
     )  # fmt: skip

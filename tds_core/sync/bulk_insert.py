@@ -211,7 +211,7 @@ def create(session: Session, creation: Creation) -> bool:
     """
     if _any_history(session, creation) or not try_copy(session, creation.rows, creation.history):
         return False
-    unreadable_values.keep(session, creation.entity, creation.flaws)
+    unreadable_values.report(session, creation.entity, creation.flaws)
     return True
 
 

@@ -22,7 +22,7 @@ UNREADABLE, UNSURE = "unreadable_row", "list_not_whole"
 
 def _keep(session: Session, run: RunLease, kind: str, severity: Severity, subject: str, **detail: object) -> None:
     source = ENTITIES[run.entity].stream.source
-    findings.keep(
+    findings.report(
         session, kind=kind, severity=severity, source=source, entity=run.entity, subject=subject,
         detail={"run_id": run.id, **detail},
     )  # fmt: skip

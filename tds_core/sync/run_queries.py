@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, Row, read_page
-from tds_core.sources.missing_permissions import waits_for_access
+from tds_core.sources.missing_permissions import access_refusal
 from tds_models.runs import OPEN, Mode, Run, RunHold, RunState
 
 _HIDDEN = ("lease_token", "position", "asked", "report")
@@ -68,7 +68,7 @@ def run(session: Session, run_id: int) -> Row:
     holds = select(*RunHold.__table__.columns).where(RunHold.run_id == run_id).order_by(RunHold.id.desc())
     row = dict(found)
     asked = row.pop("asked")
-    refused = waits_for_access(session, row["entity"], asked.get("ids", [])) if row["state"] in _GOING else None
+    refused = access_refusal(session, row["entity"], asked.get("ids", [])) if row["state"] in _GOING else None
     return {**_timed(row), "refused": refused, "holds": [dict(row) for row in session.execute(holds).mappings()]}
 
 

@@ -80,7 +80,7 @@ def set_aside(session: Session, entity: Entity, source_ids: Sequence[str], *, co
     )
     _resolve(session, entity, source_ids)
     key, value = entity.stream.kind or ("", "")
-    findings.keep(
+    findings.report(
         session, kind=KIND, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name, subject=key,
         detail={
             "news": f"a list asked for {key}={value} showed others: the filter was ignored; they were left out",

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import PermissionMissingError
 from tds_core.quality import findings
-from tds_core.quality.findings import Found
+from tds_core.quality.findings import NewFinding
 from tds_core.queue import items
 from tds_core.records.apply import Applied, Row
 from tds_core.records.compare import RowOutcome
@@ -211,7 +211,7 @@ def note_unconfirmed(
     `applied`: all that ended. What a person wrote needs nobody's word.
     """
     doubts, absences = sorted_out.doubts, {}
-    found: list[Found] = []
+    found: list[NewFinding] = []
     params = {"source": entity.stream.source, "entity": entity.name}
     for each in applied:
         candidate, source_id = each.candidate, each.candidate.source_id
@@ -227,11 +227,11 @@ def note_unconfirmed(
         if doubt in _FOUND and each.outcome is not RowOutcome.REFETCH:
             detail = {"news": sorted_out.reason(source_id)}
             found.append(
-                Found(kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **params)
+                NewFinding(kind=_FOUND[doubt], severity=Severity.WARNING, subject=source_id, detail=detail, **params)
             )
     if absences:
         session.execute(NOTE, {**params, "ids": list(absences), "absences": list(absences.values())})
-    findings.keep_many(session, found)
+    findings.report_many(session, found)
     _close(session, entity, [each.candidate for each in applied if doubts.get(each.candidate.source_id) not in _FOUND])
 
 

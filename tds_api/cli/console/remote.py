@@ -21,7 +21,7 @@ from tds_api.cli.console.database import database
 from tds_core.config.settings import load_settings
 from tds_core.errors import TdsError
 from tds_core.health.health import DISPATCHER_SILENT_SECONDS, facts
-from tds_core.sources.zoho.connection import ConnectionStatus, connection
+from tds_core.sources.zoho.connection import AccessStatus, access_report
 from tds_core.sync import run_queries, run_requests
 from tds_core.sync.run_requests import request_sync
 from tds_models.db import session_scope
@@ -173,8 +173,8 @@ class LocalTarget:
         """Why no pass can begin, and what to do; empty where the source is connected."""
         settings = load_settings()
         with session_scope(self.engine) as session:
-            found = connection(session, settings)
-        return str(found["reason"]) if found["access"] == ConnectionStatus.ABSENT else ""
+            found = access_report(session, settings)
+        return str(found["reason"]) if found["access"] == AccessStatus.ABSENT else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ class RemoteTarget:
     def unconnected(self) -> str:
         """Why no pass can begin there, and what to do; empty where the source is connected."""
         found = self.remote.get("/health")["zoho"]
-        return str(found["reason"]) if found["access"] == ConnectionStatus.ABSENT else ""
+        return str(found["reason"]) if found["access"] == AccessStatus.ABSENT else ""
 
 
 Place = LocalTarget | RemoteTarget

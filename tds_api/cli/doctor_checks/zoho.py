@@ -14,8 +14,7 @@ from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import Settings
 from tds_core.errors import ConfigError, TdsError
 from tds_core.sources import mirrored_organization
-from tds_core.sources.missing_permissions import told
-from tds_core.sources.zoho.connection import ConnectionStatus, connection, connection_status
+from tds_core.sources.zoho.connection import AccessStatus, access_report, stored_connection
 from tds_core.sources.zoho.factory import open_zoho
 from tds_core.sources.zoho.oauth import lacking
 from tds_core.sources.zoho.responses import silence
@@ -61,7 +60,7 @@ def ways(settings: Settings) -> Iterator[CheckResult]:
     stored: dict[str, Any] = {}
     if settings.database_url:
         with suppress(SQLAlchemyError), database_session(settings) as session:
-            stored = connection_status(session)
+            stored = stored_connection(session)
     accounts = (stored.get("accounts_url") if stored.get("has_refresh_token") else "") or settings.zoho_accounts_url
     yield _way("Way to Zoho", accounts)
     yield _way("Way to its API", (stored.get("api_url") or settings.zoho_api_url).rstrip("/"))
@@ -87,12 +86,12 @@ def access(settings: Settings) -> CheckResult:
         return doubtful("Zoho access", "is kept in the database, which does not run", "tds up, then: tds doctor")
     try:
         with database_session(settings) as session:
-            found, stored = connection(session, settings), connection_status(session)
+            found, stored = access_report(session, settings), stored_connection(session)
     except SQLAlchemyError:
         return doubtful("Zoho access", "is kept in the database, which cannot be read", "tds migrate")
-    if found["access"] is ConnectionStatus.UNTRIED:
+    if found["access"] is AccessStatus.UNTRIED:
         return doubtful("Zoho access", "was never tried", "tds zoho status")
-    if found["access"] is not ConnectionStatus.CONNECTED:
+    if found["access"] is not AccessStatus.CONNECTED:
         since = f", since {found['since'].astimezone():%Y-%m-%d %H:%M:%S %Z}" if found.get("since") else ""
         return wrong("Zoho access", f"{found.get('reason') or found['access']}{since}", "tds zoho connect")
     return _reach(found.get("modules", []), lacking(stored.get("scopes"))) or well("Zoho access", found["access"])
@@ -101,7 +100,7 @@ def access(settings: Settings) -> CheckResult:
 def _reach(missing: Sequence[dict[str, Any]], scopes: Mapping[str, Sequence[str]]) -> CheckResult | None:
     """What the connection does not reach, if anything."""
     if missing:
-        says = f"not all of it may be read: {'; '.join(told(each) for each in missing)}"
+        says = f"not all of it may be read: {'; '.join(describe(each) for each in missing)}"
         return wrong("Zoho access", says, "tds zoho connect; once a right was given in Zoho: tds zoho retry")
     if scopes:
         says = "; ".join(f"{scope} was not granted ({', '.join(names)})" for scope, names in sorted(scopes.items()))

@@ -59,7 +59,7 @@ class RefusalStatus:
         return self.is_known or self.renewal_count > 0
 
 
-class Permissions:
+class KnownRefusals:
     """What all processes know of refusals; without a `scope`, which opens a short transaction, nobody knows any."""
 
     def __init__(self, scope: Callable[[], AbstractContextManager[Session]] | None = None) -> None:
@@ -72,13 +72,15 @@ class Permissions:
         params = {"api": api, "path": path, "source_id": source_id, "window": RENEWAL_WINDOW_SECONDS}
         with self._scope() as session:
             row: Any = session.execute(_LOOK, params).one()
-        was_refused = row.refused_token is not None and bytes(row.refused_token) == digest(token)
+        was_refused = row.refused_token is not None and bytes(row.refused_token) == token_digest(token)
         is_outside = row.scopes is not None and not covers(row.scopes, scope_of(api, path))
         is_of_record = bool(row.source_id) and not is_outside
         return RefusalStatus(was_refused or is_outside, row.is_known, row.renewal_count or 0, is_of_record)
 
 
-def missing(refused: SourceError, *, api: str, path: str, source_id: str, token: str | None) -> PermissionMissingError:
+def permission_missing(
+    refused: SourceError, *, api: str, path: str, source_id: str, token: str | None
+) -> PermissionMissingError:
     """The error of a module, or with `source_id` of one record, that may not be read; `token` None: in doubt."""
     scope, said = scope_of(api, path), f"{str(refused).removesuffix(CHECK_ORGANIZATION).rstrip(' .')}."
     module = f"{path} of {api.capitalize()}"
@@ -90,11 +92,11 @@ def missing(refused: SourceError, *, api: str, path: str, source_id: str, token:
             " tds zoho connect), and the rights of its user there (then: tds zoho retry)."
         )
     return PermissionMissingError(
-        says, api=api, path=path, scope=scope, source_id=source_id, token=digest(token) if token else None
+        says, api=api, path=path, scope=scope, source_id=source_id, token=token_digest(token) if token else None
     )
 
 
-def digest(token: str) -> bytes:
+def token_digest(token: str) -> bytes:
     """What a token may be known by at rest."""
     return hashlib.sha256(token.encode()).digest()
 
@@ -133,7 +135,7 @@ class AccessCheck:
         ask: Ask,
         aside: Ask,
         tokens: Tokens,
-        permissions: Permissions,
+        permissions: KnownRefusals,
         *,
         organization_id: str,
     ) -> None:
@@ -210,7 +212,7 @@ class AccessCheck:
         except (TokenRefusedError, OrganizationRefusedError):
             return self._missing(question, token, refused)
         except SourceError as error:
-            return for_the_rest(error)
+            return not_asked_after(error)
         if not question.path.startswith(f"{question.group}/"):
             return PermanentError(str(refused))  # one of a batch: which one, the single reads tell
         if not question.source_id:
@@ -222,7 +224,7 @@ class AccessCheck:
         self, question: ApiCall, token: str | None, refused: SourceError, *, is_record: bool = False
     ) -> SourceError:
         source_id = question.source_id if is_record else ""
-        return missing(refused, api=question.api, path=question.group, source_id=source_id, token=token)
+        return permission_missing(refused, api=question.api, path=question.group, source_id=source_id, token=token)
 
     def _is_let_in(self, question: ApiCall, host: str, token: str, *, to_organization: bool) -> bool:
         """Whether a token is good for anything, or to the organisation: by what it reaches, or by what it read before.
@@ -235,7 +237,7 @@ class AccessCheck:
         except (TokenRefusedError, OrganizationRefusedError):
             return False
         except (*SNOOZE, TransientError) as error:
-            raise for_the_rest(error) from None
+            raise not_asked_after(error) from None
         except SourceError:  # no answer to go by
             return self._reads_another(question, host, token)
         return not to_organization or self._organization_id in there
@@ -254,11 +256,11 @@ class AccessCheck:
         except (TokenRefusedError, OrganizationRefusedError):
             return False
         except SourceError as error:
-            raise for_the_rest(error) from None
+            raise not_asked_after(error) from None
         return True
 
 
-def for_the_rest(error: SourceError) -> SourceError:
+def not_asked_after(error: SourceError) -> SourceError:
     """What `error` means for what was to be asked for after it."""
     if isinstance(error, SNOOZE):
         return error

@@ -25,7 +25,7 @@ from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import watch
 from tds_core.quality.clock_skew import Clock
 from tds_core.sources.base import CallSummary, FetchResult, ListPage, Traffic
-from tds_core.sources.zoho.access_check import AccessCheck, Permissions, Tokens, for_the_rest
+from tds_core.sources.zoho.access_check import AccessCheck, KnownRefusals, Tokens, not_asked_after
 from tds_core.sources.zoho.api_call import ApiCall
 from tds_core.sources.zoho.legacy_lists import is_refusal, page_of, records_of
 from tds_core.sources.zoho.organizations import ORGANIZATIONS
@@ -70,14 +70,14 @@ class ZohoClient:
         connect_seconds: float = 5.0,
         governor: Governor | None = None,
         breakers: Breakers | None = None,
-        permissions: Permissions | None = None,
+        permissions: KnownRefusals | None = None,
         clock_tolerance_seconds: float = 300.0,
         remember: Callable[[], None] | None = None,
     ) -> None:
         """`remember`: called once, when Zoho has answered well for this organisation."""
         self._tokens = tokens
         self._verification = AccessCheck(
-            self._ask, self._ask_aside, tokens, permissions or Permissions(), organization_id=organization_id
+            self._ask, self._ask_aside, tokens, permissions or KnownRefusals(), organization_id=organization_id
         )
         self._breakers = breakers or Breakers()
         self._governor = governor or Governor(Limits())
@@ -177,7 +177,7 @@ class ZohoClient:
                 reading.failures[source_id] = error
                 if isinstance(error, (*SNOOZE, TransientError)) and not _is_of_record(error):
                     # It may be the source, not the record: asking on would only make it worse.
-                    reading.failures.update(dict.fromkeys(waiting[place + 1 :], for_the_rest(error)))
+                    reading.failures.update(dict.fromkeys(waiting[place + 1 :], not_asked_after(error)))
                     break
             finally:
                 self._note(reading, [source_id])
@@ -218,7 +218,7 @@ class ZohoClient:
                 reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
             except (*SNOOZE, TransientError) as error:
                 reading.failures.update(dict.fromkeys(some, error))
-                reading.failures.update(dict.fromkeys(source_ids[start + batch.size :], for_the_rest(error)))
+                reading.failures.update(dict.fromkeys(source_ids[start + batch.size :], not_asked_after(error)))
                 return
             except SourceError:
                 continue  # one of them is gone, or refused; which one, the single reads tell

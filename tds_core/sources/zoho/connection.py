@@ -21,7 +21,7 @@ from tds_core.sources import mirrored_organization
 from tds_core.sources.missing_permissions import missing_permissions
 from tds_core.sources.zoho.oauth import CONNECT, OAuthClient, lacking
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
-from tds_core.sources.zoho.tokens import keep_grant
+from tds_core.sources.zoho.tokens import store_grant
 
 _MAKE_ROW = text("insert into tds_source_tokens (source) values ('zoho') on conflict do nothing")
 # What an older connection was refused must not hold up the new one.
@@ -55,7 +55,7 @@ from tds_source_tokens where source = 'zoho'
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class ConnectionResult:
     """What a new connection reaches, and the scopes it lacks, each with the entities that will not be synced."""
 
     organizations: list[OrganizationSeen]
@@ -80,7 +80,9 @@ class Connector:
     organization_id: str
     api_url: str
 
-    def connect(self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None) -> Connected:
+    def connect(
+        self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None
+    ) -> ConnectionResult:
         """Redeem `code`, try it out, keep it, and let waiting work go on. Returns what the connection reads.
 
         Raises `SourceError`, or `OtherOrganizationError` when the mirror is of another organisation, and then keeps
@@ -97,7 +99,7 @@ class Connector:
         with self.scope() as session:
             mirrored_organization.check(session, "zoho", chosen.id if chosen else "")
             session.execute(_MAKE_ROW)
-            keep_grant(session, self.vault, grant)
+            store_grant(session, self.vault, grant)
             session.execute(
                 _NAME,
                 {
@@ -110,7 +112,7 @@ class Connector:
             session.execute(_RESOLVE)
             session.execute(_WAKE_ITEMS)
             session.execute(_WAKE_RUNS)
-        return Connected(seen, lacking(grant.scopes))
+        return ConnectionResult(seen, lacking(grant.scopes))
 
     def _chosen(self, seen: Sequence[OrganizationSeen]) -> OrganizationSeen | None:
         chosen = next((each for each in seen if each.id == self.organization_id), None)
@@ -127,7 +129,7 @@ def not_among(organization_id: str, seen: Sequence[OrganizationSeen]) -> str:
     return f"ZOHO_ORGANIZATION_ID is {organization_id or 'not set'}; the connection reads: {there}."
 
 
-def connection_status(session: Session) -> dict[str, Any]:
+def stored_connection(session: Session) -> dict[str, Any]:
     """What is stored about the connection, without its secrets; empty when there is none."""
     row = session.execute(_STANDING).mappings().first()
     if row is None:
@@ -146,7 +148,7 @@ def data_center_of(accounts_url: str) -> str | None:
     return next((name for name, (accounts, _) in DATA_CENTERS.items() if accounts == wanted), None)
 
 
-class ConnectionStatus(StrEnum):
+class AccessStatus(StrEnum):
     """How access does."""
 
     CONNECTED = "connected"
@@ -155,21 +157,21 @@ class ConnectionStatus(StrEnum):
     ABSENT = "not connected"
 
 
-def access(stored: Mapping[str, Any], settings: Settings) -> ConnectionStatus:
+def access_status(stored: Mapping[str, Any], settings: Settings) -> AccessStatus:
     """How access does by what is stored (see `standing`) and what the settings bring."""
     if not stored.get("has_refresh_token") and not settings.zoho_refresh_token:
-        return ConnectionStatus.ABSENT
+        return AccessStatus.ABSENT
     if stored.get("refused_at"):
-        return ConnectionStatus.REFUSED
-    return ConnectionStatus.CONNECTED if stored.get("has_access_token") else ConnectionStatus.UNTRIED
+        return AccessStatus.REFUSED
+    return AccessStatus.CONNECTED if stored.get("has_access_token") else AccessStatus.UNTRIED
 
 
-def connection(session: Session, settings: Settings) -> dict[str, Any]:
+def access_report(session: Session, settings: Settings) -> dict[str, Any]:
     """How access does, for machines; where there is none: since when, and why, with what to do about it."""
-    stored = connection_status(session)
-    state = access(stored, settings)
+    stored = stored_connection(session)
+    state = access_status(stored, settings)
     modules = missing_permissions(session)
-    if state in (ConnectionStatus.CONNECTED, ConnectionStatus.UNTRIED):
+    if state in (AccessStatus.CONNECTED, AccessStatus.UNTRIED):
         return {"access": state, **({"modules": modules} if modules else {})}
     reason = stored.get("refusal") or f"not connected to Zoho. {CONNECT}"
     return {"access": state, "since": stored.get("refused_at"), "reason": reason, "modules": modules}

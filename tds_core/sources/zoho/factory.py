@@ -9,11 +9,11 @@ from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.sources import mirrored_organization
-from tds_core.sources.zoho.access_check import Permissions
+from tds_core.sources.zoho.access_check import KnownRefusals
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.sources.zoho.tokens import SharedTokens
+from tds_core.sources.zoho.tokens import TokenStore
 
 
 def open_vault(settings: Settings) -> Vault:
@@ -24,9 +24,9 @@ def open_vault(settings: Settings) -> Vault:
 
 def open_tokens(
     settings: Settings, scope: Callable[[], AbstractContextManager[Session]], breakers: Breakers | None = None
-) -> SharedTokens:
+) -> TokenStore:
     """The organisation's tokens. Raises `ConfigError` naming what is not set."""
-    return SharedTokens(
+    return TokenStore(
         scope,
         open_vault(settings),
         open_oauth(settings),
@@ -64,7 +64,7 @@ def open_zoho(
         connect_seconds=settings.http_connect_seconds,
         governor=open_governor(settings),
         breakers=breakers,
-        permissions=Permissions(scope),
+        permissions=KnownRefusals(scope),
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
         remember=remember,
     )

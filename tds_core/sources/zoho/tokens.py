@@ -53,7 +53,7 @@ REFUSED_SECONDS = 600.0
 # How long work rests for lack of access before it looks whether an operator has mended that.
 ACCESS_SECONDS = 60.0
 
-READ = text("""
+_READ_TOKENS = text("""
 select access_token, refresh_token, accounts_url, api_url, expires_at, refusal, refused_credentials,
        block_reason, failed_count, blocked_until,
        extract(epoch from expires_at - clock_timestamp())::float8 as left_seconds,
@@ -62,7 +62,7 @@ from tds_source_tokens where source = 'zoho'
 """)
 
 # Zero rows: somebody else is refreshing, or has done so since we looked.
-TAKE_TURN = text("""
+_CLAIM_REFRESH = text("""
 insert into tds_source_tokens as t (source, refreshing_until)
 values ('zoho', clock_timestamp() + make_interval(secs => :lease))
 on conflict (source) do update set refreshing_until = excluded.refreshing_until
@@ -71,7 +71,7 @@ where coalesce(t.refreshing_until, '-infinity') < clock_timestamp()
 returning 1
 """)
 
-KEEP = text("""
+_STORE_GRANT = text("""
 update tds_source_tokens set access_token = :access, api_url = coalesce(:api_url, api_url),
     refresh_token = coalesce(:refresh, refresh_token), refreshing_until = null, blocked_until = null,
     block_reason = null, failed_count = 0,
@@ -86,7 +86,7 @@ update tds_source_tokens set access_token = :access, api_url = coalesce(:api_url
 where source = 'zoho'
 """)
 
-GIVE_UP_TURN = text("""
+_END_REFRESH = text("""
 update tds_source_tokens set refreshing_until = null, block_reason = :reason,
     failed_count = case when :passes then failed_count + 1 else 0 end,
     blocked_until = clock_timestamp() + make_interval(secs => case when :passes
@@ -98,12 +98,12 @@ where source = 'zoho'
 returning extract(epoch from blocked_until - clock_timestamp())::float8
 """)
 
-FREE_TURN = text("update tds_source_tokens set refreshing_until = null where source = 'zoho'")
+_RELEASE_REFRESH = text("update tds_source_tokens set refreshing_until = null where source = 'zoho'")
 
 Scope = Callable[[], AbstractContextManager[Session]]
 
 
-class SharedTokens:
+class TokenStore:
     """The organisation's access token. `scope` opens a short transaction; none is open while Zoho is asked."""
 
     def __init__(
@@ -146,7 +146,7 @@ class SharedTokens:
         waited_until = time.monotonic() + 2 * REFRESH_LEASE_SECONDS
         while time.monotonic() < waited_until:
             with self._scope() as session:
-                row: Any = session.execute(READ).mappings().first() or {}
+                row: Any = session.execute(_READ_TOKENS).mappings().first() or {}
             token = self._open(row.get("access_token"))
             left, blocked = row.get("left_seconds") or 0.0, row.get("blocked_seconds") or 0.0
             if token and token != refused and left > EARLY_SECONDS:
@@ -193,7 +193,7 @@ class SharedTokens:
     def _take_turn(self, seen: datetime | None) -> bool:
         with self._scope() as session:
             params = {"lease": REFRESH_LEASE_SECONDS, "seen": seen}
-            return session.execute(TAKE_TURN, params).first() is not None
+            return session.execute(_CLAIM_REFRESH, params).first() is not None
 
     def _refresh(self, oauth: OAuthClient, refresh_token: str, *, is_renewal: bool) -> tuple[str, str] | None:
         try:
@@ -210,7 +210,7 @@ class SharedTokens:
             self._give_up_turn(error, _digest(oauth, refresh_token))
             raise
         with self._scope() as session:
-            keep_grant(session, self._vault, grant, is_renewal=is_renewal)
+            store_grant(session, self._vault, grant, is_renewal=is_renewal)
         self._new = grant.access_token
         return self._hold(grant.access_token, grant.api_url, grant.lifetime_seconds)
 
@@ -228,12 +228,12 @@ class SharedTokens:
             log.warning("source_tokens_limited", detail=str(error))
         elif not isinstance(error, TransientError):  # the breaker stands before it, and says itself for how long
             with self._scope() as session:
-                session.execute(FREE_TURN)
+                session.execute(_RELEASE_REFRESH)
             return error.after_seconds
         params |= {"passes": isinstance(error, TransientError)}
         params |= {"first": FIRST_AGAIN_SECONDS, "longest": LONGEST_AGAIN_SECONDS}
         with self._scope() as session:
-            return float(session.execute(GIVE_UP_TURN, params).scalar_one())
+            return float(session.execute(_END_REFRESH, params).scalar_one())
 
     def _hold(self, token: str, api_url: str | None, left_seconds: float) -> tuple[str, str]:
         self._held_until = time.monotonic() + max(0.0, left_seconds - EARLY_SECONDS)
@@ -265,10 +265,10 @@ def _without_pause(error: SourceError) -> SourceError:
     return error
 
 
-def keep_grant(session: Session, vault: Vault, grant: Grant, *, is_renewal: bool = False) -> None:
-    """Store a grant, encrypted. The row must exist (`TAKE_TURN` makes it). `is_renewal`: a living token was refused."""
+def store_grant(session: Session, vault: Vault, grant: Grant, *, is_renewal: bool = False) -> None:
+    """Store a grant, encrypted. Its row must exist. `is_renewal`: the token before it was refused before it expired."""
     session.execute(
-        KEEP,
+        _STORE_GRANT,
         {
             "access": vault.lock(grant.access_token),
             "refresh": vault.lock(grant.refresh_token) if grant.refresh_token else None,

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event
 
 from tds_core.errors import PermissionMissingError
 from tds_core.quality import clock_skew, findings
-from tds_core.quality.findings import Found
+from tds_core.quality.findings import NewFinding
 from tds_core.sources import missing_permissions
 from tds_core.sync import unconfirmed
 from tds_models.db import session_scope
@@ -82,20 +82,20 @@ def test_a_missing_permission_is_told_of_all_its_entities_in_one_statement(world
     stream = ENTITIES["customer"].stream
     error = PermissionMissingError("not you", api=stream.api, path=stream.path, scope="ZohoBooks.contacts.READ")
     with session_scope(context._engine(context.getpid())) as session:
-        missing_permissions.note(session, stream.source, error)
+        missing_permissions.record_refusal(session, stream.source, error)
     assert [each["entity"] for each in world.rows(KEPT)] == ["customer", "vendor"]
     assert len(inserts) == 1
 
 
-def of(subject: str, **detail: Any) -> Found:
-    return Found(
+def of(subject: str, **detail: Any) -> NewFinding:
+    return NewFinding(
         kind="stranger", severity=Severity.WARNING, source="zoho", entity="product", subject=subject, detail=detail
     )
 
 
-def stored(engine: Engine, *found: Found) -> list[str]:
+def stored(engine: Engine, *found: NewFinding) -> list[str]:
     with session_scope(engine) as session:
-        return [each.subject for each in findings.store(session, found)]
+        return [each.subject for each in findings.upsert(session, found)]
 
 
 def test_a_finding_is_new_once_while_it_is_open_and_learns_what_is_said_later(world: World, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.quota.usage import Counts, DayUsage, QuotaLevel, Usage
+from tds_core.sources.zoho.quota.usage import Counts, DayUsage, LimitUsage, Usage
 
 # The present rhythm is that of so many minutes.
 RHYTHM_MINUTES = 15
@@ -219,7 +219,7 @@ def _when(flow: Sequence[tuple[float, float, float]], call_count: float, begin: 
     return begin
 
 
-def shown(forecast: Forecast) -> dict[str, Any]:
+def quota_document(forecast: Forecast) -> dict[str, Any]:
     """One plain document, for the API and for `--json`."""
     usage = forecast.usage
     return {
@@ -251,5 +251,5 @@ def shown(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def _level(level: QuotaLevel) -> dict[str, Any]:
+def _level(level: LimitUsage) -> dict[str, Any]:
     return {"used": level.used, "limit": level.limit, "left": level.left, "ceilings": level.ceilings}

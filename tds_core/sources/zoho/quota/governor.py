@@ -19,7 +19,7 @@ from tds_core.sources.zoho.quota.forecast import Forecast, forecast
 from tds_core.sources.zoho.quota.limits import Admission, AdmissionReply, Call, CallCounter, Limits, limits_of
 from tds_core.sources.zoho.quota.local_counter import FailoverCounter
 from tds_core.sources.zoho.quota.redis_counter import RedisCounter
-from tds_core.sources.zoho.quota.usage import Usage, nothing_counted, read_usage
+from tds_core.sources.zoho.quota.usage import Usage, empty_usage, read_usage
 
 # A waiter asks again at least this often, so that it is not taken for dead.
 LONGEST_POLL_SECONDS = 0.25
@@ -69,7 +69,7 @@ class Governor:
     def usage(self) -> Usage:
         """What is used and what is left now. Raises QuotaUnknownError when the shared ledger cannot be read."""
         shared = self._ledgers.shared
-        return read_usage(shared, self._limits) if shared else nothing_counted(self._limits, time.time())
+        return read_usage(shared, self._limits) if shared else empty_usage(self._limits, time.time())
 
     def forecast(self, backlog: Mapping[str, int]) -> Forecast:
         """How the day goes on for each API, and when `backlog` (back-fill calls still to make, by API) is done."""
@@ -106,7 +106,7 @@ def _refusal(call: Call, reply: AdmissionReply) -> SourceError:
 REDIS_SECONDS = 1.0
 
 
-def open_ledger(settings: Settings) -> RedisCounter | None:
+def open_counter(settings: Settings) -> RedisCounter | None:
     """The ledger all processes share; `None` when no Redis is set, or nothing is limited."""
     limits = limits_of(settings)
     if not settings.redis_url or not limits.exist:
@@ -118,4 +118,4 @@ def open_ledger(settings: Settings) -> RedisCounter | None:
 def open_governor(settings: Settings) -> Governor:
     """The organisation's governor. It asks Redis for nothing before the first call."""
     processes = settings.zoho_quota_processes or max(1, settings.workers * settings.worker_concurrency)
-    return Governor(limits_of(settings), open_ledger(settings), processes=processes)
+    return Governor(limits_of(settings), open_counter(settings), processes=processes)

@@ -24,7 +24,7 @@ class QuotaUnknownError(TdsError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuotaLevel:
+class LimitUsage:
     """How much of a limit is taken. `limit` is what TDS allows itself of Zoho's, 0 without a limit."""
 
     used: int
@@ -42,7 +42,7 @@ class DayUsage:
     """One product's day. `minutes` and `hours` count calls by class in spans numbered from the epoch."""
 
     api: str
-    level: QuotaLevel
+    level: LimitUsage
     by_class: Mapping[str, int]
     told_limit: int | None
     resets_at: datetime
@@ -57,8 +57,8 @@ class Usage:
     """The whole quota at one moment."""
 
     at: datetime
-    minute: QuotaLevel
-    concurrent: QuotaLevel
+    minute: LimitUsage
+    concurrent: LimitUsage
     blocked_until: datetime | None = None
     lowered_until: datetime | None = None
     waiting: Mapping[Traffic, int] = field(default_factory=dict)
@@ -94,7 +94,7 @@ def read_usage(ledger: RedisCounter, limits: Limits) -> Usage:
     )
 
 
-def nothing_counted(limits: Limits, now: float) -> Usage:
+def empty_usage(limits: Limits, now: float) -> Usage:
     """Where no ledger is shared, or nothing is limited."""
     return Usage(
         at=_moment(now),
@@ -127,9 +127,9 @@ def _day(limits: Limits, api: str, read: list[dict[bytes, bytes]], now: float) -
     )
 
 
-def _level(limits: Limits, limit: int, used: int) -> QuotaLevel:
+def _level(limits: Limits, limit: int, used: int) -> LimitUsage:
     ceilings = {each: limits.ceiling(limit, each) for each in Traffic}
-    return QuotaLevel(used=used, limit=ceilings[Traffic.LIVE], ceilings=ceilings)
+    return LimitUsage(used=used, limit=ceilings[Traffic.LIVE], ceilings=ceilings)
 
 
 def _alive(scored: list[tuple[bytes, float]], now: float) -> int:

@@ -55,7 +55,7 @@ class WorkflowRule(msgspec.Struct, frozen=True):
         return WorkflowAction("webhook", webhook_id) in (self.instant_actions or ())
 
 
-class Asking(Protocol):
+class ApiClient(Protocol):
     """Who asks Zoho: see `ZohoClient.ask`."""
 
     def ask(self, question: ApiCall) -> bytes:
@@ -66,7 +66,7 @@ class Asking(Protocol):
 class Automation:
     """The settings calls. All raise `SourceError`; `ScopeError` names the scopes the connection lacks."""
 
-    def __init__(self, client: Asking) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._client = client
 
     def webhooks(self) -> list[Webhook]:

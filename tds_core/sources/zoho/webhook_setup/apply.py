@@ -12,9 +12,16 @@ from tds_core.config.settings import Settings
 from tds_core.errors import ConfigError, PermanentError
 from tds_core.sources.zoho.responses import NameTakenError, NoSuchRecordError
 from tds_core.sources.zoho.webhook_setup import desired
-from tds_core.sources.zoho.webhook_setup.api import Asking, Automation, Webhook, WorkflowRule
-from tds_core.sources.zoho.webhook_setup.desired import CREATED, DELETED, UPDATED, DesiredHook, Terms, desired_hooks
-from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan, SetupStep, compared
+from tds_core.sources.zoho.webhook_setup.api import ApiClient, Automation, Webhook, WorkflowRule
+from tds_core.sources.zoho.webhook_setup.desired import (
+    CREATED,
+    DELETED,
+    UPDATED,
+    DesiredHook,
+    HookConventions,
+    desired_hooks,
+)
+from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan, SetupStep, compare
 from tds_models.entities.base import Entity
 
 
@@ -32,7 +39,7 @@ class WebhookInstaller:
     """Looks and mends; all raise `SourceError`. `secret` is what our webhooks are signed with."""
 
     automation: Automation
-    terms: Terms
+    terms: HookConventions
     secret: str
 
     def look(self, entities: Sequence[Entity]) -> SetupPlan:
@@ -42,7 +49,7 @@ class WebhookInstaller:
         ours = [self._whole_rule(each) for each in rules if self.terms.is_ours(each.workflow_name)]
         others = Counter(each.entity for each in rules if not self.terms.is_ours(each.workflow_name))
         hooks, lacking = desired_hooks(entities, self.terms, others=others)
-        return SetupPlan(compared(hooks, webhooks, ours, secret=self.secret), lacking)
+        return SetupPlan(compare(hooks, webhooks, ours, secret=self.secret), lacking)
 
     def mend(self, place: PlannedHook) -> StepResult:
         """Make the steps of `place`. What Zoho refuses for good is told; other errors end the work."""
@@ -122,8 +129,8 @@ def check_installable(settings: Settings) -> None:
         )
 
 
-def open_installer(settings: Settings, client: Asking) -> WebhookInstaller:
+def open_installer(settings: Settings, client: ApiClient) -> WebhookInstaller:
     """Looks and mends as `settings` say."""
     types = dict(zip((CREATED, UPDATED, DELETED), settings.zoho_rule_types.split(","), strict=True))
-    terms = Terms(settings.zoho_webhook_prefix, settings.public_url, types)
+    terms = HookConventions(settings.zoho_webhook_prefix, settings.public_url, types)
     return WebhookInstaller(Automation(client), terms, settings.zoho_webhook_secret)

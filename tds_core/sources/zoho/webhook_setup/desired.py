@@ -19,7 +19,7 @@ def description(secret: str) -> str:
     return f"Kept by TDS (tds zoho webhooks). Secret: mark {_mark(secret)}"
 
 
-def fits(text: str, secret: str) -> bool | None:
+def has_secret(text: str, secret: str) -> bool | None:
     """Whether a webhook described so has this secret; `None` when its description does not tell."""
     found = _MARK.search(text)
     return None if found is None else hmac.compare_digest(found[1], _mark(secret))
@@ -37,7 +37,7 @@ ADD_EDIT = "add_edit"
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class HookConventions:
     """What makes our webhooks ours: how their names begin, where they lead, what Zoho calls the types of rules."""
 
     prefix: str
@@ -69,7 +69,7 @@ class DesiredHook:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class UnservedEvent:
     """An event nobody will tell of, because Zoho allows no more rules."""
 
     entity: str
@@ -78,13 +78,13 @@ class Lacking:
 
 
 def desired_hooks(
-    entities: Sequence[Entity], terms: Terms, *, others: Mapping[str, int]
-) -> tuple[list[DesiredHook], list[Lacking]]:
+    entities: Sequence[Entity], terms: HookConventions, *, others: Mapping[str, int]
+) -> tuple[list[DesiredHook], list[UnservedEvent]]:
     """What should be there beside the rules of `others`, counted by module; and what there is no room for."""
     with_rules = [each for each in entities if each.stream.rule_module]
     share = max(0, RULES_PER_ORGANIZATION - sum(others.values())) // max(1, len(with_rules))
     hooks: list[DesiredHook] = []
-    lacking: list[Lacking] = []
+    lacking: list[UnservedEvent] = []
     for entity in with_rules:
         module = str(entity.stream.rule_module)
         of_module = RULES_PER_MODULE - others.get(module, 0)
@@ -92,11 +92,11 @@ def desired_hooks(
         hooks += [_hook(entity, module, events, rule_type, terms) for events, rule_type in rules]
         heard = {event for events, _ in rules for event in events}
         says = _no_room(module, others) if of_module <= share else _no_room_at_all(others)
-        lacking += [Lacking(entity.name, each, says) for each in (CREATED, UPDATED, DELETED) if each not in heard]
+        lacking += [UnservedEvent(entity.name, each, says) for each in (CREATED, UPDATED, DELETED) if each not in heard]
     return hooks, lacking
 
 
-def _rules(room: int, terms: Terms) -> list[tuple[tuple[str, ...], str]]:
+def _rules(room: int, terms: HookConventions) -> list[tuple[tuple[str, ...], str]]:
     """Events and rule type of each rule that `room` allows."""
     both, deleted = ((CREATED, UPDATED), ADD_EDIT), ((DELETED,), terms.rule_types[DELETED])
     if room >= 3:
@@ -104,7 +104,7 @@ def _rules(room: int, terms: Terms) -> list[tuple[tuple[str, ...], str]]:
     return [both, deleted][: max(0, room)]
 
 
-def _hook(entity: Entity, module: str, events: tuple[str, ...], rule_type: str, terms: Terms) -> DesiredHook:
+def _hook(entity: Entity, module: str, events: tuple[str, ...], rule_type: str, terms: HookConventions) -> DesiredHook:
     event = events[-1]  # for what follows, created and updated make no difference
     url = f"{terms.public_url.rstrip('/')}/api/tds/zoho/webhooks/{entity.name}/{event}"
     return DesiredHook(entity.name, events, module, rule_type, terms.name(entity.name, event), url)

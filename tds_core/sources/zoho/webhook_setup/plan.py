@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from tds_core.sources.zoho.webhook_setup import desired
 from tds_core.sources.zoho.webhook_setup.api import Webhook, WorkflowRule
-from tds_core.sources.zoho.webhook_setup.desired import DesiredHook, Lacking
+from tds_core.sources.zoho.webhook_setup.desired import DesiredHook, UnservedEvent
 
 
 class Drift(StrEnum):
@@ -77,7 +77,7 @@ class SetupPlan:
     """All places, wanted or only there, and what there is no room for."""
 
     places: list[PlannedHook] = field(default_factory=list)
-    lacking: list[Lacking] = field(default_factory=list)
+    lacking: list[UnservedEvent] = field(default_factory=list)
 
     @property
     def to_mend(self) -> list[PlannedHook]:
@@ -96,7 +96,7 @@ class SetupPlan:
         return not self.lacking and not any(place.drifts for place in self.places)
 
 
-def compared(
+def compare(
     hooks: Sequence[DesiredHook], webhooks: Sequence[Webhook], rules: Sequence[WorkflowRule], *, secret: str
 ) -> list[PlannedHook]:
     """The places of `hooks`, and of what carries our names beside them. With no `secret` its drift is not told."""
@@ -125,7 +125,7 @@ def _place(hook: DesiredHook, webhook: Webhook | None, rule: WorkflowRule | None
 def _webhook_drifts(hook: DesiredHook, webhook: Webhook | None, secret: str) -> list[Drift]:
     if webhook is None:
         return [Drift.NO_WEBHOOK]
-    known = desired.fits(webhook.description, secret) if secret else True
+    known = desired.has_secret(webhook.description, secret) if secret else True
     differences = {
         Drift.OTHER_URL: webhook.url != hook.url,
         Drift.OTHER_METHOD: (webhook.method, webhook.entity) != ("POST", hook.module),

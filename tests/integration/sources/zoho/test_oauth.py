@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tds_core.crypto import Vault
 from tds_core.errors import AuthError, NotAskedError, RateError, SourceError, TransientError
 from tds_core.sources.zoho.oauth import OAuthClient
-from tds_core.sources.zoho.tokens import SharedTokens
+from tds_core.sources.zoho.tokens import TokenStore
 from tds_models.db import session_scope
 from tests.support.standin import StandIn
 from tests.support.world import World
@@ -27,7 +27,7 @@ UNKNOWN = [
 ]
 LASTING = ["invalid_client", "invalid_client_secret", "invalid_code", "invalid_redirect_uri", "invalid_grant"]
 
-Process = Callable[[], SharedTokens]
+Process = Callable[[], TokenStore]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def process(engine: Engine, standin: StandIn) -> Process:
         return session_scope(engine)
 
     oauth = OAuthClient(standin.url, given.client_id, given.client_secret)
-    return lambda: SharedTokens(
+    return lambda: TokenStore(
         scope, Vault(KEY), oauth, refresh_token=given.refresh_token, api_url="https://fallback.test"
     )
 

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.errors import AuthError, ConfigError, RateError
-from tds_core.sources.zoho.access_check import Permissions
+from tds_core.sources.zoho.access_check import KnownRefusals
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
-from tds_core.sources.zoho.tokens import SharedTokens
+from tds_core.sources.zoho.tokens import TokenStore
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.standin import SMALL, StandIn, serving
@@ -41,17 +41,17 @@ def tokens(
     key: str = KEY,
     previous: str = "",
     refresh: str | None = None,
-) -> SharedTokens:
+) -> TokenStore:
     """What one process holds."""
     given = standin.sandbox.settings
     oauth = OAuthClient(standin.url, given.client_id, given.client_secret)
-    return SharedTokens(
+    return TokenStore(
         scope, Vault(key, previous), oauth, refresh_token=refresh or given.refresh_token, api_url=standin.url
     )
 
 
 @pytest.fixture
-def one(scope: Callable[[], AbstractContextManager[Session]], standin: StandIn) -> SharedTokens:
+def one(scope: Callable[[], AbstractContextManager[Session]], standin: StandIn) -> TokenStore:
     return tokens(scope, standin)
 
 
@@ -71,7 +71,7 @@ def test_ten_that_need_a_token_at_once_ask_for_one(
     assert standin.token_call_count == len(held) == 1
 
 
-def test_a_token_is_asked_for_once_and_then_held(one: SharedTokens, standin: StandIn) -> None:
+def test_a_token_is_asked_for_once_and_then_held(one: TokenStore, standin: StandIn) -> None:
     first = one.current()
     calls = len(standin.calls)
     assert one.current() == first
@@ -79,14 +79,14 @@ def test_a_token_is_asked_for_once_and_then_held(one: SharedTokens, standin: Sta
 
 
 def test_another_process_uses_the_token_that_is_there(
-    one: SharedTokens, scope: Callable[[], AbstractContextManager[Session]], standin: StandIn
+    one: TokenStore, scope: Callable[[], AbstractContextManager[Session]], standin: StandIn
 ) -> None:
     assert tokens(scope, standin).current() == one.current()
     assert standin.token_call_count == 1
 
 
 def test_a_token_is_renewed_five_minutes_before_it_ends(
-    one: SharedTokens, world: World, scope: Callable[[], AbstractContextManager[Session]], standin: StandIn
+    one: TokenStore, world: World, scope: Callable[[], AbstractContextManager[Session]], standin: StandIn
 ) -> None:
     old = one.current()[0]
     world.execute("update tds_source_tokens set expires_at = now() + interval '301 seconds'")
@@ -108,7 +108,7 @@ def test_ten_whose_token_was_refused_renew_it_once(
     assert standin.token_call_count == 2
 
 
-def test_a_token_revoked_at_the_source_costs_one_renewal_and_no_call_fails(one: SharedTokens, standin: StandIn) -> None:
+def test_a_token_revoked_at_the_source_costs_one_renewal_and_no_call_fails(one: TokenStore, standin: StandIn) -> None:
     client = ZohoClient(one, organization_id=standin.sandbox.settings.organization_id)
     client.list_page(PRODUCT, since=None, page=1)
     standin.sandbox.accounts.revoke_access_tokens()
@@ -128,7 +128,7 @@ def test_a_token_that_another_process_renewed_and_that_died_too_is_not_taken_for
 ) -> None:
     organization = standin.sandbox.settings.organization_id
     asleep, awake = (
-        ZohoClient(tokens(scope, standin), organization_id=organization, permissions=Permissions(scope))
+        ZohoClient(tokens(scope, standin), organization_id=organization, permissions=KnownRefusals(scope))
         for _ in range(2)
     )
     asleep.list_page(PRODUCT, since=None, page=1)
@@ -160,7 +160,7 @@ def test_a_wrong_refresh_token_says_how_to_mend_it(
 
 
 def test_a_process_that_died_while_refreshing_holds_the_others_up_only_for_a_while(
-    one: SharedTokens, world: World, monkeypatch: pytest.MonkeyPatch
+    one: TokenStore, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.execute(
         "insert into tds_source_tokens (source, refreshing_until) values ('zoho', now() + interval '0.7 seconds')"
@@ -171,7 +171,7 @@ def test_a_process_that_died_while_refreshing_holds_the_others_up_only_for_a_whi
 
 
 def test_no_token_is_readable_in_the_table_or_in_a_log(
-    one: SharedTokens,
+    one: TokenStore,
     world: World,
     standin: StandIn,
     caplog: pytest.LogCaptureFixture,
@@ -190,7 +190,7 @@ def test_no_token_is_readable_in_the_table_or_in_a_log(
 
 
 def test_the_secret_key_rotates_without_a_new_token(
-    one: SharedTokens, scope: Callable[[], AbstractContextManager[Session]], standin: StandIn
+    one: TokenStore, scope: Callable[[], AbstractContextManager[Session]], standin: StandIn
 ) -> None:
     token = one.current()[0]
     new = Fernet.generate_key().decode()

@@ -6,17 +6,17 @@ from typing import Any
 
 from tds_core.dead_letters.preview import seconds_for
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.quota.usage import DayUsage, QuotaLevel, Usage
+from tds_core.sources.zoho.quota.usage import DayUsage, LimitUsage, Usage
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-FREE = QuotaLevel(used=0, limit=0, ceilings={})
+FREE = LimitUsage(used=0, limit=0, ceilings={})
 
 
-def level(ceiling: int, used: int = 0) -> QuotaLevel:
-    return QuotaLevel(used=used, limit=max(1, ceiling), ceilings={Traffic.OPERATOR: ceiling})
+def level(ceiling: int, used: int = 0) -> LimitUsage:
+    return LimitUsage(used=used, limit=max(1, ceiling), ceilings={Traffic.OPERATOR: ceiling})
 
 
-def usage(minute: QuotaLevel = FREE, day: QuotaLevel = FREE) -> Usage:
+def usage(minute: LimitUsage = FREE, day: LimitUsage = FREE) -> Usage:
     today = DayUsage(
         api="books", level=day, by_class={}, told_limit=None, resets_at=NOW + timedelta(hours=6), reset_told=True,
         spent_until=None, minutes={}, hours={},

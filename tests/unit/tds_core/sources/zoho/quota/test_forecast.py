@@ -7,7 +7,7 @@ import pytest
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.forecast import forecast_backlog, forecast_day, rhythm
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.quota.usage import Counts, DayUsage, QuotaLevel, Usage
+from tds_core.sources.zoho.quota.usage import Counts, DayUsage, LimitUsage, Usage
 
 LIVE, OPERATOR, SCHEDULED, BACKFILL = Traffic
 LIMITS = Limits(calls_per_minute=100, calls_per_day={"books": 1000}, reserved={LIVE: 0.1, SCHEDULED: 0.2})
@@ -15,9 +15,9 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE, HOUR = int(NOON.timestamp() // 60), int(NOON.timestamp() // 3600)
 
 
-def level(used: int, limit: int) -> QuotaLevel:
+def level(used: int, limit: int) -> LimitUsage:
     ceilings = {each: LIMITS.ceiling(limit, each) for each in Traffic}
-    return QuotaLevel(used=used, limit=limit, ceilings=ceilings)
+    return LimitUsage(used=used, limit=limit, ceilings=ceilings)
 
 
 def day(used: int, minutes: Counts, hours: Counts | None = None, limit: int = 1000) -> DayUsage:

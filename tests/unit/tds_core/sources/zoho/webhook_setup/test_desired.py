@@ -12,13 +12,13 @@ from tds_core.sources.zoho.webhook_setup.desired import (
     RULES_PER_MODULE,
     RULES_PER_ORGANIZATION,
     UPDATED,
-    Terms,
+    HookConventions,
     desired_hooks,
 )
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 
-TERMS = Terms("TDS", "https://erp.example/", {CREATED: "add", UPDATED: "edit", DELETED: "delete"})
+TERMS = HookConventions("TDS", "https://erp.example/", {CREATED: "add", UPDATED: "edit", DELETED: "delete"})
 PRODUCT = ENTITIES["product"]
 
 
@@ -58,5 +58,5 @@ def test_addresses_and_names_are_ours() -> None:
 
 
 def test_no_name_is_longer_than_zoho_takes() -> None:
-    longest = Terms("X" * 20, "https://erp.example", TERMS.rule_types)
+    longest = HookConventions("X" * 20, "https://erp.example", TERMS.rule_types)
     assert all(len(longest.name(entity, UPDATED)) <= 50 for entity in ENTITIES)
