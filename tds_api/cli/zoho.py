@@ -32,7 +32,7 @@ from tds_core.health.health import DISPATCHER_SILENT_SECONDS, facts
 from tds_core.observability.logging import configure_logging
 from tds_core.schema import migrations
 from tds_core.sources import mirrored_organization
-from tds_core.sources.missing_permissions import missing_permissions, retry_now
+from tds_core.sources.missing_permissions import describe, missing_permissions, retry_now
 from tds_core.sources.zoho import connection
 from tds_core.sources.zoho import tokens as zoho_tokens
 from tds_core.sources.zoho.connection import ConnectionResult, Connector

@@ -14,6 +14,7 @@ from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import Settings
 from tds_core.errors import ConfigError, TdsError
 from tds_core.sources import mirrored_organization
+from tds_core.sources.missing_permissions import describe
 from tds_core.sources.zoho.connection import AccessStatus, access_report, stored_connection
 from tds_core.sources.zoho.factory import open_zoho
 from tds_core.sources.zoho.oauth import lacking
