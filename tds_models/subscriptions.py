@@ -1,4 +1,4 @@
-"""Outbound change events: who subscribed to them, what each is owed next, and what came of every delivery."""
+"""Outgoing change events: subscriptions, their pending deliveries, and the log of deliveries."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ NOTHING = text("'{}'")
 
 
 class EventKind(StrEnum):
-    """What happened to a record; as the history's operations are called."""
+    """What happened to a record; the names of the history's operations."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -29,23 +29,23 @@ class SubscriptionState(StrEnum):
     """Whether a subscription is served."""
 
     ACTIVE = "active"
-    PAUSED = "paused"  # an operator said so
-    DISABLED = "disabled"  # its receiver said so, or failed for too long
+    PAUSED = "paused"  # by an operator
+    DISABLED = "disabled"  # its receiver answered 410 Gone, or failed for too long
 
 
 class DeliveryState(StrEnum):
-    """Where an event stands that was tried."""
+    """The state of an event that was attempted."""
 
     DELIVERED = "delivered"
-    FAILING = "failing"  # tried again
-    GIVEN_UP = "given_up"  # until somebody has it replayed
-    REPLAYED = "replayed"  # it was given up, and is told again under another id
+    FAILING = "failing"  # will be retried
+    GIVEN_UP = "given_up"  # until an operator replays it
+    REPLAYED = "replayed"  # was given up, and is sent again under another id
 
 
 class Subscription(Base):
-    """A program that wants to hear of changes: where, of which, and signed with which secrets.
+    """A receiver of change events: its address, what it wants, and the secrets that sign.
 
-    `position`: up to this id of the history every event it wants was delivered, given up, or has a lane. Empty lists of
+    `position`: up to this id of the history every event it wants was delivered, given up, or is pending. Empty lists of
     entities, kinds or fields stand for all of them.
     """
 
@@ -81,10 +81,10 @@ class Subscription(Base):
 
 
 class PendingDelivery(Base):
-    """A record some events of which a subscription is owed: the one to be sent now, and how far they go.
+    """The pending events of one record for one subscription: the event to send next, and the last one known.
 
-    One event of a lane is sent at a time, so a record's events arrive in order. The events themselves are in the
-    history; a lane without more of them is deleted.
+    One of them is sent at a time, so a record's events arrive in order. The events themselves are entries of the
+    history; the row is deleted when none is left.
     """
 
     __tablename__ = "tds_outbound_lanes"
@@ -117,7 +117,7 @@ class PendingDelivery(Base):
 
 
 class EventDelivery(Base):
-    """An event that was sent to a subscription, and what came of each attempt."""
+    """An event that was sent to a subscription, with the result of each attempt."""
 
     __tablename__ = "tds_event_deliveries"
     __table_args__ = (

@@ -14,12 +14,14 @@ import structlog
 
 from tds_core.observability import metrics
 from tds_core.subscriptions import delivery_queue
-from tds_core.subscriptions.delivery_queue import Batch, pack_batch
+from tds_core.subscriptions.delivery_queue import PreparedDelivery, prepare
 from tds_core.subscriptions.fan_out import Watermark, fan_out
-from tds_core.subscriptions.http_sender import DeliveryResult, HttpSender, ReceiverResponse, targets_of, vault_of
+from tds_core.subscriptions.http_sender import DeliveryResult, HttpSender, ReceiverResponse
 from tds_core.subscriptions.payload import signed_headers
 from tds_core.subscriptions.results import record_results
 from tds_core.subscriptions.retry_policy import is_away, is_success
+from tds_core.subscriptions.ssrf_guard import configured_policy
+from tds_core.subscriptions.subscriptions import vault_of
 from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings
@@ -39,8 +41,8 @@ MOST_IN_HAND = 500
 
 Flying = set[asyncio.Task[DeliveryResult | None]]
 
-#: What this process knows of the history's end.
-_mark = Watermark()
+#: How far this process knows the history to be complete.
+_watermark = Watermark()
 
 
 @app.task(name="tds.outbound.deliver")
@@ -68,12 +70,12 @@ async def _deliver(until: float) -> tuple[int, bool]:
     back: list[DeliveryResult] = []
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, "outbound-rows") as rows:
-        async with HttpSender(targets_of(chosen), timeout_seconds=chosen.outbound_timeout_seconds) as wire:
+        async with HttpSender(configured_policy(chosen), timeout_seconds=chosen.outbound_timeout_seconds) as sender:
             while True:
                 room = MOST_IN_HAND - len(flying) if time.monotonic() < until else 0
-                parcels, moved = await loop.run_in_executor(rows, _turn, back, room)
-                flying |= {loop.create_task(_send(wire, parcel)) for parcel in parcels}
-                count += len(parcels)
+                deliveries, moved = await loop.run_in_executor(rows, _turn, back, room)
+                flying |= {loop.create_task(_send(sender, delivery)) for delivery in deliveries}
+                count += len(deliveries)
                 if not flying and not moved:
                     return count, time.monotonic() >= until
                 if not flying:
@@ -92,7 +94,7 @@ async def _come_back(flying: Flying, patience_seconds: float | None) -> tuple[Fl
     return first | more, rest
 
 
-def _turn(back: Sequence[DeliveryResult], room: int) -> tuple[list[Batch], bool]:
+def _turn(back: Sequence[DeliveryResult], room: int) -> tuple[list[PreparedDelivery], bool]:
     """Settle what came back, look for what is new and take up to `room` events of each subscription in hand.
 
     Returns them, and whether there may be more new history to look at.
@@ -104,7 +106,7 @@ def _turn(back: Sequence[DeliveryResult], room: int) -> tuple[list[Batch], bool]
             record_results(session, back, disable_seconds=chosen.outbound_disable_seconds)
         if room <= 0:
             return [], False
-        moved = fan_out(session, _mark)
+        moved = fan_out(session, _watermark)
         timeout = chosen.outbound_timeout_seconds
         claimed = delivery_queue.claim(
             session, worker=worker_name(), limit=room, at_once=chosen.outbound_at_once,
@@ -112,21 +114,21 @@ def _turn(back: Sequence[DeliveryResult], room: int) -> tuple[list[Batch], bool]
         )  # fmt: skip
         if not claimed:
             return [], moved
-        found = delivery_queue.receivers(session, [each.subscription_id for each in claimed])
+        receivers = delivery_queue.receivers(session, [each.subscription_id for each in claimed])
     until = claimed_at + LEASE_MARGIN_SECONDS / 2
     vault = vault_of(chosen)
-    return [pack_batch(each, found[each.subscription_id], vault, until=until) for each in claimed], moved
+    return [prepare(each, receivers[each.subscription_id], vault, until=until) for each in claimed], moved
 
 
-async def _send(wire: HttpSender, parcel: Batch) -> DeliveryResult | None:
+async def _send(sender: HttpSender, prepared: PreparedDelivery) -> DeliveryResult | None:
     """Send, unless so much time went by that the lease may soon be another's: then it comes back by itself."""
-    if parcel.error:
-        return DeliveryResult(parcel.sending, ReceiverResponse(None, 0.0, parcel.error))
-    if time.monotonic() > parcel.until:
+    if prepared.error:
+        return DeliveryResult(prepared.claimed, ReceiverResponse(None, 0.0, prepared.error))
+    if time.monotonic() > prepared.until:
         return None
     now = int(time.time())
-    headers = signed_headers(parcel.secrets, message_id=parcel.message_id, at=now, body=parcel.body)
-    answer = await wire.send(parcel.url, headers=headers, body=parcel.body)
-    result = "delivered" if is_success(answer.status) else "away" if is_away(answer.status) else "refused"
-    metrics.outbound_seconds.labels(result).observe(answer.duration_seconds)
-    return DeliveryResult(parcel.sending, answer)
+    headers = signed_headers(prepared.secrets, message_id=prepared.message_id, at=now, body=prepared.body)
+    response = await sender.send(prepared.url, headers=headers, body=prepared.body)
+    result = "delivered" if is_success(response.status) else "away" if is_away(response.status) else "refused"
+    metrics.outbound_seconds.labels(result).observe(response.duration_seconds)
+    return DeliveryResult(prepared.claimed, response)

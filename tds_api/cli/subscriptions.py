@@ -17,8 +17,9 @@ from tds_core.errors import ConfigError, TdsError
 from tds_core.subscriptions import replay as subscriptions_replay
 from tds_core.subscriptions import subscriptions as core
 from tds_core.subscriptions import subscriptions as reading
-from tds_core.subscriptions.http_sender import targets_of, vault_of
-from tds_core.subscriptions.replay import receiver_named, send_test_event
+from tds_core.subscriptions.replay import receiver_of, send_test_event
+from tds_core.subscriptions.ssrf_guard import configured_policy
+from tds_core.subscriptions.subscriptions import vault_of
 from tds_models.subscriptions import DeliveryState, EventKind
 
 Name = Annotated[str, typer.Argument(help="A subscription's name or id, see: tds subscriptions list")]
@@ -63,9 +64,9 @@ def test(name: Name, as_json: bool = _REPLAY_AS_JSON) -> None:
     else:
         settings = load_settings()
         with acting("subscriptions.test", name) as session:
-            receiver = receiver_named(session, name)
+            receiver = receiver_of(session, name)
         came = send_test_event(
-            receiver, vault_of(settings), targets_of(settings), timeout_seconds=settings.outbound_timeout_seconds
+            receiver, vault_of(settings), configured_policy(settings), timeout_seconds=settings.outbound_timeout_seconds
         )  # fmt: skip
         answer = {"status": came.status, "duration_seconds": came.duration_seconds, "error": came.error}
     if as_json:
@@ -144,7 +145,7 @@ def create(
         made = there.post(PATH, asked)
     else:
         settings = load_settings()
-        vault, reach = vault_of(settings), targets_of(settings)
+        vault, reach = vault_of(settings), configured_policy(settings)
         with acting("subscriptions.create", name, detail={"url": url}) as session:
             number, secret = core.create(session, vault, reach, by=getuser(), **asked)
             made = {**reading.subscription(session, str(number)), "secret": secret}

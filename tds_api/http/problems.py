@@ -22,7 +22,7 @@ from tds_core.schedule.operations import UnknownJobError
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_core.sources.zoho.webhooks import errors as webhooks_errors
 from tds_core.subscriptions.ssrf_guard import TargetRefusedError
-from tds_core.subscriptions.subscriptions import SubscriptionUnfitError
+from tds_core.subscriptions.subscriptions import InvalidSubscriptionError
 from tds_core.sync.holds import NotHeldError
 from tds_core.sync.run_requests import InvalidRequestError
 
@@ -37,7 +37,7 @@ PROBLEM = "application/problem+json"
 STATUS: dict[type[Exception], int] = {
     TdsError: 500,
     ConfigError: 503,
-    SubscriptionUnfitError: 422,
+    InvalidSubscriptionError: 422,
     TargetRefusedError: 422,
     access.UnauthorizedError: 401,
     access.ForbiddenError: 403,

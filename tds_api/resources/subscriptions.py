@@ -22,8 +22,9 @@ from tds_api.schemas.subscriptions import (
 from tds_core.subscriptions import replay as subscriptions_replay
 from tds_core.subscriptions import subscriptions
 from tds_core.subscriptions import subscriptions as reading
-from tds_core.subscriptions.http_sender import targets_of, vault_of
-from tds_core.subscriptions.replay import receiver_named, send_test_event
+from tds_core.subscriptions.replay import receiver_of, send_test_event
+from tds_core.subscriptions.ssrf_guard import configured_policy
+from tds_core.subscriptions.subscriptions import vault_of
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -49,7 +50,7 @@ def subscription_routes(edge: Context) -> Blueprint:
     @routes.response(201, SubscriptionMade)
     def create(arguments: dict[str, Any]) -> Any:
         """Subscribe. The secret is in this answer and nowhere else; events begin with the next change."""
-        vault, reach = vault_of(edge.settings), targets_of(edge.settings)
+        vault, reach = vault_of(edge.settings), configured_policy(edge.settings)
         with session_scope(edge.engine) as session:
             made, secret = subscriptions.create(session, vault, reach, by=acting(), **arguments)
             return {**reading.subscription(session, str(made)), "secret": secret}, 201, ONCE
@@ -130,7 +131,7 @@ def _orders(routes: Blueprint, edge: Context) -> None:
     @routes.response(200, Trial)
     def test(name: str) -> Any:
         """Send an event that says nothing, now, and see what comes back."""
-        vault, reach = vault_of(edge.settings), targets_of(edge.settings)
+        vault, reach = vault_of(edge.settings), configured_policy(edge.settings)
         with session_scope(edge.engine) as session:
-            receiver = receiver_named(session, name)
+            receiver = receiver_of(session, name)
         return send_test_event(receiver, vault, reach, timeout_seconds=edge.settings.outbound_timeout_seconds)

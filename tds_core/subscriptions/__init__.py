@@ -1,1 +1,1 @@
-"""Outgoing webhooks: change events are fanned out to subscriptions, delivered in order, retried."""
+"""Outgoing webhooks: change events are fanned out to subscriptions, delivered in order, and retried."""

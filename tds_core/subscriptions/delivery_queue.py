@@ -1,11 +1,11 @@
-"""Lanes in hand: claimed under a lease, the longest waiting first, a bounded number for each receiver.
+"""The delivery queue: claims due events under a lease, longest waiting first, and prepares them for claimed.
 
-Parcels: events in hand, with all that sending them takes.
+The number of events of one subscription that are leased at once is bounded.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
-from tds_core.subscriptions.payload import body_of, message_id
+from tds_core.subscriptions.payload import HistoryEntry, body_of, message_id
 from tds_core.subscriptions.retry_policy import DOUBTS
 
 _changes = msgspec.json.Decoder(dict[str, tuple[msgspec.Raw, msgspec.Raw]]).decode
@@ -22,12 +22,12 @@ _changes = msgspec.json.Decoder(dict[str, tuple[msgspec.Raw, msgspec.Raw]]).deco
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """One event in hand: a lane, the entry it is to send (None: the history no longer has it), and for whom.
+    """A claimed event. `pending_id`: its row in the queue. `entry`: None when the history no longer has it.
 
-    `attempt` is the number of the attempt about to be made.
+    `attempt` is the number of the attempt about to be made, from 1.
     """
 
-    lane_id: int
+    pending_id: int
     token: UUID
     subscription_id: int
     entry_id: int
@@ -37,22 +37,38 @@ class ClaimedDelivery:
     source_id: str
     replay: int
     attempt: int
-    entry: dict[str, Any] | None
+    entry: HistoryEntry | None
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where a subscription's events go and what they are signed with, still locked."""
+    """The receiver of a subscription. `encrypted_secrets`: what signs now, the newest first."""
 
     id: int
     name: str
     url: str
     fields: tuple[str, ...]
     message_key: str
-    locked: tuple[bytes, ...]
+    encrypted_secrets: tuple[bytes, ...]
 
 
-# Held until the transaction ends: whoever else claims for one of these passes it over meanwhile.
+@dataclass(frozen=True, slots=True)
+class PreparedDelivery:
+    """A claimed event ready to be signed and sent. `error`: why it cannot be sent; empty when it can.
+
+    `until`: when the worker must have sent it, by the monotonic clock.
+    """
+
+    claimed: ClaimedDelivery
+    url: str
+    secrets: tuple[str, ...]
+    message_id: str
+    body: bytes
+    until: float
+    error: str = ""
+
+
+# Locked until the transaction ends: other workers skip these subscriptions meanwhile.
 _OPEN = text("""
 select id from tds_subscriptions where state = 'active' and (rests_until is null or rests_until <= now())
 order by id for no key update skip locked
@@ -79,12 +95,22 @@ from claimed c left join tds_audit_trail t on t.id = c.entry_id
 """)
 _ENTRY = ("source", "entity", "source_id", "version", "operation", "changes", "recorded_at", "source_modified_at",
           "correlation_id")  # fmt: skip
+_RECEIVERS = text("""
+select id, name, url, fields, message_key, secret,
+       case when previous_until > now() then previous_secret end as previous_secret
+from tds_subscriptions where id = any(:ids)
+""")
+_HOLDERS = text("select distinct leased_by from tds_outbound_lanes where lease_token is not null")
+_EXPIRE = text("""
+update tds_outbound_lanes set next_attempt_at = least(next_attempt_at, now())
+where lease_token is not null and leased_by = any(:holders)
+""")
 
 
 def claim(session: Session, *, worker: str, limit: int, at_once: int, lease_seconds: float) -> list[ClaimedDelivery]:
-    """Lease up to `limit` due events of each subscription, and never more than `at_once` of one in all hands.
+    """Claim up to `limit` due events of each subscription, at most `at_once` of one over all workers.
 
-    A receiver that fails again and again is sent one at a time.
+    A subscription whose receiver failed `DOUBTS` times in a row gets one at a time.
     """
     ids = list(session.execute(_OPEN).scalars())
     if not ids or limit < 1:
@@ -94,7 +120,7 @@ def claim(session: Session, *, worker: str, limit: int, at_once: int, lease_seco
     rows = session.execute(_CLAIM, {**params, "lease": lease_seconds}).mappings().all()
     return [
         ClaimedDelivery(
-            lane_id=row["id"], token=token, subscription_id=row["subscription_id"], entry_id=row["entry_id"],
+            pending_id=row["id"], token=token, subscription_id=row["subscription_id"], entry_id=row["entry_id"],
             version=row["version"], source=row["source"], entity=row["entity"], source_id=row["source_id"],
             replay=row["replay"], attempt=row["attempts"] + 1,
             entry=_entry(row) if row["there"] is not None else None,
@@ -103,68 +129,41 @@ def claim(session: Session, *, worker: str, limit: int, at_once: int, lease_seco
     ]  # fmt: skip
 
 
-def _entry(row: RowMapping) -> dict[str, Any]:
+def _entry(row: RowMapping) -> HistoryEntry:
     """The entry of the history; its values are sent as they are written there."""
-    return {name: row[name] for name in _ENTRY} | {"changes": _changes(row["changes"])}
-
-
-_RECEIVERS = text("""
-select id, name, url, fields, message_key, secret,
-       case when previous_until > now() then previous_secret end as previous_secret
-from tds_subscriptions where id = any(:ids)
-""")
+    return cast("HistoryEntry", {name: row[name] for name in _ENTRY} | {"changes": _changes(row["changes"])})
 
 
 def receivers(session: Session, subscription_ids: Sequence[int]) -> dict[int, Receiver]:
-    """The receivers of some subscriptions, with the secrets that are good now."""
+    """By id, the receivers of some subscriptions with the secrets that sign now."""
     rows = session.execute(_RECEIVERS, {"ids": list(set(subscription_ids))}).mappings()
     return {
         row["id"]: Receiver(
             row["id"], row["name"], row["url"], tuple(row["fields"]), row["message_key"],
-            tuple(bytes(each) for each in (row["secret"], row["previous_secret"]) if each is not None),
+            tuple(bytes(secret) for secret in (row["secret"], row["previous_secret"]) if secret is not None),
         )
         for row in rows
     }  # fmt: skip
 
 
-_HOLDERS = text("select distinct leased_by from tds_outbound_lanes where lease_token is not null")
-_EXPIRE = text("""
-update tds_outbound_lanes set next_attempt_at = least(next_attempt_at, now())
-where lease_token is not null and leased_by = any(:holders)
-""")
-
-
 def holders(session: Session) -> list[str]:
-    """Everybody who holds a lease."""
+    """The workers that hold a lease."""
     return list(session.execute(_HOLDERS).scalars())
 
 
 def expire(session: Session, dead: Sequence[str]) -> None:
-    """End the leases of holders that are known to be dead."""
+    """End the leases of workers that are known to be dead."""
     if dead:
         session.execute(_EXPIRE, {"holders": list(dead)})
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """An event ready to be signed and sent, until `until` by this process's clock; `error`: it cannot be."""
-
-    sending: ClaimedDelivery
-    url: str
-    secrets: tuple[str, ...]
-    message_id: str
-    body: bytes
-    until: float
-    error: str = ""
-
-
-def pack_batch(sending: ClaimedDelivery, receiver: Receiver, vault: Vault, *, until: float) -> Batch:
-    """An event in hand, ready to go out."""
-    name = message_id(receiver.message_key, sending.entry_id, replay=sending.replay)
-    if sending.entry is None:
-        return Batch(sending, receiver.url, (), name, b"", until, "the history no longer has this change")
+def prepare(claimed: ClaimedDelivery, receiver: Receiver, vault: Vault, *, until: float) -> PreparedDelivery:
+    """Make the body and decrypt the secrets of a claimed event."""
+    name = message_id(receiver.message_key, claimed.entry_id, replay=claimed.replay)
+    if claimed.entry is None:
+        return PreparedDelivery(claimed, receiver.url, (), name, b"", until, "the history no longer has this change")
     try:
-        secrets = tuple(vault.open(each) or "" for each in receiver.locked)
+        secrets = tuple(vault.open(secret) or "" for secret in receiver.encrypted_secrets)
     except ConfigError as error:
-        return Batch(sending, receiver.url, (), name, b"", until, str(error))
-    return Batch(sending, receiver.url, secrets, name, body_of(sending.entry, fields=receiver.fields), until)
+        return PreparedDelivery(claimed, receiver.url, (), name, b"", until, str(error))
+    return PreparedDelivery(claimed, receiver.url, secrets, name, body_of(claimed.entry, fields=receiver.fields), until)

@@ -1,9 +1,7 @@
-"""Spreading: what is new in the history becomes lanes of the subscriptions that want it.
+"""Fan-out: turns new entries of the history into pending deliveries of the subscriptions that want them.
 
-The history is followed by position and nothing is written where changes are made. A subscription with much to send is
-given no more; what is behind its position waits in the history.
-
-Whether something is to be told: the dispatcher's question, answered without touching a row.
+Each subscription follows the history by its position, so transactions that change records write nothing for it. A
+subscription with many due deliveries gets no more; the changes behind its position wait in the history.
 """
 
 from sqlalchemy import text
@@ -15,10 +13,10 @@ from tds_models.audit import AuditEntry
 
 TRAIL = AuditEntry.__tablename__
 ENTRIES_AT_ONCE = 2000
-#: A subscription with so many lanes that are due is given no more.
+#: A subscription with so many due deliveries gets no more.
 ENOUGH_DUE = 2000
 
-#: Whether subscription `s` wants to hear of entry `t`.
+#: Whether subscription `s` wants entry `t` of the history.
 WANTED = """
 (cardinality(s.entities) = 0 or t.entity = any(s.entities))
 and (cardinality(s.kinds) = 0 or t.operation = any(s.kinds))
@@ -33,8 +31,8 @@ where s.state = 'active' and s.position < :upto
                              and l.next_attempt_at <= now() limit :enough) due) < :enough
 order by s.id for no key update skip locked
 """)
-# A lane that is there already learns how far its events go now; a replay takes it back to an earlier one.
-_SPREAD = text(f"""
+# A pending delivery that exists is extended to the new last entry; a replay moves it back to an earlier one.
+_FAN_OUT = text(f"""
 with chunk as materialized (
     select t.id, t.source, t.entity, t.source_id, t.version, {WANTED} as wanted, s.replay_count, s.replayed_to
     from tds_subscriptions s
@@ -57,34 +55,6 @@ update tds_subscriptions set position = (
     select case when count(*) < :limit then :upto else max(id) end from chunk)
 where id = :id
 """)
-
-
-class Watermark:
-    """How far the history is known to be whole; a process keeps one, since a look builds on the look before."""
-
-    def __init__(self) -> None:
-        self._upto = 0
-        self._wait: WriterWait | None = None
-
-    def look(self, session: Session) -> int:
-        """The id up to which no entry can appear any more."""
-        upto, self._wait = complete_up_to(session, TRAIL, self._wait)
-        # A database that was restored has fewer entries than it had.
-        self._upto = min(max(self._upto, upto), highest_id(session, TRAIL))
-        return self._upto
-
-
-def fan_out(session: Session, mark: Watermark) -> bool:
-    """Give every active subscription its next lanes. Returns whether any got some."""
-    if not session.execute(_IS_BEHIND, {"highest": highest_id(session, TRAIL)}).scalar():
-        return False
-    upto = mark.look(session)
-    behind = list(session.execute(_BEHIND, {"upto": upto, "enough": ENOUGH_DUE}).scalars())
-    for subscription_id in behind:
-        session.execute(_SPREAD, {"id": subscription_id, "upto": upto, "limit": ENTRIES_AT_ONCE})
-    return bool(behind)
-
-
 _DUE = text("""
 select count(*) filter (where s.position < :highest or exists (
            select from tds_outbound_lanes l where l.subscription_id = s.id and l.next_attempt_at <= now())),
@@ -94,7 +64,33 @@ from tds_subscriptions s where s.state = 'active' and (s.rests_until is null or 
 """)
 
 
+class Watermark:
+    """How far the history is complete. A process keeps one, because each call of `advance` builds on the one before."""
+
+    def __init__(self) -> None:
+        self._upto = 0
+        self._wait: WriterWait | None = None
+
+    def advance(self, session: Session) -> int:
+        """The id up to which no entry of the history can appear any more."""
+        upto, self._wait = complete_up_to(session, TRAIL, self._wait)
+        # A database that was restored has fewer entries than it had.
+        self._upto = min(max(self._upto, upto), highest_id(session, TRAIL))
+        return self._upto
+
+
+def fan_out(session: Session, watermark: Watermark) -> bool:
+    """Create the next pending deliveries of every active subscription. Returns whether any subscription was behind."""
+    if not session.execute(_IS_BEHIND, {"highest": highest_id(session, TRAIL)}).scalar():
+        return False
+    upto = watermark.advance(session)
+    behind = list(session.execute(_BEHIND, {"upto": upto, "enough": ENOUGH_DUE}).scalars())
+    for subscription_id in behind:
+        session.execute(_FAN_OUT, {"id": subscription_id, "upto": upto, "limit": ENTRIES_AT_ONCE})
+    return bool(behind)
+
+
 def due_subscriptions(session: Session) -> tuple[int, int]:
-    """How many subscriptions have something to be done for, and how many workers are at it."""
+    """How many subscriptions have something to send, and how many workers are sending."""
     due, workers = session.execute(_DUE, {"highest": highest_id(session, TRAIL)}).one()
     return due, workers

@@ -1,9 +1,4 @@
-"""Sending: one signed request to a receiver, from its name's resolution to the answer within a fixed time.
-
-What was sent, and what came back.
-
-Outbound events as this installation's settings want them.
-"""
+"""The HTTP sender: POSTs one event to a receiver within a fixed time, and only to addresses that may be reached."""
 
 import socket
 import time
@@ -13,42 +8,42 @@ from typing import Any
 
 import aiohttp
 
-from tds_core.config.settings import Settings
-from tds_core.crypto import Vault
 from tds_core.subscriptions.delivery_queue import ClaimedDelivery
-from tds_core.subscriptions.ssrf_guard import TargetPolicy, TargetRefusedError, targets
+from tds_core.subscriptions.ssrf_guard import TargetPolicy, TargetRefusedError
+
+CONNECT_SECONDS = 5.0
+#: How much of a response is read, and how much of a failure is stored.
+MOST_BYTES, STORED_CHARACTERS = 4096, 300
+_HEADERS = {"Content-Type": "application/json", "User-Agent": "TDS (TSH Data Sync)"}
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverResponse:
-    """What came back. `status` is None when no answer came; `error` says why then, or how an answer began."""
+    """The receiver's response. `status`: None when none came. `error`: why not, or the beginning of a failure's body.
+
+    `retry_after_seconds`: how long the receiver asks not to be sent anything; 0 when it does not ask.
+    """
 
     status: int | None
     duration_seconds: float
     error: str | None = None
-    wish_seconds: float = 0.0
+    retry_after_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """An event and what came back."""
+    """A claimed event and the response to it."""
 
-    sending: ClaimedDelivery
-    answer: ReceiverResponse
-
-
-CONNECT_SECONDS = 5.0
-#: So much of an answer is read, and kept of one that is no success.
-MOST_BYTES, KEPT_CHARACTERS = 4096, 300
-_HEADERS = {"Content-Type": "application/json", "User-Agent": "TDS (TSH Data Sync)"}
+    claimed: ClaimedDelivery
+    response: ReceiverResponse
 
 
 class _RefusedAddressError(OSError):
-    """A name led to an address that may not be reached."""
+    """A host name resolved to an address that may not be reached."""
 
 
 class HttpSender:
-    """Connections to receivers, for as long as the `async with` lasts. Nothing of the environment's proxies is used."""
+    """A client session for the time of an `async with`; proxies of the environment are not used."""
 
     def __init__(self, targets: TargetPolicy, *, timeout_seconds: float) -> None:
         self._targets = targets
@@ -66,9 +61,9 @@ class HttpSender:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    def _open(self, found: Any) -> socket.socket:
-        """A socket for exactly the address it will connect to, if that may be reached."""
-        family, kind, protocol, _, address = found
+    def _open(self, address_info: Any) -> socket.socket:
+        """A socket for the very address it will connect to, if that may be reached."""
+        family, kind, protocol, _, address = address_info
         try:
             self._targets.check_connection(address[0], address[1])
         except TargetRefusedError as error:
@@ -76,48 +71,37 @@ class HttpSender:
         return socket.socket(family, kind, protocol)
 
     async def send(self, url: str, *, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
-        """POST `body`. Whatever goes wrong is an answer; redirects are not followed."""
+        """POST `body`. Failures are returned, not raised; redirects are not followed."""
         began = time.monotonic()
         try:
             self._targets.check_url(url)
             async with self._session.post(
                 url, data=body, headers={**_HEADERS, **headers}, allow_redirects=False
-            ) as answer:
-                start = await _start_of(answer)
-                said = start.decode("utf-8", "replace")[:KEPT_CHARACTERS].replace("\x00", "")
-                is_success = 200 <= answer.status < 300
-                wish = _wish(answer.headers.get("Retry-After", "")) if not is_success else 0.0
+            ) as response:
+                beginning = await _beginning(response)
+                message = beginning.decode("utf-8", "replace")[:STORED_CHARACTERS].replace("\x00", "")
+                is_success = 200 <= response.status < 300
+                wait = _retry_after(response.headers.get("Retry-After", "")) if not is_success else 0.0
                 return ReceiverResponse(
-                    answer.status, time.monotonic() - began, None if is_success else said or None, wish
+                    response.status, time.monotonic() - began, None if is_success else message or None, wait
                 )
         except TargetRefusedError as error:
-            said = str(error)
+            message = str(error)
         except TimeoutError:
-            said = f"no answer within {self._timeout.total:g} s"
+            message = f"no answer within {self._timeout.total:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            said = f"{type(error).__name__}: {error}"[:KEPT_CHARACTERS]
-        return ReceiverResponse(None, time.monotonic() - began, said)
+            message = f"{type(error).__name__}: {error}"[:STORED_CHARACTERS]
+        return ReceiverResponse(None, time.monotonic() - began, message)
 
 
-async def _start_of(answer: aiohttp.ClientResponse) -> bytes:
-    """The beginning of an answer's body; a connection whose answer is longer is not used again."""
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """At most `MOST_BYTES` of the body; a connection whose response is longer is not used again."""
     read = b""
-    while len(read) < MOST_BYTES and (chunk := await answer.content.read(MOST_BYTES - len(read))):
+    while len(read) < MOST_BYTES and (chunk := await response.content.read(MOST_BYTES - len(read))):
         read += chunk
     return read
 
 
-def _wish(retry_after: str) -> float:
-    """For how many seconds a receiver asks to be left alone; dates are not understood and wish nothing."""
-    return float(retry_after) if retry_after.isdecimal() and len(retry_after) < 8 else 0.0
-
-
-def targets_of(settings: Settings) -> TargetPolicy:
-    """Where events may be sent."""
-    return targets(allowed=settings.outbound_allow, ports=settings.outbound_ports, with_http=settings.outbound_http)
-
-
-def vault_of(settings: Settings) -> Vault:
-    """What locks the secrets. Raises ConfigError when TDS_SECRET_KEY is not set."""
-    settings.require("TDS_SECRET_KEY")
-    return Vault(settings.secret_key, settings.secret_key_previous)
+def _retry_after(header: str) -> float:
+    """The seconds of a `Retry-After` header; 0 for a date, which is not supported."""
+    return float(header) if header.isdecimal() and len(header) < 8 else 0.0

@@ -1,6 +1,6 @@
-"""An event as its receiver reads it: made from an entry of the history alone, so a second sending says the same.
+"""Event payloads: the body of a change event, and the signed headers that Standard Webhooks defines.
 
-Signatures as Standard Webhooks defines them, so that receivers verify with the library they already have.
+A body is made from an entry of the history alone, so every attempt sends the same bytes.
 """
 
 import base64
@@ -8,11 +8,27 @@ import hmac
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
 TEST = "subscription.test"
+PREFIX = "whsec_"
+SECRET_BYTES = 32
+
+
+class HistoryEntry(TypedDict):
+    """The columns of the history that an event shows. `changes`: by field, the values before and after."""
+
+    source: str
+    entity: str
+    source_id: str
+    version: int
+    operation: str
+    changes: Mapping[str, tuple[Any, Any]]
+    recorded_at: datetime
+    source_modified_at: datetime | None
+    correlation_id: str
 
 
 def message_id(key: str, entry_id: int, *, replay: int = 0) -> str:
@@ -20,23 +36,26 @@ def message_id(key: str, entry_id: int, *, replay: int = 0) -> str:
     return f"msg_{key}_{entry_id}" + (f"_r{replay}" if replay else "")
 
 
-def body_of(entry: Mapping[str, Any], *, fields: Collection[str] = ()) -> bytes:
-    """The body of the event an entry of the history is; with `fields`, it tells of no others."""
-    changes = entry["changes"]
-    told = {name: _change(each) for name, each in changes.items() if not fields or name in fields}
+def body_of(entry: HistoryEntry, *, fields: Collection[str] = ()) -> bytes:
+    """The body of the event for an entry of the history; with `fields`, only changes of those."""
+    changes = {
+        name: {"before": before, "after": after}
+        for name, (before, after) in entry["changes"].items()
+        if not fields or name in fields
+    }
     modified_at = entry["source_modified_at"]
     return msgspec.json.encode(
         {
             "type": f"{entry['entity']}.{entry['operation']}",
-            "timestamp": spelled(entry["recorded_at"]),
+            "timestamp": _iso_utc(entry["recorded_at"]),
             "data": {
                 "entity": entry["entity"],
                 "source": entry["source"],
                 "source_id": entry["source_id"],
                 "version": entry["version"],
                 "operation": entry["operation"],
-                "changes": told,
-                "source_modified_at": spelled(modified_at) if modified_at else None,
+                "changes": changes,
+                "source_modified_at": _iso_utc(modified_at) if modified_at else None,
                 "correlation_id": entry["correlation_id"],
             },
         }
@@ -44,37 +63,30 @@ def body_of(entry: Mapping[str, Any], *, fields: Collection[str] = ()) -> bytes:
 
 
 def test_body(subscription: str, *, at: datetime) -> bytes:
-    """The body of an event that says nothing but that events arrive."""
-    return msgspec.json.encode({"type": TEST, "timestamp": spelled(at), "data": {"subscription": subscription}})
+    """The body of a test event, which only shows that events arrive."""
+    return msgspec.json.encode({"type": TEST, "timestamp": _iso_utc(at), "data": {"subscription": subscription}})
 
 
-def spelled(moment: datetime) -> str:
-    """A moment in ISO 8601, UTC."""
+def _iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _change(pair: Any) -> dict[str, Any]:
-    before, after = pair
-    return {"before": before, "after": after}
-
-
-PREFIX = "whsec_"
-SECRET_BYTES = 32
-
-
 def new_secret() -> str:
-    """A secret nobody had before, as receivers are given it."""
+    """A random secret, spelled as receivers get it."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def signed_headers(given: Sequence[str], *, message_id: str, at: int, body: bytes) -> Mapping[str, str]:
-    """The headers that vouch for a message sent at `at` (seconds since 1970): a signature by each secret."""
+def signed_headers(keys: Sequence[str], *, message_id: str, at: int, body: bytes) -> Mapping[str, str]:
+    """The headers of a message sent at `at` (seconds since 1970), with a signature by each secret of `keys`.
+
+    Source: Standard Webhooks, https://www.standardwebhooks.com.
+    """
     signed = f"{message_id}.{at}.".encode() + body
-    signatures = [base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode() for secret in given]
+    signatures = [base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode() for secret in keys]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(at),
-        "webhook-signature": " ".join(f"v1,{each}" for each in signatures),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
     }
 
 

@@ -1,6 +1,6 @@
-"""Settling: what receivers answered becomes rows, in one transaction for many events: lanes, deliveries, standings.
+"""Delivery results: stores the responses of receivers, many in one transaction, and decides what each event does next.
 
-Deliveries: every event that was sent to a subscription is a row, with what came of each attempt.
+Every event that was sent has a row in tds_event_deliveries with the result of each attempt.
 """
 
 import random
@@ -33,83 +33,14 @@ on conflict (subscription_id, message_id) do update set
     tries = d.tries || excluded.tries, attempted_at = now()
 """)
 
-_TOLD = ("subscription_id", "entry_id", "source", "entity", "source_id", "version")
-
-
-def record(
-    session: Session,
-    sent: Sequence[DeliveryResult],
-    plans: Sequence[DeliveryDecision],
-    subscriptions: Mapping[int, RowMapping],
-) -> None:
-    """Write down each attempt: what was sent, what came back, and what that leads to."""
-    rows: list[dict[str, Any]] = []
-    for each, planned in zip(sent, plans, strict=True):
-        sending, answer = each.sending, each.answer
-        key = subscriptions[sending.subscription_id]["message_key"]
-        name = message_id(key, sending.entry_id, replay=sending.replay)
-        came_of = {"state": planned.fate, "status": answer.status, "error": answer.error}
-        seconds = round(answer.duration_seconds, 3)
-        rows.append({**{column: getattr(sending, column) for column in _TOLD}, "message_id": name, "seconds": seconds,
-                     **came_of})  # fmt: skip
-        if planned.fate is DeliveryOutcome.GIVEN_UP:
-            log.error("event_given_up", subscription=subscriptions[sending.subscription_id]["name"], message_id=name)
-    if rows:
-        session.execute(_RECORD, {"rows": msgspec.json.encode(rows).decode()})
-
-
-# The lease must be ours, and the lane still at the event that was sent: a replay may have taken it back meanwhile.
+# The lease must still be held; `is_current` is false when a replay moved the row to another event meanwhile.
 _FENCE = text("""
-select l.id, l.failed_at, l.entry_id = r.entry_id as is_there
-from jsonb_to_recordset(cast(:rows as jsonb)) as r(lane_id bigint, token uuid, entry_id bigint)
-join tds_outbound_lanes l on l.id = r.lane_id and l.lease_token = r.token order by l.id for update of l
+select l.id, l.failed_at, l.entry_id = r.entry_id as is_current
+from jsonb_to_recordset(cast(:rows as jsonb)) as r(pending_id bigint, token uuid, entry_id bigint)
+join tds_outbound_lanes l on l.id = r.pending_id and l.lease_token = r.token order by l.id for update of l
 """)
-
-
-def record_results(session: Session, sent: Sequence[DeliveryResult], *, disable_seconds: float) -> None:
-    """Write down what came of `sent`. A lease that was lost moves nothing; that something was sent is kept anyway."""
-    subscriptions = endpoint_health.lock(session, [each.sending.subscription_id for each in sent])
-    sent = [each for each in sent if each.sending.subscription_id in subscriptions]
-    keys = [
-        {"lane_id": each.sending.lane_id, "token": str(each.sending.token), "entry_id": each.sending.entry_id}
-        for each in sent
-    ]
-    lanes = {row["id"]: row for row in session.execute(_FENCE, {"rows": _json(keys)}).mappings()}
-    plans = [_plan(each, subscriptions[each.sending.subscription_id], lanes.get(each.sending.lane_id)) for each in sent]
-    record(session, sent, plans, subscriptions)
-    held = [(s, p) for s, p in zip(sent, plans, strict=True) if s.sending.lane_id in lanes]
-    ended = [
-        s.sending.lane_id
-        for s, p in held
-        if p.fate is not DeliveryOutcome.RETRY and lanes[s.sending.lane_id]["is_there"]
-    ]
-    if ended:
-        session.execute(_MOVE_ON, {"ids": ended})
-    _put_off(
-        session, [(s, p) for s, p in held if p.fate is DeliveryOutcome.RETRY and lanes[s.sending.lane_id]["is_there"]]
-    )
-    if moved := [lane_id for lane_id, row in lanes.items() if not row["is_there"]]:
-        session.execute(_LET_GO, {"ids": moved})
-    for subscription_id, row in subscriptions.items():
-        answers = [s.answer for s in sent if s.sending.subscription_id == subscription_id and s.sending.entry]
-        endpoint_health.record_outcome(session, row, answers, disable_seconds=disable_seconds)
-
-
-def _plan(sent: DeliveryResult, subscription: RowMapping, lane: RowMapping | None) -> DeliveryDecision:
-    if sent.sending.entry is None:
-        return DeliveryDecision(DeliveryOutcome.GIVEN_UP)
-    failed_at, delivered_at = (lane["failed_at"] if lane else None), subscription["delivered_at"]
-    return decide_delivery(
-        sent.answer.status,
-        attempts=sent.sending.attempt,
-        took_others=failed_at is not None and delivered_at is not None and delivered_at > failed_at,
-        wish_seconds=sent.answer.wish_seconds,
-        jitter=random.random(),  # noqa: S311 (jitter, not a secret)
-    )
-
-
-# The next event of a record is the next version of it that is wanted; a lane that has none is done.
-_MOVE_ON = text(f"""
+# The next event of a record is its next version that is wanted; the row is deleted when there is none.
+_ADVANCE = text(f"""
 with ended as materialized (
     select l.id, n.id as entry_id, n.version, s.replayed_to from tds_outbound_lanes l
     join tds_subscriptions s on s.id = l.subscription_id
@@ -126,24 +57,118 @@ update tds_outbound_lanes l set entry_id = e.entry_id, version = e.version, atte
     replay = case when e.entry_id <= e.replayed_to then l.replay else 0 end
 from ended e where l.id = e.id and e.entry_id is not null
 """)
-_PUT_OFF = text("""
+_RETRY_LATER = text("""
 update tds_outbound_lanes l set attempts = r.attempts, failed_at = coalesce(l.failed_at, now()), status = r.status,
     next_attempt_at = now() + make_interval(secs => r.delay), lease_token = null, leased_by = null
 from jsonb_to_recordset(cast(:rows as jsonb)) as r(id bigint, attempts int, status int, delay float8)
 where l.id = r.id
 """)
-_LET_GO = text("""
+_RELEASE = text("""
 update tds_outbound_lanes set next_attempt_at = now(), lease_token = null, leased_by = null where id = any(:ids)
 """)
 
+_EVENT_COLUMNS = ("subscription_id", "entry_id", "source", "entity", "source_id", "version")
 
-def _put_off(session: Session, failed: Sequence[tuple[DeliveryResult, DeliveryDecision]]) -> None:
+
+def record_results(session: Session, results: Sequence[DeliveryResult], *, disable_seconds: float) -> None:
+    """Store `results`, move the pending events on, and update the health of their subscriptions.
+
+    An attempt is recorded also when its lease was lost; its pending event then stays as it is. `disable_seconds`: how
+    long a receiver may fail before its subscription is disabled.
+    """
+    subscriptions = endpoint_health.lock(session, [result.claimed.subscription_id for result in results])
+    results = [result for result in results if result.claimed.subscription_id in subscriptions]
+    pending = _lock_pending(session, results)
+    decided = [
+        (result, _decide(result, subscriptions[result.claimed.subscription_id], pending.get(result.claimed.pending_id)))
+        for result in results
+    ]
+    _record_attempts(session, decided, subscriptions)
+    current = [
+        (result, decision)
+        for result, decision in decided
+        if result.claimed.pending_id in pending and pending[result.claimed.pending_id]["is_current"]
+    ]
+    _advance(session, [result for result, decision in current if decision.fate is not DeliveryOutcome.RETRY])
+    _retry_later(session, [(r, decision) for r, decision in current if decision.fate is DeliveryOutcome.RETRY])
+    _release(session, [pending_id for pending_id, row in pending.items() if not row["is_current"]])
+    for subscription_id, row in subscriptions.items():
+        responses = [
+            result.response
+            for result in results
+            if result.claimed.subscription_id == subscription_id and result.claimed.entry
+        ]
+        endpoint_health.record_outcome(session, row, responses, disable_seconds=disable_seconds)
+
+
+def _lock_pending(session: Session, results: Sequence[DeliveryResult]) -> dict[int, RowMapping]:
+    """By id, the pending events whose lease is still held."""
+    keys = [
+        {
+            "pending_id": result.claimed.pending_id,
+            "token": str(result.claimed.token),
+            "entry_id": result.claimed.entry_id,
+        }
+        for result in results
+    ]
+    return {row["id"]: row for row in session.execute(_FENCE, {"rows": _json(keys)}).mappings()}
+
+
+def _decide(result: DeliveryResult, subscription: RowMapping, pending: RowMapping | None) -> DeliveryDecision:
+    if result.claimed.entry is None:
+        return DeliveryDecision(DeliveryOutcome.GIVEN_UP)
+    failed_at, delivered_at = (pending["failed_at"] if pending else None), subscription["delivered_at"]
+    return decide_delivery(
+        result.response.status,
+        attempts=result.claimed.attempt,
+        took_others=failed_at is not None and delivered_at is not None and delivered_at > failed_at,
+        wish_seconds=result.response.retry_after_seconds,
+        jitter=random.random(),  # noqa: S311 (jitter, not a secret)
+    )
+
+
+def _record_attempts(
+    session: Session,
+    decided: Sequence[tuple[DeliveryResult, DeliveryDecision]],
+    subscriptions: Mapping[int, RowMapping],
+) -> None:
+    rows: list[dict[str, Any]] = []
+    for result, decision in decided:
+        claimed, response = result.claimed, result.response
+        subscription = subscriptions[claimed.subscription_id]
+        name = message_id(subscription["message_key"], claimed.entry_id, replay=claimed.replay)
+        row = {column: getattr(claimed, column) for column in _EVENT_COLUMNS}
+        seconds = round(response.duration_seconds, 3)
+        row |= {"message_id": name, "seconds": seconds, "state": decision.fate}
+        rows.append(row | {"status": response.status, "error": response.error})
+        if decision.fate is DeliveryOutcome.GIVEN_UP:
+            log.error("event_given_up", subscription=subscription["name"], message_id=name)
+    if rows:
+        session.execute(_RECORD, {"rows": _json(rows)})
+
+
+def _advance(session: Session, ended: Sequence[DeliveryResult]) -> None:
+    if ended:
+        session.execute(_ADVANCE, {"ids": [result.claimed.pending_id for result in ended]})
+
+
+def _retry_later(session: Session, failed: Sequence[tuple[DeliveryResult, DeliveryDecision]]) -> None:
     rows = [
-        {"id": s.sending.lane_id, "attempts": s.sending.attempt, "status": s.answer.status, "delay": p.delay_seconds}
-        for s, p in failed
+        {
+            "id": result.claimed.pending_id,
+            "attempts": result.claimed.attempt,
+            "status": result.response.status,
+            "delay": decision.delay_seconds,
+        }
+        for result, decision in failed
     ]
     if rows:
-        session.execute(_PUT_OFF, {"rows": _json(rows)})
+        session.execute(_RETRY_LATER, {"rows": _json(rows)})
+
+
+def _release(session: Session, pending_ids: Sequence[int]) -> None:
+    if pending_ids:
+        session.execute(_RELEASE, {"ids": list(pending_ids)})
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,7 +1,7 @@
-"""Where TDS may send events: not to addresses of its own network, unless they are allowed by name.
+"""The SSRF guard: refuses to send events to internal addresses, unless their network is allowed.
 
-The address is judged where the connection is made, on the very address it goes to: a name that is resolved once for
-the check and once more for the connection could lead elsewhere the second time.
+The check is made on the very address a connection is opened to: a name that is resolved once for the check and again
+for the connection could lead elsewhere the second time (DNS rebinding).
 """
 
 from collections.abc import Sequence
@@ -9,24 +9,25 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
+from tds_core.config.settings import Settings
 from tds_core.errors import TdsError
 
 Network = IPv4Network | IPv6Network
 LONGEST_URL = 2000
 #: Not of the Internet either, though older Pythons say so: protocol assignments, the old 6to4 relays, documentation.
 OTHERS = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
-#: Addresses by which machines reach the platform they run on, though they look like anybody's.
+#: Addresses of the hosting platform that look public.
 PLATFORMS: frozenset[IPv4Address | IPv6Address] = frozenset({ip_address("168.63.129.16")})
 
 
 class TargetRefusedError(TdsError):
-    """Events cannot be sent there."""
+    """Events may not be sent to this address."""
 
     code = "target_refused"
 
 
 def is_internal(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is not one of the public Internet, or stands for one that may not be."""
+    """Whether an address is not a public one, or embeds one that may not be."""
     if not address.is_global or address.is_multicast or address.is_reserved or address in PLATFORMS:
         return True
     if any(address in network for network in OTHERS if network.version == address.version):
@@ -37,14 +38,14 @@ def is_internal(address: IPv4Address | IPv6Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TargetPolicy:
-    """What may be reached: `ports` of the Internet and of the `allowed` networks; http only if `with_http`."""
+    """What may be reached: `ports` of public addresses and of the `allowed` networks; http only if `with_http`."""
 
     allowed: Sequence[Network] = ()
     ports: frozenset[int] = frozenset({443})
     with_http: bool = False
 
     def check_url(self, url: str) -> None:
-        """Refuse what can be refused before its name is resolved. Raises TargetRefusedError."""
+        """Check a URL as far as is possible before its host is resolved. Raises TargetRefusedError."""
         if len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
             raise TargetRefusedError(
                 f"An address has at most {LONGEST_URL} printable ASCII characters, no space or \\."
@@ -63,7 +64,7 @@ class TargetPolicy:
             self._check_network(literal)
 
     def check_connection(self, address: str, port: int) -> None:
-        """Refuse the very address a connection is about to be made to. Raises TargetRefusedError."""
+        """Check the address a connection is about to be opened to. Raises TargetRefusedError."""
         self._check_port(port)
         self._check_network(ip_address(address.partition("%")[0]))
 
@@ -79,10 +80,17 @@ class TargetPolicy:
             )
 
 
-def targets(*, allowed: str, ports: str, with_http: bool) -> TargetPolicy:
-    """The targets of the settings, as they are written."""
-    networks = [ip_network(each.strip()) for each in allowed.split(",") if each.strip()]
-    return TargetPolicy(networks, frozenset(int(each) for each in ports.split(",")), with_http)
+def target_policy(*, allowed: str, ports: str, with_http: bool) -> TargetPolicy:
+    """A policy from the comma-separated texts of the settings."""
+    networks = [ip_network(network.strip()) for network in allowed.split(",") if network.strip()]
+    return TargetPolicy(networks, frozenset(int(port) for port in ports.split(",")), with_http)
+
+
+def configured_policy(settings: Settings) -> TargetPolicy:
+    """The policy of the settings TDS_OUTBOUND_ALLOW, TDS_OUTBOUND_PORTS and TDS_OUTBOUND_HTTP."""
+    return target_policy(
+        allowed=settings.outbound_allow, ports=settings.outbound_ports, with_http=settings.outbound_http
+    )
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

@@ -1,6 +1,6 @@
-"""Subscriptions: made, paused, resumed, given another secret, deleted. A secret is shown once, when it is made.
+"""Subscriptions: create, pause, resume, rotate the secret, delete; and lists of them and of their deliveries.
 
-Subscriptions and their deliveries as people and programs see them; never what signs.
+A secret is returned once, when it is made; no read returns it.
 """
 
 import re
@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, func, literal_column, select, 
 from sqlalchemy.orm import Session
 
 from tds_core.audit.seal import highest_id
+from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.errors import NotFoundError, TdsError
 from tds_core.pagination import Page, Row, read_page
@@ -23,10 +24,12 @@ from tds_models.entities import ENTITIES
 from tds_models.subscriptions import EventDelivery, EventKind, PendingDelivery, Subscription, SubscriptionState
 
 _HIDDEN = ("secret", "previous_secret", "message_key", "replayed_to", "rest_count")
-#: Counting what is owed ends there.
+#: Pending deliveries are counted up to this.
 MOST_COUNTED = 10_000
+GRACE_SECONDS = 86_400.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
-_OWED = (
+_PENDING = (
     select(PendingDelivery.id)
     .where(PendingDelivery.subscription_id == Subscription.id)
     .limit(MOST_COUNTED)
@@ -37,15 +40,31 @@ _HIGHEST = literal_column(
 )
 _SHOWN = (
     *(column for column in Subscription.__table__.columns if column.key not in _HIDDEN),
-    select(func.count()).select_from(_OWED.lateral()).scalar_subquery().label("owed_count"),
+    select(func.count()).select_from(_PENDING.lateral()).scalar_subquery().label("owed_count"),
     func.greatest(_HIGHEST - Subscription.position, 0).label("behind_count"),
 )
+# Waits until running transactions that write history have ended, and keeps new ones out until this one commits: every
+# later change is behind the position.
+_FREEZE_HISTORY = text(f"""
+set local lock_timeout = '10s'; lock table {TRAIL} in share mode
+""")
+# After an operator resumed it, earlier attempts no longer count.
+_RETRY_NOW = text("""
+update tds_outbound_lanes set attempts = 0, failed_at = null, next_attempt_at = now()
+where subscription_id = :id and lease_token is null
+""")
+
+
+class InvalidSubscriptionError(TdsError):
+    """The name of a subscription is not allowed or taken, or an entity, kind or field does not exist."""
+
+    code = "subscription_unfit"
 
 
 def subscriptions(session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None) -> Page:
-    """Subscriptions, the newest first: how each stands, and what it is owed.
+    """Subscriptions with their state, newest first. Raises InvalidCursorError.
 
-    `owed_count` are records with events to be sent, `behind_count` changes not looked at for it yet.
+    `owed_count`: records with pending events, at most MOST_COUNTED; `behind_count`: changes not fanned out to it yet.
     """
     statement = select(*_SHOWN)
     if state is not None:
@@ -55,50 +74,21 @@ def subscriptions(session: Session, *, cursor: str | None = None, limit: int = 5
 
 def subscription(session: Session, name_or_id: str) -> Row:
     """One subscription by its name or id. Raises NotFoundError."""
-    row = session.execute(select(*_SHOWN).where(called(name_or_id))).mappings().one_or_none()
+    row = session.execute(select(*_SHOWN).where(_matches(name_or_id))).mappings().one_or_none()
     if row is None:
-        raise unknown(name_or_id)
+        raise _not_found(name_or_id)
     return dict(row)
-
-
-def called(name_or_id: str) -> ColumnElement[bool]:
-    """Whether a subscription has this name or id; names are no numbers. Raises NotFoundError for what is neither."""
-    if not name_or_id.isascii() or "\x00" in name_or_id:
-        raise unknown(name_or_id)
-    is_id = name_or_id.isdecimal() and len(name_or_id) < 19
-    return Subscription.id == int(name_or_id) if is_id else Subscription.name == name_or_id
-
-
-def unknown(name_or_id: str) -> NotFoundError:
-    """What is said of a subscription nobody made."""
-    return NotFoundError(f"There is no subscription {name_or_id[:80]!r}; see: tds subscriptions list")
 
 
 def deliveries(
     session: Session, name_or_id: str, *, cursor: str | None = None, limit: int = 50, state: str | None = None
 ) -> Page:
-    """What was sent to a subscription and what came of it, the newest first. Raises NotFoundError."""
-    of = subscription(session, name_or_id)["id"]
-    statement = select(*EventDelivery.__table__.columns).where(EventDelivery.subscription_id == of)
+    """The deliveries of a subscription, newest first. Raises NotFoundError and InvalidCursorError."""
+    subscription_id = subscription(session, name_or_id)["id"]
+    statement = select(*EventDelivery.__table__.columns).where(EventDelivery.subscription_id == subscription_id)
     if state is not None:
         statement = statement.where(EventDelivery.state == state)
     return read_page(session, statement, keys=[EventDelivery.__table__.c.id], cursor=cursor, limit=limit)
-
-
-GRACE_SECONDS = 86_400.0
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-
-
-class SubscriptionUnfitError(TdsError):
-    """What a subscription asks for does not exist, or its name is taken."""
-
-    code = "subscription_unfit"
-
-
-# Whoever writes history now ends first, and nobody begins until we commit: what comes later is behind the position.
-_STAND_STILL = text(f"""
-set local lock_timeout = '10s'; lock table {TRAIL} in share mode
-""")
 
 
 def create(
@@ -113,14 +103,14 @@ def create(
     kinds: Sequence[str] = (),
     fields: Sequence[str] = (),
 ) -> tuple[int, str]:
-    """A new subscription, and its secret; it hears of every change that commits after this does.
+    """Create a subscription. Returns its id and secret. It gets every change that commits after this transaction.
 
-    Raises SubscriptionUnfitError or TargetRefusedError.
+    Raises InvalidSubscriptionError and TargetRefusedError.
     """
     _check(session, name, entities, kinds, fields)
     targets.check_url(url)
     secret = new_secret()
-    session.execute(_STAND_STILL)
+    session.execute(_FREEZE_HISTORY)
     subscription = Subscription(
         name=name, url=url, entities=sorted(set(entities)), kinds=sorted(set(kinds)), fields=sorted(set(fields)),
         secret=vault.lock(secret), message_key=secrets.token_hex(5), position=highest_id(session, TRAIL), created_by=by,
@@ -130,91 +120,102 @@ def create(
     return subscription.id, secret
 
 
-def _check(session: Session, name: str, entities: Sequence[str], kinds: Sequence[str], fields: Sequence[str]) -> None:
-    if not _NAME.fullmatch(name) or name.isdecimal():
-        raise SubscriptionUnfitError("A name has 1 to 60 small letters, digits or . _ -, and is no number.")
-    if session.execute(select(Subscription.id).where(Subscription.name == name)).first():
-        raise SubscriptionUnfitError(f"There is a subscription {name!r} already.")
-    if unknown := set(entities) - set(ENTITIES):
-        raise SubscriptionUnfitError(f"No entity is called {min(unknown)!r:.80}. Entities: {', '.join(ENTITIES)}.")
-    if unknown := set(kinds) - set(EventKind):
-        raise SubscriptionUnfitError(f"No kind of event is called {min(unknown)!r:.80}: {', '.join(EventKind)}.")
-    known = {each for name in entities or ENTITIES for each in _fields_of(name)}
-    if unknown := set(fields) - known:
-        raise SubscriptionUnfitError(f"None of these entities has a field {min(unknown)!r:.80}.")
-
-
-def _fields_of(entity: str) -> list[str]:
-    declared = ENTITIES[entity]
-    return [field.name for field in declared.fields] + [lines.name for lines in declared.lines]
-
-
-def named(session: Session, name_or_id: str) -> Subscription:
-    """A subscription by its name or id, ours until the transaction ends. Raises NotFoundError."""
-    wanted = select(Subscription).where(called(name_or_id)).with_for_update(key_share=True)
-    found = session.execute(wanted).scalar_one_or_none()
-    if found is None:
-        raise unknown(name_or_id)
-    return found
-
-
 def pause(session: Session, name_or_id: str, *, by: str) -> Subscription:
-    """Send nothing until it is resumed; what changes meanwhile is sent then. Raises NotFoundError."""
-    found = named(session, name_or_id)
-    if found.state == SubscriptionState.ACTIVE:
-        _set_state(found, SubscriptionState.PAUSED, f"paused by {by}")
-    return found
-
-
-# A person's word begins anew: attempts made before count no more.
-_AGAIN = text("""
-update tds_outbound_lanes set attempts = 0, failed_at = null, next_attempt_at = now()
-where subscription_id = :id and lease_token is null
-""")
+    """Send nothing until it is resumed; changes meanwhile are sent then. Raises NotFoundError."""
+    subscription = locked_subscription(session, name_or_id)
+    if subscription.state == SubscriptionState.ACTIVE:
+        _set_state(subscription, SubscriptionState.PAUSED, f"paused by {by}")
+    return subscription
 
 
 def resume(session: Session, name_or_id: str, *, by: str) -> Subscription:
-    """Send again, at once, all that waits, whether it was paused, disabled or rested. Raises NotFoundError."""
-    found = named(session, name_or_id)
-    _set_state(found, SubscriptionState.ACTIVE, f"resumed by {by}")
-    found.failure_count = found.rest_count = 0
-    found.failing_since = found.rests_until = None
+    """Activate a paused, disabled or resting subscription and send its pending events at once. Raises NotFoundError."""
+    subscription = locked_subscription(session, name_or_id)
+    _set_state(subscription, SubscriptionState.ACTIVE, f"resumed by {by}")
+    subscription.failure_count = subscription.rest_count = 0
+    subscription.failing_since = subscription.rests_until = None
     session.flush()
-    session.execute(_AGAIN, {"id": found.id})
-    endpoint_health.resolve(session, found.name, by=by)
-    return found
+    session.execute(_RETRY_NOW, {"id": subscription.id})
+    endpoint_health.resolve(session, subscription.name, by=by)
+    return subscription
 
 
 def rotate(
     session: Session, vault: Vault, name_or_id: str, *, grace_seconds: float = GRACE_SECONDS
 ) -> tuple[Subscription, str]:
-    """Another secret; the one in use signs beside it for `grace_seconds`. Raises NotFoundError."""
-    found, secret = named(session, name_or_id), new_secret()
-    found.previous_secret = found.secret
-    found.previous_until = session.execute(
+    """Make a new secret; the present one signs beside it for `grace_seconds`. Raises NotFoundError."""
+    subscription, secret = locked_subscription(session, name_or_id), new_secret()
+    subscription.previous_secret = subscription.secret
+    subscription.previous_until = session.execute(
         select(func.now() + func.make_interval(0, 0, 0, 0, 0, 0, grace_seconds))
     ).scalar_one()
-    found.secret = vault.lock(secret)
+    subscription.secret = vault.lock(secret)
     session.flush()
-    return found, secret
+    return subscription, secret
 
 
 def delete(session: Session, name_or_id: str, *, by: str) -> Subscription:
-    """End a subscription, with what it is owed and what is known of its deliveries. Raises NotFoundError."""
-    found = named(session, name_or_id)
-    endpoint_health.resolve(session, found.name, by=by)
-    session.delete(found)
+    """Delete a subscription with its pending and past deliveries. Raises NotFoundError."""
+    subscription = locked_subscription(session, name_or_id)
+    endpoint_health.resolve(session, subscription.name, by=by)
+    session.delete(subscription)
     session.flush()
-    return found
+    return subscription
+
+
+def vault_of(settings: Settings) -> Vault:
+    """What encrypts the secrets. Raises ConfigError when TDS_SECRET_KEY is not set."""
+    settings.require("TDS_SECRET_KEY")
+    return Vault(settings.secret_key, settings.secret_key_previous)
 
 
 def reencrypt(session: Session, vault: Vault) -> int:
-    """Lock every secret with the vault's newest key. Returns how many subscriptions have one. Raises ConfigError."""
-    found: Sequence[Any] = session.execute(select(Subscription).with_for_update(key_share=True)).scalars().all()
-    for each in found:
-        each.secret, each.previous_secret = vault.relock(each.secret), vault.relock(each.previous_secret)
+    """Encrypt every secret with the vault's newest key. Returns the number of subscriptions. Raises ConfigError."""
+    rows: Sequence[Any] = session.execute(select(Subscription).with_for_update(key_share=True)).scalars().all()
+    for row in rows:
+        row.secret, row.previous_secret = vault.relock(row.secret), vault.relock(row.previous_secret)
     session.flush()
-    return len(found)
+    return len(rows)
+
+
+def locked_subscription(session: Session, name_or_id: str) -> Subscription:
+    """A subscription by its name or id, locked until the transaction ends. Raises NotFoundError."""
+    statement = select(Subscription).where(_matches(name_or_id)).with_for_update(key_share=True)
+    subscription = session.execute(statement).scalar_one_or_none()
+    if subscription is None:
+        raise _not_found(name_or_id)
+    return subscription
+
+
+def _matches(name_or_id: str) -> ColumnElement[bool]:
+    """The condition for a name or id; a name is never a number. Raises NotFoundError for text that can be neither."""
+    if not name_or_id.isascii() or "\x00" in name_or_id:
+        raise _not_found(name_or_id)
+    is_id = name_or_id.isdecimal() and len(name_or_id) < 19
+    return Subscription.id == int(name_or_id) if is_id else Subscription.name == name_or_id
+
+
+def _not_found(name_or_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no subscription {name_or_id[:80]!r}; see: tds subscriptions list")
+
+
+def _check(session: Session, name: str, entities: Sequence[str], kinds: Sequence[str], fields: Sequence[str]) -> None:
+    if not _NAME.fullmatch(name) or name.isdecimal():
+        raise InvalidSubscriptionError("A name has 1 to 60 small letters, digits or . _ -, and is no number.")
+    if session.execute(select(Subscription.id).where(Subscription.name == name)).first():
+        raise InvalidSubscriptionError(f"There is a subscription {name!r} already.")
+    if unknown := set(entities) - set(ENTITIES):
+        raise InvalidSubscriptionError(f"No entity is called {min(unknown)!r:.80}. Entities: {', '.join(ENTITIES)}.")
+    if unknown := set(kinds) - set(EventKind):
+        raise InvalidSubscriptionError(f"No kind of event is called {min(unknown)!r:.80}: {', '.join(EventKind)}.")
+    known = {field for entity in entities or ENTITIES for field in _fields_of(entity)}
+    if unknown := set(fields) - known:
+        raise InvalidSubscriptionError(f"None of these entities has a field {min(unknown)!r:.80}.")
+
+
+def _fields_of(entity: str) -> list[str]:
+    declared = ENTITIES[entity]
+    return [field.name for field in declared.fields] + [lines.name for lines in declared.lines]
 
 
 def _set_state(subscription: Subscription, state: SubscriptionState, reason: str) -> None:

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 
 from tds_core.crypto import Vault
 from tds_core.subscriptions import subscriptions
-from tds_core.subscriptions.ssrf_guard import targets
+from tds_core.subscriptions.ssrf_guard import target_policy
 from tds_local.embedded.guardian import Guardian
 from tds_local.supervisor import Supervisor
 from tds_models.db import session_scope
@@ -52,7 +52,7 @@ def supervisor(database: str, redis_url: str, receiver: Receiver) -> Iterator[Su
 
 
 def subscribe(world: World, receiver: Receiver) -> None:
-    allowed = targets(allowed="127.0.0.1/32", ports=str(urlsplit(receiver.url).port), with_http=True)
+    allowed = target_policy(allowed="127.0.0.1/32", ports=str(urlsplit(receiver.url).port), with_http=True)
     with session_scope(world.engine) as session:
         _, secret = subscriptions.create(session, Vault(KEY), allowed, name="shop", url=receiver.url, by="test")
     receiver.secrets.append(secret)

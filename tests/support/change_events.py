@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tds_core.crypto import Vault
 from tds_core.subscriptions import subscriptions as subscriptions_subscriptions
 from tds_core.subscriptions.fan_out import Watermark
-from tds_core.subscriptions.ssrf_guard import targets
+from tds_core.subscriptions.ssrf_guard import target_policy
 from tds_models.db import session_scope
 from tds_tasks import context
 from tds_tasks import subscriptions as core_subscriptions
@@ -37,7 +37,7 @@ class Telling:
     def subscribe(self, name: str = "shop", **more: Any) -> str:
         """A subscription of the receiver, whose secret it then knows."""
         chosen = context.settings()
-        allowed = targets(allowed="127.0.0.1/32", ports=str(urlsplit(self.receiver.url).port), with_http=True)
+        allowed = target_policy(allowed="127.0.0.1/32", ports=str(urlsplit(self.receiver.url).port), with_http=True)
         with session_scope(self.world.engine) as session:
             vault = Vault(chosen.secret_key)
             _, secret = subscriptions_subscriptions.create(
@@ -91,6 +91,6 @@ def telling(world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     context.settings.cache_clear()
-    monkeypatch.setattr(core_subscriptions, "_mark", Watermark())
+    monkeypatch.setattr(core_subscriptions, "_watermark", Watermark())
     yield Telling(world, receiver)
     context.settings.cache_clear()

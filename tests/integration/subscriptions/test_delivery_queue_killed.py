@@ -114,15 +114,15 @@ def test_an_event_in_a_dead_workers_hands_waits_for_its_lease_where_nobody_sees_
 def test_a_worker_whose_lease_was_lost_changes_nothing_any_more(shop: Telling) -> None:
     shop.subscribe()
     shop.write(("p", 1), ("p", 2))
-    [parcel], _ = subscriptions._turn([], 10)
+    [delivery], _ = subscriptions._turn([], 10)
     shop.world.execute("update tds_outbound_lanes set next_attempt_at = now()")
     [other], _ = subscriptions._turn([], 10)
-    late = subscriptions.Sent(parcel.sending, subscriptions.Answer(200, 0.1))
+    late = subscriptions.DeliveryResult(delivery.claimed, subscriptions.ReceiverResponse(200, 0.1))
     subscriptions._turn([late], 0)
     assert shop.world.one("select version, lease_token from tds_outbound_lanes") == {
-        "version": 1, "lease_token": other.sending.token,
+        "version": 1, "lease_token": other.claimed.token,
     }  # fmt: skip
-    subscriptions._turn([subscriptions.Sent(other.sending, subscriptions.Answer(200, 0.1))], 0)
+    subscriptions._turn([subscriptions.DeliveryResult(other.claimed, subscriptions.ReceiverResponse(200, 0.1))], 0)
     assert shop.world.value("select version from tds_outbound_lanes") == 2
 
 

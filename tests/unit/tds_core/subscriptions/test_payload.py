@@ -18,9 +18,9 @@ from tds_core.subscriptions.retry_policy import (
     decide_delivery,
     rest_seconds,
 )
-from tds_core.subscriptions.ssrf_guard import TargetRefusedError, is_internal, targets
+from tds_core.subscriptions.ssrf_guard import TargetRefusedError, is_internal, target_policy
 
-PUBLIC = targets(allowed="", ports="443,8443", with_http=False)
+PUBLIC = target_policy(allowed="", ports="443,8443", with_http=False)
 
 
 @given(body=st.binary(max_size=200).map(lambda raw: json.dumps({"is": raw.hex()}).encode()), count=st.integers(1, 2))
@@ -71,7 +71,7 @@ def test_public_addresses_are_reached(address: str) -> None:
 
 @given(st.ip_addresses(network="10.0.0.0/8"), st.integers(1, 65535))
 def test_only_allowed_networks_and_ports_are_reached(address: object, port: int) -> None:
-    some = targets(allowed="10.1.0.0/16, 192.168.0.0/24", ports="443,9000", with_http=True)
+    some = target_policy(allowed="10.1.0.0/16, 192.168.0.0/24", ports="443,9000", with_http=True)
     is_open = str(address).startswith("10.1.") and port in (443, 9000)
     try:
         some.check_connection(str(address), port)
