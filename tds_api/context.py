@@ -1,4 +1,4 @@
-"""What every route needs of this process: its settings, its database and its intake."""
+"""The context of an API process: settings, database engines, group commit, nudger and circuit breakers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,36 +18,38 @@ from tds_models.db import make_engine, session_scope
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One API process. The intake has a connection of its own, so slow reads never hold up a webhook."""
+    """One API process. Group commit has its own connection, so slow reads never delay a webhook."""
 
     settings: Settings
     engine: Engine
-    intake: GroupCommit
-    bell: Nudger
+    group_commit: GroupCommit
+    nudger: Nudger
     breakers: Breakers
     unstored: UnstoredCount
 
     def close(self) -> None:
-        """Give the connections back. For tests and orderly ends; a killed process loses nothing either."""
-        self.intake.close()
+        """Close the connections. For tests and orderly shutdown; a killed process loses nothing either."""
+        self.group_commit.close()
         self.unstored.write()
         self.engine.dispose()
 
 
 def make_context(settings: Settings, *, nudge: Callable[[str], None]) -> Context:
-    """The edge for `settings`; `nudge(entity)` tells the workers of an entity to look."""
-    bell = Nudger(nudge)
-    own = make_engine(settings.database_url, pool_size=1, application="tds-intake", timeouts=settings.intake_timeouts)
-    watch_pool(own, "intake")
-    watch_database(own)
+    """The context for `settings`; `nudge(entity)` makes the workers of an entity look for work."""
+    nudger = Nudger(nudge)
+    intake_engine = make_engine(
+        settings.database_url, pool_size=1, application="tds-intake", timeouts=settings.intake_timeouts
+    )
+    watch_pool(intake_engine, "intake")
+    watch_database(intake_engine)
     engine = make_engine(settings.database_url, pool_size=4, application="tds-api", timeouts=settings.timeouts)
     mirror = mirrored_organization.OrganizationGuard(
         lambda: session_scope(engine), "zoho", settings.zoho_organization_id
     )
-    intake = GroupCommit(
-        own,
+    group_commit = GroupCommit(
+        intake_engine,
         duplicate_window_seconds=settings.duplicate_window_seconds,
-        told=bell.ask,
+        on_new_work=nudger.request,
         refusal=mirror.refusal,
     )
     breakers = open_breakers(settings)
@@ -55,4 +57,4 @@ def make_context(settings: Settings, *, nudge: Callable[[str], None]) -> Context
     watch_pool(engine, "api")
     watch_statements(engine)
     watch_database(engine)
-    return Context(settings, engine, intake, bell, breakers, UnstoredCount(engine))
+    return Context(settings, engine, group_commit, nudger, breakers, UnstoredCount(engine))

@@ -1,4 +1,4 @@
-"""Flower as `tds up` runs it: every address behind the login, its figures and its health too."""
+"""Flower as `tds up` runs it: every address needs the login, its metrics and health check too."""
 
 import sys
 
@@ -8,7 +8,7 @@ from tornado.web import authenticated
 
 
 def protect() -> None:
-    """Ask for the login where Flower itself asks for none."""
+    """Require the login where Flower itself requires none."""
     for view in (Metrics, Healthcheck):
         view.get = authenticated(view.get)
 

@@ -1,14 +1,12 @@
-"""Routes for machines: whether this process lives, whether it can work, and what it counted.
+"""Monitoring routes: liveness, readiness and metrics; with the gauges that each scrape reads from tables and Redis."""
 
-What Prometheus is told of the tables at every scrape: depth and age of the queue, and what waits for a person.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import structlog
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily as Gauge
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,72 +14,37 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.context import Context
 from tds_api.http.problems import problem
-from tds_api.resources.breakers import BreakerGauges
-from tds_api.resources.findings import FindingGauges
-from tds_api.resources.healing import ListenerGauges
-from tds_api.resources.health import HealthGauges, redis_standing
-from tds_api.resources.quota import QuotaGauges
+from tds_api.resources.health import redis_status
+from tds_core.breakers.circuit import CircuitState
+from tds_core.breakers.registry import Breakers
+from tds_core.healing import stats as healing_stats
 from tds_core.health import infrastructure
+from tds_core.health.health import State, score
+from tds_core.health.infrastructure import infrastructure_health, judged
 from tds_core.observability import process
 from tds_core.observability.prometheus import scraped_registry
+from tds_core.quality import findings
 from tds_core.queue import queries
 from tds_core.schedule import jobs
 from tds_core.sources.zoho.connection import access_report
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
+from tds_core.sources.zoho.quota.usage import LimitUsage, QuotaUnknownError
 from tds_models.db import session_scope
 
 log = structlog.get_logger(__name__)
 
-_SUMMARY = {
+_HEALTH_FIGURES = {
     "dead_letters": ("tds_dead_letters_open", "Work given up until a person decides."),
     "events_without_verdict": ("tds_events_without_verdict", "Accepted events whose record is still owed a sync."),
     "open_runs": ("tds_runs_open", "Runs queued or under way."),
 }
-_STATES = ("due", "waiting", "leased")
+_QUEUE_STATES = ("due", "waiting", "leased")
 
 
-class TableGauges(Collector):
-    """Reads the tables when it is asked; says tds_database_up 0 and nothing else while they cannot be read."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges as of now."""
-        try:
-            with session_scope(self._engine) as session:
-                stats, figures = queries.queue_stats(session), queries.health_figures(session)
-                silent, overdue = process.silent_seconds(session), jobs.overdue_seconds(session)
-        except SQLAlchemyError as error:
-            log.warning("gauges_unreadable", error=type(error).__name__)
-            yield GaugeMetricFamily("tds_database_up", "Whether the database answered this scrape.", value=0)
-            return
-        yield GaugeMetricFamily("tds_database_up", "Whether the database answered this scrape.", value=1)
-        depth = GaugeMetricFamily("tds_queue_depth", "Live work items.", labels=["entity", "state"])
-        age = GaugeMetricFamily("tds_queue_oldest_due_seconds", "Age of the oldest due item.", labels=["entity"])
-        for row in stats:
-            for state in _STATES:
-                depth.add_metric([row["entity"], state], row[f"{state}_count"])
-            age.add_metric([row["entity"]], row["oldest_due_seconds"])
-        yield depth
-        yield age
-        for name, (metric, meaning) in _SUMMARY.items():
-            yield GaugeMetricFamily(metric, meaning, value=figures.get(name, 0))
-        yield _by("tds_pulse_silent_seconds", "Since a process last showed that it makes progress.", "pulse", silent)
-        yield _by("tds_schedule_overdue_seconds", "How long a slot is due that nobody took.", "job", overdue)
-
-
-def _by(name: str, meaning: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, meaning, labels=[label])
-    for value in sorted(values):
-        family.add_metric([value], values[value])
-    return family
-
-
-def monitoring_routes(edge: Context) -> Blueprint:
-    """Open routes, bindable to an inner address by whatever stands before TDS."""
+def monitoring_routes(context: Context) -> Blueprint:
+    """Open routes, for the proxy in front of TDS to bind to an internal address."""
     routes = Blueprint("monitoring", __name__)
-    governor = open_governor(edge.settings)
+    governor = open_governor(context.settings)
 
     @routes.get("/healthz")
     @needs(ANYBODY)
@@ -93,39 +56,153 @@ def monitoring_routes(edge: Context) -> Blueprint:
     @needs(ANYBODY)
     def ready() -> Response:
         """The database is reachable and migrated. Without Redis work goes on, only slower."""
-        return _ready(edge)
+        return _readiness(context)
 
     @routes.get("/metrics")
     @needs(ANYBODY)
     def metrics() -> Response:
-        """What was counted, and what the tables say now."""
-        return Response(generate_latest(everything(edge, governor)), content_type=CONTENT_TYPE_LATEST)
+        """Counters of all processes, and gauges read now."""
+        return Response(generate_latest(metrics_registry(context, governor)), content_type=CONTENT_TYPE_LATEST)
 
     return routes
 
 
-def everything(edge: Context, governor: Governor) -> CollectorRegistry:
-    """What is counted and what is measured, of all of TDS."""
+def _readiness(context: Context) -> Response:
+    try:
+        with session_scope(context.engine) as session:
+            revision = infrastructure.revision(session)
+            zoho = access_report(session, context.settings) if infrastructure.is_migrated(revision) else None
+    except SQLAlchemyError:
+        return problem(status=503, code="not_ready", detail="The database cannot be reached or was never migrated.")
+    if not infrastructure.is_migrated(revision):
+        return problem(status=503, code="not_migrated", detail=f"The database is at {revision}; run `tds migrate`.")
+    return jsonify(status="ready", database=revision, redis=redis_status(context.settings), zoho=zoho)
+
+
+class GaugeCollector(Collector):
+    """Gauges read at each scrape by `read`; when its store cannot be read, the rest of them is left out."""
+
+    def __init__(self, read: Callable[[], Iterable[Gauge]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Gauge]:
+        """The gauges as of now."""
+        try:
+            yield from self._read()
+        except (SQLAlchemyError, QuotaUnknownError):
+            return
+
+
+def metrics_registry(context: Context, governor: Governor) -> CollectorRegistry:
+    """The counters of all processes and every gauge, for one scrape."""
     registry = scraped_registry()
-    for gauges in (
-        TableGauges(edge.engine),
-        HealthGauges(edge),
-        BreakerGauges(edge.breakers),
-        FindingGauges(edge.engine),
-        QuotaGauges(governor),
-        ListenerGauges(edge.engine),
+    for read in (
+        partial(queue_gauges, context.engine),
+        partial(health_gauges, context),
+        partial(breaker_gauges, context.breakers),
+        partial(finding_gauges, context.engine),
+        partial(quota_gauges, governor),
+        partial(worker_gauges, context.engine),
     ):
-        registry.register(gauges)
+        registry.register(GaugeCollector(read))
     return registry
 
 
-def _ready(edge: Context) -> Response:
+def queue_gauges(engine: Engine) -> Iterator[Gauge]:
+    """Depth and age of the queue, open work, process heartbeats, overdue slots; only tds_database_up 0 while away."""
     try:
-        with session_scope(edge.engine) as session:
-            found = infrastructure.revision(session)
-            zoho = access_report(session, edge.settings) if infrastructure.is_migrated(found) else None
-    except SQLAlchemyError:
-        return problem(status=503, code="not_ready", detail="The database cannot be reached or was never migrated.")
-    if not infrastructure.is_migrated(found):
-        return problem(status=503, code="not_migrated", detail=f"The database is at {found}; run `tds migrate`.")
-    return jsonify(status="ready", database=found, redis=redis_standing(edge), zoho=zoho)
+        with session_scope(engine) as session:
+            stats, figures = queries.queue_stats(session), queries.health_figures(session)
+            silent, overdue = process.silent_seconds(session), jobs.overdue_seconds(session)
+    except SQLAlchemyError as error:
+        log.warning("gauges_unreadable", error=type(error).__name__)
+        yield Gauge("tds_database_up", "Whether the database answered this scrape.", value=0)
+        return
+    yield Gauge("tds_database_up", "Whether the database answered this scrape.", value=1)
+    depth = Gauge("tds_queue_depth", "Live work items.", labels=["entity", "state"])
+    age = Gauge("tds_queue_oldest_due_seconds", "Age of the oldest due item.", labels=["entity"])
+    for row in stats:
+        for state in _QUEUE_STATES:
+            depth.add_metric([row["entity"], state], row[f"{state}_count"])
+        age.add_metric([row["entity"]], row["oldest_due_seconds"])
+    yield depth
+    yield age
+    for name, (metric, meaning) in _HEALTH_FIGURES.items():
+        yield Gauge(metric, meaning, value=figures.get(name, 0))
+    yield _by("pulse", silent, "tds_pulse_silent_seconds", "Since a process last showed that it makes progress.")
+    yield _by("job", overdue, "tds_schedule_overdue_seconds", "How long a slot is due that nobody took.")
+
+
+def _by(label: str, values: Mapping[str, float], name: str, meaning: str) -> Gauge:
+    gauge = Gauge(name, meaning, labels=[label])
+    for value in sorted(values):
+        gauge.add_metric([value], values[value])
+    return gauge
+
+
+def health_gauges(context: Context) -> Iterator[Gauge]:
+    """Memory in use, the health score, and the state of each component."""
+    memory_share = process.used_share()
+    yield Gauge("tds_memory_used_ratio", "Share of the memory in use where this is asked.", value=memory_share)
+    with session_scope(context.engine) as session:
+        measurements = infrastructure_health(session, context.settings)
+    components = judged(measurements, context.settings, context.breakers)
+    yield Gauge("tds_health_score", "From 0 to 100: how TDS does.", value=score(components))
+    states = Gauge("tds_component_state", "1 for the state it is in.", labels=["component", "state"])
+    for component in components:
+        for state in State:
+            states.add_metric([component.name, state.value], float(component.state is state))
+    yield states
+
+
+def breaker_gauges(breakers: Breakers) -> Iterator[Gauge]:
+    """The state of each circuit breaker."""
+    states = Gauge("tds_breaker_state", "1 for the state it is in.", labels=["breaker", "state"])
+    for breaker in breakers.states():
+        for state in CircuitState:
+            states.add_metric([breaker.name, state.value], float(breaker.state is state))
+    yield states
+
+
+def finding_gauges(engine: Engine) -> Iterator[Gauge]:
+    """Open findings by kind and severity."""
+    with session_scope(engine) as session:
+        counts = findings.open_counts(session)
+    gauge = Gauge("tds_findings_open", "Findings nobody has resolved.", labels=["kind", "severity"])
+    for row in counts:
+        gauge.add_metric([row["kind"], row["severity"]], row["count"])
+    yield gauge
+
+
+def quota_gauges(governor: Governor) -> Iterator[Gauge]:
+    """Calls used and left. The minute and the calls at once are those of all products together."""
+    usage = governor.usage()
+    levels: list[tuple[str, str, LimitUsage]] = [
+        ("all", "minute", usage.minute),
+        ("all", "concurrent", usage.concurrent),
+        *((day.api, "day", day.level) for day in usage.days.values()),
+    ]
+    used = Gauge("tds_quota_used", "Calls that count against a limit of Zoho.", labels=["api", "kind"])
+    left = Gauge("tds_quota_left", "Calls the most urgent class may make.", labels=["api", "kind"])
+    for api, kind, level in levels:
+        used.add_metric([api, kind], level.used)
+        if level.left is not None:
+            left.add_metric([api, kind], level.left)
+    yield used
+    yield left
+
+
+def worker_gauges(engine: Engine) -> Iterator[Gauge]:
+    """Workers by state, and how long canaries on each queue have gone unanswered."""
+    with session_scope(engine) as session:
+        workers, queues = healing_stats.worker_counts(session), healing_stats.unanswered_seconds(session)
+    states = Gauge("tds_workers", "Workers, by how they do.", labels=["state"])
+    for state, count in workers.items():
+        states.add_metric([state], count)
+    yield states
+    unheard = Gauge(
+        "tds_queue_unheard_seconds", "Since when canaries on a queue go unheard; 0: they are heard.", labels=["queue"]
+    )
+    for queue, seconds in queues.items():
+        unheard.add_metric([queue], seconds)
+    yield unheard

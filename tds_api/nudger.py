@@ -1,4 +1,4 @@
-"""The bell: tells the workers of an entity to look, at most once a short while, and never in a request's way."""
+"""The nudger: makes the workers of an entity look for work, in the background and at most every 150 ms."""
 
 import os
 import threading
@@ -9,55 +9,56 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# A wait nobody feels, that lets one message stand for a dozen events.
+# One message stands for all events of this span.
 PAUSE_SECONDS = 0.15
 OUTAGE_PAUSE_SECONDS = 1.0
 
 
 class Nudger:
-    """Rings `nudge(entity)` from a thread of its own. What cannot be rung stays to be rung; nothing is ever lost by
-    silence, since sweeps look too.
+    """Calls `nudge(entity)` in a background thread, and again until it succeeds.
+
+    A nudge that never succeeds only delays work: sweeps look for it too.
     """
 
     def __init__(self, nudge: Callable[[str], None]) -> None:
         self._nudge = nudge
-        self._begin_anew()
-        os.register_at_fork(after_in_child=self._begin_anew)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _begin_anew(self) -> None:
-        self._asked: set[str] = set()
-        self._change = threading.Condition()
-        self._ringer: threading.Thread | None = None
+    def _reset(self) -> None:
+        self._requested: set[str] = set()
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
 
-    def ask(self, entities: Iterable[str]) -> None:
-        """Have the workers of `entities` told soon. Returns at once and never raises."""
-        with self._change:
-            self._asked.update(entities)
-            if self._ringer is None:
-                self._ringer = threading.Thread(target=self._ring_for_ever, name="bell", daemon=True)
-                self._ringer.start()
-            self._change.notify()
+    def request(self, entities: Iterable[str]) -> None:
+        """Nudge the workers of `entities` soon. Returns at once and never raises."""
+        with self._condition:
+            self._requested.update(entities)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="nudger", daemon=True)
+                self._thread.start()
+            self._condition.notify()
 
-    def _ring_for_ever(self) -> None:
-        failing = False
+    def _run(self) -> None:
+        is_failing = False
         while True:
-            with self._change:
-                while not self._asked:
-                    self._change.wait()
-                asked, self._asked = self._asked, set()
-            failed = {entity: error for entity in sorted(asked) if (error := self._ring(entity)) is not None}
-            if failed and not failing:  # once an outage
+            with self._condition:
+                while not self._requested:
+                    self._condition.wait()
+                entities, self._requested = self._requested, set()
+            failed = {entity: error for entity in sorted(entities) if (error := self._nudge_one(entity)) is not None}
+            if failed and not is_failing:  # once an outage
                 log.warning("nudges_failing", entities=sorted(failed), error=type(next(iter(failed.values()))).__name__)
-            if failing and not failed:
+            if is_failing and not failed:
                 log.info("nudges_working_again")
-            failing = bool(failed)
-            with self._change:
-                self._asked.update(failed)
-            time.sleep(OUTAGE_PAUSE_SECONDS if failing else PAUSE_SECONDS)
+            is_failing = bool(failed)
+            with self._condition:
+                self._requested.update(failed)
+            time.sleep(OUTAGE_PAUSE_SECONDS if is_failing else PAUSE_SECONDS)
 
-    def _ring(self, entity: str) -> Exception | None:
+    def _nudge_one(self, entity: str) -> Exception | None:
         try:
             self._nudge(entity)
-        except Exception as error:  # Redis away, or anything else a message can meet: rows are the truth
+        except Exception as error:  # Redis away, or anything else: the rows are committed, and only the message is late
             return error
         return None

@@ -1,7 +1,4 @@
-"""The description of the API (OpenAPI 3) and its page, served from here alone.
-
-Blueprints of the API: flask-smorest's, which read a body as JSON by our own rules.
-"""
+"""The OpenAPI 3 document of the API with its Swagger page, and the Blueprint class whose routes it describes."""
 
 import json
 from http import HTTPStatus
@@ -15,15 +12,15 @@ from webargs.flaskparser import FlaskParser, is_json_request
 from werkzeug.exceptions import HTTPException
 
 from tds_api.auth.authentication import BEARER_SCHEME, SESSION_COOKIE, SESSION_SCHEME
-from tds_api.auth.permissions import PermissionsTold
+from tds_api.auth.permissions import PermissionsPlugin
 from tds_api.http.json import read_json
 from tds_api.http.problems import PROBLEM, problem_of_http
-from tds_api.schemas.common import Problem
+from tds_api.schemas.common import ProblemSchema
 from tds_api.webhooks.endpoint import METHODS
 
 
 class _Parser(FlaskParser):
-    """Reads arguments. What is no JSON we take is answered as such."""
+    """Reads JSON arguments by `read_json`; malformed JSON is refused as such."""
 
     def _raw_load_json(self, req: Request) -> Any:
         body = req.get_data(cache=True) if is_json_request(req) else b""
@@ -34,7 +31,7 @@ class _Parser(FlaskParser):
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A blueprint of the API."""
+    """A flask-smorest blueprint that reads JSON by our rules."""
 
     ARGUMENTS_PARSER = _Parser()
 
@@ -70,27 +67,27 @@ _WEBHOOK_PROBLEMS = {
 }
 
 
-class Conditions(BasePlugin):
-    """Adds to a described shape what its members cannot say one by one: `DESCRIBED` of its schema."""
+class SchemaConditionsPlugin(BasePlugin):
+    """apispec plugin: adds conditions across fields, the schema class's `DESCRIBED`, to its component."""
 
-    def schema_helper(self, name: str, definition: Any, **given: Any) -> dict[str, Any] | None:  # noqa: ARG002 (apispec's)
-        """What is added to the shape of one schema."""
-        return getattr(given.get("schema"), "DESCRIBED", None)
+    def schema_helper(self, name: str, definition: Any, **options: Any) -> dict[str, Any] | None:  # noqa: ARG002 (apispec's)
+        """The addition to one component."""
+        return getattr(options.get("schema"), "DESCRIBED", None)
 
 
 class Api(flask_smorest.Api):
     """flask-smorest with problem documents for errors."""
 
-    ERROR_SCHEMA = Problem
+    ERROR_SCHEMA = ProblemSchema
 
     def _register_responses(self) -> None:
-        """Describe refusals as what they are: problem documents."""
+        """Describe error responses as problem documents."""
         for status in (*HTTPStatus, None):
-            refusal: dict[str, Any] = {"description": status.phrase if status else "A refusal"}
+            response: dict[str, Any] = {"description": status.phrase if status else "A refusal"}
             if status is None or status >= 400:
-                refusal["content"] = {PROBLEM: {"schema": self.ERROR_SCHEMA}}
+                response["content"] = {PROBLEM: {"schema": self.ERROR_SCHEMA}}
             name = status.name if status else self.DEFAULT_ERROR_RESPONSE_NAME
-            self.spec.components.response(name, refusal, lazy=True)
+            self.spec.components.response(name, response, lazy=True)
 
     def handle_http_exception(self, error: HTTPException) -> Response | HTTPException:
         """See `tds_api.http.problems.problem_of_http`."""
@@ -98,9 +95,9 @@ class Api(flask_smorest.Api):
 
 
 def describe(app: Flask) -> Api:
-    """The description of `app`, which has the webhook routes already; other blueprints are registered to it."""
+    """The API document of `app`, which has the webhook routes already; other blueprints are registered on it."""
     app.config.update(_SETTINGS)
-    api = Api(app, spec_kwargs={"extra_plugins": [PermissionsTold(app), Conditions()]})
+    api = Api(app, spec_kwargs={"extra_plugins": [PermissionsPlugin(app), SchemaConditionsPlugin()]})
     for endpoint, with_event in (("webhooks.take", True), ("webhooks.take_any", False)):
         for rule in app.url_map.iter_rules(endpoint):
             operations = {m.lower(): _webhook_operation(with_event=with_event) for m in sorted(METHODS)}

@@ -1,7 +1,4 @@
-"""What a WSGI server serves: `tds_api.wsgi:app`, set up from the environment.
-
-How an API process with many threads shares its one interpreter.
-"""
+"""The WSGI entry point `tds_api.wsgi:app`, set up from the environment, and the tuning of its process."""
 
 import gc
 import os
@@ -14,20 +11,18 @@ from tds_core.observability.logging import configure_logging
 from tds_core.observability.tracing import start_tracing
 from tds_tasks.nudge import nudge, publish_fast
 
-# A thread that waits for the interpreter asks for it this often. The loop and the committer give it up by themselves,
-# many times a burst; asking every five milliseconds, the default, costs a tenth of the processor time.
+# A thread that waits for the interpreter requests it this often. The loop and the committer release it by themselves,
+# many times a burst; the default of 5 ms costs a tenth of the processor time.
 SWITCH_SECONDS = 0.05
-# Each connection is a file, slow ones too; most shells and supervisors allow 1,024 until asked for more.
+# Each connection is a file; most shells and supervisors allow 1,024 by default.
 MOST_FILES = 16_384
 
 
 def tune_process() -> None:
-    """Fewer forced thread switches, files for many connections, and no garbage collection of what lives as long as the
-    process. Call it last.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    """Allow many open files, force fewer thread switches, freeze long-lived objects. Call it last."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MOST_FILES if hard_limit == resource.RLIM_INFINITY else min(hard_limit, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard_limit))
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The record of what callers do over HTTP: written down before it is done, and again with its outcome."""
+"""The log of actions over HTTP: an entry before an action is done, and one with its outcome."""
 
 from typing import Any
 
@@ -21,25 +21,25 @@ from tds_models.db import session_scope
 log = structlog.get_logger(__name__)
 
 API = "/api/tds/"
-LARGEST_LOOKED_INTO = 65_536
+LARGEST_LOGGED_BODY = 65_536
 
 
-class Recording:
-    """The record, for one API process. A flood of refused strangers is kept only so far as it costs little."""
+class ActionRecorder:
+    """Writes the action log of one API process; of refused requests without identity at most one a second."""
 
-    def __init__(self, edge: Context) -> None:
-        self._edge = edge
-        self._strangers = TokenBucket(burst=60, per_second=1)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._anonymous_refusals = TokenBucket(burst=60, per_second=1)
 
     def begin(self, action: ActionEntry) -> int:
-        """Write down what is about to be done; what cannot be written down is not done."""
-        with session_scope(self._edge.engine) as session:
+        """Record an action before it is done; raises if it cannot be recorded, so that it is not done."""
+        with session_scope(self._context.engine) as session:
             return action_log.record(session, action, ActionOutcome.BEGUN)
 
     def end(self, action: ActionEntry, begun_id: int | None, response: Response) -> None:
-        """Write down what came of it. Should that fail, the beginning stays as it is."""
+        """Record the outcome. If that fails, the entry of `begin` stays as it is."""
         try:
-            with session_scope(self._edge.engine) as session:
+            with session_scope(self._context.engine) as session:
                 action_log.record(
                     session,
                     action,
@@ -52,46 +52,46 @@ class Recording:
             log.error("action_end_not_recorded", operation=action.operation, error=type(error).__name__)
 
     def done(self, action: ActionEntry) -> None:
-        """Write down what was done. What cannot be written down is not done: this raises."""
-        with session_scope(self._edge.engine) as session:
+        """Record an action that is done in one step; raises if it cannot be recorded."""
+        with session_scope(self._context.engine) as session:
             action_log.record(session, action, ActionOutcome.DONE)
 
     def refused(self, action: ActionEntry, *, status: int, error: str) -> None:
-        """Write down what somebody may not do."""
-        if action.caller.kind is PrincipalKind.NOBODY and not self._strangers.take():
+        """Record an action that was refused."""
+        if action.caller.kind is PrincipalKind.NOBODY and not self._anonymous_refusals.take():
             return
         try:
-            with session_scope(self._edge.engine) as session:
+            with session_scope(self._context.engine) as session:
                 action_log.record(session, action, ActionOutcome.REFUSED, status=status, error=error)
         except SQLAlchemyError as problem:
             log.error("refusal_not_recorded", operation=action.operation, error=type(problem).__name__)
 
-    def action_of(self, caller: Principal) -> ActionEntry:
-        """What the request at hand asks for."""
-        asked, named = _asked(request), request.view_args or {}
-        ids = asked.get("ids")
-        source_ids = [named["source_id"]] if "source_id" in named else ids if isinstance(ids, list) else []
-        entity = named.get("entity") or asked.get("entity")
+    def action_of(self, principal: Principal) -> ActionEntry:
+        """The log entry of the current request."""
+        arguments, path = _arguments(request), request.view_args or {}
+        ids = arguments.get("ids")
+        source_ids = [path["source_id"]] if "source_id" in path else ids if isinstance(ids, list) else []
+        entity = path.get("entity") or arguments.get("entity")
         return ActionEntry(
-            caller=caller,
+            caller=principal,
             operation=str(request.endpoint).replace(" ", "_"),
             subject=request.path.removeprefix(API),
             correlation_id=correlation_id(),
-            remote_address=address_of(request, self._edge.settings),
+            remote_address=address_of(request, self._context.settings),
             entity=entity if isinstance(entity, str) else None,
             source_ids=[each for each in source_ids if isinstance(each, str)],
-            detail=asked,
+            detail=arguments,
         )
 
 
-def _asked(given: Request) -> dict[str, Any]:
-    """The arguments, as far as they are few."""
-    found: dict[str, Any] = dict(given.args)
-    if given.is_json and 0 < (given.content_length or 0) <= LARGEST_LOOKED_INTO:
-        body = given.get_json(silent=True)
+def _arguments(request: Request) -> dict[str, Any]:
+    """Query and JSON arguments; without the body where that is large."""
+    arguments: dict[str, Any] = dict(request.args)
+    if request.is_json and 0 < (request.content_length or 0) <= LARGEST_LOGGED_BODY:
+        body = request.get_json(silent=True)
         if isinstance(body, dict):
-            found.update(body)
-    return found
+            arguments.update(body)
+    return arguments
 
 
 def _outcome(status: int) -> ActionOutcome:

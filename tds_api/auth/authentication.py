@@ -1,4 +1,4 @@
-"""Who asks: the bearer of a key or of the settings' token, or a browser with an operator's session."""
+"""Authentication of a request: an API key or the settings' token as bearer, or an operator's session cookie."""
 
 import hmac
 from collections.abc import Sequence
@@ -22,70 +22,72 @@ BEARER_SCHEME, SESSION_SCHEME = "apiKey", "session"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A caller, and the token of the session they came with, if it is one."""
+class Identity:
+    """An authenticated principal, and the token of its session if it came with one."""
 
-    caller: Principal
+    principal: Principal
     session_token: str | None = None
 
 
-def identify(edge: Context, request: Request) -> Known:
-    """Who asks. A key that is presented decides alone. Raises UnauthorizedError, which says what would open."""
-    presented = _bearer(request)
-    if presented is not None:
-        if is_token(edge.settings, presented):
-            return Known(TOKEN)
-        with session_scope(edge.engine) as session:
-            return Known(api_keys.caller_of_key(session, presented, address=address_of(request, edge.settings)))
+def identify(context: Context, request: Request) -> Identity:
+    """The identity behind a request; a bearer takes precedence over a session. Raises UnauthorizedError."""
+    bearer = _bearer(request)
+    if bearer is not None:
+        if is_token(context.settings, bearer):
+            return Identity(TOKEN)
+        with session_scope(context.engine) as session:
+            return Identity(api_keys.caller_of_key(session, bearer, address=address_of(request, context.settings)))
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         raise UnauthorizedError(
-            "This needs 'Authorization: Bearer' with an API key (tds keys create NAME), or a log-in."
+            "Not authenticated: send 'Authorization: Bearer' with an API key (tds keys create NAME), or log in."
         )
-    with session_scope(edge.engine) as session:
-        return Known(sessions.caller_of_session(session, token, lifetime=lifetime(edge.settings)), token)
+    with session_scope(context.engine) as session:
+        return Identity(sessions.caller_of_session(session, token, lifetime=lifetime(context.settings)), token)
 
 
 def is_token(settings: Settings, presented: str) -> bool:
-    """Whether `presented` is TDS_API_TOKEN, in a time that tells nothing; never when there is none."""
-    given = presented.encode("utf-8", "surrogateescape")
-    return bool(settings.api_token) and hmac.compare_digest(given, settings.api_token.encode())
+    """Whether `presented` is TDS_API_TOKEN, in constant time; False when that is unset."""
+    token = presented.encode("utf-8", "surrogateescape")
+    return bool(settings.api_token) and hmac.compare_digest(token, settings.api_token.encode())
 
 
-def known() -> Known:
-    """Who asks in the request at hand, once it was let in."""
-    found: Known = g.known
-    return found
+def current_identity() -> Identity:
+    """The identity behind the current request, once it was authenticated."""
+    identity: Identity = g.identity
+    return identity
 
 
-def acting() -> str:
-    """The name under which tables keep who asks now."""
-    return known().caller.name
+def principal_name() -> str:
+    """The name of the current principal, as tables keep it."""
+    return current_identity().principal.name
 
 
-def reaching(scopes: Sequence[str]) -> None:
-    """Let nobody give, or take away, what reaches further than they do; without scopes, as operators are, that is all.
-
-    Raises ForbiddenError.
-    """
-    caller = known().caller
-    if not caller.may_give(tuple(scopes)):
-        raise ForbiddenError(f"The scopes of {caller.name} are {', '.join(caller.scopes)}: this reaches further.")
-
-
-def giving(scopes: Sequence[str], *, until: datetime | None = None) -> None:
-    """Let nobody give more than they have, nor for longer: a key that ends gives none that outlasts it.
+def require_reach(scopes: Sequence[str]) -> None:
+    """Return if the current principal may create or revoke access with `scopes`, which none exceed; empty: all.
 
     Raises ForbiddenError.
     """
-    reaching(scopes)
-    ends_at = known().caller.ends_at
+    principal = current_identity().principal
+    if not principal.may_give(tuple(scopes)):
+        raise ForbiddenError(f"The scopes of {principal.name} are {', '.join(principal.scopes)}: this reaches further.")
+
+
+def require_grant(scopes: Sequence[str], *, until: datetime | None = None) -> None:
+    """Return if the current principal may grant `scopes` until then; a key grants none that outlasts it.
+
+    Raises ForbiddenError.
+    """
+    require_reach(scopes)
+    ends_at = current_identity().principal.ends_at
     if ends_at is not None and (until is None or until > ends_at):
-        raise ForbiddenError(f"{acting()} ends at {ends_at:%Y-%m-%d %H:%M} UTC: it can give nothing longer.")
+        raise ForbiddenError(
+            f"{principal_name()} ends at {ends_at:%Y-%m-%d %H:%M} UTC: it cannot grant access beyond that."
+        )
 
 
 def address_of(request: Request, settings: Settings) -> str:
-    """Where a request comes from, as the outermost of TDS_PROXIES proxies saw it."""
+    """The client address of a request, as the outermost of TDS_PROXIES proxies saw it."""
     route = list(request.access_route)
     if 0 < settings.proxies <= len(route):
         return route[-settings.proxies][:64]
@@ -104,12 +106,12 @@ def is_loopback(host: str) -> bool:
 
 
 def lifetime(settings: Settings) -> Lifetime:
-    """How long sessions last here."""
+    """How long sessions last by these settings."""
     return Lifetime(settings.session_idle_seconds, settings.session_seconds)
 
 
-def put_session(request: Request, response: Response, begun: Begun, settings: Settings) -> None:
-    """Let the browser keep a session: out of reach of scripts, of other sites' forms, and of plain HTTP after TLS."""
+def set_session_cookie(request: Request, response: Response, begun: Begun, settings: Settings) -> None:
+    """Set the session cookie: HttpOnly, SameSite=Lax, and Secure where the request came over TLS."""
     encrypted = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
     response.set_cookie(
         SESSION_COOKIE, begun.token, max_age=int(settings.session_seconds), path="/",
@@ -117,8 +119,8 @@ def put_session(request: Request, response: Response, begun: Begun, settings: Se
     )  # fmt: skip
 
 
-def drop_session(response: Response) -> None:
-    """Let the browser forget it."""
+def delete_session_cookie(response: Response) -> None:
+    """Make the browser delete the session cookie."""
     response.delete_cookie(SESSION_COOKIE, path="/")
 
 
@@ -126,7 +128,7 @@ def _bearer(request: Request) -> str | None:
     header = request.headers.get("Authorization")
     if header is None:
         return None
-    kind, _, presented = header.partition(" ")
-    if kind.lower() != "bearer":
-        raise UnauthorizedError("This needs 'Authorization: Bearer' with an API key.")
-    return presented.strip()
+    scheme, _, credential = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthorizedError("Not authenticated: send 'Authorization: Bearer' with an API key.")
+    return credential.strip()

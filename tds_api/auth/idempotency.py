@@ -1,4 +1,4 @@
-"""Requests that carry an Idempotency-Key: done once, answered the same each time they are sent."""
+"""Idempotency keys: a request with one is done once, and repeats get the stored response."""
 
 import re
 from hashlib import blake2b
@@ -17,52 +17,52 @@ from tds_models.db import session_scope
 log = structlog.get_logger(__name__)
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
-#: The headers of an answer whose secret is shown once: it stays in no cache and is not kept here.
-ONCE = {"Cache-Control": "no-store"}
+#: Headers of a response with a secret that is shown once: no cache keeps it, and neither does this module.
+SHOWN_ONCE = {"Cache-Control": "no-store"}
 LARGEST_BODY = 1_048_576
 _ACCEPTABLE = re.compile(r"[!-~]{1,200}")
 
 
 def key_of(request: Request) -> str | None:
-    """The key of a request, if it has one. Raises UnfitError for one that is none."""
+    """The idempotency key of a request, if it has one. Raises UnfitError for a malformed one."""
     key = request.headers.get(HEADER)
     if key is not None and not _ACCEPTABLE.fullmatch(key):
         raise UnfitError(f"An {HEADER} is 1 to 200 visible ASCII characters.")
     return key
 
 
-def answered_before(edge: Context, request: Request, *, caller: str, key: str) -> Response | None:
-    """The answer to the same request sent before; None when this one is to be done. Raises what `begin` raises."""
-    with session_scope(edge.engine) as session:
-        kept = idempotency.begin(
-            session, caller=caller, key=key, request_digest=_digest(request, edge.settings.secret_key)
+def stored_response(context: Context, request: Request, *, caller: str, key: str) -> Response | None:
+    """The stored response to the same request; None if this one is to be done. Raises as `begin` does."""
+    with session_scope(context.engine) as session:
+        stored = idempotency.begin(
+            session, caller=caller, key=key, request_digest=_digest(request, context.settings.secret_key)
         )
-    if kept is None:
+    if stored is None:
         return None
-    response = Response(kept.body, kept.status, content_type=kept.content_type)
+    response = Response(stored.body, stored.status, content_type=stored.content_type)
     response.headers[REPLAYED] = "true"
     return response
 
 
-def keep(edge: Context, response: Response, *, caller: str, key: str) -> None:
-    """Keep an answer for when the request is sent again; of one that holds a secret, only that it was given."""
-    answer = StoredResponse(response.status_code, response.content_type or "", response.get_data())
+def store(context: Context, response: Response, *, caller: str, key: str) -> None:
+    """Store a response for repeats of the request; of one that holds a secret, only that there was one."""
+    stored = StoredResponse(response.status_code, response.content_type or "", response.get_data())
     holds_secret = bool(response.cache_control.no_store)
     try:
-        with session_scope(edge.engine) as session:
-            idempotency.keep(session, caller=caller, key=key, answer=answer, holds_secret=holds_secret)
+        with session_scope(context.engine) as session:
+            idempotency.keep(session, caller=caller, key=key, answer=stored, holds_secret=holds_secret)
     except SQLAlchemyError as error:
         log.error("answer_not_kept", error=type(error).__name__)
 
 
 def _digest(request: Request, secret: str) -> bytes:
-    """What a request is known again by; keyed, for there may be a password in it."""
+    """Digest by which a repeat is recognised; keyed, since the request may hold a password."""
     limit, request.max_content_length = request.max_content_length, LARGEST_BODY
     body = request.get_data()
     request.max_content_length = limit
-    # Whoever reads the body as a stream finds it there once more.
+    # Code that reads the body as a stream finds it there once more.
     request.environ["wsgi.input"] = BytesIO(body)
     request.__dict__.pop("stream", None)
-    asked = f"{request.method} {request.full_path}\n{request.content_type or ''}\n".encode()
+    head = f"{request.method} {request.full_path}\n{request.content_type or ''}\n".encode()
     key = blake2b(secret.encode(), digest_size=32, person=b"tds-idempotency").digest()
-    return blake2b(asked + body, digest_size=32, key=key).digest()
+    return blake2b(head + body, digest_size=32, key=key).digest()

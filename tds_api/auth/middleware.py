@@ -1,12 +1,12 @@
-"""The gate: a request shows who asks, is counted, is checked for its permission, and written down if it changes."""
+"""The auth middleware: authenticates a request, counts it, checks its permission, and records it if it changes."""
 
 from urllib.parse import quote
 
 from flask import Flask, Request, Response, g, make_response, redirect, request
 
 from tds_api.auth import idempotency
-from tds_api.auth.action_log import API, Recording
-from tds_api.auth.authentication import CSRF_HEADER, Known, address_of, identify
+from tds_api.auth.action_log import API, ActionRecorder
+from tds_api.auth.authentication import CSRF_HEADER, Identity, address_of, identify
 from tds_api.auth.permissions import ANYBODY, ITSELF, Permission, permission_of
 from tds_api.context import Context
 from tds_core.auth.principal import NOBODY, CsrfError, ForbiddenError, TooManyRequestsError, UnauthorizedError
@@ -17,126 +17,128 @@ from tds_models.auth import Role
 
 LOGIN_PATH = "/api/tds/login"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-#: So many requests a minute from one address may carry what opens nothing; guessing takes more.
+#: Requests a minute from one address that may fail to authenticate; guessing takes more.
 REFUSED_PER_MINUTE = 30
-#: What every caller may do, whatever the scopes of a key: ask who they are.
-_ALWAYS_REACHED = "session"
+#: The path every principal may call, whatever its scopes: its own identity.
+_ALWAYS_IN_SCOPE = "session"
 
 
-def install_auth(app: Flask, edge: Context, rates: RateLimiter, recording: Recording) -> None:
-    """Put the gate before every route of `app`."""
-    gate = AuthMiddleware(app, edge, rates, recording)
-    app.before_request(gate.enter)
-    app.after_request(gate.leave)
+def install_auth(app: Flask, context: Context, rates: RateLimiter, recorder: ActionRecorder) -> None:
+    """Run the middleware before and after every view of `app`."""
+    middleware = AuthMiddleware(app, context, rates, recorder)
+    app.before_request(middleware.before_view)
+    app.after_request(middleware.after_view)
 
 
 class AuthMiddleware:
-    """What happens before and after a view."""
+    """Authentication, rate limits, permissions, idempotency and the action log, before and after each view."""
 
-    def __init__(self, app: Flask, edge: Context, rates: RateLimiter, recording: Recording) -> None:
-        self._app, self._edge, self._rates, self._recording = app, edge, rates, recording
+    def __init__(self, app: Flask, context: Context, rates: RateLimiter, recorder: ActionRecorder) -> None:
+        self._app, self._context, self._rates, self._recorder = app, context, rates, recorder
 
-    def enter(self) -> Response | None:
-        """Let the request at hand in, or answer it as it was answered before. Raises what refuses it."""
+    def before_view(self) -> Response | None:
+        """Admit the request, or return the stored response of an earlier one. Raises what refuses it."""
         if request.endpoint is None or request.method == "OPTIONS":
             return None
         permission = permission_of(self._app, request.endpoint)
         if permission in (ANYBODY, ITSELF):
             return None
-        address = address_of(request, self._edge.settings)
-        self._count(self._edge.settings.address_requests_per_minute, "address", address)
+        address = address_of(request, self._context.settings)
+        self._count(self._context.settings.address_requests_per_minute, "address", address)
         try:
-            g.known = self._identified(address)
-            g.standing = self._count(self._edge.settings.requests_per_minute, "caller", g.known.caller.name)
-            _check(g.known, permission)
+            g.identity = self._authenticate(address)
+            g.rate_limit = self._count(self._context.settings.requests_per_minute, "caller", g.identity.principal.name)
+            _check_permission(g.identity, permission)
             _check_path()
         except (UnauthorizedError, ForbiddenError) as error:
             if request.method not in SAFE:
-                caller = g.known.caller if "known" in g else NOBODY
+                principal = g.identity.principal if "identity" in g else NOBODY
                 status = 401 if isinstance(error, UnauthorizedError) else 403
-                self._recording.refused(self._recording.action_of(caller), status=status, error=error.code)
+                self._recorder.refused(self._recorder.action_of(principal), status=status, error=error.code)
             login = login_redirect(request) if isinstance(error, UnauthorizedError) else None
             if login is None:
                 raise
             return login
-        return None if request.method in SAFE else self._begun(g.known)
+        return None if request.method in SAFE else self._begin_action(g.identity)
 
-    def leave(self, response: Response) -> Response:
-        """Write down what came of the request, and say how the caller's limit stands."""
+    def after_view(self, response: Response) -> Response:
+        """Record the outcome of the request, and add the headers of the rate limit."""
         if "begun" in g:
-            self._recording.end(*g.begun, response)
+            action, begun_id = g.begun
+            self._recorder.end(action, begun_id, response)
         if "key" in g:
-            idempotency.keep(self._edge, response, caller=g.known.caller.name, key=g.key)
-        if "standing" in g:
-            add_headers(response, g.standing)
+            idempotency.store(self._context, response, caller=g.identity.principal.name, key=g.key)
+        if "rate_limit" in g:
+            add_headers(response, g.rate_limit)
         return response
 
-    def _identified(self, address: str) -> Known:
+    def _authenticate(self, address: str) -> Identity:
         try:
-            return identify(self._edge, request)
+            return identify(self._context, request)
         except UnauthorizedError:
             if self._rates.take(per_minute(REFUSED_PER_MINUTE), "refused", address).is_over:
                 raise TooManyRequestsError(
-                    "Too many requests from here carried nothing that opens. Ask again later.", retry_after_seconds=60
+                    "Too many requests from this address failed to authenticate. Try again later.",
+                    retry_after_seconds=60,
                 ) from None
             raise
 
     def _count(self, count: int, kind: str, whose: str) -> RateLimitState | None:
         if not count:
             return None
-        standing = self._rates.take(per_minute(count), kind, whose)
-        if standing.is_over:
-            g.standing = standing
+        state = self._rates.take(per_minute(count), kind, whose)
+        if state.is_over:
+            g.rate_limit = state
             raise TooManyRequestsError(
-                f"More than {count} requests in a minute. Ask again in {standing.reset_seconds} s.",
-                retry_after_seconds=standing.reset_seconds,
+                f"More than {count} requests in a minute. Try again in {state.reset_seconds} s.",
+                retry_after_seconds=state.reset_seconds,
             )
-        return standing
+        return state
 
-    def _begun(self, known: Known) -> Response | None:
+    def _begin_action(self, identity: Identity) -> Response | None:
         key = idempotency.key_of(request)
         if key is not None:
-            before = idempotency.answered_before(self._edge, request, caller=known.caller.name, key=key)
-            if before is not None:
-                return before
+            stored = idempotency.stored_response(self._context, request, caller=identity.principal.name, key=key)
+            if stored is not None:
+                return stored
             g.key = key
-        action = self._recording.action_of(known.caller)
-        g.begun = (action, self._recording.begin(action))
+        action = self._recorder.action_of(identity.principal)
+        g.begun = (action, self._recorder.begin(action))
         return None
 
 
-def add_headers(response: Response, standing: RateLimitState | None) -> None:
-    """Say how a limit stands."""
-    if standing is not None:
-        response.headers["RateLimit-Limit"] = str(standing.limit)
-        response.headers["RateLimit-Remaining"] = str(standing.left)
-        response.headers["RateLimit-Reset"] = str(standing.reset_seconds)
-        response.headers["RateLimit-Policy"] = f"{standing.limit};w={standing.window_seconds}"
+def add_headers(response: Response, state: RateLimitState | None) -> None:
+    """Add the RateLimit headers."""
+    if state is not None:
+        response.headers["RateLimit-Limit"] = str(state.limit)
+        response.headers["RateLimit-Remaining"] = str(state.left)
+        response.headers["RateLimit-Reset"] = str(state.reset_seconds)
+        response.headers["RateLimit-Policy"] = f"{state.limit};w={state.window_seconds}"
 
 
 def _check_path() -> None:
-    """No name holds a NUL, and PostgreSQL takes none. Raises NotFoundError."""
+    """Refuse a NUL in the path, which PostgreSQL cannot store. Raises NotFoundError."""
     if any("\x00" in value for value in (request.view_args or {}).values() if isinstance(value, str)):
         raise NotFoundError("There is nothing of this name.")
 
 
-def _check(known: Known, permission: Permission) -> None:
-    caller, path = known.caller, request.path.removeprefix(API)
-    if known.session_token is not None and request.method not in SAFE:
-        given = request.headers.get(CSRF_HEADER, "")
-        if not is_csrf_token(given, known.session_token):
-            raise CsrfError(f"A change by a browser's session needs {CSRF_HEADER}, from GET /api/tds/session.")
+def _check_permission(identity: Identity, permission: Permission) -> None:
+    principal, path = identity.principal, request.path.removeprefix(API)
+    if identity.session_token is not None and request.method not in SAFE:
+        token = request.headers.get(CSRF_HEADER, "")
+        if not is_csrf_token(token, identity.session_token):
+            raise CsrfError(f"A change in a browser's session needs {CSRF_HEADER}: take it from GET /api/tds/session.")
     needed = Role(permission)
-    if not caller.may(needed):
-        raise ForbiddenError(f"This needs the role {needed}; {caller.name} has {caller.role}.")
-    if path != _ALWAYS_REACHED and not caller.reaches(path):
-        raise ForbiddenError(f"The scopes of {caller.name} do not reach {path[:80]}: {', '.join(caller.scopes)}.")
+    if not principal.may(needed):
+        raise ForbiddenError(f"This needs the role {needed}; {principal.name} has {principal.role}.")
+    if path != _ALWAYS_IN_SCOPE and not principal.reaches(path):
+        raise ForbiddenError(f"The scopes of {principal.name} do not cover {path[:80]}: {', '.join(principal.scopes)}.")
 
 
-def login_redirect(asked: Request) -> Response | None:
-    """The redirect to the login page, for a browser that wants to see something; None for programs."""
-    # Clients that accept anything get JSON; browsers would rather have a page.
-    preferred = asked.accept_mimetypes.best_match(["application/json", "text/html"])
-    if asked.method != "GET" or preferred != "text/html" or asked.authorization is not None:
+def login_redirect(request: Request) -> Response | None:
+    """A redirect to the log-in page, for a browser that wants to read a page; None for programs."""
+    # A client that accepts anything gets JSON; browsers prefer HTML.
+    preferred = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    if request.method != "GET" or preferred != "text/html" or request.authorization is not None:
         return None
-    return make_response(redirect(f"{LOGIN_PATH}?next={quote(asked.path)}", 303))
+    return make_response(redirect(f"{LOGIN_PATH}?next={quote(request.path)}", 303))

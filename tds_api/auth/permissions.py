@@ -1,4 +1,4 @@
-"""Permissions: what each route needs, named where the route is declared, and told in the description of the API."""
+"""Permissions: what each route needs, declared beside the route and published in the API description."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -13,7 +13,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 Permission = Role | str
 
 ANYBODY: Final = "anybody"
-#: The route decides by itself: a signature, a state that was given out, a form of its own.
+#: The route checks by itself: a signature, the state of a consent, a form key.
 ITSELF: Final = "itself"
 
 _MARK = "tds_permission"
@@ -26,7 +26,7 @@ _OF_LIBRARIES: dict[str, Permission] = {
 
 
 def needs(permission: Permission) -> Callable[[View], View]:
-    """Name what a route needs; put it under the route's line."""
+    """Declare the permission a route needs; the decorator goes below the route's."""
 
     def mark(view: View) -> View:
         setattr(view, _MARK, permission)
@@ -35,49 +35,57 @@ def needs(permission: Permission) -> Callable[[View], View]:
     return mark
 
 
-def named_permission(app: Flask, endpoint: str) -> Permission | None:
-    """What a route says it needs; None when it says nothing."""
+def declared_permission(app: Flask, endpoint: str) -> Permission | None:
+    """The permission a route declares; None without a declaration."""
     return getattr(app.view_functions[endpoint], _MARK, None) or _OF_LIBRARIES.get(endpoint)
 
 
 def permission_of(app: Flask, endpoint: str) -> Permission:
-    """What a route needs. One that says nothing is for administrators alone."""
-    return named_permission(app, endpoint) or Role.ADMIN
+    """The permission a route needs; without a declaration it is for administrators only."""
+    return declared_permission(app, endpoint) or Role.ADMIN
 
 
-class PermissionsTold(BasePlugin):
-    """Adds to each described operation who may call it, and what everybody else is answered."""
+class PermissionsPlugin(BasePlugin):
+    """apispec plugin: adds to each operation its permission and the refusals that follow from it."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
 
-    def operation_helper(self, path: Any = None, operations: Any = None, **given: Any) -> None:  # noqa: ARG002 (apispec's)
+    def operation_helper(self, path: Any = None, operations: Any = None, **options: Any) -> None:  # noqa: ARG002 (apispec's)
         """Complete the operations of one route."""
-        permission = permission_of(self._app, given["rule"].endpoint)
+        permission = permission_of(self._app, options["rule"].endpoint)
         for method, operation in (operations or {}).items():
             operation["x-permission"] = str(permission)
             if permission in (ANYBODY, ITSELF):
                 operation["security"] = []
                 continue
-            _answer(operation, "401", "Nobody known asks")
-            _answer(operation, "403", f"Needs the role {permission}, a scope that reaches here, or a CSRF token")
-            _answer(operation, "429", "More than is allowed in this time; Retry-After says when to ask again")
+            _add_response(operation, "401", "Not authenticated: send an API key or log in")
+            _add_response(
+                operation,
+                "403",
+                f"Not allowed: needs the role {permission}, a scope with this path, and in a session the CSRF token",
+            )
+            _add_response(operation, "429", "Too many requests; Retry-After says when to try again")
             if method != "get":
                 operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
-                _answer(operation, "409", "Cannot be done as things are, or the first such request has no answer yet")
-                _answer(operation, "422", "Arguments that make no sense, or an Idempotency-Key of another request")
+                _add_response(
+                    operation,
+                    "409",
+                    "Conflicts with the current state, or the first request of this key has no response yet",
+                )
+                _add_response(operation, "422", "Invalid arguments, or an Idempotency-Key that another request used")
 
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Makes the request safe to send twice: the second is answered as the first was, for 24 hours",
+    "description": "Makes the request safe to repeat: for 24 hours a repeat gets the response of the first",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
 }
 
 
-def _answer(operation: dict[str, Any], status: str, meaning: str) -> None:
+def _add_response(operation: dict[str, Any], status: str, meaning: str) -> None:
     responses = operation.setdefault("responses", {})
     if status not in {str(getattr(each, "value", each)) for each in responses}:
         schema = {"$ref": "#/components/schemas/Problem"}

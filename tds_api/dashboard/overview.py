@@ -1,22 +1,20 @@
-"""Routes that answer the overview: everything a dashboard shows, in one answer.
-
-The shapes of the overview: what a wall shows, and everything behind it.
-"""
+"""Routes of the overview: everything a dashboard shows, in one response."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from marshmallow import Schema, fields
 
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
-from tds_api.resources.breakers import Breaker
-from tds_api.resources.health import WholeHealth, whole
-from tds_api.resources.quota import Quota
-from tds_api.resources.schedules import Job
-from tds_api.schemas.inbox_and_queue import QueueStats, Reception
-from tds_api.schemas.mirror import Standing
+from tds_api.resources.breakers import BreakerSchema
+from tds_api.resources.health import HealthReport, WholeHealthSchema, health_report
+from tds_api.resources.quota import QuotaSchema
+from tds_api.resources.schedules import JobSchema
+from tds_api.schemas.inbox_and_queue import QueueStatsSchema, ReceptionSchema
+from tds_api.schemas.mirror import EntityStatusSchema
 from tds_core.inbox import queries as inbox_queries
 from tds_core.mirror.status import detail_calls, entity_statuses, with_ends
 from tds_core.queue import queries as queue_queries
@@ -29,55 +27,66 @@ from tds_models.auth import Role
 from tds_models.db import session_scope
 
 
-class Overview(Schema):
-    """How TDS does, what came in, and where every entity stands."""
+class OverviewSchema(Schema):
+    """The health of TDS, the webhooks received, and the status of every entity."""
 
     at = fields.AwareDateTime(format="iso")
-    health = fields.Nested(WholeHealth)
-    reception = fields.Nested(Reception)
-    entities = fields.List(fields.Nested(Standing))
+    health = fields.Nested(WholeHealthSchema)
+    reception = fields.Nested(ReceptionSchema)
+    entities = fields.List(fields.Nested(EntityStatusSchema))
 
 
-class WholeOverview(Overview):
+class WholeOverviewSchema(OverviewSchema):
     """The overview with the queue, the breakers, the quota and the timetable."""
 
-    queue = fields.List(fields.Nested(QueueStats))
-    breakers = fields.List(fields.Nested(Breaker))
+    queue = fields.List(fields.Nested(QueueStatsSchema))
+    breakers = fields.List(fields.Nested(BreakerSchema))
     quota = fields.Nested(
-        Quota, allow_none=True, metadata={"description": "null while nobody can read how much is used"}
+        QuotaSchema, allow_none=True, metadata={"description": "null while the counters of calls cannot be read"}
     )
-    schedules = fields.List(fields.Nested(Job))
+    schedules = fields.List(fields.Nested(JobSchema))
 
 
-def dashboard_routes(edge: Context) -> Blueprint:
+class Overview(TypedDict):
+    """What `OverviewSchema` shows."""
+
+    at: datetime
+    health: HealthReport
+    reception: Any
+    entities: Any
+
+
+def overview_routes(context: Context) -> Blueprint:
     """The overview."""
     routes = Blueprint("dashboard", __name__, url_prefix="/api/tds/dashboard", description="Everything in one answer")
-    governor = open_governor(edge.settings)
+    governor = open_governor(context.settings)
 
-    def overview() -> dict[str, Any]:
-        with session_scope(edge.engine) as session:
-            at, received, found = (
-                database_clock(session),
-                inbox_queries.reception_health(session),
-                entity_statuses(session),
-            )
-        return {"at": at, "health": whole(edge), "reception": received, "entities": with_ends(found, governor)}
+    def overview() -> Overview:
+        with session_scope(context.engine) as session:
+            at, reception = database_clock(session), inbox_queries.reception_health(session)
+            entities = entity_statuses(session)
+        return {
+            "at": at,
+            "health": health_report(context),
+            "reception": reception,
+            "entities": with_ends(entities, governor),
+        }
 
     @routes.get("")
     @needs(Role.VIEWER)
-    @routes.response(200, Overview)
+    @routes.response(200, OverviewSchema)
     def short() -> Any:
-        """How TDS does, what came in lately, and where every entity stands."""
+        """The health of TDS, the webhooks received lately, and the status of every entity."""
         return overview()
 
     @routes.get("/complete")
     @needs(Role.VIEWER)
-    @routes.response(200, WholeOverview)
+    @routes.response(200, WholeOverviewSchema)
     def complete() -> Any:
         """The same with the queue by entity, the breakers, the quota and the timetable."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             queue, jobs, calls = queue_queries.queue_stats(session), schedules(session), detail_calls(session)
-        breakers, quota = edge.breakers.states(), _quota(calls, governor)
+        breakers, quota = context.breakers.states(), _quota(calls, governor)
         return {**overview(), "queue": queue, "breakers": breakers, "quota": quota, "schedules": jobs}
 
     return routes

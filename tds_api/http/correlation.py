@@ -1,4 +1,4 @@
-"""The correlation id: one name for a request, from its first byte to the row it changed."""
+"""The correlation id: identifies a request in its response, log lines, traces and the rows it changed."""
 
 import re
 from collections.abc import Mapping
@@ -14,28 +14,28 @@ from tds_core.observability.metrics import watch
 HEADER = "X-Correlation-Id"
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-#: Where a WSGI environment carries it.
+#: Key of a WSGI environment: the correlation id.
 CORRELATION_KEY = "tds.correlation_id"
 _BEGAN_KEY = "tds.began"
 
 
 def correlation_id() -> str:
-    """The id of the request at hand."""
+    """The id of the current request."""
     return str(request.environ[CORRELATION_KEY])
 
 
 def install_correlation(app: Flask) -> None:
-    """Give every request an id, its caller's if that is acceptable; log lines and the answer carry it."""
+    """Give every request an id, the caller's if acceptable; log lines and the response carry it."""
     app.before_request(_begin)
-    app.after_request(_answer)
+    app.after_request(_finish)
 
 
 def choose_correlation_id(environ: Mapping[str, Any]) -> str:
-    """The caller's id if that is acceptable, else a new one."""
-    given = environ.get("HTTP_X_CORRELATION_ID")
-    if given and _ACCEPTABLE.fullmatch(given):
-        return str(given)
-    # A name, not a secret. Asking the system for randomness lets the other threads in, which costs ten times the id.
+    """The caller's id if acceptable, else a new one."""
+    requested = environ.get("HTTP_X_CORRELATION_ID")
+    if requested and _ACCEPTABLE.fullmatch(requested):
+        return str(requested)
+    # An identifier, not a secret: os.urandom releases the interpreter to other threads, which costs ten times the id.
     return f"{getrandbits(128):032x}"
 
 
@@ -47,7 +47,7 @@ def _begin() -> None:
     environ[_BEGAN_KEY] = perf_counter()
 
 
-def _answer(response: Response) -> Response:
+def _finish(response: Response) -> Response:
     if _BEGAN_KEY in request.environ:
         seconds = perf_counter() - request.environ[_BEGAN_KEY]
         watch.tell("request", seconds, method=request.method, route=request.endpoint, status=response.status_code)

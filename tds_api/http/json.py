@@ -1,7 +1,4 @@
-"""How JSON is spelled: answers with decimals as text, times in ISO 8601, kept JSON as it was kept; and what is read.
-
-Answers that need not be sent twice: who already has what they ask for is told so, and nothing is read for them.
-"""
+"""JSON of requests and responses: decimals as text, times in ISO 8601, stored JSON unchanged; and ETags."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -10,14 +7,15 @@ import msgspec
 from flask import Response, request
 from flask.json.provider import JSONProvider
 
-#: No argument nests so deeply; what does is meant to break something.
+#: No argument nests more deeply; JSON that does is an attack.
 DEEPEST = 64
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of JSON text. Raises ValueError for what is none, nests too deeply, or holds what nobody can keep.
+    """The value of JSON text.
 
-    Half a surrogate pair and numbers of more digits than fit are refused, too.
+    Raises ValueError for malformed text, deeper nesting than DEEPEST, half a surrogate pair, and numbers with too many
+    digits to represent.
     """
     try:
         value = msgspec.json.decode(text)
@@ -25,7 +23,7 @@ def read_json(text: str | bytes) -> Any:
         raise ValueError(_TOO_DEEP) from None
     level = [value]
     for _ in range(DEEPEST):
-        level = [child for each in level for child in _children(each)]
+        level = [child for parent in level for child in _children(parent)]
         if not level:
             return value
     raise ValueError(_TOO_DEEP)
@@ -41,20 +39,20 @@ def _children(value: Any) -> Iterable[Any]:
 
 
 class ExactJson(JSONProvider):
-    """msgspec for Flask: exact, and it passes raw JSON through."""
+    """msgspec as Flask's JSON provider: exact decimals, raw JSON passed through."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
         """The JSON text of `obj`."""
         return msgspec.json.encode(obj).decode()
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
-        """The value of JSON text; raises ValueError for what is none."""
+        """The value of JSON text; raises as `read_json` does."""
         return read_json(s)
 
 
-#: The header of an answer, for the description of the API.
-TOLD: Final = {"ETag": {"description": "send it back as If-None-Match", "schema": {"type": "string"}}}
-ASKED: Final = {
+#: OpenAPI objects of the two headers.
+ETAG_HEADER: Final = {"ETag": {"description": "send it back as If-None-Match", "schema": {"type": "string"}}}
+IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
@@ -63,8 +61,11 @@ ASKED: Final = {
 }
 
 
-def tagged(tag: str | None, read: Callable[[], Any]) -> Any:
-    """304 for who has the answer of this tag, else what `read` finds. The tag was made before, so it is never newer."""
+def with_etag(tag: str | None, read: Callable[[], Any]) -> Any:
+    """304 if the client has the response of this ETag, else what `read` returns.
+
+    `tag` must be made before `read` runs, so that it is never newer than the response.
+    """
     if tag is None:
         return read()
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}

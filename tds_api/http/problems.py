@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457), and the one table from errors to HTTP status."""
+"""Problem documents (RFC 9457) for all errors, and the table from error classes to HTTP status."""
 
 from typing import Any
 
@@ -104,7 +104,7 @@ def problem_document(*, status: int, code: str, detail: str, correlation_id: str
 
 
 def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
-    """A problem document as the answer of the request at hand."""
+    """A problem document as the response to the current request."""
     document = problem_document(status=status, code=code, detail=detail, correlation_id=correlation_id(), **more)
     response = Response(document, status, content_type=PROBLEM)
     if status == 503:
@@ -113,10 +113,10 @@ def problem(*, status: int, code: str, detail: str, **more: Any) -> Response:
 
 
 def problem_of(error: TdsError, **more: Any) -> Response:
-    """The problem document of one of our own errors."""
+    """The problem document of a TdsError; what it says is hidden where it may name internals."""
     status = status_of(error)
-    is_told = status < 500 or error.retriable or isinstance(error, ConfigError)  # which names settings, not values
-    detail = str(error) if is_told else "TDS failed; its log has this correlation id."
+    is_public = status < 500 or error.retriable or isinstance(error, ConfigError)  # which names settings, not values
+    detail = str(error) if is_public else "TDS failed; its log has this correlation id."
     response = problem(status=status, code=error.code, detail=detail, **more)
     if isinstance(error, access.UnauthorizedError):
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -126,7 +126,7 @@ def problem_of(error: TdsError, **more: Any) -> Response:
 
 
 def problem_of_http(error: HTTPException) -> Response | HTTPException:
-    """The problem document of what Flask, Werkzeug or webargs refused; redirects stay what they are."""
+    """The problem document of an error of Flask, Werkzeug or webargs; redirects are returned unchanged."""
     if error.code is None or error.code < 400:
         return error
     code = error.name.lower().replace(" ", "_").replace("'", "")
@@ -149,7 +149,7 @@ def problem_of_http(error: HTTPException) -> Response | HTTPException:
 def _problem_of_database(error: Exception) -> Response:
     if isinstance(error, PoolTimeoutError):
         pool.begin()
-    elif not is_away(error):  # what is away is told once, by the engine
+    elif not is_away(error):  # an outage is logged once, by the engine
         log.error("database_unavailable", error=type(error).__name__, path=request.path)
     return problem(status=503, code="database_unavailable", detail="The database cannot be reached.")
 
@@ -160,7 +160,7 @@ def _problem_of_bug(error: Exception) -> Response:
 
 
 def install_errors(app: Flask) -> None:
-    """Answer every error with a problem document."""
+    """Register error handlers so that every error becomes a problem document."""
     app.register_error_handler(TdsError, problem_of)
     app.register_error_handler(HTTPException, problem_of_http)
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):

@@ -1,12 +1,13 @@
-"""The body of a request: read within a limit of bytes, a deadline and a least rate, before anything is parsed."""
+"""Request bodies: read within a size limit, a deadline and a minimum rate, before anything is parsed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from flask import Flask, request
 
+from tds_api.http.wsgi_adapter import BodyStream
 from tds_core.sources.zoho.webhooks.errors import (
     BodiesCrowdedError,
     BodyCutShortError,
@@ -17,41 +18,31 @@ from tds_core.sources.zoho.webhooks.errors import (
 
 #: The largest body any route but the webhooks' takes; theirs is a setting.
 LARGEST_BYTES = 1 << 20
-#: A body has come within these, and from the sixth second on so many bytes a second.
+#: A body must be complete within the deadline, and after the grace period come at this rate.
 DEADLINE_SECONDS, GRACE_SECONDS, LEAST_BYTES_PER_SECOND = 30.0, 5.0, 1024
-#: What has come of all larger bodies that are being read at once is no more than these.
+#: Limit for all larger bodies together that are being read.
 MOST_BYTES_AT_ONCE = 64 << 20
-# Up to this size a body is asked for in one piece: nearly all come with their head.
+# Up to this size a body is read in one piece: nearly all arrive with their headers.
 _SMALL_BYTES = 1 << 16
-# Digits of an announced length beyond these say nothing more: Python refuses to read thousands of them.
+# More digits of an announced length are cut off: Python refuses to convert thousands of them.
 _LONGEST_LENGTH = 18
-# A refused body is read and dropped for a moment, for those who only listen when they have sent all; not for many.
+# A refused body is read and dropped for a moment, for clients that read only after sending; not for many at once.
 _LINGER_SECONDS, _MOST_LINGERING = 2.0, 8
-# The server ends every body with an empty piece; an error in it, such as chunks that break off, is one more.
+# The server ends every body with one empty piece; an error such as a broken chunk adds another.
 _EMPTY_AT_THE_END = 1
 
-#: Where a WSGI environment carries why its body was not read.
+#: Key of a WSGI environment: why its body was not read.
 UNREAD_KEY = "tds.unread_body"
 
 
-class Stream(Protocol):
-    """A request's body as an RSGI server gives it: whole, or piece by piece."""
-
-    async def __call__(self) -> bytes: ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-
-    async def __anext__(self) -> bytes: ...
-
-
-class Bodies:
+class BodyReader:
     """Reads the bodies of one event loop. None holds a thread, and all together hold a bounded share of memory."""
 
     def __init__(self) -> None:
-        self._held = 0
+        self._buffered_bytes = 0
         self._lingering = 0
 
-    async def read(self, stream: Stream, environ: Mapping[str, Any], limit: int) -> bytes:
+    async def read(self, stream: BodyStream, environ: Mapping[str, Any], limit: int) -> bytes:
         """The whole body.
 
         Raises BodyTooLargeError before anything beyond `limit` is kept, BodyTooSlowError, BodyCutShortError when the
@@ -70,8 +61,8 @@ class Bodies:
             raise cut_short(size, len(body))
         return body
 
-    async def drop(self, stream: Stream) -> None:
-        """Read what nobody wants, for a moment: who still sends hears the answer all the same."""
+    async def drop(self, stream: BodyStream) -> None:
+        """Read and discard a body for a moment, so that a client that is still sending gets the response."""
         if self._lingering >= _MOST_LINGERING:
             return
         self._lingering += 1
@@ -83,8 +74,8 @@ class Bodies:
         finally:
             self._lingering -= 1
 
-    async def _in_pieces(self, stream: Stream, limit: int, *, announced: bool) -> bytes:
-        """The body as it comes: after the grace each piece must follow in the time that the rate leaves it."""
+    async def _in_pieces(self, stream: BodyStream, limit: int, *, announced: bool) -> bytes:
+        """Read piece by piece: after the grace period the minimum rate sets the time each next piece has."""
         clock = asyncio.get_running_loop().time
         began_at, empty_count = clock(), 0
         body = bytearray()
@@ -92,18 +83,18 @@ class Bodies:
             async with asyncio.timeout(GRACE_SECONDS) as left:
                 async for piece in stream:
                     body += piece
-                    self._held += len(piece)
+                    self._buffered_bytes += len(piece)
                     empty_count += not piece
                     if len(body) > limit:
                         raise too_large(limit)
-                    if self._held > MOST_BYTES_AT_ONCE:
+                    if self._buffered_bytes > MOST_BYTES_AT_ONCE:
                         raise BodiesCrowdedError("Too many large bodies are being read. Try again.")
                     earned = GRACE_SECONDS + len(body) / LEAST_BYTES_PER_SECOND
                     left.reschedule(began_at + min(DEADLINE_SECONDS, earned))
         except TimeoutError:
             raise _too_slow() from None
         finally:
-            self._held -= len(body)
+            self._buffered_bytes -= len(body)
         if not announced and empty_count > _EMPTY_AT_THE_END:
             raise BodyCutShortError(
                 f"The body broke off after {len(body)} bytes, before its last chunk (trailers are not read either)."
@@ -111,8 +102,8 @@ class Bodies:
         return bytes(body)
 
 
-async def _rest_of(stream: Stream) -> AsyncIterator[bytes]:
-    """What has not been read yet. A server begins a body once, and goes on where it was left."""
+async def _rest_of(stream: BodyStream) -> AsyncIterator[bytes]:
+    """The unread rest. A server lets a body be iterated once, and continues where that stopped."""
     try:
         pieces = aiter(stream)
     except RuntimeError:
@@ -124,7 +115,7 @@ async def _rest_of(stream: Stream) -> AsyncIterator[bytes]:
             return
 
 
-async def _whole(stream: Stream, size: int) -> bytes:
+async def _whole(stream: BodyStream, size: int) -> bytes:
     try:
         async with asyncio.timeout(min(DEADLINE_SECONDS, GRACE_SECONDS + size / LEAST_BYTES_PER_SECOND)):
             return await stream()
@@ -144,7 +135,7 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
         if len(body) > limit:
             raise too_large(limit)
         return body
-    if size > limit:  # not read at all: who announces this may never send it, and a thread would wait
+    if size > limit:  # not read at all: a sender that announces this may never send it, and a thread would wait
         raise too_large(limit)
     body = _read(environ["wsgi.input"], size)
     if len(body) < size:
@@ -163,19 +154,19 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def announced_length(environ: Mapping[str, Any]) -> int | None:
-    """What the request says its body's length is; None when it does not say, or no length."""
+    """The Content-Length of a request in bytes; None when it is absent or no number."""
     announced = environ.get("CONTENT_LENGTH") or ""
     return int(announced[:_LONGEST_LENGTH]) if announced.isascii() and announced.isdigit() else None
 
 
 def too_large(limit: int) -> BodyTooLargeError:
-    """What refuses a body over `limit` bytes."""
+    """The error for a body over `limit` bytes."""
     return BodyTooLargeError(f"The body is larger than {limit} bytes.")
 
 
-def cut_short(announced: int, came: int) -> BodyCutShortError:
-    """What refuses a body whose connection ended."""
-    return BodyCutShortError(f"{announced} bytes were announced, {came} came.")
+def cut_short(announced: int, received: int) -> BodyCutShortError:
+    """The error for a body whose connection ended early."""
+    return BodyCutShortError(f"{announced} bytes were announced, {received} came.")
 
 
 def _too_slow() -> BodyTooSlowError:
@@ -186,13 +177,13 @@ def _too_slow() -> BodyTooSlowError:
 
 
 def install_limits(app: Flask) -> None:
-    """Let Flask read no body that is too large either, and answer those that were not read before it was asked."""
+    """Set the size limit in Flask, and answer requests whose body was refused before Flask ran."""
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BYTES
     app.before_request(_refuse)
 
 
 def _refuse() -> None:
-    """Raises WebhookRefusedError. Webhooks have a limit of their own, and keep what they refuse."""
+    """Raises WebhookRefusedError. Webhooks check their own limit and record what they refuse."""
     error: WebhookRefusedError | None = request.environ.pop(UNREAD_KEY, None)
     if error is not None:
         raise error

@@ -1,4 +1,4 @@
-"""Headers on every answer that keep browsers from making something else of it."""
+"""Security headers of every response: content type as declared, and a Content-Security-Policy."""
 
 import base64
 import hashlib
@@ -6,11 +6,11 @@ import re
 
 from flask import Flask, Response, request
 
-#: JSON is JSON, whatever it looks like.
+#: Browsers take the declared content type and do not guess another.
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 
-_NOTHING = "default-src 'none'; frame-ancestors 'none'"
-# The page of the description brings one script of its own, allowed by its hash; Swagger UI writes styles.
+_DENY_ALL = "default-src 'none'; frame-ancestors 'none'"
+# The Swagger page has one inline script, allowed by its hash; Swagger UI writes inline styles.
 _DOCS = (
     "default-src 'none'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -19,7 +19,7 @@ _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install_protection(app: Flask) -> None:
-    """Give every answer the headers; a page that says more of itself keeps what it says."""
+    """Add the headers to every response; a page's own policy is kept."""
     app.after_request(_protect)
 
 
@@ -28,10 +28,10 @@ def _protect(response: Response) -> Response:
     if "Content-Security-Policy" not in response.headers:
         is_docs = request.endpoint is not None and request.endpoint.startswith("api-docs.")
         is_page = response.mimetype == "text/html" and is_docs
-        response.headers["Content-Security-Policy"] = _policy_of(response) if is_page else _NOTHING
+        response.headers["Content-Security-Policy"] = _policy_of(response) if is_page else _DENY_ALL
     return response
 
 
 def _policy_of(page: Response) -> str:
     digests = (hashlib.sha256(script).digest() for script in _INLINE.findall(page.get_data()))
-    return _DOCS.format(scripts="".join(f" 'sha256-{base64.b64encode(each).decode()}'" for each in digests))
+    return _DOCS.format(scripts="".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests))

@@ -1,11 +1,11 @@
-"""Pages for people: rendered here, without a script, with headers that let nobody else's content in."""
+"""HTML pages: rendered on the server, without scripts, with headers that block foreign content."""
 
 from typing import Any
 
 from flask import Response, make_response, render_template
 
-# Other sites hear nothing of where people come from. Our own pages must: under "no-referrer" a browser also leaves out
-# the origin of a form, by which ours are told from theirs.
+# Other sites get no referrer. Our own pages need one: under "no-referrer" a browser also leaves out the origin of a
+# form, by which our forms are told from foreign ones.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'",
@@ -15,8 +15,8 @@ _HEADERS = {
 }
 
 
-def page(template: str, *, status: int = 200, **shown: Any) -> Response:
-    """The page of `template`."""
-    response = make_response(render_template(template, **shown), status)
+def page(template: str, *, status: int = 200, **values: Any) -> Response:
+    """The page of `template`, rendered with `values`."""
+    response = make_response(render_template(template, **values), status)
     response.headers.update(_HEADERS)
     return response

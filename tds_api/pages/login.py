@@ -1,19 +1,19 @@
-"""The page people log in on, and are led to when a page needs to know who they are."""
+"""The log-in page, to which browsers are redirected when a page needs a log-in."""
 
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Request, Response, make_response, redirect, request
 
-from tds_api.auth.action_log import API, Recording
-from tds_api.auth.authentication import put_session
+from tds_api.auth.action_log import API, ActionRecorder
+from tds_api.auth.authentication import set_session_cookie
 from tds_api.auth.middleware import LOGIN_PATH
 from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
 from tds_api.pages.html import page
 from tds_api.resources.sessions import begin_session
-from tds_api.schemas.auth import LoginForm
+from tds_api.schemas.auth import LoginFormSchema
 from tds_core.auth.principal import CsrfError, LoginRefusedError, TooManyRequestsError
 from tds_core.auth.rate_limits import RateLimiter
 
@@ -21,7 +21,7 @@ AFTERWARDS = "/api/tds/docs"
 _HTML = {"content_type": "text/html"}
 
 
-def login_routes(edge: Context, rates: RateLimiter, recording: Recording) -> Blueprint:
+def login_routes(context: Context, rates: RateLimiter, recorder: ActionRecorder) -> Blueprint:
     """The page."""
     routes = Blueprint("login", __name__, url_prefix=LOGIN_PATH, description="Log in with a browser")
 
@@ -34,37 +34,37 @@ def login_routes(edge: Context, rates: RateLimiter, recording: Recording) -> Blu
 
     @routes.post("")
     @needs(ANYBODY)
-    @routes.arguments(LoginForm, location="form")
+    @routes.arguments(LoginFormSchema, location="form")
     @routes.response(303, description="Logged in, back to where it was asked for")
     @routes.alt_response(401, description="The form again, with what is wrong", **_HTML)
     @routes.alt_response(403, description="Another site's form")
     def log_in(form: dict[str, Any]) -> Response:
         """Log in and go back."""
-        if not is_own(request):
+        if not is_same_origin(request):
             raise CsrfError("This form came from another site.")
         try:
-            begun = begin_session(edge, rates, recording, name=form["name"], password=form["password"])
+            begun = begin_session(context, rates, recorder, name=form["name"], password=form["password"])
         except (LoginRefusedError, TooManyRequestsError) as error:
             return _form(form["next"], problem=str(error), status=401)
         response = make_response(redirect(local(form["next"]), 303))
-        put_session(request, response, begun, edge.settings)
+        set_session_cookie(request, response, begun, context.settings)
         return response
 
     return routes
 
 
-def is_own(asked: Request) -> bool:
-    """Whether a form was sent by our own page; browsers say where a form comes from."""
-    origin = asked.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == asked.host
+def is_same_origin(request: Request) -> bool:
+    """Whether a form was sent by our own page, by the Origin header that browsers send."""
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host
 
 
 def local(path: str) -> str:
-    """`path` if it leads to a page of ours, and to nobody else's."""
+    """`path` if it is within the API of this host, else the default page."""
     is_ours = path.startswith(API) and "\\" not in path and "//" not in path and path.isprintable()
     return path if is_ours else AFTERWARDS
 
 
-def _form(following: str, *, problem: str = "", status: int = 200) -> Response:
+def _form(next_path: str, *, problem: str = "", status: int = 200) -> Response:
     news = {"is_good": False, "says": problem} if problem else None
-    return page("login.html", status=status, news=news, following=local(following))
+    return page("login.html", status=status, news=news, following=local(next_path))

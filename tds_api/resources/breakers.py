@@ -1,27 +1,20 @@
-"""Routes that show the circuit breakers and let an operator close one; what Prometheus is told of them.
+"""Routes of the circuit breakers: their statistics, and closing one by hand."""
 
-The shape of a circuit breaker.
-"""
-
-from collections.abc import Iterator
 from typing import Any
 
 from marshmallow import Schema, fields, validate
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from tds_api.auth.authentication import acting
+from tds_api.auth.authentication import principal_name
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
 from tds_api.schemas.common import perhaps_instant_field
 from tds_core.breakers.circuit import CircuitState
-from tds_core.breakers.registry import Breakers
 from tds_models.auth import Role
 
 
-class Breaker(Schema):
-    """One breaker and its statistics since it was first used."""
+class BreakerSchema(Schema):
+    """Routes of the circuit breakers: their statistics, and closing one by hand."""
 
     name = fields.String()
     state = fields.String(validate=validate.OneOf(list(CircuitState)))
@@ -42,8 +35,8 @@ class Breaker(Schema):
     is_shared = fields.Boolean(metadata={"description": "false while Redis is away: the figures of this process alone"})
 
 
-def breaker_routes(edge: Context) -> Blueprint:
-    """Circuit breakers."""
+def breaker_routes(context: Context) -> Blueprint:
+    """Routes of the circuit breakers: their statistics, and closing one by hand."""
     routes = Blueprint(
         "breakers",
         __name__,
@@ -53,31 +46,16 @@ def breaker_routes(edge: Context) -> Blueprint:
 
     @routes.get("")
     @needs(Role.VIEWER)
-    @routes.response(200, Breaker(many=True))
+    @routes.response(200, BreakerSchema(many=True))
     def breakers() -> Any:
-        """Every breaker that was ever used, by name, with its statistics."""
-        return edge.breakers.states()
+        """Routes of the circuit breakers: their statistics, and closing one by hand."""
+        return context.breakers.states()
 
     @routes.post("/<name>/reset")
     @needs(Role.OPERATOR)
-    @routes.response(200, Breaker)
+    @routes.response(200, BreakerSchema)
     def reset(name: str) -> Any:
-        """Close a breaker for all processes, which hear of it within a second."""
-        return edge.breakers.reset(name, by=acting())
+        """Routes of the circuit breakers: their statistics, and closing one by hand."""
+        return context.breakers.reset(name, by=principal_name())
 
     return routes
-
-
-class BreakerGauges(Collector):
-    """Reads the circuits when it is asked; of breakers nobody can read it says nothing."""
-
-    def __init__(self, breakers: Breakers) -> None:
-        self._breakers = breakers
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges as of now."""
-        state = GaugeMetricFamily("tds_breaker_state", "1 for the state it is in.", labels=["breaker", "state"])
-        for found in self._breakers.states():
-            for each in CircuitState:
-                state.add_metric([found.name, each.value], float(found.state is each))
-        yield state

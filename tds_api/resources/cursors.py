@@ -1,7 +1,4 @@
-"""Routes that show where incremental reads begin, and let an operator set that.
-
-The shape of a cursor, and of a wish to set it elsewhere.
-"""
+"""Routes of cursors, where incremental reads begin: listed, and set by operators."""
 
 from typing import Any
 
@@ -11,49 +8,47 @@ from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
 from tds_api.resources.entities import check_entity
-from tds_api.schemas.common import Arguments, Instant, perhaps_instant_field
+from tds_api.schemas.common import ArgumentsSchema, Instant, perhaps_instant_field
 from tds_core.sync import progress
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
 
-class Cursor(Schema):
+class CursorSchema(Schema):
     """Where the next incremental read of an entity begins."""
 
     entity = fields.String()
     modified_at = perhaps_instant_field("changes from here on are read; null: everything")
     updated_at = perhaps_instant_field()
-    run_id = fields.String(
-        allow_none=True, metadata={"description": "the run that moved it; null: nobody, or a person"}
-    )
+    run_id = fields.String(allow_none=True, metadata={"description": "the run that moved it; null: none, or a person"})
 
 
-class CursorArguments(Arguments):
+class CursorArgumentsSchema(ArgumentsSchema):
     """Where to set it."""
 
     modified_at = Instant(required=True, format="iso")
 
 
-def cursor_routes(edge: Context) -> Blueprint:
+def cursor_routes(context: Context) -> Blueprint:
     """Cursors."""
     routes = Blueprint("cursors", __name__, url_prefix="/api/tds/cursors", description="Where incremental reads begin")
 
     @routes.get("")
     @needs(Role.VIEWER)
-    @routes.response(200, Cursor(many=True))
+    @routes.response(200, CursorSchema(many=True))
     def all_cursors() -> Any:
         """The cursor of every entity that has one."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return progress.cursors(session)
 
     @routes.post("/<entity>")
     @needs(Role.OPERATOR)
-    @routes.arguments(CursorArguments)
-    @routes.response(200, Cursor)
+    @routes.arguments(CursorArgumentsSchema)
+    @routes.response(200, CursorSchema)
     def put(arguments: dict[str, Any], entity: str) -> Any:
         """Have the next incremental read begin at a moment, also one before where it would; never one to come."""
         check_entity(entity)
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return progress.put(session, entity, **arguments)
 
     return routes

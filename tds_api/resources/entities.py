@@ -1,19 +1,19 @@
-"""Routes to the mirror: every entity's rows, their history and their story, one set of routes for each declaration."""
+"""Routes of the mirror: each entity's rows, their history and their timeline, one set of routes a declaration."""
 
 from typing import Any
 
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
-from tds_api.http.json import ASKED, TOLD, tagged
+from tds_api.http.json import ETAG_HEADER, IF_NONE_MATCH, with_etag
 from tds_api.openapi import Blueprint
-from tds_api.schemas.common import PageArguments, page_schema
+from tds_api.schemas.common import PageArgumentsSchema, page_schema
 from tds_api.schemas.mirror import (
-    AsOfArguments,
-    Change,
-    Explanation,
-    RowArguments,
-    Standing,
-    StoryArguments,
+    AsOfArgumentsSchema,
+    ChangeSchema,
+    EntityStatusSchema,
+    ExplanationSchema,
+    RowArgumentsSchema,
+    StoryArgumentsSchema,
     row_schema,
     whole_row_schema,
 )
@@ -30,7 +30,7 @@ from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 
-_UNCHANGED = "As it was when this ETag was told"
+_UNCHANGED = "Unchanged since this ETag"
 
 
 def check_entity(name: str) -> None:
@@ -39,83 +39,83 @@ def check_entity(name: str) -> None:
         raise NotFoundError(f"TDS mirrors nothing called {name[:80]!r}.")
 
 
-def entity_routes(edge: Context) -> Blueprint:
+def entity_routes(context: Context) -> Blueprint:
     """The mirror."""
     routes = Blueprint("entities", __name__, url_prefix="/api/tds", description="The mirror")
-    governor = open_governor(edge.settings)
+    governor = open_governor(context.settings)
 
     @routes.get("/entities")
     @needs(Role.VIEWER)
-    @routes.response(200, Standing(many=True))
-    def standings_of_all() -> Any:
-        """Where every entity stands: rows, newest change, details to come, cursor and last run."""
-        with session_scope(edge.engine) as session:
-            found = entity_statuses(session)
-        return with_ends(found, governor)
+    @routes.response(200, EntityStatusSchema(many=True))
+    def statuses() -> Any:
+        """The status of every entity: rows, newest change, details to come, cursor and last run."""
+        with session_scope(context.engine) as session:
+            entities = entity_statuses(session)
+        return with_ends(entities, governor)
 
     for entity in ENTITIES.values():
-        _routes_of(routes, edge, entity)
+        _routes_of(routes, context, entity)
     return routes
 
 
-def _routes_of(routes: Blueprint, edge: Context, entity: Entity) -> None:
+def _routes_of(routes: Blueprint, context: Context, entity: Entity) -> None:
     @routes.get(f"/entities/{entity.name}", endpoint=f"{entity.name}_rows")
     @needs(Role.VIEWER)
-    @routes.arguments(RowArguments, location="query")
-    @routes.response(200, page_schema(row_schema(entity.name)), headers=TOLD)
+    @routes.arguments(RowArgumentsSchema, location="query")
+    @routes.response(200, page_schema(row_schema(entity.name)), headers=ETAG_HEADER)
     @routes.alt_response(304, description=_UNCHANGED)
-    @routes.doc(summary=f"{entity.title} in the order of their ids, now or as of a moment", parameters=[ASKED])
+    @routes.doc(summary=f"{entity.title} in the order of their ids, now or as of a moment", parameters=[IF_NONE_MATCH])
     def rows(arguments: dict[str, Any]) -> Any:
         at = arguments.pop("as_of", None)
         if at and arguments.keys() & {"changed_since", "confirmed"}:
             raise InvalidRequestError("With as_of, rows are filtered by `deleted` alone.")
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             if at:
                 return as_of.rows_at(session, entity, at=at, **arguments)
             tag = etag_of_rows(session, entity, **arguments)
-            return tagged(tag, lambda: mirror_rows.rows(session, entity, **arguments))
+            return with_etag(tag, lambda: mirror_rows.rows(session, entity, **arguments))
 
     @routes.get(f"/entities/{entity.name}/<source_id>", endpoint=f"{entity.name}_row")
     @needs(Role.VIEWER)
-    @routes.arguments(AsOfArguments, location="query")
-    @routes.response(200, whole_row_schema(entity.name), headers=TOLD)
+    @routes.arguments(AsOfArgumentsSchema, location="query")
+    @routes.response(200, whole_row_schema(entity.name), headers=ETAG_HEADER)
     @routes.alt_response(304, description=_UNCHANGED)
     @routes.doc(
         summary=f"One {entity.name} with its lines and the source's own record, now or as of a moment",
-        parameters=[ASKED],
+        parameters=[IF_NONE_MATCH],
     )
     def row(arguments: dict[str, Any], source_id: str) -> Any:
         at = arguments.get("as_of")
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             if at:
                 return as_of.row_at(session, entity, _id(source_id), at)
             tag = etag_of_row(session, entity, _id(source_id))
-            return tagged(tag, lambda: mirror_rows.row(session, entity, source_id))
+            return with_etag(tag, lambda: mirror_rows.row(session, entity, source_id))
 
     @routes.get(f"/entities/{entity.name}/<source_id>/history", endpoint=f"{entity.name}_history")
     @needs(Role.VIEWER)
-    @routes.arguments(PageArguments, location="query")
-    @routes.response(200, page_schema(Change))
+    @routes.arguments(PageArgumentsSchema, location="query")
+    @routes.response(200, page_schema(ChangeSchema))
     @routes.doc(summary=f"The versions of one {entity.name}, the newest first")
     def history(arguments: dict[str, Any], source_id: str) -> Any:
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return mirror_rows.history(session, entity, _id(source_id), **arguments)
 
     @routes.get(f"/explain/{entity.name}/<source_id>", endpoint=f"{entity.name}_story")
     @needs(Role.VIEWER)
-    @routes.arguments(StoryArguments, location="query")
-    @routes.response(200, Explanation)
+    @routes.arguments(StoryArgumentsSchema, location="query")
+    @routes.response(200, ExplanationSchema)
     @routes.doc(
         summary=f"The story of one {entity.name}: how it stands, webhooks, attempts with their calls, changes, runs,"
         " dead letters and what operators did, the newest steps in the order of time"
     )
     def story(arguments: dict[str, Any], source_id: str) -> Any:
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return explain(session, entity, _id(source_id), StepFilter(**arguments))
 
 
-def _id(given: str) -> str:
-    """An id that can be asked for; PostgreSQL takes no NUL, and no source gives one out."""
-    if "\x00" in given:
+def _id(source_id: str) -> str:
+    """Refuse an id with a NUL, which PostgreSQL cannot store. Raises NotFoundError."""
+    if "\x00" in source_id:
         raise NotFoundError("No record has an id with a NUL character.")
-    return given
+    return source_id

@@ -1,21 +1,23 @@
-"""Routes of auto-healing: run a cycle, its statistics and its history; and the Prometheus gauges of the workers."""
+"""Routes of auto-healing: run a cycle now, statistics, and the history of actions."""
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 from marshmallow import Schema, fields, validate
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tds_api.auth.authentication import acting
+from tds_api.auth.authentication import principal_name
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
-from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, page_schema, perhaps_instant_field
+from tds_api.schemas.common import (
+    ArgumentsSchema,
+    PageArgumentsSchema,
+    id_field,
+    instant_field,
+    page_schema,
+    perhaps_instant_field,
+)
 from tds_core.healing import cycle
 from tds_core.healing import stats as healing_stats
 from tds_core.healing.action_log import Cause, HealingOutcome
@@ -30,22 +32,22 @@ def _seconds(description: str) -> fields.Float:
     return fields.Float(allow_none=True, metadata={"description": description})
 
 
-class HealingArguments(Arguments):
-    """Which time the figures are of."""
+class HealingArgumentsSchema(ArgumentsSchema):
+    """The time span of the figures."""
 
     hours = fields.Integer(load_default=24, validate=validate.Range(1, 2160))
 
 
-class HistoryArguments(PageArguments):
-    """Which deeds."""
+class HistoryArgumentsSchema(PageArgumentsSchema):
+    """Which actions."""
 
     action = fields.String(validate=validate.OneOf([each.name for each in ACTIONS]))
     outcome = fields.String(validate=validate.OneOf(list(HealingOutcome)))
     since = instant_field()
 
 
-class HealingDeed(Schema):
-    """One thing that was put right, or that a person is told of."""
+class HealingActionSchema(Schema):
+    """One action of healing: something put right, or reported to people."""
 
     id = id_field()
     acted_at = instant_field()
@@ -56,29 +58,29 @@ class HealingDeed(Schema):
     subject = fields.String(allow_none=True, metadata={"description": "a breaker, a worker, a queue, a run"})
     count = fields.Integer()
     outcome = fields.String(validate=validate.OneOf(list(HealingOutcome)))
-    lasted_seconds = _seconds("how long it had been wrong by then; null where nobody knows")
+    lasted_seconds = _seconds("how long it had been wrong by then; null if unknown")
     detail = fields.Raw()
 
 
-class HealingCycle(Schema):
-    """One look at everything that can be healed."""
+class HealingCycleSchema(Schema):
+    """One cycle of healing."""
 
     id = id_field()
     began_at = instant_field()
     ended_at = perhaps_instant_field("null while it is under way")
     cause = fields.String(validate=validate.OneOf(list(Cause)))
     requested_by = fields.String(allow_none=True)
-    counts = fields.Raw(metadata={"description": "what each action put right or told of; null: it failed"})
+    counts = fields.Raw(metadata={"description": "what each action put right or reported; null: it failed"})
 
 
-class WholeCycle(HealingCycle):
-    """A cycle with what it did."""
+class WholeCycleSchema(HealingCycleSchema):
+    """A cycle with its actions."""
 
-    actions = fields.List(fields.Nested(HealingDeed))
+    actions = fields.List(fields.Nested(HealingActionSchema))
 
 
-class ActionFigures(Schema):
-    """What one action did."""
+class ActionFiguresSchema(Schema):
+    """The figures of one kind of action."""
 
     action = fields.String()
     meaning = fields.String()
@@ -91,7 +93,7 @@ class ActionFigures(Schema):
     last_at = perhaps_instant_field()
 
 
-class Recovery(Schema):
+class RecoverySchema(Schema):
     """What became of records whose sync failed."""
 
     troubled_count = fields.Integer()
@@ -107,8 +109,8 @@ class Recovery(Schema):
     longest_seconds = _seconds("the same, of the longest")
 
 
-class Worker(Schema):
-    """A worker as it tells of itself, or one that was found deaf."""
+class WorkerSchema(Schema):
+    """A worker by its own reports, or one found not consuming."""
 
     name = fields.String()
     process = fields.String()
@@ -126,32 +128,32 @@ class Worker(Schema):
     is_replaced = fields.Boolean(metadata={"description": "a worker began since"})
 
 
-class QueueHeard(Schema):
-    """When a canary was last heard on a queue."""
+class CanaryStatusSchema(Schema):
+    """The last answered canary of a queue, and those unanswered since."""
 
     queue = fields.String()
     sent_at = instant_field()
     heard_at = perhaps_instant_field()
     heard_by = fields.String(allow_none=True)
     heard_seconds = _seconds("how long that canary took")
-    unanswered_count = fields.Integer(metadata={"description": "canaries since that nobody heard"})
+    unanswered_count = fields.Integer(metadata={"description": "canaries unanswered since"})
     unanswered_since = perhaps_instant_field()
 
 
-class HealingFigures(Schema):
-    """What healing did lately, how records recovered, and who listens."""
+class HealingFiguresSchema(Schema):
+    """What healing did lately, how records recovered, and which workers consume."""
 
     hours = fields.Integer()
     cycle_count = fields.Integer()
     unfinished_count = fields.Integer()
-    last_cycle = fields.Nested(HealingCycle, allow_none=True)
-    actions = fields.List(fields.Nested(ActionFigures))
-    recovery = fields.Nested(Recovery)
-    workers = fields.List(fields.Nested(Worker))
-    queues = fields.List(fields.Nested(QueueHeard))
+    last_cycle = fields.Nested(HealingCycleSchema, allow_none=True)
+    actions = fields.List(fields.Nested(ActionFiguresSchema))
+    recovery = fields.Nested(RecoverySchema)
+    workers = fields.List(fields.Nested(WorkerSchema))
+    queues = fields.List(fields.Nested(CanaryStatusSchema))
 
 
-def healing_routes(edge: Context) -> Blueprint:
+def healing_routes(context: Context) -> Blueprint:
     """Auto-healing."""
     routes = Blueprint(
         "auto-healing", __name__, url_prefix="/api/tds/auto-healing", description="What goes wrong and is put right"
@@ -159,70 +161,43 @@ def healing_routes(edge: Context) -> Blueprint:
 
     @routes.post("/run")
     @needs(Role.OPERATOR)
-    @routes.response(200, WholeCycle)
+    @routes.response(200, WholeCycleSchema)
     def run() -> Any:
         """Look at everything that can be healed, now and in this process, and put it right; Redis may be away."""
-        context = _healing_context(edge)
-        with context.scope() as session:
-            cycle_id = cycle.begin(session, cause=Cause.OPERATOR, by=acting())
-        cycle.run(context, cycle_id, cause=Cause.OPERATOR)
-        with context.scope() as session:
+        healing = _healing_context(context)
+        with healing.scope() as session:
+            cycle_id = cycle.begin(session, cause=Cause.OPERATOR, by=principal_name())
+        cycle.run(healing, cycle_id, cause=Cause.OPERATOR)
+        with healing.scope() as session:
             return healing_stats.cycle_details(session, cycle_id)
 
     @routes.get("/stats")
     @needs(Role.VIEWER)
-    @routes.arguments(HealingArguments, location="query")
-    @routes.response(200, HealingFigures)
+    @routes.arguments(HealingArgumentsSchema, location="query")
+    @routes.response(200, HealingFiguresSchema)
     def stats(arguments: dict[str, Any]) -> Any:
         """What each action did, how soon records recovered, the last cycle, and which workers listen."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return healing_stats.healing_stats(session, **arguments)
 
     @routes.get("/history")
     @needs(Role.VIEWER)
-    @routes.arguments(HistoryArguments, location="query")
-    @routes.response(200, page_schema(HealingDeed))
+    @routes.arguments(HistoryArgumentsSchema, location="query")
+    @routes.response(200, page_schema(HealingActionSchema))
     def history(arguments: dict[str, Any]) -> Any:
-        """What was put right or told of, the newest first."""
-        with session_scope(edge.engine) as session:
+        """What was put right or reported, the newest first."""
+        with session_scope(context.engine) as session:
             return healing_stats.history(session, **arguments)
 
     return routes
 
 
-def _healing_context(edge: Context) -> HealingContext:
+def _healing_context(context: Context) -> HealingContext:
     def scope() -> AbstractContextManager[Session]:
-        return session_scope(edge.engine)
+        return session_scope(context.engine)
 
     def announce(entity: str) -> bool:
-        edge.bell.ask([entity])
+        context.nudger.request([entity])
         return True
 
-    return healing_context(edge.settings, scope, edge.breakers, announce=announce, dead=leases.dead)
-
-
-class ListenerGauges(Collector):
-    """Reads who listens when it is asked; while that cannot be read it says nothing."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges as of now."""
-        try:
-            with session_scope(self._engine) as session:
-                workers, queues = healing_stats.worker_counts(session), healing_stats.unanswered_seconds(session)
-        except SQLAlchemyError:
-            return
-        states = GaugeMetricFamily("tds_workers", "Workers, by how they do.", labels=["state"])
-        for state, count in workers.items():
-            states.add_metric([state], count)
-        yield states
-        unheard = GaugeMetricFamily(
-            "tds_queue_unheard_seconds",
-            "Since when canaries on a queue go unheard; 0: they are heard.",
-            labels=["queue"],
-        )
-        for queue, seconds in queues.items():
-            unheard.add_metric([queue], seconds)
-        yield unheard
+    return healing_context(context.settings, scope, context.breakers, announce=announce, dead=leases.dead)

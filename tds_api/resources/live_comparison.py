@@ -1,7 +1,4 @@
-"""Routes that ask the source for one record and show it beside the mirror's row.
-
-The shape of a record as the source shows it now, beside the mirror's row.
-"""
+"""The route of live comparison: one record read from the source now, beside the mirror's row."""
 
 import threading
 from typing import Any
@@ -24,7 +21,7 @@ from tds_models.entities import ENTITIES
 VERDICTS = ("equal", "different", "only_there", "only_here", "nowhere", "unreadable")
 
 
-class Difference(Schema):
+class DifferenceSchema(Schema):
     """One field that is not the same on both sides."""
 
     field = fields.String()
@@ -32,45 +29,47 @@ class Difference(Schema):
     there = fields.Raw(allow_none=True)
 
 
-class Live(Schema):
+class LiveSchema(Schema):
     """Both sides of one record."""
 
     entity = fields.String()
     source_id = id_field()
     verdict = fields.String(validate=validate.OneOf(VERDICTS))
-    differences = fields.List(fields.Nested(Difference))
+    differences = fields.List(fields.Nested(DifferenceSchema))
     not_shown = fields.List(
         fields.String(),
         metadata={"description": "fields with a value here that the source does not show of a record alone"},
     )
     problem = fields.String(allow_none=True, metadata={"description": "why the record cannot be read"})
     asked_at = instant_field()
-    is_cached = fields.Boolean(metadata={"description": "kept from a moment ago; nothing newer is known since"})
+    is_cached = fields.Boolean(metadata={"description": "from the cache; nothing newer is known since"})
     mirror_modified_at = perhaps_instant_field()
     record = fields.Raw(allow_none=True, metadata={"description": "the source's own record; null when it has none"})
 
 
-def live_routes(edge: Context) -> Blueprint:
+def live_comparison_routes(context: Context) -> Blueprint:
     """Single records as they are now."""
     routes = Blueprint("live", __name__, url_prefix="/api/tds/live", description="Records as the source has them now")
-    cache, held = open_cache(edge.settings), threading.local()
+    cache, per_thread = open_cache(context.settings), threading.local()
 
     def source(name: str) -> Source:
-        """A client of this thread's own: clients are not shared between threads."""
-        clients: dict[str, Source] = held.__dict__.setdefault("clients", {})
+        """This thread's client: clients are not thread-safe."""
+        clients: dict[str, Source] = per_thread.__dict__.setdefault("clients", {})
         if name not in clients:
-            clients[name] = registry.open_source(name, edge.settings, lambda: session_scope(edge.engine), edge.breakers)
+            clients[name] = registry.open_source(
+                name, context.settings, lambda: session_scope(context.engine), context.breakers
+            )
         return clients[name]
 
     @routes.get("/<entity>/<source_id>")
     @needs(Role.OPERATOR)
-    @routes.response(200, Live)
+    @routes.response(200, LiveSchema)
     def live(entity: str, source_id: str) -> Any:
-        """Ask for one record, or take an answer of the last minutes of which nothing newer is known, and compare."""
+        """Read one record from the source, or from the cache while nothing newer is known, and compare."""
         if entity not in ENTITIES or "\x00" in source_id:
             raise NotFoundError(f"TDS mirrors no {entity[:80]!r} of this id.")
-        chosen = ENTITIES[entity]
-        client = source(chosen.stream.source)
-        return compare_live(lambda: session_scope(edge.engine), client, cache, chosen, source_id)
+        declared = ENTITIES[entity]
+        client = source(declared.stream.source)
+        return compare_live(lambda: session_scope(context.engine), client, cache, declared, source_id)
 
     return routes

@@ -1,72 +1,72 @@
-"""Routes of operators: let in, changed and shut out by administrators."""
+"""Routes of operators: listed, created, changed and disabled by administrators."""
 
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tds_api.auth.authentication import acting, giving, reaching
-from tds_api.auth.idempotency import ONCE
+from tds_api.auth.authentication import principal_name, require_grant, require_reach
+from tds_api.auth.idempotency import SHOWN_ONCE
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
-from tds_api.schemas.auth import OperatorChange, OperatorMade, OperatorRequest, OperatorShown
+from tds_api.schemas.auth import OperatorChangeSchema, OperatorMadeSchema, OperatorRequestSchema, OperatorShownSchema
 from tds_core.auth import operators
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
 
-def operator_routes(edge: Context) -> Blueprint:
+def operator_routes(context: Context) -> Blueprint:
     """Operators."""
     routes = Blueprint("operators", __name__, url_prefix="/api/tds/operators", description="People who use TDS")
 
     @routes.get("")
     @needs(Role.ADMIN)
-    @routes.response(200, OperatorShown(many=True))
+    @routes.response(200, OperatorShownSchema(many=True))
     def listed() -> Any:
         """The operators by name, the disabled ones too."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return operators.operators(session)
 
     @routes.post("")
     @needs(Role.ADMIN)
-    @routes.arguments(OperatorRequest)
-    @routes.response(201, OperatorMade)
+    @routes.arguments(OperatorRequestSchema)
+    @routes.response(201, OperatorMadeSchema)
     def create(arguments: dict[str, Any]) -> Any:
-        """Make an operator. Without a password one is made and shown in this answer alone."""
-        giving(())
-        with session_scope(edge.engine) as session:
-            row, password = operators.create_operator(session, by=acting(), **arguments)
-        return {**row, "password": None if "password" in arguments else password}, 201, ONCE
+        """Create an operator. Without a password one is made and shown in this response only."""
+        require_grant(())
+        with session_scope(context.engine) as session:
+            row, password = operators.create_operator(session, by=principal_name(), **arguments)
+        return {**row, "password": None if "password" in arguments else password}, 201, SHOWN_ONCE
 
     @routes.patch("/<name>")
     @needs(Role.ADMIN)
-    @routes.arguments(OperatorChange)
-    @routes.response(200, OperatorMade)
+    @routes.arguments(OperatorChangeSchema)
+    @routes.response(200, OperatorMadeSchema)
     def change(arguments: dict[str, Any], name: str) -> Any:
-        """Give an operator another role or password, disable or enable them."""
-        giving(())
-        with session_scope(edge.engine) as session:
-            return _changed(session, name, arguments), 200, ONCE
+        """Change an operator's role or password, or disable or enable them."""
+        require_grant(())
+        with session_scope(context.engine) as session:
+            return _changed(session, name, arguments), 200, SHOWN_ONCE
 
     @routes.delete("/<name>")
     @needs(Role.ADMIN)
-    @routes.response(200, OperatorShown)
+    @routes.response(200, OperatorShownSchema)
     def disable(name: str) -> Any:
-        """Let an operator in no more; what they did keeps their name."""
-        reaching(())
-        with session_scope(edge.engine) as session:
+        """Disable an operator; what they did keeps their name."""
+        require_reach(())
+        with session_scope(context.engine) as session:
             return operators.disable(session, name)
 
     return routes
 
 
-def _changed(session: Session, name: str, wanted: dict[str, Any]) -> dict[str, Any]:
+def _changed(session: Session, name: str, changes: dict[str, Any]) -> dict[str, Any]:
     row = operators.operator_named(session, name)
-    if "role" in wanted:
-        row = operators.change_role(session, name, wanted["role"])
-    if "is_disabled" in wanted:
-        row = (operators.disable if wanted["is_disabled"] else operators.enable)(session, name)
+    if "role" in changes:
+        row = operators.change_role(session, name, changes["role"])
+    if "is_disabled" in changes:
+        row = (operators.disable if changes["is_disabled"] else operators.enable)(session, name)
     made = None
-    if "password" in wanted or wanted.get("new_password"):
-        row, made = operators.set_password(session, name, wanted.get("password"))
-    return {**row, "password": None if "password" in wanted else made}
+    if "password" in changes or changes.get("new_password"):
+        row, made = operators.set_password(session, name, changes.get("password"))
+    return {**row, "password": None if "password" in changes else made}

@@ -1,14 +1,8 @@
-"""The route that shows the quota of calls to Zoho, and what Prometheus is told of it.
+"""The route of the quota of calls to Zoho: used and left by class, and the forecast."""
 
-The shapes of the quota: what is used and left, by class, and how it goes on.
-"""
-
-from collections.abc import Iterator
 from typing import Any
 
 from marshmallow import Schema, fields
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
@@ -16,16 +10,15 @@ from tds_api.openapi import Blueprint
 from tds_api.schemas.common import instant_field, perhaps_instant_field
 from tds_core.mirror.status import detail_calls
 from tds_core.sources.zoho.quota.forecast import quota_document
-from tds_core.sources.zoho.quota.governor import Governor, open_governor
-from tds_core.sources.zoho.quota.usage import LimitUsage, QuotaUnknownError
+from tds_core.sources.zoho.quota.governor import open_governor
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
 _TRAFFIC = "live, operator, scheduled, backfill"
 
 
-class Level(Schema):
-    """How much of a limit is taken."""
+class LevelSchema(Schema):
+    """How much of a limit is used."""
 
     used = fields.Integer()
     limit = fields.Integer(metadata={"description": "what TDS allows itself of Zoho's; 0 without a limit"})
@@ -35,16 +28,18 @@ class Level(Schema):
     )
 
 
-class QuotaDay(Level):
-    """One product's day: how much of it is taken, and how it goes on."""
+class QuotaDaySchema(LevelSchema):
+    """One product's day: how much of it is used, and the forecast."""
 
     api = fields.String()
     by_class = fields.Dict(
         fields.String(), fields.Integer(), metadata={"description": "others: programs that share the organisation"}
     )
-    told_limit = fields.Integer(allow_none=True, metadata={"description": "the limit Zoho told, if it did"})
+    told_limit = fields.Integer(allow_none=True, metadata={"description": "the limit Zoho reported, if any"})
     resets_at = instant_field()
-    reset_told = fields.Boolean(metadata={"description": "Zoho told the reset; otherwise it is the zone's midnight"})
+    reset_told = fields.Boolean(
+        metadata={"description": "whether Zoho reported the reset; otherwise it is midnight of its zone"}
+    )
     spent_until = perhaps_instant_field()
     calls_per_hour = fields.Dict(fields.String(), fields.Float())
     runs_out_at = fields.Dict(
@@ -53,7 +48,7 @@ class QuotaDay(Level):
     used_at_reset = fields.Integer()
 
 
-class Backlog(Schema):
+class BacklogSchema(Schema):
     """Calls still to make for what lists showed, and when they will have been made."""
 
     api = fields.String()
@@ -62,58 +57,31 @@ class Backlog(Schema):
     ends_at = perhaps_instant_field("null when other calls leave nothing for it")
 
 
-class Quota(Schema):
+class QuotaSchema(Schema):
     """The whole quota at one moment."""
 
     at = instant_field()
-    minute = fields.Nested(Level)
-    concurrent = fields.Nested(Level)
+    minute = fields.Nested(LevelSchema)
+    concurrent = fields.Nested(LevelSchema)
     blocked_until = perhaps_instant_field()
     lowered_until = perhaps_instant_field()
     waiting = fields.Dict(fields.String(), fields.Integer(), metadata={"description": "calls that wait, by class"})
-    days = fields.List(fields.Nested(QuotaDay))
-    backlogs = fields.List(fields.Nested(Backlog))
+    days = fields.List(fields.Nested(QuotaDaySchema))
+    backlogs = fields.List(fields.Nested(BacklogSchema))
 
 
-def quota_routes(edge: Context) -> Blueprint:
+def quota_routes(context: Context) -> Blueprint:
     """The quota."""
     routes = Blueprint("quota", __name__, url_prefix="/api/tds/zoho", description="The quota of calls to Zoho")
-    governor = open_governor(edge.settings)
+    governor = open_governor(context.settings)
 
     @routes.get("/quota")
     @needs(Role.VIEWER)
-    @routes.response(200, Quota)
+    @routes.response(200, QuotaSchema)
     def quota() -> Any:
         """What is used and left in this minute and today, calls at once, when it runs out, when the backlog ends."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             backlog = detail_calls(session)
         return quota_document(governor.forecast(backlog))
 
     return routes
-
-
-class QuotaGauges(Collector):
-    """Reads the shared ledger when it is asked; while that cannot be read it says nothing."""
-
-    def __init__(self, governor: Governor) -> None:
-        self._governor = governor
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges as of now. The minute and the calls at once are those of all products together."""
-        try:
-            usage = self._governor.usage()
-        except QuotaUnknownError:
-            return
-        levels: list[tuple[str, str, LimitUsage]] = [
-            ("all", "minute", usage.minute),
-            ("all", "concurrent", usage.concurrent),
-            *((day.api, "day", day.level) for day in usage.days.values()),
-        ]
-        used = GaugeMetricFamily("tds_quota_used", "Calls that count against a limit of Zoho.", labels=["api", "kind"])
-        left = GaugeMetricFamily("tds_quota_left", "Calls the most urgent class may make.", labels=["api", "kind"])
-        for api, kind, level in levels:
-            used.add_metric([api, kind], level.used)
-            if level.left is not None:
-                left.add_metric([api, kind], level.left)
-        yield used
-        yield left

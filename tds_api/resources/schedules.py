@@ -1,7 +1,4 @@
-"""Routes of the timetable: seen, given another rhythm, paused, resumed, and run out of turn.
-
-The shapes of the timetable's jobs, and what may be changed about them.
-"""
+"""Routes of the schedule: jobs listed, changed, paused, resumed, and run out of turn."""
 
 from typing import Any
 
@@ -10,7 +7,7 @@ from marshmallow import Schema, fields, validate
 from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
-from tds_api.schemas.common import Arguments, name_field, perhaps_instant_field
+from tds_api.schemas.common import ArgumentsSchema, name_field, perhaps_instant_field
 from tds_core.errors import ConfigError
 from tds_core.schedule import operations
 from tds_core.schedule.jobs import schedule, schedules
@@ -19,7 +16,7 @@ from tds_models.auth import Role
 from tds_models.db import session_scope
 
 
-class Job(Schema):
+class JobSchema(Schema):
     """One job, its last slot, and when it runs next."""
 
     name = fields.String()
@@ -30,51 +27,51 @@ class Job(Schema):
     paused_at = perhaps_instant_field()
     next_at = perhaps_instant_field("null while it is paused")
     last_slot_at = perhaps_instant_field()
-    last_begun_at = perhaps_instant_field("null while nobody has taken it")
+    last_begun_at = perhaps_instant_field("null until it is begun")
     last_ended_at = perhaps_instant_field()
     last_result = fields.String(allow_none=True, metadata={"description": "completed, failed, skipped or lost"})
     last_detail = fields.String(allow_none=True)
 
 
-class JobChange(Arguments):
+class JobChangeSchema(ArgumentsSchema):
     """What changes about a job."""
 
     cron = name_field()
     missed = fields.String(validate=validate.OneOf(["once", "skip"]))
 
 
-def schedule_routes(edge: Context) -> Blueprint:
+def schedule_routes(context: Context) -> Blueprint:
     """The timetable."""
     routes = Blueprint("schedules", __name__, url_prefix="/api/tds/schedules", description="The timetable")
 
     @routes.get("")
     @needs(Role.VIEWER)
-    @routes.response(200, Job(many=True))
+    @routes.response(200, JobSchema(many=True))
     def listed() -> Any:
         """Every job, its last slot and how that ended, and when it runs next."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return schedules(session)
 
     @routes.get("/<name>")
     @needs(Role.VIEWER)
-    @routes.response(200, Job)
+    @routes.response(200, JobSchema)
     def one(name: str) -> Any:
         """One job."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return schedule(session, name)
 
-    _order_routes(routes, edge)
+    _order_routes(routes, context)
     return routes
 
 
-def _order_routes(routes: Blueprint, edge: Context) -> None:
+def _order_routes(routes: Blueprint, context: Context) -> None:
     @routes.put("/<name>")
     @needs(Role.OPERATOR)
-    @routes.arguments(JobChange)
-    @routes.response(200, Job)
+    @routes.arguments(JobChangeSchema)
+    @routes.response(200, JobSchema)
     def change(arguments: dict[str, Any], name: str) -> Any:
-        """Give a job another rhythm, or say what happens to slots it misses; at once and without a restart."""
-        with session_scope(edge.engine) as session:
+        """Change when a job runs, or what happens to slots it misses; at once and without a restart."""
+        with session_scope(context.engine) as session:
             schedule(session, name)
             if "cron" in arguments:
                 try:
@@ -87,27 +84,27 @@ def _order_routes(routes: Blueprint, edge: Context) -> None:
 
     @routes.post("/<name>/run")
     @needs(Role.OPERATOR)
-    @routes.response(202, Job)
+    @routes.response(202, JobSchema)
     def run(name: str) -> Any:
-        """Run a job out of turn; whoever next looks at the timetable, within seconds, takes it."""
-        with session_scope(edge.engine) as session:
+        """Run a job out of turn; the dispatcher begins it within seconds."""
+        with session_scope(context.engine) as session:
             operations.ask_now(session, name)
             return schedule(session, name)
 
     @routes.post("/<name>/pause")
     @needs(Role.OPERATOR)
-    @routes.response(200, Job)
+    @routes.response(200, JobSchema)
     def pause(name: str) -> Any:
         """Let no slot of a job run until it is resumed."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             operations.pause(session, name)
             return schedule(session, name)
 
     @routes.post("/<name>/resume")
     @needs(Role.OPERATOR)
-    @routes.response(200, Job)
+    @routes.response(200, JobSchema)
     def resume(name: str) -> Any:
         """Let a job run again from its next slot on; slots that went by meanwhile are not caught up."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             operations.resume(session, name)
             return schedule(session, name)

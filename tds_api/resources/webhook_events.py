@@ -1,4 +1,4 @@
-"""Routes that show what arrived by webhook: recent events, refused deliveries, and how reception does."""
+"""Routes of received webhooks: recent events, refused deliveries, replay, and statistics."""
 
 from typing import Any
 
@@ -6,7 +6,14 @@ from tds_api.auth.permissions import needs
 from tds_api.context import Context
 from tds_api.openapi import Blueprint
 from tds_api.schemas.common import page_schema
-from tds_api.schemas.inbox_and_queue import Event, EventArguments, Reception, Rejected, RejectedArguments, Replayed
+from tds_api.schemas.inbox_and_queue import (
+    EventArgumentsSchema,
+    EventSchema,
+    ReceptionSchema,
+    RejectedArgumentsSchema,
+    RejectedSchema,
+    ReplayedSchema,
+)
 from tds_core.inbox import queries
 from tds_core.inbox.replay import replay
 from tds_core.sources.zoho.webhooks.parser import parse_again
@@ -14,44 +21,44 @@ from tds_models.auth import Role
 from tds_models.db import session_scope
 
 
-def reception_routes(edge: Context) -> Blueprint:
-    """What reception shows."""
+def webhook_event_routes(context: Context) -> Blueprint:
+    """Received webhooks."""
     routes = Blueprint("reception", __name__, url_prefix="/api/tds/zoho/webhooks", description="Webhooks received")
 
     @routes.get("/recent")
     @needs(Role.VIEWER)
-    @routes.arguments(EventArguments, location="query")
-    @routes.response(200, page_schema(Event))
+    @routes.arguments(EventArgumentsSchema, location="query")
+    @routes.response(200, page_schema(EventSchema))
     def recent(arguments: dict[str, Any]) -> Any:
         """Recent events with their verdicts, the newest first."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return queries.recent_events(session, **arguments)
 
     @routes.get("/rejected")
     @needs(Role.OPERATOR)
-    @routes.arguments(RejectedArguments, location="query")
-    @routes.response(200, page_schema(Rejected))
+    @routes.arguments(RejectedArgumentsSchema, location="query")
+    @routes.response(200, page_schema(RejectedSchema))
     def rejected(arguments: dict[str, Any]) -> Any:
         """Refused deliveries with the reason, the newest first."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return queries.rejected_deliveries(session, **arguments)
 
     @routes.post("/<int:event_id>/replay")
     @needs(Role.OPERATOR)
-    @routes.response(202, Replayed)
+    @routes.response(202, ReplayedSchema)
     def again(event_id: int) -> Any:
-        """Take one event again, as if it had just come; a body that was not understood is read anew."""
-        with session_scope(edge.engine) as session:
+        """Replay one event as if it had just arrived; a quarantined body is parsed anew."""
+        with session_scope(context.engine) as session:
             new_id, entity = replay(session, event_id, understand=parse_again)
-        edge.bell.ask([entity])
+        context.nudger.request([entity])
         return {"event_id": str(new_id), "replay_of": str(event_id), "entity": entity}, 202
 
     @routes.get("/health")
     @needs(Role.VIEWER)
-    @routes.response(200, Reception)
+    @routes.response(200, ReceptionSchema)
     def health() -> Any:
         """Reception in the last 24 hours: by entity, by verdict, duplicates and refusals."""
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             return queries.reception_health(session)
 
     return routes

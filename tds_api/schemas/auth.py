@@ -4,7 +4,14 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from tds_api.schemas.common import Arguments, PageArguments, id_field, instant_field, name_field, perhaps_instant_field
+from tds_api.schemas.common import (
+    ArgumentsSchema,
+    PageArgumentsSchema,
+    id_field,
+    instant_field,
+    name_field,
+    perhaps_instant_field,
+)
 from tds_core.auth.principal import PrincipalKind
 from tds_models.auth import ActionOutcome, Role
 
@@ -28,14 +35,14 @@ def password_field() -> fields.String:
     return fields.String(validate=validate.Length(1, 200), load_only=True)
 
 
-class Login(Schema):
+class LoginSchema(Schema):
     """A log-in."""
 
     name = fields.String(required=True, validate=validate.Length(1, 200))
     password = fields.String(required=True, validate=validate.Length(1, 1000))
 
 
-class LoginForm(Arguments):
+class LoginFormSchema(ArgumentsSchema):
     """A log-in from the page."""
 
     name = fields.String(load_default="", validate=validate.Length(max=200))
@@ -43,14 +50,14 @@ class LoginForm(Arguments):
     next = fields.String(load_default="", validate=validate.Length(max=500))
 
 
-class PasswordChange(Schema):
+class PasswordChangeSchema(Schema):
     """Another password for oneself."""
 
     current_password = fields.String(required=True, attribute="current", validate=validate.Length(1, 1000))
     new_password = fields.String(required=True, attribute="new", validate=validate.Length(1, 1000))
 
 
-class Whoami(Schema):
+class WhoamiSchema(Schema):
     """Who asks."""
 
     kind = fields.String(validate=validate.OneOf([kind.value for kind in PrincipalKind]))
@@ -61,7 +68,7 @@ class Whoami(Schema):
     ends_at = perhaps_instant_field("of a session")
 
 
-class OperatorShown(Schema):
+class OperatorShownSchema(Schema):
     """An operator."""
 
     name = fields.String()
@@ -73,13 +80,13 @@ class OperatorShown(Schema):
     disabled_at = perhaps_instant_field()
 
 
-class OperatorMade(OperatorShown):
+class OperatorMadeSchema(OperatorShownSchema):
     """An operator with a password that was just made."""
 
     password = fields.String(allow_none=True, metadata={"description": "shown once, if TDS made it"})
 
 
-class OperatorRequest(Schema):
+class OperatorRequestSchema(Schema):
     """A new operator."""
 
     name = fields.String(required=True, validate=validate.Length(1, 64))
@@ -87,7 +94,7 @@ class OperatorRequest(Schema):
     password = password_field()
 
 
-class OperatorChange(Schema):
+class OperatorChangeSchema(Schema):
     """What is to become different."""
 
     role = RoleField()
@@ -96,13 +103,13 @@ class OperatorChange(Schema):
     new_password = fields.Boolean(metadata={"description": "make one and show it once"})
 
 
-class KeyArguments(Schema):
+class KeyArgumentsSchema(Schema):
     """Which keys."""
 
     with_ended = fields.Boolean(load_default=False)
 
 
-class KeyShown(Schema):
+class KeyShownSchema(Schema):
     """A key, without what opens."""
 
     prefix = fields.String()
@@ -118,13 +125,13 @@ class KeyShown(Schema):
     revoked_by = fields.String(allow_none=True)
 
 
-class KeyMade(KeyShown):
+class KeyMadeSchema(KeyShownSchema):
     """A new key."""
 
     key = fields.String(metadata={"description": "shown once"})
 
 
-class KeyRequest(Schema):
+class KeyRequestSchema(Schema):
     """A new key."""
 
     name = fields.String(required=True, validate=validate.Length(1, 100))
@@ -133,7 +140,7 @@ class KeyRequest(Schema):
     expires_at = instant_field()
 
 
-class AuditArguments(PageArguments):
+class AuditArgumentsSchema(PageArgumentsSchema):
     """Whose actions, which and when."""
 
     caller = name_field()
@@ -143,7 +150,7 @@ class AuditArguments(PageArguments):
     until = instant_field()
 
 
-class ActionShown(Schema):
+class ActionShownSchema(Schema):
     """One action."""
 
     id = id_field()

@@ -11,14 +11,14 @@ from tds_core.pagination import LARGEST_PAGE
 from tds_models.entities import ENTITIES
 
 
-class Arguments(Schema):
+class ArgumentsSchema(Schema):
     """Arguments of a query; unknown ones are left to whoever else reads them."""
 
     class Meta:
         unknown = EXCLUDE
 
 
-class PageArguments(Arguments):
+class PageArgumentsSchema(ArgumentsSchema):
     """Which page of a list."""
 
     cursor = fields.String(
@@ -27,7 +27,7 @@ class PageArguments(Arguments):
     limit = fields.Integer(load_default=50, validate=validate.Range(1, LARGEST_PAGE))
 
 
-class Problem(Schema):
+class ProblemSchema(Schema):
     """A problem document (RFC 9457); some have members of their own."""
 
     class Meta:
@@ -116,4 +116,4 @@ def page_schema(items: type[Schema]) -> type[Schema]:
         "items": fields.List(fields.Nested(items)),
         "next_cursor": fields.String(allow_none=True, metadata={"description": "null on the last page"}),
     }
-    return Schema.from_dict(members, name=f"{items.__name__}Page")  # type: ignore[return-value]
+    return Schema.from_dict(members, name=f"{items.__name__.removesuffix('Schema')}Page")  # type: ignore[return-value]

@@ -5,8 +5,8 @@ from typing import ClassVar
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
-    Arguments,
-    PageArguments,
+    ArgumentsSchema,
+    PageArgumentsSchema,
     Whole,
     entity_field,
     id_field,
@@ -17,7 +17,7 @@ from tds_api.schemas.common import (
 from tds_core.dead_letters.queries import STATES
 
 
-class LetterArguments(PageArguments):
+class DeadLetterArgumentsSchema(PageArgumentsSchema):
     """Which dead letters; with `group_by` one row is one problem."""
 
     group_by = fields.String(validate=validate.OneOf(["fingerprint"]))
@@ -29,7 +29,7 @@ class LetterArguments(PageArguments):
     state = fields.String(load_default="open", validate=validate.OneOf(STATES))
 
 
-class Diagnosis(Schema):
+class DiagnosisSchema(Schema):
     """What a failure means, and what to do about it."""
 
     cause = fields.String(metadata={"description": "stable, for programs; unknown when TDS does not know it"})
@@ -38,7 +38,7 @@ class Diagnosis(Schema):
     retry_helps = fields.Boolean(metadata={"description": "whether trying again alone may help"})
 
 
-class Letter(Schema):
+class DeadLetterSchema(Schema):
     """Work given up until a person decides."""
 
     id = id_field()
@@ -49,7 +49,7 @@ class Letter(Schema):
     error_class = fields.String()
     error = fields.String()
     fingerprint = fields.String()
-    diagnosis = fields.Nested(Diagnosis)
+    diagnosis = fields.Nested(DiagnosisSchema)
     attempts = fields.Integer()
     priority = fields.Integer()
     dead_at = instant_field()
@@ -64,7 +64,7 @@ class Letter(Schema):
     correlation_id = fields.String()
 
 
-class LetterOrGroup(Letter):
+class DeadLetterOrGroupSchema(DeadLetterSchema):
     """A dead letter; with `group_by`, the open letters of one problem, which have no id."""
 
     entities = fields.List(fields.String())
@@ -75,7 +75,7 @@ class LetterOrGroup(Letter):
     last_seen_at = instant_field()
 
 
-class RevivalShown(Schema):
+class RevivalShownSchema(Schema):
     """One attempt to bring a letter back."""
 
     id = id_field()
@@ -89,7 +89,7 @@ class RevivalShown(Schema):
     error = fields.String(allow_none=True)
 
 
-class Action(Schema):
+class ActionSchema(Schema):
     """What a person did with a letter."""
 
     acted_at = instant_field()
@@ -98,27 +98,27 @@ class Action(Schema):
     detail = fields.Raw()
 
 
-class WholeLetter(Letter):
+class WholeDeadLetterSchema(DeadLetterSchema):
     """A dead letter with its record and its history."""
 
     record = fields.Raw(allow_none=True)
-    revivals = fields.List(fields.Nested(RevivalShown))
-    actions = fields.List(fields.Nested(Action))
+    revivals = fields.List(fields.Nested(RevivalShownSchema))
+    actions = fields.List(fields.Nested(ActionSchema))
 
 
-class Assignment(Arguments):
+class AssignmentSchema(ArgumentsSchema):
     """To whom a letter is given; null to nobody."""
 
     to = fields.String(required=True, allow_none=True, validate=name_field().validate)
 
 
-class Resolution(Arguments):
+class ResolutionSchema(ArgumentsSchema):
     """Why a letter is closed."""
 
     note = fields.String(required=True, validate=Whole(r"[^\x00]{1,2000}"))
 
 
-class Edition(Arguments):
+class EditionSchema(ArgumentsSchema):
     """Another record for a letter: whole, or single members of it."""
 
     record = fields.Raw(metadata={"type": "object", "description": "the whole record"})
@@ -126,7 +126,7 @@ class Edition(Arguments):
     retry = fields.Boolean(load_default=False, metadata={"description": "retry the letter with it at once"})
 
 
-class Chosen(Arguments):
+class ChosenSchema(ArgumentsSchema):
     """Which open letters are meant: those of which all of this is true; `everything` for all."""
 
     ids = fields.List(fields.Integer(validate=validate.Range(1, 2**63 - 1)), validate=validate.Length(1, 10_000))
@@ -137,7 +137,7 @@ class Chosen(Arguments):
     everything = fields.Boolean()
 
 
-class Throttled(Chosen):
+class ThrottledSchema(ChosenSchema):
     """Which letters, and how many of them a minute; without it TDS_REVIVE_PER_MINUTE."""
 
     #: Nothing chosen is a mistake, never everything.
@@ -151,7 +151,7 @@ class Throttled(Chosen):
     per_minute = fields.Integer(validate=validate.Range(1, 60_000))
 
 
-class PreviewArguments(Throttled):
+class PreviewArgumentsSchema(ThrottledSchema):
     """What to look at before letters are retried."""
 
     sample = fields.Integer(
@@ -159,7 +159,7 @@ class PreviewArguments(Throttled):
     )
 
 
-class RetryArguments(Throttled):
+class RetryArgumentsSchema(ThrottledSchema):
     """What to retry."""
 
     letter_count = fields.Integer(
@@ -167,7 +167,7 @@ class RetryArguments(Throttled):
     )
 
 
-class Preview(Schema):
+class PreviewSchema(Schema):
     """What a retry would cost, take and change."""
 
     letter_count = fields.Integer()
@@ -185,7 +185,7 @@ class Preview(Schema):
     sample = fields.List(fields.Dict(), metadata={"description": "what some of them would come to, and judged by what"})
 
 
-class RevivalBatchShown(Schema):
+class RevivalBatchShownSchema(Schema):
     """Many letters retried on one request."""
 
     id = id_field()
@@ -202,7 +202,7 @@ class RevivalBatchShown(Schema):
     correlation_id = fields.String()
 
 
-class Imported(Schema):
+class ImportedSchema(Schema):
     """What became of the lines of an import."""
 
     imported_count = fields.Integer()

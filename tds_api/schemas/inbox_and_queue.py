@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
-    PageArguments,
+    PageArgumentsSchema,
     Whole,
     entity_field,
     id_field,
@@ -14,7 +14,7 @@ from tds_api.schemas.common import (
 from tds_models.inbox import Verdict
 
 
-class EventArguments(PageArguments):
+class EventArgumentsSchema(PageArgumentsSchema):
     """Which events."""
 
     entity = entity_field()
@@ -24,7 +24,7 @@ class EventArguments(PageArguments):
     until = instant_field()
 
 
-class Event(Schema):
+class EventSchema(Schema):
     """A webhook that was accepted, and where it ended."""
 
     id = id_field()
@@ -42,7 +42,7 @@ class Event(Schema):
     duplicate_count = fields.Integer(metadata={"description": "how often it came again within the window"})
 
 
-class Replayed(Schema):
+class ReplayedSchema(Schema):
     """An event that was taken again."""
 
     event_id = fields.String(metadata={"description": "the new event, which gets its own verdict"})
@@ -50,7 +50,7 @@ class Replayed(Schema):
     entity = fields.String()
 
 
-class RejectedArguments(PageArguments):
+class RejectedArgumentsSchema(PageArgumentsSchema):
     """Which refused deliveries."""
 
     reason = name_field()
@@ -58,7 +58,7 @@ class RejectedArguments(PageArguments):
     until = instant_field()
 
 
-class Rejected(Schema):
+class RejectedSchema(Schema):
     """A delivery that was refused."""
 
     id = id_field()
@@ -76,7 +76,7 @@ class Rejected(Schema):
     correlation_id = fields.String()
 
 
-class UnstoredWebhooks(Schema):
+class UnstoredWebhooksSchema(Schema):
     """Webhooks that met a 503 for one reason."""
 
     reason = fields.String()
@@ -85,7 +85,7 @@ class UnstoredWebhooks(Schema):
     last_at = instant_field()
 
 
-class Reception(Schema):
+class ReceptionSchema(Schema):
     """How reception did in the last hours."""
 
     hours = fields.Integer()
@@ -96,18 +96,18 @@ class Reception(Schema):
     by_verdict = fields.Dict(keys=fields.String(), values=fields.Integer())
     rejected = fields.List(fields.Dict())
     unstored = fields.List(
-        fields.Nested(UnstoredWebhooks), metadata={"description": "answered 503, so that the sender tries again"}
+        fields.Nested(UnstoredWebhooksSchema), metadata={"description": "answered 503, so that the sender tries again"}
     )
 
 
-class QueueArguments(PageArguments):
+class QueueArgumentsSchema(PageArgumentsSchema):
     """Which work items."""
 
     entity = entity_field()
     state = fields.String(validate=validate.OneOf(["due", "waiting", "leased"]))
 
 
-class WorkItem(Schema):
+class WorkItemSchema(Schema):
     """One record owed a sync."""
 
     id = id_field()
@@ -127,7 +127,7 @@ class WorkItem(Schema):
     correlation_id = fields.String()
 
 
-class PauseRequest(Schema):
+class PauseRequestSchema(Schema):
     """Whose work is to wait, or to go on."""
 
     entity = fields.String(
@@ -138,13 +138,13 @@ class PauseRequest(Schema):
     )
 
 
-class PauseReason(PauseRequest):
+class PauseReasonSchema(PauseRequestSchema):
     """Whose work is to wait, and why."""
 
     reason = fields.String(load_default=None, allow_none=True, validate=Whole(r"[^\x00]{1,500}"))
 
 
-class QueuePauseShown(Schema):
+class QueuePauseShownSchema(Schema):
     """An entity whose work waits."""
 
     entity = fields.String()
@@ -153,7 +153,7 @@ class QueuePauseShown(Schema):
     reason = fields.String(allow_none=True)
 
 
-class QueueStats(Schema):
+class QueueStatsSchema(Schema):
     """The queue of one entity."""
 
     entity = fields.String()

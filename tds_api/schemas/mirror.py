@@ -9,9 +9,9 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
-    Arguments,
+    ArgumentsSchema,
     Instant,
-    PageArguments,
+    PageArgumentsSchema,
     exact_field,
     id_field,
     instant_field,
@@ -85,13 +85,13 @@ def as_of_field() -> Instant:
     )
 
 
-class AsOfArguments(Arguments):
+class AsOfArgumentsSchema(ArgumentsSchema):
     """As of when."""
 
     as_of = as_of_field()
 
 
-class RowArguments(PageArguments):
+class RowArgumentsSchema(PageArgumentsSchema):
     """Which rows of an entity. With `as_of`, a page can hold fewer rows than asked for and not be the last."""
 
     as_of = as_of_field()
@@ -102,7 +102,7 @@ class RowArguments(PageArguments):
     )
 
 
-class Change(Schema):
+class ChangeSchema(Schema):
     """One version of a record."""
 
     version = fields.Integer()
@@ -115,7 +115,7 @@ class Change(Schema):
     recorded_at = instant_field()
 
 
-class LastRun(Schema):
+class LastRunSchema(Schema):
     """The newest run of an entity."""
 
     id = id_field()
@@ -126,7 +126,7 @@ class LastRun(Schema):
     end_reason = fields.String(allow_none=True)
 
 
-class Standing(Schema):
+class EntityStatusSchema(Schema):
     """Where an entity stands."""
 
     entity = fields.String()
@@ -141,10 +141,10 @@ class Standing(Schema):
     newest_modified_at = perhaps_instant_field()
     last_changed_at = perhaps_instant_field()
     cursor_at = perhaps_instant_field()
-    last_run = fields.Nested(LastRun, allow_none=True)
+    last_run = fields.Nested(LastRunSchema, allow_none=True)
 
 
-class StoryArguments(PageArguments):
+class StoryArgumentsSchema(PageArgumentsSchema):
     """Which part of a story."""
 
     field = name_field()
@@ -153,7 +153,7 @@ class StoryArguments(PageArguments):
     until = instant_field()
 
 
-class Step(Schema):
+class StepSchema(Schema):
     """One step in a record's story."""
 
     at = instant_field()
@@ -162,7 +162,7 @@ class Step(Schema):
     detail = fields.Raw()
 
 
-class Verdict(Schema):
+class VerdictSchema(Schema):
     """How a record stands, in words."""
 
     state = fields.String(
@@ -176,12 +176,12 @@ class Verdict(Schema):
     next = fields.String(allow_none=True, metadata={"description": "a command to go on with"})
 
 
-class Explanation(Schema):
+class ExplanationSchema(Schema):
     """The story of a record, and what it is still owed."""
 
     entity = fields.String()
     source_id = id_field()
-    verdict = fields.Nested(Verdict)
-    steps = fields.List(fields.Nested(Step), metadata={"description": "the newest ones, in the order of time"})
+    verdict = fields.Nested(VerdictSchema)
+    steps = fields.List(fields.Nested(StepSchema), metadata={"description": "the newest ones, in the order of time"})
     next_cursor = fields.String(allow_none=True, metadata={"description": "leads to the steps before these"})
     owed = fields.Raw(allow_none=True)

@@ -3,8 +3,8 @@
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
-    Arguments,
-    PageArguments,
+    ArgumentsSchema,
+    PageArgumentsSchema,
     Whole,
     entity_field,
     exact_field,
@@ -17,7 +17,7 @@ from tds_models.runs import Mode, RunState
 MOST_IDS = 10_000
 
 
-class RunArguments(PageArguments):
+class RunArgumentsSchema(PageArgumentsSchema):
     """Which runs."""
 
     entity = entity_field()
@@ -26,7 +26,7 @@ class RunArguments(PageArguments):
     since = instant_field()
 
 
-class Run(Schema):
+class RunSchema(Schema):
     """One pass over a stream, or over given records."""
 
     id = id_field()
@@ -57,7 +57,7 @@ class Run(Schema):
     correlation_id = fields.String()
 
 
-class Hold(Schema):
+class HoldSchema(Schema):
     """One time a run was held, and what was decided."""
 
     kind = fields.String(metadata={"description": "change or deletion"})
@@ -71,17 +71,17 @@ class Hold(Schema):
     approved_count = fields.Integer(allow_none=True, metadata={"description": "records the run may come to"})
 
 
-class WholeRun(Run):
+class WholeRunSchema(RunSchema):
     """One run with what held it, the newest first, and what a dry run found."""
 
-    holds = fields.List(fields.Nested(Hold))
+    holds = fields.List(fields.Nested(HoldSchema))
     refused = fields.String(
         allow_none=True, metadata={"description": "why it waits until somebody gives access; null while it goes on"}
     )
     report = fields.Raw(allow_none=True)
 
 
-class Approval(Arguments):
+class ApprovalSchema(ArgumentsSchema):
     """How far an approval reaches."""
 
     up_to = fields.Integer(
@@ -94,7 +94,7 @@ def _an_id() -> fields.String:
     return fields.String(validate=Whole(r"[!-~]{1,64}"))
 
 
-class SyncArguments(Arguments):
+class SyncArgumentsSchema(ArgumentsSchema):
     """What to sync."""
 
     ids = fields.List(_an_id(), validate=validate.Length(1, MOST_IDS))
@@ -108,13 +108,13 @@ class SyncArguments(Arguments):
     )
 
 
-class RunRequest(SyncArguments):
+class RunRequestSchema(SyncArgumentsSchema):
     """A run to start."""
 
     entity = fields.String(required=True, validate=entity_field().validate)
 
 
-class SyncAnswer(Schema):
+class SyncAnswerSchema(Schema):
     """What was asked for."""
 
     entity = fields.String()
@@ -123,7 +123,7 @@ class SyncAnswer(Schema):
     item_count = fields.Integer(metadata={"description": "records that are owed a reading; mode targeted alone"})
 
 
-class RepairAnswer(Schema):
+class RepairAnswerSchema(Schema):
     """What was found to be otherwise than its history says, and the runs that read it anew; none: all is well."""
 
     entity = fields.String()
@@ -132,19 +132,19 @@ class RepairAnswer(Schema):
     run_ids = fields.List(id_field())
 
 
-class SyncAllArguments(Arguments):
+class SyncAllArgumentsSchema(ArgumentsSchema):
     """How to sync every entity."""
 
     mode = fields.String(load_default="incremental", validate=validate.OneOf([Mode.INCREMENTAL, Mode.FULL]))
 
 
-class StockIds(Arguments):
+class StockIdsSchema(ArgumentsSchema):
     """Products whose stock is asked for."""
 
     ids = fields.List(_an_id(), required=True, validate=validate.Length(1, MOST_IDS))
 
 
-class StockAtLocation(Schema):
+class StockAtLocationSchema(Schema):
     """The stock of one location."""
 
     location_id = id_field()
@@ -153,7 +153,7 @@ class StockAtLocation(Schema):
     stock_on_hand = exact_field()
 
 
-class StockPasses(Schema):
+class StockRunsSchema(Schema):
     """How the passes over stock went."""
 
     run_count = fields.Integer()
@@ -163,7 +163,7 @@ class StockPasses(Schema):
     average_seconds = fields.Float(allow_none=True)
 
 
-class StockStats(Schema):
+class StockStatsSchema(Schema):
     """How much stock is mirrored, how fresh it is, and how its passes went."""
 
     product_count = fields.Integer()
@@ -173,6 +173,6 @@ class StockStats(Schema):
     stock_on_hand = exact_field()
     oldest_confirmed_at = perhaps_instant_field()
     last_changed_at = perhaps_instant_field()
-    locations = fields.List(fields.Nested(StockAtLocation))
-    last_day = fields.Nested(StockPasses)
-    last_run = fields.Nested(Run, allow_none=True)
+    locations = fields.List(fields.Nested(StockAtLocationSchema))
+    last_day = fields.Nested(StockRunsSchema)
+    last_run = fields.Nested(RunSchema, allow_none=True)

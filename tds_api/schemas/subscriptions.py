@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from tds_api.schemas.common import PageArguments, Whole, entity_field, id_field, instant_field, name_field
+from tds_api.schemas.common import PageArgumentsSchema, Whole, entity_field, id_field, instant_field, name_field
 from tds_models.subscriptions import DeliveryState, EventKind, SubscriptionState
 
 _ALL = "none: all"
@@ -20,13 +20,13 @@ def _words(*choices: str) -> fields.List:
     )
 
 
-class SubscriptionArguments(PageArguments):
+class SubscriptionArgumentsSchema(PageArgumentsSchema):
     """Which subscriptions."""
 
     state = fields.String(validate=validate.OneOf(list(SubscriptionState)))
 
 
-class SubscriptionRequest(Schema):
+class SubscriptionRequestSchema(Schema):
     """A new subscription."""
 
     name = fields.String(required=True, validate=Whole(r"[a-z0-9][a-z0-9._-]{0,59}"))
@@ -39,7 +39,7 @@ class SubscriptionRequest(Schema):
     )  # fmt: skip
 
 
-class SubscriptionShown(Schema):
+class SubscriptionShownSchema(Schema):
     """A subscription, without what signs."""
 
     id = id_field()
@@ -66,19 +66,19 @@ class SubscriptionShown(Schema):
     created_at = instant_field()
 
 
-class SubscriptionMade(SubscriptionShown):
+class SubscriptionMadeSchema(SubscriptionShownSchema):
     """A subscription with a secret that was just made."""
 
     secret = fields.String(metadata={"description": "whsec_..., shown once"})
 
 
-class Rotation(Schema):
+class RotationSchema(Schema):
     """How long the secret in use goes on signing."""
 
     grace_seconds = fields.Float(load_default=86_400.0, validate=validate.Range(0, 2_592_000))
 
 
-class Replay(Schema):
+class ReplaySchema(Schema):
     """What is told again: what happened since a moment, a record from a version on, or what was given up."""
 
     since = instant_field()
@@ -95,7 +95,7 @@ class Replay(Schema):
             raise ValidationError("Give `since`, or `entity`, `source_id` and `version`, or `given_up`.")
 
 
-class Trial(Schema):
+class TestEventResultSchema(Schema):
     """What came back for an event that says nothing."""
 
     status = fields.Integer(allow_none=True, metadata={"description": "null: no answer came"})
@@ -103,13 +103,13 @@ class Trial(Schema):
     error = fields.String(allow_none=True)
 
 
-class DeliveryArguments(PageArguments):
+class DeliveryArgumentsSchema(PageArgumentsSchema):
     """Which deliveries."""
 
     state = fields.String(validate=validate.OneOf(list(DeliveryState)))
 
 
-class DeliveryShown(Schema):
+class DeliveryShownSchema(Schema):
     """An event that was sent, and what came of it."""
 
     id = id_field()

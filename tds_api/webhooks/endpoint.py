@@ -1,143 +1,158 @@
-"""The way in for Zoho: a webhook is proven, understood and made durable, in this order, before it is answered."""
+"""The webhook endpoint: a webhook is admitted, read, verified, parsed and made durable, in this order, then answered.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+`WebhookEndpoint` does so in the server's event loop. What it refuses, and addresses spelled in unusual ways, Flask
+answers with the view of `webhook_routes`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from tds_api.auth.permissions import ITSELF, needs
 from tds_api.context import Context
-from tds_api.http.correlation import CORRELATION_KEY
-from tds_api.http.request_body import read_body
+from tds_api.http.correlation import CORRELATION_KEY, HEADER
+from tds_api.http.problems import PROBLEM, RETRY_AFTER_SECONDS, problem_document, status_of
+from tds_api.http.request_body import BodyReader, read_body
+from tds_api.http.security_headers import NOSNIFF
 from tds_api.http.token_bucket import TokenBucket
-from tds_api.inbox.group_commit import IntakeUnavailableError
-from tds_api.webhooks.rejections import reject, set_aside
+from tds_api.http.wsgi_adapter import Environ, EnvironHeaders, HttpExchange
+from tds_api.inbox.group_commit import IntakeOverloadedError, IntakeUnavailableError
+from tds_api.webhooks.rejections import keep_quarantined, reject
 from tds_core.config.settings import Settings
 from tds_core.inbox.receive import Delivery, Receipt
+from tds_core.observability import tracing
+from tds_core.observability.metrics import watch, webhooks
 from tds_core.sources.zoho.webhooks.body import is_form
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, UnprovenError, WebhookRefusedError
 from tds_core.sources.zoho.webhooks.parser import parse
 from tds_core.sources.zoho.webhooks.signature import Pair, pairs_of, verify
 
 WEBHOOKS = "/api/tds/zoho/webhooks"
-#: What Zoho's form for webhooks lets a rule send with.
+#: The methods Zoho's form for webhooks offers.
 METHODS = frozenset({"POST", "PUT", "DELETE"})
-#: Where a WSGI environment carries why a webhook was not taken before Flask was asked, and the body that was read.
+#: Keys of a WSGI environment: why the event loop refused this webhook, and the body it read.
 REFUSAL_KEY, BODY_KEY = "tds.webhook_refusal", "tds.webhook_body"
 
-_BEFORE_NAMES = WEBHOOKS + "/"
-_NAMES_AT = len(_BEFORE_NAMES)
+_PREFIX = WEBHOOKS + "/"
+# A body up to this size is verified and parsed faster than a thread is found for it.
+_SMALL_BYTES = 1 << 16
 
-#: Reads and proves the webhook of a WSGI environment; entity and event are what its address names.
-Prove = Callable[[Mapping[str, Any], str | None, str | None, bytes], Delivery]
-
-
-@dataclass(frozen=True, slots=True)
-class _Trust:
-    """What a delivery is measured by: secrets (None: nothing is proven), and the organisation that is mirrored."""
-
-    secrets: Sequence[str] | None
-    organization_id: str = ""
+#: Entity and event as the address of a webhook names them; None where it names none.
+Names = tuple[str | None, str | None]
+#: Lets Flask answer; the body is None if it was not read.
+AnswerWithFlask = Callable[[Environ, HttpExchange, bytes | None], Awaitable[None]]
+#: Verifies and parses the webhook of a WSGI environment with its body.
+Verify = Callable[[Mapping[str, Any], Names, bytes], Delivery]
 
 
-class _Headers(Mapping[str, str]):
-    """The headers of a WSGI request, found by any spelling of their name; a third of the price of Werkzeug's."""
+class WebhookEndpoint:
+    """The webhook endpoint of one event loop. Good webhooks need neither Flask nor, unless large, a thread."""
 
-    __slots__ = ("_environ",)
+    def __init__(
+        self, context: Context, bodies: BodyReader, threads: ThreadPoolExecutor, answer_with_flask: AnswerWithFlask
+    ) -> None:
+        self._context, self._bodies, self._threads = context, bodies, threads
+        self._answer_with_flask = answer_with_flask
+        self._verify = verifier(context.settings)
+        self._open_count = 0
 
-    def __init__(self, environ: Mapping[str, Any]) -> None:
-        self._environ = environ
+    async def handle(self, environ: Environ, exchange: HttpExchange, names: Names) -> None:
+        """Answer one webhook."""
+        self._open_count += 1
+        try:
+            self._context.group_commit.admit(self._open_count - 1)
+        except IntakeOverloadedError as error:
+            self._refuse_overload(exchange, error, environ[CORRELATION_KEY])
+        else:
+            await self._accept(environ, exchange, names)
+        finally:
+            self._open_count -= 1
 
-    def __getitem__(self, name: str) -> str:
-        return str(self._environ[_key(name)])
+    async def _accept(self, environ: Environ, exchange: HttpExchange, names: Names) -> None:
+        correlation_id, began = environ[CORRELATION_KEY], perf_counter()
+        path = environ["PATH_INFO"][:200]
+        with tracing.span("webhook", correlation_id=correlation_id, is_root=True, **{"url.path": path}):
+            try:
+                receipt = await self._make_durable(environ, exchange, names)
+            except Exception as error:  # whatever it is: Flask has an answer for it
+                environ[REFUSAL_KEY] = error
+                await self._answer_with_flask(environ, exchange, environ.get(BODY_KEY))
+                return
+        status, body = accepted_response(receipt)
+        headers = [("content-type", "application/json"), NOSNIFF, (HEADER, correlation_id)]
+        exchange.response_bytes(status, headers, body)
+        method = environ["REQUEST_METHOD"]
+        watch.tell("request", perf_counter() - began, method=method, route="webhooks", correlation_id=correlation_id)
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return self._environ.get(_key(name), default)
+    async def _make_durable(self, environ: Environ, exchange: HttpExchange, names: Names) -> Receipt:
+        body = await self._bodies.read(exchange, environ, self._context.settings.webhook_max_bytes)
+        environ[BODY_KEY] = body
+        if len(body) <= _SMALL_BYTES:
+            delivery = self._verify(environ, names, body)
+        else:
+            loop = asyncio.get_running_loop()
+            delivery = await loop.run_in_executor(self._threads, self._verify, environ, names, body)
+        return await self._context.group_commit.submit_async(delivery)
 
-    def __iter__(self) -> Iterator[str]:
-        return (key[5:].replace("_", "-") for key in self._environ if key.startswith("HTTP_"))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-@cache
-def _key(name: str) -> str:
-    return "HTTP_" + name.upper().replace("-", "_")
-
-
-def proving(settings: Settings) -> Prove:
-    """What proves a webhook by these settings. Raises UnprovenError or NotUnderstoodError."""
-    secrets = [settings.zoho_webhook_secret, settings.zoho_webhook_secret_previous]
-    trust = _Trust(None if settings.unsigned_webhooks else secrets, settings.zoho_organization_id)
-    return partial(_proven, trust=trust)
+    def _refuse_overload(self, exchange: HttpExchange, error: IntakeOverloadedError, correlation_id: str) -> None:
+        """Refuse at once, at a fraction of what accepting costs: the body is not even read."""
+        self._context.unstored.add(error.code)
+        webhooks.labels("", "overloaded").inc()
+        status = status_of(error)
+        document = problem_document(status=status, code=error.code, detail=str(error), correlation_id=correlation_id)
+        headers = [("content-type", PROBLEM), ("retry-after", str(RETRY_AFTER_SECONDS)), NOSNIFF]
+        exchange.response_bytes(status, [*headers, (HEADER, correlation_id)], document)
 
 
-def named_by(path: str) -> tuple[str | None, str | None] | None:
-    """Entity and event as the address of a webhook names them; None for every address Flask has to make out.
+def names_of_address(path: str) -> Names | None:
+    """Entity and event in the address of a webhook; None for every address that Flask has to route.
 
-    A number is no entity but an event, of which an operator wants something.
+    A number is no entity but an event's id, in the address of an operator's route.
     """
     if path == WEBHOOKS:
         return None, None
-    if not path.startswith(_BEFORE_NAMES) or not path.isascii():
+    if not path.startswith(_PREFIX) or not path.isascii():
         return None
-    entity, _, event = path[_NAMES_AT:].partition("/")
+    entity, _, event = path[len(_PREFIX) :].partition("/")
     return (entity, event) if entity and event and "/" not in event and not entity.isdigit() else None
 
 
-def answer_to(receipt: Receipt) -> tuple[int, bytes]:
-    """Status and body: 202 with a new event's id; 200 with the first event's for what was received before."""
+def accepted_response(receipt: Receipt) -> tuple[int, bytes]:
+    """Status and body: 202 with a new event's id; 200 with the first event's id for a duplicate."""
     if receipt.duplicate:
         return 200, b'{"event_id":"%d","duplicate":true}' % receipt.event_id
     return 202, b'{"event_id":"%d","duplicate":false}' % receipt.event_id
 
 
-def webhook_routes(edge: Context) -> Blueprint:
-    """Both webhook routes as Flask sees them: what was not taken before it, and addresses spelled in unusual ways."""
-    routes = Blueprint("webhooks", __name__)
-    allowance = TokenBucket(burst=200, per_second=20)
-    prove, limit = proving(edge.settings), edge.settings.webhook_max_bytes
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """Secrets a signature may be made with (None: no signature is needed), and the organisation that is mirrored."""
 
-    def take(environ: dict[str, Any], entity: str | None, event: str | None) -> Receipt:
-        body = environ[BODY_KEY] = read_body(environ, limit)
-        return edge.intake.take(prove(environ, entity, event, body))
-
-    @needs(ITSELF)
-    def answer(entity: str | None = None, event: str | None = None) -> Response:
-        environ = request.environ
-        try:
-            if REFUSAL_KEY in environ:
-                raise environ.pop(REFUSAL_KEY)  # popped: an error that its own traceback reaches is garbage for long
-            status, text = answer_to(take(environ, entity, event))
-            return Response(text, status, content_type="application/json")
-        except IntakeUnavailableError as error:
-            edge.unstored.add(error.code)
-            raise
-        except UnprovenError as error:
-            body = environ.get(BODY_KEY, b"")
-            size = request.content_length or len(body)
-            named = partial(_named, environ, entity, event, body)
-            return reject(edge, allowance, request, error=error, body=body, body_size=size, named=named)
-        except NotUnderstoodError as error:
-            # What came as parameters alone is kept as the form it amounts to, so that it can be read again.
-            body = environ.get(BODY_KEY) or environ.get("QUERY_STRING", "").encode("latin-1")
-            return set_aside(edge, error=error, body=body)
-
-    routes.add_url_rule(f"{WEBHOOKS}/<entity>/<event>", "take", answer, methods=METHODS)
-    routes.add_url_rule(WEBHOOKS, "take_any", answer, methods=METHODS)
-    return routes
+    secrets: Sequence[str] | None
+    organization_id: str = ""
 
 
-def _proven(environ: Mapping[str, Any], entity: str | None, event: str | None, body: bytes, trust: _Trust) -> Delivery:
+def verifier(settings: Settings) -> Verify:
+    """The function that verifies and parses webhooks by `settings`; it raises UnprovenError or NotUnderstoodError."""
+    secrets = [settings.zoho_webhook_secret, settings.zoho_webhook_secret_previous]
+    trust = _Trust(None if settings.unsigned_webhooks else secrets, settings.zoho_organization_id)
+    return partial(_verified, trust=trust)
+
+
+def _verified(environ: Mapping[str, Any], names: Names, body: bytes, trust: _Trust) -> Delivery:
     content_type = environ.get("CONTENT_TYPE") or ""
     query = pairs_of(environ.get("QUERY_STRING", "").encode("latin-1"))
     form: Sequence[Pair] | None = pairs_of(body) if is_form(content_type, body) else None
-    headers = _Headers(environ)
+    headers = EnvironHeaders(environ)
     if trust.secrets is not None:
         verify(body=body, query=query, form=form, headers=headers, secrets=trust.secrets)
+    entity, event = names
     return parse(
         entity=entity,
         event=event,
@@ -152,12 +167,46 @@ def _proven(environ: Mapping[str, Any], entity: str | None, event: str | None, b
     )
 
 
-def _named(
-    environ: Mapping[str, Any], entity: str | None, event: str | None, body: bytes
-) -> tuple[str | None, str | None]:
-    """The record a delivery nobody believes says it is about; it names none when it cannot be understood."""
+def webhook_routes(context: Context) -> Blueprint:
+    """Both webhook routes in Flask: for webhooks the event loop refused, and addresses spelled in unusual ways."""
+    routes = Blueprint("webhooks", __name__)
+    kept_rejections = TokenBucket(burst=200, per_second=20)
+    verify_webhook, limit = verifier(context.settings), context.settings.webhook_max_bytes
+
+    def receive(environ: Environ, names: Names) -> Receipt:
+        body = environ[BODY_KEY] = read_body(environ, limit)
+        return context.group_commit.submit(verify_webhook(environ, names, body))
+
+    @needs(ITSELF)
+    def answer(entity: str | None = None, event: str | None = None) -> Response:
+        environ, names = request.environ, (entity, event)
+        try:
+            if REFUSAL_KEY in environ:
+                raise environ.pop(REFUSAL_KEY)  # popped: an error that its own traceback reaches is garbage for long
+            status, text = accepted_response(receive(environ, names))
+            return Response(text, status, content_type="application/json")
+        except IntakeUnavailableError as error:
+            context.unstored.add(error.code)
+            raise
+        except UnprovenError as error:
+            body = environ.get(BODY_KEY, b"")
+            size = request.content_length or len(body)
+            claim = partial(_claimed_record, environ, names, body)
+            return reject(context, kept_rejections, request, error=error, body=body, body_size=size, claim=claim)
+        except NotUnderstoodError as error:
+            # Parameters without a body are kept as the form they amount to, so that they can be parsed again.
+            body = environ.get(BODY_KEY) or environ.get("QUERY_STRING", "").encode("latin-1")
+            return keep_quarantined(context, error=error, body=body)
+
+    routes.add_url_rule(f"{WEBHOOKS}/<entity>/<event>", "take", answer, methods=METHODS)
+    routes.add_url_rule(WEBHOOKS, "take_any", answer, methods=METHODS)
+    return routes
+
+
+def _claimed_record(environ: Mapping[str, Any], names: Names, body: bytes) -> tuple[str | None, str | None]:
+    """Entity and id that an unverified delivery claims to be about; None where it cannot be parsed."""
     try:
-        delivery = _proven(environ, entity, event, body, _Trust(None))
+        delivery = _verified(environ, names, body, _Trust(None))
     except WebhookRefusedError:
         return None, None
     return delivery.entity, delivery.source_id

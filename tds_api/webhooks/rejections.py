@@ -1,4 +1,4 @@
-"""What happens to a webhook that is not accepted: kept as rejected or quarantined, counted, and answered with why."""
+"""Rejected webhooks: recorded as rejected or quarantined, counted, and answered with the reason."""
 
 from collections.abc import Callable
 
@@ -23,26 +23,26 @@ from tds_models.entities import ENTITIES
 log = structlog.get_logger(__name__)
 
 
-#: The record a delivery says it is about: entity and id, as far as it can be told.
-Named = Callable[[], tuple[str | None, str | None]]
+#: Entity and id that an unverified delivery claims to be about; None where it cannot be parsed.
+Claim = Callable[[], tuple[str | None, str | None]]
 
 
 def reject(
-    edge: Context, allowance: TokenBucket, request: Request, *, error: UnprovenError, body: bytes, body_size: int,
-    named: Named,
+    context: Context, kept_rejections: TokenBucket, request: Request, *, error: UnprovenError, body: bytes,
+    body_size: int, claim: Claim,
 ) -> Response:  # fmt: skip
-    """Refuse what nobody can believe: 401 or its like. Being unable to keep it changes nothing for the sender."""
+    """Refuse an unverified delivery with 401 or a related status. The answer is the same if it cannot be recorded."""
     webhooks.labels("", "refused").inc()
     webhook_refusals.labels(error.code).inc()
-    if allowance.take():
-        entity, source_id = named()
+    if kept_rejections.take():
+        entity, source_id = claim()
         rejected = Rejected(
             reason=error.code,
             detail=str(error),
             status=status_of(error),
             path=request.path,
             headers=dict(request.headers),
-            remote_address=address_of(request, edge.settings),
+            remote_address=address_of(request, context.settings),
             body=body,
             body_size=body_size,
             correlation_id=correlation_id(),
@@ -50,7 +50,7 @@ def reject(
             source_id=source_id,
         )
         try:
-            with session_scope(edge.engine) as session:
+            with session_scope(context.engine) as session:
                 keep_rejected(session, rejected)
         except SQLAlchemyError as failure:
             if not is_away(failure):
@@ -58,14 +58,14 @@ def reject(
     return problem_of(error)
 
 
-def set_aside(edge: Context, *, error: NotUnderstoodError, body: bytes) -> Response:
-    """Quarantine what is proven but not understood; the answer names the event that keeps it.
+def keep_quarantined(context: Context, *, error: NotUnderstoodError, body: bytes) -> Response:
+    """Quarantine a verified delivery that was not understood; the answer names the event that holds it.
 
-    While the database is away nothing is kept, so the answer is 503 and the sender tries again.
+    While the database is away nothing is stored: the answer is 503, and the sender tries again.
     """
     entity = error.entity if error.entity in ENTITIES else None
     try:
-        with session_scope(edge.engine) as session:
+        with session_scope(context.engine) as session:
             event_id = quarantine(
                 session,
                 source=SOURCE,
@@ -79,7 +79,7 @@ def set_aside(edge: Context, *, error: NotUnderstoodError, body: bytes) -> Respo
         if not is_away(failure):
             log.error("quarantine_failed", error=type(failure).__name__, reason=error.code)
         webhooks.labels(entity or "", "unavailable").inc()
-        edge.unstored.add("intake_unavailable")
+        context.unstored.add("intake_unavailable")
         return problem(status=503, code="intake_unavailable", detail="The database cannot be reached.")
     webhooks.labels(entity or "", "quarantined").inc()
     webhook_refusals.labels(error.code).inc()

@@ -14,7 +14,7 @@ from tds_api.cli.console.database import database, transaction
 from tds_api.cli.console.output import say, say_json, terminal
 from tds_api.cli.console.remote import remote
 from tds_api.cli.dead_letter.views import show_batches, show_preview
-from tds_api.resources.dead_letters import look_at
+from tds_api.resources.dead_letters import preview_retry
 from tds_core.config.settings import load_settings
 from tds_core.dead_letters import queries as reading
 from tds_core.dead_letters import retry as dead_letters_retry
@@ -61,7 +61,7 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
             _retry_one(engine, meant.ids[0], as_json)
             return
         pace = per_minute or settings.revive_per_minute
-        found = look_at(settings, engine, quiet_breakers(settings), meant, per_minute=pace)
+        found = preview_retry(settings, engine, quiet_breakers(settings), meant, per_minute=pace)
         if as_json and (only_preview or not yes):
             say_json(found)
             return

@@ -130,13 +130,13 @@ def test_who_would_wait_too_long_is_turned_away_before_anything_is_read(
     application: Application, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pace, "wait_seconds", lambda _self, _count: 2.1)
-    application._taking = 1
+    application._webhooks._open_count = 1
     body = wrapped("1")
     scope, exchange = asked("POST", PATH, body, headers=signed(body))
     status, headers, found = told(answered(application, scope, exchange))
     assert (status, headers["retry-after"], found["code"]) == (503, "5", "intake_overloaded")
     assert (exchange.read, sender.count("tds_inbox_events")) == (0, 0)
-    application._taking = 0
+    application._webhooks._open_count = 0
     assert answered(application, *asked("POST", PATH, body, headers=signed(body))).status == 202, (
         "somebody must go first"
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from tds_api.auth.permissions import ANYBODY, ITSELF, named_permission
+from tds_api.auth.permissions import ANYBODY, ITSELF, declared_permission
 from tds_api.webhooks.endpoint import METHODS
 from tds_core.auth import api_keys
 from tds_models.auth import Role
@@ -71,7 +71,9 @@ def filled(rule: Rule) -> str:
 
 
 def test_every_route_names_its_permission(sender: Sender) -> None:
-    unnamed = [rule.rule for _, rule, endpoint in routes(sender.app) if named_permission(sender.app, endpoint) is None]
+    unnamed = [
+        rule.rule for _, rule, endpoint in routes(sender.app) if declared_permission(sender.app, endpoint) is None
+    ]
     assert unnamed == [], "put @needs(Role...) under the route's line"
 
 
@@ -79,7 +81,7 @@ def test_what_is_open_to_anybody_is_only_this(sender: Sender) -> None:
     free = {
         f"{method} {rule.rule}"
         for method, rule, endpoint in routes(sender.app)
-        if named_permission(sender.app, endpoint) in (ANYBODY, ITSELF)
+        if declared_permission(sender.app, endpoint) in (ANYBODY, ITSELF)
     }
     assert free == {
         "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/tds/health", "GET /api/tds/login",
@@ -92,7 +94,7 @@ def test_what_is_open_to_anybody_is_only_this(sender: Sender) -> None:
 def test_every_route_answers_by_role(sender: Sender, askers: dict[str, Asker]) -> None:
     wrong = []
     for method, rule, endpoint in routes(sender.app):
-        needed = named_permission(sender.app, endpoint)
+        needed = declared_permission(sender.app, endpoint)
         if not isinstance(needed, Role):
             continue
         for name, asker in askers.items():
@@ -111,7 +113,7 @@ def test_every_route_of_the_api_is_described_with_its_refusals(sender: Sender) -
     described = sender.get("/api/tds/openapi.json").json["paths"]
     wrong = []
     for method, rule, endpoint in routes(sender.app):
-        needed = named_permission(sender.app, endpoint)
+        needed = declared_permission(sender.app, endpoint)
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         if isinstance(needed, Role) and endpoint not in DESCRIPTION:
             operation = described.get(path, {}).get(method.lower(), {})

@@ -184,9 +184,9 @@ def test_a_server_that_became_a_standby_is_left_as_one_that_ended(
 def test_an_api_whose_connections_are_all_taken_says_so_once_and_takes_webhooks_all_the_same(database: str) -> None:
     engine = make_engine(database)
     with sender_for(database, engine) as sender, capture_logs() as lines:
-        edge = sender.app.extensions["tds"]
-        edge.engine.pool._timeout = 0.05
-        taken = [edge.engine.connect() for _ in range(edge.engine.pool.size())]
+        context = sender.app.extensions["tds"]
+        context.engine.pool._timeout = 0.05
+        taken = [context.engine.connect() for _ in range(context.engine.pool.size())]
         answers = [sender.get("/api/tds/queue") for _ in range(3)]
         assert {(each.status_code, each.json["code"]) for each in answers} == {(503, "database_unavailable")}
         assert sender.send(wrapped("1")).status_code == 202

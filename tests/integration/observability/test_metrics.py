@@ -15,7 +15,7 @@ from prometheus_client.registry import REGISTRY
 from sqlalchemy import Engine
 
 import celeryconfig
-from tds_api.monitoring import everything
+from tds_api.monitoring import metrics_registry
 from tds_core.breakers.circuit import CircuitState as BreakerState
 from tds_core.breakers.circuit import Thresholds
 from tds_core.breakers.registry import Breakers
@@ -70,8 +70,8 @@ def sender(database: str, engine: Engine, redis_url: str) -> Iterator[Sender]:
 
 
 def families(sender: Sender) -> list[Metric]:
-    edge = sender.app.extensions["tds"]
-    found = everything(edge, open_governor(edge.settings)).collect()
+    context = sender.app.extensions["tds"]
+    found = metrics_registry(context, open_governor(context.settings)).collect()
     return sorted((each for each in found if each.name.startswith("tds_")), key=lambda each: each.name)
 
 

@@ -102,10 +102,10 @@ def test_going_back_goes_on_where_it_stopped(elsewhere: World, monkeypatch: pyte
 
 
 def test_webhooks_are_put_off_while_the_mirror_is_another_s(elsewhere: World) -> None:
-    edge = make_context(load_settings(), nudge=lambda _: None)
+    context = make_context(load_settings(), nudge=lambda _: None)
     try:
         with pytest.raises(IntakeUnavailableError, match="tds zoho adopt"):
-            edge.intake.take(delivery("product", product("1")))
+            context.group_commit.submit(delivery("product", product("1")))
         assert elsewhere.verdicts() == []
     finally:
-        edge.close()
+        context.close()

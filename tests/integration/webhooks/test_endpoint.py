@@ -254,7 +254,7 @@ def test_every_503_is_counted_with_its_time_and_shown_in_health(
     assert components["reception"]["says"].startswith("3 webhooks met a 503 from "), "it stays known for an hour"
 
 
-def test_the_bell_rings_once_for_a_burst_and_outlives_an_outage() -> None:
+def test_the_nudger_calls_once_for_a_burst_and_outlives_an_outage() -> None:
     rung: list[str] = []
     away = threading.Event()
 
@@ -263,13 +263,13 @@ def test_the_bell_rings_once_for_a_burst_and_outlives_an_outage() -> None:
             raise ConnectionError("Redis is away")
         rung.append(entity)
 
-    bell = Nudger(nudge)
+    nudger = Nudger(nudge)
     for _ in range(50):
-        bell.ask(["product"])
+        nudger.request(["product"])
     assert eventually(lambda: bool(rung))
     assert len(rung) <= 3
     away.set()
-    bell.ask(["invoice"])
+    nudger.request(["invoice"])
     time.sleep(0.2)
     away.clear()
     assert eventually(lambda: "invoice" in rung)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tds_api.http.correlation import CORRELATION_KEY
 from tds_api.http.probes import Probes
-from tds_api.http.wsgi_adapter import Answer
+from tds_api.http.wsgi_adapter import WsgiResponse
 
 
 def environ(name: str, **more: Any) -> dict[str, Any]:
@@ -20,16 +20,16 @@ class Asked:
         self.environs: list[dict[str, Any]] = []
         self.may_answer = threading.Event()
 
-    def __call__(self, environ: dict[str, Any]) -> Answer:
+    def __call__(self, environ: dict[str, Any]) -> WsgiResponse:
         self.environs.append(environ)
         self.may_answer.wait(10)
-        return Answer(200, [("X-Correlation-Id", environ[CORRELATION_KEY])], str(len(self.environs)).encode())
+        return WsgiResponse(200, [("X-Correlation-Id", environ[CORRELATION_KEY])], str(len(self.environs)).encode())
 
 
 def test_who_asks_while_an_answer_is_made_shares_the_next_one() -> None:
     asked = Asked()
 
-    async def talk() -> list[Answer]:
+    async def talk() -> list[WsgiResponse]:
         probes = Probes(asked)
         first = asyncio.create_task(probes.answer(environ("a")))
         while not asked.environs:
@@ -47,7 +47,7 @@ def test_who_asks_while_an_answer_is_made_shares_the_next_one() -> None:
 def test_who_goes_away_takes_no_answer_from_the_others() -> None:
     asked = Asked()
 
-    async def talk() -> Answer:
+    async def talk() -> WsgiResponse:
         probes = Probes(asked)
         impatient = asyncio.create_task(probes.answer(environ("a")))
         patient = asyncio.create_task(probes.answer(environ("b")))
@@ -60,9 +60,9 @@ def test_who_goes_away_takes_no_answer_from_the_others() -> None:
 
 
 def test_a_failure_is_told_to_those_who_waited_and_to_no_one_later() -> None:
-    tries = iter((ZeroDivisionError(), Answer(200, [], b"well")))
+    tries = iter((ZeroDivisionError(), WsgiResponse(200, [], b"well")))
 
-    def ask(_environ: dict[str, Any]) -> Answer:
+    def ask(_environ: dict[str, Any]) -> WsgiResponse:
         found = next(tries)
         if isinstance(found, Exception):
             raise found

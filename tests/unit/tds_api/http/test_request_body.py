@@ -1,4 +1,4 @@
-"""Bodies: read within a limit, a deadline and a least rate, and counted while they are read."""
+"""Request bodies: read within a limit, a deadline and a least rate, and counted while they are read."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tds_api.http import request_body
-from tds_api.http.request_body import Bodies
+from tds_api.http.request_body import BodyReader
 from tds_core.sources.zoho.webhooks.errors import (
     BodiesCrowdedError,
     BodyCutShortError,
@@ -32,7 +32,7 @@ def length(size: Any) -> dict[str, str]:
 
 
 def read(exchange: Exchange, environ: dict[str, str], limit: int = 50_000) -> bytes:
-    return asyncio.run(Bodies().read(exchange, environ, limit))
+    return asyncio.run(BodyReader().read(exchange, environ, limit))
 
 
 def test_a_body_is_read_whole_with_a_length_and_without_one() -> None:
@@ -86,7 +86,7 @@ def test_all_larger_bodies_together_have_a_bound_and_small_ones_get_through(monk
     monkeypatch.setattr(request_body, "MOST_BYTES_AT_ONCE", 50_000)
 
     async def crowd() -> list[Any]:
-        bodies = Bodies()
+        bodies = BodyReader()
         large = [bodies.read(Exchange([b"x" * 20_000] * 2, pause=0.05), length(40_000), 50_000) for _ in range(3)]
         small = bodies.read(Exchange([b"x" * 900], pause=0.06), length(900), 50_000)
         found = await asyncio.gather(*large, small, return_exceptions=True)
@@ -101,7 +101,7 @@ def test_all_larger_bodies_together_have_a_bound_and_small_ones_get_through(monk
 def test_a_refused_body_is_dropped_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "_LINGER_SECONDS", 0.1)
     polite, endless = Exchange([b"x" * 10_000] * 5), Exchange(iter(lambda: b"x", b""), pause=0.001)
-    asyncio.run(Bodies().drop(polite))
-    asyncio.run(Bodies().drop(endless))
+    asyncio.run(BodyReader().drop(polite))
+    asyncio.run(BodyReader().drop(endless))
     assert polite.read == 50_000
     assert 0 < endless.read < 1000

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tds_api.http.wsgi_adapter import answer_of, environ_of, put_body
+from tds_api.http.wsgi_adapter import environ_of, put_body, run_wsgi
 from tests.support.rsgi_client import Headers, Scope
 
 
@@ -68,5 +68,5 @@ def test_an_answer_is_read_to_its_end_and_closed() -> None:
         start("404 NOT FOUND", [("X", "y")])
         return Pieces()
 
-    assert answer_of(application, {}) == (404, [("X", "y")], b"ab")
+    assert run_wsgi(application, {}) == (404, [("X", "y")], b"ab")
     assert closed == [True]

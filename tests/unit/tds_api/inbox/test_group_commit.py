@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tds_api.inbox.group_commit import PendingReply, answer_each
+from tds_api.inbox.group_commit import PendingReply, wake
 from tds_core.inbox.receive import Delivery, Receipt
 
 DELIVERY = Delivery(
@@ -16,10 +16,10 @@ DELIVERY = Delivery(
 RECEIPT = Receipt(1, False)
 
 
-def settle(waiters: list[PendingReply]) -> None:
-    for waiter in waiters:
-        waiter.answer = RECEIPT
-    answer_each(waiters)
+def settle(replies: list[PendingReply]) -> None:
+    for reply in replies:
+        reply.result = RECEIPT
+    wake(replies)
 
 
 @pytest.mark.parametrize("patience", [lambda n: 5.0, lambda n: 0.0 if n % 3 else 5.0, lambda n: 0.02])
@@ -40,7 +40,7 @@ def test_every_thread_that_still_waits_is_woken(patience) -> None:
             thread.join(2)
         assert len(answered) == 30, "somebody was never woken"
         assert all(answered[n] for n in range(30) if patience(n) == 5.0)
-        assert all(burst[n].is_gone != answered[n] for n in range(30))
+        assert all(burst[n].is_abandoned != answered[n] for n in range(30))
 
 
 @pytest.mark.parametrize("patience", [lambda n: 5.0, lambda n: 0.0 if n % 3 else 5.0, lambda n: 0.02])
@@ -50,20 +50,20 @@ def test_every_task_that_still_waits_is_woken(patience) -> None:
         burst = [PendingReply(DELIVERY, loop) for _ in range(count)]
         committer = threading.Timer(0.018, settle, [burst])
         committer.start()
-        came = await asyncio.gather(*(waiter.come(patience(n)) for n, waiter in enumerate(burst)))
+        came = await asyncio.gather(*(reply.wait_async(patience(n)) for n, reply in enumerate(burst)))
         committer.join()
         return burst, came
 
     for _ in range(10):
         burst, came = asyncio.run(burst_of(30))
         assert all(came[n] for n in range(30) if patience(n) == 5.0)
-        assert all(waiter.is_gone != answered for waiter, answered in zip(burst, came, strict=True))
+        assert all(reply.is_abandoned != answered for reply, answered in zip(burst, came, strict=True))
 
 
 def test_who_comes_late_to_a_given_answer_does_not_wait() -> None:
-    waiter = PendingReply(DELIVERY)
-    settle([waiter])
-    assert waiter.wait(0.0)
+    reply = PendingReply(DELIVERY)
+    settle([reply])
+    assert reply.wait(0.0)
 
 
 def test_a_loop_that_ended_harms_nobody() -> None:
