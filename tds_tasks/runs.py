@@ -319,17 +319,19 @@ def _put_off(run: RunLease, error: TdsError) -> None:
             missing_permissions.record_refusal(session, _source_of(run), error)
         elif isinstance(error, SNOOZE):
             backoff.pause(session, _source_of(run), error)
-        decision = decide_retry(error, runs.past_of(session, run), max_attempts=settings().max_attempts, jitter=jitter)
-        if decision.fate is RetryOutcome.DEAD:
+        decision = decide_retry(
+            error, runs.failure_history(session, run), max_attempts=settings().max_attempts, jitter=jitter
+        )
+        if decision.outcome is RetryOutcome.DEAD:
             runs.fail(session, run, f"{error.code}: {error}")
         else:
             runs.yield_run(
                 session,
                 run,
                 delay_seconds=decision.delay_seconds,
-                counted=decision.fate is RetryOutcome.RETRY,
+                counted=decision.outcome is RetryOutcome.RETRY,
                 failed=isinstance(error, TransientError),
                 waits_for=error.waits_for if isinstance(error, SourceError) else "",
                 reason=str(error),
             )
-    log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decision.fate)
+    log.warning("run_interrupted", error=error.code, detail=str(error)[:300], fate=decision.outcome)

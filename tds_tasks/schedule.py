@@ -1,7 +1,4 @@
-"""The task `tds.timetable.tick`: takes due slots and does what they say. Beat sends it; the rows decide.
-
-The trail's turns in the timetable: sealing what is new, retiring what is too old.
-"""
+"""The task `tds.timetable.tick`: takes due slots of the timetable and runs their jobs. Beat sends it; rows decide."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,10 +12,9 @@ from tds_core.audit import retention as audit_retention
 from tds_core.audit import seal as audit_seal
 from tds_core.audit.keys import seal_key
 from tds_core.audit.row_digests import SEALED_TABLES
-from tds_core.dead_letters.retry import retry_due
-from tds_core.healing import cycle
+from tds_core.healing import actions, cycle
 from tds_core.healing.action_log import Cause
-from tds_core.healing.context import healing_context
+from tds_core.healing.context import HealingContext, healing_context
 from tds_core.observability import process
 from tds_core.processing.lease_recovery import recover_expired_leases
 from tds_core.schedule import jobs
@@ -30,37 +26,10 @@ from tds_tasks.context import breakers, scope, settings, unhurried, while_reacha
 from tds_tasks.healing import announce
 from tds_tasks.worker import leases
 
-# Less than a task may take: what is left has its turn a minute later.
-SECONDS = 40.0
-
-
-def seal() -> str:
-    """Seal what can be sealed, round after round. Returns what came of it, in words."""
-    until, row_count, sealed = time.monotonic() + SECONDS, 0, None
-    while sealed is None or (sealed.more and time.monotonic() < until):
-        with scope() as session:
-            sealed = audit_seal.seal(session, seal_key(session, settings()))
-        audit_seal.log_sealed(sealed)
-        row_count += sealed.row_count
-    return f"{row_count} rows sealed" + (", waits for writers" if sealed.waits else "")
-
-
-def retire() -> dict[str, int]:
-    """Remove history older than TDS_AUDIT_DAYS, if that is set. Returns the rows that went, by table."""
-    gone: dict[str, int] = {}
-    for table in [each for each in SEALED_TABLES.values() if each.retires and settings().audit_days]:
-        until, more = time.monotonic() + SECONDS, True
-        while more and time.monotonic() < until:
-            with unhurried() as session:
-                seal = audit_retention.retire(
-                    session, seal_key(session, settings()), table, days=settings().audit_days
-                )  # fmt: skip
-            more = seal is not None
-            gone[table.name] = gone.get(table.name, 0) + (seal.row_count if seal else 0)
-    return gone
-
-
 log = structlog.get_logger(__name__)
+
+# Less than the time limit of a task: what is left has its turn with a later slot.
+BUDGET_SECONDS = 40.0
 
 
 @app.task(name="tds.timetable.tick")
@@ -70,13 +39,13 @@ def tick() -> None:
         with scope() as session:
             jobs.seed(session, celeryconfig.TIMETABLE)
             process.beat(session, "beat")
-            taken = jobs.take_due(session)
-        for slot in taken:
+            slots = jobs.take_due(session)
+        for slot in slots:
             run_slot(slot)
 
 
 def run_slot(slot: TakenSlot) -> None:
-    """Do what a slot says and write down how it ended; one job's failure is no other's."""
+    """Run the job of a slot and record how it ended; the failure of one job stops no other."""
     try:
         detail = JOBS[slot.task](slot.arguments)
     except Exception as error:
@@ -92,34 +61,32 @@ def run_slot(slot: TakenSlot) -> None:
 def _request_runs(arguments: Mapping[str, Any]) -> str:
     names = arguments.get("entities") or list(ENTITIES)
     with scope() as session:
-        asked = [
+        run_ids = [
             runs.request_run(session, entity=name, mode=arguments["mode"], requested_by="schedule") for name in names
         ]
-    return f"runs {asked}"
+    return f"runs {run_ids}"
 
 
-def _rescue(_: Mapping[str, Any]) -> str:
+def _recover_leases(_: Mapping[str, Any]) -> str:
     with scope() as session:
         return str(recover_expired_leases(session))
 
 
-def _revive(_: Mapping[str, Any]) -> str:
-    with scope() as session:
-        count = retry_due(
-            session,
-            after_seconds=settings().revive_after_seconds,
-            most_times=settings().revive_times,
-            count=settings().revive_at_once,
-        )
-    return f"{count} dead letters"
+def _retry_dead_letters(_: Mapping[str, Any]) -> str:
+    """The healing cycle retries them as well; this job lets a timetable do so at other times."""
+    results = actions.retry_dead_letters(_healing_context())
+    return f"{sum(result.count for result in results)} dead letters"
 
 
 def _heal(_: Mapping[str, Any]) -> str:
-    context = healing_context(settings(), scope, breakers(), announce=announce, dead=leases.dead)
     with scope() as session:
         cycle_id = cycle.begin(session, cause=Cause.BEAT)
-    counts = cycle.run(context, cycle_id, cause=Cause.BEAT)
+    counts = cycle.run(_healing_context(), cycle_id, cause=Cause.BEAT)
     return str({name: count for name, count in counts.items() if count != 0})
+
+
+def _healing_context() -> HealingContext:
+    return healing_context(settings(), scope, breakers(), announce=announce, dead=leases.dead)
 
 
 def _measure(_: Mapping[str, Any]) -> str:
@@ -128,7 +95,8 @@ def _measure(_: Mapping[str, Any]) -> str:
 
 
 def _remove_old(_: Mapping[str, Any]) -> str:
-    removed = {}
+    """Remove old rows of every table that has a retention, then history older than TDS_AUDIT_DAYS."""
+    removed: dict[str, int] = {}
     for table in retention.OLD:
         removed[table] = 0
         while True:
@@ -137,18 +105,39 @@ def _remove_old(_: Mapping[str, Any]) -> str:
             removed[table] += count
             if count < retention.BITE:
                 break
-    return str(removed | retire())
+    return str(removed | _retire_history())
+
+
+def _retire_history() -> dict[str, int]:
+    """Remove history older than TDS_AUDIT_DAYS, if that is set. Returns the removed rows by table."""
+    removed: dict[str, int] = {}
+    for table in [each for each in SEALED_TABLES.values() if each.retires and settings().audit_days]:
+        until, more = time.monotonic() + BUDGET_SECONDS, True
+        while more and time.monotonic() < until:
+            with unhurried() as session:
+                key = seal_key(session, settings())
+                seal = audit_retention.retire(session, key, table, days=settings().audit_days)
+            more = seal is not None
+            removed[table.name] = removed.get(table.name, 0) + (seal.row_count if seal else 0)
+    return removed
 
 
 def _seal(_: Mapping[str, Any]) -> str:
-    return seal()
+    """Seal the rows that can be sealed, round after round, within the budget of time."""
+    until, row_count, sealed = time.monotonic() + BUDGET_SECONDS, 0, None
+    while sealed is None or (sealed.more and time.monotonic() < until):
+        with scope() as session:
+            sealed = audit_seal.seal(session, seal_key(session, settings()))
+        audit_seal.log_sealed(sealed)
+        row_count += sealed.row_count
+    return f"{row_count} rows sealed" + (", waits for writers" if sealed.waits else "")
 
 
-#: What a job of the timetable may ask for.
+#: The kinds of job, as rows of tds_scheduled_jobs name them; a row may name one that no default timetable has.
 JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "runs": _request_runs,
-    "rescue": _rescue,
-    "revive": _revive,
+    "rescue": _recover_leases,
+    "revive": _retry_dead_letters,
     "heal": _heal,
     "measure": _measure,
     "retention": _remove_old,

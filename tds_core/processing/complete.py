@@ -21,6 +21,7 @@ from tds_core.records.apply import Applied
 from tds_core.records.compare import RowOutcome
 from tds_core.records.row_locks import LockedError, wait_seconds
 from tds_core.records.transform import Candidate, RecordView
+from tds_core.retry import backoff_seconds
 from tds_core.sync import partial_rows, type_changes, unconfirmed
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
@@ -186,7 +187,7 @@ def _refetch(
 
 def overtaken_seconds(snoozes: int) -> float:
     """How long an overtaken reading waits: not at all the first time, then twice as long each time."""
-    return min(MOST_OVERTAKEN_SECONDS, 2.0**snoozes) if snoozes else 0.0
+    return backoff_seconds(snoozes, first=1.0, longest=MOST_OVERTAKEN_SECONDS) if snoozes else 0.0
 
 
 def _put_off_locked(
@@ -222,16 +223,16 @@ def _record_failures(
 ) -> None:
     back, letters, dead, logged = [], [], [], []
     for item, error in failed:
-        decided = decide_retry(error, _history(item), max_attempts=max_attempts, jitter=jitter())
-        completion.counts[decided.fate] += 1
-        logged.append(attempts.failed(item, decided.fate, error))
-        completion.ends.append(_end(item, decided.fate, error=code_of(error), attempt=item.attempts))
-        if decided.fate is RetryOutcome.DEAD:
+        decision = decide_retry(error, _history(item), max_attempts=max_attempts, jitter=jitter())
+        completion.counts[decision.outcome] += 1
+        logged.append(attempts.failed(item, decision.outcome, error))
+        completion.ends.append(_end(item, decision.outcome, error=code_of(error), attempt=item.attempts))
+        if decision.outcome is RetryOutcome.DEAD:
             dead.append(item)
             letters.append(_dead_letter(item, error))
         else:
             back.append(
-                _back_row(item, decided.delay_seconds, uncounted=decided.fate is RetryOutcome.SNOOZE, error=error)
+                _back_row(item, decision.delay_seconds, uncounted=decision.outcome is RetryOutcome.SNOOZE, error=error)
             )
     queue_items.put_back(session, claim, back)
     store.bury(session, source=claim.source, entity=claim.entity, letters=letters)

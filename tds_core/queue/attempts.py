@@ -25,9 +25,9 @@ def ended(item: Item, outcome: str) -> dict[str, Any]:
     return _line(item, outcome, None, None)
 
 
-def failed(item: Item, fate: str, error: Exception) -> dict[str, Any]:
+def failed(item: Item, outcome: str, error: Exception) -> dict[str, Any]:
     """The line of an attempt that failed."""
-    return _line(item, fate, code_of(error), str(error)[:2000])
+    return _line(item, outcome, code_of(error), str(error)[:2000])
 
 
 def log(session: Session, claim: Claim, lines: Sequence[dict[str, Any]]) -> None:

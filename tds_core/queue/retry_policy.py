@@ -1,9 +1,10 @@
-"""Retry or snooze or give up: the decision, made from the error's class and the attempts so far."""
+"""Retry policy of work items and runs: retry, snooze or give up, by the error's class and the attempts so far."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tds_core.errors import SNOOZE, SourceError, TdsError, TransientError
+from tds_core.retry import RetryDecision, backoff_seconds
 
 BASE_SECONDS = 2.0
 CAP_SECONDS = 15 * 60.0
@@ -12,27 +13,19 @@ SPREAD_SECONDS = 60.0
 
 
 class RetryOutcome(StrEnum):
-    """What happens to work that failed."""
+    """What happens to work after a failed attempt."""
 
     RETRY = "retry"  # again later; this attempt counted
     SNOOZE = "snooze"  # again later; it did not count
-    DEAD = "dead"  # a person decides
-
-
-@dataclass(frozen=True, slots=True)
-class RetryDecision:
-    """The fate of a failed attempt and how long it waits."""
-
-    fate: RetryOutcome
-    delay_seconds: float = 0.0
+    DEAD = "dead"  # an operator decides
 
 
 @dataclass(frozen=True, slots=True)
 class FailureHistory:
-    """What became of a piece of work before it failed just now.
+    """The earlier failures of a piece of work that has just failed.
 
-    `attempts`: the number of this attempt, of those that count. `failures`: how often asking for it failed before,
-    counted or not; `failed_seconds`: how long ago it last did, `None` for never.
+    `attempts`: the number of this attempt, of those that count. `failures`: how often reading it failed before,
+    counted or not; `failed_seconds`: how long ago it last did, None for never.
     """
 
     attempts: int
@@ -40,38 +33,42 @@ class FailureHistory:
     failed_seconds: float | None = None
 
 
-def decide_retry(error: Exception, past: FailureHistory, *, max_attempts: int, jitter: float) -> RetryDecision:
-    """What to do after `error`; `chance` in [0, 1) is the jitter.
+def decide_retry(
+    error: Exception, history: FailureHistory, *, max_attempts: int, jitter: float
+) -> RetryDecision[RetryOutcome]:
+    """What to do after `error`; `jitter` is a random number in [0, 1).
 
     Retries wait a random share ("full jitter") of a span that doubles with every failure, from 2 s to 15 min.
-    Snoozes wait as long as the source asked, and up to half as long again (a minute at most, or a wait for the next day
-    would end at noon), so that the waiting do not return as one.
-    An outage costs no attempt: a failure counts only when the source answered others since the one before.
+    Snoozes wait as long as the source asked and up to half as long again, so that waiting work does not return at once;
+    the addition is a minute at most, or a wait for the next day would end at noon.
+    An outage costs no attempt: a failure counts only if the source has answered other calls since the one before.
     """
-    wanted = error.after_seconds if isinstance(error, SourceError) else 0.0
+    requested = error.after_seconds if isinstance(error, SourceError) else 0.0
     if isinstance(error, SNOOZE):
-        asked = max(LEAST_SNOOZE_SECONDS, wanted)
-        return RetryDecision(RetryOutcome.SNOOZE, asked + jitter * min(asked / 2, SPREAD_SECONDS))
-    span = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(max(past.attempts - 1, past.failures), 30))
-    if isinstance(error, TransientError) and may_be_an_outage(error, past):
-        return RetryDecision(RetryOutcome.SNOOZE, max(LEAST_SNOOZE_SECONDS, wanted * (1 + jitter / 2), jitter * span))
+        least = max(LEAST_SNOOZE_SECONDS, requested)
+        return RetryDecision(RetryOutcome.SNOOZE, least + jitter * min(least / 2, SPREAD_SECONDS))
+    span = backoff_seconds(max(history.attempts - 1, history.failures), first=BASE_SECONDS, longest=CAP_SECONDS)
+    if isinstance(error, TransientError) and may_be_an_outage(error, history):
+        return RetryDecision(
+            RetryOutcome.SNOOZE, max(LEAST_SNOOZE_SECONDS, requested * (1 + jitter / 2), jitter * span)
+        )
     retriable = error.retriable if isinstance(error, TdsError) else True
     attempt_limit = (error.attempt_limit if isinstance(error, SourceError) else None) or max_attempts
-    if not retriable or past.attempts >= min(attempt_limit, max_attempts):
+    if not retriable or history.attempts >= min(attempt_limit, max_attempts):
         return RetryDecision(RetryOutcome.DEAD)
-    return RetryDecision(RetryOutcome.RETRY, max(wanted, jitter * span))
+    return RetryDecision(RetryOutcome.RETRY, max(requested, jitter * span))
 
 
-def may_be_an_outage(error: TransientError, past: FailureHistory) -> bool:
-    """Whether nothing shows yet that the fault is the work's own: the source answered nobody since it failed before.
+def may_be_an_outage(error: TransientError, history: FailureHistory) -> bool:
+    """Whether the source may be down: it has answered no call since this work failed before.
 
-    A source of which nobody keeps count is given no such credit.
+    Without a breaker that counts answers this cannot be known, and the failure counts as an attempt.
     """
     if error.silent_seconds is None:
         return False
-    return past.failed_seconds is None or error.silent_seconds >= past.failed_seconds
+    return history.failed_seconds is None or error.silent_seconds >= history.failed_seconds
 
 
 def code_of(error: Exception) -> str:
-    """The error's class as operators read it: its code, or for a bug of ours the Python name."""
+    """The error's class as operators read it: its code, or for a bug in TDS the Python class name."""
     return error.code if isinstance(error, TdsError) else type(error).__name__

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
+from tds_core.retry import backoff_seconds
 from tds_models.entities.base import Entity
 
 #: How the reason begins for which such work waits; health looks for it.
@@ -25,8 +26,8 @@ class LockedError(TdsError):
 
 
 def wait_seconds(waits: int, jitter: float) -> float:
-    """How long a record waits that has waited `waits` times before; `chance` in [0, 1) spreads those that wait."""
-    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(waits, 10)) * (1 - jitter / 4)
+    """How long a record waits that has waited `waits` times before; `jitter` in [0, 1) spreads the waiting records."""
+    return backoff_seconds(waits, first=FIRST_SECONDS, longest=LONGEST_SECONDS) * (1 - jitter / 4)
 
 
 def existing(session: Session, entity: Entity, ids: Sequence[str]) -> list[str]:

@@ -12,11 +12,12 @@ import structlog
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
+from tds_core.retry import RetryDecision
 from tds_core.subscriptions import endpoint_health
 from tds_core.subscriptions.fan_out import WANTED
 from tds_core.subscriptions.http_sender import DeliveryResult
 from tds_core.subscriptions.payload import message_id
-from tds_core.subscriptions.retry_policy import DeliveryDecision, DeliveryOutcome, decide_delivery
+from tds_core.subscriptions.retry_policy import DeliveryOutcome, decide_delivery
 
 log = structlog.get_logger(__name__)
 
@@ -89,8 +90,8 @@ def record_results(session: Session, results: Sequence[DeliveryResult], *, disab
         for result, decision in decided
         if result.claimed.pending_id in pending and pending[result.claimed.pending_id]["is_current"]
     ]
-    _advance(session, [result for result, decision in current if decision.fate is not DeliveryOutcome.RETRY])
-    _retry_later(session, [(r, decision) for r, decision in current if decision.fate is DeliveryOutcome.RETRY])
+    _advance(session, [result for result, decision in current if decision.outcome is not DeliveryOutcome.RETRY])
+    _retry_later(session, [(r, decision) for r, decision in current if decision.outcome is DeliveryOutcome.RETRY])
     _release(session, [pending_id for pending_id, row in pending.items() if not row["is_current"]])
     for subscription_id, row in subscriptions.items():
         responses = [
@@ -114,9 +115,11 @@ def _lock_pending(session: Session, results: Sequence[DeliveryResult]) -> dict[i
     return {row["id"]: row for row in session.execute(_FENCE, {"rows": _json(keys)}).mappings()}
 
 
-def _decide(result: DeliveryResult, subscription: RowMapping, pending: RowMapping | None) -> DeliveryDecision:
+def _decide(
+    result: DeliveryResult, subscription: RowMapping, pending: RowMapping | None
+) -> RetryDecision[DeliveryOutcome]:
     if result.claimed.entry is None:
-        return DeliveryDecision(DeliveryOutcome.GIVEN_UP)
+        return RetryDecision(DeliveryOutcome.GIVEN_UP)
     failed_at, delivered_at = (pending["failed_at"] if pending else None), subscription["delivered_at"]
     return decide_delivery(
         result.response.status,
@@ -129,7 +132,7 @@ def _decide(result: DeliveryResult, subscription: RowMapping, pending: RowMappin
 
 def _record_attempts(
     session: Session,
-    decided: Sequence[tuple[DeliveryResult, DeliveryDecision]],
+    decided: Sequence[tuple[DeliveryResult, RetryDecision[DeliveryOutcome]]],
     subscriptions: Mapping[int, RowMapping],
 ) -> None:
     rows: list[dict[str, Any]] = []
@@ -139,9 +142,9 @@ def _record_attempts(
         name = message_id(subscription["message_key"], claimed.entry_id, replay=claimed.replay)
         row = {column: getattr(claimed, column) for column in _EVENT_COLUMNS}
         seconds = round(response.duration_seconds, 3)
-        row |= {"message_id": name, "seconds": seconds, "state": decision.fate}
+        row |= {"message_id": name, "seconds": seconds, "state": decision.outcome}
         rows.append(row | {"status": response.status, "error": response.error})
-        if decision.fate is DeliveryOutcome.GIVEN_UP:
+        if decision.outcome is DeliveryOutcome.GIVEN_UP:
             log.error("event_given_up", subscription=subscription["name"], message_id=name)
     if rows:
         session.execute(_RECORD, {"rows": _json(rows)})
@@ -152,7 +155,7 @@ def _advance(session: Session, ended: Sequence[DeliveryResult]) -> None:
         session.execute(_ADVANCE, {"ids": [result.claimed.pending_id for result in ended]})
 
 
-def _retry_later(session: Session, failed: Sequence[tuple[DeliveryResult, DeliveryDecision]]) -> None:
+def _retry_later(session: Session, failed: Sequence[tuple[DeliveryResult, RetryDecision[DeliveryOutcome]]]) -> None:
     rows = [
         {
             "id": result.claimed.pending_id,

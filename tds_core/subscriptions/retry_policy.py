@@ -1,7 +1,8 @@
-"""What an attempt to deliver an event leads to: decided from the answer and what is known, without clock or chance."""
+"""Retry policy of deliveries: decides from a receiver's response whether an event is delivered, retried or given up."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from tds_core.retry import RetryDecision, backoff_seconds
 
 #: Seconds from one attempt to the next, as Standard Webhooks proposes; ten attempts in three days.
 SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
@@ -20,29 +21,21 @@ class DeliveryOutcome(StrEnum):
     GIVEN_UP = "given_up"
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryDecision:
-    """The fate of an event, and after how many seconds it is tried again."""
-
-    fate: DeliveryOutcome
-    delay_seconds: float = 0.0
-
-
 def decide_delivery(
     status: int | None, *, attempts: int, took_others: bool, wish_seconds: float = 0.0, jitter: float = 0.5
-) -> DeliveryDecision:
+) -> RetryDecision[DeliveryOutcome]:
     """What becomes of an event whose attempt number `attempts` was answered with `status` (None: not at all).
 
     It is given up after the last attempt of the schedule, and only if the receiver `took_others` since it first failed:
-    of one that is away nothing is given up. `wish_seconds`: how long the receiver asked to be left alone. `chance`:
+    of one that is away nothing is given up. `wish_seconds`: how long the receiver asked to be left alone. `jitter`:
     from 0 to 1, spreads the attempts.
     """
     if is_success(status):
-        return DeliveryDecision(DeliveryOutcome.DELIVERED)
+        return RetryDecision(DeliveryOutcome.DELIVERED)
     if attempts > len(SCHEDULE) and took_others:
-        return DeliveryDecision(DeliveryOutcome.GIVEN_UP)
+        return RetryDecision(DeliveryOutcome.GIVEN_UP)
     delay = SCHEDULE[min(attempts, len(SCHEDULE)) - 1] * (0.9 + 0.2 * jitter)
-    return DeliveryDecision(DeliveryOutcome.RETRY, max(delay, min(wish_seconds, LONGEST_WISH_SECONDS)))
+    return RetryDecision(DeliveryOutcome.RETRY, max(delay, min(wish_seconds, LONGEST_WISH_SECONDS)))
 
 
 def is_success(status: int | None) -> bool:
@@ -57,5 +50,6 @@ def is_away(status: int | None) -> bool:
 
 def rest_seconds(rest_count: int, *, wish_seconds: float = 0.0, jitter: float = 0.5) -> float:
     """How long a receiver that fails is left alone, the `rest_count`-th time in a row, beginning with 1."""
-    wait = min(FIRST_REST_SECONDS * 4.0 ** min(rest_count - 1, 8), LONGEST_REST_SECONDS) * (0.9 + 0.2 * jitter)
+    wait = backoff_seconds(rest_count - 1, first=FIRST_REST_SECONDS, longest=LONGEST_REST_SECONDS, factor=4.0)
+    wait *= 0.9 + 0.2 * jitter
     return max(wait, min(wish_seconds, LONGEST_WISH_SECONDS))

@@ -254,8 +254,8 @@ FAILED_SECONDS = text(
 )
 
 
-def past_of(session: Session, run: RunLease) -> FailureHistory:
-    """What became of the page before it failed just now."""
+def failure_history(session: Session, run: RunLease) -> FailureHistory:
+    """The earlier failures of the page that has just failed."""
     failed_seconds = session.execute(FAILED_SECONDS, {"id": run.id}).scalar()
     return FailureHistory(attempts=run.attempts + 1, failures=run.failures, failed_seconds=failed_seconds)
 

@@ -86,7 +86,7 @@ def test_a_refusal_says_when_to_come_back_and_costs_no_attempt(breakers: Breaker
     assert isinstance(refused.value, SNOOZE)
     assert isinstance(refused.value, pybreaker.CircuitBreakerError)
     decided = decide_retry(refused.value, FailureHistory(8), max_attempts=8, jitter=0.0)
-    assert (decided.fate, decided.delay_seconds) == (RetryOutcome.SNOOZE, refused.value.after_seconds)
+    assert (decided.outcome, decided.delay_seconds) == (RetryOutcome.SNOOZE, refused.value.after_seconds)
 
 
 def test_the_call_that_opens_it_still_shows_its_own_error(breakers: Breakers) -> None:

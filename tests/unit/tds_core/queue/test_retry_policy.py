@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from tds_core import errors
 from tds_core.errors import TdsError
-from tds_core.queue.retry_policy import CAP_SECONDS, FailureHistory, RetryDecision, RetryOutcome, code_of, decide_retry
+from tds_core.queue.retry_policy import CAP_SECONDS, FailureHistory, RetryOutcome, code_of, decide_retry
+from tds_core.retry import RetryDecision
 
 
-def decided(error: Exception, *, attempts: int = 1, jitter: float = 0.5) -> RetryDecision:
+def decided(error: Exception, *, attempts: int = 1, jitter: float = 0.5) -> RetryDecision[RetryOutcome]:
     return decide_retry(error, FailureHistory(attempts), max_attempts=8, jitter=jitter)
 
 
@@ -25,19 +26,19 @@ def silence(seconds: float) -> errors.TransientError:
 
 @pytest.mark.parametrize("error", [errors.RateError("x"), errors.QuotaError("x"), errors.AuthError("x")])
 def test_what_is_not_the_records_fault_is_put_off_however_often(error: errors.SourceError) -> None:
-    assert decided(error, attempts=10_000).fate is RetryOutcome.SNOOZE
+    assert decided(error, attempts=10_000).outcome is RetryOutcome.SNOOZE
 
 
 @pytest.mark.parametrize(
     "error", [errors.PermanentError("x"), errors.ContractError("x"), errors.InvalidRecordError("x")]
 )
 def test_what_will_not_change_is_given_up_at_once(error: TdsError) -> None:
-    assert decided(error).fate is RetryOutcome.DEAD
+    assert decided(error).outcome is RetryOutcome.DEAD
 
 
 def test_what_may_pass_is_tried_until_the_last_attempt() -> None:
     for error in (errors.TransientError("x"), ZeroDivisionError("ours")):
-        assert [decided(error, attempts=n).fate for n in (1, 7, 8, 9)] == [RetryOutcome.RETRY] * 2 + [
+        assert [decided(error, attempts=n).outcome for n in (1, 7, 8, 9)] == [RetryOutcome.RETRY] * 2 + [
             RetryOutcome.DEAD
         ] * 2
 
@@ -61,16 +62,18 @@ def test_an_outage_costs_no_attempt_however_long_it_lasts(
 ) -> None:
     for silent in (failed + more, inf):
         fate = decide_retry(silence(silent), FailureHistory(8, failures, failed), max_attempts=8, jitter=jitter)
-        assert fate.fate is RetryOutcome.SNOOZE
+        assert fate.outcome is RetryOutcome.SNOOZE
         assert 1 <= fate.delay_seconds <= CAP_SECONDS
 
 
 def test_the_first_failure_of_a_record_proves_nothing_against_it() -> None:
-    assert decide_retry(silence(0.1), FailureHistory(1), max_attempts=8, jitter=0.5).fate is RetryOutcome.SNOOZE
+    assert decide_retry(silence(0.1), FailureHistory(1), max_attempts=8, jitter=0.5).outcome is RetryOutcome.SNOOZE
 
 
 def test_a_record_that_fails_while_others_are_answered_pays_for_it_and_is_given_up_in_the_end() -> None:
-    fates = [decide_retry(silence(3), FailureHistory(n, n, 10), max_attempts=8, jitter=0.5).fate for n in range(1, 9)]
+    fates = [
+        decide_retry(silence(3), FailureHistory(n, n, 10), max_attempts=8, jitter=0.5).outcome for n in range(1, 9)
+    ]
     assert fates == [RetryOutcome.RETRY] * 7 + [RetryOutcome.DEAD]
 
 

@@ -120,7 +120,7 @@ def test_a_replay_is_another_message() -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_only_two_hundreds_are_success(status: int) -> None:
-    assert decide_delivery(status, attempts=1, took_others=False).fate is DeliveryOutcome.DELIVERED
+    assert decide_delivery(status, attempts=1, took_others=False).outcome is DeliveryOutcome.DELIVERED
 
 
 @given(
@@ -132,10 +132,10 @@ def test_failures_follow_the_schedule_and_end_only_where_others_are_taken(
 ) -> None:
     planned = decide_delivery(status, attempts=attempts, took_others=took_others, jitter=jitter)
     if attempts > len(SCHEDULE) and took_others:
-        assert planned.fate is DeliveryOutcome.GIVEN_UP
+        assert planned.outcome is DeliveryOutcome.GIVEN_UP
         return
     due = SCHEDULE[min(attempts, len(SCHEDULE)) - 1]
-    assert planned.fate is DeliveryOutcome.RETRY
+    assert planned.outcome is DeliveryOutcome.RETRY
     assert 0.9 * due <= planned.delay_seconds <= 1.1 * due
 
 

@@ -81,7 +81,7 @@ def test_slow_answers_are_kept_and_the_rest_waits_its_turn(
     reading = client.read(INVOICE, ["1", "2", "3"])
     assert (list(reading.records), list(reading.failures), len(zoho.calls)) == (["1"], ["2", "3"], 1)
     for error in reading.failures.values():
-        assert decide_retry(error, FailureHistory(1), max_attempts=8, jitter=0).fate is RetryOutcome.SNOOZE
+        assert decide_retry(error, FailureHistory(1), max_attempts=8, jitter=0).outcome is RetryOutcome.SNOOZE
 
 
 def test_many_records_are_read_in_one_call(client: ZohoClient, zoho: responses.RequestsMock) -> None:
@@ -128,7 +128,7 @@ def test_a_record_that_always_fails_costs_the_others_no_attempt(
     reading = client.read(INVOICE, ["0", "1", "2", "3"])
     assert len(zoho.calls) == 2
     fates = {
-        key: decide_retry(error, FailureHistory(9, 8, 10), max_attempts=8, jitter=0).fate
+        key: decide_retry(error, FailureHistory(9, 8, 10), max_attempts=8, jitter=0).outcome
         for key, error in reading.failures.items()
     }
     assert fates == {"1": RetryOutcome.DEAD, "2": RetryOutcome.SNOOZE, "3": RetryOutcome.SNOOZE}
@@ -171,7 +171,7 @@ def test_a_source_that_wants_peace_is_left_alone_at_once(client: ZohoClient, zoh
     reading = client.read(INVOICE, ["1", "2"])
     assert len(zoho.calls) == 1
     assert all(
-        decide_retry(e, FailureHistory(9, 8, 10), max_attempts=8, jitter=0).fate is RetryOutcome.SNOOZE
+        decide_retry(e, FailureHistory(9, 8, 10), max_attempts=8, jitter=0).outcome is RetryOutcome.SNOOZE
         for e in reading.failures.values()
     )
 

@@ -90,7 +90,7 @@ def test_the_source_s_own_code_decides_whatever_the_status(
 def test_a_refusal_without_a_word_of_the_source_s_is_asked_again_a_few_times(status: int, body: bytes) -> None:
     found = meaning(status, None, body=body)
     assert type(found) is errors.UnexpectedAnswerError
-    fates = [decide_retry(found, FailureHistory(attempts), max_attempts=8, jitter=0).fate for attempts in (1, 2, 3)]
+    fates = [decide_retry(found, FailureHistory(attempts), max_attempts=8, jitter=0).outcome for attempts in (1, 2, 3)]
     assert fates == [RetryOutcome.RETRY, RetryOutcome.RETRY, RetryOutcome.DEAD]
 
 

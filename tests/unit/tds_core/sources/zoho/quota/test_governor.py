@@ -40,7 +40,7 @@ def test_a_full_minute_puts_work_off_without_costing_an_attempt() -> None:
         take(strict)
     assert 50 < caught.value.after_seconds <= 60
     assert caught.value.needs_no_pause
-    assert decide_retry(caught.value, FailureHistory(99), max_attempts=8, jitter=0).fate is RetryOutcome.SNOOZE
+    assert decide_retry(caught.value, FailureHistory(99), max_attempts=8, jitter=0).outcome is RetryOutcome.SNOOZE
 
 
 def test_a_spent_day_puts_work_off_until_the_day_is_over() -> None:
