@@ -1,6 +1,7 @@
-"""Verification of a refusal: whether it is of the token, the organisation, a module, or one record of it.
+"""Check of a refusal by Zoho: whether it concerns the token, the organisation, a module, or one record of a module.
 
-What is known of a refusal before Zoho is asked again: whether it stands, and what a token was granted.
+`KnownRefusals` reads earlier refusals and the granted scopes from the database; only where these do not decide it,
+`AccessCheck` makes further calls.
 """
 
 import hashlib
@@ -25,10 +26,10 @@ from tds_core.sources.zoho.responses import (
 )
 from tds_core.sources.zoho.tokens import RENEWAL_WINDOW_SECONDS
 
-#: So many tokens that should have lived may be renewed in ten minutes, of the ten Zoho gives in all.
-MOST_RENEWALS = 4
+#: How many tokens may be renewed for a refusal in ten minutes; Zoho issues ten in that time.
+MAX_RENEWALS = 4
 
-_LOOK = text("""
+_READ_STATUS = text("""
 select t.scopes, p.refused_token, p.path is not null as is_known, coalesce(p.source_id, '') as source_id,
        case when t.renewals_since > clock_timestamp() - make_interval(secs => :window) then t.renewal_count else 0 end
            as renewal_count
@@ -42,10 +43,10 @@ order by p.source_id limit 1
 
 @dataclass(frozen=True, slots=True)
 class RefusalStatus:
-    """How a refusal stands. `stands`: the very token was refused for this before, or was never granted it; with
-    `is_of_record` for the record alone.
+    """What is known about a refusal.
 
-    `is_known`: this was refused before, with whatever token. `renewal_count`: tokens renewed of late for being refused.
+    `stands`: this token was refused for it before, or never granted its scope; `is_of_record`: for the record alone.
+    `is_known`: it was refused before, with any token. `renewal_count`: tokens renewed lately because of a refusal.
     """
 
     stands: bool = False
@@ -55,23 +56,23 @@ class RefusalStatus:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether another token would hardly do better, so that this one is looked at first."""
+        """Whether a new token would hardly help, so that this one is checked first."""
         return self.is_known or self.renewal_count > 0
 
 
 class KnownRefusals:
-    """What all processes know of refusals; without a `scope`, which opens a short transaction, nobody knows any."""
+    """Refusals that any process recorded. `scope` opens a short transaction; without one, none are known."""
 
     def __init__(self, scope: Callable[[], AbstractContextManager[Session]] | None = None) -> None:
         self._scope = scope
 
-    def standing(self, *, api: str, path: str, source_id: str, token: str) -> RefusalStatus:
-        """How it stands with `path` of an API, or one of its records, for an access token."""
+    def status(self, *, api: str, path: str, source_id: str, token: str) -> RefusalStatus:
+        """What is known about a refusal of `path` of an API, or of one of its records, for an access token."""
         if self._scope is None:
             return RefusalStatus()
         params = {"api": api, "path": path, "source_id": source_id, "window": RENEWAL_WINDOW_SECONDS}
         with self._scope() as session:
-            row: Any = session.execute(_LOOK, params).one()
+            row: Any = session.execute(_READ_STATUS, params).one()
         was_refused = row.refused_token is not None and bytes(row.refused_token) == token_digest(token)
         is_outside = row.scopes is not None and not covers(row.scopes, scope_of(api, path))
         is_of_record = bool(row.source_id) and not is_outside
@@ -81,176 +82,177 @@ class KnownRefusals:
 def permission_missing(
     refused: SourceError, *, api: str, path: str, source_id: str, token: str | None
 ) -> PermissionMissingError:
-    """The error of a module, or with `source_id` of one record, that may not be read; `token` None: in doubt."""
-    scope, said = scope_of(api, path), f"{str(refused).removesuffix(CHECK_ORGANIZATION).rstrip(' .')}."
+    """The error of a module, or with `source_id` of one record, that may not be read; `token`: None if in doubt."""
+    scope, refusal = scope_of(api, path), f"{str(refused).removesuffix(CHECK_ORGANIZATION).rstrip(' .')}."
     module = f"{path} of {api.capitalize()}"
     if source_id:
-        says = f"{said} Zoho shows this connection other {module}, and not {source_id}: its user lacks the right to it."
+        message = (
+            f"{refusal} Zoho shows this connection other {module}, and not {source_id}: its user lacks the right to it."
+        )
     else:
-        says = (
-            f"{said} Zoho lets this connection in, and not read {module}: check its scopes for {scope} (and add it:"
+        message = (
+            f"{refusal} Zoho lets this connection in, and not read {module}: check its scopes for {scope} (and add it:"
             " tds zoho connect), and the rights of its user there (then: tds zoho retry)."
         )
     return PermissionMissingError(
-        says, api=api, path=path, scope=scope, source_id=source_id, token=token_digest(token) if token else None
+        message, api=api, path=path, scope=scope, source_id=source_id, token=token_digest(token) if token else None
     )
 
 
 def token_digest(token: str) -> bytes:
-    """What a token may be known by at rest."""
+    """The digest by which a token is recognised in the database."""
     return hashlib.sha256(token.encode()).digest()
 
 
 Ask = Callable[[ApiCall, str, str], bytes]
 
-#: What shows whether a module can be read at all.
+#: Parameters of the list call that shows whether a module can be read at all.
 ONE_ROW = {"page": "1", "per_page": "1"}
-#: So many records of a module refused in a row, and none read, and it is the module that cannot be read.
-MOST_REFUSED_SINGLY = 5
+#: After so many refused records of a module in a row, and none read, the module counts as refused.
+MAX_REFUSED_RECORDS = 5
 
 
 class Tokens(Protocol):
-    """Where access tokens come from."""
+    """A source of access tokens; see `tokens.TokenStore`."""
 
     def current(self) -> tuple[str, str]:
-        """A token that is still good, and the API host it is for."""
+        """A valid token and its API host."""
         ...
 
     def renew(self, refused: str) -> tuple[str, str]:
-        """Another token than `refused`."""
+        """A token other than `refused`, and its API host."""
         ...
 
     def is_new(self, token: str) -> bool:
-        """Whether Zoho gave it at the last `renew`; one that another process had got may have died since."""
+        """Whether Zoho issued it at the last `renew`; one of another process may have ended since."""
         ...
 
 
 class AccessCheck:
-    """Finds out what a refusal is of, for one client. `ask` asks a question of a host with a token, `aside` one that is
-    no answer to what was asked.
+    """Determines what a refusal concerns, for one client.
+
+    `ask` makes a call to a host with a token; `probe` does the same for calls that only serve this check.
     """
 
     def __init__(
         self,
         ask: Ask,
-        aside: Ask,
+        probe: Ask,
         tokens: Tokens,
         permissions: KnownRefusals,
         *,
         organization_id: str,
     ) -> None:
-        self._ask, self._ask_aside, self._tokens, self._permissions = ask, aside, tokens, permissions
+        self._ask, self._probe, self._tokens, self._known = ask, probe, tokens, permissions
         self._organization_id = organization_id
-        # Records in a row that were refused alone, by module: after some it is taken for the module.
+        # Refused records in a row, by module.
         self._refused_singly: Counter[tuple[str, str]] = Counter()
-        # What was last read, and what of another module before it.
-        self._witness: ApiCall | None = None
-        self._witness_before: ApiCall | None = None
+        # The last successful read, and the last one of another module before it.
+        self._last_read: ApiCall | None = None
+        self._read_before: ApiCall | None = None
 
-    def note_good(self, question: ApiCall) -> None:
-        """Remember what could be read, to tell by it whether a token lives that is refused for something else."""
-        if self._refused_singly and question.source_id:
-            self._refused_singly.pop((question.api, question.group), None)
-        if question.method == "GET":
-            last = self._witness
-            if last is not None and (last.api, last.group) != (question.api, question.group):
-                self._witness_before = last
-            self._witness = question
+    def note_success(self, call: ApiCall) -> None:
+        """Remember a successful read; repeating it later shows whether a refused token is still valid."""
+        if self._refused_singly and call.source_id:
+            self._refused_singly.pop((call.api, call.group), None)
+        if call.method == "GET":
+            last = self._last_read
+            if last is not None and (last.api, last.group) != (call.api, call.group):
+                self._read_before = last
+            self._last_read = call
 
-    def _standing(self, question: ApiCall, token: str) -> RefusalStatus:
-        return self._permissions.standing(
-            api=question.api, path=question.group, source_id=question.source_id, token=token
-        )
+    def _status(self, call: ApiCall, token: str) -> RefusalStatus:
+        return self._known.status(api=call.api, path=call.group, source_id=call.source_id, token=token)
 
-    def ask_again(self, question: ApiCall, host: str, token: str, refused: SourceError) -> bytes:
-        """Ask again, with this token if it lives and with another if it does not.
+    def ask_again(self, call: ApiCall, host: str, token: str, refused: SourceError) -> bytes:
+        """Repeat a call whose token was refused: with the same token if it is valid, else with a new one.
 
-        A token is renewed for a refusal only where that may help: Zoho gives ten in ten minutes.
+        A token is renewed only where that may help, since Zoho issues ten in ten minutes. Raises `SourceError`.
         """
         while True:
-            token, host, is_living = self._another(question, host, token, refused)
+            token, host, is_valid = self._choose_token(call, host, token, refused)
             try:
-                return self._ask(question, host, token)
+                return self._ask(call, host, token)
             except TokenRefusedError as again:
-                if is_living or self._tokens.is_new(token):
-                    raise self._narrowed(question, host, token, again) from None
+                if is_valid or self._tokens.is_new(token):
+                    raise self._module_or_record(call, host, token, again) from None
                 refused = again
 
-    def _another(self, question: ApiCall, host: str, token: str, refused: SourceError) -> tuple[str, str, bool]:
-        """The token to ask again with, its host, and whether it is the refused one, which lives nevertheless."""
-        standing = self._standing(question, token)
-        if standing.stands:
-            raise self._missing(question, token, refused, is_record=standing.is_of_record)
-        if standing.is_doubtful and self._is_let_in(question, host, token, to_organization=False):
+    def _choose_token(self, call: ApiCall, host: str, token: str, refused: SourceError) -> tuple[str, str, bool]:
+        """The token to repeat the call with, its host, and whether it is the refused one, which is valid."""
+        status = self._status(call, token)
+        if status.stands:
+            raise self._missing(call, token, refused, is_record=status.is_of_record)
+        if status.is_doubtful and self._is_valid(call, host, token, to_organization=False):
             return token, host, True
-        if standing.renewal_count >= MOST_RENEWALS:
-            raise self._missing(question, None, refused)
+        if status.renewal_count >= MAX_RENEWALS:
+            raise self._missing(call, None, refused)
         try:
             return *self._tokens.renew(token), False
         except (*SNOOZE, TransientError):
-            if standing.is_doubtful or not self._is_let_in(question, host, token, to_organization=False):
+            if status.is_doubtful or not self._is_valid(call, host, token, to_organization=False):
                 raise
             return token, host, True
 
-    def judged(self, question: ApiCall, host: str, token: str, refused: SourceError) -> SourceError:
-        """What it means that the organisation was refused: it is another's, or only this part of it is out of reach."""
-        standing = self._standing(question, token)
-        if standing.stands:
-            return self._missing(question, token, refused, is_record=standing.is_of_record)
-        if not self._is_let_in(question, host, token, to_organization=True):
+    def organization_refused(self, call: ApiCall, host: str, token: str, refused: SourceError) -> SourceError:
+        """The error for a refused organisation: the whole organisation, a module or a record is out of reach."""
+        status = self._status(call, token)
+        if status.stands:
+            return self._missing(call, token, refused, is_record=status.is_of_record)
+        if not self._is_valid(call, host, token, to_organization=True):
             return refused
-        return self._narrowed(question, host, token, refused)
+        return self._module_or_record(call, host, token, refused)
 
-    def _narrowed(self, question: ApiCall, host: str, token: str, refused: SourceError) -> SourceError:
-        """The error for a refusal with a token that lives: the module's, or if the module can be read the record's."""
-        module = (question.api, question.group)
-        is_list = question.is_list or question.path == question.group
-        if is_list or question.method != "GET" or self._refused_singly[module] >= MOST_REFUSED_SINGLY:
-            return self._missing(question, token, refused)
+    def _module_or_record(self, call: ApiCall, host: str, token: str, refused: SourceError) -> SourceError:
+        """The error for a refusal with a valid token: of the record if the module can be read, else of the module."""
+        module = (call.api, call.group)
+        is_list = call.is_list or call.path == call.group
+        if is_list or call.method != "GET" or self._refused_singly[module] >= MAX_REFUSED_RECORDS:
+            return self._missing(call, token, refused)
         try:
-            self._ask_aside(ApiCall(*module, question.group, ONE_ROW, question.traffic), host, token)
+            self._probe(ApiCall(*module, call.group, ONE_ROW, call.traffic), host, token)
         except (TokenRefusedError, OrganizationRefusedError):
-            return self._missing(question, token, refused)
+            return self._missing(call, token, refused)
         except SourceError as error:
             return not_asked_after(error)
-        if not question.path.startswith(f"{question.group}/"):
-            return PermanentError(str(refused))  # one of a batch: which one, the single reads tell
-        if not question.source_id:
-            return self._missing(question, token, refused)
+        if not call.path.startswith(f"{call.group}/"):
+            return PermanentError(str(refused))  # one record of a batch; single reads will show which
+        if not call.source_id:
+            return self._missing(call, token, refused)
         self._refused_singly[module] += 1
-        return self._missing(question, token, refused, is_record=True)
+        return self._missing(call, token, refused, is_record=True)
 
     def _missing(
-        self, question: ApiCall, token: str | None, refused: SourceError, *, is_record: bool = False
+        self, call: ApiCall, token: str | None, refused: SourceError, *, is_record: bool = False
     ) -> SourceError:
-        source_id = question.source_id if is_record else ""
-        return permission_missing(refused, api=question.api, path=question.group, source_id=source_id, token=token)
+        source_id = call.source_id if is_record else ""
+        return permission_missing(refused, api=call.api, path=call.group, source_id=source_id, token=token)
 
-    def _is_let_in(self, question: ApiCall, host: str, token: str, *, to_organization: bool) -> bool:
-        """Whether a token is good for anything, or to the organisation: by what it reaches, or by what it read before.
+    def _is_valid(self, call: ApiCall, host: str, token: str, *, to_organization: bool) -> bool:
+        """Whether a token is valid at all, or for the organisation: by the list of organisations, or an earlier read.
 
-        Raises NotAskedError while that cannot be told.
+        Raises `NotAskedError` while that cannot be determined.
         """
         try:
-            asked = ApiCall("books", ORGANIZATIONS, ORGANIZATIONS, {}, question.traffic)
-            there = {each.id for each in read_organizations(self._ask_aside(asked, host, token))}
+            probe = ApiCall("books", ORGANIZATIONS, ORGANIZATIONS, {}, call.traffic)
+            reachable = {each.id for each in read_organizations(self._probe(probe, host, token))}
         except (TokenRefusedError, OrganizationRefusedError):
             return False
         except (*SNOOZE, TransientError) as error:
             raise not_asked_after(error) from None
-        except SourceError:  # no answer to go by
-            return self._reads_another(question, host, token)
-        return not to_organization or self._organization_id in there
+        except SourceError:  # the list of organisations decides nothing
+            return self._reads_another(call, host, token)
+        return not to_organization or self._organization_id in reachable
 
-    def _reads_another(self, question: ApiCall, host: str, token: str) -> bool:
-        """Whether what was last read of another module can be read still."""
-        module = (question.api, question.group)
-        known = (self._witness, self._witness_before)
-        witness = next((each for each in known if each and (each.api, each.group) != module), None)
-        if witness is None:
+    def _reads_another(self, call: ApiCall, host: str, token: str) -> bool:
+        """Whether the last successful read of another module succeeds again."""
+        module = (call.api, call.group)
+        reads = (self._last_read, self._read_before)
+        earlier = next((each for each in reads if each and (each.api, each.group) != module), None)
+        if earlier is None:
             return False
         try:
-            self._ask_aside(replace(witness, traffic=question.traffic), host, token)
+            self._probe(replace(earlier, traffic=call.traffic), host, token)
         except NoSuchRecordError:
             return True
         except (TokenRefusedError, OrganizationRefusedError):
@@ -261,7 +263,7 @@ class AccessCheck:
 
 
 def not_asked_after(error: SourceError) -> SourceError:
-    """What `error` means for what was to be asked for after it."""
+    """The error of the calls that were to follow the one that failed with `error`."""
     if isinstance(error, SNOOZE):
         return error
     rest = NotAskedError(f"not asked for, after: {error}", after_seconds=error.after_seconds)

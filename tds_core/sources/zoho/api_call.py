@@ -1,4 +1,4 @@
-"""One call to Zoho, as it is asked."""
+"""One call to Zoho before it is made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,9 @@ from tds_core.sources.base import Traffic
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One call: `path` of an API, and what is sent along; it is counted under `group`, which names the module.
+    """One call: `path` of an API with parameters and body. `group` names the module it is counted under.
 
-    `source_id`: the record it is about, where it is about one. `is_list`: it asks for the module's list, which may have
-    another path.
+    `source_id`: the record, if it concerns one. `is_list`: it reads the module's list, whose path may differ.
     """
 
     api: str

@@ -1,4 +1,4 @@
-"""The Zoho client: asks Books and Inventory over a pooled session and turns answers into pages and records."""
+"""The Zoho client: calls Books and Inventory over a pooled session and turns responses into pages and records."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,14 +50,14 @@ log = structlog.get_logger(__name__)
 
 ROOTS = {"books": "/books/v3", "inventory": "/inventory/v1"}
 PAGE_SIZE = 200
-#: Records are asked for one by one for so long, while answers are slow; what was read is kept, the rest waits its turn.
+#: Longest time for single reads of one batch; records not read by then are put off.
 READ_SECONDS = 30.0
-#: An answer that has begun may take so many times as long as it may stand still.
-WHOLE_ANSWER = 2
+#: A whole response may take so many times the read timeout.
+RESPONSE_TIMEOUT_FACTOR = 2
 
 
 class ZohoClient:
-    """Zoho as a `Source`. One a process; not shared between threads that read at the same time."""
+    """Zoho as a `Source`. Not thread-safe: each thread that reads needs its own."""
 
     name = "zoho"
 
@@ -74,10 +74,10 @@ class ZohoClient:
         clock_tolerance_seconds: float = 300.0,
         remember: Callable[[], None] | None = None,
     ) -> None:
-        """`remember`: called once, when Zoho has answered well for this organisation."""
+        """`remember`: called once, after the first good response for this organisation."""
         self._tokens = tokens
-        self._verification = AccessCheck(
-            self._ask, self._ask_aside, tokens, permissions or KnownRefusals(), organization_id=organization_id
+        self._access_check = AccessCheck(
+            self._ask, self._probe, tokens, permissions or KnownRefusals(), organization_id=organization_id
         )
         self._breakers = breakers or Breakers()
         self._governor = governor or Governor(Limits())
@@ -85,7 +85,7 @@ class ZohoClient:
         self._timeout = (connect_seconds, timeout_seconds)
         self._session = requests.Session()
         self._host = ""
-        self._exchange: CallSummary | None = None
+        self._last_call: CallSummary | None = None
         self._clock: Clock | None = None
         self._clock_tolerance = timedelta(seconds=clock_tolerance_seconds)
         self._remember = remember
@@ -94,27 +94,27 @@ class ZohoClient:
     def list_page(
         self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
     ) -> ListPage:
-        """See `Source.list_page`. Zoho ignores parameters it does not know, so the answer is checked."""
+        """See `Source.list_page`. Zoho ignores unknown parameters, so the filter is checked on the response."""
         parameters = dict(stream.where)
         if stream.modified_key and since is not None:
             parameters[stream.modified_key] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-        found = page_of(
+        result = page_of(
             stream, page, ask=lambda each: self._paged(each, parameters, traffic, page=page, size=PAGE_SIZE)
         )
-        early = [row for row in found.rows if since and row.modified_at and row.modified_at < since]
+        early = [row for row in result.rows if since and row.modified_at and row.modified_at < since]
         if early:
             raise ContractError(
                 f"{stream.path}: asked for changes since {since}, got {early[0].source_id} of {early[0].modified_at}:"
                 " the filter was ignored"
             )
-        return found
+        return result
 
     def _paged(
         self, stream: Stream, parameters: Mapping[str, str], traffic: Traffic, *, page: int, size: int
     ) -> ListPage:
-        """Page `page` of so many rows; what is too large to be answered at once is asked for in smaller parts.
+        """Page `page` of `size` rows; a response that is too large is read in smaller pages.
 
-        A row that is too large by itself is left out, and named as strange.
+        A single row that is too large is left out and reported in `ListPage.strange`.
         """
         params = {**parameters, "page": str(page), "per_page": str(size)}
         try:
@@ -140,51 +140,51 @@ class ZohoClient:
     def _listed(
         self, stream: Stream, parameters: Mapping[str, str], order: Mapping[str, str], traffic: Traffic
     ) -> ListPage:
-        """A page in `order`, or where that is refused as it comes."""
-        question = ApiCall(
+        """A page sorted by `order`, or unsorted where Zoho refuses the order."""
+        call = ApiCall(
             stream.api, stream.module or stream.path, stream.path, {**parameters, **order}, traffic, is_list=True
         )
         try:
-            found = read_page(stream, self.ask(question), page_size=int(parameters["per_page"]))
+            result = read_page(stream, self.ask(call), page_size=int(parameters["per_page"]))
         except InvalidValueError as refusal:
             if not order:
                 raise
-            found = self._listed(stream, parameters, {}, traffic)
-            return replace(found, disorder=f"it was refused: {refusal}", order_refused=True)
-        wanted = order.get("sort_column")
-        other = wanted and found.ordered_by not in (None, wanted)
-        disorder = f"the answer says it is ordered by {found.ordered_by}" if other else ""
-        return replace(found, clock=self._clock, disorder=disorder)
+            result = self._listed(stream, parameters, {}, traffic)
+            return replace(result, disorder=f"it was refused: {refusal}", order_refused=True)
+        sort_column = order.get("sort_column")
+        differs = sort_column and result.ordered_by not in (None, sort_column)
+        disorder = f"the answer says it is ordered by {result.ordered_by}" if differs else ""
+        return replace(result, clock=self._clock, disorder=disorder)
 
     def read(self, stream: Stream, source_ids: Sequence[str], *, traffic: Traffic = Traffic.LIVE) -> FetchResult:
-        """See `Source.read`. What a batch did not answer is asked for singly: only a 404 means gone."""
-        reading = FetchResult()
+        """See `Source.read`. Records missing from a batch are read singly: only a 404 means deleted."""
+        result = FetchResult()
         waiting = list(source_ids)
         if stream.batch and len(waiting) > 1:
-            self._read_batches(stream, waiting, reading, traffic)
-            waiting = [each for each in waiting if each not in reading.records and each not in reading.failures]
+            self._read_batches(stream, waiting, result, traffic)
+            waiting = [each for each in waiting if each not in result.records and each not in result.failures]
         until, before = time.monotonic() + READ_SECONDS, dict[str, bytes]()
         for place, source_id in enumerate(waiting):
             if place and time.monotonic() > until:
                 late = NotAskedError("answers are slow: not asked for yet")
-                reading.failures.update(dict.fromkeys(waiting[place:], late))
+                result.failures.update(dict.fromkeys(waiting[place:], late))
                 break
             try:
-                reading.records[source_id] = self._read_one(stream, source_id, before, traffic)
+                result.records[source_id] = self._read_one(stream, source_id, before, traffic)
             except NoSuchRecordError:
-                reading.missing.add(source_id)
+                result.missing.add(source_id)
             except SourceError as error:
-                reading.failures[source_id] = error
+                result.failures[source_id] = error
                 if isinstance(error, (*SNOOZE, TransientError)) and not _is_of_record(error):
-                    # It may be the source, not the record: asking on would only make it worse.
-                    reading.failures.update(dict.fromkeys(waiting[place + 1 :], not_asked_after(error)))
+                    # The source may be at fault, not the record: further calls would only make it worse.
+                    result.failures.update(dict.fromkeys(waiting[place + 1 :], not_asked_after(error)))
                     break
             finally:
-                self._note(reading, [source_id])
-        return reading
+                self._note(result, [source_id])
+        return result
 
     def _read_one(self, stream: Stream, source_id: str, before: dict[str, bytes], traffic: Traffic) -> bytes:
-        """A record as it stands now. `before`: what its older list holds, once that was needed."""
+        """The current record. `before`: records of the older list by id, filled when it is first needed."""
         if source_id in before:
             return before[source_id]
         path = f"{stream.path}/{quote(source_id, safe='')}"
@@ -199,106 +199,106 @@ class ZohoClient:
                 return before[source_id]
             raise NoSuchRecordError(str(refusal)) if before else refusal from None
 
-    def _note(self, reading: FetchResult, source_ids: Sequence[str]) -> None:
-        """The call just made was about these records, if there was one."""
-        if self._exchange:
-            reading.exchanges.update(dict.fromkeys(source_ids, self._exchange))
-            self._exchange = None
+    def _note(self, result: FetchResult, source_ids: Sequence[str]) -> None:
+        """Note the call just made, if any, and the source's clock for these records."""
+        if self._last_call:
+            result.exchanges.update(dict.fromkeys(source_ids, self._last_call))
+            self._last_call = None
         if self._clock:
-            reading.clocks.update(dict.fromkeys(source_ids, self._clock))
+            result.clocks.update(dict.fromkeys(source_ids, self._clock))
 
-    def _read_batches(self, stream: Stream, source_ids: Sequence[str], reading: FetchResult, traffic: Traffic) -> None:
+    def _read_batches(self, stream: Stream, source_ids: Sequence[str], result: FetchResult, traffic: Traffic) -> None:
         batch = stream.batch
         assert batch is not None  # noqa: S101  (the caller asked)
         for start in range(0, len(source_ids), batch.size):
             some = source_ids[start : start + batch.size]
             try:
-                wanted = {batch.parameter: ",".join(some)}
-                page = read_page(stream, self.ask(ApiCall(stream.api, stream.path, batch.path, wanted, traffic)))
-                reading.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
+                params = {batch.parameter: ",".join(some)}
+                page = read_page(stream, self.ask(ApiCall(stream.api, stream.path, batch.path, params, traffic)))
+                result.records.update({row.source_id: row.raw for row in page.rows if row.source_id in some})
             except (*SNOOZE, TransientError) as error:
-                reading.failures.update(dict.fromkeys(some, error))
-                reading.failures.update(dict.fromkeys(source_ids[start + batch.size :], not_asked_after(error)))
+                result.failures.update(dict.fromkeys(some, error))
+                result.failures.update(dict.fromkeys(source_ids[start + batch.size :], not_asked_after(error)))
                 return
             except SourceError:
-                continue  # one of them is gone, or refused; which one, the single reads tell
+                continue  # one of them is deleted or refused; single reads will show which
             finally:
-                self._note(reading, some)
+                self._note(result, some)
 
-    def ask(self, question: ApiCall) -> bytes:
-        """The answer's body; raises `SourceError`.
+    def ask(self, call: ApiCall) -> bytes:
+        """Make a call and return the body of the response. Raises `SourceError`.
 
-        What is refused is asked for again with a token that is known to live; what is refused then is a matter of
-        permissions, for all of a module or for one of its records.
+        A refused call is repeated with a token known to be valid; a second refusal means that permission is missing for
+        the module or the record.
         """
-        self._exchange = self._clock = None
+        self._last_call = self._clock = None
         token, host = self._tokens.current()
         try:
-            answer = self._ask(question, host, token)
+            answer = self._ask(call, host, token)
         except TokenRefusedError as refused:
-            answer = self._verification.ask_again(question, host, token, refused)
+            answer = self._access_check.ask_again(call, host, token, refused)
         except OrganizationRefusedError as refused:
-            raise self._verification.judged(question, host, token, refused) from None
-        self._verification.note_good(question)
+            raise self._access_check.organization_refused(call, host, token, refused) from None
+        self._access_check.note_success(call)
         return answer
 
-    def _ask_aside(self, question: ApiCall, host: str, token: str) -> bytes:
-        """Ask what only helps to judge an answer, which stays the one that is told of."""
-        exchange, clock = self._exchange, self._clock
+    def _probe(self, call: ApiCall, host: str, token: str) -> bytes:
+        """Make a call of the access check, without replacing what was noted of the call it serves."""
+        last_call, clock = self._last_call, self._clock
         try:
-            return self._ask(question, host, token)
+            return self._ask(call, host, token)
         finally:
-            self._exchange, self._clock = exchange, clock
+            self._last_call, self._clock = last_call, clock
 
-    def _ask(self, question: ApiCall, host: str, token: str) -> bytes:
-        part = (question.group if question.is_list else question.path).partition("/")[0]
-        leave = self._governor.admit(api=question.api, traffic=question.traffic)
+    def _ask(self, call: ApiCall, host: str, token: str) -> bytes:
+        part = (call.group if call.is_list else call.path).partition("/")[0]
+        admission = self._governor.admit(api=call.api, traffic=call.traffic)
         with (
-            self._breakers.guard(f"zoho.{question.api}.{part}"),
-            leave as permit,
-            tracing.span("zoho call", api=question.api, path=question.path, traffic=question.traffic),
+            self._breakers.guard(f"zoho.{call.api}.{part}"),
+            admission as permit,
+            tracing.span("zoho call", api=call.api, path=call.path, traffic=call.traffic),
         ):
-            return self._call(question, host, token, permit)
+            return self._call(call, host, token, permit)
 
-    def _heed_environment(self, host: str) -> None:
+    def _read_environment(self, host: str) -> None:
         """Take proxies and certificates from the environment once for a host, not at every call."""
-        found = self._session.merge_environment_settings(host, {}, None, None, None)
-        self._session.proxies, self._session.verify = found["proxies"], found["verify"]
+        environment = self._session.merge_environment_settings(host, {}, None, None, None)
+        self._session.proxies, self._session.verify = environment["proxies"], environment["verify"]
         self._session.trust_env, self._host = False, host
 
-    def _call(self, question: ApiCall, host: str, token: str, permit: Permit) -> bytes:
+    def _call(self, call: ApiCall, host: str, token: str, permit: Permit) -> bytes:
         self.call_count += 1
         if host != self._host:
-            self._heed_environment(host)
+            self._read_environment(host)
         began, own = time.monotonic(), {"organization_id": self._organization_id}
-        url = f"{host}{ROOTS[question.api]}/{question.path}"
+        url = f"{host}{ROOTS[call.api]}/{call.path}"
         try:
             answer = self._session.request(
-                question.method,
+                call.method,
                 url,
-                params=question.parameters if question.path == ORGANIZATIONS else {**own, **question.parameters},
-                json=question.body,
+                params=call.parameters if call.path == ORGANIZATIONS else {**own, **call.parameters},
+                json=call.body,
                 headers={"Authorization": f"Zoho-oauthtoken {token}"},
                 timeout=self._timeout,
                 stream=True,
             )
-            body = receive(answer, within_seconds=self._timeout[1] * WHOLE_ANSWER)
+            body = receive(answer, within_seconds=self._timeout[1] * RESPONSE_TIMEOUT_FACTOR)
         except TooLargeError as error:
-            self._note_answer(question, answer.status_code, 0, time.monotonic() - began)
-            raise OversizedAnswerError(f"{question.path}: {error}; TDS reads no more than that at once") from None
+            self._note_answer(call, answer.status_code, 0, time.monotonic() - began)
+            raise OversizedAnswerError(f"{call.path}: {error}; TDS reads no more than that at once") from None
         except requests.RequestException as error:
-            _count(question, "none")
-            self._exchange = CallSummary(question.path, None, 0, round(time.monotonic() - began, 3))
+            _count(call, "none")
+            self._last_call = CallSummary(call.path, None, 0, round(time.monotonic() - began, 3))
             raise TransientError(silence(url, error)) from None
         seconds = time.monotonic() - began
-        said = status_of(body)
-        code = said.code or 0
-        permit.answered(answer.status_code, answer.headers, code)
-        self._note_answer(question, answer.status_code, code, seconds)
+        status = status_of(body)
+        code = status.code or 0
+        permit.record_response(answer.status_code, answer.headers, code)
+        self._note_answer(call, answer.status_code, code, seconds)
         headers = {key.lower(): value for key, value in answer.headers.items()}
         self._clock = self._read_clock(headers.get("date", ""))
-        judge(answer.status_code, said, headers, now=datetime.now(UTC))
-        if self._remember is not None and question.path != ORGANIZATIONS:  # which is answered whichever is asked for
+        judge(answer.status_code, status, headers, now=datetime.now(UTC))
+        if self._remember is not None and call.path != ORGANIZATIONS:  # that one does not depend on the organisation
             self._remember()
             self._remember = None
         return body
@@ -309,12 +309,12 @@ class ZohoClient:
             return Clock(now if now.tzinfo else now.replace(tzinfo=UTC), self._clock_tolerance)
         return None
 
-    def _note_answer(self, question: ApiCall, status: int, code: int, seconds: float) -> None:
-        _count(question, metrics.status_label(status))
-        metrics.api_call_seconds.labels(question.api, question.group).observe(seconds)
-        self._exchange = CallSummary(question.path, status, code, round(seconds, 3))
-        watch.tell("source_call", seconds, path=question.group, status=status)
-        log.info("source_call_completed", path=question.path, status=status, duration_seconds=round(seconds, 3))
+    def _note_answer(self, call: ApiCall, status: int, code: int, seconds: float) -> None:
+        _count(call, metrics.status_label(status))
+        metrics.api_call_seconds.labels(call.api, call.group).observe(seconds)
+        self._last_call = CallSummary(call.path, status, code, round(seconds, 3))
+        watch.tell("source_call", seconds, path=call.group, status=status)
+        log.info("source_call_completed", path=call.path, status=status, duration_seconds=round(seconds, 3))
 
 
 def _order(stream: Stream) -> dict[str, str]:
@@ -324,8 +324,8 @@ def _order(stream: Stream) -> dict[str, str]:
     return {"sort_column": stream.modified_key, "sort_order": "A" if stream.increment is Increment.FILTER else "D"}
 
 
-def _count(question: ApiCall, status: str) -> None:
-    metrics.api_calls.labels(question.api, question.group, question.traffic, status).inc()
+def _count(call: ApiCall, status: str) -> None:
+    metrics.api_calls.labels(call.api, call.group, call.traffic, status).inc()
 
 
 def _is_of_record(error: SourceError) -> bool:

@@ -1,7 +1,4 @@
-"""When a day's calls run out at the present rhythm, and on which day a backlog of readings ends.
-
-The quota as it is shown: what is used and left, by class, and how it goes on.
-"""
+"""Forecast of the quota: when each class's calls of the day run out, and when a backlog of back-fill calls is done."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +10,16 @@ from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.quota.usage import Counts, DayUsage, LimitUsage, Usage
 
-# The present rhythm is that of so many minutes.
+# The present rates are those of so many minutes.
 RHYTHM_MINUTES = 15
-# Calls are whole: what is nearer to a ceiling than this has reached it.
+# A ceiling counts as reached within this distance.
 SAME = 0.01
 _Rates = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayForecast:
-    """One product's day, if it goes on like this. A class that is missing in `runs_out_at` lasts until the reset."""
+    """One product's day at the present rates. A class missing in `runs_out_at` lasts until the reset."""
 
     api: str
     calls_per_hour: Mapping[str, float]
@@ -32,7 +29,7 @@ class DayForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogForecast:
-    """When so many back-fill calls will have been made; `ends_at` is `None` when the others leave nothing for them."""
+    """When `call_count` back-fill calls will be done; `ends_at` is None if other classes leave no calls."""
 
     api: str
     call_count: int
@@ -42,7 +39,7 @@ class BacklogForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What is used now, and how it goes on."""
+    """The usage now, and its continuation."""
 
     usage: Usage
     days: Sequence[DayForecast]
@@ -51,7 +48,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Calls a second by class: as of now, and for later hours as on earlier days; where those are unknown, as usual."""
+    """Calls per second by class: `present` for the next hour, then `by_hour` of the day, or `usual` if unknown."""
 
     present: _Rates
     usual: _Rates
@@ -65,7 +62,7 @@ class Rhythm:
         return self.by_hour.get(self._hour(moment) % 24, self.usual)
 
     def lasts_until(self, moment: float, now: float) -> float:
-        """Until when the rates expected at `moment` are expected."""
+        """Until when the rates of `moment` hold."""
         if moment < now + self.hour_seconds:
             return now + self.hour_seconds
         return (self._hour(moment) + 1) * self.hour_seconds
@@ -76,7 +73,7 @@ class Rhythm:
 
 
 def forecast(usage: Usage, limits: Limits, backlog: Mapping[str, int]) -> Forecast:
-    """How `usage` goes on; `backlog` are back-fill calls still to make, by API."""
+    """The forecast for `usage`; `backlog`: back-fill calls still to make, by API."""
     return Forecast(
         usage=usage,
         days=[forecast_day(day, limits, usage.at) for day in usage.days.values()],
@@ -85,7 +82,7 @@ def forecast(usage: Usage, limits: Limits, backlog: Mapping[str, int]) -> Foreca
 
 
 def rhythm(day: DayUsage, limits: Limits, now: float) -> Rhythm:
-    """What the counts of `day` say about the rhythm of calls."""
+    """The rates of calls, from the counts of `day`."""
     minute, hour = limits.minute_seconds, limits.minute_seconds * 60
     first = int(now // minute) - RHYTHM_MINUTES + 1
     recent = {n: counts for n, counts in day.minutes.items() if n >= first}
@@ -220,7 +217,7 @@ def _when(flow: Sequence[tuple[float, float, float]], call_count: float, begin: 
 
 
 def quota_document(forecast: Forecast) -> dict[str, Any]:
-    """One plain document, for the API and for `--json`."""
+    """The forecast as one JSON document, for the API and `--json`; schema: `tds_api.resources.quota`."""
     usage = forecast.usage
     return {
         "at": usage.at,

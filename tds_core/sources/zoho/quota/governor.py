@@ -28,47 +28,47 @@ LEAST_REST_SECONDS = 1.0
 
 
 class Permit:
-    """Leave to make one call. Whoever holds it says what came back."""
+    """Permission to make one call; its holder records the response."""
 
     def __init__(self) -> None:
-        self.told = quota_limits.NOTHING
+        self.headers = quota_limits.NO_HEADERS
 
-    def answered(self, status: int, headers: Mapping[str, str], code: int = 0) -> None:
-        """An answer came: its HTTP status, its headers, and Zoho's own code when there is one."""
-        self.told = quota_limits.read(status, headers, code)
+    def record_response(self, status: int, headers: Mapping[str, str], code: int = 0) -> None:
+        """Record a response: its HTTP status, its headers, and Zoho's own code, 0 without one."""
+        self.headers = quota_limits.read_headers(status, headers, code)
 
 
 class Governor:
-    """Admits calls to one organisation. Safe for threads and processes; not to be used inside a transaction."""
+    """The rate limiter of calls to one organisation. Thread-safe; may wait, so never use it inside a transaction."""
 
     def __init__(self, limits: Limits, shared: RedisCounter | None = None, *, processes: int = 1) -> None:
-        """`processes`: how many are expected to ask, for when there are no shared ledger."""
+        """`processes`: how many share the quota; used while there is no shared counter."""
         self._limits = limits
-        self._ledgers = FailoverCounter(limits, shared, processes=processes)
+        self._counter = FailoverCounter(limits, shared, processes=processes)
 
     @contextmanager
     def admit(self, *, api: str, traffic: Traffic) -> Iterator[Permit]:
-        """Make one call to `api` inside the block. Raises RateError or QuotaError when it has to be put off.
+        """Wait for permission to make one call to `api`, inside the block. Raises `RateError` or `QuotaError`.
 
-        Errors of these kinds that leave the block get `needs_no_pause` when all processes know already.
+        Errors of these kinds that leave the block get `needs_no_pause` if the shared counter knows of them.
         """
         permit = Permit()
-        if not self._limits.exist:
+        if not self._limits.is_set:
             yield permit
             return
         call = Call(uuid4().hex, api, traffic)
-        ledger, day = self._wait(call)
+        counter, day = self._wait(call)
         try:
             yield permit
         except (RateError, QuotaError) as error:
-            error.needs_no_pause = ledger is self._ledgers.shared
+            error.needs_no_pause = counter is self._counter.shared
             raise
         finally:
-            self._ledgers.answer(ledger, call, day, permit.told)
+            self._counter.record_response(counter, call, day, permit.headers)
 
     def usage(self) -> Usage:
-        """What is used and what is left now. Raises QuotaUnknownError when the shared ledger cannot be read."""
-        shared = self._ledgers.shared
+        """The calls used and left now. Raises `QuotaUnknownError` when the shared counter cannot be read."""
+        shared = self._counter.shared
         return read_usage(shared, self._limits) if shared else empty_usage(self._limits, time.time())
 
     def forecast(self, backlog: Mapping[str, int]) -> Forecast:
@@ -76,46 +76,46 @@ class Governor:
         return forecast(self.usage(), self._limits, backlog)
 
     def _wait(self, call: Call) -> tuple[CallCounter, int]:
-        """Wait for the call's turn. Returns the ledger that counted it, and its day."""
-        began, patience = time.monotonic(), self._limits.patience(call.traffic)
+        """Wait until the call is admitted. Returns the counter that counted it, and the number of its day."""
+        began, longest = time.monotonic(), self._limits.longest_wait(call.traffic)
         while True:
             waited = time.monotonic() - began
-            ledger, reply = self._ledgers.admit(call, wait_seconds=patience - waited)
+            counter, reply = self._counter.admit(call, wait_seconds=longest - waited)
             if reply.verdict is not Admission.WAIT:
                 break
             pause = min(reply.wait_seconds, LONGEST_POLL_SECONDS)
             time.sleep(pause * (0.75 + random.random() / 2))  # noqa: S311  (jitter, not a secret)
         metrics.quota_wait_seconds.labels(call.traffic).observe(waited)
         if reply.verdict is Admission.GO:
-            return ledger, reply.day
+            return counter, reply.day
         error = _refusal(call, reply)
         metrics.quota_refusals.labels(call.api, call.traffic, error.code).inc()
         raise error
 
 
 def _refusal(call: Call, reply: AdmissionReply) -> SourceError:
-    """The error that puts a call off; nobody else needs to hear of it."""
+    """The error that puts a call off; other processes need no pause for it."""
     kind, span = (QuotaError, "day") if reply.verdict is Admission.DAY else (RateError, "minute")
-    said = f"{call.traffic} calls to {call.api} wait: the {span}'s quota, {reply.why}"
-    error = kind(said, after_seconds=max(LEAST_REST_SECONDS, reply.wait_seconds))
+    message = f"{call.traffic} calls to {call.api} wait: the {span}'s quota, {reply.why}"
+    error = kind(message, after_seconds=max(LEAST_REST_SECONDS, reply.wait_seconds))
     error.needs_no_pause, error.is_answer = True, False
     return error
 
 
-# A Redis that is slower than this is as good as away.
+# A slower Redis counts as unavailable.
 REDIS_SECONDS = 1.0
 
 
 def open_counter(settings: Settings) -> RedisCounter | None:
-    """The ledger all processes share; `None` when no Redis is set, or nothing is limited."""
+    """The counter all processes share; None when no Redis is set, or nothing is limited."""
     limits = limits_of(settings)
-    if not settings.redis_url or not limits.exist:
+    if not settings.redis_url or not limits.is_set:
         return None
     client = redis_client(settings.redis_url, timeout_seconds=REDIS_SECONDS)
     return RedisCounter(client, limits, organization=settings.zoho_organization_id)
 
 
 def open_governor(settings: Settings) -> Governor:
-    """The organisation's governor. It asks Redis for nothing before the first call."""
+    """The organisation's governor. Connects to Redis at the first call."""
     processes = settings.zoho_quota_processes or max(1, settings.workers * settings.worker_concurrency)
     return Governor(limits_of(settings), open_counter(settings), processes=processes)

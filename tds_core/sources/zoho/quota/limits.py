@@ -1,9 +1,4 @@
-"""What Zoho allows and how TDS divides it: limits, safety margin, reserved shares, and when a day begins anew.
-
-What an answer of Zoho tells about its limits: the headers of the day's quota, and which limit refused a call.
-
-One call on its way through the quota: who wants it, and what the ledger that counts calls say to it.
-"""
+"""Zoho's limits and how TDS divides them: rate-limit headers, admissions, margin, shares, and the end of a day."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +18,7 @@ _LONGEST_RESET_SECONDS = 2 * 86_400.0
 
 
 class RateLimitHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one answer told; what it left out is `None`. `code` is 0 unless a limit refused the call."""
+    """The rate-limit headers of one response, None where absent. `code`: the limit that refused the call, else 0."""
 
     code: int = 0
     limit: int | None = None
@@ -32,26 +27,26 @@ class RateLimitHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     wait_seconds: float | None = None
 
 
-NOTHING = RateLimitHeaders()
+NO_HEADERS = RateLimitHeaders()
 
 
-def read(status: int, headers: Mapping[str, str], code: int) -> RateLimitHeaders:
-    """What an answer tells. Header names may have any case; numbers that make no sense count as absent."""
-    params = {name.lower(): value for name, value in headers.items()}
-    limit, remaining = _number(params.get("x-rate-limit-limit")), _number(params.get("x-rate-limit-remaining"))
-    reset = _number(params.get("x-rate-limit-reset"))
+def read_headers(status: int, headers: Mapping[str, str], code: int) -> RateLimitHeaders:
+    """Read the rate-limit headers of a response. Names may have any case; implausible numbers count as absent."""
+    by_name = {name.lower(): value for name, value in headers.items()}
+    limit, remaining = _number(by_name.get("x-rate-limit-limit")), _number(by_name.get("x-rate-limit-remaining"))
+    reset = _number(by_name.get("x-rate-limit-reset"))
     sensible = limit is not None and remaining is not None and limit > 0 and 0 <= remaining <= limit
     return RateLimitHeaders(
         code=_refused_by(status, code),
         limit=int(limit) if sensible and limit is not None else None,
         remaining=int(remaining) if sensible and remaining is not None else None,
         reset_seconds=reset if reset is not None and 0 <= reset <= _LONGEST_RESET_SECONDS else None,
-        wait_seconds=_number(params.get("retry-after")),
+        wait_seconds=_number(by_name.get("retry-after")),
     )
 
 
 def _refused_by(status: int, code: int) -> int:
-    """The limit that refused, whatever the status. A 429 that does not say which is taken for the minute's."""
+    """The code of the limit that refused; a 429 without a code counts as the limit per minute."""
     if code in (DAY_SPENT, TOO_MANY_AT_ONCE, MINUTE_BLOCKED):
         return code
     return MINUTE_BLOCKED if status == 429 else 0
@@ -66,17 +61,17 @@ def _number(value: str | None) -> float | None:
 
 
 class Admission(StrEnum):
-    """What the ledger says to a call."""
+    """The decision about a call."""
 
     GO = "go"
-    WAIT = "wait"  # its turn comes within its patience
-    RATE = "rate"  # not soon: this minute, or the calls at once
-    DAY = "day"  # not today
+    WAIT = "wait"  # it can be made within its longest wait
+    RATE = "rate"  # refused: the limit per minute, or of concurrent calls
+    DAY = "day"  # refused: the limit per day
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that wants to be made. It keeps its id, and with it its place, while it waits."""
+    """A call that requests admission; its id keeps its place in the queue while it waits."""
 
     id: str
     api: str
@@ -84,7 +79,10 @@ class Call:
 
 
 class AdmissionReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger says: the verdict, why, in how many seconds to ask again, and which day of theirs it is."""
+    """The reply to a request for admission: the decision and its reason, when to ask again, and the number of the day.
+
+    `born`: the id of the counter's state, by which a wiped Redis is recognised. `day_used`: calls counted today.
+    """
 
     verdict: Admission
     wait_seconds: float = 0.0
@@ -95,30 +93,31 @@ class AdmissionReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallCounter(Protocol):
-    """The ledger that counts calls: those all processes share, or one process's own."""
+    """A counter of calls, shared by all processes or of one process."""
 
     def admit(self, call: Call, *, wait_seconds: float) -> AdmissionReply:
-        """Count `call` if it may be made now. `wait_seconds`: how long it is ready to wait."""
+        """Count `call` if it may be made now. `wait_seconds`: how long it will wait at most."""
         ...
 
-    def answer(self, call: Call, day: int, told: RateLimitHeaders) -> None:
-        """The call is over; `day` is the day of its admission."""
+    def record_response(self, call: Call, day: int, headers: RateLimitHeaders) -> None:
+        """Record the end of a call; `day` is the number of the day it was admitted on."""
         ...
 
 
 DAY_SECONDS = 86_400.0
 APIS = ("books", "inventory")
-# Back-fill is put off at no cost, so it keeps no worker waiting.
+# Putting back-fill off costs nothing, so it hardly waits.
 BACKFILL_WAIT_SECONDS = 0.25
-# After this many times the longest call somebody must have died with the slot.
+# A slot for a concurrent call expires after so many times the longest call.
 LEASE_FACTOR = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Zoho's limits, 0 where there is none, and the shares of them. A window is shorter only where time is compressed.
+    """Zoho's limits (0: none) and how TDS divides them.
 
-    `reserved` is the share of the whole that a class keeps from all the classes below it.
+    `margin`: share of each limit left unused. `reserved`: share that a class of traffic keeps from less urgent classes.
+    `minute_seconds`, `day_seconds`: shorter than real ones only where time is compressed.
     """
 
     calls_per_minute: int = 0
@@ -133,26 +132,26 @@ class Limits:
     day_seconds: float = DAY_SECONDS
 
     @property
-    def exist(self) -> bool:
-        """Whether anything is limited at all."""
+    def is_set(self) -> bool:
+        """Whether any limit is set."""
         return bool(self.calls_per_minute or self.concurrent_calls or any(self.calls_per_day.values()))
 
     def share(self, traffic: Traffic) -> float:
-        """The share of a limit up to which calls of `traffic` are admitted, all classes' calls counted."""
+        """The share of a limit up to which calls of `traffic` are admitted, counting calls of all classes."""
         above = sum(self.reserved.get(each, 0.0) for each in Traffic if each.rank < traffic.rank)
         return (1 - self.margin) * (1 - above)
 
     def ceiling(self, limit: int, traffic: Traffic) -> int:
-        """How many of `limit` may be taken when a call of `traffic` is admitted; at least one, 0 without a limit."""
+        """The number of calls up to which calls of `traffic` are admitted; at least 1, 0 without a limit."""
         return max(1, math.floor(limit * self.share(traffic) + 1e-9)) if limit else 0
 
-    def patience(self, traffic: Traffic) -> float:
-        """How long a call of `traffic` waits for its turn before it is put off, in seconds."""
+    def longest_wait(self, traffic: Traffic) -> float:
+        """How many seconds a call of `traffic` waits before it is put off."""
         return min(self.wait_seconds, BACKFILL_WAIT_SECONDS) if traffic is Traffic.BACKFILL else self.wait_seconds
 
 
 def limits_of(settings: Settings) -> Limits:
-    """The limits an operator set."""
+    """The limits in the settings."""
     percent = {
         Traffic.LIVE: settings.zoho_reserved_live_percent,
         Traffic.OPERATOR: settings.zoho_reserved_operator_percent,

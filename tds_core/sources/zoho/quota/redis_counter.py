@@ -1,4 +1,4 @@
-"""The ledger all processes share, in Redis."""
+"""The counter of calls in Redis, shared by all processes."""
 
 import math
 import random
@@ -13,11 +13,11 @@ from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.limits import AdmissionReply, Call, Limits, RateLimitHeaders, next_midnight
 from tds_core.sources.zoho.quota.redis_scripts import ADMIT, ANSWER
 
-#: The keys of an organisation; those with `{api}` are one for each product.
+#: The Redis keys of an organisation; those with `{api}` exist once per product.
 KEYS = ("minute", "flying", "queue", "seen", "state", "day:{api}", "minutes:{api}", "hours:{api}")
 POLL_SECONDS = 0.05
-# A waiter that has not asked again for so long is dead.
-PATIENCE_SECONDS = 2.0
+# A waiting call that has not asked again for so long is dropped.
+WAITER_EXPIRY_SECONDS = 2.0
 
 _reply = msgspec.json.Decoder(AdmissionReply)
 
@@ -25,8 +25,8 @@ _reply = msgspec.json.Decoder(AdmissionReply)
 class RedisCounter:
     """Counts calls in Redis. Its methods raise `redis.RedisError` when Redis is away.
 
-    `organization` keeps apart what shares a Redis; `clock` gives the epoch's seconds, for tests: without it Redis'
-    own clock is used, so the clocks of hosts need not agree.
+    `organization` is part of the keys. `clock` returns epoch seconds in tests; without it Redis's own clock is used, so
+    the clocks of hosts need not agree.
     """
 
     def __init__(
@@ -38,16 +38,16 @@ class RedisCounter:
         self._prefix = f"tds:quota:{{{organization}}}"
         self._admit, self._answer = client.register_script(ADMIT), client.register_script(ANSWER)
         self._born = ""
-        #: Calls of today by API, as this ledger said last.
+        #: Calls of today by API, as of the last reply.
         self.day_used: dict[str, int] = {}
 
     def admit(self, call: Call, *, wait_seconds: float, unseen: bool = False) -> AdmissionReply:
-        """See `Ledger.admit`; a call that has to wait takes its place among its class, the urgent classes first.
+        """See `CallCounter.admit`. Waiting calls queue by class, the most urgent first.
 
-        `unseen`: calls of the last minute are not in this ledger, so nothing is to be asked for a minute.
+        `unseen`: this counter misses calls of the last minute, so none is admitted for a minute.
         """
         limits, traffic = self._limits, call.traffic
-        asked = self._ask(
+        document = self._document(
             call,
             born=self._born,
             unseen=unseen,
@@ -63,32 +63,32 @@ class RedisCounter:
             lease=limits.lease_seconds,
             wait=wait_seconds,
             poll=POLL_SECONDS,
-            patience=PATIENCE_SECONDS,
+            patience=WAITER_EXPIRY_SECONDS,
         )
-        reply = _reply.decode(self._run(self._admit, call.api, asked))
+        reply = _reply.decode(self._run(self._admit, call.api, document))
         self._born = reply.born
         self.day_used[call.api] = reply.day_used
         return reply
 
-    def answer(self, call: Call, day: int, told: RateLimitHeaders) -> None:
-        """See `Ledger.answer`; what Zoho told corrects the ledger."""
-        asked = self._ask(
+    def record_response(self, call: Call, day: int, headers: RateLimitHeaders) -> None:
+        """See `CallCounter.record_response`. Zoho's headers correct the counts."""
+        document = self._document(
             call,
-            code=told.code,
-            limit=told.limit,
-            remaining=told.remaining,
-            reset_seconds=told.reset_seconds,
-            wait_seconds=told.wait_seconds,
+            code=headers.code,
+            limit=headers.limit,
+            remaining=headers.remaining,
+            reset_seconds=headers.reset_seconds,
+            wait_seconds=headers.wait_seconds,
             day_number=day,
             unseen_at_most=self._limits.concurrent_calls or 10,
             jitter=1 + random.random() / 2,  # noqa: S311  (not a secret)
         )
-        self._run(self._answer, call.api, asked)
+        self._run(self._answer, call.api, document)
 
-    def _ask(self, call: Call, **more: Any) -> dict[str, Any]:
+    def _document(self, call: Call, **more: Any) -> dict[str, Any]:
         limits = self._limits
         clock = self.clock() if self.clock else None
-        asked = {
+        document = {
             "now": clock,
             "id": call.id,
             "class": call.traffic,
@@ -97,11 +97,11 @@ class RedisCounter:
             "concurrent_limit": limits.ceiling(limits.concurrent_calls, Traffic.LIVE),
             **more,
         }
-        return {name: value for name, value in asked.items() if value is not None and value is not False}
+        return {name: value for name, value in document.items() if value is not None and value is not False}
 
-    def _run(self, script: Any, api: str, asked: dict[str, Any]) -> bytes:
-        return script(self.keys(api), [msgspec.json.encode(asked)])  # type: ignore[no-any-return]
+    def _run(self, script: Any, api: str, document: dict[str, Any]) -> bytes:
+        return script(self.keys(api), [msgspec.json.encode(document)])  # type: ignore[no-any-return]
 
     def keys(self, api: str) -> list[str]:
-        """The names in Redis of what counts for `api`."""
+        """The Redis keys that count for `api`."""
         return [f"{self._prefix}:{each.format(api=api)}" for each in KEYS]

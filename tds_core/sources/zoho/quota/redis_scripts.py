@@ -1,7 +1,7 @@
-"""What happens inside Redis, in Lua, so that counting and admitting are one step for all processes.
+"""Lua scripts that count and admit calls in one atomic step for all processes.
 
-Every script is given the keys of `shared.KEYS` and one JSON document. Moments are seconds of the epoch, by Redis' own
-clock unless `now` is given. A call counts against the minute from its admission until a minute after its answer: Zoho
+Each script takes the keys of `redis_counter.KEYS` and one JSON document. Times are epoch seconds of Redis's clock,
+unless `now` is given. A call counts against the minute from its admission until a minute after its answer: Zoho
 may have counted it at any time in between, so no window of a minute, wherever it begins, sees more than was admitted.
 """
 

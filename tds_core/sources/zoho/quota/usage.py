@@ -1,4 +1,4 @@
-"""What is used and what is left, as the shared ledger say it at one moment."""
+"""Snapshot of used and remaining calls, from the shared counter in Redis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Counts = Mapping[int, Mapping[str, int]]
 
 
 class QuotaUnknownError(TdsError):
-    """The ledger is in Redis, and Redis does not answer."""
+    """Redis, which holds the counts, does not answer."""
 
     code = "quota_unknown"
     retriable = True
@@ -25,7 +25,7 @@ class QuotaUnknownError(TdsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitUsage:
-    """How much of a limit is taken. `limit` is what TDS allows itself of Zoho's, 0 without a limit."""
+    """Calls used of one limit. `limit`: what TDS uses of Zoho's, 0 without one. `ceilings`: by class of traffic."""
 
     used: int
     limit: int
@@ -33,13 +33,16 @@ class LimitUsage:
 
     @property
     def left(self) -> int | None:
-        """What is left for the most urgent; `None` without a limit."""
+        """Calls left for the most urgent class; None without a limit."""
         return max(0, self.limit - self.used) if self.limit else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayUsage:
-    """One product's day. `minutes` and `hours` count calls by class in spans numbered from the epoch."""
+    """One product's day. `minutes` and `hours`: calls by class, in spans numbered from the epoch.
+
+    `told_limit`: the limit Zoho stated. `reset_told`: whether Zoho stated `resets_at`.
+    """
 
     api: str
     level: LimitUsage
@@ -65,37 +68,37 @@ class Usage:
     days: Mapping[str, DayUsage] = field(default_factory=dict)
 
 
-def read_usage(ledger: RedisCounter, limits: Limits) -> Usage:
-    """Everything the ledger holds, in one round trip. Raises QuotaUnknownError when Redis is away."""
-    pipe = ledger.client.pipeline(transaction=False)
+def read_usage(counter: RedisCounter, limits: Limits) -> Usage:
+    """Read all counts in one round trip. Raises `QuotaUnknownError` when Redis is away."""
+    pipe = counter.client.pipeline(transaction=False)
     pipe.time()
-    common = dict(zip(KEYS, ledger.keys(""), strict=True))
+    common = dict(zip(KEYS, counter.keys(""), strict=True))
     for name in ("minute", "flying", "queue"):
         pipe.zrange(common[name], 0, -1, withscores=True)
     pipe.hgetall(common["state"])
     for api in APIS:
-        for key in ledger.keys(api)[-3:]:
+        for key in counter.keys(api)[-3:]:
             pipe.hgetall(key)
     try:
-        told, minute, flying, queue, state, *days = pipe.execute()
+        redis_time, minute, flying, queue, state, *days = pipe.execute()
     except redis.RedisError as error:
-        said = f"Redis, where calls are counted, does not answer ({type(error).__name__}): check TDS_REDIS_URL."
-        raise QuotaUnknownError(said) from None
-    now = ledger.clock() if ledger.clock else told[0] + told[1] / 1e6
-    standing = {key.decode(): float(value) for key, value in state.items()}
+        message = f"Redis, where calls are counted, does not answer ({type(error).__name__}): check TDS_REDIS_URL."
+        raise QuotaUnknownError(message) from None
+    now = counter.clock() if counter.clock else redis_time[0] + redis_time[1] / 1e6
+    values = {key.decode(): float(value) for key, value in state.items()}
     return Usage(
         at=_moment(now),
         minute=_level(limits, limits.calls_per_minute, _alive(minute, now)),
         concurrent=_level(limits, limits.concurrent_calls, _alive(flying, now)),
-        blocked_until=_coming(standing.get("blocked_until"), now),
-        lowered_until=_coming(standing.get("lowered_until"), now),
+        blocked_until=_coming(values.get("blocked_until"), now),
+        lowered_until=_coming(values.get("lowered_until"), now),
         waiting={each: sum(int(score // 1e12) == each.rank for _, score in queue) for each in Traffic},
         days={api: _day(limits, api, days[3 * n : 3 * n + 3], now) for n, api in enumerate(APIS)},
     )
 
 
 def empty_usage(limits: Limits, now: float) -> Usage:
-    """Where no ledger is shared, or nothing is limited."""
+    """The usage while there is no shared counter, or no limit."""
     return Usage(
         at=_moment(now),
         minute=_level(limits, limits.calls_per_minute, 0),
@@ -108,7 +111,7 @@ def empty_usage(limits: Limits, now: float) -> Usage:
 def _day(limits: Limits, api: str, read: list[dict[bytes, bytes]], now: float) -> DayUsage:
     day = {key.decode(): float(value) for key, value in read[0].items()}
     reset_at = day.get("reset_at", next_midnight(now, limits.zone))
-    if now >= reset_at:  # nobody called since
+    if now >= reset_at:  # no call since
         day = {name: value for name, value in day.items() if name in ("told_limit", "reset_told")}
     told = int(day["told_limit"]) if "told_limit" in day else None
     configured = limits.calls_per_day.get(api, 0)

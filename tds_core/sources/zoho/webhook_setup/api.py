@@ -58,7 +58,7 @@ class WorkflowRule(msgspec.Struct, frozen=True):
 class ApiClient(Protocol):
     """Who asks Zoho: see `ZohoClient.ask`."""
 
-    def ask(self, question: ApiCall) -> bytes:
+    def ask(self, call: ApiCall) -> bytes:
         """The body of the answer; raises `SourceError`."""
         ...
 
@@ -120,9 +120,9 @@ class Automation:
         self, method: str, path: str, under: str, body: Mapping[str, Any] | None = None, **parameters: str
     ) -> dict[str, Any]:
         whole = f"{path}/{under}" if under else path
-        question = ApiCall("books", path, whole, parameters, Traffic.OPERATOR, method, body)
+        call = ApiCall("books", path, whole, parameters, Traffic.OPERATOR, method, body)
         try:
-            return msgspec.json.decode(self._client.ask(question), type=dict[str, Any])
+            return msgspec.json.decode(self._client.ask(call), type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise ContractError(f"{path}: {error}") from None
         except PermissionMissingError as error:

@@ -130,7 +130,7 @@ def spend(settings: dict[str, str], count: int, traffic: Traffic = Traffic.LIVE)
     for number in range(count):
         with governor.admit(api="books", traffic=traffic) as permit:
             told = {"X-Rate-Limit-Limit": "1000", "X-Rate-Limit-Remaining": str(900 - number)}
-            permit.answered(200, {**told, "X-Rate-Limit-Reset": "36000"})
+            permit.record_response(200, {**told, "X-Rate-Limit-Reset": "36000"})
 
 
 def test_a_call_is_admitted_and_answered_in_two_round_trips_on_a_real_redis(

@@ -30,7 +30,7 @@ def governor(limits: Limits, server: fakeredis.FakeServer | None = None) -> Gove
 
 def take(governor: Governor, traffic: Traffic = LIVE, headers: Mapping[str, str] | None = None) -> None:
     with governor.admit(api="books", traffic=traffic) as permit:
-        permit.answered(200, headers or {})
+        permit.record_response(200, headers or {})
 
 
 def test_a_full_minute_puts_work_off_without_costing_an_attempt() -> None:
@@ -168,7 +168,7 @@ def test_what_zoho_refuses_is_heeded_without_redis_too() -> None:
     for code, wait, verdict in ((44, 60, Admission.RATE), (1070, 60, Admission.RATE), (45, 3600, Admission.DAY)):
         call = Call(f"refused-{code}", "books", LIVE)
         assert alone.admit(call, wait_seconds=0).verdict is Admission.GO
-        alone.answer(call, 0, RateLimitHeaders(code=code))
+        alone.record_response(call, 0, RateLimitHeaders(code=code))
         reply = alone.admit(Call("next", "books", LIVE), wait_seconds=0)
         assert (reply.verdict, reply.wait_seconds) == (verdict, pytest.approx(wait))
         clock.now += wait + 1

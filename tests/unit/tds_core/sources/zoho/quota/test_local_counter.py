@@ -50,7 +50,7 @@ class Desk:
 
     def answer(self, call: Call, reply: AdmissionReply, status: int = 200, code: int = 0, **headers: float) -> None:
         named = {f"X-Rate-Limit-{name.capitalize()}": str(value) for name, value in headers.items()}
-        self.ledger.answer(call, reply.day, quota_limits.read(status, named, code))
+        self.ledger.record_response(call, reply.day, quota_limits.read_headers(status, named, code))
 
     def refused(self, code: int, **headers: float) -> None:
         """A call that Zoho refused."""
