@@ -17,7 +17,7 @@ from tds_core.errors import SNOOZE, PermissionMissingError, QuotaError, RateErro
 from tds_core.observability import metrics
 from tds_core.observability.metrics import watch
 from tds_core.processing.complete import Completion
-from tds_core.processing.fetch_results import interpret_reading
+from tds_core.processing.fetch_results import interpret_fetch
 from tds_core.quality.clock_skew import Clock
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import eligibility
@@ -172,7 +172,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
             held_back[key] = error
             del reading.failures[key]
     settled = [item for item in chunk if item.source_id not in held_back]
-    candidates, failures = interpret_reading(
+    candidates, failures = interpret_fetch(
         ENTITIES[claim.entity],
         settled,
         reading,

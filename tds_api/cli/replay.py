@@ -21,7 +21,7 @@ def replay(
         taken = there.post(f"/zoho/webhooks/{event}/replay")
     else:
         with acting("webhooks.replay", event) as session:
-            new_id, entity = core.replay(session, event, understand=parse_again)
+            new_id, entity = core.replay(session, event, parse=parse_again)
         taken = {"event_id": str(new_id), "replay_of": str(event), "entity": entity}
     if as_json:
         say_json(taken)

@@ -16,7 +16,7 @@ from tds_core.breakers.registry import BreakersAwayError
 from tds_core.database import is_away
 from tds_core.dead_letters import retry as letters
 from tds_core.errors import SNOOZE, ConfigError, InvalidCursorError, NotFoundError, RetiredError, SourceError, TdsError
-from tds_core.inbox.replay import StillOwedError
+from tds_core.inbox.replay import EventPendingError
 from tds_core.observability.outages import pool
 from tds_core.schedule.operations import UnknownJobError
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
@@ -52,12 +52,12 @@ STATUS: dict[type[Exception], int] = {
     access.TooManyRequestsError: 429,
     InvalidRequestError: 422,
     NotHeldError: 409,
-    StillOwedError: 409,
-    letters.LetterClosedError: 409,
-    letters.AlreadyRevivedError: 409,
-    letters.LettersChangedError: 409,
-    letters.NothingChosenError: 422,
-    letters.WrongRecordError: 422,
+    EventPendingError: 409,
+    letters.DeadLetterClosedError: 409,
+    letters.RetryInProgressError: 409,
+    letters.SelectionChangedError: 409,
+    letters.EmptySelectionError: 422,
+    letters.InvalidEditError: 422,
     UnknownJobError: 404,
     NotFoundError: 404,
     RetiredError: 410,

@@ -33,7 +33,7 @@ from tds_core.dead_letters import queries, retry_batches, triage
 from tds_core.dead_letters import retry as dead_letters_retry
 from tds_core.dead_letters.importer import import_lines
 from tds_core.dead_letters.preview import SAMPLE, Selection, preview
-from tds_core.dead_letters.retry import WrongRecordError
+from tds_core.dead_letters.retry import InvalidEditError
 from tds_core.pagination import Page
 from tds_core.sources.registry import open_source
 from tds_core.sources.zoho.quota.governor import open_governor
@@ -165,7 +165,7 @@ def dead_letter_routes(context: Context) -> Blueprint:
             if arguments.pop("group_by", None):
                 filters = {name: arguments.get(name) for name in ("entity", "error_class")}
                 return Page(queries.groups(session, **filters), None)
-            return queries.letters(session, **arguments)
+            return queries.dead_letters(session, **arguments)
 
     @routes.get("/<int:letter_id>")
     @needs(Role.VIEWER)
@@ -173,7 +173,7 @@ def dead_letter_routes(context: Context) -> Blueprint:
     def one(letter_id: int) -> Any:
         """One dead letter: its record, diagnosis, retries, and the actions of operators."""
         with session_scope(context.engine) as session:
-            return queries.letter(session, letter_id)
+            return queries.dead_letter(session, letter_id)
 
     @routes.post("/import")
     @needs(Role.ADMIN)
@@ -206,7 +206,7 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
         """Assign a dead letter to a person."""
         with session_scope(context.engine) as session:
             triage.assign(session, letter_id, by=principal_name(), **arguments)
-            return queries.letter(session, letter_id)
+            return queries.dead_letter(session, letter_id)
 
     @routes.post("/<int:letter_id>/resolve")
     @needs(Role.OPERATOR)
@@ -216,7 +216,7 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
         """Close a dead letter without syncing its record."""
         with session_scope(context.engine) as session:
             triage.resolve(session, letter_id, by=principal_name(), **arguments)
-            return queries.letter(session, letter_id)
+            return queries.dead_letter(session, letter_id)
 
     @routes.patch("/<int:letter_id>/payload")
     @needs(Role.OPERATOR)
@@ -231,14 +231,14 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
             elif isinstance(arguments.get("changes"), dict):
                 triage.amend(session, letter_id, changes=bytes(raw.changes), by=principal_name())
             else:
-                raise WrongRecordError("Give a whole `record`, or `changes` to members of the kept one.")
-            letter = queries.letter(session, letter_id)
+                raise InvalidEditError("Give a whole `record`, or `changes` to members of the kept one.")
+            letter = queries.dead_letter(session, letter_id)
         return (_retry_one(context, letter_id), 202) if arguments["retry"] else letter
 
 
 def _retry_one(context: Context, letter_id: int) -> Any:
     with session_scope(context.engine) as session:
         entity = dead_letters_retry.retry(session, letter_id, by=principal_name(), correlation_id=correlation_id())
-        letter = queries.letter(session, letter_id)
+        letter = queries.dead_letter(session, letter_id)
     context.nudger.request([entity])
     return letter

@@ -49,7 +49,7 @@ def webhook_event_routes(context: Context) -> Blueprint:
     def again(event_id: int) -> Any:
         """Replay one event as if it had just arrived; a quarantined body is parsed anew."""
         with session_scope(context.engine) as session:
-            new_id, entity = replay(session, event_id, understand=parse_again)
+            new_id, entity = replay(session, event_id, parse=parse_again)
         context.nudger.request([entity])
         return {"event_id": str(new_id), "replay_of": str(event_id), "entity": entity}, 202
 

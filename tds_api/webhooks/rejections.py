@@ -13,7 +13,7 @@ from tds_api.http.problems import problem, problem_of, status_of
 from tds_api.http.token_bucket import TokenBucket
 from tds_core.database import is_away
 from tds_core.inbox.receive import quarantine
-from tds_core.inbox.rejected import Rejected, keep_rejected
+from tds_core.inbox.rejected import Rejection, keep_rejected
 from tds_core.observability.metrics import webhook_refusals, webhooks
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, UnprovenError
 from tds_core.sources.zoho.webhooks.parser import SOURCE
@@ -36,7 +36,7 @@ def reject(
     webhook_refusals.labels(error.code).inc()
     if kept_rejections.take():
         entity, source_id = claim()
-        rejected = Rejected(
+        rejected = Rejection(
             reason=error.code,
             detail=str(error),
             status=status_of(error),

@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters.retry import LockedLetter, NothingChosenError, lock_letters
+from tds_core.dead_letters.retry import EmptySelectionError, LockedDeadLetter, lock_dead_letters
 from tds_core.errors import SNOOZE, AuthError, ConfigError, InvalidRecordError, SourceError
 from tds_core.queue.items import database_clock
 from tds_core.records import history
@@ -83,15 +83,15 @@ class Selection:
     older_than_seconds: float | None = None
     everything: bool = False
 
-    def said(self) -> dict[str, Any]:
+    def criteria(self) -> dict[str, Any]:
         """What was asked for, as it is kept."""
         given = dataclasses.asdict(self).items()
         return {name: value for name, value in given if value or (value == 0 and value is not False)}
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What is true of the letters that are meant: open, and not being retried. Raises NothingChosenError."""
-        if not self.said():
-            raise NothingChosenError(
+        """What is true of the letters that are meant: open, and not being retried. Raises EmptySelectionError."""
+        if not self.criteria():
+            raise EmptySelectionError(
                 "Say which letters: ids, a fingerprint, an entity, an error class, an age; or everything."
             )
         asked: list[ColumnElement[bool]] = [DeadLetter.resolved_at.is_(None), ~BEING_RETRIED]
@@ -177,12 +177,12 @@ def _calls(found: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str
     return least, most
 
 
-def _sample(session: Session, selection: Selection, size: int) -> list[LockedLetter]:
+def _sample(session: Session, selection: Selection, size: int) -> list[LockedDeadLetter]:
     ids = select(DeadLetter.id).where(*selection.conditions()).order_by(DeadLetter.priority, DeadLetter.dead_at)
-    return lock_letters(session, list(session.execute(ids.limit(size)).scalars()))
+    return lock_dead_letters(session, list(session.execute(ids.limit(size)).scalars()))
 
 
-def _judged(scope: Scope, letters: Sequence[LockedLetter], source: Callable[[str], Source]) -> list[dict[str, Any]]:
+def _judged(scope: Scope, letters: Sequence[LockedDeadLetter], source: Callable[[str], Source]) -> list[dict[str, Any]]:
     judged = []
     for entity in dict.fromkeys(letter.entity for letter in letters):
         some = [letter for letter in letters if letter.entity == entity]
@@ -207,7 +207,9 @@ def _ask(source: Callable[[str], Source], entity: str, ids: Sequence[str]) -> Fe
         return FetchResult(failures=dict.fromkeys(ids, AuthError(str(error))))
 
 
-def _judge(letter: LockedLetter, reading: FetchResult, row: Mapping[str, Any] | None, read_at: Any) -> dict[str, Any]:
+def _judge(
+    letter: LockedDeadLetter, reading: FetchResult, row: Mapping[str, Any] | None, read_at: Any
+) -> dict[str, Any]:
     """What retrying one letter would do, and what that is judged by: live, edited or kept."""
     failure = reading.failures.get(letter.source_id)
     asked_in_vain = isinstance(failure, SNOOZE)
@@ -227,7 +229,7 @@ def _judge(letter: LockedLetter, reading: FetchResult, row: Mapping[str, Any] | 
     return {**shown, "outcome": decision.outcome.value, "changes": changes}
 
 
-def _candidate(letter: LockedLetter, reading: FetchResult, seen: str, read_at: Any) -> Candidate:
+def _candidate(letter: LockedDeadLetter, reading: FetchResult, seen: str, read_at: Any) -> Candidate:
     if letter.source_id in reading.missing:
         return tombstone(letter.source_id, read_at=read_at, provenance=_PREVIEW)
     entity = ENTITIES[letter.entity]

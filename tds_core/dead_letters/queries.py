@@ -15,7 +15,7 @@ from tds_models.dead_letters import DeadLetter, DeadLetterAction, DeadLetterRetr
 
 _OPEN = DeadLetter.resolved_at.is_(None)
 _OF_LETTER = exists().where(DeadLetterRetry.letter_id == DeadLetter.id, DeadLetterRetry.ended_at.is_(None))
-_standing = case(
+_state = case(
     (DeadLetter.resolved_at.is_not(None), "closed"), (_OF_LETTER, "being_retried"), else_=literal_column("'dead'")
 )
 _REVIVED = (
@@ -26,7 +26,7 @@ _REVIVED = (
 )
 _SHOWN = [
     *(column for column in DeadLetter.__table__.columns if column.key != "record"),
-    _standing.label("state"),
+    _state.label("state"),
     _REVIVED,
 ]
 
@@ -34,7 +34,7 @@ _SHOWN = [
 STATES = ("dead", "being_retried", "closed", "open", "all")
 
 
-def letters(
+def dead_letters(
     session: Session,
     *,
     cursor: str | None = None,
@@ -47,7 +47,7 @@ def letters(
     if state == "open":
         statement = statement.where(_OPEN)
     elif state != "all":
-        statement = statement.where(_standing == state)
+        statement = statement.where(_state == state)
     for name, value in wanted.items():
         if value is not None:
             statement = statement.where(DeadLetter.__table__.c[name] == value)
@@ -80,7 +80,7 @@ def groups(session: Session, *, entity: str | None = None, error_class: str | No
     return [_diagnosed(dict(row)) for row in session.execute(statement).mappings()]
 
 
-def letter(session: Session, letter_id: int) -> Row:
+def dead_letter(session: Session, letter_id: int) -> Row:
     """One letter: its record, what it means, every revival and what people did. Raises NotFoundError."""
     record = cast(DeadLetter.record, Text).label("record")  # as it is spelled: no number becomes a float
     statement = select(*_SHOWN, record).where(DeadLetter.id == letter_id)

@@ -21,31 +21,31 @@ from tds_core.records.transform import Provenance, RecordView, transform
 from tds_models.entities import ENTITIES
 
 
-class LetterClosedError(TdsError):
+class DeadLetterClosedError(TdsError):
     """The letter is closed: its record was brought over, or a person resolved it."""
 
     code = "dead_letter_closed"
 
 
-class AlreadyRevivedError(TdsError):
+class RetryInProgressError(TdsError):
     """The letter is being retried already, or waits for it in a batch."""
 
     code = "dead_letter_being_retried"
 
 
-class LettersChangedError(TdsError):
+class SelectionChangedError(TdsError):
     """The letters that are meant are not as many as the preview said."""
 
     code = "dead_letters_changed"
 
 
-class NothingChosenError(TdsError):
+class EmptySelectionError(TdsError):
     """It was not said which letters are meant."""
 
     code = "invalid_arguments"
 
 
-class WrongRecordError(TdsError):
+class InvalidEditError(TdsError):
     """The edited record cannot stand for the letter's."""
 
     code = "validation"
@@ -63,7 +63,7 @@ from tds_dead_letter_queue where id = any(:ids) and resolved_at is null order by
 
 
 @dataclass(frozen=True, slots=True)
-class LockedLetter:
+class LockedDeadLetter:
     """An open letter. `record` is JSON text; `edited`: a person wrote it, and it is to be applied."""
 
     id: int
@@ -74,9 +74,9 @@ class LockedLetter:
     record: str | None
 
 
-def lock_letters(session: Session, ids: Sequence[int]) -> list[LockedLetter]:
+def lock_dead_letters(session: Session, ids: Sequence[int]) -> list[LockedDeadLetter]:
     """Those of `ids` that are open, by entity and record."""
-    return [LockedLetter(*row) for row in session.execute(WAITING, {"ids": list(ids)})]
+    return [LockedDeadLetter(*row) for row in session.execute(WAITING, {"ids": list(ids)})]
 
 
 # The events of a letter are those that got their verdict with it or since; those of earlier letters stay as they ended.
@@ -98,7 +98,7 @@ from tds_sync_queue q where q.source = :source and q.entity = :entity and q.sour
 APPLIED = text("update tds_dead_letter_queue set edited_at = null where id = any(:ids)")
 
 
-def requeue(session: Session, letters: Sequence[LockedLetter], *, correlation_id: str, bulk: bool = False) -> None:
+def requeue(session: Session, letters: Sequence[LockedDeadLetter], *, correlation_id: str, bulk: bool = False) -> None:
     """Make work items of `letters` again: read from the source, or what a person wrote applied.
 
     The queue is locked before the letters, as workers do.
@@ -120,7 +120,7 @@ def requeue(session: Session, letters: Sequence[LockedLetter], *, correlation_id
     session.execute(APPLIED, {"ids": [letter.id for letter in letters if letter.edited]})
 
 
-def _edition(letter: LockedLetter) -> dict[str, Any]:
+def _edition(letter: LockedDeadLetter) -> dict[str, Any]:
     """The event that carries what a person wrote. What rules of a later version refuse is read from the source."""
     modified_at = None
     with suppress(InvalidRecordError):
@@ -148,13 +148,13 @@ returning letter_id
 
 
 def retry(session: Session, letter_id: int, *, by: str, correlation_id: str = "") -> str:
-    """Retry one letter now. Returns its entity. Raises NotFoundError, LetterClosedError or AlreadyRevivedError."""
-    letters = lock_letters(session, [letter_id])
+    """Retry one letter now. Returns its entity. Raises NotFoundError, DeadLetterClosedError or RetryInProgressError."""
+    letters = lock_dead_letters(session, [letter_id])
     if not letters:
-        open_letter(session, letter_id)  # says why it cannot be
+        lock_open_dead_letter(session, letter_id)  # says why it cannot be
     requeue(session, letters, correlation_id=correlation_id or str(uuid4()))
     if session.execute(BEGIN, {"ids": [letter_id], "by": by}).first() is None:
-        raise AlreadyRevivedError(f"Dead letter {letter_id} is being retried; see: tds dead-letter show {letter_id}")
+        raise RetryInProgressError(f"Dead letter {letter_id} is being retried; see: tds dead-letter show {letter_id}")
     log.info("dead_letter_revived", letter_id=letter_id, operator=by)
     return letters[0].entity
 
@@ -165,13 +165,13 @@ from tds_dead_letter_queue where id = :id for update
 """)
 
 
-def open_letter(session: Session, letter_id: int) -> dict[str, Any]:
-    """One open letter, locked until the transaction ends. Raises NotFoundError or LetterClosedError."""
+def lock_open_dead_letter(session: Session, letter_id: int) -> dict[str, Any]:
+    """One open letter, locked until the transaction ends. Raises NotFoundError or DeadLetterClosedError."""
     found = session.execute(FIND, {"id": letter_id}).mappings().first() if 0 < letter_id < 2**63 else None
     if found is None:
         raise NotFoundError(f"There is no dead letter {letter_id}.")
     if found["resolved_at"] is not None:
-        raise LetterClosedError(f"Dead letter {letter_id} is closed: {found['resolution']}.")
+        raise DeadLetterClosedError(f"Dead letter {letter_id} is closed: {found['resolution']}.")
     return dict(found)
 
 
@@ -193,7 +193,7 @@ def retry_due(session: Session, *, after_seconds: float, most_times: int, count:
     They wait behind what webhooks and operators asked for. A letter that failed as often stays for a person.
     """
     params = {"after": after_seconds, "most_times": most_times, "count": count}
-    letters = lock_letters(session, list(session.execute(DUE, params).scalars()))
+    letters = lock_dead_letters(session, list(session.execute(DUE, params).scalars()))
     if not letters:
         return 0
     requeue(session, letters, correlation_id=str(uuid4()), bulk=True)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_unless
 from sqlalchemy.orm import Session
 
 from tds_core.dead_letters.preview import Selection
-from tds_core.dead_letters.retry import LettersChangedError, lock_letters, requeue
+from tds_core.dead_letters.retry import SelectionChangedError, lock_dead_letters, requeue
 from tds_core.errors import NotFoundError
 from tds_models.dead_letters import DeadLetter, DeadLetterRetry, DeadLetterRetryBatch
 
@@ -41,13 +41,13 @@ def request_batch(
 ) -> RetryBatch:
     """Retry the letters of `selection`, `per_minute` at most; which they are is settled now.
 
-    `expected_count`: how many a preview showed. Raises LettersChangedError when they are not as many, and
-    NothingChosenError.
+    `expected_count`: how many a preview showed. Raises SelectionChangedError when they are not as many, and
+    EmptySelectionError.
     """
     conditions = selection.conditions()
     row = {
         "requested_by": by,
-        "asked": msgspec.to_builtins(selection.said()),
+        "asked": msgspec.to_builtins(selection.criteria()),
         "letter_count": 0,
         "per_minute": per_minute,
         "correlation_id": correlation_id or str(uuid4()),
@@ -67,7 +67,7 @@ def request_batch(
         .returning(DeadLetterRetry.id)
     ).all()
     if expected_count is not None and expected_count != len(begun):
-        raise LettersChangedError(
+        raise SelectionChangedError(
             f"{len(begun)} letters are meant now, {expected_count} were expected. Look again: "
             "tds dead-letter retry --preview"
         )
@@ -114,7 +114,7 @@ def step(session: Session) -> int:
         may = _allowed(batch.per_minute, batch.seconds)
         letters = list(session.execute(NEXT, {"batch": batch.id, "count": may}).scalars()) if may else []
         if letters:
-            requeue(session, lock_letters(session, letters), correlation_id=batch.correlation_id)
+            requeue(session, lock_dead_letters(session, letters), correlation_id=batch.correlation_id)
             session.execute(MARK, {"batch": batch.id, "letters": letters})
             session.execute(STEPPED, {"id": batch.id})
             total += len(letters)

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters.retry import WrongRecordError, open_letter
+from tds_core.dead_letters.retry import InvalidEditError, lock_open_dead_letter
 from tds_core.errors import InvalidRecordError
 from tds_core.quality.value_errors import remove_unstorable, spell_exactly
 from tds_core.records.transform import Provenance, RecordView, transform
@@ -25,8 +25,8 @@ ASSIGN = text("update tds_dead_letter_queue set assigned_to = :to where id = :id
 
 
 def assign(session: Session, letter_id: int, *, to: str | None, by: str) -> None:
-    """Give an open letter to somebody; `None` to nobody. Raises NotFoundError or LetterClosedError."""
-    before = open_letter(session, letter_id)["assigned_to"]
+    """Give an open letter to somebody; `None` to nobody. Raises NotFoundError or DeadLetterClosedError."""
+    before = lock_open_dead_letter(session, letter_id)["assigned_to"]
     session.execute(ASSIGN, {"id": letter_id, "to": to})
     _write_down(session, letter_id, "assigned", by, {"from": before, "to": to})
 
@@ -45,7 +45,7 @@ def resolve(session: Session, letter_id: int, *, note: str, by: str) -> None:
 
     Work that is under way already goes on; should it fail, a new letter comes of it.
     """
-    open_letter(session, letter_id)
+    lock_open_dead_letter(session, letter_id)
     session.execute(RESOLVE, {"id": letter_id})
     _write_down(session, letter_id, "resolved", by, {"note": note})
 
@@ -59,29 +59,29 @@ def edit(session: Session, letter_id: int, *, record: bytes, by: str) -> None:
     """Give an open letter another record, JSON, that its next retry applies instead of asking the source.
 
     It must be one TDS could mirror, of the same id. The mirror is never taken backwards by it: when it is no newer
-    than the row, the source is asked after all. Raises like `assign`, and WrongRecordError naming every wrong field.
+    than the row, the source is asked after all. Raises like `assign`, and InvalidEditError naming every wrong field.
     """
-    letter = open_letter(session, letter_id)
+    letter = lock_open_dead_letter(session, letter_id)
     try:
         candidate = transform(
             ENTITIES[letter["entity"]], record, view=RecordView.BODY, provenance=Provenance("operator")
         )
     except InvalidRecordError as error:
-        raise WrongRecordError(f"The record would die again: {error}") from None
+        raise InvalidEditError(f"The record would die again: {error}") from None
     if candidate.source_id != letter["source_id"]:
-        raise WrongRecordError(f"The record is {candidate.source_id}; the letter is about {letter['source_id']}.")
+        raise InvalidEditError(f"The record is {candidate.source_id}; the letter is about {letter['source_id']}.")
     wrong = [f"{each.key}: {each.reason}" for each in candidate.flaws]
     if wrong:
-        raise WrongRecordError(f"Values of the record cannot be read: {'; '.join(wrong)}")
+        raise InvalidEditError(f"Values of the record cannot be read: {'; '.join(wrong)}")
     session.execute(EDIT, {"id": letter_id, "record": record.decode()})
     _write_down(session, letter_id, "edited", by, {"changes": _changes(letter["record"], record)})
 
 
 def amend(session: Session, letter_id: int, *, changes: bytes, by: str) -> None:
     """Replace single members of an open letter's record, a JSON object, and keep the others. Raises like `edit`."""
-    kept = open_letter(session, letter_id)["record"]
+    kept = lock_open_dead_letter(session, letter_id)["record"]
     if kept is None:
-        raise WrongRecordError(f"Dead letter {letter_id} kept no record: give a whole one.")
+        raise InvalidEditError(f"Dead letter {letter_id} kept no record: give a whole one.")
     edit(
         session,
         letter_id,

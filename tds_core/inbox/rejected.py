@@ -18,7 +18,7 @@ _KEPT_HEADER_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejection:
     """A delivery nobody believes, and the reason. `body_size` is what was announced when it was not read whole.
 
     `entity` and `source_id`: the record it says it is about.
@@ -54,7 +54,7 @@ select id from kept
 """)
 
 
-def keep_rejected(session: Session, rejected: Rejected, *, kept_rows: int = KEPT_ROWS) -> int:
+def keep_rejected(session: Session, rejected: Rejection, *, kept_rows: int = KEPT_ROWS) -> int:
     """Keep one refused delivery, dropping what is beyond the newest `kept_rows`. Returns its id."""
     return int(
         session.execute(

@@ -12,14 +12,14 @@ from tds_core.inbox import receive
 from tds_core.inbox.receive import Delivery
 
 
-class StillOwedError(TdsError):
+class EventPendingError(TdsError):
     """The event has no verdict yet: what it brought is owed a sync already."""
 
     code = "still_owed"
 
 
 #: Understands a body that was set aside: its entity and event as the sender named them, the body, the correlation id.
-Understand = Callable[[str | None, str | None, bytes, str], Delivery]
+ParseWebhook = Callable[[str | None, str | None, bytes, str], Delivery]
 
 EVENT = text("""
 select source, entity, event, source_id, source_modified_at, record::text as record, raw, complete, verdict,
@@ -28,19 +28,19 @@ from tds_inbox_events where id = :id
 """)
 
 
-def replay(session: Session, event_id: int, *, understand: Understand) -> tuple[int, str]:
+def replay(session: Session, event_id: int, *, parse: ParseWebhook) -> tuple[int, str]:
     """Take event `event_id` in again, under its own correlation id. Returns the new event's id, and its entity.
 
     The event keeps its verdict; the new one gets its own. What was set aside because it was not understood is read
-    again, for rules may have changed since. Raises NotFoundError, StillOwedError or what `understand` raises.
+    again, for rules may have changed since. Raises NotFoundError, EventPendingError or what `parse` raises.
     """
     event = session.execute(EVENT, {"id": event_id}).one_or_none()
     if event is None:
         raise NotFoundError(f"There is no event {event_id}; events are kept for a limited time.")
     if event.verdict is None:
-        raise StillOwedError(f"Event {event_id} has no verdict yet: {event.entity} {event.source_id} is owed a sync.")
+        raise EventPendingError(f"Event {event_id} has no verdict yet: {event.entity} {event.source_id} is enqueued.")
     if event.raw is not None:
-        delivery = understand(event.entity, event.event, bytes(event.raw), event.correlation_id)
+        delivery = parse(event.entity, event.event, bytes(event.raw), event.correlation_id)
     else:
         delivery = Delivery(
             source=event.source,

@@ -22,7 +22,7 @@ from tds_core.sources.base import FetchResult
 from tds_models.entities.base import Entity
 
 
-def interpret_reading(
+def interpret_fetch(
     entity: Entity,
     items: Sequence[Item],
     reading: FetchResult,
@@ -48,7 +48,7 @@ def interpret_reading(
             "webhook" if newest and item.origin == "run" else item.origin, newest, item.correlation_id
         )
         if key in reading.missing:
-            values = _told_at_its_deletion(entity, key, events.get(key, ()))
+            values = _values_at_deletion(entity, key, events.get(key, ()))
             candidates[key] = tombstone(
                 key, read_at=read_at, provenance=provenance, values=values, refused=reading.refused.get(key, "")
             )
@@ -70,7 +70,7 @@ def interpret_reading(
     return candidates, failures
 
 
-def _told_at_its_deletion(entity: Entity, source_id: str, events: Sequence[Event]) -> Mapping[str, Any]:
+def _values_at_deletion(entity: Entity, source_id: str, events: Sequence[Event]) -> Mapping[str, Any]:
     """What the newest webhook of a deletion said the record was; nothing where its id looks spoilt."""
     told = next((each for each in reversed(events) if each.event == "deleted"), None)
     if told is None or looks_rounded(source_id):

@@ -159,16 +159,16 @@ def differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, t
 
 def differ(before: Any, after: Any) -> bool:
     """Whether two stored values differ: lines in their order, nested values by what they say."""
-    return bool(before != after) and _said_by(before) != _said_by(after)
+    return bool(before != after) and _canonical(before) != _canonical(after)
 
 
-def _said_by(value: Any) -> Any:
+def _canonical(value: Any) -> Any:
     """What a value says, however it is spelled: a number is its text, and what says nothing is not there."""
     if isinstance(value, Mapping):
-        said = {key: each for key, given in value.items() if (each := _said_by(given)) is not None}
+        said = {key: each for key, given in value.items() if (each := _canonical(given)) is not None}
         return said or None
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_said_by(each) for each in value] or None
+        return [_canonical(each) for each in value] or None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, Decimal)):

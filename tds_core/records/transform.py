@@ -183,7 +183,7 @@ def transform(
         view=view,
         read_at=read_at,
         list_hash=list_hash,
-        missing_keys=_unsaid(entity, record, flaws) if view is RecordView.BODY else frozenset(),
+        missing_keys=_missing_keys(entity, record, flaws) if view is RecordView.BODY else frozenset(),
         provenance=provenance,
         drift_record=record if known_keys is not None and (flaws or is_strange(entity, record, known_keys)) else None,
         flaws=flaws,
@@ -237,7 +237,7 @@ def _clear(
             lines[each.name] = []
 
 
-def _unsaid(entity: Entity, record: Mapping[str, Any], flaws: Sequence[Flaw]) -> Set[tuple[str, str]]:
+def _missing_keys(entity: Entity, record: Mapping[str, Any], flaws: Sequence[Flaw]) -> Set[tuple[str, str]]:
     """The declared keys a body does not have, or has in a way that says nothing to us."""
     missing_keys = {("", key) for _, key, *_ in entity.plan if key not in record}
     missing_keys |= {("", flaw.key.partition("[")[0].partition(".")[0]) for flaw in flaws if not flaw.is_stored}

@@ -139,7 +139,7 @@ class PageReader:
 
 
 # From so many new rows on, COPY is cheaper than an INSERT.
-AT_LEAST = 20
+MIN_COPY_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation 
     `None`: they are too few to be worth it, one of them cannot be a row or is of a time yet to come, or they have
     lines, which `apply` writes.
     """
-    if len(raws) < AT_LEAST:
+    if len(raws) < MIN_COPY_ROWS:
         return None
     entity = reader.entity
     try:

@@ -73,10 +73,10 @@ def compare_header(entity: Entity, candidate: Candidate, row: Row | None, *, sho
     told = candidate.modified_at is not None and is_settled(row)
     if decision.outcome is not RowOutcome.UNCHANGED:
         return RowOutcome.REFETCH if told else None
-    return RowOutcome.REFETCH if is_silent(entity, candidate, row) else RowOutcome.UNCHANGED
+    return RowOutcome.REFETCH if lacks_listed_value(entity, candidate, row) else RowOutcome.UNCHANGED
 
 
-def is_silent(entity: Entity, candidate: Candidate, row: Row) -> bool:
+def lacks_listed_value(entity: Entity, candidate: Candidate, row: Row) -> bool:
     """Whether a list row says nothing of a field that lists show and `row` has a value of."""
     return any(
         each.listed and each.name not in candidate.values and row[each.name] is not None for each in entity.fields
@@ -97,7 +97,7 @@ def missing_keys(entity: Entity, candidates: Sequence[Candidate], current: Mappi
     return [
         each.source_id
         for each, row in rows
-        if row["deleted_at"] is None and (is_silent(entity, each, row) or _outdates(each, row))
+        if row["deleted_at"] is None and (lacks_listed_value(entity, each, row) or _outdates(each, row))
     ]
 
 

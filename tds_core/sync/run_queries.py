@@ -16,7 +16,7 @@ _GOING = (RunState.QUEUED, RunState.RUNNING)
 _PASSES = (Mode.FULL, Mode.INCREMENTAL)
 
 
-def _behind() -> ColumnElement[int]:
+def _blocking_run_id() -> ColumnElement[int]:
     """The pass over the same stream that goes first."""
     run, other = Run.__table__, Run.__table__.alias("other")
     goes_first = (
@@ -33,7 +33,7 @@ def _behind() -> ColumnElement[int]:
 
 _RUN = [
     *(column for column in Run.__table__.columns if column.key not in _HIDDEN),
-    _behind().label("behind_id"),
+    _blocking_run_id().label("behind_id"),
     func.clock_timestamp().label("now"),
 ]
 

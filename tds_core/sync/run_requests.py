@@ -38,7 +38,7 @@ _ASKED = text("select source, entity, asked from tds_sync_runs where id = :run")
 _MARK = text("select coalesce(max(id), 0) from tds_sync_logs")
 
 
-def attempts_mark(session: Session) -> int:
+def latest_attempt_id(session: Session) -> int:
     """A mark in the story of attempts: what ends after it has a higher number."""
     return int(session.execute(_MARK).scalar_one())
 
@@ -51,7 +51,7 @@ def outcomes(
     return [dict(row) for row in session.execute(_OUTCOMES, params).mappings()]
 
 
-def outcomes_of(session: Session, run_id: int) -> list[dict[str, Any]]:
+def run_outcomes(session: Session, run_id: int) -> list[dict[str, Any]]:
     """The same for the records of a targeted run."""
     run = session.execute(_ASKED, {"run": run_id}).one()
     return outcomes(
@@ -77,12 +77,12 @@ def request_records(
     `forced`: what is read is taken, whatever its time of change says.
     """
     ids = list(dict.fromkeys(source_ids))
-    given = runs.request_of(
+    given = runs.run_params(
         entity,
         Mode.TARGETED,
         requested_by=requested_by,
         correlation_id=correlation_id,
-        asked={"ids": ids, "after": attempts_mark(session), "forced": forced},
+        asked={"ids": ids, "after": latest_attempt_id(session), "forced": forced},
         expected_count=len(ids),
     )
     run_id = int(session.execute(runs.REQUEST, given).scalar_one())

@@ -48,7 +48,7 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
     A full pass asked for while an incremental one runs waits behind it.
     """
     session.execute(Lock.RUN_REQUESTS.until_commit())  # two who ask at once would both find that nobody has
-    given = request_of(entity, mode, requested_by=requested_by, correlation_id=correlation_id)
+    given = run_params(entity, mode, requested_by=requested_by, correlation_id=correlation_id)
     questions = (OPEN, UPGRADE, REQUEST) if mode == Mode.FULL else (OPEN, REQUEST)
     while True:
         for question in questions:
@@ -60,13 +60,13 @@ def request_run(session: Session, *, entity: str, mode: str, requested_by: str, 
 
 def request_dry_run(session: Session, *, entity: str, full: bool, requested_by: str, correlation_id: str = "") -> int:
     """Ask what a pass over `entity` would change; it changes nothing. Returns the run's id."""
-    given = request_of(
+    given = run_params(
         entity, Mode.DRY_RUN, requested_by=requested_by, correlation_id=correlation_id, asked={"full": full}
     )
     return int(session.execute(REQUEST, given).scalar_one())
 
 
-def request_of(
+def run_params(
     entity: str,
     mode: str,
     *,
@@ -110,7 +110,7 @@ class RunLease:
 
 
 #: Whether run `r` waits for an earlier pass over its stream to end.
-BEHIND = """exists (
+IS_BLOCKED = """exists (
     select from tds_sync_runs o where r.mode in ('full', 'incremental') and o.mode in ('full', 'incremental')
       and o.source = r.source and o.entity = r.entity and o.id < r.id and o.state in ('queued', 'running', 'held'))"""
 
@@ -118,14 +118,14 @@ CLAIM = text(f"""
 update tds_sync_runs r set state = 'running', started_at = coalesce(started_at, now()), lease_token = :token,
     leased_until = now() + make_interval(secs => :lease), leased_by = :worker, waits_for = null
 where id = :id and state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
-  and not {BEHIND}
+  and not {IS_BLOCKED}
 returning id, entity, mode, attempts, failures, position, page_count, fetched_count, changed_count, correlation_id,
     outcomes, asked, coalesce(report, '{{}}') as report
 """)
 
 DUE_RUNS = text(f"""
 select id from tds_sync_runs r where state in ('queued', 'running') and lease_token is null
-  and next_attempt_at <= now() and not {BEHIND} order by requested_at limit :limit
+  and next_attempt_at <= now() and not {IS_BLOCKED} order by requested_at limit :limit
 """)
 
 # By pages: telling a million ids apart in the database, and sending each as a row, takes longer.

@@ -24,7 +24,7 @@ from tds_core.records.transform import Provenance
 from tds_core.sources.base import ListedRow
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError
 from tds_core.sources.zoho.webhooks.parser import parse
-from tds_core.sync.bulk_insert import AT_LEAST
+from tds_core.sync.bulk_insert import MIN_COPY_ROWS
 from tds_core.sync.page_apply import apply_page, diff_page
 from tds_core.sync.page_commit import isolate_bad_rows
 from tds_models.db import session_scope
@@ -284,7 +284,7 @@ def test_any_value_in_any_declared_key_by_any_door_is_right_or_null_with_a_findi
 ) -> None:
     doors = [name for name in DOORS if name != "body" or entity.stream.wrappers]
     door, place = data.draw(st.sampled_from(doors)), data.draw(st.sampled_from(places(entity)))
-    raw, crowd = data.draw(ANY), data.draw(st.sampled_from([1, AT_LEAST])) if door == "list" else 1
+    raw, crowd = data.draw(ANY), data.draw(st.sampled_from([1, MIN_COPY_ROWS])) if door == "list" else 1
     source_id, *others = (str(next(NUMBERS)) for _ in range(1 + crowd))
     raws = {source_id: record(entity, source_id, place, raw), **{each: record(entity, each) for each in others}}
     DOORS[door](world, source, entity, raws)

@@ -30,14 +30,14 @@ def hurry() -> None:
 
 def poison(source_ids: set[str]) -> None:
     """Whoever makes something of one of these dies at once."""
-    whole = sync.interpret_reading
+    whole = sync.interpret_fetch
 
     def interpret(entity: Any, items: Any, *given: Any, **named: Any) -> Any:
         if source_ids & {item.source_id for item in items}:
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(entity, items, *given, **named)
 
-    sync.interpret_reading = interpret
+    sync.interpret_fetch = interpret
 
 
 def main() -> None:

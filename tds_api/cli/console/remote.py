@@ -160,7 +160,7 @@ class LocalTarget:
     def records(self, run: dict[str, Any]) -> list[dict[str, Any]]:
         """What became of the records of a targeted run."""
         with session_scope(self.engine) as session:
-            return run_requests.outcomes_of(session, run["id"])
+            return run_requests.run_outcomes(session, run["id"])
 
     def warn_of_silence(self, console: Console) -> None:
         """Say so when nothing runs that could do it."""

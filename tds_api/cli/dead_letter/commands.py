@@ -64,8 +64,8 @@ def listed(  # noqa: PLR0917 (options, which are given by name)
         found = there.page("/dead-letter", limit=limit, fingerprint=fingerprint, **wanted)
     else:
         with transaction() as session:
-            fingerprint = reading.letter(session, like)["fingerprint"] if like else None
-            found = reading.letters(session, limit=limit, fingerprint=fingerprint, **wanted).items
+            fingerprint = reading.dead_letter(session, like)["fingerprint"] if like else None
+            found = reading.dead_letters(session, limit=limit, fingerprint=fingerprint, **wanted).items
     if as_json:
         say_json(found)
     else:
@@ -201,4 +201,4 @@ def _letter(letter_id: int) -> dict[str, Any]:
         found: dict[str, Any] = there.get(f"/dead-letter/{letter_id}")
         return found
     with transaction() as session:
-        return reading.letter(session, letter_id)
+        return reading.dead_letter(session, letter_id)

@@ -48,7 +48,7 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
     with database(settings) as engine:
         if like:
             with session_scope(engine) as session:
-                fingerprint = reading.letter(session, like)["fingerprint"]
+                fingerprint = reading.dead_letter(session, like)["fingerprint"]
         meant = Selection(
             ids=ids or (),
             entity=entity or None,
@@ -77,7 +77,7 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
 def _retry_one(engine: Engine, letter_id: int, as_json: bool) -> None:
     with acting_on(engine, "letters.retry", letter_id) as session:
         dead_letters_retry.retry(session, letter_id, by=getuser())
-        shown = reading.letter(session, letter_id)
+        shown = reading.dead_letter(session, letter_id)
     _say_retried(shown, as_json)
 
 

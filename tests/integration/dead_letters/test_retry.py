@@ -7,7 +7,7 @@ import pytest
 
 from tds_core.dead_letters import queries as reading
 from tds_core.dead_letters import retry, triage
-from tds_core.dead_letters.retry import AlreadyRevivedError, LetterClosedError, WrongRecordError
+from tds_core.dead_letters.retry import DeadLetterClosedError, InvalidEditError, RetryInProgressError
 from tds_core.errors import InvalidRecordError, NotFoundError
 from tds_models.db import session_scope
 from tds_tasks import schedule
@@ -73,11 +73,11 @@ def test_the_same_problem_met_again_is_the_same_letter(world: World, source: Scr
 def test_a_letter_is_retried_once_at_a_time(world: World, source: ScriptedSource) -> None:
     [letter_id] = dead(world, source, ID)
     revive(world, letter_id)
-    with pytest.raises(AlreadyRevivedError):
+    with pytest.raises(RetryInProgressError):
         revive(world, letter_id)
     mend(source, ID)
     world.drain("product")
-    with pytest.raises(LetterClosedError):
+    with pytest.raises(DeadLetterClosedError):
         revive(world, letter_id)
     with pytest.raises(NotFoundError):
         revive(world, 999_999)
@@ -90,7 +90,7 @@ def test_of_many_who_retry_a_letter_at_once_one_does(world: World, source: Scrip
     def attempt() -> None:
         try:
             revive(world, letter_id)
-        except AlreadyRevivedError as error:
+        except RetryInProgressError as error:
             refused.append(error)
 
     threads = [threading.Thread(target=attempt) for _ in range(8)]
@@ -138,7 +138,7 @@ def test_what_people_do_is_written_down_and_cannot_be_edited(world: World, sourc
     assert actions[1]["detail"] == {"note": "known"}
     with pytest.raises(Exception, match="append-only"):
         world.execute("update tds_dead_letter_actions set operator = 'eve'")
-    with pytest.raises(LetterClosedError), session_scope(world.engine) as session:
+    with pytest.raises(DeadLetterClosedError), session_scope(world.engine) as session:
         triage.assign(session, letter_id, to="eve", by="eve")
 
 
@@ -168,9 +168,9 @@ def test_an_edited_record_is_what_the_next_retry_applies(world: World, source: S
 
 def test_an_edit_that_would_die_again_is_refused_with_every_field(world: World, source: ScriptedSource) -> None:
     [letter_id] = dead(world, source, ID)
-    with pytest.raises(WrongRecordError, match="rate: -1 is less than 0"):
+    with pytest.raises(InvalidEditError, match="rate: -1 is less than 0"):
         edit(world, letter_id, rate=-1)
-    with pytest.raises(WrongRecordError, match="the letter is about"):
+    with pytest.raises(InvalidEditError, match="the letter is about"):
         edit(world, letter_id, item_id="7")
     assert letter(world, letter_id)["edited_at"] is None
 

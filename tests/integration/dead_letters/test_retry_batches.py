@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tds_core.dead_letters import queries as reading
 from tds_core.dead_letters import retry_batches
 from tds_core.dead_letters.preview import Selection, preview
-from tds_core.dead_letters.retry import LettersChangedError, NothingChosenError
+from tds_core.dead_letters.retry import EmptySelectionError, SelectionChangedError
 from tds_core.errors import InvalidRecordError, RateError
 from tds_models.db import session_scope
 from tds_tasks.dispatcher import RetryBatchRunner
@@ -75,13 +75,13 @@ def test_only_the_letters_that_are_meant_are_retried(world: World, source: Scrip
     assert request(world, fingerprint=group).letter_count == 0  # they are being retried
     assert request(world, error_class="permanent", older_than_seconds=60.0).letter_count == 0
     assert request(world, error_class="permanent", entity="product").letter_count == 2
-    with pytest.raises(NothingChosenError), session_scope(world.engine) as session:
+    with pytest.raises(EmptySelectionError), session_scope(world.engine) as session:
         retry_batches.request_batch(session, Selection(), by="ann", per_minute=1)
 
 
 def test_letters_that_are_not_those_of_the_preview_are_not_retried(world: World, source: ScriptedSource) -> None:
     dead(world, source, *IDS[:2])
-    with pytest.raises(LettersChangedError), session_scope(world.engine) as session:
+    with pytest.raises(SelectionChangedError), session_scope(world.engine) as session:
         retry_batches.request_batch(session, Selection(everything=True), by="ann", per_minute=60, expected_count=3)
     assert world.value("select count(*) from tds_dead_letter_batches") == 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tds_core
-from tds_core.inbox.rejected import Rejected, keep_rejected
+from tds_core.inbox.rejected import Rejection, keep_rejected
 from tds_models.db import session_scope
 from tests.support.command_line import CommandLine
 from tests.support.standin import StandIn
@@ -44,7 +44,7 @@ def record(synced: World, standin: StandIn) -> str:
     synced.run("product", "full")
     source_id = standin.ids("items")[0]
     standin.edit("items", source_id, rate=14.5)
-    refused = Rejected(
+    refused = Rejection(
         reason="signature_wrong", detail="x", status=401, path="/api/tds/zoho/webhooks/product/updated", headers={},
         remote_address="136.143.190.12", body=b"{}", body_size=2, correlation_id="c", entity="product",
         source_id=source_id,

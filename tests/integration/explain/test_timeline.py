@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tds_core.errors import InvalidCursorError, InvalidRecordError, NotFoundError
 from tds_core.explain.timeline import StepFilter, explain
-from tds_core.inbox.rejected import Rejected, keep_rejected
+from tds_core.inbox.rejected import Rejection, keep_rejected
 from tds_core.mirror import rows as mirror_rows
 from tds_core.mirror.as_of import row_at, rows_at
 from tds_core.pagination import written
@@ -40,7 +40,7 @@ def tell(world: World, record: dict[str, Any], entity: str = "product", **more: 
 
 
 def refuse(world: World) -> None:
-    refused = Rejected(
+    refused = Rejection(
         reason="signature_wrong", detail="x", status=401, path="/w", headers={}, remote_address="10.0.0.9", body=b"{}",
         body_size=2, correlation_id="bad", entity="product", source_id=ID,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from tds_core.queue.items import database_clock
 from tds_core.records.apply import apply
 from tds_core.records.transform import Provenance, fingerprint
 from tds_core.sources.base import ListedRow
-from tds_core.sync.bulk_insert import AT_LEAST, Creation, PageReader, create, prepare_creation
+from tds_core.sync.bulk_insert import MIN_COPY_ROWS, Creation, PageReader, create, prepare_creation
 from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
 from tds_core.sync.partial_rows import backfill_rank
 from tds_models.entities import ENTITIES
@@ -43,7 +43,7 @@ def page_of(entity: Entity) -> st.SearchStrategy[list[dict[str, Any]]]:
     fields = {
         field.key: GOOD[field.kind.name] | st.sampled_from([None, "", " ", ["odd"], "9,99"]) for field in entity.fields
     }
-    return st.lists(st.fixed_dictionaries({}, optional=fields), min_size=AT_LEAST, max_size=AT_LEAST)
+    return st.lists(st.fixed_dictionaries({}, optional=fields), min_size=MIN_COPY_ROWS, max_size=MIN_COPY_ROWS)
 
 
 def numbered(entity: Entity, records: list[dict[str, Any]]) -> dict[str, bytes]:
@@ -91,11 +91,11 @@ def test_a_page_written_at_once_ends_as_its_records_written_one_by_one(
         ends.append(written(session, entity.name))
         trial.rollback()
     assert ends[0] == ends[1]
-    assert len(ends[0]) == 2 * AT_LEAST
+    assert len(ends[0]) == 2 * MIN_COPY_ROWS
 
 
 def products(**more: Any) -> dict[str, bytes]:
-    return {str(n): msgspec.json.encode(product(str(n), **more)) for n in range(AT_LEAST)}
+    return {str(n): msgspec.json.encode(product(str(n), **more)) for n in range(MIN_COPY_ROWS)}
 
 
 def listed(session: Session, raws: Mapping[str, bytes], entity: str = "product") -> PageDiff:
@@ -115,9 +115,9 @@ def test_a_record_that_breaks_the_rules_does_not_slow_its_neighbours_down(sessio
     raws = {**products(), "wrong": msgspec.json.encode({**product("wrong"), "item_id": None})}
     prepared = listed(session, raws)
     assert [key for key, _ in prepared.invalid] == ["wrong"]
-    assert (len(prepared.creation.source_ids if prepared.creation else ()), prepared.candidates) == (AT_LEAST, [])
+    assert (len(prepared.creation.source_ids if prepared.creation else ()), prepared.candidates) == (MIN_COPY_ROWS, [])
     counts = apply_page(session, ENTITIES["product"], prepared, correlation_id="corr").counts
-    assert counts == {"created": AT_LEAST, "invalid": 1, "to_read": AT_LEAST}
+    assert counts == {"created": MIN_COPY_ROWS, "invalid": 1, "to_read": MIN_COPY_ROWS}
 
 
 def test_values_that_cannot_be_read_cost_their_page_nothing_and_are_findings(session: Session) -> None:
@@ -128,9 +128,9 @@ def test_values_that_cannot_be_read_cost_their_page_nothing_and_are_findings(ses
     }
     raws = {**products(), **{key: msgspec.json.encode(each) for key, each in odd.items()}}
     prepared = listed(session, raws)
-    assert len(prepared.creation.source_ids if prepared.creation else ()) == AT_LEAST + 3
+    assert len(prepared.creation.source_ids if prepared.creation else ()) == MIN_COPY_ROWS + 3
     counts = apply_page(session, ENTITIES["product"], prepared, correlation_id="corr").counts
-    assert counts == {"created": AT_LEAST + 3, "to_read": AT_LEAST + 3}
+    assert counts == {"created": MIN_COPY_ROWS + 3, "to_read": MIN_COPY_ROWS + 3}
     kept = session.execute(text("select price::text, name, description from erp.product where source_id in ('a', 'b')"))
     assert [tuple(row) for row in kept] == [(None, "A", None), ("-1", "Item b", None)]
     found = session.execute(text("select kind, subject, detail from tds_findings order by subject"))
@@ -146,11 +146,11 @@ def test_values_that_cannot_be_read_cost_their_page_nothing_and_are_findings(ses
 
 def test_records_somebody_created_in_the_meantime_are_decided_anew(session: Session) -> None:
     prepared = listed(session, products(rate=2))
-    newer = {f"other {n}": msgspec.json.encode(product(f"other {n}")) for n in range(AT_LEAST)}
+    newer = {f"other {n}": msgspec.json.encode(product(f"other {n}")) for n in range(MIN_COPY_ROWS)}
     newer["0"] = msgspec.json.encode(product("0", second=5, rate=1))
     assert create(session, made("product", newer, database_clock(session)))
     counts = apply_page(session, ENTITIES["product"], prepared, correlation_id="corr").counts
-    assert counts == {"created": AT_LEAST - 1, "stale": 1, "to_read": AT_LEAST}
+    assert counts == {"created": MIN_COPY_ROWS - 1, "stale": 1, "to_read": MIN_COPY_ROWS}
     assert session.execute(text("select price from erp.product where source_id = '0'")).scalar() == 1
 
 
@@ -163,13 +163,13 @@ def test_a_record_spelled_over_several_lines_is_kept(session: Session) -> None:
 
 
 def test_documents_with_their_lines_are_not_written_by_the_page(session: Session) -> None:
-    whole = {str(n): msgspec.json.encode(invoice(str(n))) for n in range(AT_LEAST)}
+    whole = {str(n): msgspec.json.encode(invoice(str(n))) for n in range(MIN_COPY_ROWS)}
     assert prepare_creation(seen("invoice", whole, database_clock(session)), whole) is None
 
 
 def test_headers_are_owed_their_details_in_the_order_in_which_these_are_useful(session: Session) -> None:
     raws = {}
-    for n in range(AT_LEAST):
+    for n in range(MIN_COPY_ROWS):
         header = invoice(str(n), second=-86400 * n)
         del header["line_items"]
         raws[str(n)] = msgspec.json.encode(header)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tds_api.nudger import Nudger
-from tds_core.inbox.rejected import Rejected, keep_rejected
+from tds_core.inbox.rejected import Rejection, keep_rejected
 from tds_models.db import session_scope
 from tests.support.webhook_sender import FORM, GENERIC, PATH, PREVIOUS_SECRET, Sender, item, sender_for, wrapped
 
@@ -276,8 +276,8 @@ def test_the_nudger_calls_once_for_a_burst_and_outlives_an_outage() -> None:
 
 
 def test_refused_deliveries_are_bounded(engine: Engine) -> None:
-    def rejected(number: int) -> Rejected:
-        return Rejected(
+    def rejected(number: int) -> Rejection:
+        return Rejection(
             reason="signature_wrong", detail=str(number), status=401, path="/\x00", headers={"A": "\x00\ud800"},
             remote_address=None, body=b"", body_size=0, correlation_id="c",
         )  # fmt: skip
