@@ -137,7 +137,7 @@ def test_a_fault_in_reviving_is_said_once_and_stops_nothing_else(world: World, m
     reviver = RetryBatchRunner()
     scope = partial(session_scope, world.engine)
     with monkeypatch.context() as broken, capture_logs() as lines:
-        broken.setattr(retry_batches, "owe", lambda *given, **named: 1 / 0)
+        broken.setattr(retry_batches, "requeue", lambda *given, **named: 1 / 0)
         world.execute("update tds_dead_letter_batches set stepped_at = now() - interval '1 second'")
         reviver.look(scope)
         reviver.look(scope)

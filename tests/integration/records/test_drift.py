@@ -118,7 +118,7 @@ def test_what_is_taken_back_is_not_remembered(
     source.pages = [page(*products(3, second=1, weight=3))]
     run_id = world.request_run("product", "full")
     with monkeypatch.context() as broken:
-        broken.setattr("tds_core.sync.page_commit.ADVANCE", None)
+        broken.setattr("tds_core.sync.page_commit.ADVANCE_RUN", None)
         with pytest.raises(Exception, match="construct expected"):
             world.advance(run_id)
     assert found(world) == []
