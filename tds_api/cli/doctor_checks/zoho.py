@@ -18,7 +18,7 @@ from tds_core.sources.missing_permissions import describe
 from tds_core.sources.zoho.connection import AccessStatus, access_report, stored_connection
 from tds_core.sources.zoho.factory import open_zoho
 from tds_core.sources.zoho.oauth import lacking
-from tds_core.sources.zoho.responses import silence
+from tds_core.sources.zoho.responses import no_answer
 from tds_core.sources.zoho.webhook_setup.apply import open_installer
 from tds_models.db import make_engine, session_scope
 from tds_models.entities import ENTITIES
@@ -72,7 +72,7 @@ def _way(check: str, url: str) -> CheckResult:
     try:
         answer = requests.head(url, timeout=(5, 10), allow_redirects=False)
     except requests.RequestException as error:
-        return wrong(check, silence(url, error), f"curl -I {url}; a proxy is taken from HTTPS_PROXY")
+        return wrong(check, no_answer(url, error), f"curl -I {url}; a proxy is taken from HTTPS_PROXY")
     try:
         skew = abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time())
     except (KeyError, ValueError):

@@ -38,10 +38,10 @@ from tds_core.sources.zoho.responses import (
     TokenRefusedError,
     TooLargeError,
     judge,
+    no_answer,
     read_page,
     read_record,
     receive,
-    silence,
     status_of,
 )
 from tds_models.entities.base import Increment, Order, Stream
@@ -289,7 +289,7 @@ class ZohoClient:
         except requests.RequestException as error:
             _count(call, "none")
             self._last_call = CallSummary(call.path, None, 0, round(time.monotonic() - began, 3))
-            raise TransientError(silence(url, error)) from None
+            raise TransientError(no_answer(url, error)) from None
         seconds = time.monotonic() - began
         status = status_of(body)
         code = status.code or 0

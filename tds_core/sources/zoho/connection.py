@@ -1,7 +1,4 @@
-"""Whether TDS is let in at Zoho: connected, refused, not tried yet or not connected at all, and since when.
-
-Connecting an organisation: a code becomes a refresh token, kept encrypted, and is tried out at once.
-"""
+"""The connection to a Zoho organisation: making one from an OAuth code, and the status of the present one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,13 +21,13 @@ from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
 from tds_core.sources.zoho.tokens import store_grant
 
 _MAKE_ROW = text("insert into tds_source_tokens (source) values ('zoho') on conflict do nothing")
-# What an older connection was refused must not hold up the new one.
-_NAME = text("""
+# Also ends a pause that the previous connection caused.
+_STORE_CONNECTION = text("""
 update tds_source_tokens set paused_until = null, pause_reason = null, accounts_url = :accounts_url,
     organization_id = :organization_id, organization_name = :organization_name, connected_at = clock_timestamp()
 where source = 'zoho'
 """)
-# Put off for lack of access, most of it; what else waits comes a little early.
+# Most of it was put off for lack of access; the rest only starts a little early.
 _WAKE_ITEMS = text("""
 update tds_sync_queue set next_attempt_at = now(), updated_at = now()
 where id in (select id from tds_sync_queue where source = 'zoho' and lease_token is null
@@ -40,13 +37,13 @@ _WAKE_RUNS = text("""
 update tds_sync_runs set next_attempt_at = now()
 where source = 'zoho' and state in ('queued', 'running') and lease_token is null and next_attempt_at > now()
 """)
-# What this connection may not read shows when it is tried.
-_FORGET = text("delete from tds_missing_permissions where source = 'zoho'")
+# Permissions of the new connection are not known yet.
+_CLEAR_REFUSALS = text("delete from tds_missing_permissions where source = 'zoho'")
 _RESOLVE = text("""
 update tds_findings set resolved_at = now(), resolved_by = 'tds'
 where kind = 'permission_missing' and source = 'zoho' and resolved_at is null
 """)
-_STANDING = text("""
+_READ_CONNECTION = text("""
 select refresh_token is not null as has_refresh_token, access_token is not null as has_access_token, accounts_url,
        api_url, scopes, block_reason, organization_id, organization_name, connected_at, expires_at, updated_at,
        refused_at, refusal, paused_until, pause_reason, blocked_until, clock_timestamp() as now
@@ -56,13 +53,13 @@ from tds_source_tokens where source = 'zoho'
 
 @dataclass(frozen=True, slots=True)
 class ConnectionResult:
-    """What a new connection reaches, and the scopes it lacks, each with the entities that will not be synced."""
+    """A new connection: the organisations it reads, and the scopes it lacks with the entities that need each."""
 
     organizations: list[OrganizationSeen]
     lacking: dict[str, list[str]]
 
     def warnings(self) -> list[str]:
-        """What is missing, a line for each scope."""
+        """One line for each missing scope."""
         return [
             f"Not granted: {scope}. Until it is, this will not be synced: {', '.join(entities)}"
             for scope, entities in sorted(self.lacking.items())
@@ -71,8 +68,10 @@ class ConnectionResult:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """Connects by a code. `organization_id` is the one to be mirrored, "" when none is chosen yet; `scope` opens short
-    transactions, none of them while Zoho is asked; `api_url` serves when the grant names no API of its own.
+    """Connects an organisation by an OAuth code.
+
+    `scope` opens short transactions, none of them during a call to Zoho. `organization_id`: the one to be mirrored, ""
+    if none is set yet. `api_url`: used when the grant names none.
     """
 
     scope: Callable[[], AbstractContextManager[Session]]
@@ -83,10 +82,10 @@ class Connector:
     def connect(
         self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None
     ) -> ConnectionResult:
-        """Redeem `code`, try it out, keep it, and let waiting work go on. Returns what the connection reads.
+        """Redeem `code`, test the tokens, store them, and reschedule waiting work.
 
-        Raises `SourceError`, or `OtherOrganizationError` when the mirror is of another organisation, and then keeps
-        nothing: an older connection stays as it is.
+        Raises `SourceError`, or `OtherOrganizationError` when the mirror holds another organisation. Then nothing is
+        stored and the previous connection stays.
         """
         grant = oauth.redeem(code, redirect_uri=redirect_uri)
         if not grant.refresh_token:
@@ -95,61 +94,61 @@ class Connector:
                 "Make a new code, or give consent again, with offline access."
             )
         seen = organizations((grant.api_url or self.api_url).rstrip("/"), grant.access_token, now=now)
-        chosen = self._chosen(seen)
+        organization = self._organization(seen)
         with self.scope() as session:
-            mirrored_organization.check(session, "zoho", chosen.id if chosen else "")
+            mirrored_organization.check(session, "zoho", organization.id if organization else "")
             session.execute(_MAKE_ROW)
             store_grant(session, self.vault, grant)
             session.execute(
-                _NAME,
+                _STORE_CONNECTION,
                 {
                     "accounts_url": oauth.accounts_url,
-                    "organization_id": chosen.id if chosen else None,
-                    "organization_name": chosen.name if chosen else None,
+                    "organization_id": organization.id if organization else None,
+                    "organization_name": organization.name if organization else None,
                 },
             )
-            session.execute(_FORGET)
+            session.execute(_CLEAR_REFUSALS)
             session.execute(_RESOLVE)
             session.execute(_WAKE_ITEMS)
             session.execute(_WAKE_RUNS)
         return ConnectionResult(seen, lacking(grant.scopes))
 
-    def _chosen(self, seen: Sequence[OrganizationSeen]) -> OrganizationSeen | None:
-        chosen = next((each for each in seen if each.id == self.organization_id), None)
-        if chosen is None and self.organization_id:
+    def _organization(self, seen: Sequence[OrganizationSeen]) -> OrganizationSeen | None:
+        organization = next((each for each in seen if each.id == self.organization_id), None)
+        if organization is None and self.organization_id:
             raise AuthError(
                 f"{not_among(self.organization_id, seen)} Consent as a user of that organisation, or set another."
             )
-        return chosen
+        return organization
 
 
 def not_among(organization_id: str, seen: Sequence[OrganizationSeen]) -> str:
-    """That the organisation to be mirrored is none of those a connection reads."""
-    there = ", ".join(f"{each.id} ({each.name})" for each in seen) or "none"
-    return f"ZOHO_ORGANIZATION_ID is {organization_id or 'not set'}; the connection reads: {there}."
+    """The message that the organisation to be mirrored is none of those a connection reads."""
+    names = ", ".join(f"{each.id} ({each.name})" for each in seen) or "none"
+    return f"ZOHO_ORGANIZATION_ID is {organization_id or 'not set'}; the connection reads: {names}."
 
 
 def stored_connection(session: Session) -> dict[str, Any]:
-    """What is stored about the connection, without its secrets; empty when there is none."""
-    row = session.execute(_STANDING).mappings().first()
+    """The stored connection without its secrets; empty when there is none. Ends of pauses that are over are None."""
+    row = session.execute(_READ_CONNECTION).mappings().first()
     if row is None:
         return {}
-    found = dict(row)
-    now: datetime = found.pop("now")
+    stored = dict(row)
+    now: datetime = stored.pop("now")
     for until in ("paused_until", "blocked_until"):
-        if found[until] is not None and found[until] <= now:
-            found[until] = None
-    return found
+        if stored[until] is not None and stored[until] <= now:
+            stored[until] = None
+    return stored
 
 
 def data_center_of(accounts_url: str) -> str | None:
     """The data centre an accounts address belongs to, as the consent page names it."""
-    wanted = accounts_url.rstrip("/").lower()
-    return next((name for name, (accounts, _) in DATA_CENTERS.items() if accounts == wanted), None)
+    address = accounts_url.rstrip("/").lower()
+    return next((name for name, (accounts, _) in DATA_CENTERS.items() if accounts == address), None)
 
 
 class AccessStatus(StrEnum):
-    """How access does."""
+    """Whether TDS has access to the organisation."""
 
     CONNECTED = "connected"
     REFUSED = "refused"
@@ -158,7 +157,7 @@ class AccessStatus(StrEnum):
 
 
 def access_status(stored: Mapping[str, Any], settings: Settings) -> AccessStatus:
-    """How access does by what is stored (see `standing`) and what the settings bring."""
+    """The status of access, from `stored_connection` and the settings."""
     if not stored.get("has_refresh_token") and not settings.zoho_refresh_token:
         return AccessStatus.ABSENT
     if stored.get("refused_at"):
@@ -167,7 +166,7 @@ def access_status(stored: Mapping[str, Any], settings: Settings) -> AccessStatus
 
 
 def access_report(session: Session, settings: Settings) -> dict[str, Any]:
-    """How access does, for machines; where there is none: since when, and why, with what to do about it."""
+    """The status of access as JSON: `access`, `modules` that may not be read; without access `since`, `reason`."""
     stored = stored_connection(session)
     state = access_status(stored, settings)
     modules = missing_permissions(session)

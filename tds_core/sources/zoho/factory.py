@@ -1,4 +1,4 @@
-"""Puts a Zoho client together from the settings."""
+"""Factories of the Zoho client and its parts from the settings."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,7 +17,7 @@ from tds_core.sources.zoho.tokens import TokenStore
 
 
 def open_vault(settings: Settings) -> Vault:
-    """The vault stored tokens are locked in. Raises `ConfigError` naming what is not set."""
+    """The vault of stored tokens. Raises `ConfigError` naming a missing setting."""
     settings.require("TDS_SECRET_KEY")
     return Vault(settings.secret_key, settings.secret_key_previous)
 
@@ -25,7 +25,7 @@ def open_vault(settings: Settings) -> Vault:
 def open_tokens(
     settings: Settings, scope: Callable[[], AbstractContextManager[Session]], breakers: Breakers | None = None
 ) -> TokenStore:
-    """The organisation's tokens. Raises `ConfigError` naming what is not set."""
+    """The organisation's tokens. Raises `ConfigError` naming a missing setting."""
     return TokenStore(
         scope,
         open_vault(settings),
@@ -37,7 +37,7 @@ def open_tokens(
 
 
 def open_oauth(settings: Settings) -> OAuthClient:
-    """The registered OAuth client. Raises `ConfigError` naming what is not set."""
+    """The registered OAuth client. Raises `ConfigError` naming a missing setting."""
     settings.require("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET")
     return OAuthClient(settings.zoho_accounts_url, settings.zoho_client_id, settings.zoho_client_secret)
 
@@ -47,7 +47,7 @@ def open_zoho(
 ) -> ZohoClient:
     """The organisation's client.
 
-    Raises `ConfigError` naming what is not set, and when the mirror is of another organisation.
+    Raises `ConfigError` naming a missing setting, and `OtherOrganizationError` when the mirror holds another one.
     """
     settings.require("ZOHO_ORGANIZATION_ID", "TDS_SECRET_KEY")
     with scope() as session:

@@ -1,6 +1,6 @@
-"""Older lists: what organisations that Zoho has not moved to a new module have in its place.
+"""Legacy lists: the module that organisations have which Zoho has not migrated to the new one.
 
-A module that is refused or empty is looked for by its older list; only where that is not there either, it stays so.
+If a list is refused or empty, the legacy list is read in its place; if that fails as well, the first result stands.
 """
 
 from collections.abc import Callable
@@ -13,41 +13,42 @@ from tds_models.entities.base import OlderList, Stream
 
 
 def is_refusal(error: SourceError) -> bool:
-    """Whether Zoho itself says that it has no such thing, or does not answer it."""
-    said = (NoSuchRecordError, PermanentError, ContractError)
-    return isinstance(error, said) and not isinstance(error, UnexpectedAnswerError)
+    """Whether Zoho itself rejects the call: no such record or module, or a call it does not take."""
+    return isinstance(error, (NoSuchRecordError, PermanentError, ContractError)) and not isinstance(
+        error, UnexpectedAnswerError
+    )
 
 
 def stream_of(stream: Stream, older: OlderList) -> Stream:
-    """The stream that `stream` was before."""
+    """The legacy stream of `stream`."""
     return replace(stream, path=older.path, module=stream.path, list_key=older.list_key, id_key=older.id_key)
 
 
 def page_of(stream: Stream, page: int, *, ask: Callable[[Stream], ListPage]) -> ListPage:
-    """The page that `ask` brings of `stream`, or of what it was before where its first is refused or empty.
+    """The page `ask` returns for `stream`, or for its legacy stream where the first page is refused or empty.
 
     Raises `SourceError`.
     """
     refusal: SourceError | None = None
-    found = ListPage([], has_more=False)
+    result = ListPage([], has_more=False)
     try:
-        found = ask(stream)
+        result = ask(stream)
     except SourceError as error:
         if stream.older is None or page > 1 or not is_refusal(error):
             raise
         refusal = error
-    if stream.older is None or page > 1 or found.rows or found.strange:
-        return found
+    if stream.older is None or page > 1 or result.rows or result.strange:
+        return result
     try:
         return ask(stream_of(stream, stream.older))
-    except (NoSuchRecordError, ContractError):  # it is not there either
+    except (NoSuchRecordError, ContractError):  # there is no legacy list either
         if refusal:
             raise refusal from None
-        return found
+        return result
 
 
 def records_of(stream: Stream, *, ask: Callable[[Stream], ListPage]) -> dict[str, bytes]:
-    """What `stream` was before holds, by id; nothing where that is not there, or `stream` itself shows records.
+    """Records of the legacy list by id; empty if there is none, or if `stream` itself lists records.
 
     Raises `SourceError`.
     """

@@ -1,11 +1,11 @@
-"""The parts of a JSON text found by its brackets alone, so that one value nobody can read spoils no other."""
+"""Splits JSON text by its brackets alone, so that one unreadable value does not make the others unreadable."""
 
 import re
 from collections.abc import Iterator
 
 import msgspec
 
-# Text between quotes is passed over whole: brackets and commas in it mean nothing.
+# Strings are skipped whole: brackets and commas in them have no meaning.
 _MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.S)
 _MEMBER = re.compile(rb'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*(.*?)\s*', re.S)
 _OPENING, _CLOSING = b"[{", b"]}"

@@ -1,7 +1,4 @@
-"""Zoho's OAuth: trades a refresh token or a code for tokens, and reads the errors Zoho hides in good answers.
-
-The way to Zoho's consent page and back: a state that is good once and not for long, and servers that are known.
-"""
+"""Zoho's OAuth: the consent page and its single-use state, scopes, and the token endpoint with its errors."""
 
 import hashlib
 import re
@@ -21,7 +18,7 @@ from sqlalchemy.orm import Session
 from tds_core.config.settings import Settings
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.errors import AuthError, RateError, TransientError
-from tds_core.sources.zoho.responses import receive, silence
+from tds_core.sources.zoho.responses import no_answer, receive
 from tds_models.entities import ENTITIES
 
 CONSENT_SECONDS = 900.0
@@ -47,41 +44,41 @@ CONSENT_REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequest:
-    """A consent that was asked for: where, and where the answer was to go."""
+    """A consent page that was opened: its accounts server, and the redirect address."""
 
     accounts_url: str
     redirect_uri: str
 
 
-def begin(session: Session, asked: ConsentRequest) -> str:
-    """The state to send along to the consent page."""
+def begin(session: Session, request: ConsentRequest) -> str:
+    """Store a request for consent. Returns the state to pass to the consent page."""
     state = secrets.token_urlsafe(32)
     session.execute(_EXPIRE)
-    params = {"accounts_url": asked.accounts_url, "redirect_uri": asked.redirect_uri, "seconds": CONSENT_SECONDS}
+    params = {"accounts_url": request.accounts_url, "redirect_uri": request.redirect_uri, "seconds": CONSENT_SECONDS}
     session.execute(_BEGIN, {"digest": _digest(state), **params})
     return state
 
 
 def take(session: Session, state: str) -> ConsentRequest | None:
-    """What was asked for under `state`; a second time, or too late, `None`."""
+    """Redeem `state` once. Returns its request; None if it is unknown, used or expired."""
     row = session.execute(_TAKE, {"digest": _digest(state)}).first()
     return ConsentRequest(row.accounts_url, row.redirect_uri) if row and row.is_live else None
 
 
 def refusal(error: str) -> AuthError:
-    """What to tell when the consent page came back with `error` instead of a code."""
-    mend = CONSENT_REMEDIES.get(error, "Start again.")
-    return AuthError(f"Zoho's consent page said {error[:80]!r}. {mend}")
+    """The error for a consent page that returned `error` instead of a code."""
+    remedy = CONSENT_REMEDIES.get(error, "Start again.")
+    return AuthError(f"Zoho's consent page said {error[:80]!r}. {remedy}")
 
 
 def accounts_servers(settings: Settings) -> dict[str, str]:
-    """The accounts servers that may be used, by data centre; an address set by hand takes its data centre's place."""
+    """The permitted accounts servers by data centre; an address in the settings replaces its data centre's."""
     known = {name: accounts for name, (accounts, _) in DATA_CENTERS.items()}
     return {**known, settings.zoho_data_center: settings.zoho_accounts_url}
 
 
 def known_server(settings: Settings, accounts_url: str) -> str:
-    """`accounts_url` as it is known. The client's secret goes there, so AuthError for any other."""
+    """The permitted accounts server equal to `accounts_url`. Raises `AuthError` for others: the secret goes there."""
     plain = accounts_url.rstrip("/").lower()
     for known in accounts_servers(settings).values():
         if known.lower() == plain:
@@ -98,20 +95,20 @@ def _digest(state: str) -> bytes:
 
 _PRODUCTS = {"books": "ZohoBooks", "inventory": "ZohoInventory"}
 _STREAMS = [entity.stream for entity in ENTITIES.values() if entity.stream.source == "zoho"]
-#: What TDS reads.
+#: Scopes that mirroring needs.
 SCOPES = tuple(sorted({f"{_PRODUCTS[each.api]}.{each.right or each.path}.READ" for each in _STREAMS}))
-#: What setting up webhooks takes beside it.
+#: Scopes that setting up webhooks needs in addition.
 AUTOMATION_SCOPES = tuple(f"ZohoBooks.settings.{verb}" for verb in ("CREATE", "UPDATE", "DELETE"))
 
 
 def scope_of(api: str, path: str) -> str:
-    """The scope that reading `path` of an API takes."""
+    """The scope that permits reading `path` of an API."""
     right = next((each.right for each in _STREAMS if (each.api, each.path) == (api, path) and each.right), None)
     return f"{_PRODUCTS[api]}.{right or path.partition('/')[0]}.READ"
 
 
 def covers(granted: Iterable[str], scope: str) -> bool:
-    """Whether one of the scopes that were granted reaches as far as `scope`."""
+    """Whether one of the granted scopes includes `scope`."""
     product, module, verb = scope.lower().split(".")
     parts = [each.lower().split(".") for each in granted]
     return any(
@@ -122,10 +119,7 @@ def covers(granted: Iterable[str], scope: str) -> bool:
 
 
 def lacking(granted: Iterable[str] | None) -> dict[str, list[str]]:
-    """The scopes TDS reads with that were not granted, each with the entities that cannot be read without it.
-
-    Empty where it is not known what was granted.
-    """
+    """The scopes that were not granted, each with the entities it is needed for. Empty if the grant is not known."""
     known = tuple(granted or ())
     missing: dict[str, list[str]] = {}
     for name, entity in ENTITIES.items():
@@ -137,20 +131,20 @@ def lacking(granted: Iterable[str] | None) -> dict[str, list[str]]:
 
 # More than ten tokens in ten minutes and Zoho answers nothing else for the rest of the ten.
 TOKEN_BLOCK_SECONDS = 600.0
-# Any other limit of the token endpoint is a gateway's.
+# Any other limit comes from a gateway.
 LIMIT_SECONDS = 60.0
-#: What a token is good for that says nothing to be believed about it.
+#: Lifetime of a token whose response states none, or an implausible one.
 USUAL_SECONDS = 3600.0
-# No token lives longer than a day: such a figure is in milliseconds, as Zoho once wrote it.
+# No token lives longer than a day; a larger figure is in milliseconds, as Zoho once sent it.
 LONGEST_SECONDS = 86_400.0
-# A token that is said to last less would be renewed at every call; should it end early, that is noticed when it does.
+# With a shorter lifetime a token would be renewed at every call; a token that does end early is renewed when refused.
 SHORTEST_SECONDS = 600.0
 
-#: How an operator connects the organisation, anew or for the first time.
+#: How an operator connects the organisation.
 CONNECT = "Run `tds zoho connect`, or open /api/tds/zoho/oauth/start in a browser."
 _REGISTER = "Register the client at the API console of the data centre the organisation lives in."
-#: Refusals of the token endpoint that no waiting ends, Zoho's and those of RFC 6749, and what does. Any other word of
-#: it passes: now and then it says `general_error` to what it takes a moment later.
+#: Lasting errors of the token endpoint (Zoho's and those of RFC 6749) and their remedies. Any other error is transient:
+#: Zoho sometimes returns `general_error` for a request it accepts a moment later.
 REMEDIES = {
     "invalid_code": f"The refresh token is wrong or revoked. {CONNECT}",
     "invalid_grant": f"The refresh token is wrong or revoked. {CONNECT}",
@@ -167,16 +161,16 @@ _CODE = (
     "The code is wrong, used up or too old: it works once, for 10 minutes at most, one of the consent page for 2."
     " Make a new one and give it at once: tds zoho connect --code CODE (in a browser: start again)."
 )
-#: The same where a code is traded in.
-CODE_MENDS = {**REMEDIES, "invalid_code": _CODE, "invalid_grant": _CODE}
+#: The same for redeeming a code.
+CODE_REMEDIES = {**REMEDIES, "invalid_code": _CODE, "invalid_grant": _CODE}
 _TOO_MANY = "Access Denied"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the token endpoint gave. `lifetime_seconds` counts from now; a refresh brings no new refresh token.
+    """The tokens of one response of the token endpoint. A refresh brings no new refresh token.
 
-    `scopes`: what was granted, where the answer says so.
+    `lifetime_seconds`: from now on. `scopes`: the granted ones, None if not stated.
     """
 
     access_token: str
@@ -196,7 +190,7 @@ class OAuthClient:
     timeout_seconds: float = 15.0
 
     def authorize_url(self, *, redirect_uri: str, state: str, scopes: Sequence[str] = SCOPES) -> str:
-        """Where an administrator of the organisation gives TDS access (with a refresh token)."""
+        """The consent page where an administrator of the organisation grants access, with a refresh token."""
         query = {
             "response_type": "code",
             "client_id": self.client_id,
@@ -213,48 +207,51 @@ class OAuthClient:
         return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token}, REMEDIES)
 
     def redeem(self, code: str, *, redirect_uri: str | None = None) -> Grant:
-        """The tokens for a code of the consent page, or (without redirect) of the console's self client."""
-        extra = {"redirect_uri": redirect_uri} if redirect_uri else {}
-        return self._ask({"grant_type": "authorization_code", "code": code, **extra}, CODE_MENDS)
+        """Redeem a code of the consent page, or (without `redirect_uri`) of the console's self client.
 
-    def _ask(self, form: dict[str, str], mends: Mapping[str, str]) -> Grant:
+        Raises `AuthError`, `RateError` or `TransientError`.
+        """
+        extra = {"redirect_uri": redirect_uri} if redirect_uri else {}
+        return self._ask({"grant_type": "authorization_code", "code": code, **extra}, CODE_REMEDIES)
+
+    def _ask(self, form: dict[str, str], remedies: Mapping[str, str]) -> Grant:
         sent = {**form, "client_id": self.client_id, "client_secret": self.client_secret}
         url = f"{self.accounts_url}/oauth/v2/token"
         try:
             answer = requests.post(url, data=sent, timeout=self.timeout_seconds, stream=True)
             body = receive(answer, within_seconds=self.timeout_seconds)
         except requests.RequestException as error:
-            raise TransientError(f"token endpoint: {silence(url, error)}") from None
-        return read_grant(answer.status_code, body, where=self.accounts_url, mends=mends)
+            raise TransientError(f"token endpoint: {no_answer(url, error)}") from None
+        return read_grant(answer.status_code, body, where=self.accounts_url, remedies=remedies)
 
 
-def read_grant(status: int, body: bytes, *, where: str = "Zoho", mends: Mapping[str, str] = REMEDIES) -> Grant:
-    """The grant in an answer of the token endpoint at `where`. Errors come with any status: the body decides.
+def read_grant(status: int, body: bytes, *, where: str = "Zoho", remedies: Mapping[str, str] = REMEDIES) -> Grant:
+    """The grant in a response of the token endpoint at `where`. Errors come with any status: the body decides.
 
-    Raises AuthError for what is known to last (`mends` says what ends it), RateError for a limit, and TransientError
-    for everything else.
+    Raises `AuthError` for lasting errors (the keys of `remedies`), `RateError` for limits, else `TransientError`.
+    Source: Zoho, "OAuth 2.0: access token"; RFC 6749 section 5.2.
     """
     at = f"token endpoint of {where}"
     try:
-        said: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+        response: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
-        said = {}
-    error = str(said.get("error") or "")[:100]
-    if error == _TOO_MANY or "too many requests" in str(said.get("error_description")).lower():
+        response = {}
+    error = str(response.get("error") or "")[:100]
+    if error == _TOO_MANY or "too many requests" in str(response.get("error_description")).lower():
         raise RateError(_limited(at, TOKEN_BLOCK_SECONDS), after_seconds=TOKEN_BLOCK_SECONDS)
-    if error in mends:
-        raise AuthError(f"{at}: {error}. {mends[error]}", after_seconds=60)
+    if error in remedies:
+        raise AuthError(f"{at}: {error}. {remedies[error]}", after_seconds=60)
     if status == 429:
         raise RateError(_limited(at, LIMIT_SECONDS), after_seconds=LIMIT_SECONDS)
-    token = said.get("access_token")
+    token = response.get("access_token")
     if error or status >= 400 or not token or not isinstance(token, str):
         raise TransientError(f"{at}: HTTP {status}, {error or 'no token in the answer'}")
     return Grant(
         access_token=token,
-        lifetime_seconds=_lifetime(said),
-        api_url=_address(said.get("api_domain")),
-        refresh_token=str(said["refresh_token"]) if said.get("refresh_token") else None,
-        scopes=_scopes(said.get("scope")),
+        lifetime_seconds=_lifetime(response),
+        api_url=_address(response.get("api_domain")),
+        refresh_token=str(response["refresh_token"]) if response.get("refresh_token") else None,
+        scopes=_scopes(response.get("scope")),
     )
 
 
@@ -263,11 +260,11 @@ def _limited(at: str, seconds: float) -> str:
     return f"{at}: too many tokens were asked for; it gives none until {until:%H:%M:%S} UTC, then it goes on by itself"
 
 
-def _lifetime(said: Mapping[str, Any]) -> float:
-    """For how many seconds a token may be used; figures that cannot be are not believed."""
+def _lifetime(response: Mapping[str, Any]) -> float:
+    """The lifetime of a token in seconds; implausible figures are corrected or ignored."""
     for key in ("expires_in_sec", "expires_in"):
         try:
-            seconds = float(said.get(key) or 0)
+            seconds = float(response.get(key) or 0)
         except (TypeError, ValueError):
             continue
         if 0 < seconds < inf:
@@ -276,11 +273,11 @@ def _lifetime(said: Mapping[str, Any]) -> float:
     return USUAL_SECONDS
 
 
-def _address(told: object) -> str | None:
-    return told.rstrip("/") if isinstance(told, str) and re.match(r"https?://[^\s/]", told) else None
+def _address(value: object) -> str | None:
+    return value.rstrip("/") if isinstance(value, str) and re.match(r"https?://[^\s/]", value) else None
 
 
-def _scopes(told: object) -> tuple[str, ...] | None:
-    """The scopes of an answer, which separates them by blanks or commas; None where it does not say."""
-    named = re.split(r"[\s,]+", told.strip(" ,")) if isinstance(told, str) else []
-    return tuple(sorted(each for each in named if each)) or None
+def _scopes(value: object) -> tuple[str, ...] | None:
+    """The scopes in a response, separated by blanks or commas; None if not stated."""
+    names = re.split(r"[\s,]+", value.strip(" ,")) if isinstance(value, str) else []
+    return tuple(sorted(each for each in names if each)) or None

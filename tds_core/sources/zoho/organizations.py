@@ -9,7 +9,7 @@ import requests
 
 from tds_core.errors import SourceError, TransientError
 from tds_core.sources.zoho.oauth import CONNECT, scope_of
-from tds_core.sources.zoho.responses import TokenRefusedError, check, silence
+from tds_core.sources.zoho.responses import TokenRefusedError, check, no_answer
 
 ORGANIZATIONS = "organizations"
 TIMEOUT_SECONDS = 15.0
@@ -26,13 +26,16 @@ class OrganizationSeen:
 
 
 def organizations(api_url: str, access_token: str, *, now: datetime) -> list[OrganizationSeen]:
-    """Ask which organisations a token may read. Raises `SourceError`, which says what to do about it."""
+    """List the organisations a token may read. Raises `SourceError` with the next step.
+
+    Source: Zoho Books, "List organizations".
+    """
     url = f"{api_url}/books/v3/{ORGANIZATIONS}"
     headers = {"Authorization": f"Zoho-oauthtoken {access_token}"}
     try:
         answer = requests.get(url, headers=headers, timeout=TIMEOUT_SECONDS)
     except requests.RequestException as error:
-        raise TransientError(silence(url, error)) from None
+        raise TransientError(no_answer(url, error)) from None
     try:
         check(answer.status_code, answer.content, {k.lower(): v for k, v in answer.headers.items()}, now=now)
     except TokenRefusedError as error:
@@ -46,7 +49,7 @@ def organizations(api_url: str, access_token: str, *, now: datetime) -> list[Org
 
 
 def read_organizations(body: bytes) -> list[OrganizationSeen]:
-    """The organisations in an answer. Raises `TransientError` for one that is broken."""
+    """The organisations in a response. Raises `TransientError` for a broken one."""
     try:
         listed = msgspec.json.decode(body, type=dict[str, Any]).get(ORGANIZATIONS)
     except msgspec.MsgspecError as error:

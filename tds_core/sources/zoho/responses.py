@@ -1,8 +1,6 @@
-"""The shapes of Zoho's answers for one stream: split into raw records without building what is not needed.
+"""Zoho's responses: receiving a body within limits of time and size, errors by status and code, records of pages.
 
-Zoho's answers read as what they mean: a body, a missing record, or an error named by what to do about it.
-
-Receiving: the body of an answer, within a time and a size; none may keep a worker for longer than it is worth.
+Pages and records stay raw JSON; only ids and times are decoded.
 """
 
 import re
@@ -43,17 +41,17 @@ INVALID_URL = 5
 UNKNOWN_ORGANIZATION = 6041
 NAME_TAKEN = 107051
 CHECK_ORGANIZATION = "Check ZOHO_ORGANIZATION_ID and the user who connected TDS."
-#: Ours, for what is no JSON.
+#: TDS's own code for a body that is not JSON.
 BROKEN = -1
-# Zoho documents no length of its block after too many calls in a minute; a minute is what integrators wait.
+# Zoho does not document how long it blocks after too many calls in a minute; integrators wait a minute.
 MINUTE_BLOCK_SECONDS = 60.0
 CONCURRENCY_WAIT_SECONDS = 1.0
-# A day that is spent, with no word of when the next begins, is tried again this often.
-LONGEST_UNTOLD_SECONDS = 3600.0
+# Longest wait after the day's quota is used up when Zoho does not state when it resets.
+LONGEST_UNKNOWN_RESET_SECONDS = 3600.0
 
 
 class ResponseStatus(msgspec.Struct):
-    """What every JSON answer of Zoho carries; `code` is None where the answer has none that can be read."""
+    """The members every JSON response of Zoho has; `code` is None if missing or unreadable."""
 
     code: int | None = None
     message: str | None = None
@@ -66,103 +64,103 @@ class NoSuchRecordError(SourceError):
 
 
 class TokenRefusedError(SourceError):
-    """The access token was not accepted: it expired early, was revoked, or lacks a scope."""
+    """Zoho refused the access token: it ended early, was revoked, or lacks a scope."""
 
     code = "token_refused"
 
 
 class OrganizationRefusedError(AuthError):
-    """The user who connected TDS does not belong to the organisation, or may not see what was asked for in it."""
+    """The user who connected TDS does not belong to the organisation, or lacks the right to this part of it."""
 
 
 class ScopeError(AuthError):
-    """The connection lacks scopes for more than reading."""
+    """The connection lacks the scopes for setting up webhooks."""
 
 
 class InvalidValueError(PermanentError):
-    """A parameter has a value that Zoho does not take here."""
+    """Zoho rejects the value of a parameter."""
 
 
 class NameTakenError(PermanentError):
     """Another record of its kind has this name."""
 
 
-# Reads to the end of the body, builds nothing of the rest, and so finds what is broken as well.
-_envelope = msgspec.json.Decoder(ResponseStatus, strict=False)
+# Parses the whole body without building the rest, so it also detects broken JSON.
+_status_decoder = msgspec.json.Decoder(ResponseStatus, strict=False)
 _REFUSALS: dict[int | None, type[SourceError]] = {
     NAME_TAKEN: NameTakenError,
     INVALID_VALUE: InvalidValueError,
     INVALID_URL: ContractError,
-    # No words of Zoho's: a gateway or a firewall spoke.
+    # Without a code of Zoho's the response came from a gateway or firewall.
     None: UnexpectedAnswerError,
     BROKEN: UnexpectedAnswerError,
 }
 
 
 def status_of(body: bytes) -> ResponseStatus:
-    """What an answer says of itself."""
+    """The code and message of a response."""
     try:
-        return _envelope.decode(body)
+        return _status_decoder.decode(body)
     except msgspec.ValidationError:
         return ResponseStatus()
     except (msgspec.DecodeError, RecursionError) as error:
-        return _envelope_in_parts(body, error)
+        return _status_in_parts(body, error)
 
 
-def _envelope_in_parts(body: bytes, error: Exception) -> ResponseStatus:
-    """An answer that was cut off is broken; a value in it that nobody can read is its record's affair alone."""
+def _status_in_parts(body: bytes, error: Exception) -> ResponseStatus:
+    """The same from a body with unreadable values, which concern only their records; a truncated body is BROKEN."""
     try:
-        found = members(body)
-        return _envelope.decode(
-            b'{"code":%b,"message":%b}' % (found.get("code", b"null"), found.get("message", b"null"))
+        values = members(body)
+        return _status_decoder.decode(
+            b'{"code":%b,"message":%b}' % (values.get("code", b"null"), values.get("message", b"null"))
         )
     except ValueError:
         return ResponseStatus(BROKEN, f"{error} in {body[:120]!r}")
 
 
 def check(status: int, body: bytes, headers: dict[str, str], *, now: datetime) -> None:
-    """Return when the answer is good; raise the error that says what to do otherwise."""
+    """Return if the response is good, else raise the `SourceError` it stands for. `headers`: lower-case names."""
     judge(status, status_of(body), headers, now=now)
 
 
-def judge(status: int, envelope: ResponseStatus, headers: dict[str, str], *, now: datetime) -> None:
-    """See `check`; for who has read the envelope already. `headers`: by their names in small letters."""
-    code, is_good = envelope.code, status in (200, 201)
+def judge(status: int, found: ResponseStatus, headers: dict[str, str], *, now: datetime) -> None:
+    """See `check`; for a caller that has read the status of the body already."""
+    code, is_good = found.code, status in (200, 201)
     if is_good and code in (None, 0):
         return
     if is_good and code == BROKEN:
-        raise TransientError(f"a broken answer: {envelope.message}")
-    said = f"HTTP {status}, code {BROKEN if code is None else code}: {(envelope.message or '')[:300]}"
+        raise TransientError(f"a broken answer: {found.message}")
+    message = f"HTTP {status}, code {BROKEN if code is None else code}: {(found.message or '')[:300]}"
     if status == 429 or code in LIMITS:
-        raise _limit(code, said, headers, now)
+        raise _limit(code, message, headers, now)
     if status == 401 or code in TOKEN_REFUSED:
-        raise TokenRefusedError(said)
-    # A server that fails may say anything of a record.
+        raise TokenRefusedError(message)
+    # Before the codes of single records: a failing server may return any of them.
     if status >= 500 or status == 408 or code == INTERNAL_ERROR:
-        raise TransientError(said)
+        raise TransientError(message)
     if code in NO_SUCH_RECORD:
-        raise NoSuchRecordError(said)
+        raise NoSuchRecordError(message)
     if code == UNKNOWN_ORGANIZATION:
-        raise OrganizationRefusedError(f"{said} {CHECK_ORGANIZATION}", after_seconds=60)
-    raise _REFUSALS.get(code, PermanentError)(said)
+        raise OrganizationRefusedError(f"{message} {CHECK_ORGANIZATION}", after_seconds=60)
+    raise _REFUSALS.get(code, PermanentError)(message)
 
 
-def _limit(code: int | None, said: str, headers: dict[str, str], now: datetime) -> SourceError:
-    """Three limits; Zoho sends no Retry-After, but it is honoured should it ever come."""
-    told = _seconds(headers.get("retry-after"))
+def _limit(code: int | None, message: str, headers: dict[str, str], now: datetime) -> SourceError:
+    """The error of one of three limits. Zoho sends no Retry-After; should it ever come, it is honoured."""
+    retry_after = _seconds(headers.get("retry-after"))
     if code == DAY_SPENT:
         return QuotaError(
-            said, after_seconds=told or _seconds(headers.get("x-rate-limit-reset")) or _until_midnight(now)
+            message, after_seconds=retry_after or _seconds(headers.get("x-rate-limit-reset")) or _until_midnight(now)
         )
     if code == TOO_MANY_AT_ONCE:
-        return RateError(said, after_seconds=told or CONCURRENCY_WAIT_SECONDS)
-    return RateError(said, after_seconds=told or MINUTE_BLOCK_SECONDS)
+        return RateError(message, after_seconds=retry_after or CONCURRENCY_WAIT_SECONDS)
+    return RateError(message, after_seconds=retry_after or MINUTE_BLOCK_SECONDS)
 
 
 def _until_midnight(now: datetime) -> float:
     """Seconds to the next midnight UTC, an hour at most: when the daily count starts again is not documented."""
     tomorrow = (now.astimezone(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return min(LONGEST_UNTOLD_SECONDS, (tomorrow - now).total_seconds())
+    return min(LONGEST_UNKNOWN_RESET_SECONDS, (tomorrow - now).total_seconds())
 
 
 def _seconds(value: str | None) -> float | None:
@@ -172,8 +170,8 @@ def _seconds(value: str | None) -> float | None:
         return None
 
 
-#: What can be taken from the connection at once is: a page is a few of these.
-PIECE_BYTES = 1 << 18
+#: Largest chunk read at once; a page is a few of these.
+CHUNK_BYTES = 1 << 18
 #: A page of 200 documents is a few megabytes at most.
 MOST_BYTES = 64 << 20
 
@@ -183,18 +181,18 @@ class TooLargeError(requests.RequestException):
 
 
 def receive(answer: requests.Response, *, within_seconds: float) -> bytes:
-    """The whole body of `answer`, which was asked for with `stream=True`.
+    """The whole body of `answer`, which was requested with `stream=True`.
 
-    Raises `requests.RequestException`: what the connection raised, `Timeout` when the body has not ended within the
-    time (a read timeout only notices that nothing comes at all), and `TooLargeError`.
+    Raises `requests.RequestException`: the connection's errors, `Timeout` when the body has not ended in time (a read
+    timeout alone only notices silence), and `TooLargeError`.
     """
     ends_at = time.monotonic() + within_seconds
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
     size = 0
     try:
-        while piece := answer.raw.read1(PIECE_BYTES, decode_content=True):
-            pieces.append(piece)
-            size += len(piece)
+        while chunk := answer.raw.read1(CHUNK_BYTES, decode_content=True):
+            chunks.append(chunk)
+            size += len(chunk)
             if size > MOST_BYTES:
                 raise TooLargeError(f"the answer is larger than {MOST_BYTES >> 20} MiB")
             if time.monotonic() > ends_at:
@@ -205,10 +203,10 @@ def receive(answer: requests.Response, *, within_seconds: float) -> bytes:
     except requests.RequestException:
         answer.close()
         raise
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
-#: What became of a call by the words in its error, of which no more may be shown: they may hold what was sent.
+#: Causes of a failed call by words in its error; the error's own text is not shown, since it may quote the request.
 _CAUSES = {
     "refused": "connection refused",
     "resolve": "its name is not known here",
@@ -218,26 +216,26 @@ _CAUSES = {
 }
 
 
-def silence(url: str, error: requests.RequestException) -> str:
-    """What to say of an address that did not answer: which, and as far as it is known why."""
-    words = f"{type(error).__name__} {error}"
-    cause = next((says for word, says in _CAUSES.items() if word in words), "")
+def no_answer(url: str, error: requests.RequestException) -> str:
+    """The message for an address that did not respond, with the cause where it is known."""
+    text = f"{type(error).__name__} {error}"
+    cause = next((cause for word, cause in _CAUSES.items() if word in text), "")
     return f"{url}: no answer ({type(error).__name__}{f': {cause}' if cause else ''})"
 
 
-class PageContext(msgspec.Struct):
-    """The part of `page_context` that matters; some lists come without it."""
+class PagingInfo(msgspec.Struct):
+    """The members of `page_context` TDS uses; some lists come without it."""
 
     has_more_page: bool | None = None
     per_page: int | None = None
     sort_column: str | None = None
 
 
-#: Ids as they are taken: text without blanks that an index can hold, or a whole number.
+#: Accepted ids: text without blanks that an index can hold, or a whole number.
 _ID = re.compile(r"[!-~]{1,64}")
 _NUMBER = re.compile(rb"[0-9]{1,40}")
-# So many rows, and none of them with an id, are no rows of this stream.
-ROWS_OF_ANOTHER_SHAPE = 20
+# So many rows, all without an id, mean that the response is of another shape.
+MIN_ROWS_WITHOUT_ID = 20
 
 
 @cache
@@ -245,7 +243,7 @@ def _list_decoder(list_key: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(
         msgspec.defstruct(
             "Listing",
-            [("rows", list[msgspec.Raw]), ("context", PageContext | None, None)],
+            [("rows", list[msgspec.Raw]), ("context", PagingInfo | None, None)],
             rename={"rows": list_key, "context": "page_context"},
         )
     )
@@ -273,16 +271,15 @@ def _id_decoder(id_key: str) -> msgspec.json.Decoder[Any]:
 
 
 def read_page(stream: Stream, body: bytes, *, page_size: int = 0) -> ListPage:
-    """Split a list answer into its rows.
+    """Split a list response into its rows.
 
-    Raises `TransientError` for a broken body, `UnexpectedAnswerError` for a strange one.
-
-    A row that cannot be read is a row all the same, whatever is wrong with it, as long as it has an id; those without
-    are told in `strange`. An answer that does not say whether more follows has more when it has `page_size` rows.
+    A row with an id is kept even if other values are unreadable; rows without one are reported in `strange`. A response
+    that does not state whether more follow has more if it holds `page_size` rows.
+    Raises `TransientError` for a broken body, `UnexpectedAnswerError` for one of another shape.
     """
     try:
         return _whole_page(stream, body, page_size)
-    except (ValueError, RecursionError) as error:  # one row is enough, so they are read one by one
+    except (ValueError, RecursionError) as error:  # one bad row suffices: read them one by one
         return _page_in_parts(stream, body, page_size, error)
 
 
@@ -294,14 +291,14 @@ def _whole_page(stream: Stream, body: bytes, page_size: int) -> ListPage:
         raise ValueError("an id that is none")
     times = [read_instant(head.modified) if head.modified else None for head in heads]
     rows = list(map(ListedRow, ids, times, map(bytes, listing.rows)))
-    return _page(rows, listing.context or PageContext(), len(rows), page_size)
+    return _page(rows, listing.context or PagingInfo(), len(rows), page_size)
 
 
 def _page(
-    rows: Sequence[ListedRow], context: PageContext, count: int, page_size: int, strange: Sequence[str] = ()
+    rows: Sequence[ListedRow], context: PagingInfo, count: int, page_size: int, strange: Sequence[str] = ()
 ) -> ListPage:
     has_more = context.has_more_page
-    if has_more is None:  # a list that does not page may send more at once than it was asked for
+    if has_more is None:  # a list without paging may send more rows than requested
         has_more = page_size > 0 and count == (context.per_page or page_size)
     ordered_by = context.sort_column or None
     return ListPage(rows, has_more, ordered_by=ordered_by, strange=strange)
@@ -322,7 +319,7 @@ def _page_in_parts(stream: Stream, body: bytes, page_size: int, error: Exception
             rows.append(_row(stream, raw))
         except ValueError as unlike:
             strange.append(str(unlike))
-    if not rows and len(strange) >= ROWS_OF_ANOTHER_SHAPE:
+    if not rows and len(strange) >= MIN_ROWS_WITHOUT_ID:
         raise UnexpectedAnswerError(f"an answer of another shape: {strange[0]}, and so with all {len(strange)} rows")
     return _page(rows, _context(found.get("page_context", b"null")), len(raws), page_size, strange)
 
@@ -358,16 +355,16 @@ def _moment(spelled: bytes | None) -> datetime | None:
     return None
 
 
-def _context(spelled: bytes) -> PageContext:
+def _context(spelled: bytes) -> PagingInfo:
     with suppress(ValueError):
-        return msgspec.json.decode(spelled, type=PageContext | None, strict=False) or PageContext()
-    return PageContext()
+        return msgspec.json.decode(spelled, type=PagingInfo | None, strict=False) or PagingInfo()
+    return PagingInfo()
 
 
 def read_record(stream: Stream, body: bytes, source_id: str) -> bytes:
-    """The record inside the answer to the question for `source_id`, as it came.
+    """The raw record in the response to a read of `source_id`.
 
-    Raises `UnexpectedAnswerError` when there is none, or another one.
+    Raises `UnexpectedAnswerError` if it holds no record, or another one.
     """
     try:
         record = bytes(_record_decoder(stream.record_key).decode(body).record)

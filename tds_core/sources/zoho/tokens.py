@@ -1,7 +1,4 @@
-"""Access tokens shared by all processes: kept encrypted in the database, refreshed early, by one at a time.
-
-Locking stored tokens anew, so that a previous key can be forgotten.
-"""
+"""Access tokens shared by all processes: stored encrypted in the database, refreshed early, by one at a time."""
 
 import hashlib
 import time
@@ -20,37 +17,21 @@ from tds_core.crypto import Vault
 from tds_core.errors import AuthError, ConfigError, NotAskedError, RateError, SourceError, TransientError
 from tds_core.sources.zoho.oauth import CONNECT, Grant, OAuthClient
 
-_LOCKED = text("select source, access_token, refresh_token from tds_source_tokens order by source for update")
-_RELOCK = text("""
-update tds_source_tokens set access_token = :access_token, refresh_token = :refresh_token where source = :source
-""")
-
-
-def reencrypt(session: Session, vault: Vault) -> int:
-    """Lock every stored token with the vault's newest key. Returns how many; raises `ConfigError` when one is shut."""
-    count = 0
-    for row in session.execute(_LOCKED).mappings().all():
-        names = ("access_token", "refresh_token")
-        session.execute(_RELOCK, {"source": row["source"], **{name: vault.relock(row[name]) for name in names}})
-        count += sum(row[name] is not None for name in names)
-    return count
-
-
 log = structlog.get_logger(__name__)
 
 EARLY_SECONDS = 300.0
-# How long one process may take to refresh before another tries.
+# How long one process may take for a refresh before another tries.
 REFRESH_LEASE_SECONDS = 20.0
 POLL_SECONDS = 0.2
-# Zoho counts the tokens it gave within so long; renewals of refused ones are counted along with it.
+# Zoho limits the tokens it issues within this time; renewals of refused tokens are counted over the same time.
 RENEWAL_WINDOW_SECONDS = 600.0
-# A token endpoint that gives neither a token nor a known reason is asked again after this, then after twice as long.
-FIRST_AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 0.5, 15.0
-# Who needs a token waits that long for the next try; what would take longer waits in the queue.
-AGAIN_PATIENCE_SECONDS = 2.5
-# Refused credentials do not get better by asking; once in a while it is tried, for the refusal may have been the fault.
+# A token endpoint that returns neither a token nor a known error is asked again after this, doubling each time.
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 15.0
+# A caller waits for a retry this near; for a later one its work is put off instead.
+LONGEST_WAIT_SECONDS = 2.5
+# Refused credentials are tried again this rarely, in case the refusal was a fault of the endpoint.
 REFUSED_SECONDS = 600.0
-# How long work rests for lack of access before it looks whether an operator has mended that.
+# How long work without access is put off.
 ACCESS_SECONDS = 60.0
 
 _READ_TOKENS = text("""
@@ -61,7 +42,7 @@ select access_token, refresh_token, accounts_url, api_url, expires_at, refusal, 
 from tds_source_tokens where source = 'zoho'
 """)
 
-# Zero rows: somebody else is refreshing, or has done so since we looked.
+# Zero rows: another process is refreshing, or has refreshed since the row was read.
 _CLAIM_REFRESH = text("""
 insert into tds_source_tokens as t (source, refreshing_until)
 values ('zoho', clock_timestamp() + make_interval(secs => :lease))
@@ -104,7 +85,7 @@ Scope = Callable[[], AbstractContextManager[Session]]
 
 
 class TokenStore:
-    """The organisation's access token. `scope` opens a short transaction; none is open while Zoho is asked."""
+    """The organisation's access token. `scope` opens a short transaction; none is open during a call to Zoho."""
 
     def __init__(
         self,
@@ -122,75 +103,75 @@ class TokenStore:
         self._oauth = oauth
         self._refresh_token = refresh_token
         self._api_url = api_url
-        self._held: tuple[str, str] | None = None
-        self._held_until = 0.0
+        self._cached: tuple[str, str] | None = None
+        self._cached_until = 0.0
         self._new: str | None = None
 
     def current(self) -> tuple[str, str]:
-        """A token good for some minutes yet, and its API host."""
-        if self._held is None or time.monotonic() >= self._held_until:
-            self._held = self._look(refused=None)
-        return self._held
+        """A token valid for some minutes more, and its API host. Raises `SourceError`."""
+        if self._cached is None or time.monotonic() >= self._cached_until:
+            self._cached = self._obtain(refused=None)
+        return self._cached
 
     def renew(self, refused: str) -> tuple[str, str]:
-        """A token other than `refused`: somebody else's, or a new one."""
+        """A token other than `refused`, renewed by this or another process, and its API host. Raises `SourceError`."""
         self._new = None
-        self._held = self._look(refused=refused)
-        return self._held
+        self._cached = self._obtain(refused=refused)
+        return self._cached
 
     def is_new(self, token: str) -> bool:
-        """Whether this process got it from Zoho at the last `renew`."""
+        """Whether Zoho issued `token` to this process at the last `renew`."""
         return token == self._new
 
-    def _look(self, *, refused: str | None) -> tuple[str, str]:
-        waited_until = time.monotonic() + 2 * REFRESH_LEASE_SECONDS
-        while time.monotonic() < waited_until:
+    def _obtain(self, *, refused: str | None) -> tuple[str, str]:
+        deadline = time.monotonic() + 2 * REFRESH_LEASE_SECONDS
+        while time.monotonic() < deadline:
             with self._scope() as session:
                 row: Any = session.execute(_READ_TOKENS).mappings().first() or {}
             token = self._open(row.get("access_token"))
             left, blocked = row.get("left_seconds") or 0.0, row.get("blocked_seconds") or 0.0
             if token and token != refused and left > EARLY_SECONDS:
-                return self._hold(token, row.get("api_url"), left)
+                return self._cache(token, row.get("api_url"), left)
             is_usable = bool(token) and token != refused and left > 0
             try:
-                found = self._renewed(row, blocked, is_renewal=token is not None and token == refused and left > 0)
+                renewed = self._renewed(row, blocked, is_renewal=token is not None and token == refused and left > 0)
             except SourceError:
                 if not is_usable:
                     raise
-                found = None
-            if found is not None:
-                return found
+                renewed = None
+            if renewed is not None:
+                return renewed
             if token and is_usable:
-                return self._hold(token, row.get("api_url"), left)  # old, but good until there is another
+                return self._cache(token, row.get("api_url"), left)  # expires soon, but is valid
             time.sleep(min(max(blocked, 0.05), POLL_SECONDS))
         raise TransientError("waited in vain for another process to refresh the access token")
 
     def _renewed(self, row: Any, blocked: float, *, is_renewal: bool) -> tuple[str, str] | None:
-        """A new token; None where another process gets one, or the token endpoint is to be asked again in a moment."""
+        """A new token and its host; None if another process is refreshing, or the endpoint may be asked in a moment."""
         oauth, refresh_token = self._credentials(row)
         if blocked > 0:
-            if row["failed_count"] and blocked <= AGAIN_PATIENCE_SECONDS:
+            if row["failed_count"] and blocked <= LONGEST_WAIT_SECONDS:
                 return None
-            _heed(row, _digest(oauth, refresh_token))
-        if not self._take_turn(row.get("expires_at")):
+            _raise_block(row, _digest(oauth, refresh_token))
+        if not self._claim_refresh(row.get("expires_at")):
             return None
         return self._refresh(oauth, refresh_token, is_renewal=is_renewal)
 
     def _open(self, locked: bytes | None) -> str | None:
-        """A key that does not fit is a lack of access: work waits for an operator, without using attempts."""
+        """Decrypt a token. A wrong key is an `AuthError`, so that work waits for an operator without using attempts."""
         try:
             return self._vault.open(locked)
         except ConfigError as error:
             raise AuthError(str(error), after_seconds=ACCESS_SECONDS) from None
 
     def _credentials(self, row: Any) -> tuple[OAuthClient, str]:
-        """A connection that is stored comes before the settings, and is good at the accounts server it was made at."""
+        """The stored connection, with the accounts server it was made at; without one, the settings."""
         stored = self._open(row.get("refresh_token"))
         if stored is None:
             return self._oauth, self._refresh_token
         return replace(self._oauth, accounts_url=row.get("accounts_url") or self._oauth.accounts_url), stored
 
-    def _take_turn(self, seen: datetime | None) -> bool:
+    def _claim_refresh(self, seen: datetime | None) -> bool:
         with self._scope() as session:
             params = {"lease": REFRESH_LEASE_SECONDS, "seen": seen}
             return session.execute(_CLAIM_REFRESH, params).first() is not None
@@ -202,22 +183,22 @@ class TokenStore:
             with self._breakers.guard(TOKENS):
                 grant = oauth.refresh(refresh_token)
         except TransientError as error:
-            again = self._give_up_turn(error, _digest(oauth, refresh_token))
-            if again > AGAIN_PATIENCE_SECONDS or error.waits_for:
+            retry_seconds = self._end_refresh(error, _digest(oauth, refresh_token))
+            if retry_seconds > LONGEST_WAIT_SECONDS or error.waits_for:
                 raise
             return None
         except SourceError as error:
-            self._give_up_turn(error, _digest(oauth, refresh_token))
+            self._end_refresh(error, _digest(oauth, refresh_token))
             raise
         with self._scope() as session:
             store_grant(session, self._vault, grant, is_renewal=is_renewal)
         self._new = grant.access_token
-        return self._hold(grant.access_token, grant.api_url, grant.lifetime_seconds)
+        return self._cache(grant.access_token, grant.api_url, grant.lifetime_seconds)
 
-    def _give_up_turn(self, error: SourceError, credentials: bytes) -> float:
-        """Let others know at once what the token endpoint said, so that none of them asks the same again.
+    def _end_refresh(self, error: SourceError, credentials: bytes) -> float:
+        """Store the failure for all processes, so that none repeats the call too early.
 
-        Returns for how many seconds nobody asks it.
+        Returns for how many seconds the token endpoint is not asked.
         """
         params: dict[str, Any] = {"blocked": 0.0, "refusal": "", "credentials": None, "reason": str(error)[:500]}
         if isinstance(error, AuthError):
@@ -226,17 +207,17 @@ class TokenStore:
         elif isinstance(error, RateError):
             params["blocked"] = _without_pause(error).after_seconds
             log.warning("source_tokens_limited", detail=str(error))
-        elif not isinstance(error, TransientError):  # the breaker stands before it, and says itself for how long
+        elif not isinstance(error, TransientError):  # an open breaker: it sets the time of the next call
             with self._scope() as session:
                 session.execute(_RELEASE_REFRESH)
             return error.after_seconds
         params |= {"passes": isinstance(error, TransientError)}
-        params |= {"first": FIRST_AGAIN_SECONDS, "longest": LONGEST_AGAIN_SECONDS}
+        params |= {"first": FIRST_RETRY_SECONDS, "longest": LONGEST_RETRY_SECONDS}
         with self._scope() as session:
             return float(session.execute(_END_REFRESH, params).scalar_one())
 
-    def _hold(self, token: str, api_url: str | None, left_seconds: float) -> tuple[str, str]:
-        self._held_until = time.monotonic() + max(0.0, left_seconds - EARLY_SECONDS)
+    def _cache(self, token: str, api_url: str | None, left_seconds: float) -> tuple[str, str]:
+        self._cached_until = time.monotonic() + max(0.0, left_seconds - EARLY_SECONDS)
         return token, (api_url or self._api_url).rstrip("/")
 
 
@@ -246,21 +227,21 @@ def _digest(oauth: OAuthClient, refresh_token: str) -> bytes:
     ).digest()
 
 
-def _heed(row: Any, credentials: bytes) -> None:
-    """Raise what the token endpoint last said, unless it said so of other credentials than ours."""
+def _raise_block(row: Any, credentials: bytes) -> None:
+    """Raise the error that blocks the token endpoint, unless it was caused by credentials other than `credentials`."""
     left, until = row["blocked_seconds"], row["blocked_until"].astimezone(UTC)
     if row["failed_count"]:
-        says = f"{row['block_reason']}; it is asked again at {until:%H:%M:%S} UTC"
-        raise _without_pause(NotAskedError(says, after_seconds=left))
+        message = f"{row['block_reason']}; it is asked again at {until:%H:%M:%S} UTC"
+        raise _without_pause(NotAskedError(message, after_seconds=left))
     if row["refusal"] is None:
-        says = row["block_reason"] or f"token endpoint: blocked until {until:%H:%M:%S} UTC"
-        raise _without_pause(RateError(says, after_seconds=left))
+        message = row["block_reason"] or f"token endpoint: blocked until {until:%H:%M:%S} UTC"
+        raise _without_pause(RateError(message, after_seconds=left))
     if bytes(row["refused_credentials"]) == credentials:
         raise AuthError(row["refusal"], after_seconds=ACCESS_SECONDS)
 
 
 def _without_pause(error: SourceError) -> SourceError:
-    """`error` as one that needs no pause of the source: who has a token that lives may go on with it."""
+    """Mark `error` as needing no pause of the source: processes with a valid token may go on."""
     error.needs_no_pause = True
     return error
 
@@ -279,3 +260,22 @@ def store_grant(session: Session, vault: Vault, grant: Grant, *, is_renewal: boo
             "window": RENEWAL_WINDOW_SECONDS,
         },
     )
+
+
+_STORED_TOKENS = text("select source, access_token, refresh_token from tds_source_tokens order by source for update")
+_REPLACE_TOKENS = text("""
+update tds_source_tokens set access_token = :access_token, refresh_token = :refresh_token where source = :source
+""")
+
+
+def reencrypt(session: Session, vault: Vault) -> int:
+    """Encrypt every stored token with the newest key, so that previous keys can be removed. Returns their number.
+
+    Raises `ConfigError` when no key opens one of them.
+    """
+    count = 0
+    for row in session.execute(_STORED_TOKENS).mappings().all():
+        names = ("access_token", "refresh_token")
+        session.execute(_REPLACE_TOKENS, {"source": row["source"], **{name: vault.relock(row[name]) for name in names}})
+        count += sum(row[name] is not None for name in names)
+    return count

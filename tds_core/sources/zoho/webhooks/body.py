@@ -1,6 +1,6 @@
-"""The body of a webhook as JSON text that PostgreSQL can keep: read once, refused with a reason when it cannot.
+"""The body of a webhook: its JSON text, checked for what PostgreSQL cannot store, and the record inside it.
 
-Where in a body the record is: inside its wrapper, inside an envelope, or the body itself.
+The record stands inside its wrapper, inside an envelope around the wrapper, or is the body itself.
 """
 
 import json
@@ -21,7 +21,7 @@ from tds_core.sources.zoho.webhooks.event_names import entities_named
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 
-#: Records nest about six levels; what nests deeper than this was not made by Zoho.
+#: Deepest nesting accepted; Zoho's records nest about six levels.
 DEEPEST = 64
 
 FORM = "application/x-www-form-urlencoded"
@@ -37,22 +37,22 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def media_type(content_type: str) -> str:
-    """What a Content-Type header names, in small letters and without its parameters."""
+    """The media type in a Content-Type header, lower-case and without parameters."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def is_form(content_type: str, body: bytes) -> bool:
-    """Whether the body is fields; some of Zoho's products announce a form and send JSON."""
-    return media_type(content_type) == FORM and unmarked(body).lstrip()[:1] != b"{"
+    """Whether the body is a form; some of Zoho's products declare a form and send JSON."""
+    return media_type(content_type) == FORM and without_bom(body).lstrip()[:1] != b"{"
 
 
-def unmarked(text: bytes) -> bytes:
-    """Text without the byte order mark that some editors and senders put before it."""
+def without_bom(text: bytes) -> bytes:
+    """Text without the byte order mark that some senders put before it."""
     return text.removeprefix(_MARK)
 
 
 def json_text(*, content_type: str, body: bytes, form: Sequence[tuple[bytes, bytes]] | None) -> bytes:
-    """The JSON a body means: itself, its `JSONString` field, or an object of its fields.
+    """The JSON text of a body: itself, its `JSONString` field, or an object of its form fields.
 
     Raises ContentTypeError or BodyError.
     """
@@ -61,16 +61,16 @@ def json_text(*, content_type: str, body: bytes, form: Sequence[tuple[bytes, byt
     kind = media_type(content_type)
     if kind not in _JSON and kind != FORM and not kind.endswith("+json"):
         raise ContentTypeError(f"Cannot read {kind[:80]!r}; send application/json or {FORM}.")
-    return unmarked(body)
+    return without_bom(body)
 
 
 def _text_of_form(form: Sequence[tuple[bytes, bytes]]) -> bytes:
     try:
-        fields = {unmarked(name).decode(): value.decode() for name, value in form}
+        fields = {without_bom(name).decode(): value.decode() for name, value in form}
     except UnicodeDecodeError:
         raise BodyError("A form field is not UTF-8.") from None
     whole = fields.get("JSONString")
-    return msgspec.json.encode(fields) if whole is None else unmarked(whole.encode())
+    return msgspec.json.encode(fields) if whole is None else without_bom(whole.encode())
 
 
 def members_of(text: bytes) -> dict[str, msgspec.Raw]:
@@ -85,7 +85,7 @@ def members_of(text: bytes) -> dict[str, msgspec.Raw]:
         text.decode()
     except UnicodeDecodeError as error:
         raise BodyError(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
-    if too_deep(text):
+    if is_too_deep(text):
         raise BodyError(f"The body nests deeper than {DEEPEST} levels.")
     if b"\x00" in text or (b"\\u0000" in text and _NUL.search(text)):
         raise BodyError("The body contains a NUL character, which PostgreSQL cannot store.")
@@ -108,25 +108,24 @@ def _what_is_wrong(text: bytes, error: Exception) -> str:
     return f"The body is not JSON: {str(error).removeprefix('JSON is malformed: ')}."
 
 
-def too_deep(text: bytes) -> bool:
-    """Whether JSON nests deeper than DEEPEST, told without parsing it.
+def is_too_deep(text: bytes) -> bool:
+    """Whether JSON nests deeper than DEEPEST, without parsing it.
 
-    Pairs of brackets are struck out from the inside, one level a round; only text with brackets in its strings is
-    looked at twice.
+    Pairs of brackets are removed from the inside, one level a round; brackets in strings cost a second look.
     """
-    return _unstruck(text) and _unstruck(_TEXTS.sub(b"", text))
+    return _has_deep_brackets(text) and _has_deep_brackets(_TEXTS.sub(b"", text))
 
 
-def _unstruck(text: bytes) -> bool:
+def _has_deep_brackets(text: bytes) -> bool:
     brackets = text.translate(None, _BRACKETS)
     for _ in range(DEEPEST):
         if not brackets:
             return False
-        struck = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if len(struck) == len(brackets):
-            # Nothing more to strike: unbalanced, so broken rather than deep, unless there is too much of it.
-            return max(struck.count(b"["), struck.count(b"{")) > DEEPEST
-        brackets = struck
+        remaining = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if len(remaining) == len(brackets):
+            # Unbalanced, so broken rather than deep, unless there are too many opening ones.
+            return max(remaining.count(b"["), remaining.count(b"{")) > DEEPEST
+        brackets = remaining
     return bool(brackets)
 
 
@@ -147,25 +146,25 @@ def _by_id_key() -> dict[str, tuple[Entity, ...]]:
 _BY_ID_KEY = _by_id_key()
 
 
-def found_record(text: bytes, members: Members, meant: Sequence[Entity]) -> tuple[bytes, Sequence[Entity]]:
-    """The record's JSON text and the entities it can belong to (several only for records told apart by a field).
+def find_record(text: bytes, members: Members, expected: Sequence[Entity]) -> tuple[bytes, Sequence[Entity]]:
+    """The record's JSON text and the entities it can belong to (several only where a field of it decides).
 
-    `meant` is what the sender named, empty when nothing was named. Raises RecordMissingError, EntityMismatchError,
-    EntityUnclearError or UnknownWebhookEntityError.
+    `expected`: the entities the sender may have named, empty if it named none.
+    Raises RecordMissingError, EntityMismatchError, EntityUnclearError or UnknownWebhookEntityError.
     """
-    for entity in meant:
+    for entity in expected:
         for wrapper in entity.stream.wrappers:
             raw = members.get(wrapper)
             if raw is not None and _is_object(raw):
-                return bytes(raw), [each for each in meant if wrapper in each.stream.wrappers]
-    flat = _flat(members, meant)
-    return (text, flat) if flat else _inside(members, meant)
+                return bytes(raw), [each for each in expected if wrapper in each.stream.wrappers]
+    flat = _flat(members, expected)
+    return (text, flat) if flat else _inside(members, expected)
 
 
-def _flat(members: Members, meant: Sequence[Entity]) -> Sequence[Entity]:
-    """The entities whose id stands at the top, so that the body itself is the record."""
-    if meant:
-        return [entity for entity in meant if entity.stream.id_key in members]
+def _flat(members: Members, expected: Sequence[Entity]) -> Sequence[Entity]:
+    """The entities whose id is a member of the body, so that the body itself is the record."""
+    if expected:
+        return [entity for entity in expected if entity.stream.id_key in members]
     known = [key for key in members if key in _BY_ID_KEY]
     if len(known) > 1:
         raise EntityUnclearError(
@@ -174,8 +173,8 @@ def _flat(members: Members, meant: Sequence[Entity]) -> Sequence[Entity]:
     return _BY_ID_KEY[known[0]] if known else ()
 
 
-def _inside(members: Members, meant: Sequence[Entity]) -> tuple[bytes, Sequence[Entity]]:
-    """The first top-level object that holds an id, which is how Zoho wraps its records."""
+def _inside(members: Members, expected: Sequence[Entity]) -> tuple[bytes, Sequence[Entity]]:
+    """The first member that is an object with an id: Zoho's wrapper of the record."""
     for wrapper, raw in members.items():
         if not _is_object(raw):
             continue
@@ -183,10 +182,10 @@ def _inside(members: Members, meant: Sequence[Entity]) -> tuple[bytes, Sequence[
         if not any(key.endswith("_id") for key in inner):
             nested = [value for value in inner.values() if _is_object(value)]
             if nested and wrapper in ("data", "payload"):  # an envelope around the wrapper
-                return found_record(bytes(raw), inner, meant)
+                return find_record(bytes(raw), inner, expected)
             continue
-        if meant:
-            return bytes(raw), _expected(wrapper, inner, meant)
+        if expected:
+            return bytes(raw), _expected(wrapper, inner, expected)
         candidates = entities_named(wrapper) or _flat(inner, ())
         if not candidates:
             raise UnknownWebhookEntityError(f"TDS mirrors nothing called {wrapper[:80]!r}.")
@@ -194,12 +193,12 @@ def _inside(members: Members, meant: Sequence[Entity]) -> tuple[bytes, Sequence[
     raise RecordMissingError("The body holds no record: no object with an id, and no id of its own.")
 
 
-def _expected(wrapper: str, inner: Members, meant: Sequence[Entity]) -> Sequence[Entity]:
+def _expected(wrapper: str, inner: Members, expected: Sequence[Entity]) -> Sequence[Entity]:
     others = entities_named(wrapper)
-    shared = [entity for entity in meant if entity in others]
-    fitting = shared or ([] if others else [entity for entity in meant if entity.stream.id_key in inner])
+    shared = [entity for entity in expected if entity in others]
+    fitting = shared or ([] if others else [entity for entity in expected if entity.stream.id_key in inner])
     if not fitting:
-        raise EntityMismatchError(f"Announced was {meant[0].name}, but the body holds {wrapper[:80]!r}.")
+        raise EntityMismatchError(f"Announced was {expected[0].name}, but the body holds {wrapper[:80]!r}.")
     return fitting
 
 

@@ -1,4 +1,4 @@
-"""A glance at a record: its id, its time, its kind and whether it is whole, without reading the rest."""
+"""The envelope of a webhook's record: id, modification time, kind and completeness, without parsing the rest."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ID = re.compile(r"[!-~]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What a record says about itself. `modified_at` None: it does not say, or not readably."""
+    """Id and state of a record. `modified_at`: None if missing or unreadable. `complete`: applied without a read."""
 
     entity: Entity
     source_id: str
@@ -29,7 +29,7 @@ class Envelope:
 
 
 class _Reader:
-    """Reads of one entity's records only what a glance needs; the rest is skipped, not parsed."""
+    """Decodes the envelope of one entity's records; other members are skipped, not parsed."""
 
     def __init__(self, entity: Entity) -> None:
         stream = entity.stream
@@ -38,7 +38,7 @@ class _Reader:
         names = {f"f{n}": key for n, key in enumerate(keys)}
         fields: list[tuple[str, Any, Any]] = [(name, msgspec.Raw, _ABSENT) for name in names]
         self.decode = msgspec.json.Decoder(
-            msgspec.defstruct(f"Glance_{entity.name}", fields, rename=names, gc=False)
+            msgspec.defstruct(f"Envelope_{entity.name}", fields, rename=names, gc=False)
         ).decode
         self.kind_at = keys.index(kind[0]) if kind else None
         self.needed = [keys.index(key) for key in stream.complete_with]
@@ -93,7 +93,7 @@ def _text(raw: msgspec.Raw) -> str | None:
 
 
 def _source_id(raw: msgspec.Raw, key: str) -> str:
-    """Ids are text here, also when they came as whole numbers: nineteen digits do not survive a float."""
+    """The id as text, also if sent as a whole number: nineteen digits do not survive a float."""
     if raw is _ABSENT:
         raise IdError(f"The record has no {key}.")
     spelled = bytes(raw)

@@ -1,4 +1,4 @@
-"""Why a webhook is refused: one tree, by what the sender or the operator has to do about it."""
+"""Errors of refused webhooks, named by what the sender or the operator must do."""
 
 from tds_core.errors import TdsError
 
@@ -10,7 +10,7 @@ class WebhookRefusedError(TdsError):
 
 
 class UnprovenError(WebhookRefusedError):
-    """Nobody knows who sent this; it is kept for forensics and never believed."""
+    """The sender is not proven; the delivery is kept for forensics and never applied."""
 
     code = "unproven"
 
@@ -46,28 +46,28 @@ class BodyCutShortError(UnprovenError):
 
 
 class BodyTooSlowError(UnprovenError):
-    """The body came so slowly that it was not waited for."""
+    """The body did not arrive in time."""
 
     code = "body_too_slow"
 
 
 class BodiesCrowdedError(WebhookRefusedError):
-    """So many bodies are being read at once that there is no memory for another: try again."""
+    """Too many bodies are being read at once for the memory available: send it again."""
 
     code = "bodies_crowded"
     retriable = True
 
 
 class TooManyFieldsError(UnprovenError):
-    """More parameters than any rule in Zoho can hold."""
+    """The request has more parameters than a rule in Zoho can hold."""
 
     code = "too_many_fields"
 
 
 class NotUnderstoodError(WebhookRefusedError):
-    """Signed, so meant for TDS, but not understood: kept as quarantined.
+    """The delivery is signed but cannot be parsed: it is quarantined.
 
-    `entity` and `event` are what was understood before it stopped.
+    `entity` and `event`: what was understood until then, None otherwise.
     """
 
     code = "not_understood"
@@ -84,25 +84,25 @@ class UnknownWebhookEntityError(NotUnderstoodError):
 
 
 class EntityUnclearError(NotUnderstoodError):
-    """The body fits several entities, and nothing says which."""
+    """The body fits several entities and none is named."""
 
     code = "entity_unclear"
 
 
 class UnknownEventError(NotUnderstoodError):
-    """Not created, updated or deleted."""
+    """The event is not created, updated or deleted."""
 
     code = "unknown_event"
 
 
 class ContentTypeError(NotUnderstoodError):
-    """Neither JSON nor a form."""
+    """The content type is neither JSON nor a form."""
 
     code = "unsupported_content_type"
 
 
 class BodyError(NotUnderstoodError):
-    """The body is not what its content type says: broken JSON, or text that no database keeps."""
+    """The body is broken JSON, or holds text that PostgreSQL cannot store."""
 
     code = "body_unreadable"
 
@@ -114,7 +114,7 @@ class RecordMissingError(NotUnderstoodError):
 
 
 class IdError(NotUnderstoodError):
-    """The record has no id, or one that no source gives out."""
+    """The record has no id, or one of an unknown form."""
 
     code = "id_unusable"
 
@@ -132,6 +132,6 @@ class OtherOrganizationRecordError(NotUnderstoodError):
 
 
 class UnstorableError(NotUnderstoodError):
-    """The database cannot keep it as it is."""
+    """The database rejects the delivery as it is."""
 
     code = "unstorable"

@@ -1,4 +1,4 @@
-"""The names senders give to entities and events, and what TDS calls them."""
+"""Names of entities and events as senders spell them, mapped to TDS's own."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def _plain(name: str) -> str:
 def _spellings(entity: Entity) -> set[str]:
     stream = entity.stream
     names = {entity.name, f"{entity.name}s"}
-    if stream.rule_module:  # nobody else is ever announced, and may share its path with somebody who is
+    if stream.rule_module:  # others send no webhooks, and may share a path with one that does
         names |= {stream.list_key, stream.record_key, stream.rule_module, *stream.wrappers}
     return {_plain(name) for name in names}
 
@@ -43,7 +43,7 @@ def _by_name() -> dict[str, tuple[Entity, ...]]:
     for entity in ENTITIES.values():
         for name in _spellings(entity):
             found[name] = (*found.get(name, ()), entity)
-    # Our own name means one entity, whatever else shares the spelling.
+    # TDS's own name means one entity, whatever else shares the spelling.
     found.update({_plain(entity.name): (entity,) for entity in ENTITIES.values()})
     return found
 
@@ -52,7 +52,7 @@ _BY_NAME = _by_name()
 
 
 def entities_named(name: str) -> tuple[Entity, ...]:
-    """The entities a sender may mean by `name` (`item`, `products`, `contact`); none when nothing is called so."""
+    """The entities a sender may mean by `name` (`item`, `products`, `contact`); empty for an unknown name."""
     return _BY_NAME.get(name) or _BY_NAME.get(_plain(name), ())
 
 

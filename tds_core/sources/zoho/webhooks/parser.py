@@ -1,4 +1,4 @@
-"""A webhook of Zoho, understood: which record it is about, what happened, and how far the body can be used."""
+"""Parses a webhook of Zoho into a `Delivery`: its record, its event, and whether the body is complete."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tds_core.inbox.receive import Delivery
-from tds_core.sources.zoho.webhooks.body import FORM, found_record, is_form, json_text, members_of, unmarked
+from tds_core.sources.zoho.webhooks.body import FORM, find_record, is_form, json_text, members_of, without_bom
 from tds_core.sources.zoho.webhooks.envelope import Envelope, read_envelope
 from tds_core.sources.zoho.webhooks.errors import (
     EntityUnclearError,
@@ -29,8 +29,8 @@ _NAMES = (b"entity", b"event")
 
 
 @dataclass(slots=True)
-class _Claim:
-    """What the sender says it is about, as it spells it."""
+class _Announcement:
+    """Entity and event as the sender spells them."""
 
     entity: str | None
     event: str | None
@@ -54,31 +54,28 @@ def parse(
     method: str = "POST",
     organization_id: str = "",
 ) -> Delivery:
-    """What a proven webhook says. `entity` and `event` come from the address, None on the generic one.
+    """Parse a webhook whose signature was verified. `entity` and `event`: from the address, None on the generic one.
 
-    `organization_id`: whose records are mirrored. A body need not name an organisation, but then none but this one.
-    DELETE says what happened where address and headers do not. Parameters are the record where nothing else is sent.
-    Raises NotUnderstoodError (one of its kinds), which knows what was understood before it stopped.
+    `organization_id`: the mirrored organisation; a body that names another one is refused. A DELETE request means
+    "deleted" where address and headers name no event. Without a body the query parameters are the record.
+    Raises a `NotUnderstoodError` that carries the entity and event understood so far.
     """
-    claim = _Claim(entity, event, organization_id)
+    announced = _Announcement(entity, event, organization_id)
     if entity is None or event is None:
-        claim.add(_only(query, b"entity"), _only(query, b"event"))
-        claim.add(*split_event(headers.get(EVENT_HEADER, "")))
-        claim.add(None, "deleted" if method == "DELETE" else None)
+        announced.add(_only(query, b"entity"), _only(query, b"event"))
+        announced.add(*split_event(headers.get(EVENT_HEADER, "")))
+        announced.add(None, "deleted" if method == "DELETE" else None)
     if form is None and not body:
         form = [pair for pair in query if pair[0] not in _NAMES] or None
     try:
-        return _understand(claim, content_type, body, form, correlation_id)
+        return _understand(announced, content_type, body, form, correlation_id)
     except NotUnderstoodError as error:
-        error.entity, error.event = error.entity or claim.entity, error.event or claim.event
+        error.entity, error.event = error.entity or announced.entity, error.event or announced.event
         raise
 
 
 def parse_again(entity: str | None, event: str | None, body: bytes, correlation_id: str) -> Delivery:
-    """What a proven body says that was set aside: `entity` and `event` are what was understood of them then.
-
-    Raises NotUnderstoodError.
-    """
+    """Parse a stored body again, with the entity and event understood the first time. Raises `NotUnderstoodError`."""
     form = pairs_of(body) if is_form(FORM, body) else None
     return parse(
         entity=entity, event=event, content_type=FORM, body=body, query=(), form=form, headers={},
@@ -87,7 +84,7 @@ def parse_again(entity: str | None, event: str | None, body: bytes, correlation_
 
 
 def _understand(
-    claim: _Claim,
+    announced: _Announcement,
     content_type: str,
     body: bytes,
     form: Sequence[tuple[bytes, bytes]] | None,
@@ -95,29 +92,29 @@ def _understand(
 ) -> Delivery:
     text = json_text(content_type=content_type, body=body, form=form)
     members = members_of(text)
-    if claim.entity is None or claim.event is None:
-        claim.add(*_event_type(members))
-    event, meant = _event(claim), _entities(claim)
-    record, candidates = found_record(text, members, meant)
-    if claim.organization_id:
-        _must_be_of(claim.organization_id, members, record)
-    glance = read_envelope(record, candidates)
+    if announced.entity is None or announced.event is None:
+        announced.add(*_event_type(members))
+    event, expected = _event(announced), _entities(announced)
+    record, candidates = find_record(text, members, expected)
+    if announced.organization_id:
+        _must_be_of(announced.organization_id, members, record)
+    envelope = read_envelope(record, candidates)
     return Delivery(
         source=SOURCE,
-        entity=glance.entity.name,
+        entity=envelope.entity.name,
         event=event,
-        source_id=glance.source_id,
-        source_modified_at=glance.modified_at,
+        source_id=envelope.source_id,
+        source_modified_at=envelope.modified_at,
         record=record,
         # Fields chosen for a form are rarely the whole record, and all of them are text.
-        complete=glance.complete and (form is None or any(unmarked(name) == b"JSONString" for name, _ in form)),
-        fingerprint=_fingerprint(glance, event, record),
+        complete=envelope.complete and (form is None or any(without_bom(name) == b"JSONString" for name, _ in form)),
+        fingerprint=_fingerprint(envelope, event, record),
         correlation_id=correlation_id,
     )
 
 
 def _only(query: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
-    """The parameter `name`. Raises EntityUnclearError when it comes again and says something else."""
+    """The query parameter `name`. Raises `EntityUnclearError` if it occurs with different values."""
     values = {value.decode("utf-8", "replace") for key, value in query if key == name}
     if len(values) > 1:
         raise EntityUnclearError(f"The address gives {name.decode()} more than once: give it once.")
@@ -150,27 +147,29 @@ def _event_type(members: Mapping[str, msgspec.Raw]) -> tuple[str | None, str | N
     return None, None
 
 
-def _event(claim: _Claim) -> str:
-    if claim.event is None:
-        return "updated"  # Zoho's own bodies do not say; for what follows it makes no difference from created
-    event = event_named(claim.event)
+def _event(announced: _Announcement) -> str:
+    if announced.event is None:
+        return "updated"  # Zoho's bodies name no event; created and updated are processed alike
+    event = event_named(announced.event)
     if event is None:
-        raise UnknownEventError(f"Unknown event {claim.event[:80]!r}; TDS takes created, updated and deleted.")
+        raise UnknownEventError(f"Unknown event {announced.event[:80]!r}; TDS takes created, updated and deleted.")
     return event
 
 
-def _entities(claim: _Claim) -> tuple[Entity, ...]:
-    if claim.entity is None:
+def _entities(announced: _Announcement) -> tuple[Entity, ...]:
+    if announced.entity is None:
         return ()
-    meant = entities_named(claim.entity)
-    if not meant:
-        raise UnknownWebhookEntityError(f"TDS mirrors nothing called {claim.entity[:80]!r}.")
-    return meant
+    expected = entities_named(announced.entity)
+    if not expected:
+        raise UnknownWebhookEntityError(f"TDS mirrors nothing called {announced.entity[:80]!r}.")
+    return expected
 
 
-def _fingerprint(glance: Envelope, event: str, record: bytes) -> bytes:
-    """Equal for deliveries that say the same; created and updated say the same when the record is the same."""
+def _fingerprint(envelope: Envelope, event: str, record: bytes) -> bytes:
+    """A digest that is equal for deliveries of the same record state; created and updated do not differ."""
     kind = "deleted" if event == "deleted" else "present"
-    digest = hashlib.blake2b(f"{SOURCE}\0{glance.entity.name}\0{glance.source_id}\0{kind}\0".encode(), digest_size=16)
+    digest = hashlib.blake2b(
+        f"{SOURCE}\0{envelope.entity.name}\0{envelope.source_id}\0{kind}\0".encode(), digest_size=16
+    )
     digest.update(record)
     return digest.digest()

@@ -1,4 +1,4 @@
-"""Zoho's proof that a webhook is its own: HMAC-SHA256 over parameters and body, with a secret both sides know."""
+"""The signature of a webhook: HMAC-SHA256 over parameters and body with a shared secret."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ PLAIN_HEADER = "X-Zoho-Signature"
 
 Pair = tuple[bytes, bytes]
 
-# Sorting is the only work done for a stranger; a rule in Zoho has a dozen parameters.
+# Sorting is the only work done before the sender is verified; a rule in Zoho has a dozen parameters.
 MOST_FIELDS = 1000
 
 _MOST_JOINED = 4
@@ -47,13 +47,13 @@ def _decoded(part: bytes) -> bytes:
 
 
 def signed_text(*, body: bytes, query: Sequence[Pair], form: Sequence[Pair] | None) -> bytes:
-    """What Zoho signs: all parameters sorted by name, each name and value run together, then a body that is no form.
+    """The text Zoho signs: all parameters sorted by name, names and values concatenated, then the body unless a form.
 
-    A name that comes again keeps the order in which it was sent.
+    Parameters of one name keep the order in which they were sent.
     """
     if not query and form is None:
         return body
-    return _run_together(sorted((*query, *(form or ())), key=_name)) + (body if form is None else b"")
+    return _concatenate(sorted((*query, *(form or ())), key=_name)) + (body if form is None else b"")
 
 
 def signed_texts(*, body: bytes, query: Sequence[Pair], form: Sequence[Pair] | None) -> Iterator[bytes]:
@@ -68,12 +68,12 @@ def signed_texts(*, body: bytes, query: Sequence[Pair], form: Sequence[Pair] | N
     pairs = [*query, *(form or ())]
     if _is_plain(pairs):
         return
-    given = {first}
+    seen = {first}
     for sent in (pairs, [*(form or ()), *query], pairs[::-1], sorted(pairs, key=_value)):
         for key in (_name, _folded):
-            text = _run_together(sorted(sent, key=key)) + (body if form is None else b"")
-            if text not in given:
-                given.add(text)
+            text = _concatenate(sorted(sent, key=key)) + (body if form is None else b"")
+            if text not in seen:
+                seen.add(text)
                 yield text
 
 
@@ -83,7 +83,7 @@ def _is_plain(pairs: Sequence[Pair]) -> bool:
     return len({name.lower() for name in names}) == len(names) and (sorted(names) == sorted(names, key=bytes.lower))
 
 
-def _run_together(pairs: Iterable[Pair]) -> bytes:
+def _concatenate(pairs: Iterable[Pair]) -> bytes:
     return b"".join(name + value for name, value in pairs)
 
 
@@ -107,7 +107,7 @@ def verify(
     headers: Mapping[str, str],
     secrets: Iterable[str],
 ) -> None:
-    """Return when one of `secrets` signed this request; several live at once while a secret is rotated.
+    """Return if one of `secrets` signed this request; several are valid while a secret is rotated.
 
     `query` and `form` are decoded pairs, `form` None when the body is no form; `headers` finds names in any case.
     Takes the same time whichever byte is wrong. Raises SecretUnsetError, SignatureMissingError or SignatureWrongError.

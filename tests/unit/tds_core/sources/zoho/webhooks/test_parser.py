@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tds_core.inbox.receive import Delivery
 from tds_core.sources.zoho.webhooks import errors
-from tds_core.sources.zoho.webhooks.body import DEEPEST, is_form, too_deep
+from tds_core.sources.zoho.webhooks.body import DEEPEST, is_form, is_too_deep
 from tds_core.sources.zoho.webhooks.parser import parse
 from tds_core.sources.zoho.webhooks.signature import pairs_of
 from tests.support.webhook_sender import FORM, item, wrapped
@@ -219,8 +219,8 @@ def test_brackets_in_texts_do_not_count_as_depth() -> None:
 
 @given(st.integers(0, 3 * DEEPEST))
 def test_depth_is_told_exactly(depth: int) -> None:
-    assert too_deep(b"[" * depth + b"]" * depth) == (depth > DEEPEST)
-    assert too_deep(b'{"a":' * depth + b"1" + b"}" * depth) == (depth > DEEPEST)
+    assert is_too_deep(b"[" * depth + b"]" * depth) == (depth > DEEPEST)
+    assert is_too_deep(b'{"a":' * depth + b"1" + b"}" * depth) == (depth > DEEPEST)
 
 
 json_values = st.recursive(
