@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_core.inbox.unavailability import UnstoredCount, add_unstored
+from tds_core.inbox.unavailability import UnstoredTally, add_unstored
 from tds_models.db import session_scope
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class UnstoredCount:
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
-        self._counts: dict[tuple[datetime, str], UnstoredCount] = {}
+        self._counts: dict[tuple[datetime, str], UnstoredTally] = {}
         self._condition = threading.Condition()
         self._writer: threading.Thread | None = None
 
@@ -38,7 +38,7 @@ class UnstoredCount:
         now = self._now()
         key = now.replace(second=0, microsecond=0), reason
         with self._condition:
-            self._put(key, UnstoredCount(1, now, now))
+            self._put(key, UnstoredTally(1, now, now))
             if self._writer is None:
                 self._writer = threading.Thread(target=self._run, name="unstored", daemon=True)
                 self._writer.start()
@@ -60,7 +60,7 @@ class UnstoredCount:
             return False
         return True
 
-    def _put(self, key: tuple[datetime, str], more: UnstoredCount) -> None:
+    def _put(self, key: tuple[datetime, str], more: UnstoredTally) -> None:
         if key not in self._counts and len(self._counts) >= MOST_MINUTES:
             key = max(self._counts)
         entry = self._counts.get(key)

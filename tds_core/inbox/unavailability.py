@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 
 @dataclass(slots=True)
-class UnstoredCount:
+class UnstoredTally:
     """So many of one reason within one minute, the first and the last of them."""
 
     count: int
@@ -25,7 +25,7 @@ on conflict (minute, reason) do update set webhook_count = u.webhook_count + exc
 """)
 
 
-def add_unstored(session: Session, counted: Mapping[tuple[datetime, str], UnstoredCount]) -> None:
+def add_unstored(session: Session, counted: Mapping[tuple[datetime, str], UnstoredTally]) -> None:
     """Add what one process counted, by minute and reason, to what others did."""
     rows = [
         {"minute": minute, "reason": reason, "count": each.count, "first_at": each.first_at, "last_at": each.last_at}

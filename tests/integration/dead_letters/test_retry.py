@@ -24,7 +24,7 @@ def revive(world: World, letter_id: int, by: str = "ann") -> str:
 
 def history(world: World, letter_id: int) -> list[tuple[str, str | None]]:
     with session_scope(world.engine) as session:
-        return [(row["requested_by"], row["outcome"]) for row in reading.letter(session, letter_id)["revivals"]]
+        return [(row["requested_by"], row["outcome"]) for row in reading.dead_letter(session, letter_id)["revivals"]]
 
 
 def test_a_revived_letter_is_work_again_and_its_event_ends_applied(world: World, source: ScriptedSource) -> None:
@@ -133,7 +133,7 @@ def test_what_people_do_is_written_down_and_cannot_be_edited(world: World, sourc
     with session_scope(world.engine) as session:
         triage.assign(session, letter_id, to="bob", by="ann")
         triage.resolve(session, letter_id, note="known", by="bob")
-        actions = reading.letter(session, letter_id)["actions"]
+        actions = reading.dead_letter(session, letter_id)["actions"]
     assert [(each["operator"], each["action"]) for each in actions] == [("ann", "assigned"), ("bob", "resolved")]
     assert actions[1]["detail"] == {"note": "known"}
     with pytest.raises(Exception, match="append-only"):
