@@ -1,12 +1,14 @@
-"""Every `tds` command, one line each, and the one place where errors become exit codes."""
+"""The `tds` command: every command on one line, and the table from errors to exit codes."""
 
 import os
 import sys
 import traceback
 from importlib.metadata import entry_points
+from typing import Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from tds_api.cli import (
     audit,
@@ -34,18 +36,31 @@ from tds_api.cli import (
     workers,
     zoho,
 )
-from tds_api.cli import audit as cli_audit
-from tds_api.cli import up as cli_up
 from tds_api.cli.console.database import DatabaseAwayError
 from tds_api.cli.console.output import say, terminal
 from tds_api.cli.console.remote import RemoteAwayError
-from tds_api.cli.dead_letter import commands
+from tds_api.cli.dead_letter import commands as dead_letter
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
-app = typer.Typer(name="tds", no_args_is_help=True, pretty_exceptions_show_locals=False)
+# Commands of the package tds_lab, which this one must not import: the entry-point group `tds.commands` names them.
+_LAB_COMMANDS = frozenset({"demo", "chaos"})
+
+
+class _Commands(TyperGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that `args` name. Raises ConfigError for one of tds_lab that no entry point declares."""
+        if args and args[0] in _LAB_COMMANDS and args[0] not in self.commands:
+            raise ConfigError(
+                f"`tds {args[0]}` is not installed: no entry point of the group tds.commands has this name. "
+                "Install TDS again: make install"
+            )
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(name="tds", cls=_Commands, no_args_is_help=True, pretty_exceptions_show_locals=False)
 app.command("up")(up.up)
-for added in sorted(entry_points(group="tds.commands"), key=lambda each: each.name):
-    app.command(added.name)(added.load())
+for entry_point in sorted(entry_points(group="tds.commands"), key=lambda each: each.name):
+    app.command(entry_point.name)(entry_point.load())
 app.command("sync")(sync.sync)
 app.add_typer(runs.runs, name="runs")
 app.command("stats")(stats.stats)
@@ -55,11 +70,11 @@ app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
 app.command("repair")(repair.repair)
-audit.audit.command("actions")(cli_audit.actions)
+audit.audit.command("actions")(audit.actions)
 app.add_typer(audit.audit, name="audit")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(operators.operators, name="operators")
-app.add_typer(commands.letters, name="dead-letter")
+app.add_typer(dead_letter.dead_letter_app, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(cursors.cursors, name="cursors")
@@ -71,9 +86,9 @@ app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)
 app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
-app.command("sandbox", context_settings=cli_up.PASS_ON, add_help_option=False)(cli_up.sandbox)
+app.command("sandbox", context_settings=up.PASS_ON, add_help_option=False)(up.sandbox)
 
-# 0 done, 1 failed or something is wrong, and what a script may want to tell apart:
+# 0 done, 1 failed or something is wrong; others for scripts to distinguish:
 EXIT_CODES: dict[type[TdsError], int] = {
     ConfigError: 2, AlreadyRunningError: 3, DatabaseAwayError: 4, RemoteAwayError: 4,
 }  # fmt: skip
@@ -85,19 +100,19 @@ def tds(
     key: str = typer.Option("", help="The key to ask it with; safer as TDS_API_KEY, which other accounts cannot see."),
 ) -> None:
     """Keep an ERP database equal to a Zoho Books / Zoho Inventory organisation."""
-    for variable, given in (("TDS_URL", url), ("TDS_API_KEY", key)):
-        if given:
-            os.environ[variable] = given
+    for variable, value in (("TDS_URL", url), ("TDS_API_KEY", key)):
+        if value:
+            os.environ[variable] = value
 
 
 def main() -> None:
-    """Run one command; errors with a mend become one message and an exit code, without a traceback."""
+    """Run one command. A TdsError becomes its message and an exit code, without a traceback."""
     try:
         app()
     except TdsError as error:
         terminal(stderr=True).print(f"[bold red]{escape(error.code)}[/] ", end="")
         say(str(error), err=True)
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
-    except Exception:  # a fault of ours is told whole; what it quotes from outside is not obeyed
+    except Exception:  # a bug: the whole traceback, with control characters from outside escaped
         say(traceback.format_exc(), err=True)
         sys.exit(1)

@@ -1,7 +1,4 @@
-"""`tds audit`: seals the history, and proves that nobody changed it.
-
-`tds audit actions`: who did what, from where, and what came of it.
-"""
+"""`tds audit`: seals the history and verifies its seals; `tds audit actions` shows the action log."""
 
 import time
 from collections.abc import Sequence
@@ -38,23 +35,23 @@ def actions(  # noqa: PLR0917 (options, which are given by name)
 ) -> None:
     """Show what callers did over HTTP and by command, the newest first; refused changes too, reads not."""
     begins_at = read_moment(since)
-    wanted: dict[str, Any] = {"caller": caller, "operation": operation, "outcome": outcome}
-    if there := remote():
-        found = there.page("/audit", limit=limit, since=begins_at.isoformat() if begins_at else None, **wanted)
+    filters: dict[str, Any] = {"caller": caller, "operation": operation, "outcome": outcome}
+    if api := remote():
+        rows = api.page("/audit", limit=limit, since=begins_at.isoformat() if begins_at else None, **filters)
     else:
-        chosen = {name: value or None for name, value in wanted.items()}
+        set_filters = {name: value or None for name, value in filters.items()}
         with transaction() as session:
-            found = core.actions(session, limit=limit, since=begins_at, **chosen).items
+            rows = core.actions(session, limit=limit, since=begins_at, **set_filters).items
     if as_json:
-        say_json(found)
+        say_json(rows)
     else:
-        say_table("Actions", _COLUMNS, map(_row, found), console=terminal())
+        say_table("Actions", _COLUMNS, map(_row, rows), console=terminal())
 
 
-def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        found["recorded_at"], found["caller"], found["role"], found["operation"], found["subject"],
-        found["outcome"], found["error"], found["remote_address"],
+        row["recorded_at"], row["caller"], row["role"], row["operation"], row["subject"],
+        row["outcome"], row["error"], row["remote_address"],
     )  # fmt: skip
 
 
@@ -75,17 +72,17 @@ def verify(
     """
     settings, began = load_settings(), time.monotonic()
     with database(settings) as engine:
-        proof = _proven(engine, settings, since)
-        forgotten = _lacks(engine, head)
+        report = _verified(engine, settings, since)
+        lacks_head = _lacks(engine, head)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
-        say_json({"is_intact": not proof.break_count and not forgotten, "head_is_known": not forgotten,
-                  "duration_seconds": seconds, "proof": proof})  # fmt: skip
+        say_json({"is_intact": not report.break_count and not lacks_head, "head_is_known": not lacks_head,
+                  "duration_seconds": seconds, "proof": report})  # fmt: skip
     else:
-        _show(proof, terminal(), seconds)
-        if forgotten:
+        _show(report, terminal(), seconds)
+        if lacks_head:
             say(f"The chain has no seal {head[:80]}: its end was cut off and made anew.")
-    if proof.break_count or forgotten:
+    if report.break_count or lacks_head:
         raise typer.Exit(1)
 
 
@@ -100,24 +97,24 @@ def seal(
     with database(settings) as engine:
         while True:
             with session_scope(engine) as session:
-                sealed = audit_seal.seal(session, seal_key(session, settings))
-            seals += sealed.seals
-            if not sealed.more and (not sealed.waits or time.monotonic() > until):
+                result = audit_seal.seal(session, seal_key(session, settings))
+            seals += result.seals
+            if not result.more and (not result.waits or time.monotonic() > until):
                 break
-            time.sleep(0 if sealed.more else LOOK_SECONDS)
+            time.sleep(0 if result.more else LOOK_SECONDS)
     last = f"{seals[-1].number}:{seals[-1].digest.hex()}" if seals else None
     row_count = sum(each.row_count for each in seals)
     if as_json:
-        say_json({"row_count": row_count, "seal_count": len(seals), "head": last, "waits": sealed.waits})
+        say_json({"row_count": row_count, "seal_count": len(seals), "head": last, "waits": result.waits})
     else:
         say(f"{row_count:,} rows sealed." + (f" The chain ends with {last}" if last else ""))
-        if sealed.waits:
+        if result.waits:
             say("Some rows wait for transactions that still write; they are sealed with the next round.")
-    if sealed.waits:
+    if result.waits:
         raise typer.Exit(1)
 
 
-def _proven(engine: Engine, settings: Settings, since: str) -> VerificationReport:
+def _verified(engine: Engine, settings: Settings, since: str) -> VerificationReport:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=terminal(stderr=True), transient=True) as bar,
@@ -135,27 +132,29 @@ def _proven(engine: Engine, settings: Settings, since: str) -> VerificationRepor
 
 
 def _lacks(engine: Engine, head: str) -> bool:
-    """Whether the chain no longer has a seal somebody kept the number and digest of."""
+    """Whether the chain lacks the seal of this number and digest."""
     if not head:
         return False
     number, _, digest = head.partition(":")
     if not (number.isdecimal() and digest):
-        raise ConfigError("A head is written NUMBER:DIGEST, as `tds audit seal` and the log's audit_sealed say it.")
+        raise ConfigError(
+            "A head is written NUMBER:DIGEST, as `tds audit seal` and the log event audit_sealed print it."
+        )
     with session_scope(engine) as session:
         return not audit_verify.has_seal(session, int(number), digest)
 
 
-def _show(proof: VerificationReport, console: Console, seconds: float) -> None:
-    console.print(f"{proof.seal_count:,} seals and {proof.row_count:,} rows looked at in {seconds:,.1f} s.")
-    for table, upto in proof.retired.items():
+def _show(report: VerificationReport, console: Console, seconds: float) -> None:
+    console.print(f"{report.seal_count:,} seals and {report.row_count:,} rows looked at in {seconds:,.1f} s.")
+    for table, upto in report.retired.items():
         console.print(f"{table}: rows up to {upto:,} were retired on purpose (TDS_AUDIT_DAYS).", markup=False)
-    for each in proof.unsealed:
+    for each in report.unsealed:
         if each.row_count:
             since = cell(each.oldest_at)
             console.print(f"{each.trail}: {each.row_count:,} rows are not sealed yet, the oldest from {since}.")
-    if not proof.break_count:
+    if not report.break_count:
         console.print("[green]Nothing was edited, deleted or inserted.[/]")
         return
     console.print()
-    rows: Sequence[tuple[str, str]] = [(each.kind.value, each.says) for each in proof.breaks]
-    say_table(f"{proof.break_count:,} places where the history was changed", ("what", "where"), rows, console=console)
+    rows: Sequence[tuple[str, str]] = [(each.kind.value, each.says) for each in report.breaks]
+    say_table(f"{report.break_count:,} places where the history was changed", ("what", "where"), rows, console=console)

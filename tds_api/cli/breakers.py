@@ -1,4 +1,4 @@
-"""`tds breakers`: which parts of the world are asked, which are left alone, and closing one by hand."""
+"""`tds breakers`: shows the circuit breakers, and closes one by hand."""
 
 from collections.abc import Sequence
 from getpass import getuser
@@ -26,44 +26,44 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
     """Show every breaker that was ever used, and its statistics."""
     if context.invoked_subcommand:
         return
-    found: Sequence[Any]
-    if there := remote():
-        found = [SimpleNamespace(**each) for each in there.get("/circuit-breakers")]
+    states: Sequence[Any]
+    if api := remote():
+        states = [SimpleNamespace(**each) for each in api.get("/circuit-breakers")]
     else:
-        found = _shared().states(of_all=True)
+        states = _shared_breakers().states(of_all=True)
     if as_json:
-        say_json([vars(each) for each in found] if there else found)
+        say_json([vars(each) for each in states] if api else states)
         return
-    say_table("Circuit breakers", _COLUMNS, map(_row, found), console=terminal())
+    say_table("Circuit breakers", _COLUMNS, map(_row, states), console=terminal())
 
 
 @breakers.command()
 def reset(name: str = typer.Argument(help="A breaker, see: tds breakers")) -> None:
     """Close a breaker for all processes; they hear of it within a second."""
-    if there := remote():
-        closed = there.post(f"/circuit-breakers/{name}/reset")["name"]
+    if api := remote():
+        closed = api.post(f"/circuit-breakers/{name}/reset")["name"]
     else:
-        closed = _shared().reset(name, by=getuser()).name
+        closed = _shared_breakers().reset(name, by=getuser()).name
         _record(name)
     say(f"{closed} is closed. Work that waits for it comes back by itself.")
 
 
 def _record(name: str) -> None:
-    """Write it down where that can be: a breaker is closed by hand when things are broken, perhaps the database too."""
+    """Log the action if possible: when a breaker is closed by hand, the database may be away too."""
     try:
         with database() as engine:
             did(engine, "breakers.reset", name)
     except (ConfigError, DatabaseAwayError):
-        say("Not written down: the database cannot be reached.", err=True)
+        say("Not recorded in the action log: the database cannot be reached.", err=True)
 
 
 def quiet_breakers(settings: Settings) -> Breakers:
-    """The breakers of `settings`, without log lines between the lines of a command."""
+    """The breakers of `settings`; log lines below ERROR are silenced, as they would mix with the output."""
     configure_logging(settings.replace("command line", log_level="ERROR"), process="cli")
     return open_breakers(settings)
 
 
-def _shared() -> Breakers:
+def _shared_breakers() -> Breakers:
     settings = load_settings()
     settings.require("TDS_REDIS_URL")
     return quiet_breakers(settings)

@@ -1,4 +1,4 @@
-"""`tds config`: every setting, its value and where that came from; and the reference made from the declarations."""
+"""`tds config`: shows every setting with its value and source; prints the configuration reference."""
 
 import json
 from itertools import groupby
@@ -34,7 +34,7 @@ def config(
 
 
 def values_of(settings: Settings) -> dict[str, dict[str, str]]:
-    """Return each setting's value, fit for a screen, and its source."""
+    """Each setting's printable value and its source."""
     return {name: {"value": settings.shown(name), "source": settings.source_of(name)} for name in DECLARATIONS}
 
 

@@ -1,4 +1,4 @@
-"""`tds cursors`: where incremental reads begin, and setting that."""
+"""`tds cursors`: shows and sets where incremental reads begin."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
     if context.invoked_subcommand:
         return
     found: list[dict[str, Any]]
-    if there := remote():
-        found = there.get("/cursors")
+    if api := remote():
+        found = api.get("/cursors")
     else:
         with transaction() as session:
             found = core.cursors(session)
@@ -41,9 +41,9 @@ def put(
     """Have the next incremental read begin at a moment, also one before where it would."""
     name, modified_at = entity_named(entity).name, read_moment(moment)
     if modified_at is None:
-        raise ConfigError("Say from when on: tds cursors set invoice 3d")
-    if there := remote():
-        there.post(f"/cursors/{name}", {"modified_at": modified_at.isoformat()})
+        raise ConfigError("A moment is missing. For example: tds cursors set invoice 3d")
+    if api := remote():
+        api.post(f"/cursors/{name}", {"modified_at": modified_at.isoformat()})
     else:
         with acting("cursors.set", name, entity=name, detail={"modified_at": modified_at}) as session:
             core.put(session, name, modified_at)

@@ -1,7 +1,4 @@
-"""`tds doctor`: looks at the whole set-up and says how to mend what is wrong.
-
-Every check of `tds doctor`, in the order a person would make them.
-"""
+"""`tds doctor`: checks the whole set-up, and prints how to mend what is wrong."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -22,8 +19,8 @@ from tds_core.errors import ConfigError
 from tds_core.health.health import State
 
 
-def all_findings(settings: Settings, *, asks_zoho: bool = True) -> Iterator[CheckResult]:
-    """Run every check in the order a person would; with `asks_zoho` also those that cost calls to Zoho."""
+def run_checks(settings: Settings, *, asks_zoho: bool = True) -> Iterator[CheckResult]:
+    """Run every check in the order a person would make them; with `asks_zoho` also those that cost calls to Zoho."""
     yield python()
     yield packages()
     yield memory()
@@ -38,9 +35,9 @@ def all_findings(settings: Settings, *, asks_zoho: bool = True) -> Iterator[Chec
     if complete.is_ok:
         yield from one_organization(settings)
         yield from ways(settings)
-        found = access(settings)
-        yield found
-        if found.is_ok and asks_zoho:
+        result = access(settings)
+        yield result
+        if result.is_ok and asks_zoho:
             yield webhooks(settings)
 
 
@@ -52,27 +49,27 @@ def doctor(
     offline: bool = typer.Option(False, "--offline", help="Make no calls that count against Zoho's quota."),
 ) -> None:
     """Check the set-up and say how to mend it; exit code 1 when something is wrong, 0 when there are warnings only."""
-    findings = _look(offline=offline)
+    results = _check_all(offline=offline)
     if as_json:
-        say_json([{**dataclasses.asdict(each), "is_ok": each.is_ok} for each in findings])
+        say_json([{**dataclasses.asdict(each), "is_ok": each.is_ok} for each in results])
     else:
-        _show(findings)
-    if any(each.state is State.CRITICAL for each in findings):
+        _show(results)
+    if any(each.state is State.CRITICAL for each in results):
         raise typer.Exit(1)
 
 
-def _look(*, offline: bool) -> list[CheckResult]:
+def _check_all(*, offline: bool) -> list[CheckResult]:
     try:
         settings = load_settings()
     except ConfigError as error:
         return [python(), wrong("Settings", "wrong", str(error))]
-    quiet_breakers(settings)  # what is checked must not write lines of log between those of the table
-    return list(all_findings(settings, asks_zoho=not offline))
+    quiet_breakers(settings)  # the checks must not log between the lines of the table
+    return list(run_checks(settings, asks_zoho=not offline))
 
 
-def _show(findings: list[CheckResult]) -> None:
+def _show(results: list[CheckResult]) -> None:
     table = table_of("", "check", "found")
-    for each in findings:
+    for each in results:
         mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend else ""
         table.add_row(_MARKS[each.state], each.check, escape(each.says) + mend)
     console = terminal()

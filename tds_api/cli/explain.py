@@ -1,9 +1,4 @@
-"""`tds explain`: the story of one record, from webhook to row.
-
-A record as Zoho has it now, beside the mirror's row: what `tds explain --live` adds.
-
-The steps of a story in words: one line for each, and one more for each thing that belongs to it.
-"""
+"""`tds explain`: the timeline of one record, from webhook to row, and with --live its comparison with Zoho."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -33,7 +28,7 @@ from tds_core.sources.response_cache import open_cache
 from tds_models.db import session_scope
 from tds_models.entities.base import Entity
 
-_WORDS = {
+_VERDICTS = {
     "equal": "[green]Zoho says the same[/]",
     "different": "[red]Zoho says otherwise[/]",
     "only_there": "[red]Zoho has it, the mirror does not[/]",
@@ -44,8 +39,8 @@ _WORDS = {
 _LONGEST_VALUE = 60
 
 
-def asked_live(entity: Entity, source_id: str) -> dict[str, Any]:
-    """Both sides of a record. Raises `SourceError`."""
+def compare_with_source(entity: Entity, source_id: str) -> dict[str, Any]:
+    """Compare a record with the source, read now. Raises SourceError."""
     settings = load_settings()
     breakers = quiet_breakers(settings)
     with database(settings) as engine:
@@ -53,16 +48,18 @@ def asked_live(entity: Entity, source_id: str) -> dict[str, Any]:
         return compare_live(lambda: session_scope(engine), client, open_cache(settings), entity, source_id)
 
 
-def show_live(told: dict[str, Any], console: Console) -> None:
-    """Say how both sides stand to each other, and list what differs."""
-    origin = "from the cache, asked" if told["is_cached"] else "asked"
-    problem = f": {escape(told['problem'])}" if told["problem"] else ""
-    console.print(f"[bold]Now[/]: {_WORDS[told['verdict']]}{problem} ({origin} {cell(told['asked_at'])})")
-    if told["differences"]:
-        rows = [(each["field"], _short(each["here"]), _short(each["there"])) for each in told["differences"]]
+def show_live(comparison: dict[str, Any], console: Console) -> None:
+    """Print the verdict of a comparison, and the fields that differ."""
+    origin = "from the cache, asked" if comparison["is_cached"] else "asked"
+    problem = f": {escape(comparison['problem'])}" if comparison["problem"] else ""
+    console.print(
+        f"[bold]Now[/]: {_VERDICTS[comparison['verdict']]}{problem} ({origin} {cell(comparison['asked_at'])})"
+    )
+    if comparison["differences"]:
+        rows = [(each["field"], _short(each["here"]), _short(each["there"])) for each in comparison["differences"]]
         say_table("Differences", ("field", "mirror", "Zoho"), rows, console=console)
-    if told.get("not_shown"):
-        console.print(f"Zoho does not show {', '.join(told['not_shown'])} where it shows one record alone.")
+    if comparison.get("not_shown"):
+        console.print(f"Zoho does not show {', '.join(comparison['not_shown'])} where it shows one record alone.")
 
 
 def _short(value: Any) -> str:
@@ -75,8 +72,8 @@ Detail = Mapping[str, Any]
 
 
 def story_lines(step: Mapping[str, Any]) -> str:
-    """One step in words."""
-    return _TELLERS[step["kind"]](step["detail"], step["at"])
+    """A step of the timeline in one line, and one more for each of its details."""
+    return _LINES_OF_KIND[step["kind"]](step["detail"], step["at"])
 
 
 def short(value: Any) -> str:
@@ -139,7 +136,7 @@ def _value(value: Any) -> str:
     return short("nothing" if value is None else msgspec.json.encode(value).decode())
 
 
-def _letter(detail: Detail, _: datetime) -> str:
+def _dead_letter(detail: Detail, _: datetime) -> str:
     lines = [f"dead letter {detail['id']}, given up after {detail['attempts']} attempts: "
              f"{detail['error_class']}, {detail['error']}"]  # fmt: skip
     lines += [f"  {each['action']} by {each['operator']} {_at(each['acted_at'])}" for each in detail["actions"]]
@@ -167,17 +164,17 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _at(moment: datetime | str) -> str:
-    """At a moment, to the second; inside JSON it is text."""
+    """A moment to the second; inside JSON it is text."""
     at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return f"at {at:%Y-%m-%d %H:%M:%S}"
 
 
-_TELLERS: Mapping[str, Callable[[Detail, datetime], str]] = {
+_LINES_OF_KIND: Mapping[str, Callable[[Detail, datetime], str]] = {
     "event": _event,
     "refused": _refused,
     "attempt": _attempt,
     "change": _change,
-    "dead_letter": _letter,
+    "dead_letter": _dead_letter,
     "run": _run,
     "action": _action,
 }
@@ -202,14 +199,18 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
     """Show how a record stands and why, in one line of time: webhooks, refused ones too, attempts with their calls to
     Zoho, changes with before and after, runs, dead letters, what operators did. The newest step comes last.
     """
-    chosen, then = entity_named(entity), read_moment(as_of)
-    asked = StepFilter(field=field or None, since=read_moment(since), until=then or read_moment(until),
+    declared, as_of_moment = entity_named(entity), read_moment(as_of)
+    step_filter = StepFilter(field=field or None, since=read_moment(since), until=as_of_moment or read_moment(until),
                   limit=limit, cursor=cursor or None)  # fmt: skip
-    there = remote()
-    story = _story_there(there, chosen, source_id, asked, then) if there else _story(chosen, source_id, asked, then)
+    api = remote()
+    story = (
+        _remote_story(api, declared, source_id, step_filter, as_of_moment)
+        if api
+        else _story(declared, source_id, step_filter, as_of_moment)
+    )
     if live:
-        found = there.get(f"/live/{chosen.name}/{quote(source_id, safe='')}") if there else None
-        story["live"] = found or asked_live(chosen, source_id)
+        comparison = api.get(f"/live/{declared.name}/{quote(source_id, safe='')}") if api else None
+        story["live"] = comparison or compare_with_source(declared, source_id)
         story["verdict"] = beside(story["verdict"], story["live"])
     elif story["verdict"]["state"] == "unknown" and not story["steps"]:
         raise NotFoundError(
@@ -221,30 +222,30 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
         _show(story, terminal())
 
 
-def _story(entity: Entity, source_id: str, asked: StepFilter, then: datetime | None) -> dict[str, Any]:
+def _story(entity: Entity, source_id: str, step_filter: StepFilter, then: datetime | None) -> dict[str, Any]:
     with transaction() as session:
-        story = story_of(session, entity, source_id, asked)
+        story = story_of(session, entity, source_id, step_filter)
         if then:
             story["row"] = mirror_as_of.row_at(session, entity, source_id, then)
     return story
 
 
-def _story_there(
-    there: Remote, entity: Entity, source_id: str, asked: StepFilter, then: datetime | None
+def _remote_story(
+    api: Remote, entity: Entity, source_id: str, step_filter: StepFilter, then: datetime | None
 ) -> dict[str, Any]:
     name = f"{entity.name}/{quote(source_id, safe='')}"
-    wanted = {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(asked).items()}
-    story: dict[str, Any] = there.get(f"/explain/{name}", **wanted)
+    query = {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(step_filter).items()}
+    story: dict[str, Any] = api.get(f"/explain/{name}", **query)
     for step in story["steps"]:
         if "changes" in step["detail"]:
             step["detail"]["changes"] = msgspec.Raw(msgspec.json.encode(step["detail"]["changes"]))
     if then:
-        story["row"] = there.get(f"/entities/{name}", as_of=then.isoformat())
+        story["row"] = api.get(f"/entities/{name}", as_of=then.isoformat())
     return story
 
 
 def _show(story: dict[str, Any], console: Console) -> None:
-    _show_standing(story, console)
+    _show_verdict(story, console)
     console.print()
     table = table_of("when (UTC)", "what", "told")
     for step in story["steps"]:
@@ -260,7 +261,7 @@ def _show(story: dict[str, Any], console: Console) -> None:
 
 
 def _next(story: dict[str, Any]) -> str | None:
-    """The command that leads on: with Zoho's own word at hand, the one that brings it over."""
+    """The next command: after a live comparison that differs, the sync of this record."""
     step: str | None = story["verdict"]["next"]
     if "live" not in story or (step is not None and not step.endswith("--live")):
         return step
@@ -268,17 +269,18 @@ def _next(story: dict[str, Any]) -> str | None:
     return f"tds sync {story['entity']} --mode targeted --id {story['source_id']} --wait" if differs else None
 
 
-def _show_standing(story: dict[str, Any], console: Console) -> None:
-    """What it all comes to, before the steps."""
-    verdict, owed = story["verdict"], story["owed"]
+def _show_verdict(story: dict[str, Any], console: Console) -> None:
+    """Print the verdict, or the row as of a moment."""
+    verdict, work_item = story["verdict"], story["owed"]
     if "row" in story:
         _show_row(story["row"], console)
         return
     console.print(f"[bold {_STATES.get(verdict['state'], 'red')}]{escape(verdict['says'])}[/]", soft_wrap=True)
     for line in filter(None, (verdict["field"], verdict["last_change"])):
         console.print(escape(line[:1].upper() + line[1:]), soft_wrap=True)
-    if owed:
-        says = f"attempt {owed['attempts'] + 1} {cell(owed['next_attempt_at'])}, last error: {cell(owed['last_error'])}"
+    if work_item:
+        attempt = f"attempt {work_item['attempts'] + 1} {cell(work_item['next_attempt_at'])}"
+        says = f"{attempt}, last error: {cell(work_item['last_error'])}"
         console.print(f"[bold]Owed a sync[/]: {escape(says)}")
 
 

@@ -1,4 +1,4 @@
-"""`tds findings`: what a person should know of the records, and resolving it."""
+"""`tds findings`: shows findings about the records, and resolves one."""
 
 from getpass import getuser
 from typing import Any
@@ -28,35 +28,35 @@ def show(
     if context.invoked_subcommand:
         return
     of_entity = entity_named(entity).name if entity else None
-    wanted = {"kind": kind or None, "entity": of_entity, "is_open": None if with_resolved else True}
-    if there := remote():
-        found = there.page("/findings", limit=MOST, **wanted)
+    filters = {"kind": kind or None, "entity": of_entity, "is_open": None if with_resolved else True}
+    if api := remote():
+        rows = api.page("/findings", limit=MOST, **filters)
     else:
         with transaction() as session:
-            found = quality.findings(session, limit=MOST, **wanted).items
+            rows = quality.findings(session, limit=MOST, **filters).items
     if as_json:
-        say_json(found)
+        say_json(rows)
         return
     columns = ("id", "entity", "kind", "severity", "about", "what", "first seen", "last seen", "resolved")
-    say_table("Findings", columns, map(_row, found), console=terminal())
+    say_table("Findings", columns, map(_row, rows), console=terminal())
 
 
 @findings.command()
 def resolve(finding_id: int = typer.Argument(help="A finding's id, see: tds findings")) -> None:
     """Close a finding."""
-    if there := remote():
-        found = there.post(f"/findings/{finding_id}/resolve")
+    if api := remote():
+        finding = api.post(f"/findings/{finding_id}/resolve")
     else:
         with acting("findings.resolve", finding_id) as session:
-            found = quality.resolve(session, finding_id, by=getuser())
-    say(f"Finding {found['id']} ({found['entity']} {found['subject']}) is resolved by {found['resolved_by']}.")
+            finding = quality.resolve(session, finding_id, by=getuser())
+    say(f"Finding {finding['id']} ({finding['entity']} {finding['subject']}) is resolved by {finding['resolved_by']}.")
 
 
-def _row(found: dict[str, Any]) -> tuple[Any, ...]:
-    detail = found["detail"]
+def _row(finding: dict[str, Any]) -> tuple[Any, ...]:
+    detail = finding["detail"]
     kinds = f", was {' or '.join(detail['kinds_before'])}" if detail.get("kinds_before") else ""
     what = f"{detail.get('news', '')} ({detail['kind']}{kinds})" if detail.get("kind") else detail.get("news")
     return (
-        found["id"], found["entity"], found["kind"], found["severity"], found["subject"], what,
-        found["first_seen_at"], found["last_seen_at"], found["resolved_at"],
+        finding["id"], finding["entity"], finding["kind"], finding["severity"], finding["subject"], what,
+        finding["first_seen_at"], finding["last_seen_at"], finding["resolved_at"],
     )  # fmt: skip

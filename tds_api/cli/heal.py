@@ -1,4 +1,4 @@
-"""`tds heal`: a healing cycle now, what healing did lately, and its history."""
+"""`tds heal`: runs a healing cycle, shows statistics and the history of actions."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -33,13 +33,13 @@ _ACTIONS = ("at", "action", "of", "count", "outcome", "wrong for s", "by", "what
 @heal.command()
 def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Look at everything that can be healed now, in this process; exit code 1 when an action failed."""
-    there = remote()
-    found = there.post("/auto-healing/run") if there else _run_here()
+    api = remote()
+    cycle_row = api.post("/auto-healing/run") if api else _run_here()
     if as_json:
-        say_json(found)
+        say_json(cycle_row)
     else:
-        _show_cycle(found)
-    if any(action["outcome"] == HealingOutcome.FAILED for action in found["actions"]):
+        _show_cycle(cycle_row)
+    if any(action["outcome"] == HealingOutcome.FAILED for action in cycle_row["actions"]):
         raise typer.Exit(1)
 
 
@@ -71,22 +71,22 @@ def stats(
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
     """Show what each action did, how soon records recovered, and which workers listen."""
-    if there := remote():
-        found = there.get("/auto-healing/stats", hours=hours)
+    if api := remote():
+        figures = api.get("/auto-healing/stats", hours=hours)
     else:
         with transaction() as session:
-            found = healing_stats.healing_stats(session, hours=hours)
+            figures = healing_stats.healing_stats(session, hours=hours)
     if as_json:
-        say_json(found)
+        say_json(figures)
         return
     console = terminal()
-    last = found["last_cycle"]
-    told = f"the last {cell(last['began_at'])} by {last['requested_by'] or last['cause']}" if last else "none yet"
-    console.print(f"[bold]{found['cycle_count']} cycles[/] in {hours} h, {told}")
+    last = figures["last_cycle"]
+    last_text = f"the last {cell(last['began_at'])} by {last['requested_by'] or last['cause']}" if last else "none yet"
+    console.print(f"[bold]{figures['cycle_count']} cycles[/] in {hours} h, {last_text}")
     columns = ("action", "done", "failed", "told", "success", "was wrong for s", "last")
-    say_table("Actions", columns, map(_action_row, found["actions"]), console=console)
-    _show_recovery(found["recovery"], console)
-    _show_listening(found, console)
+    say_table("Actions", columns, map(_action_row, figures["actions"]), console=console)
+    _show_recovery(figures["recovery"], console)
+    _show_listening(figures, console)
 
 
 @heal.command()
@@ -100,8 +100,8 @@ def history(
     names = [each.name for each in ACTIONS]
     if action and action not in names:
         raise ConfigError(f"There is no action {action[:80]!r}: {', '.join(names)}.")
-    if there := remote():
-        rows = there.page("/auto-healing/history", action=action, outcome=outcome, limit=limit)
+    if api := remote():
+        rows = api.page("/auto-healing/history", action=action, outcome=outcome, limit=limit)
     else:
         with transaction() as session:
             rows = healing_stats.history(session, action=action or None, outcome=outcome, limit=limit).items
@@ -111,13 +111,13 @@ def history(
     say_table("Healing, the newest first", _ACTIONS, map(_result_row, rows), console=terminal())
 
 
-def _show_cycle(found: Mapping[str, Any]) -> None:
-    rows = [(each.name, found["counts"].get(each.name, 0), each.meaning) for each in ACTIONS]
+def _show_cycle(cycle_row: Mapping[str, Any]) -> None:
+    rows = [(each.name, cycle_row["counts"].get(each.name, 0), each.meaning) for each in ACTIONS]
     console = terminal()
     shown = [(name, "failed" if count is None else count or "nothing", meaning) for name, count, meaning in rows]
-    say_table(f"Cycle {found['id']}", ("action", "found", "what it does"), shown, console=console)
-    if found["actions"]:
-        say_table("What was done", _ACTIONS, map(_result_row, found["actions"]), console=console)
+    say_table(f"Cycle {cycle_row['id']}", ("action", "found", "what it does"), shown, console=console)
+    if cycle_row["actions"]:
+        say_table("What was done", _ACTIONS, map(_result_row, cycle_row["actions"]), console=console)
 
 
 def _action_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -142,22 +142,22 @@ def _result_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _show_recovery(found: Mapping[str, Any], console: Console) -> None:
+def _show_recovery(figures: Mapping[str, Any], console: Console) -> None:
     columns = ("failed", "recovered alone", "by a person", "dead letters", "under way", "alone", "mean s", "median s")
     names = ("troubled_count", "recovered_count", "by_person_count", "dead_count", "under_way_count")
-    row = (*(found[name] for name in names), _percent(found["unaided_share"]))
-    say_table("Records", columns, [(*row, found["mean_seconds"], found["median_seconds"])], console=console)
+    row = (*(figures[name] for name in names), _percent(figures["unaided_share"]))
+    say_table("Records", columns, [(*row, figures["mean_seconds"], figures["median_seconds"])], console=console)
 
 
-def _show_listening(found: Mapping[str, Any], console: Console) -> None:
+def _show_listening(figures: Mapping[str, Any], console: Console) -> None:
     workers = [
         (each["name"], each["state"], f"{each['busy_count']} of {each['slot_count']}", each["heard_at"], _why(each))
-        for each in found["workers"]
+        for each in figures["workers"]
     ]
     say_table("Workers", ("worker", "state", "busy", "last heard", "why"), workers, console=console)
     queues = [
         (each["queue"], each["heard_at"], each["heard_seconds"], each["unanswered_count"] or None)
-        for each in found["queues"]
+        for each in figures["queues"]
     ]
     say_table("Queues", ("queue", "canary heard", "after s", "unheard since"), queues, console=console)
 

@@ -1,4 +1,4 @@
-"""`tds health`: one score, the components behind it, and what to do about each."""
+"""`tds health`: shows the health score, the components behind it, and what to do about each."""
 
 import typer
 from rich.markup import escape
@@ -22,39 +22,39 @@ def health(
     only: str = typer.Option("", help="Judge by this component alone; for the health checks of containers."),
 ) -> None:
     """Show how TDS does: score, components, what to do. Exit code 0 ok, 1 degraded, 4 no database, 5 unhealthy."""
-    if there := remote():
-        found = [_component(each) for each in there.get("/health/complete")["components"]]
+    if api := remote():
+        components = [_component(each) for each in api.get("/health/complete")["components"]]
     else:
         settings = load_settings()
         with database(settings) as engine, session_scope(engine) as session:
             seen = infrastructure_health(session, settings)
-        found = judged(seen, settings, quiet_breakers(settings))
+        components = judged(seen, settings, quiet_breakers(settings))
     if only:
-        found = _chosen(found, only)
-    verdict = overall(found)
+        components = _component_named(components, only)
+    verdict = overall(components)
     if as_json:
-        say_json({"status": verdict, "score": score(found), "components": found})
+        say_json({"status": verdict, "score": score(components), "components": components})
     else:
-        _show(verdict, found)
+        _show(verdict, components)
     raise typer.Exit(EXIT_CODES[verdict])
 
 
-def _component(told: dict[str, str]) -> ComponentStatus:
-    return ComponentStatus(told["name"], State(told["state"]), told["says"], told["mend"])
+def _component(row: dict[str, str]) -> ComponentStatus:
+    return ComponentStatus(row["name"], State(row["state"]), row["says"], row["mend"])
 
 
-def _chosen(found: list[ComponentStatus], name: str) -> list[ComponentStatus]:
-    chosen = [each for each in found if each.name == name]
-    if not chosen:
-        raise ConfigError(f"There is no component {name[:80]!r}: {', '.join(each.name for each in found)}.")
-    return chosen
+def _component_named(components: list[ComponentStatus], name: str) -> list[ComponentStatus]:
+    matching = [each for each in components if each.name == name]
+    if not matching:
+        raise ConfigError(f"There is no component {name[:80]!r}: {', '.join(each.name for each in components)}.")
+    return matching
 
 
-def _show(verdict: str, found: list[ComponentStatus]) -> None:
+def _show(verdict: str, components: list[ComponentStatus]) -> None:
     table = table_of("component", "state", "found")
-    for each in found:
+    for each in components:
         mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend and each.state is not State.OK else ""
         table.add_row(each.name, f"[{_COLOURS[each.state]}]{each.state}[/]", escape(each.says) + mend)
     console = terminal()
-    console.print(f"[bold]{verdict}[/], score {score(found)} of 100")
+    console.print(f"[bold]{verdict}[/], score {score(components)} of 100")
     console.print(table)

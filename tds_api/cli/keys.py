@@ -1,4 +1,4 @@
-"""`tds keys`: API keys of programs, made, seen and revoked."""
+"""`tds keys`: creates, lists and revokes API keys."""
 
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
@@ -25,15 +25,15 @@ def listed(
     as_json: bool = _AS_JSON,
 ) -> None:
     """Show the keys, the newest first; never what opens."""
-    if there := remote():
-        found = there.get("/keys", with_ended=with_ended)
+    if api := remote():
+        rows = api.get("/keys", with_ended=with_ended)
     else:
         with transaction() as session:
-            found = core.keys(session, with_ended=with_ended)
+            rows = core.keys(session, with_ended=with_ended)
     if as_json:
-        say_json(found)
+        say_json(rows)
     else:
-        say_table("API keys", _COLUMNS, map(_row, found), console=terminal())
+        say_table("API keys", _COLUMNS, map(_row, rows), console=terminal())
 
 
 @keys.command()
@@ -48,9 +48,9 @@ def create(
 ) -> None:
     """Make a key. It is shown now and never again."""
     ends_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    if there := remote():
+    if api := remote():
         body: dict[str, Any] = {"name": name, "role": role.value, "scopes": scopes or []}
-        made = there.post("/keys", {**body, **({"expires_at": ends_at.isoformat()} if ends_at else {})})
+        made = api.post("/keys", {**body, **({"expires_at": ends_at.isoformat()} if ends_at else {})})
     else:
         detail = {"role": role.value, "scopes": scopes or []}
         with acting("keys.create", name, detail=detail) as session:
@@ -70,15 +70,15 @@ def create(
 @keys.command()
 def revoke(prefix: str = typer.Argument(help="A key, see: tds keys list"), as_json: bool = _AS_JSON) -> None:
     """End a key, at once and for ever."""
-    if there := remote():
-        found = there.change("DELETE", f"/keys/{prefix}")
+    if api := remote():
+        row = api.change("DELETE", f"/keys/{prefix}")
     else:
         with acting("keys.revoke", prefix) as session:
-            found = core.revoke_key(session, prefix, by=getuser())
+            row = core.revoke_key(session, prefix, by=getuser())
     if as_json:
-        say_json(found)
+        say_json(row)
     else:
-        say(f"The key {prefix} ({found['name']}) opens nothing any more.")
+        say(f"The key {prefix} ({row['name']}) opens nothing any more.")
 
 
 def _row(key: dict[str, Any]) -> tuple[Any, ...]:

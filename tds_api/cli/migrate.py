@@ -1,4 +1,4 @@
-"""`tds migrate`: the schema of the settings' database, brought up to date, or back to an earlier revision."""
+"""`tds migrate`: brings the database's schema to its newest revision, or back to an earlier one."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""`tds operators`: the people who use TDS, let in, given a role or another password, and shut out."""
+"""`tds operators`: creates, lists, changes and disables the people who use TDS."""
 
 from getpass import getuser
 from typing import Annotated, Any
@@ -23,15 +23,15 @@ _COLUMNS = ("name", "role", "made", "by", "last log-in", "password of", "disable
 @operators.command("list")
 def listed(as_json: bool = _AS_JSON) -> None:
     """Show the operators, the disabled ones too."""
-    if there := remote():
-        found = there.get("/operators")
+    if api := remote():
+        rows = api.get("/operators")
     else:
         with transaction() as session:
-            found = core.operators(session)
+            rows = core.operators(session)
     if as_json:
-        say_json(found)
+        say_json(rows)
     else:
-        say_table("Operators", _COLUMNS, map(_row, found), console=terminal())
+        say_table("Operators", _COLUMNS, map(_row, rows), console=terminal())
 
 
 @operators.command()
@@ -42,78 +42,82 @@ def create(
     as_json: bool = _AS_JSON,
 ) -> None:
     """Let somebody in."""
-    given = _asked(ask)
-    if there := remote():
-        made = there.post("/operators", {"name": name, "role": role.value, **({"password": given} if given else {})})
+    entered = _entered_password(ask)
+    if api := remote():
+        operator = api.post(
+            "/operators", {"name": name, "role": role.value, **({"password": entered} if entered else {})}
+        )
     else:
         with acting("operators.create", name, detail={"role": role.value}) as session:
-            row, password = core.create_operator(session, name=name, role=role, by=getuser(), password=given)
-        made = {**row, "password": None if given else password}
-    _say(made, f"{made['name']} may log in as {made['role']}.", as_json)
+            row, password = core.create_operator(session, name=name, role=role, by=getuser(), password=entered)
+        operator = {**row, "password": None if entered else password}
+    _say(operator, f"{operator['name']} may log in as {operator['role']}.", as_json)
 
 
 @operators.command()
 def role(name: str = _NAME, role: Annotated[Role, typer.Argument(help="What they may do from now on.")] = Role.VIEWER,
          as_json: bool = _AS_JSON) -> None:  # fmt: skip
     """Give an operator another role, which counts from their next request on."""
-    if there := remote():
-        found = there.change("PATCH", f"/operators/{name}", {"role": role.value})
+    if api := remote():
+        operator = api.change("PATCH", f"/operators/{name}", {"role": role.value})
     else:
         with acting("operators.role", name, detail={"role": role.value}) as session:
-            found = core.change_role(session, name, role)
-    _say(found, f"{name} is {role.value} from now on.", as_json)
+            operator = core.change_role(session, name, role)
+    _say(operator, f"{name} is {role.value} from now on.", as_json)
 
 
 @operators.command()
 def password(name: str = _NAME, ask: bool = _ASK, as_json: bool = _AS_JSON) -> None:
     """Give an operator another password; their sessions end."""
-    given = _asked(ask)
-    if there := remote():
-        found = there.change("PATCH", f"/operators/{name}", {"password": given} if given else {"new_password": True})
+    entered = _entered_password(ask)
+    if api := remote():
+        operator = api.change(
+            "PATCH", f"/operators/{name}", {"password": entered} if entered else {"new_password": True}
+        )
     else:
         with acting("operators.password", name) as session:
-            row, made = core.set_password(session, name, given)
-        found = {**row, "password": None if given else made}
-    _say(found, f"{name} has another password.", as_json)
+            row, made = core.set_password(session, name, entered)
+        operator = {**row, "password": None if entered else made}
+    _say(operator, f"{name} has another password.", as_json)
 
 
 @operators.command()
 def disable(name: str = _NAME, as_json: bool = _AS_JSON) -> None:
     """Let an operator in no more, at once; what they did keeps their name."""
-    if there := remote():
-        found = there.change("DELETE", f"/operators/{name}")
+    if api := remote():
+        operator = api.change("DELETE", f"/operators/{name}")
     else:
         with acting("operators.disable", name) as session:
-            found = core.disable(session, name)
-    _say(found, f"{name} is let in no more.", as_json)
+            operator = core.disable(session, name)
+    _say(operator, f"{name} is let in no more.", as_json)
 
 
 @operators.command()
 def enable(name: str = _NAME, as_json: bool = _AS_JSON) -> None:
     """Let a disabled operator in again."""
-    if there := remote():
-        found = there.change("PATCH", f"/operators/{name}", {"is_disabled": False})
+    if api := remote():
+        operator = api.change("PATCH", f"/operators/{name}", {"is_disabled": False})
     else:
         with acting("operators.enable", name) as session:
-            found = core.enable(session, name)
-    _say(found, f"{name} is let in again.", as_json)
+            operator = core.enable(session, name)
+    _say(operator, f"{name} is let in again.", as_json)
 
 
-def _asked(ask: bool) -> str | None:
+def _entered_password(ask: bool) -> str | None:
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True)) if ask else None
 
 
-def _say(found: dict[str, Any], says: str, as_json: bool) -> None:
+def _say(operator: dict[str, Any], says: str, as_json: bool) -> None:
     if as_json:
-        say_json(found)
+        say_json(operator)
         return
     say(says)
-    if found.get("password"):
-        say(f"Password, shown this once: {found['password']}")
+    if operator.get("password"):
+        say(f"Password, shown this once: {operator['password']}")
 
 
-def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+def _row(operator: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        found["name"], found["role"], found["created_at"], found["created_by"], found["last_login_at"],
-        found["password_changed_at"], found["disabled_at"],
+        operator["name"], operator["role"], operator["created_at"], operator["created_by"], operator["last_login_at"],
+        operator["password_changed_at"], operator["disabled_at"],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`tds queue`: whose work waits, and letting it wait or go on; what arrives is taken all the while."""
+"""`tds queue`: shows the work of each entity, and pauses or resumes it; webhooks are accepted all the while."""
 
 from getpass import getuser
 from typing import Any
@@ -22,8 +22,8 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
     """Show how much work each entity has, and whether it is paused."""
     if context.invoked_subcommand:
         return
-    if there := remote():
-        stats, paused = there.get("/queue/stats"), there.get("/queue/pauses")
+    if api := remote():
+        stats, paused = api.get("/queue/stats"), api.get("/queue/pauses")
     else:
         with transaction() as session:
             stats, paused = queries.queue_stats(session), eligibility.pauses(session)
@@ -37,8 +37,8 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
 def pause(entity: str = _ENTITY, reason: str = typer.Option("", help="Why, for whoever wonders.")) -> None:
     """Let work wait until it is resumed. What is in workers' hands is done; webhooks are taken as ever."""
     name, why = _name(entity), reason or None
-    if there := remote():
-        paused = there.post("/queue/pause", {"entity": name, "reason": why})
+    if api := remote():
+        paused = api.post("/queue/pause", {"entity": name, "reason": why})
     else:
         with acting("queue.pause", name or "all", detail={"reason": why}) as session:
             paused = eligibility.pause(session, name, by=getuser(), reason=why)
@@ -49,8 +49,8 @@ def pause(entity: str = _ENTITY, reason: str = typer.Option("", help="Why, for w
 def resume(entity: str = _ENTITY) -> None:
     """Let work go on; workers hear of it within a second."""
     name = _name(entity)
-    if there := remote():
-        paused = there.post("/queue/resume", {"entity": name})
+    if api := remote():
+        paused = api.post("/queue/resume", {"entity": name})
     else:
         with acting("queue.resume", name or "all") as session:
             paused = eligibility.resume(session, name)
@@ -72,8 +72,8 @@ def _rows(stats: list[dict[str, Any]], paused: dict[str, dict[str, Any]]) -> lis
     counted = {each["entity"]: each for each in stats}
     rows = []
     for entity in sorted(counted.keys() | paused.keys()):
-        here, pause = counted.get(entity, {}), paused.get(entity, {})
-        counts = [here.get(f"{state}_count", 0) for state in ("due", "waiting", "leased")]
-        oldest = f"{here.get('oldest_due_seconds', 0.0):.0f} s"
+        row, pause = counted.get(entity, {}), paused.get(entity, {})
+        counts = [row.get(f"{state}_count", 0) for state in ("due", "waiting", "leased")]
+        oldest = f"{row.get('oldest_due_seconds', 0.0):.0f} s"
         rows.append((entity, *counts, oldest, pause.get("paused_at"), pause.get("paused_by"), pause.get("reason")))
     return rows

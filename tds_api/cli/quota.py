@@ -1,4 +1,4 @@
-"""`tds zoho quota`: what is used and left of the calls Zoho allows, as bars, and when it runs out."""
+"""`tds zoho quota`: shows used and remaining calls to Zoho as bars, and when they run out."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,36 +22,36 @@ _FULL, _NEARLY = 1.0, 0.8
 
 def quota(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Show what is used and left of the calls Zoho allows, when the day's run out, and when a backlog ends."""
-    if there := remote():
-        found = there.get("/zoho/quota")
+    if api := remote():
+        usage = api.get("/zoho/quota")
     else:
         governor = open_governor(load_settings())
         with transaction() as session:
             backlog = detail_calls(session)
-        found = quota_document(governor.forecast(backlog))
+        usage = quota_document(governor.forecast(backlog))
     if as_json:
-        say_json(found)
+        say_json(usage)
         return
     console = terminal()
-    _levels(console, found)
-    for day in found["days"]:
+    _levels(console, usage)
+    for day in usage["days"]:
         console.print(_ahead(day), soft_wrap=True)
-    for each in found["backlogs"]:
+    for each in usage["backlogs"]:
         if each["call_count"]:
             console.print(_end(each), soft_wrap=True)
-    if found["blocked_until"]:
-        console.print(f"[red]Zoho has blocked the organisation: asked again {_when(found['blocked_until'])}[/]")
+    if usage["blocked_until"]:
+        console.print(f"[red]Zoho has blocked the organisation: asked again {_when(usage['blocked_until'])}[/]")
 
 
-def _levels(console: Console, found: Mapping[str, Any]) -> None:
-    rows = [("this minute", found["minute"]), ("at once", found["concurrent"])]
-    rows += [(f"{day['api']}, today", day) for day in found["days"]]
+def _levels(console: Console, usage: Mapping[str, Any]) -> None:
+    rows = [("this minute", usage["minute"]), ("at once", usage["concurrent"])]
+    rows += [(f"{day['api']}, today", day) for day in usage["days"]]
     for name, level in rows:
         amount = f"{level['used']:,} of {level['limit']:,}" if level["limit"] else f"{level['used']:,}, no limit"
         console.print(f"{name:<18} {_bar(level)} {amount}", soft_wrap=True)
-    classes = [(each, *(day["by_class"][each] for day in found["days"])) for each in (*Traffic, "others")]
+    classes = [(each, *(day["by_class"][each] for day in usage["days"])) for each in (*Traffic, "others")]
     console.print()
-    say_table("Calls today", ("for", *(day["api"] for day in found["days"])), classes, console=console)
+    say_table("Calls today", ("for", *(day["api"] for day in usage["days"])), classes, console=console)
     console.print()
 
 

@@ -1,4 +1,4 @@
-"""`tds repair`: rows that somebody took away or changed by hand are read anew."""
+"""`tds repair`: refetches rows that were deleted or changed by hand."""
 
 from dataclasses import asdict
 from getpass import getuser
@@ -22,11 +22,11 @@ def repair(
     The workers of a running TDS do it. The history goes on: it says that a row was not there, or what stood instead.
     """
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
-    found = [_asked(name) for name in names]
+    results = [_request_repair(name) for name in names]
     if as_json:
-        say_json(found)
+        say_json(results)
         return
-    for each in found:
+    for each in results:
         if not each["run_ids"]:
             say(f"{each['entity']}: all rows are what their history says.")
             continue
@@ -37,9 +37,9 @@ def repair(
         )
 
 
-def _asked(name: str) -> dict[str, Any]:
-    if there := remote():
-        found: dict[str, Any] = there.post(f"/sync/{name}/repair")
-        return found
+def _request_repair(name: str) -> dict[str, Any]:
+    if api := remote():
+        result: dict[str, Any] = api.post(f"/sync/{name}/repair")
+        return result
     with acting("repair", name, entity=name) as session:
         return asdict(request_repair(session, entity=name, requested_by=getuser()))

@@ -1,4 +1,4 @@
-"""`tds replay`: takes one webhook's event in again."""
+"""`tds replay`: replays one webhook event."""
 
 import typer
 
@@ -17,13 +17,13 @@ def replay(
 
     An old body never replaces newer content: what becomes of it is the new event's verdict.
     """
-    if there := remote():
-        taken = there.post(f"/zoho/webhooks/{event}/replay")
+    if api := remote():
+        replayed = api.post(f"/zoho/webhooks/{event}/replay")
     else:
         with acting("webhooks.replay", event) as session:
             new_id, entity = core.replay(session, event, parse=parse_again)
-        taken = {"event_id": str(new_id), "replay_of": str(event), "entity": entity}
+        replayed = {"event_id": str(new_id), "replay_of": str(event), "entity": entity}
     if as_json:
-        say_json(taken)
+        say_json(replayed)
         return
-    say(f"Event {event} came again as event {taken['event_id']}; workers take it within a second.")
+    say(f"Event {event} came again as event {replayed['event_id']}; workers take it within a second.")

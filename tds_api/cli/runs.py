@@ -1,7 +1,4 @@
-"""`tds runs`: passes seen, and those that are held approved or rejected.
-
-How runs are printed: tables of them, details to come, what held one, and what a dry run found, field by field.
-"""
+"""`tds runs`: shows runs, their holds and dry-run reports; approves, rejects and cancels them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from getpass import getuser
@@ -62,16 +59,16 @@ def show_details(ahead: Iterable[Mapping[str, Any]], console: Console) -> None:
     """Print, for each API, how many details are still to be read, and on which day the quota lets the last be read."""
     for each in ahead:
         left = ", ".join(f"{name} {count:,}" for name, count in each["left"].items())
-        said = f"{each['api']}: known by their list rows alone: {left}; {each['call_count']:,} calls"
+        sentence = f"{each['api']}: known by their list rows alone: {left}; {each['call_count']:,} calls"
         if each["calls_today"] is not None:
-            said += f", of which today's quota allows {min(each['call_count'], each['calls_today']):,}"
+            sentence += f", of which today's quota allows {min(each['call_count'], each['calls_today']):,}"
         if each["ends_at"] is not None:
-            said += f"; all read {moment(each['ends_at'])} at the earliest"
-        console.print(said, markup=False, soft_wrap=True)
+            sentence += f"; all read {moment(each['ends_at'])} at the earliest"
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 def show_hold(hold: Mapping[str, Any], console: Console) -> None:
-    """Print why a run was held, what was decided, and examples of what is at stake."""
+    """Print why a run was held, the decision, and examples of the records concerned."""
     decided = f"{hold['decision']} by {hold['decided_by']}" if hold["decision"] else "waits for a decision"
     console.print(f"\nHeld {cell(hold['held_at'])}, {decided}: {hold['reason']}", markup=False, soft_wrap=True)
     examples, many = hold["preview"]["examples"], f"{hold['record_count']:,}"
@@ -88,7 +85,7 @@ def show_hold(hold: Mapping[str, Any], console: Console) -> None:
 
 
 def show_report(run: Mapping[str, Any], console: Console) -> None:
-    """Print what a dry run found."""
+    """Print the report of a dry run."""
     counts = [f"{_WOULD[name]} {count:,}" for name, count in run["outcomes"].items() if count and name in _WOULD]
     console.print(
         f"Dry run {run['id']} of {run['entity']}, {run['state']}: {', '.join(counts) or 'nothing found'}; "
@@ -114,7 +111,7 @@ def _show_names(title: str, examples: Iterable[Mapping[str, Any]], console: Cons
 
 
 def show_changes(title: str, examples: Iterable[Mapping[str, Any]], console: Console) -> None:
-    """Print a table of changed fields with what stands here and what the source says."""
+    """Print a table of changed fields with their values in the mirror and in the source."""
     rows = [
         (each["source_id"], each["name"], field, _brief(before), _brief(after))
         for each in examples
@@ -159,21 +156,21 @@ def listed(
 def _list(state: str, entity: str, limit: int, as_json: bool) -> None:
     if state and state not in list(RunState):
         raise ConfigError(f"There is no state {state[:80]!r}: {', '.join(RunState)}.")
-    there, left = remote(), None
-    if there:
-        found = there.page("/runs", limit=limit, state=state, entity=entity)
+    api, left = remote(), None
+    if api:
+        run_rows = api.page("/runs", limit=limit, state=state, entity=entity)
     else:
         with transaction() as session:
-            found = reading.runs(session, limit=limit, state=state or None, entity=entity or None).items
+            run_rows = reading.runs(session, limit=limit, state=state or None, entity=entity or None).items
             left = details_left(session)
     if as_json:
-        say_json(found)
+        say_json(run_rows)
         return
     console = terminal()
-    show_runs(found, console)
+    show_runs(run_rows, console)
     if left is not None:
         show_details(progress(left, open_governor(load_settings())), console)
-    for run in found:
+    for run in run_rows:
         if run["state"] == RunState.HELD:
             console.print(f"Run {run['id']} waits for a decision: tds runs show {run['id']}", soft_wrap=True)
 
@@ -181,21 +178,21 @@ def _list(state: str, entity: str, limit: int, as_json: bool) -> None:
 @runs.command()
 def show(run_id: int = _ID, as_json: bool = _AS_JSON) -> None:
     """Show one run: how far it is, what held it with examples, what a dry run found."""
-    if there := remote():
-        found = there.get(f"/runs/{run_id}")
+    if api := remote():
+        run = api.get(f"/runs/{run_id}")
     else:
         with transaction() as session:
-            found = reading.run(session, run_id)
+            run = reading.run(session, run_id)
     if as_json:
-        say_json(found)
+        say_json(run)
         return
     console = terminal()
-    show_runs([found], console)
-    for hold in found["holds"]:
+    show_runs([run], console)
+    for hold in run["holds"]:
         show_hold(hold, console)
-    if found["report"] is not None:
-        show_report(found, console)
-    if found["state"] == RunState.HELD:
+    if run["report"] is not None:
+        show_report(run, console)
+    if run["state"] == RunState.HELD:
         console.print(f"\nGo on: tds runs approve {run_id}    Leave it: tds runs reject {run_id}", soft_wrap=True)
 
 
@@ -205,16 +202,17 @@ def approve(
     up_to: int = typer.Option(0, min=0, help="Records it may come to; without it, twice what it was held for."),
 ) -> None:
     """Let a held run go on where it stopped; beyond what is approved it is held again."""
-    if there := remote():
-        found = there.post(f"/runs/{run_id}/approve", {"up_to": up_to} if up_to else {})
-        hold = found["holds"][0]
-        held, approved = int(hold["record_count"]), int(hold["approved_count"])
+    if api := remote():
+        run = api.post(f"/runs/{run_id}/approve", {"up_to": up_to} if up_to else {})
+        hold = run["holds"][0]
+        held_count, approved_count = int(hold["record_count"]), int(hold["approved_count"])
     else:
         with acting("runs.approve", run_id, detail={"up_to": up_to or None}) as session:
-            held = next((int(hold["record_count"]) for hold in reading.run(session, run_id)["holds"]), 0)
-            approved = holds.approve(session, run_id, by=getuser(), up_to=up_to or None)
+            held_count = next((int(hold["record_count"]) for hold in reading.run(session, run_id)["holds"]), 0)
+            approved_count = holds.approve(session, run_id, by=getuser(), up_to=up_to or None)
     say(
-        f"Run {run_id}, held for {held:,} records, goes on; it is held again if it comes to more than {approved:,}."
+        f"Run {run_id}, held for {held_count:,} records, goes on;"
+        f" it is held again if it comes to more than {approved_count:,}."
         f" Watch it: tds runs show {run_id}"
     )
 
@@ -222,8 +220,8 @@ def approve(
 @runs.command()
 def reject(run_id: int = _ID) -> None:
     """End a held run; what it wrote before stays, and it changes nothing more."""
-    if there := remote():
-        there.post(f"/runs/{run_id}/reject")
+    if api := remote():
+        api.post(f"/runs/{run_id}/reject")
     else:
         with acting("runs.reject", run_id) as session:
             reading.run(session, run_id)
@@ -234,9 +232,9 @@ def reject(run_id: int = _ID) -> None:
 @runs.command()
 def cancel(run_id: int = _ID) -> None:
     """Stop a run before its next page; records a targeted run asked for are still read."""
-    if there := remote():
-        before = there.get(f"/runs/{run_id}")["ended_at"]
-        there.post(f"/runs/{run_id}/cancel")
+    if api := remote():
+        before = api.get(f"/runs/{run_id}")["ended_at"]
+        api.post(f"/runs/{run_id}/cancel")
         stopped = before is None
     else:
         with acting("runs.cancel", run_id) as session:

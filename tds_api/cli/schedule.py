@@ -1,4 +1,4 @@
-"""`tds schedule`: the timetable, seen and changed while TDS runs."""
+"""`tds schedule`: shows and changes the scheduled jobs while TDS runs."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -17,7 +17,7 @@ from tds_core.schedule.jobs import schedules
 
 
 class MissedPolicy(StrEnum):
-    """What happens to slots nobody took in time."""
+    """What happens to missed slots."""
 
     ONCE = "once"
     SKIP = "skip"
@@ -29,13 +29,13 @@ schedule = typer.Typer(no_args_is_help=True, help="Show and change the timetable
 @schedule.command("list")
 def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Show every job, its last slot and how that ended, and when it runs next (UTC)."""
-    if there := remote():
-        found = there.get("/schedules")
+    if api := remote():
+        jobs = api.get("/schedules")
     else:
         with transaction() as session:
-            found = schedules(session)
+            jobs = schedules(session)
     if as_json:
-        say_json(found)
+        say_json(jobs)
         return
     rows = [
         (
@@ -44,7 +44,7 @@ def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs."
             job["last_result"] or ("running" if job["last_begun_at"] else "asked for" if job["last_slot_at"] else None),
             job["last_detail"] if job["last_result"] in ("failed", "lost") else None,
         )
-        for job in found
+        for job in jobs
     ]  # fmt: skip
     columns = ("job", "rhythm", "missed", "next", "last", "result", "why")
     say_table("Timetable (rhythms are in UTC)", columns, rows, console=terminal())
@@ -53,8 +53,8 @@ def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs."
 @schedule.command()
 def pause(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
     """Let no slot of a job run until it is resumed."""
-    if there := remote():
-        there.post(f"/schedules/{name}/pause")
+    if api := remote():
+        api.post(f"/schedules/{name}/pause")
     else:
         with acting("schedules.pause", name) as session:
             operations.pause(session, name)
@@ -64,8 +64,8 @@ def pause(name: str = typer.Argument(help="A job, see: tds schedule list")) -> N
 @schedule.command()
 def resume(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
     """Let a paused job run again; slots that went by meanwhile are not caught up."""
-    if there := remote():
-        following = there.post(f"/schedules/{name}/resume")["next_at"]
+    if api := remote():
+        following = api.post(f"/schedules/{name}/resume")["next_at"]
     else:
         with acting("schedules.resume", name) as session:
             operations.resume(session, name)
@@ -79,8 +79,8 @@ def set_rhythm(
     rhythm: str = typer.Argument(help="Five cron fields in UTC, quoted, or every:SECONDS."),
 ) -> None:
     """Give a job another rhythm, at once and without a restart."""
-    if there := remote():
-        following = there.change("PUT", f"/schedules/{name}", {"cron": rhythm})["next_at"]
+    if api := remote():
+        following = api.change("PUT", f"/schedules/{name}", {"cron": rhythm})["next_at"]
     else:
         with acting("schedules.set", name, detail={"cron": rhythm}) as session:
             following = operations.set_rhythm(session, name, rhythm)
@@ -93,8 +93,8 @@ def missed(
     policy: Annotated[MissedPolicy, typer.Argument(help="once: caught up once; skip: left out.")],
 ) -> None:
     """Say what happens to the slots a job missed while nothing ran."""
-    if there := remote():
-        there.change("PUT", f"/schedules/{name}", {"missed": policy.value})
+    if api := remote():
+        api.change("PUT", f"/schedules/{name}", {"missed": policy.value})
     else:
         with acting("schedules.missed", name, detail={"missed": policy.value}) as session:
             operations.set_missed(session, name, policy.value)
@@ -104,8 +104,8 @@ def missed(
 @schedule.command()
 def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> None:
     """Run a job now, in this process, whatever its rhythm; exit code 1 when it fails. Elsewhere: ask for it."""
-    if there := remote():
-        there.post(f"/schedules/{name}/run")
+    if api := remote():
+        api.post(f"/schedules/{name}/run")
         say(f"{name} is asked for. See how it ends: tds schedule list")
         return
     # Celery comes with this one; the other commands start half a second sooner without it.
@@ -113,8 +113,8 @@ def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> Non
 
     configure_logging(load_settings().replace("command line", log_level="WARNING"), process="cli")
     with acting("schedules.run", name) as session:
-        taken = operations.take_now(session, name)
-    run_slot(taken)
+        slot = operations.take_now(session, name)
+    run_slot(slot)
     with transaction() as session:
         job = {job["name"]: job for job in schedules(session)}[name]
     if job["last_result"] != "completed":
@@ -123,6 +123,6 @@ def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> Non
 
 
 class JobFailedError(TdsError):
-    """A job of the timetable ended badly; the slot says how."""
+    """A scheduled job failed; its slot has the detail."""
 
     code = "job_failed"

@@ -1,4 +1,4 @@
-"""`tds stats`: both sides in figures."""
+"""`tds stats`: shows the record counts of Zoho and the mirror, the queue, dead letters, events and runs."""
 
 from typing import Any
 
@@ -17,33 +17,33 @@ from tds_core.sources.zoho.quota.governor import open_governor
 def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
     """Show what Zoho and the mirror hold, the queue, dead letters, events of the last day and the latest runs."""
     with transaction() as session:
-        found = source_vs_mirror(session)
-    left = {row["entity"]: row["details_left"] or 0 for row in found["entities"]}
-    found["details"] = progress(left, open_governor(load_settings()))
-    found["live_reads"] = open_cache(load_settings()).counts()
+        figures = source_vs_mirror(session)
+    left = {row["entity"]: row["details_left"] or 0 for row in figures["entities"]}
+    figures["details"] = progress(left, open_governor(load_settings()))
+    figures["live_reads"] = open_cache(load_settings()).counts()
     if as_json:
-        say_json(found)
+        say_json(figures)
         return
     console = terminal()
     say_table(
         "Entities (Zoho's count is from the last full run)",
         ("entity", "Zoho", "mirror", "deleted", "unconfirmed", "details left", "newest", "cursor", "last run"),
-        [_entity(row) for row in found["entities"]],
+        [_entity(row) for row in figures["entities"]],
         console=console,
     )
-    show_details(found["details"], console)
+    show_details(figures["details"], console)
     console.print()
     say_table("Queue", ("entity", "due", "waiting", "leased", "oldest due, s"),
-              [tuple(row.values()) for row in found["queue"]], console=console)  # fmt: skip
+              [tuple(row.values()) for row in figures["queue"]], console=console)  # fmt: skip
     console.print()
     say_table("Dead letters", ("entity", "why", "count", "last"),
-              [tuple(row.values()) for row in found["dead_letters"]], console=console)  # fmt: skip
+              [tuple(row.values()) for row in figures["dead_letters"]], console=console)  # fmt: skip
     console.print()
-    _events(console, found["events"])
+    _events(console, figures["events"])
     console.print()
-    _runs(console, found["runs"])
-    if found["live_reads"]:
-        _live_reads(console, found["live_reads"])
+    _runs(console, figures["runs"])
+    if figures["live_reads"]:
+        _live_reads(console, figures["live_reads"])
 
 
 def _entity(row: dict[str, Any]) -> tuple[Any, ...]:

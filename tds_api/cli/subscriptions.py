@@ -1,7 +1,4 @@
-"""`tds subscriptions`: programs that hear of changes, made, seen, stopped, given another secret, and told again.
-
-`tds subscriptions replay|test|deliveries`: what was told, told again, and whether events arrive at all.
-"""
+"""`tds subscriptions`: creates, lists, pauses, rotates, tests, replays and deletes subscriptions to change events."""
 
 from getpass import getuser
 from typing import Annotated, Any
@@ -16,7 +13,6 @@ from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError, TdsError
 from tds_core.subscriptions import replay as subscriptions_replay
 from tds_core.subscriptions import subscriptions as core
-from tds_core.subscriptions import subscriptions as reading
 from tds_core.subscriptions.replay import receiver_of, send_test_event
 from tds_core.subscriptions.ssrf_guard import configured_policy
 from tds_core.subscriptions.subscriptions import vault_of
@@ -29,7 +25,7 @@ _REPLAY_AS_JSON = typer.Option(False, "--json", help="For programs.")
 
 
 class NotTakenError(TdsError):
-    """The receiver did not take a test."""
+    """The receiver did not accept the test event."""
 
     code = "not_taken"
 
@@ -45,36 +41,38 @@ def replay(
 ) -> None:
     """Tell again what was told, under other ids: since a moment, a record from a version on, or what was given up."""
     if [bool(since), bool(entity and source_id), given_up].count(True) != 1 or bool(entity) != bool(source_id):
-        raise ConfigError("Say what: --since WHEN, or --entity ENTITY --id ID [--version N], or --given-up.")
-    asked: dict[str, Any] = {"since": read_moment(since)} if since else {"given_up": True}
+        raise ConfigError(
+            "Choose what to replay: --since WHEN, or --entity ENTITY --id ID [--version N], or --given-up."
+        )
+    arguments: dict[str, Any] = {"since": read_moment(since)} if since else {"given_up": True}
     if entity:
-        asked = {"entity": entity, "source_id": source_id, "version": version}
-    if there := remote():
-        there.post(f"{PATH}/{name}/replay", asked)
+        arguments = {"entity": entity, "source_id": source_id, "version": version}
+    if api := remote():
+        api.post(f"{PATH}/{name}/replay", arguments)
     else:
-        with acting("subscriptions.replay", name, detail=asked) as session:
-            subscriptions_replay.replay(session, name, **asked)
+        with acting("subscriptions.replay", name, detail=arguments) as session:
+            subscriptions_replay.replay(session, name, **arguments)
     say(f"{name} is told again. See it with: tds subscriptions deliveries {name}")
 
 
 def test(name: Name, as_json: bool = _REPLAY_AS_JSON) -> None:
     """Send an event that says nothing, now. Exit code 1: it was not taken."""
-    if there := remote():
-        answer = there.post(f"{PATH}/{name}/test")
+    if api := remote():
+        result = api.post(f"{PATH}/{name}/test")
     else:
         settings = load_settings()
         with acting("subscriptions.test", name) as session:
             receiver = receiver_of(session, name)
-        came = send_test_event(
+        response = send_test_event(
             receiver, vault_of(settings), configured_policy(settings), timeout_seconds=settings.outbound_timeout_seconds
         )  # fmt: skip
-        answer = {"status": came.status, "duration_seconds": came.duration_seconds, "error": came.error}
+        result = {"status": response.status, "duration_seconds": response.duration_seconds, "error": response.error}
     if as_json:
-        say_json(answer)
-    if answer["status"] is None or not 200 <= answer["status"] < 300:
-        raise NotTakenError(f"{name} answered {answer['status'] or 'nothing'}: {answer['error'] or 'no word more'}")
+        say_json(result)
+    if result["status"] is None or not 200 <= result["status"] < 300:
+        raise NotTakenError(f"{name} answered {result['status'] or 'nothing'}: {result['error'] or 'no reason given'}")
     if not as_json:
-        say(f"{name} answered {answer['status']} in {answer['duration_seconds']:.3f} s.")
+        say(f"{name} answered {result['status']} in {result['duration_seconds']:.3f} s.")
 
 
 def deliveries(
@@ -84,19 +82,19 @@ def deliveries(
     as_json: bool = _REPLAY_AS_JSON,
 ) -> None:
     """Show what was sent and what came of it, the newest first."""
-    wanted = state.value if state else None
-    if there := remote():
-        found = there.page(f"{PATH}/{name}/deliveries", limit=limit, state=wanted)
+    state_name = state.value if state else None
+    if api := remote():
+        delivery_rows = api.page(f"{PATH}/{name}/deliveries", limit=limit, state=state_name)
     else:
         with transaction() as session:
-            found = reading.deliveries(session, name, limit=limit, state=wanted).items
+            delivery_rows = core.deliveries(session, name, limit=limit, state=state_name).items
     if as_json:
-        say_json(found)
+        say_json(delivery_rows)
         return
     columns = ("message", "entity", "record", "version", "state", "attempts", "status", "seconds", "when", "why")
     shown = ("message_id", "entity", "source_id", "version", "state", "attempts", "status", "duration_seconds",
              "attempted_at", "error")  # fmt: skip
-    rows = [tuple(each[column] for column in shown) for each in found]
+    rows = [tuple(each[column] for column in shown) for each in delivery_rows]
     say_table(f"Deliveries to {name}", columns, rows, console=terminal())
 
 
@@ -110,16 +108,16 @@ _AS_JSON = typer.Option(False, "--json", help="For programs.")
 @subscriptions.command("list")
 def listed(as_json: bool = _AS_JSON) -> None:
     """Show every subscription: how it stands and what it is owed."""
-    if there := remote():
-        found = there.page(PATH, limit=MOST)
+    if api := remote():
+        rows = api.page(PATH, limit=MOST)
     else:
         with transaction() as session:
-            found = reading.subscriptions(session, limit=MOST).items
+            rows = core.subscriptions(session, limit=MOST).items
     if as_json:
-        say_json(found)
+        say_json(rows)
         return
     columns = ("id", "name", "to", "of", "state", "owed", "behind", "delivered", "failing since", "why")
-    say_table("Subscriptions to change events", columns, map(_row, found), console=terminal())
+    say_table("Subscriptions to change events", columns, map(_row, rows), console=terminal())
 
 
 @subscriptions.command()
@@ -137,19 +135,19 @@ def create(
     as_json: bool = _AS_JSON,
 ) -> None:
     """Have changes told to a program, from now on. Its secret is shown now and never again."""
-    asked: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "name": name, "url": url, "entities": entities or [], "kinds": [str(each) for each in kinds or ()],
         "fields": fields or [],
     }  # fmt: skip
-    if there := remote():
-        made = there.post(PATH, asked)
+    if api := remote():
+        subscription = api.post(PATH, arguments)
     else:
         settings = load_settings()
         vault, reach = vault_of(settings), configured_policy(settings)
         with acting("subscriptions.create", name, detail={"url": url}) as session:
-            number, secret = core.create(session, vault, reach, by=getuser(), **asked)
-            made = {**reading.subscription(session, str(number)), "secret": secret}
-    _tell_secret(made, as_json, f"Try it: tds subscriptions test {name}")
+            number, secret = core.create(session, vault, reach, by=getuser(), **arguments)
+            subscription = {**core.subscription(session, str(number)), "secret": secret}
+    _show_secret(subscription, as_json, f"Try it: tds subscriptions test {name}")
 
 
 @subscriptions.command()
@@ -160,21 +158,23 @@ def rotate(
 ) -> None:
     """Give a subscription another secret, shown now and never again; the old one signs beside it for a while."""
     grace_seconds = grace_hours * 3600
-    if there := remote():
-        made = there.post(f"{PATH}/{name}/rotate", {"grace_seconds": grace_seconds})
+    if api := remote():
+        subscription = api.post(f"{PATH}/{name}/rotate", {"grace_seconds": grace_seconds})
     else:
         vault = vault_of(load_settings())
         with acting("subscriptions.rotate", name) as session:
             _, secret = core.rotate(session, vault, name, grace_seconds=grace_seconds)
-            made = {**reading.subscription(session, name), "secret": secret}
-    _tell_secret(made, as_json, f"The secret before signs, too, until {moment(made['previous_until'])}.")
+            subscription = {**core.subscription(session, name), "secret": secret}
+    _show_secret(
+        subscription, as_json, f"The secret before signs, too, until {moment(subscription['previous_until'])}."
+    )
 
 
 @subscriptions.command()
 def pause(name: Name) -> None:
     """Send nothing until it is resumed; what changes meanwhile is told then."""
-    if there := remote():
-        there.post(f"{PATH}/{name}/pause")
+    if api := remote():
+        api.post(f"{PATH}/{name}/pause")
     else:
         with acting("subscriptions.pause", name) as session:
             core.pause(session, name, by=getuser())
@@ -184,8 +184,8 @@ def pause(name: Name) -> None:
 @subscriptions.command()
 def resume(name: Name) -> None:
     """Send again, whether it was paused or disabled; all that waits is sent at once."""
-    if there := remote():
-        there.post(f"{PATH}/{name}/resume")
+    if api := remote():
+        api.post(f"{PATH}/{name}/resume")
     else:
         with acting("subscriptions.resume", name) as session:
             core.resume(session, name, by=getuser())
@@ -195,25 +195,25 @@ def resume(name: Name) -> None:
 @subscriptions.command()
 def delete(name: Name) -> None:
     """End a subscription, with what it is owed and what is known of its deliveries."""
-    if there := remote():
-        there.change("DELETE", f"{PATH}/{name}")
+    if api := remote():
+        api.change("DELETE", f"{PATH}/{name}")
     else:
         with acting("subscriptions.delete", name) as session:
             core.delete(session, name, by=getuser())
     say(f"{name} is no more.")
 
 
-def _tell_secret(made: dict[str, Any], as_json: bool, then: str) -> None:
+def _show_secret(subscription: dict[str, Any], as_json: bool, then: str) -> None:
     if as_json:
-        say_json(made)
+        say_json(subscription)
         return
-    say(made["secret"])
-    say(f"Shown this once; {made['name']} verifies with it what it is sent. {then}", err=True)
+    say(subscription["secret"])
+    say(f"Shown this once; {subscription['name']} verifies with it what it is sent. {then}", err=True)
 
 
-def _row(found: dict[str, Any]) -> tuple[Any, ...]:
-    of = "; ".join(", ".join(found[each]) for each in ("entities", "kinds", "fields") if found[each])
+def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+    of = "; ".join(", ".join(row[each]) for each in ("entities", "kinds", "fields") if row[each])
     return (
-        found["id"], found["name"], found["url"], of or "everything", found["state"], found["owed_count"],
-        found["behind_count"], found["delivered_at"], found["failing_since"], found["state_reason"],
+        row["id"], row["name"], row["url"], of or "everything", row["state"], row["owed_count"],
+        row["behind_count"], row["delivered_at"], row["failing_since"], row["state_reason"],
     )  # fmt: skip

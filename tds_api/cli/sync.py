@@ -1,4 +1,4 @@
-"""`tds sync`: asks for passes over a stream or for given records, and watches them."""
+"""`tds sync`: requests syncs of entities or of given records, and watches them."""
 
 import time
 from collections import Counter
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tds_api.cli.console.output import entity_named, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import Place, target_of_settings
+from tds_api.cli.console.remote import Target, target_of_settings
 from tds_api.cli.runs import show_report, show_runs
 from tds_core.errors import ConfigError
 from tds_models.entities import ENTITIES
@@ -50,34 +50,36 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
 
     A dry run is always waited for: it ends with what a pass would change.
     """
-    given = [*(ids or ()), *(each.strip() for each in id_list.split(",") if each.strip())]
-    _refuse_contradictions(entity, mode, given, full=full, force=force)
+    source_ids = [*(ids or ()), *(each.strip() for each in id_list.split(",") if each.strip())]
+    _refuse_contradictions(entity, mode, source_ids, full=full, force=force)
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
     console = terminal(stderr=True, quiet=as_json)
     wait = wait or mode is SyncMode.DRY_RUN
-    with target_of_settings() as place:
+    with target_of_settings() as target:
         if wait:
-            place.warn_of_silence(console)
-        absent = place.unconnected() if wait else ""
-        found = _runs(place, names, mode, given, full=full, force=force, wait=wait and not absent, console=console)
-        records = place.records(found[0]) if given else []
+            target.warn_of_silence(console)
+        absent = target.unconnected() if wait else ""
+        run_rows = _runs(
+            target, names, mode, source_ids, full=full, force=force, wait=wait and not absent, console=console
+        )
+        records = target.records(run_rows[0]) if source_ids else []
     if as_json:
-        say_json(records or found)
+        say_json(records or run_rows)
     else:
-        _say(mode, found, records)
+        _say(mode, run_rows, records)
     if not wait:
         return
     if absent:
         say(f"What was asked for waits until TDS is connected: {absent}", err=True)
         raise typer.Exit(1)
-    for step in _steps(found):
+    for step in _steps(run_rows):
         say(step, err=True)
-    if not all(map(_came_over, found)) or not _all_good(found, records):
+    if not all(map(_came_over, run_rows)) or not _all_good(run_rows, records):
         raise typer.Exit(1)
 
 
-def _refuse_contradictions(entity: str, mode: SyncMode, given: Sequence[str], *, full: bool, force: bool) -> None:
-    if (mode is SyncMode.TARGETED) != bool(given) or (given and entity == "all"):
+def _refuse_contradictions(entity: str, mode: SyncMode, source_ids: Sequence[str], *, full: bool, force: bool) -> None:
+    if (mode is SyncMode.TARGETED) != bool(source_ids) or (source_ids and entity == "all"):
         raise ConfigError("Ids belong to --mode targeted with one entity: tds sync product --mode targeted --id 123")
     if full and mode is not SyncMode.DRY_RUN:
         raise ConfigError("--full says how a dry run reads; for a full pass: --mode full")
@@ -85,20 +87,20 @@ def _refuse_contradictions(entity: str, mode: SyncMode, given: Sequence[str], *,
         raise ConfigError("--force belongs to given records: tds sync product --mode targeted --id 123 --force")
 
 
-def _say(mode: SyncMode, found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> None:
+def _say(mode: SyncMode, run_rows: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> None:
     console = terminal()
     if mode is SyncMode.DRY_RUN:
-        for run in found:
+        for run in run_rows:
             show_report(run, console)
         return
-    show_runs(found, console)
+    show_runs(run_rows, console)
     if records:
         say_table("Records", ("record", "still owed", "outcome", "why", "error", "ended"),
                   [tuple(row.values()) for row in records], console=console)  # fmt: skip
 
 
 def _goes_on(run: dict[str, Any]) -> bool:
-    """Whether a run is worth watching: one that waits until somebody gives access may do so for ever."""
+    """Whether a run is worth watching: one that waits for access may do so for ever."""
     return run["state"] in _OPEN and not run.get("refused")
 
 
@@ -108,25 +110,25 @@ def _came_over(run: Mapping[str, Any]) -> bool:
     return run["state"] == RunState.COMPLETED and (run["mode"] == Mode.DRY_RUN or not refused)
 
 
-def _steps(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What is to be done about those that did not bring everything over; what holds up several is told once."""
-    held_up = Counter(reason for run in found if (reason := _held_up(run)))
+def _steps(run_rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The next steps for runs that did not bring everything over; a cause shared by several is printed once."""
+    held_up = Counter(reason for run in run_rows if (reason := _held_up(run)))
     for reason, count in held_up.items():
         if count > 1:
             yield f"{count} passes go on by themselves once Zoho lets them: {reason}"
             yield "  See: tds zoho status"
-    for run in found:
+    for run in run_rows:
         if held_up[_held_up(run)] < 2:
             yield from _next_steps(run)
 
 
 def _held_up(run: Mapping[str, Any]) -> str:
-    """Why an open run waits until somebody gives access; empty where it does not."""
+    """Why an open run waits for access; empty where it does not."""
     return run.get("refused") or "" if run["state"] in _OPEN else ""
 
 
 def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
-    """What is to be done about a run that did not bring everything over."""
+    """The next steps for a run that did not bring everything over."""
     run_id, entity, mode = run["id"], run["entity"], run["mode"].replace("_", "-")
     if run["state"] == RunState.HELD:
         why = next((hold["reason"] for hold in run["holds"] if not hold["decision"]), "it waits for a decision")
@@ -136,7 +138,7 @@ def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
         yield f"{entity}: run {run_id} goes on by itself once Zoho lets it: {run['refused']}"
         yield "  See: tds zoho status"
     elif run["state"] != RunState.COMPLETED:
-        yield f"{entity}: run {run_id} {run['state']}: {run['end_reason'] or 'no reason was told'}"
+        yield f"{entity}: run {run_id} {run['state']}: {run['end_reason'] or 'no reason is known'}"
         yield f"  Ask again: tds sync {entity} --mode {mode} --wait    If it stays so: tds health"
     refused = run["outcomes"].get("invalid", 0) if run["mode"] != Mode.DRY_RUN else 0
     if refused:
@@ -150,15 +152,15 @@ def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
         yield f"  See: tds dead-letter list --entity {entity}"
 
 
-def _all_good(found: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> bool:
+def _all_good(run_rows: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> bool:
     """Whether every record that was named came over; elsewhere only the counts are known."""
     if records:
         return all(row["outcome"] in _GOOD for row in records)
-    return all(set(run["outcomes"]) <= _GOOD for run in found if run["mode"] == SyncMode.TARGETED.value)
+    return all(set(run["outcomes"]) <= _GOOD for run in run_rows if run["mode"] == SyncMode.TARGETED.value)
 
 
 def _runs(
-    place: Place,
+    target: Target,
     names: Sequence[str],
     mode: SyncMode,
     ids: Sequence[str],
@@ -168,28 +170,28 @@ def _runs(
     wait: bool,
     console: Console,
 ) -> list[dict[str, Any]]:
-    wanted = [place.ask(name, mode.value.replace("-", "_"), ids, full=full, force=force) for name in names]
+    run_ids = [target.ask(name, mode.value.replace("-", "_"), ids, full=full, force=force) for name in names]
     if wait:
-        _watch(place, wanted, console)
-    return [place.run(run_id) for run_id in wanted]
+        _watch(target, run_ids, console)
+    return [target.run(run_id) for run_id in run_ids]
 
 
-def _watch(place: Place, wanted: Sequence[int], console: Console) -> None:
+def _watch(target: Target, run_ids: Sequence[int], console: Console) -> None:
     columns = (
         SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("{task.fields[says]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
-        bars = {run_id: progress.add_task("", total=None, says="") for run_id in wanted}
+        bars = {run_id: progress.add_task("", total=None, says="") for run_id in run_ids}
         while True:
-            found = [place.run(run_id) for run_id in wanted]
-            for run in found:
+            run_rows = [target.run(run_id) for run_id in run_ids]
+            for run in run_rows:
                 # How many there will be is a guess from what the mirror knows; the end of the list decides.
                 count, is_open = run["fetched_count"], run["state"] in _OPEN
                 total = max(run["expected_count"] or 0, count) or None
                 says = "may not be read" if run.get("refused") else run["end_reason"] or run["state"]
                 progress.update(bars[int(run["id"])], description=run["entity"], completed=count,
                                 total=total if is_open else count, says=says)  # fmt: skip
-            if not any(_goes_on(run) for run in found):
+            if not any(_goes_on(run) for run in run_rows):
                 return
             time.sleep(LOOK_SECONDS)

@@ -1,7 +1,4 @@
-"""`tds up`: everything on this machine until somebody stops it.
-
-`tds sandbox`: the Zoho stand-in as a program of its own; TDS knows only its name.
-"""
+"""`tds up`: runs all of TDS on this machine until a signal; `tds sandbox` runs the Zoho stand-in."""
 
 import contextlib
 import json
@@ -45,18 +42,18 @@ def up(
     console = terminal(stderr=True, quiet=as_json, highlight=False)
 
     def show(name: str, seconds: float, detail: str) -> None:
-        if name == FIRST_ADMIN_STEP:  # told at the end, where it is not overlooked
+        if name == FIRST_ADMIN_STEP:  # printed at the end, where it is not overlooked
             return
         console.print(f"[green]✓[/] {name:<12} [dim]{seconds:5.1f} s[/]  {detail}", soft_wrap=True)
 
     with contextlib.suppress(StopRequested), stop_signals() as stops, running_stack(settings, on_step=show) as stack:
         stops.append(stack.processes.hurry)
         if as_json:
-            told = {"pid": os.getpid(), "home": str(stack.settings.home), **stack.urls}
+            document = {"pid": os.getpid(), "home": str(stack.settings.home), **stack.urls}
             if stack.first_admin:
-                told["first_admin"] = dict(zip(("name", "password"), stack.first_admin, strict=True))
-            say(json.dumps(told))
-        _tell(console, stack)
+                document["first_admin"] = dict(zip(("name", "password"), stack.first_admin, strict=True))
+            say(json.dumps(document))
+        _show_addresses(console, stack)
         try:
             stack.wait()
         finally:
@@ -86,11 +83,11 @@ def stop_signals() -> Iterator[list[Callable[[], None]]]:
 
 
 def _with_options(settings: Settings, *, host: str, port: int, workers: int) -> Settings:
-    wanted = {"host": host or None, "port": port or None, "workers": workers if workers >= 0 else None}
-    return settings.replace("command line", **{name: value for name, value in wanted.items() if value is not None})
+    options = {"host": host or None, "port": port or None, "workers": workers if workers >= 0 else None}
+    return settings.replace("command line", **{name: value for name, value in options.items() if value is not None})
 
 
-def _tell(console: Console, stack: Stack) -> None:
+def _show_addresses(console: Console, stack: Stack) -> None:
     settings = stack.settings
     console.print()
     for name, url in stack.urls.items():

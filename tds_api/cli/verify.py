@@ -1,4 +1,4 @@
-"""`tds verify`: proves from the tables alone that nothing was lost, doubled or went backwards."""
+"""`tds verify`: checks the invariants of the whole history, and compares the mirror with a stand-in."""
 
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -14,11 +14,12 @@ from tds_api.cli.console.output import say_json, say_table, terminal
 from tds_api.cli.doctor_checks.organization import (
     STRANGERS_MEND,
     UNLISTED_MEND,
+    describe_hold,
+    describe_strangers,
+    describe_unlisted,
     next_step,
-    told_hold,
-    told_strangers,
-    told_unlisted,
 )
+from tds_core.errors import ConfigError
 from tds_core.invariants.verify import InvariantResult
 from tds_core.invariants.verify import verify as look
 from tds_core.sync.foreign_rows import Hint, hints
@@ -39,7 +40,7 @@ def verify(
             findings = look(session, examples=examples)
             hinted = hints(session)
         with session_scope(engine) as session:
-            comparison = _compared(session, against) if against else None
+            comparison = _compare(session, against) if against else None
     if as_json:
         _show_json(findings, comparison, hinted)
     else:
@@ -49,8 +50,8 @@ def verify(
         raise typer.Exit(1)
 
 
-class Comparison(Protocol):
-    """What was compared with a stand-in, and what differs."""
+class ComparisonResult(Protocol):
+    """The result of a comparison with a stand-in."""
 
     record_count: int
     part_count: int
@@ -61,27 +62,34 @@ class Comparison(Protocol):
         ...
 
 
-def _compared(session: Session, url: str) -> Comparison:
-    [compare] = entry_points(group="tds.comparisons", name="stand-in")
-    comparison: Comparison = compare.load()(session.connection(), url)
+def _compare(session: Session, url: str) -> ComparisonResult:
+    entry_point = next(iter(entry_points(group="tds.comparisons", name="stand-in")), None)
+    if entry_point is None:
+        raise ConfigError(
+            "--against is not installed: no entry point of the group tds.comparisons is called stand-in. "
+            "Install TDS again: make install"
+        )
+    comparison: ComparisonResult = entry_point.load()(session.connection(), url)
     return comparison
 
 
-def _show_json(findings: Sequence[InvariantResult], comparison: Comparison | None, hinted: Sequence[Hint]) -> None:
+def _show_json(
+    findings: Sequence[InvariantResult], comparison: ComparisonResult | None, hinted: Sequence[Hint]
+) -> None:
     broken = sum(each.violation_count for each in findings)
-    told: dict[str, Any] = {"violation_count": broken, "checks": findings, "other_organization_hints": hinted}
+    document: dict[str, Any] = {"violation_count": broken, "checks": findings, "other_organization_hints": hinted}
     if comparison:
-        told["comparison"] = {
+        document["comparison"] = {
             "record_count": comparison.record_count,
             "part_count": comparison.part_count,
             "difference_count": len(comparison.differences),
             "examples": comparison.examples(),
         }
-    say_json(told)
+    say_json(document)
 
 
-def show(findings: Sequence[InvariantResult], comparison: Comparison | None, console: Console) -> None:
-    """Print what was looked at, each broken promise with its cases, and what they come to."""
+def show(findings: Sequence[InvariantResult], comparison: ComparisonResult | None, console: Console) -> None:
+    """Print each invariant with its counts, the violations with examples, and the total."""
     rows = [(each.says, each.looked_at_count, each.violation_count or "none") for each in findings]
     say_table("What the history must show", ("promise", "looked at", "broken"), rows, console=console)
     for finding in findings:
@@ -105,15 +113,15 @@ def show(findings: Sequence[InvariantResult], comparison: Comparison | None, con
 
 
 def show_hints(hinted: Sequence[Hint], console: Console) -> None:
-    """Print what may be another organisation's, though no promise was broken, and what to do."""
+    """Print rows that may be of another organisation, though no invariant is broken, and what to do."""
     for each in hinted:
         if each.run_id is not None:
-            _warn(told_hold(each), next_step(each.entity, each), console)
+            _warn(describe_hold(each), next_step(each.entity, each), console)
         if each.stranger_count:
-            _warn(told_strangers(each), STRANGERS_MEND, console)
+            _warn(describe_strangers(each), STRANGERS_MEND, console)
     unlisted = [each for each in hinted if each.unlisted_count and each.run_id is None]
     if unlisted:
-        _warn(told_unlisted(unlisted), UNLISTED_MEND, console)
+        _warn(describe_unlisted(unlisted), UNLISTED_MEND, console)
 
 
 def _warn(says: str, mend: str, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`tds workers`: more workers beside `tds up` or on another machine, started, ended and seen by command."""
+"""`tds workers`: starts, stops and shows additional workers, beside `tds up` or on another machine."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ from tds_local.supervisor import Supervisor
 workers = typer.Typer(no_args_is_help=True, help="More workers, here: start, stop, status.")
 
 NAME = "more"
-KEPT_FILE = "workers.json"
+KEEPER_FILE = "workers.json"
 # A worker takes up to this long to load, on a busy machine; and to end what it has in hand.
 START_SECONDS, STOP_SECONDS = 60.0, 45.0
 _JSON = typer.Option(False, "--json", help="For programs.")
@@ -57,7 +57,7 @@ def start(count: int = _COUNT, as_json: bool = _JSON) -> None:
             start_new_session=True,
         )
     until = time.monotonic() + START_SECONDS
-    while not _kept(settings) or len(_listening() - before) < count:
+    while not _running_keeper(settings) or len(_listening() - before) < count:
         if keeper.poll() is not None or time.monotonic() > until:
             what = "ended" if keeper.poll() is not None else f"did not listen within {START_SECONDS:.0f} s"
             end = "\n".join(tail(log).strip().splitlines()[-6:])
@@ -73,32 +73,36 @@ def start(count: int = _COUNT, as_json: bool = _JSON) -> None:
 def stop(as_json: bool = _JSON) -> None:
     """End the workers that `tds workers start` began here; what they have in hand is finished or taken by others."""
     settings = load_settings()
-    kept = _kept(settings)
-    if kept:
-        os.kill(kept["pid"], signal.SIGTERM)
+    keeper = _running_keeper(settings)
+    if keeper:
+        os.kill(keeper["pid"], signal.SIGTERM)
         with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(kept["pid"]).wait(STOP_SECONDS)
-    ended = kept["count"] if kept else 0
+            psutil.Process(keeper["pid"]).wait(STOP_SECONDS)
+    ended = keeper["count"] if keeper else 0
     if as_json:
         say_json({"ended": ended})
     else:
-        say(f"{ended} workers ended." if kept else f"None were started here ({settings.home}); see: tds workers")
+        say(f"{ended} workers ended." if keeper else f"None were started here ({settings.home}); see: tds workers")
 
 
 @workers.command()
 def status(as_json: bool = _JSON) -> None:
     """Show all workers, wherever they run, and those kept here; exit code 5 when none listens."""
-    kept = _kept(load_settings())
+    keeper = _running_keeper(load_settings())
     with transaction() as session:
-        found = stats.healing_stats(session)["workers"]
+        rows = stats.healing_stats(session)["workers"]
     if as_json:
-        say_json({"kept_here": kept, "workers": found})
+        say_json({"kept_here": keeper, "workers": rows})
     else:
         console = terminal()
-        say_table("Workers", _COLUMNS, map(_row, found), console=console)
-        here = f"{kept['count']} by process {kept['pid']}; tds workers stop" if kept else "none by `tds workers start`"
+        say_table("Workers", _COLUMNS, map(_row, rows), console=console)
+        here = (
+            f"{keeper['count']} by process {keeper['pid']}; tds workers stop"
+            if keeper
+            else "none by `tds workers start`"
+        )
         console.print(f"[dim]Kept here: {here}[/]")
-    if not any(each["state"] in ("listening", "busy") for each in found):
+    if not any(each["state"] in ("listening", "busy") for each in rows):
         raise typer.Exit(5)
 
 
@@ -107,18 +111,18 @@ def run(count: int = _COUNT) -> None:
     """Run workers in the foreground until a signal, starting again what dies; for a supervisor such as systemd."""
     settings = _settings()
     configure_logging(settings, process="workers")
-    with contextlib.suppress(StopRequested), stop_signals() as stops, _keeping(settings) as keeper:
+    with contextlib.suppress(StopRequested), stop_signals() as stops, _supervisor(settings) as keeper:
         stops.append(keeper.hurry)
-        chosen = count or settings.workers
-        for number in range(1, chosen + 1):
+        worker_count = count or settings.workers
+        for number in range(1, worker_count + 1):
             keeper.launch(worker(settings, number, kind=NAME))
         keeper.look_after()
-        write_private(settings.home / KEPT_FILE, json.dumps({"pid": os.getpid(), "count": chosen}) + "\n")
+        write_private(settings.home / KEEPER_FILE, json.dumps({"pid": os.getpid(), "count": worker_count}) + "\n")
         keeper.wait()
 
 
 @contextlib.contextmanager
-def _keeping(settings: Settings) -> Iterator[Supervisor]:
+def _supervisor(settings: Settings) -> Iterator[Supervisor]:
     with contextlib.ExitStack() as ends:
         owner = Ownership(settings.home / "workers.owner", what="A keeper of workers")
         owner.take()
@@ -126,7 +130,7 @@ def _keeping(settings: Settings) -> Iterator[Supervisor]:
         guard = Guardian()
         ends.callback(guard.close)
         keeper = Supervisor(logs=settings.home / "logs", env=environment_of(settings), guard=guard)
-        ends.callback((settings.home / KEPT_FILE).unlink, missing_ok=True)
+        ends.callback((settings.home / KEEPER_FILE).unlink, missing_ok=True)
         ends.callback(keeper.stop)
         yield keeper
 
@@ -137,27 +141,27 @@ def _settings() -> Settings:
     return settings
 
 
-def _kept(settings: Settings) -> dict[str, Any] | None:
-    """The keeper that runs in this home, if one does."""
-    path: Path = settings.home / KEPT_FILE
+def _running_keeper(settings: Settings) -> dict[str, Any] | None:
+    """Process id and worker count of the `tds workers run` of this home; None if none runs."""
+    path: Path = settings.home / KEEPER_FILE
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
-        is_keeper = "workers" in psutil.Process(found["pid"]).cmdline()
+        state: dict[str, Any] = json.loads(path.read_text())
+        is_keeper = "workers" in psutil.Process(state["pid"]).cmdline()
     except (OSError, ValueError, psutil.Error):
         return None
-    return found if is_keeper else None
+    return state if is_keeper else None
 
 
 def _listening() -> set[str]:
-    """The processes of workers that told of themselves, of those started by this command."""
+    """The processes of workers that report themselves, of those started by this command."""
     with transaction() as session:
-        found = stats.healing_stats(session)["workers"]
+        rows = stats.healing_stats(session)["workers"]
     return {
-        each["process"] for each in found if each["state"] in ("listening", "busy") and each["name"].startswith(NAME)
+        each["process"] for each in rows if each["state"] in ("listening", "busy") and each["name"].startswith(NAME)
     }
 
 
-def _row(found: Mapping[str, Any]) -> tuple[Any, ...]:
-    busy = f"{found['busy_count']} of {found['slot_count']}"
-    queues = ", ".join(name.removeprefix("tds.") for name in found["queues"] if ".ear." not in name)
-    return found["name"], found["state"], busy, queues, found["started_at"], found["heard_at"], found["process"]
+def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    busy = f"{row['busy_count']} of {row['slot_count']}"
+    queues = ", ".join(name.removeprefix("tds.") for name in row["queues"] if ".ear." not in name)
+    return row["name"], row["state"], busy, queues, row["started_at"], row["heard_at"], row["process"]

@@ -1,7 +1,4 @@
-"""`tds zoho`: connects an organisation and shows how the connection does.
-
-A web page of a minute's life on loopback: where Zoho's consent page sends the browser back to, with a code.
-"""
+"""`tds zoho`: connects an organisation, shows the connection, and rotates its keys."""
 
 import contextlib
 import secrets
@@ -50,15 +47,15 @@ _THANKS = b"<!doctype html><title>TDS</title><p>Received. You can close this pag
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
-    """What the consent page sent: the code, and the accounts server of the person who agreed."""
+class ConsentCode:
+    """The query of the OAuth redirect: the code, and the accounts server of the person who agreed."""
 
     code: str
     accounts_url: str
 
 
 class CallbackPage:
-    """Listens on loopback from its making on; `wait` ends it."""
+    """Local HTTP server that receives the OAuth redirect; listens once made, until `wait` returns."""
 
     def __init__(self, port: int) -> None:
         self.state = secrets.token_urlsafe(24)
@@ -66,10 +63,10 @@ class CallbackPage:
         page = self
 
         class Receiver(BaseHTTPRequestHandler):
-            """Takes one redirect."""
+            """Receives one redirect."""
 
             def do_GET(self) -> None:
-                """Keep the query of the redirect and say thanks."""
+                """Keep the query of the redirect, and answer with a page."""
                 parts = urlsplit(self.path)
                 if parts.path != PATH:
                     self.send_error(404)
@@ -81,7 +78,7 @@ class CallbackPage:
                 self.wfile.write(_THANKS)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the address holds the code."""
+                """Log nothing: the address holds the code."""
 
         try:
             self._server = HTTPServer(("127.0.0.1", port), Receiver)
@@ -90,7 +87,7 @@ class CallbackPage:
         self._server.timeout = 0.5
         self.redirect_uri = f"http://localhost:{self._server.server_port}{PATH}"
 
-    def wait(self, seconds: float) -> Consent:
+    def wait(self, seconds: float) -> ConsentCode:
         """The consent, once it comes. Raises AuthError when it was refused, forged, or did not come in time."""
         deadline = time.monotonic() + seconds
         try:
@@ -99,12 +96,12 @@ class CallbackPage:
         finally:
             self._server.server_close()
         if not self._answer:
-            raise AuthError(f"Nobody came back from Zoho's consent page within {seconds:.0f} seconds. Try again.")
+            raise AuthError(f"No answer came from Zoho's consent page within {seconds:.0f} seconds. Try again.")
         if error := self._answer.get("error"):
             raise AuthError(f"Zoho's consent page said: {error}. An administrator of the organisation has to accept.")
         if not secrets.compare_digest(self._answer.get("state", ""), self.state):
             raise AuthError("The answer does not belong to this request (its state differs). Start again.")
-        return Consent(self._answer.get("code", ""), self._answer.get("accounts-server", ""))
+        return ConsentCode(self._answer.get("code", ""), self._answer.get("accounts-server", ""))
 
 
 CONSENT_WITHIN_SECONDS = 300.0
@@ -116,7 +113,7 @@ zoho.add_typer(webhooks, name="webhooks")
 
 @zoho.callback()
 def quietly() -> None:
-    """Leave the log to programs: what goes wrong, a command says itself."""
+    """Silence the log: each command prints its errors itself."""
     configure_logging(load_settings().replace("command line", log_level="CRITICAL"), process="cli")
 
 
@@ -137,12 +134,12 @@ def connect(
         url = oauth.authorize_url(redirect_uri=page.redirect_uri, state=page.state, scopes=scopes)
         console.print(escape(url), soft_wrap=True)
         consent = page.wait(CONSENT_WITHIN_SECONDS)
-        if consent.accounts_url:  # Zoho knows best in which data centre the organisation lives
+        if consent.accounts_url:  # Zoho names the data centre of the organisation
             oauth = replace(oauth, accounts_url=known_server(settings, consent.accounts_url))
-        found, is_running = _connect(settings, oauth, consent.code, page.redirect_uri)
+        result, is_running = _connect(settings, oauth, consent.code, page.redirect_uri)
     else:
-        found, is_running = _connect(settings, oauth, code or _asked_code(console, scopes))
-    _tell(console, settings, found, is_running=is_running)
+        result, is_running = _connect(settings, oauth, code or _entered_code(console, scopes))
+    _show_connected(console, settings, result, is_running=is_running)
 
 
 @zoho.command()
@@ -223,7 +220,7 @@ def rotate_key() -> None:
         console.print("TDS_SECRET_KEY_PREVIOUS can be unset now.")
 
 
-def _asked_code(console: Console, scopes: Sequence[str]) -> str:
+def _entered_code(console: Console, scopes: Sequence[str]) -> str:
     console.print("In Zoho's API console (api-console.zoho.com of your data centre) open your Self Client, tab")
     console.print("Generate Code, scope (a code works once, for at most 10 minutes):\n")
     console.print(",".join(scopes) + "\n", soft_wrap=True)
@@ -234,17 +231,17 @@ def _asked_code(console: Console, scopes: Sequence[str]) -> str:
 def _connect(
     settings: Settings, oauth: OAuthClient, code: str, redirect_uri: str | None = None
 ) -> tuple[ConnectionResult, bool]:
-    """The new connection, and whether a TDS runs that can use it."""
+    """The new connection, and whether a running TDS can use it."""
     key = settings.secret_key or secret_of_home(settings.home, "TDS_SECRET_KEY", lambda: Fernet.generate_key().decode())
     with _migrated(settings) as engine:
         connector = Connector(
             lambda: session_scope(engine), Vault(key), settings.zoho_organization_id, settings.zoho_api_url
         )
-        found = connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
+        result = connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
         did(engine, "zoho.connect", oauth.accounts_url)
         with session_scope(engine) as session:
             silent = facts(session)["dispatcher_silent_seconds"]
-        return found, silent is not None and silent <= DISPATCHER_SILENT_SECONDS
+        return result, silent is not None and silent <= DISPATCHER_SILENT_SECONDS
 
 
 @contextlib.contextmanager
@@ -259,7 +256,7 @@ def _migrated(settings: Settings) -> Iterator[Engine]:
 
 
 def _ask(settings: Settings, engine: Engine) -> list[OrganizationSeen]:
-    """Ask once, and with another token when the one that is kept is refused: it may have ended early."""
+    """The organisations of the connection; retried with a new token when the stored one is refused."""
     tokens = open_tokens(settings, lambda: session_scope(engine))
     token, api_url = tokens.current()
     try:
@@ -269,13 +266,13 @@ def _ask(settings: Settings, engine: Engine) -> list[OrganizationSeen]:
     return organizations(api_url, token, now=datetime.now(UTC))
 
 
-def _tell(console: Console, settings: Settings, found: ConnectionResult, *, is_running: bool) -> None:
-    seen = found.organizations
+def _show_connected(console: Console, settings: Settings, result: ConnectionResult, *, is_running: bool) -> None:
+    seen = result.organizations
     console.print("[green]Connected.[/] The refresh token is kept, encrypted, in the database.")
     _show_organizations(console, seen)
-    for warning in found.warnings():
+    for warning in result.warnings():
         console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
-    if found.lacking:
+    if result.lacking:
         console.print("Connect again with all scopes: tds zoho connect", soft_wrap=True)
     first = "tds sync all --mode full --wait"
     if not settings.zoho_organization_id:
@@ -296,7 +293,7 @@ def _show_organizations(console: Console, seen: list[OrganizationSeen]) -> None:
 
 def _show_status(settings: Settings, stored: dict[str, Any], seen: list[OrganizationSeen]) -> None:
     console = terminal()
-    kept = (
+    token_place = (
         "in the database"
         if stored.get("has_refresh_token")
         else "from settings"
@@ -306,7 +303,7 @@ def _show_status(settings: Settings, stored: dict[str, Any], seen: list[Organiza
     rows = [
         ("data centre", settings.zoho_data_center),
         ("organisation", settings.zoho_organization_id),
-        ("refresh token", kept),
+        ("refresh token", token_place),
         ("access token ends", stored.get("expires_at")),
         ("API", stored.get("api_url") or settings.zoho_api_url),
         ("left alone, ends", stored.get("paused_until") or stored.get("blocked_until")),

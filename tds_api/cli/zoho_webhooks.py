@@ -1,4 +1,4 @@
-"""`tds zoho webhooks`: sets up in Zoho what tells TDS of changes, shows how that does, and takes it away."""
+"""`tds zoho webhooks`: installs, shows and removes TDS's webhooks and workflow rules in Zoho."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -30,9 +30,9 @@ def install(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
     """Create what is missing and mend what differs; what is right is left alone. Exit code 1 when some of it failed."""
     settings = load_settings()
     check_installable(settings)
-    with _mender(settings) as mender:
-        plan = mender.look(_entities())
-        done = _carry_out(mender, plan.to_mend, dry_run=dry_run)
+    with _webhook_installer(settings) as installer:
+        plan = installer.look(_entities())
+        done = _carry_out(installer, plan.to_mend, dry_run=dry_run)
     _record("install", done, dry_run=dry_run)
     _say(plan, done, as_json=as_json, column=WOULD_DO if dry_run else "done")
     if not as_json:
@@ -46,8 +46,8 @@ def status(as_json: bool = _JSON) -> None:
     """Show each webhook with its rule; exit code 1 unless all are installed and active as they should be."""
     settings = load_settings()
     settings.require("TDS_PUBLIC_URL")
-    with _mender(settings) as mender:
-        plan = mender.look(_entities())
+    with _webhook_installer(settings) as installer:
+        plan = installer.look(_entities())
     _say(plan, [], as_json=as_json)
     if not plan.is_fulfilled:
         if not as_json:
@@ -58,9 +58,9 @@ def status(as_json: bool = _JSON) -> None:
 @webhooks.command()
 def remove(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
     """Delete our webhooks and rules in Zoho, and nobody else's."""
-    with _mender(load_settings()) as mender:
-        places = mender.look(_entities()).to_remove
-        done = _carry_out(mender, places, dry_run=dry_run)
+    with _webhook_installer(load_settings()) as installer:
+        places = installer.look(_entities()).to_remove
+        done = _carry_out(installer, places, dry_run=dry_run)
     _record("remove", done, dry_run=dry_run)
     _say(SetupPlan(places), done, as_json=as_json, column=WOULD_DO if dry_run else "done")
     if any(each.problem for each in done):
@@ -72,18 +72,18 @@ def _entities() -> list[Any]:
 
 
 @contextlib.contextmanager
-def _mender(settings: Settings) -> Iterator[WebhookInstaller]:
+def _webhook_installer(settings: Settings) -> Iterator[WebhookInstaller]:
     with database(settings) as engine:
         client = open_zoho(settings, lambda: session_scope(engine), open_breakers(settings))
         yield open_installer(settings, client)
 
 
-def _carry_out(mender: WebhookInstaller, places: Sequence[PlannedHook], *, dry_run: bool) -> list[StepResult]:
-    return [StepResult(place, tuple(place.steps)) if dry_run else mender.mend(place) for place in places]
+def _carry_out(installer: WebhookInstaller, places: Sequence[PlannedHook], *, dry_run: bool) -> list[StepResult]:
+    return [StepResult(place, tuple(place.steps)) if dry_run else installer.mend(place) for place in places]
 
 
 def _record(verb: str, done: Sequence[StepResult], *, dry_run: bool) -> None:
-    """Write down what was changed at Zoho."""
+    """Log what was changed at Zoho."""
     if done and not dry_run:
         failed_count = sum(1 for each in done if each.problem)
         with database() as engine:
@@ -92,10 +92,10 @@ def _record(verb: str, done: Sequence[StepResult], *, dry_run: bool) -> None:
 
 def _rows(plan: SetupPlan, done: Sequence[StepResult]) -> list[dict[str, Any]]:
     """One row for each place and for each event there is no room for."""
-    became = {each.place.name: each for each in done}
+    result_of = {each.place.name: each for each in done}
     rows = []
     for place in plan.places:
-        hook, end = place.hook, became.get(place.name)
+        hook, result = place.hook, result_of.get(place.name)
         rows.append(
             {
                 "name": place.name,
@@ -104,8 +104,8 @@ def _rows(plan: SetupPlan, done: Sequence[StepResult]) -> list[dict[str, Any]]:
                 "url": hook.url if hook else place.webhook.url if place.webhook else None,
                 "found_url": place.webhook.url if place.webhook else None,
                 "state": [str(drift) for drift in place.drifts] or ["installed"],
-                "steps": [str(step) for step in end.steps] if end else [],
-                "problem": end.problem if end else "",
+                "steps": [str(step) for step in result.steps] if result else [],
+                "problem": result.problem if result else "",
             }
         )
     for each in plan.lacking:
@@ -115,7 +115,7 @@ def _rows(plan: SetupPlan, done: Sequence[StepResult]) -> list[dict[str, Any]]:
 
 
 def _say(plan: SetupPlan, done: Sequence[StepResult], *, as_json: bool, column: str = "") -> None:
-    """Show what was found, and under `column` the steps that follow."""
+    """Print the hooks with their state, and under `column` the steps that follow."""
     rows = _rows(plan, done)
     if as_json:
         say_json({"dry_run": column == WOULD_DO, "webhooks": rows})
@@ -126,17 +126,22 @@ def _say(plan: SetupPlan, done: Sequence[StepResult], *, as_json: bool, column: 
         return
     table = table_of("webhook and rule", "events", "found", column)
     for row in rows:
-        cells = (escape(row["name"] or row["entity"]), ", ".join(row["events"]), _found(row), ", ".join(row["steps"]))
+        cells = (
+            escape(row["name"] or row["entity"]),
+            ", ".join(row["events"]),
+            _state_cell(row),
+            ", ".join(row["steps"]),
+        )
         table.add_row(*cells)
     console.print(table)
 
 
-def _found(row: dict[str, Any]) -> str:
+def _state_cell(row: dict[str, Any]) -> str:
     colour = "green" if row["state"] == ["installed"] else "yellow"
-    said = f"[{colour}]{', '.join(row['state'])}[/]"
+    text = f"[{colour}]{', '.join(row['state'])}[/]"
     if "other URL" in row["state"]:
-        said += f"\n[dim]{escape(row['found_url'] or '-')}[/]"
-    return f"{said}\n[red]{escape(row['problem'])}[/]" if row["problem"] else said
+        text += f"\n[dim]{escape(row['found_url'] or '-')}[/]"
+    return f"{text}\n[red]{escape(row['problem'])}[/]" if row["problem"] else text
 
 
 def _advise(settings: Settings, plan: SetupPlan, done: Sequence[StepResult], *, dry_run: bool) -> None:

@@ -1,1 +1,1 @@
-"""What all commands share: output, the database, a TDS elsewhere, and the log of what was done."""
+"""Parts that all commands share: output, the database, a remote TDS, and the action log."""

@@ -1,4 +1,4 @@
-"""What commands do is written down as well: by whom, on which machine, in the transaction that does it."""
+"""The action log of commands: account and machine, in the transaction of the action."""
 
 import secrets
 import socket
@@ -27,7 +27,7 @@ def action_of(
     source_ids: Sequence[str] = (),
     detail: Mapping[str, Any] | None = None,
 ) -> ActionEntry:
-    """An action of this shell's account."""
+    """The log entry of an action by this shell's account."""
     return ActionEntry(
         caller=shell(getuser()),
         operation=f"cli.{operation}",
@@ -42,20 +42,20 @@ def action_of(
 
 @contextmanager
 def acting(operation: str, subject: object = "", **more: Any) -> Iterator[Session]:
-    """One transaction that does something and writes it down; what is refused is written down too."""
+    """A transaction that logs its action when it commits; a refusal (TdsError) is logged too."""
     with database() as engine, acting_on(engine, operation, subject, **more) as session:
         yield session
 
 
 def did(engine: Engine, operation: str, subject: object = "", **more: Any) -> None:
-    """Write down what was done elsewhere than in a transaction: at Zoho, in Redis."""
+    """Log an action that was done outside the database: at Zoho, in Redis."""
     with session_scope(engine) as session:
         action_log.record(session, action_of(operation, subject, **more), ActionOutcome.DONE)
 
 
 @contextmanager
 def acting_on(engine: Engine, operation: str, subject: object = "", **more: Any) -> Iterator[Session]:
-    """The same on an engine that is open."""
+    """As `acting`, on a given engine."""
     action = action_of(operation, subject, **more)
     try:
         with session_scope(engine) as session:

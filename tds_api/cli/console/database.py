@@ -1,4 +1,4 @@
-"""The database as commands use it: found through the settings, its absence told in one sentence with the next step."""
+"""The database of commands: connects by the settings; an outage becomes one message with the next step."""
 
 import contextlib
 from collections.abc import Iterator

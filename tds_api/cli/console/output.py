@@ -1,9 +1,7 @@
-"""How commands speak: tables for people, JSON for programs, times in plain words; all they print goes through here.
+"""Output of commands: tables for people, JSON for programs, and moments as people write and read them.
 
-What comes from outside is shown and not obeyed (`tds_core/terminal_text.py`), and nothing is cut: who reads from a
-pipe gets rows as long as they are, a narrow terminal gets fewer columns, then one record under the other.
-
-Moments as people write them: a date, a time, or how long ago.
+Text from outside is escaped (`tds_core/terminal_text.py`), and nothing is cut off: a pipe gets full rows, a narrow
+terminal gets fewer columns, then one record below the other.
 """
 
 import dataclasses
@@ -32,56 +30,56 @@ _AGO = re.compile(r"(\d{1,6})\s*(s|min|h|d)")
 _TIME_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 
 
-def read_moment(written: str) -> datetime | None:
-    """`2026-11-22`, `2026-11-22T09:30:00+03:00` (UTC where no zone is said), `15min`, `2h`, `3d`; None for nothing.
+def read_moment(text: str) -> datetime | None:
+    """`2026-11-22`, `2026-11-22T09:30:00+03:00` (UTC without a zone), `15min`, `2h`, `3d`; None for nothing.
 
     Raises ConfigError.
     """
-    if not written:
+    if not text:
         return None
-    if ago := _AGO.fullmatch(written.strip()):
+    if ago := _AGO.fullmatch(text.strip()):
         return datetime.now(UTC) - timedelta(**{_TIME_UNITS[ago[2]]: int(ago[1])})
     try:
-        moment = datetime.fromisoformat(written.strip())
+        moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise ConfigError(
-            f"{written[:40]!r} is no moment. Write 2026-11-22, 2026-11-22T09:30:00Z, or how long ago: 15min, 2h, 3d."
+            f"{text[:40]!r} is no moment. Write 2026-11-22, 2026-11-22T09:30:00Z, or how long ago: 15min, 2h, 3d."
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-# Who reads from a pipe has no width.
+# A pipe has no width.
 _PIPE_WIDTH = 10_000
-# Sentences are folded to no less than this.
+# Sentences are folded to no fewer characters.
 _LEAST_FOLDED = 16
 _NOTHING = "-"
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 
 
-class UnknownEntityError(TdsError):
-    """TDS mirrors nothing of this name."""
+class NoSuchEntityError(TdsError):
+    """TDS mirrors no entity of this name."""
 
     code = "unknown_entity"
 
 
 def entity_named(name: str) -> Entity:
-    """The entity of a name. Raises UnknownEntityError naming those there are."""
+    """The entity of a name. Raises NoSuchEntityError naming those there are."""
     if name not in ENTITIES:
-        raise UnknownEntityError(f"TDS mirrors nothing called {name[:80]!r}. Entities: {', '.join(ENTITIES)}.")
+        raise NoSuchEntityError(f"TDS mirrors nothing called {name[:80]!r}. Entities: {', '.join(ENTITIES)}.")
     return ENTITIES[name]
 
 
 class Terminal(Console):
-    """A console that shows text from outside and does not obey it; into a pipe it breaks no lines."""
+    """A console that escapes control characters from outside; into a pipe it breaks no lines."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Rich's segments, with the text of each spelled out; what Rich itself tells the terminal stays."""
+        """Rich's segments with their text escaped; Rich's own control segments stay."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=shown(segment.text))
 
 
 def terminal(*, stderr: bool = False, quiet: bool = False, highlight: bool = True) -> Terminal:
-    """What a command prints people's words with."""
+    """The console on which commands print for people."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     width = None if is_terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
     return Terminal(stderr=stderr, quiet=quiet, highlight=highlight, width=width)
@@ -100,21 +98,21 @@ def say_json(value: Any) -> None:
 
 def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, console: Console) -> None:
     """Print a table, or that there is nothing to show. Where it is too wide, columns that are empty are left out; where
-    it still is, long sentences are folded; where even that is too wide, each row is told in words.
+    it still is, long sentences are folded; where even that is too wide, each row is printed in words.
     """
     cells = [[shown_in_line(cell(value)) for value in row] for row in rows]
     if not cells:
         console.print(f"[bold italic]{escape(title)}[/]\n[dim]none[/]")
         return
     if _width(columns, cells) > console.width:
-        kept = [number for number in range(len(columns)) if any(row[number] != _NOTHING for row in cells)]
-        columns, cells = [columns[number] for number in kept], [[row[number] for number in kept] for row in cells]
-    folds = [_may_fold(row[number] for row in cells) for number in range(len(columns))]
-    if _width(columns, cells, folds) > console.width:
+        filled = [number for number in range(len(columns)) if any(row[number] != _NOTHING for row in cells)]
+        columns, cells = [columns[number] for number in filled], [[row[number] for number in filled] for row in cells]
+    may_fold = [_may_fold(row[number] for row in cells) for number in range(len(columns))]
+    if _width(columns, cells, may_fold) > console.width:
         _say_rows(title, columns, cells, console)
         return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
-    for name, is_folded in zip(columns, folds, strict=True):
+    for name, is_folded in zip(columns, may_fold, strict=True):
         table.add_column(name, no_wrap=not is_folded, overflow="fold", min_width=_LEAST_FOLDED if is_folded else None)
     for row in cells:
         table.add_row(*map(escape, row))
@@ -142,13 +140,13 @@ def _may_fold(values: Iterable[str]) -> bool:
 
 
 def _say_rows(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
-    """Each row in words: what identifies it, then the rest with the names of their columns."""
+    """Each row on one line: what identifies it, then the rest with the names of their columns."""
     console.print(f"[bold]{escape(title)}[/]")
     for row in cells:
         first, *rest = zip(columns, row, strict=True)
         second = f"  {rest[0][1]}" if rest else ""
-        told = ", ".join(f"{name} {value}" for name, value in rest[1:] if value != _NOTHING)
-        console.print(f"[bold]{escape(first[1] + second)}[/]  {escape(told)}", soft_wrap=True)
+        rest_text = ", ".join(f"{name} {value}" for name, value in rest[1:] if value != _NOTHING)
+        console.print(f"[bold]{escape(first[1] + second)}[/]  {escape(rest_text)}", soft_wrap=True)
 
 
 def cell(value: Any) -> str:

@@ -1,7 +1,4 @@
-"""A TDS elsewhere: what commands ask it over HTTP when TDS_URL (or --url) names one.
-
-Where a sync is asked for: at the database beside this command, or at a TDS elsewhere.
-"""
+"""A remote TDS, which commands call over HTTP when TDS_URL (or --url) names one; and the target of a sync."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +36,7 @@ class RemoteAwayError(TdsError):
 
 
 class RemoteRefusedError(TdsError):
-    """The TDS that TDS_URL names says no; `code` is its own word for why."""
+    """The TDS that TDS_URL names refused the request; `code` is that of its problem document."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -48,36 +45,36 @@ class RemoteRefusedError(TdsError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Remote:
-    """One TDS elsewhere, asked with a key. Answers come back as the core gives them here: times are times."""
+    """A remote TDS, called with an API key. Times in its responses become datetimes, as in local results."""
 
     url: str
     key: str
 
     def get(self, path: str, **query: Any) -> Any:
-        """Read. What is None or empty is not asked for."""
-        return self._ask("GET", path, params=_given(query))
+        """GET a document. Empty query values are left out."""
+        return self._ask("GET", path, params=_query(query))
 
     def page(self, path: str, *, limit: int = LARGEST_PAGE, **query: Any) -> list[dict[str, Any]]:
         """The first `limit` rows of a list."""
-        found: list[dict[str, Any]] = self.get(path, limit=limit, **query)["items"]
-        return found
+        rows: list[dict[str, Any]] = self.get(path, limit=limit, **query)["items"]
+        return rows
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Ask for something to be done."""
+        """POST a change; see `change`."""
         return self.change("POST", path, body)
 
     def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Ask for a change, once even if the network makes two of it."""
+        """Send a change with an idempotency key, so that a repeat by the network changes nothing."""
         headers = {"Idempotency-Key": uuid.uuid4().hex, "Content-Type": "application/json"}
         return self._ask(method, path, data=msgspec.json.encode(body or {}), headers=headers)
 
     def _ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
-        params = {"Authorization": f"Bearer {self.key}", **(headers or {})}
+        all_headers = {"Authorization": f"Bearer {self.key}", **(headers or {})}
         try:
-            answer = requests.request(
+            response = requests.request(
                 method,
                 f"{self.url}/api/tds{path}",
-                headers=params,
+                headers=all_headers,
                 timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
                 allow_redirects=False,  # a key is for one place
                 **more,
@@ -85,11 +82,11 @@ class Remote:
         except requests.RequestException as error:
             kind = type(error).__name__
             raise RemoteAwayError(f"{self.url} does not answer ({kind}). Check TDS_URL.") from None
-        return _understood(answer)
+        return _document_of(response)
 
 
 def remote() -> Remote | None:
-    """The TDS elsewhere that the settings name; None when the one beside this database is meant."""
+    """The remote TDS that the settings name; None for the one of the local database."""
     settings = load_settings()
     if not settings.url:
         return None
@@ -97,39 +94,39 @@ def remote() -> Remote | None:
     return Remote(settings.url.rstrip("/").removesuffix("/api/tds"), settings.api_key)
 
 
-def _understood(answer: requests.Response) -> Any:
-    is_ours = "json" in answer.headers.get("Content-Type", "")
-    if answer.status_code == 204:
+def _document_of(response: requests.Response) -> Any:
+    is_ours = "json" in response.headers.get("Content-Type", "")
+    if response.status_code == 204:
         return None
     try:
-        document = msgspec.json.decode(answer.content) if is_ours else None
+        document = msgspec.json.decode(response.content) if is_ours else None
     except msgspec.DecodeError:
         document = None
-    if document is None or 300 <= answer.status_code < 400:
-        raise RemoteAwayError(f"{answer.url} answered {answer.status_code}, and not as TDS does. Check TDS_URL.")
-    if answer.status_code >= 400:
-        raise RemoteRefusedError(str(document.get("code")), _told(document))
-    return _revived(document)
+    if document is None or 300 <= response.status_code < 400:
+        raise RemoteAwayError(f"{response.url} answered {response.status_code}, and not as TDS does. Check TDS_URL.")
+    if response.status_code >= 400:
+        raise RemoteRefusedError(str(document.get("code")), _message(document))
+    return _with_times(document)
 
 
-def _told(document: Mapping[str, Any]) -> str:
+def _message(document: Mapping[str, Any]) -> str:
     errors = document.get("errors")
-    wrong = f" {msgspec.json.encode(errors).decode()}" if errors else ""
-    return f"{document.get('detail')}{wrong}"
+    arguments = f" {msgspec.json.encode(errors).decode()}" if errors else ""
+    return f"{document.get('detail')}{arguments}"
 
 
-def _revived(value: Any, key: str = "") -> Any:
-    """The value with its times as times: those are under names that end in `_at`, as everywhere in TDS."""
+def _with_times(value: Any, key: str = "") -> Any:
+    """The value with times as datetimes: they are under names that end in `_at`, as everywhere in TDS."""
     if isinstance(value, dict):
-        return {name: _revived(each, key if key.endswith("_at") else name) for name, each in value.items()}
+        return {name: _with_times(each, key if key.endswith("_at") else name) for name, each in value.items()}
     if isinstance(value, list):
-        return [_revived(each, key) for each in value]
+        return [_with_times(each, key) for each in value]
     if isinstance(value, str) and (key == "at" or key.endswith("_at")):
         return datetime.fromisoformat(value)
     return value
 
 
-def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+def _query(query: Mapping[str, Any]) -> dict[str, Any]:
     spelled: Iterable[tuple[str, Any]] = query.items()
     return {
         name: str(value).lower() if isinstance(value, bool) else value
@@ -140,7 +137,7 @@ def _given(query: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class LocalTarget:
-    """Beside the database."""
+    """A TDS by its database."""
 
     engine: Engine
 
@@ -153,17 +150,17 @@ class LocalTarget:
             )
 
     def run(self, run_id: int) -> dict[str, Any]:
-        """How far a run is."""
+        """The progress of a run."""
         with session_scope(self.engine) as session:
             return run_queries.run(session, run_id)
 
     def records(self, run: dict[str, Any]) -> list[dict[str, Any]]:
-        """What became of the records of a targeted run."""
+        """The outcomes of the records of a targeted run."""
         with session_scope(self.engine) as session:
             return run_requests.run_outcomes(session, run["id"])
 
     def warn_of_silence(self, console: Console) -> None:
-        """Say so when nothing runs that could do it."""
+        """Warn if no dispatcher runs."""
         with session_scope(self.engine) as session:
             silent = facts(session)["dispatcher_silent_seconds"]
         if silent is None or silent > DISPATCHER_SILENT_SECONDS:
@@ -179,7 +176,7 @@ class LocalTarget:
 
 @dataclass(frozen=True, slots=True)
 class RemoteTarget:
-    """Elsewhere, over HTTP, where only the counts of a targeted run's records are told."""
+    """A TDS over HTTP, which shows only the counts of a targeted run's records."""
 
     remote: Remote
 
@@ -190,16 +187,16 @@ class RemoteTarget:
         return int(self.remote.post(f"/sync/{entity}", body)["run_id"])
 
     def run(self, run_id: int) -> dict[str, Any]:
-        """How far a run is."""
+        """The progress of a run."""
         found: dict[str, Any] = self.remote.get(f"/runs/{run_id}")
         return found
 
     def records(self, run: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002 (the same question as beside it)
-        """Nothing: only the run's counts come over HTTP."""
+        """Empty: only the run's counts come over HTTP."""
         return []
 
     def warn_of_silence(self, console: Console) -> None:
-        """Nothing: what runs there is told by its health."""
+        """Nothing: a remote TDS reports its health itself."""
 
     def unconnected(self) -> str:
         """Why no pass can begin there, and what to do; empty where the source is connected."""
@@ -207,14 +204,14 @@ class RemoteTarget:
         return str(found["reason"]) if found["access"] == AccessStatus.ABSENT else ""
 
 
-Place = LocalTarget | RemoteTarget
+Target = LocalTarget | RemoteTarget
 
 
 @contextmanager
-def target_of_settings() -> Iterator[Place]:
-    """The TDS elsewhere that TDS_URL names, or the one of the settings' database."""
-    if there := remote():
-        yield RemoteTarget(there)
+def target_of_settings() -> Iterator[Target]:
+    """The remote TDS that TDS_URL names, or the one of the settings' database."""
+    if api := remote():
+        yield RemoteTarget(api)
         return
     with database() as engine:
         yield LocalTarget(engine)

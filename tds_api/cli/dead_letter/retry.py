@@ -1,4 +1,4 @@
-"""`tds dead-letter retry`: one letter at once; many after a look at what that costs and changes."""
+"""`tds dead-letter retry`: retries one dead letter at once, or many after a preview; shows and cancels batches."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from tds_api.cli.console.remote import remote
 from tds_api.cli.dead_letter.views import show_batches, show_preview
 from tds_api.resources.dead_letters import preview_retry
 from tds_core.config.settings import load_settings
-from tds_core.dead_letters import queries as reading
+from tds_core.dead_letters import queries
 from tds_core.dead_letters import retry as dead_letters_retry
 from tds_core.dead_letters import retry_batches as core
 from tds_core.dead_letters.preview import Selection
@@ -42,14 +42,14 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
 ) -> None:
     """Retry letters. What it costs, takes and changes is shown first, and asked about."""
     settings = load_settings()
-    if ids and len(ids) == 1 and (there := remote()):
-        _say_retried(there.post(f"/dead-letter/{ids[0]}/retry"), as_json)
+    if ids and len(ids) == 1 and (api := remote()):
+        _say_retried(api.post(f"/dead-letter/{ids[0]}/retry"), as_json)
         return
     with database(settings) as engine:
         if like:
             with session_scope(engine) as session:
-                fingerprint = reading.dead_letter(session, like)["fingerprint"]
-        meant = Selection(
+                fingerprint = queries.dead_letter(session, like)["fingerprint"]
+        selection = Selection(
             ids=ids or (),
             entity=entity or None,
             error_class=error_class or None,
@@ -57,46 +57,46 @@ def retry(  # noqa: PLR0917 (options, which are given by name)
             older_than_seconds=older_than * HOUR_SECONDS or None,
             everything=everything,
         )
-        if meant == Selection(ids=ids or ()) and len(meant.ids) == 1 and not only_preview:
-            _retry_one(engine, meant.ids[0], as_json)
+        if selection == Selection(ids=ids or ()) and len(selection.ids) == 1 and not only_preview:
+            _retry_one(engine, selection.ids[0], as_json)
             return
-        pace = per_minute or settings.revive_per_minute
-        found = preview_retry(settings, engine, quiet_breakers(settings), meant, per_minute=pace)
+        rate = per_minute or settings.revive_per_minute
+        preview = preview_retry(settings, engine, quiet_breakers(settings), selection, per_minute=rate)
         if as_json and (only_preview or not yes):
-            say_json(found)
+            say_json(preview)
             return
         if not as_json:
-            show_preview(found, terminal())
-        if only_preview or not found["letter_count"]:
+            show_preview(preview, terminal())
+        if only_preview or not preview["letter_count"]:
             return
         if not yes:
-            typer.confirm(f"Retry {found['letter_count']:,} letters?", abort=True)
-        _begin(engine, meant, pace, found["letter_count"], wait=wait, as_json=as_json)
+            typer.confirm(f"Retry {preview['letter_count']:,} letters?", abort=True)
+        _begin(engine, selection, rate, preview["letter_count"], wait=wait, as_json=as_json)
 
 
 def _retry_one(engine: Engine, letter_id: int, as_json: bool) -> None:
     with acting_on(engine, "letters.retry", letter_id) as session:
         dead_letters_retry.retry(session, letter_id, by=getuser())
-        shown = reading.dead_letter(session, letter_id)
-    _say_retried(shown, as_json)
+        dead_letter = queries.dead_letter(session, letter_id)
+    _say_retried(dead_letter, as_json)
 
 
-def _say_retried(shown: dict[str, Any], as_json: bool) -> None:
+def _say_retried(dead_letter: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        say_json(shown)
+        say_json(dead_letter)
     else:
-        letter_id = shown["id"]
+        letter_id = dead_letter["id"]
         say(f"Dead letter {letter_id} is being retried. See how it ends: tds dead-letter show {letter_id}")
 
 
-def _begin(engine: Engine, meant: Selection, pace: int, count: int, *, wait: bool, as_json: bool) -> None:
-    with acting_on(engine, "letters.retry_many", detail={"letter_count": count, "per_minute": pace}) as session:
-        batch = core.request_batch(session, meant, by=getuser(), per_minute=pace, expected_count=count)
-        row = reading.batch(session, batch.id)
+def _begin(engine: Engine, selection: Selection, rate: int, count: int, *, wait: bool, as_json: bool) -> None:
+    with acting_on(engine, "letters.retry_many", detail={"letter_count": count, "per_minute": rate}) as session:
+        batch = core.request_batch(session, selection, by=getuser(), per_minute=rate, expected_count=count)
+        row = queries.batch(session, batch.id)
     while wait and row["ended_at"] is None:
         time.sleep(LOOK_SECONDS)
         with session_scope(engine) as session:
-            row = reading.batch(session, batch.id)
+            row = queries.batch(session, batch.id)
     if as_json:
         say_json(row)
     else:
@@ -113,8 +113,8 @@ def batches(
 ) -> None:
     """Show batches of retries, the newest first, and what their letters came to."""
     with transaction() as session:
-        found = reading.batches(session, limit=limit).items
-    _say(found, as_json)
+        rows = queries.batches(session, limit=limit).items
+    _say(rows, as_json)
 
 
 def cancel(
@@ -124,15 +124,15 @@ def cancel(
     """Retry no more letters of a batch; those that are work already go on."""
     with acting("letters.cancel", batch_id) as session:
         count = core.cancel_batch(session, batch_id, by=getuser())
-        found = reading.batch(session, batch_id)
+        batch = queries.batch(session, batch_id)
     if as_json:
-        say_json(found)
+        say_json(batch)
     else:
         say(f"Batch {batch_id}: {count:,} letters are left as they were.")
 
 
-def _say(found: Sequence[dict[str, object]], as_json: bool) -> None:
+def _say(rows: Sequence[dict[str, object]], as_json: bool) -> None:
     if as_json:
-        say_json(found)
+        say_json(rows)
     else:
-        show_batches(found, terminal())
+        show_batches(rows, terminal())

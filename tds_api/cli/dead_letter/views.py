@@ -1,4 +1,4 @@
-"""Dead letters for people: problems with what to do, letters, one letter's story, a preview and a batch."""
+"""Printed views of dead letters: groups with their diagnosis, lists, one in full, previews and batches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 
 def show_groups(groups: Sequence[Row], console: Console) -> None:
-    """The problems, the most frequent first, each with its meaning and the next step."""
+    """Print the problems, the most frequent first, each with its meaning and the next step."""
     if not groups:
         console.print("[green]No dead letters.[/]")
     for group in groups:
@@ -28,37 +28,37 @@ def show_groups(groups: Sequence[Row], console: Console) -> None:
                       soft_wrap=True)  # fmt: skip
 
 
-def show_letters(letters: Sequence[Row], console: Console) -> None:
-    """Letters as a table."""
+def show_dead_letters(dead_letters: Sequence[Row], console: Console) -> None:
+    """Print dead letters as a table."""
     columns = ("id", "entity", "record", "state", "class", "error", "last died", "retried", "assigned to")
     rows = [
         (
             str(each["id"]), each["entity"], each["source_id"], each["state"], each["error_class"],
             each["error"][:60], each["last_dead_at"], each["revived_count"], each["assigned_to"],
         )
-        for each in letters
+        for each in dead_letters
     ]  # fmt: skip
     say_table("Dead letters", columns, rows, console=console)
 
 
-def show_letter(letter: Row, console: Console) -> None:
-    """One letter and its story."""
-    show_letters([letter], console)
-    console.print(f"\n{escape(letter['error'])}", soft_wrap=True)
-    _meaning(letter["diagnosis"], console)
-    if letter["revivals"]:
+def show_dead_letter(dead_letter: Row, console: Console) -> None:
+    """Print one dead letter with its retries, actions and record."""
+    show_dead_letters([dead_letter], console)
+    console.print(f"\n{escape(dead_letter['error'])}", soft_wrap=True)
+    _meaning(dead_letter["diagnosis"], console)
+    if dead_letter["revivals"]:
         rows = [(each["requested_by"], each["requested_at"], each["outcome"] or "at work", each["error"])
-                for each in letter["revivals"]]  # fmt: skip
+                for each in dead_letter["revivals"]]  # fmt: skip
         say_table("\nRetried", ("by", "when", "outcome", "error"), rows, console=console)
-    if letter["actions"]:
+    if dead_letter["actions"]:
         rows = [(each["operator"], each["acted_at"], each["action"], msgspec.json.encode(each["detail"]).decode())
-                for each in letter["actions"]]  # fmt: skip
+                for each in dead_letter["actions"]]  # fmt: skip
         say_table("\nDone by people", ("by", "when", "what", "detail"), rows, console=console)
-    if letter["record"] is not None:
-        whose = "edited" if letter["edited_at"] else "as it was last known"
+    if dead_letter["record"] is not None:
+        whose = "edited" if dead_letter["edited_at"] else "as it was last known"
         console.print(f"\n[bold]Record[/], {whose}")
-        console.print_json(bytes(letter["record"]).decode())
-    where = f"tds explain {letter['entity']} {letter['source_id']}"
+        console.print_json(bytes(dead_letter["record"]).decode())
+    where = f"tds explain {dead_letter['entity']} {dead_letter['source_id']}"
     console.print(f"The record's whole story: {where}", soft_wrap=True)
 
 
@@ -67,19 +67,21 @@ def _meaning(diagnosis: Row, console: Console) -> None:
     console.print(f"  [cyan]{escape(diagnosis['fix'])}[/]", soft_wrap=True)
 
 
-def show_preview(found: Row, console: Console) -> None:
-    """What a retry costs, takes and changes."""
+def show_preview(preview: Row, console: Console) -> None:
+    """Print the calls, time and changes of a retry."""
     rows = [(each["entity"], each["letter_count"], each["edited_count"], each["oldest_at"], each["newest_at"])
-            for each in found["by_entity"]]  # fmt: skip
+            for each in preview["by_entity"]]  # fmt: skip
     say_table("Letters meant", ("entity", "letters", "edited", "oldest", "last died"), rows, console=console)
     calls = ", ".join(
-        f"{api} {found['least_calls'][api]:,} to {most:,}" for api, most in found["most_calls"].items() if most
+        f"{api} {preview['least_calls'][api]:,} to {most:,}" for api, most in preview["most_calls"].items() if most
     )
-    takes = "the quota leaves it no calls" if found["seconds"] is None else f"takes about {_span(found['seconds'])}"
-    console.print(f"Calls to Zoho: {calls or 'none'}; {takes} at {found['per_minute']:,} a minute.", soft_wrap=True)
-    for each in found["sample"]:
-        told = each.get("error") or _changed(each.get("changes", {}))
-        line = f"  {each['letter_id']} {each['entity']} {each['source_id']}: {each['outcome']} ({each['seen']}) {told}"
+    takes = "the quota leaves it no calls" if preview["seconds"] is None else f"takes about {_span(preview['seconds'])}"
+    console.print(f"Calls to Zoho: {calls or 'none'}; {takes} at {preview['per_minute']:,} a minute.", soft_wrap=True)
+    for each in preview["sample"]:
+        outcome = each.get("error") or _changed(each.get("changes", {}))
+        line = (
+            f"  {each['letter_id']} {each['entity']} {each['source_id']}: {each['outcome']} ({each['seen']}) {outcome}"
+        )
         console.print(escape(line), soft_wrap=True, highlight=False)
 
 
@@ -94,7 +96,7 @@ def _span(seconds: float) -> str:
 
 
 def show_batches(batches: Sequence[Row], console: Console) -> None:
-    """Batches and what their letters came to."""
+    """Print batches with the outcomes of their dead letters."""
     rows = [
         (
             str(each["id"]), each["state"], each["requested_by"], each["requested_at"], each["letter_count"],

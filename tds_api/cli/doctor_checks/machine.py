@@ -24,11 +24,11 @@ def python() -> CheckResult:
 
 def packages() -> CheckResult:
     """Whether the installed packages are those TDS was written for."""
-    wanted = [Requirement(each) for each in metadata.requires("tds") or []]
-    needed = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
-    unfit = [f"{each.name} {_version(each.name) or 'is missing'}" for each in needed if not _fits(each)]
+    required = [Requirement(each) for each in metadata.requires("tds") or []]
+    needed = [each for each in required if each.marker is None or each.marker.evaluate({"extra": ""})]
+    misfits = [f"{each.name} {_version(each.name) or 'is missing'}" for each in needed if not _fits(each)]
     says = f"TDS {metadata.version('tds')}, {len(needed)} packages as required"
-    return judged("Packages", not unfit, ", ".join(unfit) or says, "make install")
+    return judged("Packages", not misfits, ", ".join(misfits) or says, "make install")
 
 
 def _version(name: str) -> str | None:
@@ -38,21 +38,21 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _fits(wanted: Requirement) -> bool:
-    version = _version(wanted.name)
-    return version is not None and wanted.specifier.contains(version, prereleases=True)
+def _fits(requirement: Requirement) -> bool:
+    version = _version(requirement.name)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 def memory() -> CheckResult:
     """Whether there is memory left."""
-    found = infrastructure.memory(used_share())
-    return CheckResult("Memory", found.state, found.says, found.mend)
+    result = infrastructure.memory(used_share())
+    return CheckResult("Memory", result.state, result.says, result.mend)
 
 
 def disk(settings: Settings) -> CheckResult:
     """Whether there is room for logs and an embedded database."""
-    found = infrastructure.disk(settings.home)
-    return CheckResult("Disk", found.state, found.says, found.mend)
+    result = infrastructure.disk(settings.home)
+    return CheckResult("Disk", result.state, result.says, result.mend)
 
 
 def ports(settings: Settings) -> Iterator[CheckResult]:

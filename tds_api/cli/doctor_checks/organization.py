@@ -36,7 +36,7 @@ def one_organization(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _named(settings: Settings) -> list[ForeignRows] | None:
-    """What records say of their organisation; `None`: reading them all took too long."""
+    """Rows by the organisation their records name; None if reading them all took too long."""
     try:
         with database_session(settings) as session:
             set_statement_timeout(session, SECONDS)
@@ -51,14 +51,14 @@ def _mixed(mirrored: str | None, named: Sequence[ForeignRows], hinted: Sequence[
     held = {each.entity: each for each in hinted if each.run_id is not None}
     for entity in sorted({each.entity for each in named} | held.keys()):
         rows = [each for each in named if each.entity == entity]
-        says = "; ".join([*(told_rows(each, mirrored) for each in rows), *map(told_hold, _only(held, entity))])
+        says = "; ".join([*(describe_rows(each, mirrored) for each in rows), *map(describe_hold, _only(held, entity))])
         yield wrong(_CHECK, says, next_step(entity, held.get(entity)))
     strangers = [each for each in hinted if each.stranger_count]
     if strangers:
-        yield doubtful(_CHECK, "; ".join(map(told_strangers, strangers)), STRANGERS_MEND)
+        yield doubtful(_CHECK, "; ".join(map(describe_strangers, strangers)), STRANGERS_MEND)
     unlisted = [each for each in hinted if each.unlisted_count and each.run_id is None]
     if unlisted:
-        yield doubtful(_CHECK, told_unlisted(unlisted), UNLISTED_MEND)
+        yield doubtful(_CHECK, describe_unlisted(unlisted), UNLISTED_MEND)
 
 
 def _only(held: dict[str, Hint], entity: str) -> list[Hint]:
@@ -71,16 +71,16 @@ STRANGERS_MEND = (
 )
 
 
-def told_rows(each: ForeignRows, mirrored: str | None) -> str:
-    """What living rows of an entity say of whose they are."""
+def describe_rows(each: ForeignRows, mirrored: str | None) -> str:
+    """A sentence on live rows of an entity that belong to another organisation."""
     return (
         f"{each.entity}: {each.row_count:,} living {_rows(each.row_count)} of organisation {each.organization_id},"
         f" and {mirrored} is mirrored"
     )
 
 
-def told_hold(each: Hint) -> str:
-    """What a held run found missing from its list."""
+def describe_hold(each: Hint) -> str:
+    """A sentence on a held run whose list lacks rows."""
     share = f" of {each.living_count:,} living rows ({each.absent_count / each.living_count:.0%})"
     return (
         f"{each.entity}: run {each.run_id} is held, since {each.absent_count:,}{share if each.living_count else ''} are"
@@ -88,22 +88,22 @@ def told_hold(each: Hint) -> str:
     )
 
 
-def told_strangers(each: Hint) -> str:
-    """What only webhooks told of."""
+def describe_strangers(each: Hint) -> str:
+    """A sentence on records known from webhooks only."""
     return f"{each.entity}: {each.stranger_count:,} of which only webhooks told, and which Zoho does not have or show"
 
 
 UNLISTED_MEND = "tds sync all --mode full; where it is held: tds runs show ID, then tds runs approve ID"
 
 
-def told_unlisted(found: Sequence[Hint]) -> str:
-    """Which rows may still be anyone's."""
-    told = ", ".join(f"{each.entity} {each.unlisted_count:,}" for each in found)
-    return f"rows from before this organisation was mirrored, not seen in a full pass that ended since: {told}"
+def describe_unlisted(hinted: Sequence[Hint]) -> str:
+    """A sentence on rows that no full pass has confirmed yet."""
+    counts = ", ".join(f"{each.entity} {each.unlisted_count:,}" for each in hinted)
+    return f"rows from before this organisation was mirrored, not seen in a full pass that ended since: {counts}"
 
 
 def next_step(entity: str, held: Hint | None) -> str:
-    """What takes rows of another organisation away."""
+    """The commands that remove rows of another organisation."""
     if held is None:
         return f"tds sync {entity} --mode full; where it is held: tds runs show ID, then tds runs approve ID"
     return (

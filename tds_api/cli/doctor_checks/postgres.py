@@ -48,9 +48,9 @@ def postgres(settings: Settings) -> Iterator[CheckResult]:
         mend = "Upgrade PostgreSQL to 15 or newer."
         yield judged("PostgreSQL", version >= 15, f"{where}, version {version}", mend)
         yield _schema(connection)
-        found = dict(_rows(connection, _SETTINGS))
-        yield _durability(found)
-        yield connections(settings, int(found["max_connections"]) - int(found["superuser_reserved_connections"]))
+        values = dict(_rows(connection, _SETTINGS))
+        yield _durability(values)
+        yield connections(settings, int(values["max_connections"]) - int(values["superuser_reserved_connections"]))
         yield _clock(connection)
     finally:
         connection.close()
@@ -70,15 +70,17 @@ def _schema(connection: Any) -> CheckResult:
     return judged("Schema", current == newest, says, "Run: tds migrate")
 
 
-def _durability(found: dict[str, str]) -> CheckResult:
-    """What was committed must outlive a power cut, and text must hold every language."""
-    if found["server_encoding"] != "UTF8":
-        return wrong("Durability", f"encoding is {found['server_encoding']}", "createdb --encoding UTF8 tds, then move")
-    off = [name for name in ("fsync", "full_page_writes") if found[name] == "off"]
+def _durability(values: dict[str, str]) -> CheckResult:
+    """Commits must survive a power cut, and text must be UTF-8."""
+    if values["server_encoding"] != "UTF8":
+        return wrong(
+            "Durability", f"encoding is {values['server_encoding']}", "createdb --encoding UTF8 tds, then move"
+        )
+    off = [name for name in ("fsync", "full_page_writes") if values[name] == "off"]
     if off:
         mend = "; ".join(f"ALTER SYSTEM SET {name} = on" for name in off) + "; SELECT pg_reload_conf()"
         return wrong("Durability", f"{' and '.join(off)} off: a power cut may destroy the database", mend)
-    if found["synchronous_commit"] == "off":
+    if values["synchronous_commit"] == "off":
         mend = "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf()"
         return wrong("Durability", "synchronous_commit is off: a crash loses webhooks that were answered 202", mend)
     return well("Durability", "what is committed is on disk")

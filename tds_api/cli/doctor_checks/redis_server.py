@@ -1,4 +1,4 @@
-"""Checks of Redis: reachable, and neither forgets queues in silence nor at a restart."""
+"""Checks of Redis: reachable, evicts nothing, persists, and has room."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,19 +33,19 @@ def redis_server(settings: Settings) -> Iterator[CheckResult]:
 
 def _policy(client: redis.Redis) -> CheckResult:
     try:
-        found = {**client.config_get("maxmemory-policy"), **client.config_get("appendonly")}
+        values = {**client.config_get("maxmemory-policy"), **client.config_get("appendonly")}
     except redis.ResponseError:  # hosted services forbid CONFIG
-        says = "the server does not tell its policy; it must be noeviction"
+        says = "the server does not show its policy; it must be noeviction"
         return doubtful("Redis memory", says, "Look it up where Redis is hosted.")
-    policy, persistent = found["maxmemory-policy"], found["appendonly"] == "yes"
+    policy, persistent = values["maxmemory-policy"], values["appendonly"] == "yes"
     says = f"maxmemory-policy {policy}, append-only file {'on' if persistent else 'off'}"
     if policy != "noeviction":
         return wrong("Redis memory", says, "redis-cli CONFIG SET maxmemory-policy noeviction")
     return well("Redis memory", says if persistent else f"{says}: a restart costs one sweep, no data")
 
 
-def _room(found: Any) -> CheckResult:
-    limit, used = int(found.get("maxmemory", 0)), int(found["used_memory"])
+def _room(values: Any) -> CheckResult:
+    limit, used = int(values.get("maxmemory", 0)), int(values["used_memory"])
     if not limit:
         return well("Redis room", f"{used / 1e6:,.0f} MB used, no limit")
     says = f"{used / 1e6:,.0f} of {limit / 1e6:,.0f} MB used"

@@ -1,7 +1,4 @@
-"""What both stores have in common: where they are, or what runs one here when none is named.
-
-What a check of the set-up saw, and the command that mends it.
-"""
+"""The result of a check of the set-up, and helpers that the checks share."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -19,7 +16,7 @@ from tds_models.db import make_engine, session_scope
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check saw; `mend` is empty when all is well."""
+    """The result of one check; `mend` says what to do, and is empty when all is well."""
 
     check: str
     state: State
@@ -33,17 +30,17 @@ class CheckResult:
 
 
 def well(check: str, says: str) -> CheckResult:
-    """All is well."""
+    """The result of a check that passed."""
     return CheckResult(check, State.OK, says)
 
 
 def doubtful(check: str, says: str, mend: str) -> CheckResult:
-    """TDS runs, and something should be seen to."""
+    """A warning: TDS runs, but something needs attention."""
     return CheckResult(check, State.WARNING, says, mend)
 
 
 def wrong(check: str, says: str, mend: str) -> CheckResult:
-    """TDS does not work so, or not safely."""
+    """A problem: TDS does not work, or not safely."""
     return CheckResult(check, State.CRITICAL, says, mend)
 
 
@@ -53,13 +50,13 @@ def judged(check: str, is_well: bool, says: str, mend: str) -> CheckResult:
 
 
 def place(settings: Settings, variable: str) -> str:
-    """Where a store is, without its password."""
+    """The address of a store, without its password."""
     kind = "embedded, running:" if settings.source_of(variable) == "running stack" else "external:"
     return f"{kind} {settings.shown(variable)}"
 
 
 def embedded(name: str, variable: str, find: Callable[[], Path]) -> CheckResult:
-    """Whether one can be run here, as none is named."""
+    """The result for a store without an address: whether an embedded one can run here."""
     try:
         path = find()
     except TdsError as error:

@@ -30,7 +30,7 @@ SKEW_SECONDS = 60.0
 
 
 def signatures(settings: Settings) -> CheckResult:
-    """Whether anybody could post webhooks."""
+    """Whether webhooks must be signed."""
     if settings.unsigned_webhooks:
         return wrong("Signatures", "webhooks are taken unsigned", "Unset TDS_UNSIGNED_WEBHOOKS.")
     if settings.zoho_webhook_secret:
@@ -76,13 +76,13 @@ def _way(check: str, url: str) -> CheckResult:
     try:
         skew = abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time())
     except (KeyError, ValueError):
-        return well(check, f"{url} answers, and does not tell the time")
+        return well(check, f"{url} answers, without its time")
     says = f"{url} answers, its clock is {skew:.0f} s away"
     return judged(check, skew <= SKEW_SECONDS, says, "timedatectl set-ntp true")
 
 
 def access(settings: Settings) -> CheckResult:
-    """Whether Zoho lets TDS in, and read everything, as far as is known without asking."""
+    """Whether Zoho admits TDS and lets it read everything, as far as is known without a call."""
     if not settings.database_url:
         return doubtful("Zoho access", "is kept in the database, which does not run", "tds up, then: tds doctor")
     try:
@@ -99,7 +99,7 @@ def access(settings: Settings) -> CheckResult:
 
 
 def _reach(missing: Sequence[dict[str, Any]], scopes: Mapping[str, Sequence[str]]) -> CheckResult | None:
-    """What the connection does not reach, if anything."""
+    """The result for modules or scopes the connection lacks; None if it lacks none."""
     if missing:
         says = f"not all of it may be read: {'; '.join(describe(each) for each in missing)}"
         return wrong("Zoho access", says, "tds zoho connect; once a right was given in Zoho: tds zoho retry")
@@ -110,7 +110,7 @@ def _reach(missing: Sequence[dict[str, Any]], scopes: Mapping[str, Sequence[str]
 
 
 def webhooks(settings: Settings) -> CheckResult:
-    """Whether Zoho has been told where to send what; asks Zoho."""
+    """Whether the webhooks are installed at Zoho; costs calls."""
     if not settings.public_url:
         mend = "Set TDS_PUBLIC_URL, then: tds zoho webhooks install"
         return doubtful("Zoho webhooks", "TDS_PUBLIC_URL is unset: only scheduled syncs bring changes", mend)

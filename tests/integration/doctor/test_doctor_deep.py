@@ -9,7 +9,7 @@ import requests
 import responses
 from psycopg2 import connect
 
-from tds_api.cli.doctor import all_findings
+from tds_api.cli.doctor import run_checks
 from tds_api.cli.doctor_checks import machine, postgres, zoho
 from tds_api.cli.doctor_checks.redis_server import _room
 from tds_api.cli.doctor_checks.result import CheckResult
@@ -112,7 +112,7 @@ def test_webhooks_that_zoho_was_never_told_of_are_a_problem_with_its_mend(connec
 
 def test_every_problem_and_every_doubt_comes_with_a_mend(database: str, redis_url: str) -> None:
     params = {"TDS_DATABASE_URL": database, "TDS_REDIS_URL": redis_url, "TDS_UNSIGNED_WEBHOOKS": "yes"}
-    found = list(all_findings(load_settings(params)))
+    found = list(run_checks(load_settings(params)))
     assert [each.check for each in found if bool(each.mend) is each.is_ok] == []
     assert len({each.check for each in found}) == len(found) > 14
 
