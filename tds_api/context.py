@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from tds_api.inbox.group_commit import GroupCommit
-from tds_api.inbox.unavailability import UnstoredCount
+from tds_api.inbox.unavailability import UnavailabilityCounter
 from tds_api.nudger import Nudger
 from tds_core.breakers.registry import Breakers, open_breakers, report_database
 from tds_core.config.settings import Settings
@@ -25,7 +25,7 @@ class Context:
     group_commit: GroupCommit
     nudger: Nudger
     breakers: Breakers
-    unstored: UnstoredCount
+    unstored: UnavailabilityCounter
 
     def close(self) -> None:
         """Close the connections. For tests and orderly shutdown; a killed process loses nothing either."""
@@ -57,4 +57,4 @@ def make_context(settings: Settings, *, nudge: Callable[[str], None]) -> Context
     watch_pool(engine, "api")
     watch_statements(engine)
     watch_database(engine)
-    return Context(settings, engine, group_commit, nudger, breakers, UnstoredCount(engine))
+    return Context(settings, engine, group_commit, nudger, breakers, UnavailabilityCounter(engine))

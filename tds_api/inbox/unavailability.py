@@ -20,7 +20,7 @@ WRITE_EVERY_SECONDS = 1.0
 MOST_MINUTES = 1440
 
 
-class UnstoredCount:
+class UnavailabilityCounter:
     """Counts in memory without blocking; a background thread writes the counts when the database answers."""
 
     def __init__(self, engine: Engine, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
