@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, quota, seeing
-from benchmarks.first_days_stage import Plan
+from benchmarks.first_days_environment import Plan
 
 Measure = Callable[[], Mapping[str, Any]]
 

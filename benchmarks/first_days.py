@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import text
 
 from benchmarks import first_days_figures as figures
-from benchmarks.first_days_stage import Plan, Stage, on_stage
+from benchmarks.first_days_environment import Environment, Plan, running_environment
 from tds_core.sync.runs import request_run
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -31,46 +31,46 @@ def measure(
     plan: Plan = USUAL, *, headers_only: bool = False, days: float = 30, say: Say = lambda _said: None
 ) -> dict[str, Any]:
     """Play a first load, at most so many days of it, from the dawn of one on; figures by name."""
-    with on_stage(plan) as stage:
-        stage.tell_changes(partial=PARTIAL)
+    with running_environment(plan) as environment:
+        environment.send_webhooks(partial=PARTIAL)
         if not headers_only:
-            stage.await_dawn()
-        began = _clock(stage)
-        _request_passes(stage)
+            environment.await_dawn()
+        began = _clock(environment)
+        _request_runs(environment)
         if plan.edits_per_second:
-            stage.stand_in.start_edits(rate=plan.edits_per_second, seed=7)
+            environment.stand_in.start_edits(rate=plan.edits_per_second, seed=7)
         until = time.monotonic() + days * plan.day_seconds
-        found = _headers(stage, plan, began, until)
-        listed = _clock(stage)
+        found = _headers(environment, plan, began, until)
+        listed = _clock(environment)
         say(json.dumps(found))
         if not headers_only:
-            found |= _details(stage, plan, until, say)
-        ended = _clock(stage)
-        stage.stand_in.stop_edits()
-        with stage.engine.connect() as connection:
+            found |= _details(environment, plan, until, say)
+        ended = _clock(environment)
+        environment.stand_in.stop_edits()
+        with environment.engine.connect() as connection:
             found |= figures.latencies(connection, "headers", began, listed)
             found |= figures.latencies(connection, "details", listed, ended)
             found |= figures.order(connection, began)
-        counted = figures.calls(stage.stand_in.state())
+        counted = figures.calls(environment.stand_in.state())
         return {**found, "calls_in_all": counted["lists"] + counted["records"], "refused_by_zoho": counted["refused"]}
 
 
-def _request_passes(stage: Stage) -> None:
-    with session_scope(stage.engine) as session:
+def _request_runs(environment: Environment) -> None:
+    with session_scope(environment.engine) as session:
         for entity in ENTITIES:
             request_run(session, entity=entity, mode="full", requested_by="benchmark")
 
 
-def _headers(stage: Stage, plan: Plan, began: datetime, until: float) -> dict[str, Any]:
+def _headers(environment: Environment, plan: Plan, began: datetime, until: float) -> dict[str, Any]:
     """Wait until every list was read; what that took, and what TDS says of the rest at that moment."""
     while time.monotonic() < until:
-        with stage.engine.connect() as connection:
+        with environment.engine.connect() as connection:
             if not figures.open_runs(connection):
                 break
         time.sleep(LOOK_SECONDS / 4)
-    with stage.engine.connect() as connection:
+    with environment.engine.connect() as connection:
         pages, ended = figures.lists_read(connection)
-        rows, owed = figures.rows_of(connection), figures.details_owed(connection)
+        rows, owed = figures.rows_of(connection), figures.details_due(connection)
     minutes = (ended - began).total_seconds() * plan.speed / 60
     return {
         "headers": sum(rows.values()),
@@ -82,9 +82,9 @@ def _headers(stage: Stage, plan: Plan, began: datetime, until: float) -> dict[st
     }
 
 
-def _details(stage: Stage, plan: Plan, until: float, say: Say) -> dict[str, Any]:
+def _details(environment: Environment, plan: Plan, until: float, say: Say) -> dict[str, Any]:
     """Wait until every record was read whole; when that was, and when TDS had said it would be."""
-    said = stage.quota()
+    said = environment.quota()
     resets_at = {each["api"]: datetime.fromisoformat(each["resets_at"]) for each in said["days"]}
     dawn = resets_at["books"]
     named = [
@@ -94,12 +94,13 @@ def _details(stage: Stage, plan: Plan, until: float, say: Say) -> dict[str, Any]
     ]
     left_at_dawn: list[int] = []
     while time.monotonic() < until:
-        with stage.engine.connect() as connection:
-            left = figures.details_owed(connection)
-        now = _clock(stage)
+        with environment.engine.connect() as connection:
+            left = figures.details_due(connection)
+        now = _clock(environment)
         if _day(now, dawn, plan) >= len(left_at_dawn):
             left_at_dawn.append(left)
-            say(f"day {len(left_at_dawn)}: {left} details left; calls so far {figures.calls(stage.stand_in.state())}")
+            calls = figures.calls(environment.stand_in.state())
+            say(f"day {len(left_at_dawn)}: {left} details left; calls so far {calls}")
         if not left:
             break
         time.sleep(LOOK_SECONDS)
@@ -116,9 +117,9 @@ def _day(moment: datetime, resets_at: datetime, plan: Plan) -> int:
     return math.floor((moment - resets_at) / timedelta(seconds=plan.day_seconds)) + 1
 
 
-def _clock(stage: Stage) -> datetime:
+def _clock(environment: Environment) -> datetime:
     """The database's time, which is what rows and events are stamped with."""
-    with stage.engine.connect() as connection:
+    with environment.engine.connect() as connection:
         return connection.execute(text("select clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
 
 

@@ -37,7 +37,7 @@ def rows_of(connection: Connection) -> dict[str, int]:
     return {e.name: connection.execute(text(asked.format(e.table.fullname))).scalar_one() for e in ENTITIES.values()}
 
 
-def details_owed(connection: Connection) -> int:
+def details_due(connection: Connection) -> int:
     """Records that wait to be read whole at leisure."""
     return sum(
         connection.execute(_BULK, {"entity": each.name, "bulk": each.priority + BULK_PRIORITY}).scalar_one()

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import first_days
-from benchmarks.first_days_stage import Plan
+from benchmarks.first_days_environment import Plan
 
 pytestmark = pytest.mark.acceptance
 

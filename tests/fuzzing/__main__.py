@@ -14,21 +14,21 @@ import requests
 from tds_core.schema.migrations import upgrade
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine
-from tests.fuzzing.stage import ADMIN, NOBODY, Stage, staged
+from tests.fuzzing.environment import ADMIN, NOBODY, Environment, running_environment
 
 HERE = Path(__file__).parent
 #: Entities have the same routes; these stand for all.
 ONE_ENTITY = ["--exclude-path-regex", "/(entities|explain)/(?!product|invoice)"]
 
 
-def fuzz(stage: Stage, asker: str, *, home: Path, options: list[str]) -> dict[str, Any]:
+def fuzz(environment: Environment, asker: str, *, home: Path, options: list[str]) -> dict[str, Any]:
     """Let schemathesis ask as `asker`. Returns its report."""
     described, report = home / "openapi.json", home / f"{asker}.json"
-    admins = {"Authorization": f"Bearer {stage.keys[ADMIN]}"}
-    described.write_bytes(requests.get(f"{stage.url}/api/tds/openapi.json", headers=admins, timeout=30).content)
-    header = ["-H", f"Authorization: Bearer {stage.keys[asker]}"] if asker != NOBODY else []
+    admins = {"Authorization": f"Bearer {environment.keys[ADMIN]}"}
+    described.write_bytes(requests.get(f"{environment.url}/api/tds/openapi.json", headers=admins, timeout=30).content)
+    header = ["-H", f"Authorization: Bearer {environment.keys[asker]}"] if asker != NOBODY else []
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "schemathesis.toml"), "run"]
-    asked = [str(described), "--url", stage.url, *header, "--checks", "all", *ONE_ENTITY, "--no-color"]
+    asked = [str(described), "--url", environment.url, *header, "--checks", "all", *ONE_ENTITY, "--no-color"]
     written = ["--report", "json", "--report-json-path", str(report), "--continue-on-failure"]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzzing.hooks", "PYTHONPATH": str(HERE.parents[1])}
     with (home / f"{asker}.txt").open("w") as told:
@@ -50,9 +50,9 @@ def main() -> int:
     failed = False
     with EmbeddedPostgres(home, durable=False) as postgres, EmbeddedRedis(home, durable=False) as cache:
         upgrade(postgres.url)
-        with staged(postgres.url, make_engine(postgres.url, pool_size=5), cache.url) as stage:
+        with running_environment(postgres.url, make_engine(postgres.url, pool_size=5), cache.url) as environment:
             for asker in chosen.askers:
-                found = fuzz(stage, asker, home=home, options=options)
+                found = fuzz(environment, asker, home=home, options=options)
                 counts = found["test_cases"]
                 print(f"{asker:10} {counts['generated']:6} examples, {counts['unique_failures']} findings", flush=True)
                 for each in found["failures"]:

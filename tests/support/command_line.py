@@ -11,8 +11,8 @@ from tds_api.cli.app import main
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said and how it ended."""
+class CommandResult:
+    """What a command printed and how it ended."""
 
     exit_code: int
     out: str
@@ -31,7 +31,7 @@ class CommandLine:
     capsys: pytest.CaptureFixture[str]
     columns: int | None = 160  # how wide the terminal is; None: a pipe
 
-    def __call__(self, *arguments: str) -> Said:
+    def __call__(self, *arguments: str) -> CommandResult:
         self.capsys.readouterr()
         self.monkeypatch.setattr(sys, "argv", ["tds", *arguments])
         if self.columns:
@@ -44,4 +44,4 @@ class CommandLine:
         except SystemExit as end:
             code = end.code
         written = self.capsys.readouterr()
-        return Said(int(code or 0), written.out, written.err)
+        return CommandResult(int(code or 0), written.out, written.err)

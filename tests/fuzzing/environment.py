@@ -1,4 +1,4 @@
-"""The stage: a TDS that answers over HTTP on a database with rows in every table, and a key for each role."""
+"""What is fuzzed: a TDS that answers over HTTP on a database with rows in every table, and a key for each role."""
 
 import secrets
 import threading
@@ -27,7 +27,7 @@ SIZE = seed.Size(events=400, attempts=200, letters=40, runs=60, changes=400, rec
 
 
 @dataclass(frozen=True)
-class Stage:
+class Environment:
     """Where TDS answers, and what each asker carries."""
 
     url: str
@@ -42,7 +42,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def staged(database: str, engine: Engine, redis_url: str) -> Iterator[Stage]:
+def running_environment(database: str, engine: Engine, redis_url: str) -> Iterator[Environment]:
     """A TDS on `database`, which is filled first, until the block ends. Strangers may guess as often as they like."""
     seed.fill(engine, SIZE)
     with session_scope(engine) as session:
@@ -60,7 +60,7 @@ def staged(database: str, engine: Engine, redis_url: str) -> Iterator[Stage]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield Stage(f"http://127.0.0.1:{server.server_port}", {NOBODY: "", **made, ADMIN: token})
+            yield Environment(f"http://127.0.0.1:{server.server_port}", {NOBODY: "", **made, ADMIN: token})
         finally:
             server.shutdown()
             thread.join()

@@ -97,7 +97,7 @@ def brings_over(stack: Stack, sender: Sender) -> bool:
         engine.dispose()
 
 
-def said(stack: Stack, since: dict[str, int]) -> list[dict[str, Any]]:
+def logged(stack: Stack, since: dict[str, int]) -> list[dict[str, Any]]:
     """What all logs say since then, line by line."""
     lines = []
     for path in sorted((stack.settings.home / "logs").glob("*.log")):
@@ -111,15 +111,15 @@ def marks(stack: Stack) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in (stack.settings.home / "logs").glob("*.log")}
 
 
-def told_by(lines: list[dict[str, Any]], event: str) -> Counter[tuple[str, int]]:
+def logged_by(lines: list[dict[str, Any]], event: str) -> Counter[tuple[str, int]]:
     return Counter((line["log"], line["pid"]) for line in lines if line["event"] == event)
 
 
-def assert_told_once(stack: Stack, since: dict[str, int], what: str, who: set[str]) -> None:
+def assert_logged_once(stack: Stack, since: dict[str, int], what: str, who: set[str]) -> None:
     """All of `who` say that it is back; nobody says anything of it twice, nor anything else again and again."""
 
     def lost_and_back() -> tuple[Counter[tuple[str, int]], Counter[tuple[str, int]]]:
-        return told_by(said(stack, since), f"{what}_lost"), told_by(said(stack, since), f"{what}_back")
+        return logged_by(logged(stack, since), f"{what}_lost"), logged_by(logged(stack, since), f"{what}_back")
 
     def is_over() -> bool:
         lost, back = lost_and_back()
@@ -130,7 +130,7 @@ def assert_told_once(stack: Stack, since: dict[str, int], what: str, who: set[st
     lost, back = lost_and_back()
     assert lost == back
     assert set(lost.values()) == {1}
-    lines = said(stack, since)
+    lines = logged(stack, since)
     loud = Counter(
         (line["log"], line.get("pid"), line["event"])
         for line in lines
@@ -144,7 +144,7 @@ def test_a_restart_of_postgresql(stack: Stack, sender: Sender) -> None:
     server.stop()
     time.sleep(AWAY_SECONDS)
     server.start()
-    assert_told_once(stack, since, "database", OF_POSTGRES)
+    assert_logged_once(stack, since, "database", OF_POSTGRES)
     assert brings_over(stack, sender)
 
 
@@ -174,5 +174,5 @@ def _commands(stack: Stack, hurt: str, mend: str) -> None:
 def test_a_redis_that_is(stack: Stack, sender: Sender, hurt: Callable[[Stack], None], who: set[str]) -> None:
     since = marks(stack)
     hurt(stack)
-    assert_told_once(stack, since, "broker", who)
+    assert_logged_once(stack, since, "broker", who)
     assert brings_over(stack, sender)

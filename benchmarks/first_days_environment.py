@@ -1,4 +1,4 @@
-"""The stage of the first days: all of TDS as real processes beside a stand-in with Zoho's limits, on one clock."""
+"""The environment of the first days: TDS as real processes beside a stand-in with Zoho's limits, on one clock."""
 
 import dataclasses
 import json
@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class Environment:
     """A running TDS, the stand-in's controls, and a way into the mirror that is nobody else's."""
 
     stack: Stack
@@ -72,7 +72,7 @@ class Stage:
         with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
             time.sleep(int(answer.headers["X-Rate-Limit-Reset"]))
 
-    def tell_changes(self, *, partial: float) -> None:
+    def send_webhooks(self, *, partial: float) -> None:
         """Have every change told by webhook; a share `partial` of them with a body that is not whole."""
         rules = [
             {
@@ -90,7 +90,7 @@ class Stage:
 
 
 @contextmanager
-def on_stage(plan: Plan) -> Iterator[Stage]:
+def running_environment(plan: Plan) -> Iterator[Environment]:
     """Start everything in a home of its own and end it again."""
     home = Path(tempfile.mkdtemp(prefix="tds-bench-"))
     home.chmod(0o755)
@@ -104,7 +104,7 @@ def on_stage(plan: Plan) -> Iterator[Stage]:
         ):
             engine = make_engine(stack.settings.database_url, pool_size=2, application="tds-bench")
             try:
-                yield Stage(stack, stand_in, engine)
+                yield Environment(stack, stand_in, engine)
             finally:
                 engine.dispose()
     finally:
