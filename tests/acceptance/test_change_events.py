@@ -63,7 +63,7 @@ def is_applied(world: World, version: int) -> bool:
     return bool(count == RECORDS)
 
 
-def test_a_webhook_s_change_is_told_in_order_though_workers_and_redis_die(
+def test_a_webhook_s_change_is_reported_in_order_though_workers_and_redis_die(
     world: World, supervisor: Supervisor, redis_url: str, receiver: Receiver
 ) -> None:
     believe_started(world, "1 day")  # or the deaths of workers would prove nothing against what they held

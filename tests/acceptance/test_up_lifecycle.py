@@ -92,7 +92,7 @@ def test_after_being_killed_the_next_one_starts_at_once(environment: dict[str, s
             assert len(everybody(again)) > 7
 
 
-def test_a_second_one_in_the_same_home_is_told_who_runs(environment: dict[str, str]) -> None:
+def test_a_second_one_in_the_same_home_names_the_one_that_runs(environment: dict[str, str]) -> None:
     with running(environment) as process:
         command = [sys.executable, "-m", "tds_api.cli", "up"]
         second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -112,7 +112,7 @@ def test_other_commands_find_the_stack_that_runs(environment: dict[str, str]) ->
         assert "embedded, running" in findings["PostgreSQL"]["says"]
 
 
-def test_a_taken_port_is_told_before_anything_starts(environment: dict[str, str]) -> None:
+def test_a_taken_port_is_reported_before_anything_starts(environment: dict[str, str]) -> None:
     with running(environment):
         other = {**environment, "TDS_HOME": f"{environment['TDS_HOME']}/other"}
         holder = subprocess.Popen(

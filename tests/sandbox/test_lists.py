@@ -80,7 +80,7 @@ def test_an_order_zoho_does_not_know_is_the_usual_order(books: Caller) -> None:
     assert newest["page_context"]["sort_column"] == "created_time"
 
 
-def test_contacts_are_told_apart_by_type_and_by_alias(books: Caller) -> None:
+def test_contacts_are_reported_apart_by_type_and_by_alias(books: Caller) -> None:
     assert len(books.ids("contacts", "contact_id", contact_type="vendor")) == 9
     customers = books.get("/customers")
     assert len(customers["contacts"]) == 60

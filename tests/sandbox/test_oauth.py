@@ -33,7 +33,7 @@ def test_credentials_are_taken_from_the_query_too(client: FlaskClient) -> None:
     assert "access_token" in client.post("/oauth/v2/token", query_string=asked).json
 
 
-def test_wrong_credentials_are_told_with_http_200(client: FlaskClient) -> None:
+def test_wrong_credentials_are_reported_with_http_200(client: FlaskClient) -> None:
     for changed, error in (
         ({"refresh_token": "1000.nothing"}, "invalid_code"),
         ({"client_id": "1000.OTHER"}, "invalid_client"),
@@ -119,7 +119,7 @@ def test_a_scope_opens_its_own_module_and_no_other(client: FlaskClient, sandbox:
     assert [path for path, status in answers.items() if status == 200] == ["invoices", "users", "organizations"]
 
 
-def test_the_scopes_granted_are_told_unless_that_is_switched_off(client: FlaskClient, sandbox: Sandbox) -> None:
+def test_the_scopes_granted_are_reported_unless_that_is_switched_off(client: FlaskClient, sandbox: Sandbox) -> None:
     assert refresh(client).json["scope"] == "ZohoBooks.fullaccess.all ZohoInventory.fullaccess.all"
     sandbox.set_limits({"token_scope": False})
     assert "scope" not in refresh(client).json

@@ -43,7 +43,7 @@ def test_the_string_to_sign_is_the_one_zoho_shows() -> None:
     assert sign("s" * 12, [], b"x") == hmac.new(b"s" * 12, b"x", hashlib.sha256).hexdigest()
 
 
-def test_an_edit_is_told_with_the_whole_record_and_nothing_else(
+def test_an_edit_is_reported_with_the_whole_record_and_nothing_else(
     control: Control, listener: Listener, books: Caller
 ) -> None:
     control("POST", "/webhooks", [rule(listener, query={"module": "item", "b": "2"}, headers={"X-Rule": "r1"})])
@@ -264,7 +264,7 @@ def test_nobody_listening_is_an_error_that_is_recorded(control: Control) -> None
     assert "Refused" in control("GET", "/deliveries")["deliveries"][0]["error"]
 
 
-def test_above_the_daily_cap_changes_are_not_told_until_the_next_day(
+def test_above_the_daily_cap_changes_are_not_sent_until_the_next_day(
     control: Control, listener: Listener, sandbox: Sandbox, turnable: TurnableClock
 ) -> None:
     assert type(sandbox.settings)().webhooks_per_day == 1000

@@ -229,7 +229,9 @@ create trigger slowly before insert on tds_inbox_events for each row execute fun
 """
 
 
-def test_who_would_wait_too_long_is_told_at_once_and_health_says_how_many(port: int, engine: Engine) -> None:
+def test_a_sender_that_would_wait_too_long_is_refused_at_once_and_health_says_how_many(
+    port: int, engine: Engine
+) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(SLOW_DATABASE)
     with ThreadPoolExecutor(400) as threads:

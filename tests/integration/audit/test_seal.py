@@ -275,7 +275,7 @@ def test_the_smallest_change_of_any_column_is_found(sealed: Trail, name: str) ->
     assert sealed.breaks() == []
 
 
-def test_null_is_told_from_every_value_that_looks_like_it(sealed: Trail) -> None:
+def test_null_is_distinguished_from_every_value_that_looks_like_it(sealed: Trail) -> None:
     for value in ("''", "'null'", "'NULL'"):
         sealed.tamper(f"update tds_audit_trail set correlation_id = {value} where id = 2")
         assert sealed.breaks() == [("row_edited", 2)]
@@ -316,7 +316,7 @@ def test_how_a_role_likes_its_times_spelled_changes_nothing(sealed: Trail, datab
             assert verify.verify_history(session, {KEY.id: KEY.secret}).break_count == 0
 
 
-def test_many_breaks_are_counted_and_some_of_them_told(sealed: Trail) -> None:
+def test_many_breaks_are_counted_and_some_of_them_listed(sealed: Trail) -> None:
     sealed.tamper("update tds_audit_trail set origin = 'nobody'")
     proof = sealed.prove(most=3)
     assert (proof.break_count, len(proof.breaks)) == (12, 3)

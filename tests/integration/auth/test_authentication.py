@@ -132,7 +132,7 @@ def test_a_browser_is_led_to_the_form_and_back(browser: FlaskClient) -> None:
     assert browser.get(DOCS, headers=WANTS_PAGES).status_code == 200
 
 
-def test_programs_are_told_no_and_led_nowhere(browser: FlaskClient) -> None:
+def test_programs_are_refused_and_led_nowhere(browser: FlaskClient) -> None:
     for headers in ({}, {"Accept": "application/json"}, {**WANTS_PAGES, "Authorization": "Bearer wrong"}):
         assert browser.get(DOCS, headers=headers).status_code == 401
     assert browser.post(SYNC, json={}, headers=WANTS_PAGES).status_code == 401
@@ -271,7 +271,7 @@ def test_an_administrator_makes_changes_and_disables_operators(sender: Sender, b
     assert "password" not in client.get(OPERATORS, headers=admin).json[0]
 
 
-def test_whoever_does_something_is_written_down_with_what_came_of_it(sender: Sender) -> None:
+def test_every_action_is_written_down_with_what_came_of_it(sender: Sender) -> None:
     headers = {**key_for(sender, Role.OPERATOR), "X-Correlation-Id": "corr-7"}
     client = sender.app.test_client()
     client.post(SYNC, json={"mode": "targeted", "ids": ["1", "2"]}, headers=headers)
@@ -368,7 +368,7 @@ def test_a_key_that_is_none_is_refused(sender: Sender, key: str) -> None:
     assert (answer.status_code, sender.count("tds_sync_runs")) == (422, 0)
 
 
-def test_limits_are_told_and_kept(database: str, engine: Engine) -> None:
+def test_limits_are_reported_and_kept(database: str, engine: Engine) -> None:
     with sender_for(database, engine, TDS_REQUESTS_PER_MINUTE="3") as sender:
         answers = [sender.get("/api/tds/queue") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]

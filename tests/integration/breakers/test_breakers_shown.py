@@ -81,7 +81,7 @@ def test_while_redis_is_away_closing_says_so(database: str, engine: Engine) -> N
         )
 
 
-def test_prometheus_is_told_state_and_refusals(sender: Sender, breakers: Breakers) -> None:
+def test_prometheus_sees_state_and_refusals(sender: Sender, breakers: Breakers) -> None:
     assert is_refused(breakers)
     told = sender.app.test_client().get("/metrics").text
     assert f'tds_breaker_state{{breaker="{NAME}",state="open"}} 1.0' in told

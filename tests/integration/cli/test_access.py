@@ -174,7 +174,7 @@ def test_what_works_beside_the_database_only_says_so(tds: CommandLine, there: Se
     assert (said.exit_code, "beside the database only" in said.errors) == (2, True)
 
 
-def test_an_address_where_nobody_answers_is_told(
+def test_an_address_where_nobody_answers_is_reported(
     tds: CommandLine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = next(port for port in range(20_000, 30_000) if is_free(port))

@@ -76,7 +76,7 @@ def test_health_is_red_when_work_waits_and_none_ends_though_all_are_alive(tds: C
     assert components(said.json)["workers"] == "critical"
 
 
-def test_a_silent_dispatcher_is_told_by_how_long_it_has_been_silent(tds: CommandLine, synced: World) -> None:
+def test_a_silent_dispatcher_is_reported_by_how_long_it_has_been_silent(tds: CommandLine, synced: World) -> None:
     alive(synced)
     synced.execute("update tds_pulses set beat_at = now() - interval '2 minutes' where name = 'dispatcher'")
     said = tds("health", "--json")
@@ -108,7 +108,7 @@ def test_explain_says_what_a_record_is_still_owed(tds: CommandLine, synced: Worl
     assert "Owed a sync" in tds("explain", "product", "7").out
 
 
-def test_a_record_nobody_has_heard_of_is_told_with_the_way_to_fetch_it(tds: CommandLine) -> None:
+def test_a_record_nobody_has_heard_of_is_reported_with_the_way_to_fetch_it(tds: CommandLine) -> None:
     said = tds("explain", "product", "404")
     assert said.exit_code == 1
     assert "tds sync product --mode targeted --id 404" in said.errors

@@ -150,7 +150,7 @@ def test_without_a_connection_waiting_ends_at_once_and_says_how_to_connect(tds: 
     assert synced.value("select count(*) from tds_sync_runs where state = 'queued'") == len(ENTITIES), "they stay asked"
 
 
-def test_what_holds_up_all_passes_is_told_once(tds: CommandLine, synced: World) -> None:
+def test_what_holds_up_all_passes_is_reported_once(tds: CommandLine, synced: World) -> None:
     synced.execute(
         "insert into tds_source_tokens (source, refused_at, refusal) values ('zoho', now(), 'The token is revoked.')"
         " on conflict (source) do update set refused_at = now(), refusal = excluded.refusal"
@@ -171,7 +171,7 @@ def test_ids_belong_to_one_entity_and_mode_targeted(tds: CommandLine, arguments:
     assert "tds sync product --mode targeted --id" in said.errors
 
 
-def test_an_entity_nobody_mirrors_is_told_with_those_there_are(tds: CommandLine) -> None:
+def test_an_entity_nobody_mirrors_is_reported_with_those_there_are(tds: CommandLine) -> None:
     said = tds("sync", "unicorn")
     assert said.exit_code == 1
     assert ", ".join(ENTITIES) in said.errors

@@ -64,7 +64,7 @@ def told(lines: list[Any]) -> list[str]:
     return [line["event"] for line in lines if line["event"].startswith("database_")]
 
 
-def test_a_restart_is_told_once_and_outlived_by_every_engine_of_a_process(own_postgres: EmbeddedPostgres) -> None:
+def test_a_restart_is_reported_once_and_outlived_by_every_engine_of_a_process(own_postgres: EmbeddedPostgres) -> None:
     engines = [watched(own_postgres.url) for _ in range(2)]
     for engine in engines:
         write(engine)
@@ -78,7 +78,7 @@ def test_a_restart_is_told_once_and_outlived_by_every_engine_of_a_process(own_po
         engine.dispose()
 
 
-def test_a_restart_nobody_noticed_meanwhile_is_told_once_too(own_postgres: EmbeddedPostgres) -> None:
+def test_a_restart_nobody_noticed_meanwhile_is_reported_once_too(own_postgres: EmbeddedPostgres) -> None:
     engines = [watched(own_postgres.url) for _ in range(2)]
     for engine in engines:
         write(engine)

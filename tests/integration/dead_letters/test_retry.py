@@ -27,7 +27,7 @@ def history(world: World, letter_id: int) -> list[tuple[str, str | None]]:
         return [(row["requested_by"], row["outcome"]) for row in reading.dead_letter(session, letter_id)["revivals"]]
 
 
-def test_a_revived_letter_is_work_again_and_its_event_ends_applied(world: World, source: ScriptedSource) -> None:
+def test_a_retried_letter_is_work_again_and_its_event_ends_applied(world: World, source: ScriptedSource) -> None:
     [letter_id] = dead(world, source, ID)
     assert world.verdicts() == ["dead_lettered"]
     mend(source, ID)

@@ -131,7 +131,9 @@ def test_a_batch_ends_with_its_last_letter_and_knows_what_came_of_each(world: Wo
     assert (row["state"], row["outcomes"], row["requested_by"]) == ("completed", {"created": 2, "dead": 1}, "ann")
 
 
-def test_a_fault_in_reviving_is_said_once_and_stops_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_retrying_is_logged_once_and_stops_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     many(world, 1)
     request(world)
     reviver = RetryBatchRunner()

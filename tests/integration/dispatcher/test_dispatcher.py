@@ -45,7 +45,7 @@ def wait_for(happened: Callable[[], bool], seconds: float = 10.0) -> bool:
     return happened()
 
 
-def test_due_work_nobody_was_told_about_is_announced(world: World, looking: Dispatcher) -> None:
+def test_due_work_without_a_nudge_is_announced(world: World, looking: Dispatcher) -> None:
     world.enqueue("product", "1")
     make_old(world)
     assert look(world, looking) == ["tds.sync.product"]
@@ -217,7 +217,7 @@ def test_a_nudge_reaches_the_queue_of_its_entity_in_redis(redis_url: str) -> Non
         assert client.llen("tds:tds.high") == 1
 
 
-def test_changes_to_be_told_are_announced_while_most_workers_are_left_to_syncing(
+def test_changes_to_be_sent_are_announced_while_most_workers_are_left_to_syncing(
     world: World, looking: Dispatcher
 ) -> None:
     world.execute("insert into tds_subscriptions (name, url, secret, message_key, position, created_by)"

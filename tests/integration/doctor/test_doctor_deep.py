@@ -37,7 +37,7 @@ def test_connections_must_do_for_every_process_the_settings_start(workers: str, 
     assert ("max_connections" in found.mend) is (state is not State.OK)
 
 
-def test_a_database_that_a_power_cut_may_destroy_is_told_of(database: str) -> None:
+def test_a_database_that_a_power_cut_may_destroy_is_reported(database: str) -> None:
     found = by_name(postgres.postgres(load_settings({"TDS_DATABASE_URL": database})))
     with connect(without_driver(database)) as connection, connection.cursor() as cursor:
         cursor.execute("show fsync")
@@ -104,7 +104,7 @@ def test_access_is_known_without_asking_zoho(connected: Settings, standin: Stand
     assert standin.calls == []
 
 
-def test_webhooks_that_zoho_was_never_told_of_are_a_problem_with_its_mend(connected: Settings) -> None:
+def test_webhooks_that_zoho_was_never_asked_for_are_a_problem_with_its_mend(connected: Settings) -> None:
     assert "TDS_PUBLIC_URL" in zoho.webhooks(connected).mend
     found = zoho.webhooks(connected.replace("test", public_url="https://tds.example"))
     assert (found.state, found.mend) == (State.CRITICAL, "tds zoho webhooks install")

@@ -123,7 +123,7 @@ def test_of_one_field_only_what_set_it_and_what_could_have(lived: World) -> None
         story(lived, field="colour")
 
 
-def test_a_repeated_delivery_is_told_with_its_event(world: World, source: ScriptedSource) -> None:
+def test_a_repeated_delivery_is_reported_with_its_event(world: World, source: ScriptedSource) -> None:
     for _ in range(3):
         tell(world, product())
     [event] = [step["detail"] for step in story(world)["steps"] if step["kind"] == "event"]
@@ -195,7 +195,7 @@ def test_a_dead_letter_tells_what_became_of_it(world: World, source: ScriptedSou
     assert [(each["operator"], each["action"]) for each in letter["actions"]] == [("ann", "assigned")]
 
 
-def test_runs_that_were_asked_for_it_or_changed_it_are_told(world: World, source: ScriptedSource) -> None:
+def test_runs_that_were_asked_for_it_or_changed_it_are_reported(world: World, source: ScriptedSource) -> None:
     request = """insert into tds_sync_runs (source, entity, mode, state, requested_by, asked, correlation_id)
                  values ('zoho', 'product', :mode, 'completed', 'ann', cast(:asked as jsonb), 'c')"""
     world.execute(request, mode="targeted", asked=f'{{"ids": ["{ID}"], "after": 0}}')

@@ -117,7 +117,7 @@ def test_every_entitys_list_can_probe_its_breaker() -> None:
     assert {(each.stream.api, each.stream.path) for each in ENTITIES.values()} == paths
 
 
-def test_work_in_hand_for_over_an_hour_is_told_every_hour_and_never_taken(world: World) -> None:
+def test_work_in_hand_for_over_an_hour_is_reported_every_hour_and_never_taken(world: World) -> None:
     world.enqueue("product", "1")
     world.claim(lease_seconds=60)
     world.execute("update tds_sync_queue set updated_at = now() - interval '61 minutes'")
@@ -130,7 +130,7 @@ def test_work_in_hand_for_over_an_hour_is_told_every_hour_and_never_taken(world:
 
 
 @pytest.mark.parametrize(("last_page", "told"), [("2 minutes", 1), ("2 hours", 2)])
-def test_a_long_run_is_told_once_while_it_moves_and_every_hour_when_it_does_not(
+def test_a_long_run_is_reported_once_while_it_moves_and_every_hour_when_it_does_not(
     world: World, last_page: str, told: int
 ) -> None:
     run_id = world.request_run("product", "full")
@@ -150,7 +150,7 @@ def test_a_long_run_is_told_once_while_it_moves_and_every_hour_when_it_does_not(
     assert heal(world) == {}, "it waits for its time"
 
 
-def test_a_queue_is_told_of_when_it_becomes_deep_deeper_and_well_again(
+def test_a_queue_is_reported_when_it_becomes_deep_deeper_and_well_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
@@ -198,7 +198,7 @@ def test_what_the_dispatcher_rescues_is_written_down_and_an_empty_look_is_not(wo
     assert (deed["cause"], deed["cycle_id"], deed["count"]) == ("dispatcher", None, 1)
 
 
-def test_records_that_recover_by_themselves_are_told_from_those_that_do_not(
+def test_records_that_recover_by_themselves_are_counted_apart_from_those_that_do_not(
     world: World, source: ScriptedSource
 ) -> None:
     from tds_core.healing import stats

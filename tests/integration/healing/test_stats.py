@@ -80,7 +80,7 @@ def test_the_history_is_paged_and_filtered(sender: Sender, world: World) -> None
     assert sender.get(f"{PATH}/history", action="nothing").status_code == 422
 
 
-def test_prometheus_is_told_who_listens_and_what_was_healed(sender: Sender, world: World, orphan: None) -> None:
+def test_prometheus_sees_who_listens_and_what_was_healed(sender: Sender, world: World, orphan: None) -> None:
     tell(world)
     leave_canaries(world, "tds.high")
     run(sender)

@@ -44,7 +44,7 @@ def judged(world: World) -> health.ComponentStatus:
     return next(each for each in health.components(found) if each.name == "listening")
 
 
-def test_a_deaf_worker_is_told_to_end_once_and_it_is_written_down(world: World) -> None:
+def test_a_worker_that_consumes_nothing_is_ended_once_and_it_is_written_down(world: World) -> None:
     assert tell(world, heard_seconds=70.0) is None
     leave_canaries(world, EAR)
     assert heal(world) == {"workers": 1}
@@ -60,14 +60,14 @@ def test_a_busy_one_is_left_alone(world: World) -> None:
     assert heal(world) == {}
 
 
-def test_nobody_is_judged_where_that_is_switched_off(world: World) -> None:
+def test_no_worker_is_judged_where_that_is_switched_off(world: World) -> None:
     tell(world, heard_seconds=70.0)
     leave_canaries(world, EAR)
     context = healing_context_of(world)
     assert heal(world, replace(context, settings=replace(context.settings, deaf_seconds=0.0))) == {}
 
 
-def test_another_process_of_the_same_id_is_not_the_deaf_one(world: World) -> None:
+def test_another_process_of_the_same_id_is_not_the_one_judged(world: World) -> None:
     tell(world, heard_seconds=70.0)
     leave_canaries(world, EAR)
     heal(world)
@@ -213,7 +213,7 @@ def test_who_is_silent_elsewhere_is_not_judged_and_forgotten_in_time(world: Worl
     assert world.value("select count(*) from tds_canaries where queue = :ear", ear=EAR) == 0
 
 
-def test_who_died_is_gone_and_was_not_deaf(world: World, put: dict[str, str]) -> None:
+def test_a_worker_that_died_is_gone_and_not_judged(world: World, put: dict[str, str]) -> None:
     child, _ = sleeper(world)
     child.kill()
     child.wait()
@@ -221,7 +221,7 @@ def test_who_died_is_gone_and_was_not_deaf(world: World, put: dict[str, str]) ->
     assert world.one("select deaf_at, end_reason from tds_listeners") == {"deaf_at": None, "end_reason": "gone"}
 
 
-def test_health_names_a_deaf_worker_nobody_started_again_and_a_queue_nobody_consumes(world: World) -> None:
+def test_health_names_a_worker_to_start_again_and_a_queue_nobody_consumes(world: World) -> None:
     assert judged(world).state == "ok"
     tell(world, heard_seconds=70.0)
     assert judged(world).says == "1 workers listen"

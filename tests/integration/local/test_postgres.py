@@ -176,7 +176,7 @@ def test_data_of_another_version_is_refused_with_the_mend(home: Path) -> None:
         EmbeddedPostgres(home).start()
 
 
-def test_lost_secrets_are_told_and_not_guessed_around(home: Path) -> None:
+def test_lost_secrets_are_reported_and_not_guessed_around(home: Path) -> None:
     with EmbeddedPostgres(home):
         pass
     (home / "secrets.json").unlink()

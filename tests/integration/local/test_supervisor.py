@@ -121,7 +121,7 @@ def came_back(running: Running, restart_count: int) -> bool:
     return wait_for(lambda: running.restart_count == restart_count and running.due_at is None)
 
 
-def test_a_log_that_cannot_be_written_stops_no_program_and_is_told_once_a_start(supervisor: Supervisor) -> None:
+def test_a_log_that_cannot_be_written_stops_no_program_and_is_reported_once_a_start(supervisor: Supervisor) -> None:
     running = supervisor.start(sleeper("unlogged"))
     log = supervisor.log_of("unlogged")
     log.unlink()

@@ -74,7 +74,7 @@ def test_who_has_it_and_who_does_not(sender: Sender, ids: list[str], standin: St
     assert sender.get("/api/tds/live/planet/1").status_code == 404
 
 
-def test_what_zoho_answers_with_a_fault_is_told_as_one(sender: Sender, ids: list[str], standin: StandIn) -> None:
+def test_what_zoho_answers_with_a_fault_is_reported_as_one(sender: Sender, ids: list[str], standin: StandIn) -> None:
     standin.fail("html_502", "/inventory/v1/items", count=1)
     failed = sender.get(f"/api/tds/live/product/{ids[0]}")
     assert (failed.status_code, failed.json["code"]) == (502, "transient")

@@ -83,7 +83,7 @@ def test_what_ended_processes_counted_stays_and_what_they_held_goes(
         assert (found[ACCEPTED], IN_USE in found) == (7, False)
 
 
-def test_what_other_programs_count_in_the_directory_is_not_told(start: Start, environment: dict[str, str]) -> None:
+def test_what_other_programs_count_in_the_directory_is_not_shown(start: Start, environment: dict[str, str]) -> None:
     program = "from prometheus_client import Gauge\nGauge('flower_online', 'x', ['worker']).labels('w1').set(1)"
     end(start(1), how="ended")  # which makes the directory
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)

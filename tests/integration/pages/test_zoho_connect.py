@@ -200,7 +200,7 @@ def test_a_state_is_good_once_and_not_for_long(browser: Browser, sender: Sender,
     assert sender.count("tds_consents") == 0
 
 
-def test_a_refusal_at_zoho_is_told_and_the_old_connection_stays(browser: Browser, sender: Sender) -> None:
+def test_a_refusal_at_zoho_is_reported_and_the_old_connection_stays(browser: Browser, sender: Sender) -> None:
     browser.come_back(browser.consent())
     before = kept(sender)
     state = browser.consent()["state"]
@@ -210,7 +210,7 @@ def test_a_refusal_at_zoho_is_told_and_the_old_connection_stays(browser: Browser
     assert kept(sender) == before
 
 
-def test_a_code_zoho_does_not_know_is_told(browser: Browser, sender: Sender) -> None:
+def test_a_code_zoho_does_not_know_is_reported(browser: Browser, sender: Sender) -> None:
     seen = browser.come_back({**browser.consent(), "code": "1000.unknown"})
     assert "invalid_code" in seen
     assert kept(sender) is None
@@ -246,7 +246,7 @@ def test_an_organisation_of_another_data_centre_is_connected_where_it_lives(
     assert "<dd>eu</dd>" in seen
 
 
-def test_an_organisation_that_cannot_be_reached_is_told_and_nothing_is_kept(
+def test_an_organisation_that_cannot_be_reached_is_reported_and_nothing_is_kept(
     database: str, engine: Engine, settings: dict[str, str], standin: StandIn
 ) -> None:
     with sender_for(database, engine, **{**settings, "ZOHO_ORGANIZATION_ID": "1"}) as sender:

@@ -141,7 +141,7 @@ def test_a_transient_error_is_tried_so_often_and_then_given_up(world: World, sou
     assert world.verdicts() == ["dead_lettered"]
 
 
-def test_being_told_to_wait_costs_no_attempt(world: World, source: ScriptedSource) -> None:
+def test_a_refusal_that_says_when_to_come_back_costs_no_attempt(world: World, source: ScriptedSource) -> None:
     source.records[ID] = RateError("HTTP 429", after_seconds=0.01)
     world.deliver(delivery("product", product(), complete=False))
     for _ in range(12):

@@ -164,7 +164,7 @@ def test_a_row_dated_ahead_leaves_the_cursor_behind_the_clock_and_hides_nothing(
 
 @pytest.mark.parametrize(("entity", "module"), [("product", "items"), ("sales_order", "salesorders")])
 @pytest.mark.parametrize("end", ["the time is mended", "the time has come"])
-def test_a_time_ahead_is_told_of_until_it_is_over(
+def test_a_time_ahead_is_reported_until_it_is_over(
     synced: World, standin: StandIn, entity: str, module: str, end: str
 ) -> None:
     ahead = standin.ids(module)[3]
@@ -257,7 +257,7 @@ def test_a_cursor_is_not_set_where_it_would_hide_something(
 
 
 @pytest.mark.parametrize("entity", ["product", "invoice"])
-def test_a_clock_set_back_has_a_record_read_seldom_and_is_told(
+def test_a_clock_set_back_has_a_record_read_seldom_and_is_reported(
     world: World, source: ScriptedSource, entity: str
 ) -> None:
     record = product() if entity == "product" else invoice()

@@ -43,7 +43,7 @@ def inserts(world: World) -> list[str]:
 
 
 @pytest.mark.parametrize("entity", RECORDS)
-def test_strangers_of_one_batch_are_told_in_one_statement(
+def test_strangers_of_one_batch_are_reported_in_one_statement(
     world: World, source: ScriptedSource, inserts: list[str], entity: str
 ) -> None:
     world.know(entity, RECORDS[entity]())
@@ -66,7 +66,7 @@ def test_strangers_of_one_batch_are_told_in_one_statement(
 
 
 @pytest.mark.parametrize("entity", RECORDS)
-def test_times_to_come_of_one_batch_are_told_in_one_statement(
+def test_times_to_come_of_one_batch_are_reported_in_one_statement(
     world: World, source: ScriptedSource, inserts: list[str], entity: str
 ) -> None:
     source.records.update({each: {**RECORDS[entity](each), "last_modified_time": FUTURE} for each in IDS})
@@ -78,7 +78,7 @@ def test_times_to_come_of_one_batch_are_told_in_one_statement(
     assert len(inserts) < len(IDS)
 
 
-def test_a_missing_permission_is_told_of_all_its_entities_in_one_statement(world: World, inserts: list[str]) -> None:
+def test_a_missing_permission_is_reported_all_its_entities_in_one_statement(world: World, inserts: list[str]) -> None:
     stream = ENTITIES["customer"].stream
     error = PermissionMissingError("not you", api=stream.api, path=stream.path, scope="ZohoBooks.contacts.READ")
     with session_scope(context._engine(context.getpid())) as session:

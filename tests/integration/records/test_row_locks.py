@@ -71,7 +71,7 @@ def changed(world: World, entity: str) -> set[str]:
 
 @pytest.mark.parametrize("entity", RECORDS)
 @pytest.mark.usefixtures("source")
-def test_a_locked_row_waits_alone_costs_nothing_and_is_told_of_while_it_lasts(world: World, entity: str) -> None:
+def test_a_locked_row_waits_alone_costs_nothing_and_is_reported_while_it_lasts(world: World, entity: str) -> None:
     begin(world, entity)
     change(world, entity)
     logged = world.value("select count(*) from tds_sync_logs")

@@ -86,6 +86,6 @@ def test_a_job_that_fails_is_exit_code_1_and_its_slot_says_so(tds: CommandLine) 
 
 
 @pytest.mark.parametrize("words", [("pause",), ("resume",), ("run",)])
-def test_a_job_nobody_knows_is_told_with_those_there_are(tds: CommandLine, words: tuple[str, ...]) -> None:
+def test_a_job_nobody_knows_is_reported_with_those_there_are(tds: CommandLine, words: tuple[str, ...]) -> None:
     said = tds("schedule", *words, "weekly")
     assert (said.exit_code, "broken, nightly, often" in said.errors) == (1, True)

@@ -70,7 +70,7 @@ def test_workers_leave_another_organisation_s_mirror_alone(elsewhere: World, sta
     assert elsewhere.verdicts() == [None]
 
 
-def test_whoever_starts_or_asks_is_told_the_way_out(elsewhere: World) -> None:
+def test_every_start_and_request_names_the_way_out(elsewhere: World) -> None:
     settings = load_settings()
     for ask in (
         lambda: _check_organization(settings),

@@ -336,7 +336,7 @@ def test_all_else_keeps_its_latency(synced: World, standin: StandIn, trouble: st
     ("entity", "path"), [("invoice", "invoices"), ("bill", "bills"), ("sales_order", "salesorders")]
 )
 @pytest.mark.parametrize("kind", ["unauthorized", "not_associated"])
-def test_what_only_a_webhook_told_of_and_zoho_does_not_show_does_not_live_here(
+def test_what_only_a_webhook_named_and_zoho_does_not_show_does_not_live_here(
     synced: World, standin: StandIn, kind: str, entity: str, path: str
 ) -> None:
     ours, other = standin.ids(path)[:2]

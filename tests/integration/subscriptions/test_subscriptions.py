@@ -32,7 +32,7 @@ def shop(world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> I
         yield told
 
 
-def test_a_change_is_told_signed_with_what_was_before_and_after(shop: Telling, world: World) -> None:
+def test_a_change_is_reported_signed_with_what_was_before_and_after(shop: Telling, world: World) -> None:
     world.deliver(delivery("product", product(rate=10)))
     world.drain("product")
     secret = shop.subscribe()
@@ -76,7 +76,7 @@ def test_what_commits_behind_others_with_greater_ids_is_not_passed_over(shop: Te
     ({"entities": ["invoice"]}, ["i1"]), ({"kinds": ["deleted"]}, ["p3"]), ({"fields": ["name"]}, ["i1", "p2", "p3"]),
     ({"entities": ["product"], "kinds": ["updated", "deleted"]}, ["p1", "p2", "p3"]),
 ])  # fmt: skip
-def test_only_what_is_wanted_is_told(shop: Telling, wanted: dict[str, Any], told: list[str]) -> None:
+def test_only_what_is_wanted_is_reported(shop: Telling, wanted: dict[str, Any], told: list[str]) -> None:
     shop.subscribe(**wanted)
     shop.write(("i1", 1), entity="invoice")
     shop.write(("p1", 2))

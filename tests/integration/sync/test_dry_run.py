@@ -43,7 +43,9 @@ def test_an_empty_mirror_would_get_everything_and_gets_nothing(synced: World, st
 
 
 @pytest.mark.parametrize("full", [True, False])
-def test_what_would_change_is_told_with_what_stands_here_and_there(synced: World, standin: StandIn, full: bool) -> None:
+def test_what_would_change_is_reported_with_what_stands_here_and_there(
+    synced: World, standin: StandIn, full: bool
+) -> None:
     synced.run("product", "full")
     changed, gone = standin.ids("items")[0], standin.ids("items")[1]
     stood = synced.row("product", changed)["price"]

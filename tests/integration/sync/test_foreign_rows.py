@@ -57,7 +57,7 @@ def unkept(verified: Any) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
-def test_another_organisation_s_products_are_told_and_go_once_a_person_approved(
+def test_another_organisation_s_products_are_reported_and_go_once_a_person_approved(
     synced: World, standin: StandIn, tds: CommandLine, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
     monkeypatch.setattr(run_tasks, "_limits", lambda: ChangeLimits(percent=5, records=6))
@@ -106,7 +106,7 @@ def test_another_organisation_s_products_are_told_and_go_once_a_person_approved(
     assert (after.exit_code, after.json["violation_count"], after.json["other_organization_hints"]) == (0, 0, [])
 
 
-def test_each_entity_is_told_of_for_itself_and_by_whose_rows_they_are(synced: World, standin: StandIn) -> None:
+def test_each_entity_is_reported_for_itself_and_by_whose_rows_they_are(synced: World, standin: StandIn) -> None:
     synced.run("product", "full")
     bring_in(synced, "product", "9901", "9902")
     bring_in(synced, "product", "9903", organization_id="444")
@@ -200,7 +200,7 @@ def told(synced: World, standin: StandIn) -> World:
     return synced
 
 
-def test_a_stranger_that_is_gone_is_told_until_a_full_pass_misses_it_too(told: World, tds: CommandLine) -> None:
+def test_a_stranger_that_is_gone_is_reported_until_a_full_pass_misses_it_too(told: World, tds: CommandLine) -> None:
     _code, [found] = looked(tds)
     assert (found["state"], "tds findings --kind stranger" in found["mend"]) == ("warning", True)
     assert "product: 1 of which only webhooks told" in found["says"]
@@ -214,7 +214,7 @@ def test_a_stranger_that_is_gone_is_told_until_a_full_pass_misses_it_too(told: W
     assert [each["state"] for each in looked(tds)[1]] == ["ok"]
 
 
-def test_a_stranger_told_of_during_a_pass_waits_for_the_next(told: World) -> None:
+def test_a_stranger_named_during_a_pass_waits_for_the_next(told: World) -> None:
     run_id = told.request_run("product", "full")
     told.execute("update tds_findings set last_seen_at = now() + interval '1 minute'")
     told.advance(run_id)
@@ -223,7 +223,7 @@ def test_a_stranger_told_of_during_a_pass_waits_for_the_next(told: World) -> Non
 
 
 @pytest.mark.parametrize("door", ["list", "detail"])
-def test_a_stranger_that_turns_out_to_be_ours_is_told_no_more(told: World, standin: StandIn, door: str) -> None:
+def test_a_stranger_that_turns_out_to_be_ours_is_reported_no_more(told: World, standin: StandIn, door: str) -> None:
     ours = standin.create("items", name="New here", rate=3)
     told.execute("update tds_findings set subject = :id", id=ours.id)
     if door == "list":

@@ -242,7 +242,7 @@ def test_a_second_of_many_pages_in_any_order_is_read_whole(synced: World, standi
     assert cursor(synced, entity) == datetime.fromisoformat(second)
 
 
-def test_walks_through_a_second_that_never_rests_are_bounded_and_told(
+def test_walks_through_a_second_that_never_rests_are_bounded_and_reported(
     synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = in_one_second(standin, "items")
@@ -293,7 +293,7 @@ def test_a_list_that_does_not_say_whether_more_follows_is_read_to_its_end(
 @pytest.mark.parametrize("endless", ["empty", "repeated"])
 @pytest.mark.parametrize("mode", ["full", "incremental"])
 @pytest.mark.parametrize("entity", ["product", "price_list", "bill", "stock_adjustment"])
-def test_a_list_that_promises_more_for_ever_is_left_and_told(
+def test_a_list_that_promises_more_for_ever_is_left_and_reported(
     synced: World, standin: StandIn, entity: str, mode: str, endless: str
 ) -> None:
     module = LISTS[entity][0]

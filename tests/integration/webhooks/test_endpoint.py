@@ -299,7 +299,7 @@ def test_a_rule_may_send_with_put_and_delete(sender: Sender, method: str, path: 
     assert tuple(event) == ("bill", "deleted", "77")
 
 
-def test_a_deletion_told_by_parameters_alone_is_an_event(sender: Sender) -> None:
+def test_a_deletion_named_by_parameters_alone_is_an_event(sender: Sender) -> None:
     answer = sender.send(b"", GENERIC, method="DELETE", query="bill_id=77&organization_id=1", content_type="")
     assert answer.status_code == 202
     [event] = sender.rows("select entity, event, source_id from tds_inbox_events")

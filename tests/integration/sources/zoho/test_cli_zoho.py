@@ -60,7 +60,7 @@ def test_a_missing_client_is_asked_for_by_name(tds: CommandLine, monkeypatch: py
     assert (said.exit_code, "ZOHO_CLIENT_ID" in said.errors) == (2, True)
 
 
-def test_another_organisation_than_the_one_set_is_told(
+def test_another_organisation_than_the_one_set_is_reported(
     tds: CommandLine, standin: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOHO_ORGANIZATION_ID", "1")
@@ -130,7 +130,7 @@ def test_a_key_is_rotated_without_a_new_connection(
     assert (said.exit_code, "TDS_SECRET_KEY_PREVIOUS" in said.errors) == (2, True)
 
 
-def test_nobody_coming_back_is_told(tds: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_nobody_coming_back_is_reported(tds: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setattr(zoho, "CONSENT_WITHIN_SECONDS", 0.6)
     said = tds("zoho", "connect", "--browser", "--port", str(choose_port(tmp_path / "port")))
     assert (said.exit_code, "Try again" in said.errors) == (1, True)

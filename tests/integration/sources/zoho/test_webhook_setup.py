@@ -240,7 +240,7 @@ def test_one_refusal_does_not_stop_the_others(
     assert len(book.workflows) == 2 * len(MODULES)
 
 
-def test_a_connection_that_may_only_read_is_told_what_it_lacks(
+def test_a_connection_that_may_only_read_names_what_it_lacks(
     tds: CommandLine, standin: StandIn, book: AutomationBook
 ) -> None:
     code = standin.sandbox.accounts.authorize(",".join(SCOPES), "", True)

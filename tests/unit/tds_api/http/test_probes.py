@@ -59,7 +59,7 @@ def test_who_goes_away_takes_no_answer_from_the_others() -> None:
     assert asyncio.run(talk()).body == b"1"
 
 
-def test_a_failure_is_told_to_those_who_waited_and_to_no_one_later() -> None:
+def test_a_failure_is_reported_to_those_who_waited_and_to_no_one_later() -> None:
     tries = iter((ZeroDivisionError(), WsgiResponse(200, [], b"well")))
 
     def ask(_environ: dict[str, Any]) -> WsgiResponse:

@@ -77,7 +77,7 @@ def test_a_body_that_keeps_the_least_rate_has_until_its_deadline() -> None:
 
 
 @pytest.mark.parametrize("size", [900, 40_000])
-def test_a_connection_that_ends_early_is_told_from_a_slow_one(size: int) -> None:
+def test_a_connection_that_ends_early_is_reported_from_a_slow_one(size: int) -> None:
     with pytest.raises(BodyCutShortError, match=f"{size} bytes were announced, 3 came"):
         read(Exchange([b"abc"]), length(size))
 

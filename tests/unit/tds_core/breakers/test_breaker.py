@@ -127,7 +127,7 @@ def test_a_probe_that_fails_waits_with_the_others_and_opens_it_for_twice_as_long
         assert failed.value.waits_for == NAME
 
 
-def test_a_failure_is_told_for_how_long_nobody_was_answered(
+def test_a_failure_is_reported_for_how_long_nobody_was_answered(
     breakers: Breakers, clock: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("tds_core.breakers.breaker", "tds_core.errors"):  # no time between telling and asking

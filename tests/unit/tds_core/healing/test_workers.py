@@ -23,7 +23,7 @@ def verdict(snapshot: WorkerSnapshot) -> str:
     return not_consuming_reason(snapshot, patience_seconds=60)
 
 
-def test_who_leaves_canary_after_canary_is_deaf() -> None:
+def test_who_leaves_canary_after_canary_does_not_consume() -> None:
     assert verdict(DEAF) == "left 4 canaries unheard in 62 s"
 
 
@@ -41,7 +41,7 @@ def test_any_message_taken_up_since_proves_that_it_hears() -> None:
     assert verdict(replace(DEAF, heard_seconds=61)) == ""
 
 
-def test_all_hands_full_is_no_deafness() -> None:
+def test_a_worker_with_all_children_busy_is_excused() -> None:
     assert verdict(replace(DEAF, busy_count=2)) == ""
     assert verdict(replace(DEAF, busy_count=1)) != "", "a free hand takes up what is heard"
 
@@ -54,10 +54,10 @@ def test_hands_full_do_not_excuse_a_loop_that_stands_still() -> None:
     assert verdict(replace(DEAF, busy_count=2, loop_seconds=61)) == "its main loop stands still for 61 s"
 
 
-def test_a_queue_that_was_lost_is_told_by_name() -> None:
+def test_a_queue_that_was_lost_is_reported_by_name() -> None:
     assert verdict(replace(WELL, lost_queues=["tds.high"])) == "no longer consumes tds.high"
 
 
 @pytest.mark.parametrize("snapshot", [DEAF, replace(WELL, lost_queues=["tds.high"])])
-def test_nobody_is_judged_by_what_was_told_long_ago(snapshot: WorkerSnapshot) -> None:
+def test_nobody_is_judged_by_an_old_report(snapshot: WorkerSnapshot) -> None:
     assert verdict(replace(snapshot, silent_seconds=31)) == ""

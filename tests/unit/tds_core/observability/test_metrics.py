@@ -23,7 +23,7 @@ def count() -> float:
     return REGISTRY.get_sample_value("tds_slow_operations_total", {"operation": "batch"}) or 0.0
 
 
-def test_only_what_is_over_the_limit_is_told_and_counted(limited: Watch) -> None:
+def test_only_what_is_over_the_limit_is_reported_and_counted(limited: Watch) -> None:
     before = count()
     with capture_logs() as lines:
         limited.tell("batch", 1.99, entity="product")

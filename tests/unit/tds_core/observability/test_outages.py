@@ -19,7 +19,7 @@ def test_many_notice_and_one_line_tells_of_the_loss_and_one_of_the_return() -> N
     assert lines[0]["error"] == "OperationalError"
 
 
-def test_a_second_loss_is_told_again() -> None:
+def test_a_second_loss_is_reported_again() -> None:
     spell = Spell("lost", "back")
     with capture_logs() as lines:
         for _ in range(2):

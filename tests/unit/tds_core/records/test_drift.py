@@ -45,7 +45,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("row", STRANGE)
-def test_a_row_that_is_nobodys_is_told_of_and_stops_no_other(row: bytes) -> None:
+def test_a_row_that_is_nobodys_is_reported_and_stops_no_other(row: bytes) -> None:
     page = read_page(STREAM, b'{"items":[' + row + b" , " + GOOD + b'],"page_context":{"has_more_page":true}}')
     assert [(found.source_id, found.modified_at) for found in page.rows] == [("1", at(7))]
     assert (len(page.strange), page.has_more) == (1, True)

@@ -281,7 +281,7 @@ def test_what_an_older_key_says_is_read_like_any_boolean(spelled: object, status
 
 
 @pytest.mark.parametrize("spelled", ["maybe", 2, [True], {"a": 1}])
-def test_what_an_older_key_says_unreadably_is_nothing_and_told(spelled: object) -> None:
+def test_what_an_older_key_says_unreadably_is_nothing_and_reported(spelled: object) -> None:
     candidate = read("location", {"location_id": "1", "location_name": "n", "is_location_active": spelled})
     [flaw] = candidate.flaws
     assert (candidate.values["status"], flaw.key, flaw.field) == (None, "status", "status")

@@ -96,7 +96,7 @@ def test_each_broken_promise_fails_the_run(name: str) -> None:
     assert not is_well({**well, name: 1})
 
 
-def test_recovery_is_told_for_half_and_for_nearly_all() -> None:
+def test_recovery_is_reported_for_half_and_for_nearly_all() -> None:
     assert Recovery([], 0).figures() == {"p50": None, "p99": None, "count": 0, "left": 0}
     assert Recovery([2.0], 1).figures() == {"p50": 2.0, "p99": 2.0, "count": 1, "left": 1}
     assert Recovery([float(n) for n in range(101)], 0).figures()["p99"] == 99.0

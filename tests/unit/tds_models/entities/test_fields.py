@@ -191,7 +191,7 @@ def test_own_fields_of_one_label_are_all_kept() -> None:
 
 
 @pytest.mark.parametrize("odd", [["x"], [{"value": 1}], [{"label": "a", "value": 1}, {"label": "A", "value": 2}]])
-def test_own_fields_without_a_name_are_told(odd: Any) -> None:
+def test_own_fields_without_a_name_are_reported(odd: Any) -> None:
     with pytest.raises(ValueError, match="without a name"):
         fields.read_custom(fields.custom_of_list(odd))
 

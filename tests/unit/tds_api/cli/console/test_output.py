@@ -16,9 +16,9 @@ from tds_api.cli.console.output import cell, distance
         (-172_800, "in 2 d"),
     ],
 )
-def test_times_are_told_as_distances(seconds: float, said: str) -> None:
+def test_times_are_reported_as_distances(seconds: float, said: str) -> None:
     assert distance(seconds) == said
 
 
-def test_nothing_is_told_as_a_dash_and_numbers_with_their_thousands() -> None:
+def test_nothing_is_reported_as_a_dash_and_numbers_with_their_thousands() -> None:
     assert [cell(value) for value in (None, "", 0, 1234, True, 0.25)] == ["-", "-", "0", "1,234", "yes", "0.2"]

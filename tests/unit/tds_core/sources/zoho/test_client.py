@@ -160,7 +160,7 @@ def test_strangers_in_a_batch_are_left_out_and_who_is_missing_is_asked_for(
     assert (set(reading.records), reading.failures) == ({"1", "2"}, {})
 
 
-def test_a_limit_told_inside_a_good_answer_is_heeded(client: ZohoClient, zoho: responses.RequestsMock) -> None:
+def test_a_limit_named_inside_a_good_answer_is_heeded(client: ZohoClient, zoho: responses.RequestsMock) -> None:
     zoho.get(ITEMS, json={"code": 44, "message": "blocked for some time"})
     with pytest.raises(RateError, match="blocked for some time"):
         client.list_page(PRODUCT, since=None, page=1)
@@ -259,7 +259,7 @@ def test_an_organisation_that_is_listed_and_refused_is_a_matter_of_the_module(
 
 
 @pytest.mark.parametrize("said", [NOT_ALLOWED, ELSEWHERE], ids=["57", "6041"])
-def test_where_organisations_are_not_told_what_was_read_before_tells_whether_the_token_lives(
+def test_where_organisations_are_not_listed_what_was_read_before_tells_whether_the_token_lives(
     client: ZohoClient, zoho: responses.RequestsMock, said: dict[str, Any], tokens: Tokens
 ) -> None:
     zoho.get(ITEMS, json={"items": [item(1)]})

@@ -99,7 +99,7 @@ def test_an_api_address_is_taken_when_it_is_one(told: Any, address: str | None) 
         (["ZohoBooks.bills.READ"], None),
     ],
 )
-def test_what_was_granted_is_read_where_it_is_told(told: Any, scopes: tuple[str, ...] | None) -> None:
+def test_what_was_granted_is_read_where_it_is_reported(told: Any, scopes: tuple[str, ...] | None) -> None:
     assert granted({"access_token": "a", "scope": told}).scopes == scopes
 
 

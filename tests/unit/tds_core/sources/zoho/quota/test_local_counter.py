@@ -184,7 +184,7 @@ def test_a_block_of_the_minute_stops_every_process_and_product_for_a_minute(desk
     assert other.admit(desk.call(), wait_seconds=0).verdict is Admission.GO
 
 
-def test_a_refused_day_stops_its_product_until_the_reset_it_told() -> None:
+def test_a_refused_day_stops_its_product_until_the_reset_it_named() -> None:
     desk = Desk()
     desk.refused(45, limit=1000, remaining=0, reset=3600)
     reply = desk.ask(desk.call())

@@ -218,7 +218,7 @@ def test_brackets_in_texts_do_not_count_as_depth() -> None:
 
 
 @given(st.integers(0, 3 * DEEPEST))
-def test_depth_is_told_exactly(depth: int) -> None:
+def test_depth_is_reported_exactly(depth: int) -> None:
     assert is_too_deep(b"[" * depth + b"]" * depth) == (depth > DEEPEST)
     assert is_too_deep(b'{"a":' * depth + b"1" + b"}" * depth) == (depth > DEEPEST)
 
