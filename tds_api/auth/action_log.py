@@ -58,7 +58,7 @@ class ActionRecorder:
 
     def refused(self, action: ActionEntry, *, status: int, error: str) -> None:
         """Record an action that was refused."""
-        if action.caller.kind is PrincipalKind.NOBODY and not self._anonymous_refusals.take():
+        if action.caller.kind is PrincipalKind.ANONYMOUS and not self._anonymous_refusals.take():
             return
         try:
             with session_scope(self._context.engine) as session:

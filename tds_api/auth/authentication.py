@@ -12,7 +12,7 @@ from flask import Request, Response, g
 from tds_api.context import Context
 from tds_core.auth import api_keys, sessions
 from tds_core.auth.principal import TOKEN, ForbiddenError, Principal, UnauthorizedError
-from tds_core.auth.sessions import Begun, Lifetime
+from tds_core.auth.sessions import Lifetime, NewSession
 from tds_core.config.settings import Settings
 from tds_models.db import session_scope
 
@@ -36,14 +36,14 @@ def identify(context: Context, request: Request) -> Identity:
         if is_token(context.settings, bearer):
             return Identity(TOKEN)
         with session_scope(context.engine) as session:
-            return Identity(api_keys.caller_of_key(session, bearer, address=address_of(request, context.settings)))
+            return Identity(api_keys.authenticate_key(session, bearer, address=address_of(request, context.settings)))
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         raise UnauthorizedError(
             "Not authenticated: send 'Authorization: Bearer' with an API key (tds keys create NAME), or log in."
         )
     with session_scope(context.engine) as session:
-        return Identity(sessions.caller_of_session(session, token, lifetime=lifetime(context.settings)), token)
+        return Identity(sessions.authenticate_session(session, token, lifetime=lifetime(context.settings)), token)
 
 
 def is_token(settings: Settings, presented: str) -> bool:
@@ -69,7 +69,7 @@ def require_reach(scopes: Sequence[str]) -> None:
     Raises ForbiddenError.
     """
     principal = current_identity().principal
-    if not principal.may_give(tuple(scopes)):
+    if not principal.may_grant(tuple(scopes)):
         raise ForbiddenError(f"The scopes of {principal.name} are {', '.join(principal.scopes)}: this reaches further.")
 
 
@@ -110,7 +110,7 @@ def lifetime(settings: Settings) -> Lifetime:
     return Lifetime(settings.session_idle_seconds, settings.session_seconds)
 
 
-def set_session_cookie(request: Request, response: Response, begun: Begun, settings: Settings) -> None:
+def set_session_cookie(request: Request, response: Response, begun: NewSession, settings: Settings) -> None:
     """Set the session cookie: HttpOnly, SameSite=Lax, and Secure where the request came over TLS."""
     encrypted = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
     response.set_cookie(

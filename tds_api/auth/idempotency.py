@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.context import Context
 from tds_core.auth import idempotency
 from tds_core.auth.idempotency import StoredResponse
-from tds_core.auth.principal import UnfitError
+from tds_core.auth.principal import InvalidArgumentError
 from tds_models.db import session_scope
 
 log = structlog.get_logger(__name__)
@@ -24,10 +24,10 @@ _ACCEPTABLE = re.compile(r"[!-~]{1,200}")
 
 
 def key_of(request: Request) -> str | None:
-    """The idempotency key of a request, if it has one. Raises UnfitError for a malformed one."""
+    """The idempotency key of a request, if it has one. Raises InvalidArgumentError for a malformed one."""
     key = request.headers.get(HEADER)
     if key is not None and not _ACCEPTABLE.fullmatch(key):
-        raise UnfitError(f"An {HEADER} is 1 to 200 visible ASCII characters.")
+        raise InvalidArgumentError(f"An {HEADER} is 1 to 200 visible ASCII characters.")
     return key
 
 
@@ -50,7 +50,7 @@ def store(context: Context, response: Response, *, caller: str, key: str) -> Non
     holds_secret = bool(response.cache_control.no_store)
     try:
         with session_scope(context.engine) as session:
-            idempotency.keep(session, caller=caller, key=key, answer=stored, holds_secret=holds_secret)
+            idempotency.store(session, caller=caller, key=key, answer=stored, holds_secret=holds_secret)
     except SQLAlchemyError as error:
         log.error("answer_not_kept", error=type(error).__name__)
 

@@ -9,7 +9,7 @@ from tds_api.auth.action_log import API, ActionRecorder
 from tds_api.auth.authentication import CSRF_HEADER, Identity, address_of, identify
 from tds_api.auth.permissions import ANYBODY, ITSELF, Permission, permission_of
 from tds_api.context import Context
-from tds_core.auth.principal import NOBODY, CsrfError, ForbiddenError, TooManyRequestsError, UnauthorizedError
+from tds_core.auth.principal import ANONYMOUS, CsrfError, ForbiddenError, TooManyRequestsError, UnauthorizedError
 from tds_core.auth.rate_limits import RateLimiter, RateLimitState, per_minute
 from tds_core.auth.sessions import is_csrf_token
 from tds_core.errors import NotFoundError
@@ -52,7 +52,7 @@ class AuthMiddleware:
             _check_path()
         except (UnauthorizedError, ForbiddenError) as error:
             if request.method not in SAFE:
-                principal = g.identity.principal if "identity" in g else NOBODY
+                principal = g.identity.principal if "identity" in g else ANONYMOUS
                 status = 401 if isinstance(error, UnauthorizedError) else 403
                 self._recorder.refused(self._recorder.action_of(principal), status=status, error=error.code)
             login = login_redirect(request) if isinstance(error, UnauthorizedError) else None

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from tds_api.http.correlation import correlation_id
 from tds_api.inbox.group_commit import IntakeUnavailableError
+from tds_core.auth import idempotency
 from tds_core.auth import principal as access
 from tds_core.breakers.registry import BreakersAwayError
 from tds_core.database import is_away
@@ -41,14 +42,13 @@ STATUS: dict[type[Exception], int] = {
     TargetRefusedError: 422,
     access.UnauthorizedError: 401,
     access.ForbiddenError: 403,
-    access.NotKnownError: 404,
-    access.TakenError: 409,
+    access.OperatorExistsError: 409,
     access.LastAdminError: 409,
-    access.NoSessionError: 409,
-    access.StillAnsweringError: 409,
-    access.AnswerNotKeptError: 409,
-    access.KeyUsedOtherwiseError: 422,
-    access.UnfitError: 422,
+    access.SessionRequiredError: 409,
+    idempotency.RequestInProgressError: 409,
+    idempotency.ResponseNotStoredError: 409,
+    idempotency.KeyReusedError: 422,
+    access.InvalidArgumentError: 422,
     access.TooManyRequestsError: 429,
     InvalidRequestError: 422,
     NotHeldError: 409,

@@ -18,7 +18,7 @@ from tds_api.http.problems import PROBLEM
 from tds_api.openapi import Blueprint
 from tds_api.pages.html import page
 from tds_api.schemas.common import ArgumentsSchema, ProblemSchema
-from tds_core.auth.principal import NOBODY
+from tds_core.auth.principal import ANONYMOUS
 from tds_core.auth.rate_limits import RateLimiter, per_minute
 from tds_core.config.settings import DECLARATIONS
 from tds_core.errors import AuthError, TdsError
@@ -169,7 +169,9 @@ class _ConsentFlow:
             return admitted
         if token:
             log.warning("admission_refused", remote_address=address_of(request, self.context.settings))
-            self.recorder.refused(replace(self.recorder.action_of(NOBODY), detail={}), status=401, error="unauthorized")
+            self.recorder.refused(
+                replace(self.recorder.action_of(ANONYMOUS), detail={}), status=401, error="unauthorized"
+            )
         return self.ask_token("This is not the API token." if token else "Give the API token first.")
 
     def leave(self, data_center: str, *, with_webhooks: bool) -> Response:
@@ -236,7 +238,7 @@ class _ConsentFlow:
 
     def record(self, response: Response, *, problem: TdsError | None = None) -> None:
         """Log that an administrator asked for consent, or the outcome of a redirect; never its parameters."""
-        entry = self.recorder.action_of(self.page_auth.principal(request) or NOBODY)
+        entry = self.recorder.action_of(self.page_auth.principal(request) or ANONYMOUS)
         action = replace(entry, detail={})
         if problem is None:
             self.recorder.end(action, None, response)

@@ -25,17 +25,17 @@ from tds_api.openapi import Blueprint
 from tds_api.schemas.auth import LoginSchema, PasswordChangeSchema, WhoamiSchema
 from tds_core.auth import sessions
 from tds_core.auth.action_log import ActionEntry
-from tds_core.auth.operators import change_own_password, spelled
+from tds_core.auth.operators import change_own_password, normalize_name
 from tds_core.auth.principal import (
-    NOBODY,
+    ANONYMOUS,
     LoginRefusedError,
-    NoSessionError,
     Principal,
     PrincipalKind,
+    SessionRequiredError,
     TooManyRequestsError,
 )
 from tds_core.auth.rate_limits import RateLimiter, per_hour, per_minute
-from tds_core.auth.sessions import Begun
+from tds_core.auth.sessions import NewSession
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -92,7 +92,7 @@ def _password_route(routes: Blueprint, context: Context, rates: RateLimiter) -> 
         """Change one's own password, which ends all of one's sessions: log in again."""
         principal = current_identity().principal
         if principal.kind is not PrincipalKind.OPERATOR:
-            raise NoSessionError("Only an operator who is logged in has a password to change: log in first.")
+            raise SessionRequiredError("Only an operator who is logged in has a password to change: log in first.")
         _limit_attempts(rates, principal.name, address_of(request, context.settings))
         with session_scope(context.engine) as session:
             change_own_password(session, principal.name, **arguments)
@@ -101,13 +101,15 @@ def _password_route(routes: Blueprint, context: Context, rates: RateLimiter) -> 
         return response
 
 
-def begin_session(context: Context, rates: RateLimiter, recorder: ActionRecorder, *, name: str, password: str) -> Begun:
+def begin_session(
+    context: Context, rates: RateLimiter, recorder: ActionRecorder, *, name: str, password: str
+) -> NewSession:
     """Log in under a new session token, and end the browser's previous session.
 
     Raises LoginRefusedError or TooManyRequestsError.
     """
     address = address_of(request, context.settings)
-    _limit_attempts(rates, spelled(name), address)
+    _limit_attempts(rates, normalize_name(name), address)
 
     def scope() -> AbstractContextManager[Session]:
         return session_scope(context.engine)
@@ -117,7 +119,7 @@ def begin_session(context: Context, rates: RateLimiter, recorder: ActionRecorder
             scope, name=name, password=password, lifetime=lifetime(context.settings), address=address
         )
     except LoginRefusedError as error:
-        recorder.refused(_action(recorder, NOBODY), status=401, error=error.code)
+        recorder.refused(_action(recorder, ANONYMOUS), status=401, error=error.code)
         raise
     if before := request.cookies.get(SESSION_COOKIE):
         with scope() as session:

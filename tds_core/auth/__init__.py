@@ -1,1 +1,1 @@
-"""Authentication: operators, API keys, sessions, rate limits, idempotency, the action log."""
+"""Authentication and what depends on it: operators, API keys, sessions, rate limits, idempotency, the action log."""

@@ -1,4 +1,4 @@
-"""What callers did: written down before it is done and when it ended; seen page by page."""
+"""The action log: what callers did, one row when an action begins and one when it ends."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ MOST_IDS, LONGEST_TEXT, MOST_PARTS = 1000, 200, 20
 
 @dataclass(frozen=True, slots=True)
 class ActionEntry:
-    """One thing a caller asks for."""
+    """An action a caller requests; `source_ids`: the records it names."""
 
     caller: Principal
     operation: str
@@ -39,7 +39,7 @@ def record(
     status: int | None = None,
     error: str | None = None,
 ) -> int:
-    """Write an action down, or its end when `begun_id` names its beginning. Returns the row's id."""
+    """Insert the row of an action, or of its end when `begun_id` names its beginning. Returns the row's id."""
     caller = action.caller
     row = {
         "begun_id": begun_id,
@@ -49,7 +49,7 @@ def record(
         "operation": action.operation,
         "subject": _text(action.subject, longest=500),
         "entity": _text(action.entity) if action.entity else None,
-        "source_ids": [_text(each) for each in action.source_ids[:MOST_IDS]] or None,
+        "source_ids": [_text(source_id) for source_id in action.source_ids[:MOST_IDS]] or None,
         "detail": brief(action.detail),
         "outcome": outcome.value,
         "status": status,
@@ -61,7 +61,7 @@ def record(
 
 
 def brief(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked, without secrets, personal data and whole records."""
+    """The arguments of an action, without secrets and personal data, and with long values shortened."""
     return {_text(str(key)): _short(value) for key, value in redact(detail).items()}
 
 
@@ -76,13 +76,16 @@ def actions(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Page:
-    """Actions, the newest first; one that has ended is its end, one that has not is its beginning."""
+    """Actions, newest first: the row of the end of each, or of its beginning while it has not ended.
+
+    Raises InvalidCursorError.
+    """
     ended = aliased(OperatorAction)
     shown = OperatorAction.__table__.c
     statement = select(*shown).where(~select(ended.id).where(ended.begun_id == shown.id).exists())
-    for column, wanted in ((shown.caller, caller), (shown.operation, operation), (shown.outcome, outcome)):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
+    for column, value in ((shown.caller, caller), (shown.operation, operation), (shown.outcome, outcome)):
+        if value is not None:
+            statement = statement.where(column == value)
     if since is not None:
         statement = statement.where(shown.recorded_at >= since)
     if until is not None:
@@ -96,12 +99,12 @@ def _short(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple) and len(value) <= MOST_PARTS and all(isinstance(e, str | int) for e in value):
-        return [_short(each) for each in value]
+        return [_short(part) for part in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return f"({len(value)} parts)" if isinstance(value, list | tuple | Mapping) else f"({type(value).__name__})"
 
 
 def _text(value: str, longest: int = LONGEST_TEXT) -> str:
-    """Text PostgreSQL takes: no NUL, no half of a surrogate pair."""
+    """Text that PostgreSQL accepts: without NUL and lone surrogates."""
     return value[:longest].replace("\x00", "\\0").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Answers kept for a day under the caller's Idempotency-Key, so that a request sent twice is done once."""
+"""Idempotency: stores responses for a day by Idempotency-Key, so that a request sent twice is done once."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,17 +8,36 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from tds_core.auth.principal import AnswerNotKeptError, KeyUsedOtherwiseError, StillAnsweringError
+from tds_core.errors import TdsError
 from tds_models.auth import IdempotencyRecord
 
-KEPT_SECONDS = 86_400
-# A request that has no answer after this died with its process, and may be sent again.
-ANSWERING_SECONDS = 300
+STORED_SECONDS = 86_400
+# A request without a response after this died with its process, and may be sent again.
+RESPONSE_SECONDS = 300
+
+
+class KeyReusedError(TdsError):
+    """The Idempotency-Key belongs to another request."""
+
+    code = "idempotency_key_reused"
+
+
+class RequestInProgressError(TdsError):
+    """The first request with this Idempotency-Key has no response yet."""
+
+    code = "request_in_progress"
+    retriable = True
+
+
+class ResponseNotStoredError(TdsError):
+    """The request was done before; its response held a secret and is not stored."""
+
+    code = "answer_not_kept"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """What a request was answered."""
+    """The response to a request."""
 
     status: int
     content_type: str
@@ -26,45 +45,49 @@ class StoredResponse:
 
 
 def begin(session: Session, *, caller: str, key: str, request_digest: bytes) -> StoredResponse | None:
-    """Claim `key` for a request. Returns the answer it got before; None when it is to be done now.
+    """Claim `key` for a request. Returns the response it got before; None when it is to be done now.
 
-    Raises KeyUsedOtherwiseError for another request under the same key, StillAnsweringError while the first one has
-    no answer, AnswerNotKeptError when its answer held a secret.
+    Raises KeyReusedError for another request under the same key, RequestInProgressError while the first one has no
+    response, ResponseNotStoredError when its response held a secret.
     """
     now = func.now()
     claim = insert(IdempotencyRecord).values(
-        caller=caller, key=key, request_digest=request_digest, expires_at=now + timedelta(seconds=KEPT_SECONDS)
+        caller=caller, key=key, request_digest=request_digest, expires_at=now + timedelta(seconds=STORED_SECONDS)
     )
-    died = IdempotencyRecord.status.is_(None) & (
-        IdempotencyRecord.began_at < now - timedelta(seconds=ANSWERING_SECONDS)
-    )
-    fresh: dict[str, Any] = {"status": None, "content_type": None, "body": None, "began_at": now}
+    died = IdempotencyRecord.status.is_(None) & (IdempotencyRecord.began_at < now - timedelta(seconds=RESPONSE_SECONDS))
+    empty: dict[str, Any] = {"status": None, "content_type": None, "body": None, "began_at": now}
     claim = claim.on_conflict_do_update(
         index_elements=[IdempotencyRecord.caller, IdempotencyRecord.key],
-        set_={**fresh, "request_digest": request_digest, "expires_at": claim.excluded.expires_at},
+        set_={**empty, "request_digest": request_digest, "expires_at": claim.excluded.expires_at},
         where=or_(IdempotencyRecord.expires_at <= now, died),
     )
     if session.execute(claim.returning(IdempotencyRecord.key)).first():
         return None
-    kept = session.execute(
+    stored = session.execute(
         select(IdempotencyRecord).where(IdempotencyRecord.caller == caller, IdempotencyRecord.key == key)
     ).scalar_one()
-    if bytes(kept.request_digest) != request_digest:
-        raise KeyUsedOtherwiseError("This Idempotency-Key was sent with another request. Give each request its own.")
-    if kept.status is None:
-        raise StillAnsweringError("The first request with this Idempotency-Key is still being answered.")
-    if kept.body is None:
-        raise AnswerNotKeptError("Done before; its answer held a secret, which was shown once and is not kept.")
-    return StoredResponse(kept.status, kept.content_type or "application/json", bytes(kept.body))
+    if bytes(stored.request_digest) != request_digest:
+        raise KeyReusedError("This Idempotency-Key was sent with another request. Give each request its own.")
+    if stored.status is None:
+        raise RequestInProgressError(
+            "The first request with this Idempotency-Key is still in progress. Send it again later."
+        )
+    if stored.body is None:
+        raise ResponseNotStoredError(
+            "This request was done before; its response held a secret, which was shown once and is not stored."
+        )
+    return StoredResponse(stored.status, stored.content_type or "application/json", bytes(stored.body))
 
 
-def keep(session: Session, *, caller: str, key: str, answer: StoredResponse, holds_secret: bool) -> None:
-    """Keep what a request was answered; of one that failed nothing, so that it can be sent again."""
-    mine = (IdempotencyRecord.caller == caller, IdempotencyRecord.key == key)
-    if answer.status >= 500:
-        session.execute(delete(IdempotencyRecord).where(*mine))
+def store(session: Session, *, caller: str, key: str, response: StoredResponse, holds_secret: bool) -> None:
+    """Store the response to a request; after a failure (5xx) release the key, so that it can be sent again."""
+    own_row = (IdempotencyRecord.caller == caller, IdempotencyRecord.key == key)
+    if response.status >= 500:
+        session.execute(delete(IdempotencyRecord).where(*own_row))
         return
-    body = None if holds_secret else answer.body
+    body = None if holds_secret else response.body
     session.execute(
-        update(IdempotencyRecord).where(*mine).values(status=answer.status, content_type=answer.content_type, body=body)
+        update(IdempotencyRecord)
+        .where(*own_row)
+        .values(status=response.status, content_type=response.content_type, body=body)
     )

@@ -1,21 +1,22 @@
-"""Operators: made, given a role, a password, disabled; there is always an administrator left."""
+"""Operators: create, list, change role and password, disable. One administrator always remains."""
 
 import re
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from tds_core.auth.credentials import hash_password, is_password, new_password
-from tds_core.auth.principal import LastAdminError, LoginRefusedError, NotKnownError, TakenError, UnfitError
+from tds_core.auth.credentials import hash_password, new_password, verify_password
+from tds_core.auth.principal import InvalidArgumentError, LastAdminError, LoginRefusedError, OperatorExistsError
+from tds_core.errors import NotFoundError
 from tds_core.pagination import Row
 from tds_models.auth import Operator, OperatorSession, Role
 from tds_models.db import Lock
 
 FIRST_ADMIN = "admin"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,63}")
-#: Names of callers that are no operators, under which what they do is kept.
+#: Names under which the action log stores callers that are not operators.
 _RESERVED = frozenset({"token", "nobody", "schedule", "timetable"})
-# Whoever changes who is an administrator waits for whoever else does: two must not each leave the other as the last.
+# Changes of operators are serialised: two administrators must not each remove the other.
 _LOCK = Lock.OPERATORS.until_commit()
 
 _SHOWN = (
@@ -24,8 +25,8 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def spelled(name: str) -> str:
-    """The name as it is kept and counted, however it was typed; empty for one that no operator can have."""
+def normalize_name(name: str) -> str:
+    """The name as it is stored, in small letters without spaces around; empty for one that no operator can have."""
     name = name.strip().lower()
     return name if _NAME.fullmatch(name) else ""
 
@@ -33,23 +34,28 @@ def spelled(name: str) -> str:
 def create_operator(
     session: Session, *, name: str, role: Role, by: str, password: str | None = None
 ) -> tuple[Row, str]:
-    """A new operator and their password, made if none is given. Raises UnfitError or TakenError."""
-    name, password = spelled(name), password or new_password()
+    """Create an operator. Returns their row and password, a random one without `password`.
+
+    Raises InvalidArgumentError and OperatorExistsError.
+    """
+    name, password = normalize_name(name), password or new_password()
     if not name:
-        raise UnfitError("A name has 2 to 64 small letters, digits or . _ @ + - and begins with a letter or digit.")
+        raise InvalidArgumentError(
+            "A name has 2 to 64 small letters, digits or . _ @ + - and begins with a letter or digit."
+        )
     if name in _RESERVED:
-        raise UnfitError(f"{name!r} is what TDS calls a caller that is no operator. Choose another name.")
+        raise InvalidArgumentError(f"{name!r} is reserved for callers that are not operators. Choose another name.")
     hashed = hash_password(password)
     session.execute(_LOCK)
     if session.execute(select(Operator.id).where(Operator.name == name)).first():
-        raise TakenError(f"There is or was an operator {name!r}; names are never used twice.")
+        raise OperatorExistsError(f"There is or was an operator {name!r}; names are never used twice.")
     session.add(Operator(name=name, role=role.value, password_hash=hashed, created_by=by))
     session.flush()
     return operator_named(session, name), password
 
 
 def first_admin(session: Session, *, by: str) -> tuple[Row, str] | None:
-    """An administrator and their password where there is no operator yet; None where there is one."""
+    """Create the first administrator. Returns their row and password; None when there is an operator already."""
     session.execute(_LOCK)
     if session.execute(select(Operator.id).limit(1)).first():
         return None
@@ -62,27 +68,27 @@ def operators(session: Session) -> list[Row]:
 
 
 def operator_named(session: Session, name: str) -> Row:
-    """One operator. Raises NotKnownError."""
+    """One operator. Raises NotFoundError."""
     row = session.execute(select(*_SHOWN).where(Operator.name == name.lower())).mappings().one_or_none()
     if row is None:
-        raise NotKnownError(f"There is no operator {name[:80]!r}.")
+        raise NotFoundError(f"There is no operator {name[:80]!r}.")
     return dict(row)
 
 
 def change_role(session: Session, name: str, role: Role) -> Row:
-    """Give an operator another role, at once. Raises NotKnownError or LastAdminError."""
-    operator = _changing(session, name)
+    """Change the role of an operator, at once. Raises NotFoundError and LastAdminError."""
+    operator = _lock_operator(session, name)
     if role is not Role.ADMIN:
-        _keep_an_admin(session, operator)
+        _require_other_admin(session, operator)
     operator.role = role.value
     session.flush()
     return operator_named(session, name)
 
 
 def disable(session: Session, name: str) -> Row:
-    """Let an operator in no more and end their sessions. Raises NotKnownError or LastAdminError."""
-    operator = _changing(session, name)
-    _keep_an_admin(session, operator)
+    """Disable an operator and end their sessions. Raises NotFoundError and LastAdminError."""
+    operator = _lock_operator(session, name)
+    _require_other_admin(session, operator)
     session.execute(
         update(Operator)
         .where(Operator.id == operator.id, Operator.disabled_at.is_(None))
@@ -93,20 +99,20 @@ def disable(session: Session, name: str) -> Row:
 
 
 def enable(session: Session, name: str) -> Row:
-    """Let a disabled operator in again. Raises NotKnownError."""
-    _changing(session, name).disabled_at = None
+    """Enable a disabled operator. Raises NotFoundError."""
+    _lock_operator(session, name).disabled_at = None
     session.flush()
     return operator_named(session, name)
 
 
 def set_password(session: Session, name: str, password: str | None = None) -> tuple[Row, str]:
-    """Give an operator another password, made if none is given, and end their sessions.
+    """Set the password of an operator, a random one without `password`, and end their sessions.
 
-    Raises NotKnownError or UnfitError.
+    Returns their row and the password. Raises NotFoundError and InvalidArgumentError.
     """
     password = password or new_password()
     hashed = hash_password(password)
-    operator = _changing(session, name)
+    operator = _lock_operator(session, name)
     session.execute(
         update(Operator).where(Operator.id == operator.id).values(password_hash=hashed, password_changed_at=func.now())
     )
@@ -115,33 +121,33 @@ def set_password(session: Session, name: str, password: str | None = None) -> tu
 
 
 def change_own_password(session: Session, name: str, *, current: str, new: str) -> Row:
-    """Let an operator change their own password, which ends their sessions. Raises LoginRefusedError or UnfitError."""
-    kept = session.execute(select(Operator.password_hash).where(Operator.name == name)).scalar_one_or_none()
-    if not is_password(current, kept):
-        raise LoginRefusedError("The current password is another one.")
+    """Change an operator's own password and end their sessions. Raises LoginRefusedError and InvalidArgumentError."""
+    stored = session.execute(select(Operator.password_hash).where(Operator.name == name)).scalar_one_or_none()
+    if not verify_password(current, stored):
+        raise LoginRefusedError("The current password is wrong.")
     return set_password(session, name, new)[0]
 
 
-def _changing(session: Session, name: str) -> Operator:
+def _lock_operator(session: Session, name: str) -> Operator:
     session.execute(_LOCK)
     operator = session.execute(
         select(Operator).where(Operator.name == name.lower()).execution_options(populate_existing=True)
     ).scalar_one_or_none()
     if operator is None:
-        raise NotKnownError(f"There is no operator {name[:80]!r}.")
+        raise NotFoundError(f"There is no operator {name[:80]!r}.")
     return operator
 
 
-def _keep_an_admin(session: Session, leaving: Operator) -> None:
+def _require_other_admin(session: Session, operator: Operator) -> None:
     others = select(Operator.id).where(
-        Operator.role == Role.ADMIN.value, Operator.disabled_at.is_(None), Operator.id != leaving.id
+        Operator.role == Role.ADMIN.value, Operator.disabled_at.is_(None), Operator.id != operator.id
     )
     if (
-        leaving.role == Role.ADMIN.value
-        and leaving.disabled_at is None
+        operator.role == Role.ADMIN.value
+        and operator.disabled_at is None
         and not session.execute(others.limit(1)).first()
     ):
-        raise LastAdminError(f"{leaving.name} is the last administrator. Make another one first.")
+        raise LastAdminError(f"{operator.name} is the last administrator. Make another one first.")
 
 
 def _end_sessions(session: Session, operator: Operator) -> None:

@@ -1,4 +1,4 @@
-"""How much may be asked in a time: counted in Redis for all processes, by each process alone while Redis is away."""
+"""Rate limits: sliding windows counted in Redis for all processes, or by each process alone while Redis is away."""
 
 import threading
 import time
@@ -12,15 +12,15 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 log = structlog.get_logger(__name__)
 
-#: After Redis failed it is left alone for so long, so that its absence costs one slow request, not all of them.
+#: After Redis failed it is not used for so long, so that its absence slows one request, not all of them.
 REST_SECONDS = 5.0
-#: Counting is not worth a longer wait.
+#: The timeout of a call to Redis.
 PATIENCE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitState:
-    """How a limit stands after a request: so many allowed in a window, so many left, so long until it begins anew."""
+    """A limit after a request: how many a window allows, how many are left, and how long until it begins anew."""
 
     limit: int
     window_seconds: int
@@ -30,38 +30,38 @@ class RateLimitState:
 
 
 def per_minute(count: int) -> RateLimitItem:
-    """So many a minute."""
+    """A limit of `count` requests a minute."""
     return RateLimitItemPerMinute(count)
 
 
 def per_hour(count: int) -> RateLimitItem:
-    """So many an hour."""
+    """A limit of `count` requests an hour."""
     return RateLimitItemPerHour(count)
 
 
 class RateLimiter:
-    """Counts in sliding windows. `redis_url` may be empty: then each process counts alone."""
+    """Counts requests in sliding windows; with an empty `redis_url` each process counts alone."""
 
     def __init__(self, redis_url: str) -> None:
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._shared = SlidingWindowCounterRateLimiter(_shared_storage(redis_url)) if redis_url else None
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._redis = SlidingWindowCounterRateLimiter(_redis_storage(redis_url)) if redis_url else None
         self._resting_until = 0.0
         self._lock = threading.Lock()
 
     def take(self, limit: RateLimitItem, *whose: str) -> RateLimitState:
-        """Count one request of `whose`, if it is still allowed."""
-        if self._shared is not None and time.monotonic() >= self._resting_until:
+        """Count one request of the caller `whose`, if the limit still allows it."""
+        if self._redis is not None and time.monotonic() >= self._resting_until:
             try:
-                return _taken(self._shared, limit, whose)
+                return _hit(self._redis, limit, whose)
             except StorageError as error:
                 with self._lock:
                     if time.monotonic() >= self._resting_until:
                         log.warning("rates_counted_alone", error=type(error).__name__)
                     self._resting_until = time.monotonic() + REST_SECONDS
-        return _taken(self._own, limit, whose)
+        return _hit(self._local, limit, whose)
 
 
-def _taken(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, whose: tuple[str, ...]) -> RateLimitState:
+def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, whose: tuple[str, ...]) -> RateLimitState:
     allowed = limiter.hit(limit, *whose)
     stats = limiter.get_window_stats(limit, *whose)
     reset_seconds = max(1, round(stats.reset_time - time.time()))
@@ -70,7 +70,7 @@ def _taken(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, whose
     )
 
 
-def _shared_storage(redis_url: str) -> RedisStorage:
+def _redis_storage(redis_url: str) -> RedisStorage:
     url = redis_url.replace("unix://", "redis+unix://", 1)
     return RedisStorage(
         url,

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tds_core.auth import api_keys, operators
-from tds_core.auth.principal import UnfitError
+from tds_core.auth.principal import InvalidArgumentError
 from tds_models.auth import Role
 from tds_models.db import session_scope
 from tests.support.webhook_sender import FORM, TOKEN, Sender, sender_for, wrapped
@@ -46,7 +46,7 @@ def test_a_name_spelled_with_nul_is_no_other_name(sender: Sender) -> None:
 
 def test_nobody_is_called_as_a_caller_that_is_no_operator(sender: Sender) -> None:
     for name in ("token", "NOBODY "):
-        with session_scope(sender.engine) as session, pytest.raises(UnfitError, match="another name"):
+        with session_scope(sender.engine) as session, pytest.raises(InvalidArgumentError, match="another name"):
             operators.create_operator(session, name=name, role=Role.VIEWER, by="test")
 
 

@@ -55,7 +55,7 @@ def recorded(world: World) -> list[tuple[str, str, str]]:
 def test_a_key_is_made_seen_and_revoked(tds: CommandLine, world: World) -> None:
     made = tds("keys", "create", "erp", "--role", "operator", "--scope", "entities", "--days", "30", "--json").json
     with session_scope(world.engine) as session:
-        caller = api_keys.caller_of_key(session, made["key"])
+        caller = api_keys.authenticate_key(session, made["key"])
     assert (caller.role, caller.scopes) == (Role.OPERATOR, ("entities",))
     listed = tds("keys", "list").out
     assert made["prefix"] in listed
