@@ -50,7 +50,7 @@ def store(context: Context, response: Response, *, caller: str, key: str) -> Non
     holds_secret = bool(response.cache_control.no_store)
     try:
         with session_scope(context.engine) as session:
-            idempotency.store(session, caller=caller, key=key, answer=stored, holds_secret=holds_secret)
+            idempotency.store(session, caller=caller, key=key, response=stored, holds_secret=holds_secret)
     except SQLAlchemyError as error:
         log.error("answer_not_kept", error=type(error).__name__)
 

@@ -49,7 +49,6 @@ STILL = frozenset(
         "AccessCheck",
         "AccessSettings",
         "AccessStatus",
-        "AnswerNotKeptError",
         "Kept",
         "Owed",
         "PageAccess",
