@@ -19,7 +19,7 @@ from benchmarks import seed
 from benchmarks.seed import FIRST_ID, Size
 from tds_api.app import create_app
 from tds_core.config.settings import load_settings
-from tds_core.pagination import written
+from tds_core.pagination import encode_cursor
 from tds_core.schema.migrations import upgrade
 from tds_local.embedded import EmbeddedPostgres
 from tds_models.db import make_engine
@@ -155,7 +155,7 @@ def _middle(engine: Engine, table: str) -> str:
     with engine.connect() as connection:
         keys = _KEYS.get(table, "source, source_id" if table.startswith("erp.") else "id")
         middle = text(f"select {keys} from {table} order by {keys} limit 1 offset (select count(*) / 2 from {table})")
-        return written(list(connection.execute(middle).one()))
+        return encode_cursor(list(connection.execute(middle).one()))
 
 
 def _moment(engine: Engine, value: str) -> str:

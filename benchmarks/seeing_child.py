@@ -21,7 +21,7 @@ from tds_api.app import create_app
 from tds_api.wsgi import tune_process
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
-from tds_core.observability.metrics import Watch
+from tds_core.observability.metrics import SlowOperations
 from tds_tasks import nudge
 from tds_tasks.sync import drain
 
@@ -91,7 +91,8 @@ def _unseen() -> Iterator[None]:
         return None
 
     patched = [(MetricWrapperBase, "labels", lambda self, *_: self), (Counter, "inc", nothing),
-               (Histogram, "observe", nothing), (Gauge, "set", nothing), (Watch, "tell", nothing)]  # fmt: skip
+               (Histogram, "observe", nothing), (Gauge, "set", nothing),
+               (SlowOperations, "observe", nothing)]  # fmt: skip
     before = [(kind, name, getattr(kind, name)) for kind, name, _ in patched]
     level = logging.root.level
     for kind, name, instead in patched:

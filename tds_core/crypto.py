@@ -1,4 +1,4 @@
-"""Encryption at rest: what TDS must not store readable is locked with TDS_SECRET_KEY; previous keys still open it."""
+"""Encryption of stored secrets with TDS_SECRET_KEY; previous keys still decrypt."""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -6,7 +6,10 @@ from tds_core.errors import ConfigError
 
 
 class Vault:
-    """Locks and opens secrets. To rotate, the key in use becomes one of `previous` (comma separated)."""
+    """Encrypts and decrypts secrets with Fernet keys. `previous`: comma-separated keys that only decrypt, for rotation.
+
+    Raises `ConfigError` for a missing or malformed key.
+    """
 
     def __init__(self, secret_key: str, previous: str = "") -> None:
         keys = [secret_key, *(previous.split(",") if previous else ())]
@@ -19,11 +22,11 @@ class Vault:
             ) from None
 
     def lock(self, secret: str) -> bytes:
-        """`secret`, encrypted."""
+        """Encrypt `secret` with the newest key."""
         return self._fernet.encrypt(secret.encode())
 
     def open(self, locked: bytes | None) -> str | None:
-        """What was locked, or `None` where nothing was. Raises `ConfigError` when no key fits."""
+        """Decrypt `locked`; None stays None. Raises `ConfigError` when no key fits."""
         if locked is None:
             return None
         try:
@@ -35,6 +38,6 @@ class Vault:
             ) from None
 
     def relock(self, locked: bytes | None) -> bytes | None:
-        """The same secret, locked with the newest key. Raises `ConfigError` when no key fits."""
+        """Encrypt the same secret with the newest key; None stays None. Raises `ConfigError` when no key fits."""
         secret = self.open(locked)
         return None if secret is None else self.lock(secret)

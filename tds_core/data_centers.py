@@ -1,4 +1,4 @@
-"""Zoho's data centres: an organisation lives in exactly one, and its login and API are only there."""
+"""Zoho's data centres. An organisation belongs to exactly one, and only its login and API serve it."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ DATA_CENTERS: Mapping[str, tuple[str, str]] = {
     "jp": ("https://accounts.zoho.jp", "https://www.zohoapis.jp"),
     "ca": ("https://accounts.zohocloud.ca", "https://www.zohoapis.ca"),  # accounts.zoho.ca does not answer
     "sa": ("https://accounts.zoho.sa", "https://www.zohoapis.sa"),
-    # Named as the others are and not tried from here; what the consent page and the token answer say comes first.
+    # Not verified, named like the others; addresses stated by the consent page and the token endpoint take precedence.
     "uk": ("https://accounts.zoho.uk", "https://www.zohoapis.uk"),
     "ae": ("https://accounts.zoho.ae", "https://www.zohoapis.ae"),
     "cn": ("https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"),

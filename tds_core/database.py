@@ -1,7 +1,4 @@
-"""Errors of the database told apart: it is away, it refuses what a record says, or a statement failed.
-
-Addresses of stores: the driver SQLAlchemy is to use, and what may be shown of them.
-"""
+"""Errors of PostgreSQL by their cause, and forms of database addresses: with or without driver and password."""
 
 import re
 
@@ -9,29 +6,26 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 
 from tds_core.errors import InvalidRecordError, TdsError
 
-# Connection failed, too many connections or out of memory, shut down or starting up, a transaction that was ended
-# because we fell silent in it, a standby that takes no writes; no code at all: never connected.
+# SQLSTATE: connection failed, too many connections or out of memory, shut down or starting up, transaction ended for
+# being idle, read-only standby. No code at all: never connected.
 _AWAY = ("08", "53", "57P", "25P03", "25006")
 _READ_ONLY = "25006"
-# Others were in the way: a lock not given in time, a circle of waits, two transactions that cannot both be right. The
-# same again, a little later, goes well.
+# Lock timeout, deadlock, serialization failure: a retry a little later succeeds.
 _CONTENDED = ("55P03", "40P01", "40001")
 _CANCELED = "57014"
-# What is said cannot be stored: of the wrong kind, against a constraint, or too large for an index.
+# The value cannot be stored: wrong type, against a constraint, or too large for an index.
 _REFUSED = ("22", "23", "54")
 
 
 class StatementFailedError(TdsError):
-    """The database was there and did not do what it was asked: it took too long, waited in a circle, or was asked
-    wrongly. Another time may go better.
-    """
+    """A statement failed although the database is reachable: timeout, deadlock or a fault. A retry may succeed."""
 
     code = "statement_failed"
     retriable = True
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database could have served nobody; a deadlock or a statement that took too long is an answer."""
+    """Whether the database as a whole is unavailable; a deadlock or a statement timeout does not count."""
     if not isinstance(error, (OperationalError, InterfaceError)):
         return False
     code = _code(error)
@@ -39,31 +33,31 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_read_only(error: SQLAlchemyError) -> bool:
-    """Whether the server takes no writes: it is a standby, or became one."""
+    """Whether the server is a read-only standby."""
     return isinstance(error, DBAPIError) and _code(error) == _READ_ONLY
 
 
 def is_contended(error: BaseException) -> bool:
-    """Whether others stood in the way, which says nothing about what was asked."""
+    """Whether other transactions caused the failure, so that the statement itself is not at fault."""
     return isinstance(error, DBAPIError) and _code(error) in _CONTENDED
 
 
 def is_out_of_time(error: BaseException) -> bool:
-    """Whether the statement took longer than it was allowed to."""
+    """Whether the statement exceeded its timeout."""
     return isinstance(error, DBAPIError) and _code(error) == _CANCELED
 
 
 def refuses(error: DBAPIError) -> bool:
-    """Whether the database will never take what it was given."""
+    """Whether the database rejects the values and always will."""
     return isinstance(error, (DataError, IntegrityError)) or (_code(error) or "").startswith(_REFUSED)
 
 
 def named(error: DBAPIError) -> TdsError:
-    """The error as one of ours. What the database says goes on to quote the row, so only its first line is kept."""
-    said = str(error.orig).splitlines()[0][:300] if str(error.orig) else type(error.orig).__name__
+    """The error as a `TdsError`. Only the first line of the message is kept, since the next ones quote the row."""
+    message = str(error.orig).splitlines()[0][:300] if str(error.orig) else type(error.orig).__name__
     if refuses(error):
-        return InvalidRecordError(f"the database refused it: {said}")
-    return StatementFailedError(f"a statement failed: {said}")
+        return InvalidRecordError(f"the database refused it: {message}")
+    return StatementFailedError(f"a statement failed: {message}")
 
 
 def _code(error: DBAPIError) -> str | None:
@@ -75,21 +69,21 @@ _CREDENTIALS = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]*@"
 
 
 def with_driver(url: str) -> str:
-    """Return a PostgreSQL address naming psycopg2, which SQLAlchemy would not choose by itself."""
+    """Return a PostgreSQL address with the driver psycopg2 named, for SQLAlchemy."""
     return _SCHEME.sub("postgresql+psycopg2://", url)
 
 
 def without_driver(url: str) -> str:
-    """Return a PostgreSQL address as libpq, psql and pg_dump read it."""
+    """Return a PostgreSQL address without a driver, for libpq, psql and pg_dump."""
     return _SCHEME.sub("postgresql://", url)
 
 
 def without_password(text: str) -> str:
-    """Return the text with the password of every address in it replaced by stars."""
+    """Return the text with the password in each address replaced by ***."""
     return _CREDENTIALS.sub(r"\g<before>:***@", text)
 
 
 def password_of(url: str) -> str:
     """Return the password in an address, as it is spelled there; empty when there is none."""
-    found = re.match(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]*)@", url, re.IGNORECASE)
-    return found[1] if found else ""
+    match = re.match(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]*)@", url, re.IGNORECASE)
+    return match[1] if match else ""

@@ -1,4 +1,4 @@
-"""Pages of a list: marks that say where the next page begins, good however many rows come and go between."""
+"""Keyset pagination: pages of a list with a cursor to the next one that stays valid while rows come and go."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ LARGEST_PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a list, and the mark of the next page; None when this is the last."""
+    """Rows of a list, and the cursor of the next page; None on the last page."""
 
     items: list[Row]
     next_cursor: str | None
@@ -35,14 +35,14 @@ def read_page(
     limit: int,
     newest_first: bool = True,
 ) -> Page:
-    """The page of `statement` behind `cursor`, in the order of `keys`, which must be among its columns and unique.
+    """The page of `statement` after `cursor`, in the order of `keys`, which must be unique columns of it.
 
-    Raises InvalidCursorError for a cursor that is none.
+    `limit`: rows, at most LARGEST_PAGE. Raises `InvalidCursorError`.
     """
     size = min(limit, LARGEST_PAGE)
     if cursor is not None:
-        mark = tuple_(*_values_in(cursor, keys))
-        statement = statement.where(tuple_(*keys) < mark if newest_first else tuple_(*keys) > mark)
+        last = tuple_(*_values_in(cursor, keys))
+        statement = statement.where(tuple_(*keys) < last if newest_first else tuple_(*keys) > last)
     ordered = statement.order_by(*(key.desc() if newest_first else key.asc() for key in keys)).limit(size + 1)
     rows = [dict(row) for row in session.execute(ordered).mappings()]
     more = len(rows) > size
@@ -50,16 +50,16 @@ def read_page(
 
 
 def _cursor_at(row: Row, keys: Sequence[ColumnElement[Any]]) -> str:
-    return written([row[str(key.key)] for key in keys])
+    return encode_cursor([row[str(key.key)] for key in keys])
 
 
-def written(mark: Any) -> str:
-    """A mark of a page, as those who page carry it."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(mark)).decode().rstrip("=")
+def encode_cursor(values: Any) -> str:
+    """The cursor that carries `values` (JSON, base64url)."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 
-def read_mark(cursor: str, kind: Any = Any) -> Any:
-    """The mark a cursor carries, of a type. Raises InvalidCursorError."""
+def decode_cursor(cursor: str, kind: Any = Any) -> Any:
+    """The values a cursor carries, as type `kind`. Raises `InvalidCursorError`."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=kind)
@@ -68,7 +68,7 @@ def read_mark(cursor: str, kind: Any = Any) -> Any:
 
 
 def _values_in(cursor: str, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
-    values = read_mark(cursor, tuple[tuple(key.type.python_type for key in keys)])  # type: ignore[misc]
+    values = decode_cursor(cursor, tuple[tuple(key.type.python_type for key in keys)])  # type: ignore[misc]
     if any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
         raise InvalidCursorError("The cursor belongs to another list.")
     if any(isinstance(value, str) and "\x00" in value for value in values):

@@ -1,13 +1,13 @@
-"""Retention: what is kept only for a while goes, in small bites, so that no table is locked for long."""
+"""Retention: deletes old rows in small batches, so that no table is locked for long."""
 
 from collections.abc import Mapping
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-BITE = 5000
+BATCH_SIZE = 5000
 
-# Table, key, condition: the days are the spec's; open events and unresolved letters have no age.
+# By table, its key and the condition for removal. Open events and unresolved dead letters are never removed.
 OLD: Mapping[str, tuple[str, str]] = {
     "tds_inbox_events": ("id", "received_at < now() - interval '7 days' and verdict is not null"),
     "tds_inbox_fingerprints": ("fingerprint", "seen_at < now() - interval '1 day'"),
@@ -27,7 +27,9 @@ OLD: Mapping[str, tuple[str, str]] = {
 
 
 def remove_old(session: Session, table: str) -> int:
-    """Remove up to BITE old rows of `table`. Returns how many; fewer than BITE means it is done."""
+    """Delete up to BATCH_SIZE old rows of `table`. Returns their number; fewer than BATCH_SIZE means none are left."""
     key, condition = OLD[table]
-    statement = text(f"delete from {table} where {key} in (select {key} from {table} where {condition} limit {BITE})")
+    statement = text(
+        f"delete from {table} where {key} in (select {key} from {table} where {condition} limit {BATCH_SIZE})"
+    )
     return int(getattr(session.execute(statement), "rowcount", 0))

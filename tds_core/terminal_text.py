@@ -1,7 +1,7 @@
-"""Text that a terminal shows and does not obey: control characters, escape sequences, marks of direction made visible.
+"""Terminal output of foreign text: control characters, escape sequences and direction marks are made visible.
 
-Names, numbers and errors come from outside. What a terminal would act upon (colours, titles, the clipboard, the order
-of letters) is spelled out instead, so that two texts that differ look different, too.
+Names and errors come from outside. Whatever a terminal would act upon (colours, titles, the clipboard, the order of
+letters) is escaped, so that different texts also look different.
 """
 
 import re
@@ -17,26 +17,26 @@ _UNSAFE_IN_LINE = re.compile(f"[{_OBEYED}\t\n]")
 
 
 def shown(text: str) -> str:
-    """The text with what a terminal would obey spelled out, as `\\x1b`; tabs and line ends stay."""
+    """The text with control characters escaped, as `\\x1b`; tabs and line ends stay."""
     return text if text.isprintable() else _UNSAFE.sub(_spelled, text)
 
 
 def shown_in_line(text: str) -> str:
-    """The same where the text must not end its line: line ends and tabs are spelled out, too."""
+    """The same, with line ends and tabs escaped as well."""
     return text if text.isprintable() else _UNSAFE_IN_LINE.sub(_spelled, text)
 
 
 def shown_json(text: str) -> str:
-    """The same document with what a terminal would obey as JSON's own escapes: it reads as the same value."""
+    """A JSON document with control characters as JSON escapes; its value stays the same."""
     return text if text.isascii() else _UNSAFE.sub(_escaped, text)
 
 
-def _spelled(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _spelled(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = ord(found[0])
+def _escaped(match: re.Match[str]) -> str:
+    character = ord(match[0])
     if character <= 0xFFFF:
         return f"\\u{character:04x}"
     high, low = divmod(character - 0x10000, 0x400)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tds_core.database import is_away, is_contended, named, refuses
 from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsError, TransientError
 from tds_core.observability import metrics, tracing
-from tds_core.observability.metrics import watch
+from tds_core.observability.metrics import slow
 from tds_core.quality.clock_skew import Clock
 from tds_core.queue import items as queue_items
 from tds_core.queue.retry_policy import RetryOutcome, decide_retry
@@ -259,7 +259,7 @@ def _commit_pages(run: RunLease, pages: list[ComparedPage]) -> None:
     seconds = time.monotonic() - began
     for _ in pages:
         metrics.sync_seconds.labels(run.entity, run.mode).observe(seconds / len(pages))
-    watch.tell("page", seconds / len(pages), entity=run.entity, run_id=run.id)
+    slow.observe("page", seconds / len(pages), entity=run.entity, run_id=run.id)
     for outcome, count in counts.items():
         metrics.sync_outcomes.labels(run.entity, outcome).inc(count)
 

@@ -103,7 +103,7 @@ def _remove_old(_: Mapping[str, Any]) -> str:
             with unhurried() as session:
                 count = retention.remove_old(session, table)
             removed[table] += count
-            if count < retention.BITE:
+            if count < retention.BATCH_SIZE:
                 break
     return str(removed | _retire_history())
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core.database import is_away
 from tds_core.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.observability import metrics
-from tds_core.observability.metrics import watch
+from tds_core.observability.metrics import slow
 from tds_core.processing.complete import Completion
 from tds_core.processing.fetch_results import interpret_fetch
 from tds_core.quality.clock_skew import Clock
@@ -84,7 +84,7 @@ def sync_batch(entity: str) -> Claim | None:
         seconds = time.monotonic() - began
         log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), duration_seconds=round(seconds, 3))
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
-    watch.tell("batch", seconds, entity=entity, item_count=len(claim.items))
+    slow.observe("batch", seconds, entity=entity, item_count=len(claim.items))
     return claim
 
 

@@ -31,8 +31,8 @@ def install(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
     settings = load_settings()
     check_installable(settings)
     with _webhook_installer(settings) as installer:
-        plan = installer.look(_entities())
-        done = _carry_out(installer, plan.to_mend, dry_run=dry_run)
+        plan = installer.plan(_entities())
+        done = _carry_out(installer, plan.to_apply, dry_run=dry_run)
     _record("install", done, dry_run=dry_run)
     _say(plan, done, as_json=as_json, column=WOULD_DO if dry_run else "done")
     if not as_json:
@@ -47,7 +47,7 @@ def status(as_json: bool = _JSON) -> None:
     settings = load_settings()
     settings.require("TDS_PUBLIC_URL")
     with _webhook_installer(settings) as installer:
-        plan = installer.look(_entities())
+        plan = installer.plan(_entities())
     _say(plan, [], as_json=as_json)
     if not plan.is_fulfilled:
         if not as_json:
@@ -59,7 +59,7 @@ def status(as_json: bool = _JSON) -> None:
 def remove(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
     """Delete our webhooks and rules in Zoho, and nobody else's."""
     with _webhook_installer(load_settings()) as installer:
-        places = installer.look(_entities()).to_remove
+        places = installer.plan(_entities()).to_remove
         done = _carry_out(installer, places, dry_run=dry_run)
     _record("remove", done, dry_run=dry_run)
     _say(SetupPlan(places), done, as_json=as_json, column=WOULD_DO if dry_run else "done")
@@ -79,7 +79,7 @@ def _webhook_installer(settings: Settings) -> Iterator[WebhookInstaller]:
 
 
 def _carry_out(installer: WebhookInstaller, places: Sequence[PlannedHook], *, dry_run: bool) -> list[StepResult]:
-    return [StepResult(place, tuple(place.steps)) if dry_run else installer.mend(place) for place in places]
+    return [StepResult(place, tuple(place.steps)) if dry_run else installer.apply(place) for place in places]
 
 
 def _record(verb: str, done: Sequence[StepResult], *, dry_run: bool) -> None:
@@ -103,7 +103,7 @@ def _rows(plan: SetupPlan, done: Sequence[StepResult]) -> list[dict[str, Any]]:
                 "events": list(hook.events) if hook else [],
                 "url": hook.url if hook else place.webhook.url if place.webhook else None,
                 "found_url": place.webhook.url if place.webhook else None,
-                "state": [str(drift) for drift in place.drifts] or ["installed"],
+                "state": [str(difference) for difference in place.drifts] or ["installed"],
                 "steps": [str(step) for step in result.steps] if result else [],
                 "problem": result.problem if result else "",
             }
@@ -151,7 +151,7 @@ def _advise(settings: Settings, plan: SetupPlan, done: Sequence[StepResult], *, 
     if not settings.public_url.startswith("https://"):
         console.print("[yellow]TDS_PUBLIC_URL is not https://: what Zoho sends could be read on its way.[/]")
     count = sum(not each.problem for each in done)
-    if not plan.to_mend:
+    if not plan.to_apply:
         console.print("[green]All is in place; nothing was changed.[/]")
     elif count == len(done):
         console.print(f"[green]{count} mended.[/] Change a record in Zoho, then look: tds stats")

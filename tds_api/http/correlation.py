@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from flask import Flask, Response, request
 
-from tds_core.observability.metrics import watch
+from tds_core.observability.metrics import slow
 
 HEADER = "X-Correlation-Id"
 
@@ -50,6 +50,6 @@ def _begin() -> None:
 def _finish(response: Response) -> Response:
     if _BEGAN_KEY in request.environ:
         seconds = perf_counter() - request.environ[_BEGAN_KEY]
-        watch.tell("request", seconds, method=request.method, route=request.endpoint, status=response.status_code)
+        slow.observe("request", seconds, method=request.method, route=request.endpoint, status=response.status_code)
     response.headers[HEADER] = request.environ.get(CORRELATION_KEY, "")
     return response

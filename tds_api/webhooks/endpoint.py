@@ -27,7 +27,7 @@ from tds_api.webhooks.rejections import keep_quarantined, reject
 from tds_core.config.settings import Settings
 from tds_core.inbox.receive import Delivery, Receipt
 from tds_core.observability import tracing
-from tds_core.observability.metrics import watch, webhooks
+from tds_core.observability.metrics import slow, webhooks
 from tds_core.sources.zoho.webhooks.body import is_form
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, UnprovenError, WebhookRefusedError
 from tds_core.sources.zoho.webhooks.parser import parse
@@ -88,7 +88,7 @@ class WebhookEndpoint:
         headers = [("content-type", "application/json"), NOSNIFF, (HEADER, correlation_id)]
         exchange.response_bytes(status, headers, body)
         method = environ["REQUEST_METHOD"]
-        watch.tell("request", perf_counter() - began, method=method, route="webhooks", correlation_id=correlation_id)
+        slow.observe("request", perf_counter() - began, method=method, route="webhooks", correlation_id=correlation_id)
 
     async def _make_durable(self, environ: Environ, exchange: HttpExchange, names: Names) -> Receipt:
         body = await self._bodies.read(exchange, environ, self._context.settings.webhook_max_bytes)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tds_core.errors import InvalidCursorError
 from tds_core.explain.diagnosis import RecordFacts, judge
 from tds_core.explain.step_queries import KINDS, OF_RECORD, StepKind
-from tds_core.pagination import Page, Row, read_mark, written
+from tds_core.pagination import Page, Row, decode_cursor, encode_cursor
 from tds_core.sync.run_requests import InvalidRequestError
 from tds_models.entities.base import Entity
 
@@ -40,7 +40,7 @@ class StepFilter:
 
 def steps(session: Session, entity: Entity, source_id: str, asked: StepFilter) -> Page:
     """The newest steps, in the order of time; the cursor leads to those before them. Raises InvalidCursorError."""
-    marks: Marks = read_mark(asked.cursor, Marks) if asked.cursor else {}
+    marks: Marks = decode_cursor(asked.cursor, Marks) if asked.cursor else {}
     params = {
         "source": entity.stream.source, "entity": entity.name, "id": source_id, "limit": asked.limit + 1,
         "since": asked.since or _BEGINNING, "until": asked.until or _END,
@@ -52,7 +52,7 @@ def steps(session: Session, entity: Entity, source_id: str, asked: StepFilter) -
     for step in page:
         marks[step["kind"]] = step["key"]
     ordered = sorted(page, key=lambda step: (step["at"], _RANK[step["kind"]]))
-    return Page([_without_key(step) for step in ordered], written(marks) if more else None)
+    return Page([_without_key(step) for step in ordered], encode_cursor(marks) if more else None)
 
 
 def _read(

@@ -39,7 +39,7 @@ def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Ent
     fields and lines the mirror has a value of while the source, asked for one record, says nothing of them. Raises
     `SourceError`.
     """
-    answer = cache.answer(
+    answer = cache.get(
         entity,
         source_id,
         ask=lambda: _ask(scope, source, entity, source_id),

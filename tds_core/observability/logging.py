@@ -12,13 +12,13 @@ import structlog
 from structlog.typing import Processor
 
 from tds_core.config.settings import Settings
-from tds_core.observability.metrics import watch
-from tds_core.observability.redaction import Known, known, redact
+from tds_core.observability.metrics import slow
+from tds_core.observability.redaction import KnownSecrets, known_secrets, redact
 from tds_core.terminal_text import shown, shown_json
 
 Event = MutableMapping[str, Any]
-# Libraries that tell at INFO what TDS tells better, or what nobody reads.
-_QUIETER = (
+# Libraries whose INFO lines repeat TDS's own or are useless.
+_WARNINGS_ONLY = (
     "urllib3",
     "werkzeug",
     "celery.redirected",
@@ -32,36 +32,36 @@ _QUIETER = (
 def configure_logging(settings: Settings, *, process: str, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's events to one stream (standard error) in one shape.
 
-    `process` names who speaks (api, worker, beat) unless the supervisor gave it a name of its own in TDS_PROCESS
-    (worker-1). Calling it again replaces what was set.
+    `process`: the name on each line (api, worker, beat), unless the supervisor set one in TDS_PROCESS (worker-1).
+    Calling it again replaces the configuration.
     """
     process = os.environ.get("TDS_PROCESS") or process
     as_json = settings.log_format == "json"
-    watch.limit_seconds = settings.slow_seconds
-    secrets = known(settings.secrets())
-    shared = _shared_processors(process=process, slow_seconds=settings.slow_seconds)
+    slow.limit_seconds = settings.slow_seconds
+    secrets = known_secrets(settings.secrets())
+    common = _common_processors(process=process, slow_seconds=settings.slow_seconds)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *common],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json, secrets)],
     )
     output = logging.StreamHandler(stream or sys.stderr)
     output.setFormatter(formatter)
-    _omit_what_no_line_shows()
+    _omit_unused_fields()
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(settings.log_level)
-    for name in _QUIETER:
+    for name in _WARNINGS_ONLY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _omit_what_no_line_shows() -> None:
-    """As Python's own guide to logging has it: who called, and in which thread, takes a fifth of the time of a line."""
+def _omit_unused_fields() -> None:
+    """Skip caller and thread, which cost a fifth of a line's time. Source: Python, "Logging HOWTO: Optimization"."""
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
@@ -72,7 +72,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
-def _shared_processors(*, process: str, slow_seconds: float) -> list[Processor]:
+def _common_processors(*, process: str, slow_seconds: float) -> list[Processor]:
     def add_process(_logger: Any, _method: str, event: Event) -> Event:
         event.setdefault("process", process)
         return event
@@ -97,16 +97,16 @@ def _shared_processors(*, process: str, slow_seconds: float) -> list[Processor]:
 def _as_json(event: Event, **_: Any) -> str:
     try:
         return shown_json(msgspec.json.encode(event, enc_hook=str).decode())
-    except (TypeError, ValueError):  # half a character, or a key that is no text: slower, and never refused
+    except (TypeError, ValueError):  # a lone surrogate, or a key that is no text: slower, but never fails
         return json.dumps({str(key): value for key, value in event.items()}, default=str)
 
 
 def _spell_out(_logger: Any, _method: str, event: Event) -> Event:
-    """Let the terminal obey nothing that an event quotes from outside; what is no text Python spells out."""
+    """Escape control characters in texts, which may come from outside; other values Python escapes."""
     return {key: shown(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _rendering(as_json: bool, secrets: Known) -> list[Processor]:
+def _rendering(as_json: bool, secrets: KnownSecrets) -> list[Processor]:
     """Tracebacks become text before redaction, so that it sees them; locals are never shown."""
     renderer: Processor = (
         structlog.processors.JSONRenderer(serializer=_as_json)

@@ -1,10 +1,7 @@
-"""What TDS counts about itself, for Prometheus; safe with many processes when PROMETHEUS_MULTIPROC_DIR is set.
+"""Prometheus metrics of TDS, use of connection pools, and warnings about slow operations.
 
-Labels take few values, never ids or anything a sender chose: docs/metrics.md lists them, and a test holds it.
-
-How much of each pool of connections is in use, told to Prometheus.
-
-What took too long: a warning of its own, and a count, for every operation over TDS_SLOW_SECONDS.
+Several processes are counted together when PROMETHEUS_MULTIPROC_DIR is set. Labels take few values, never ids or text
+from senders; docs/metrics.md lists them, and a test compares.
 """
 
 import os
@@ -19,8 +16,8 @@ from sqlalchemy import Engine, QueuePool, event
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # metrics open their files where they are declared
     Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
 
-_quieted: Any = disable_created_metrics  # it has no annotations of its own
-_quieted()  # a second series beside each counter, which nobody looks at
+_disable_created: Any = disable_created_metrics  # it is not annotated
+_disable_created()  # a second, unused series for each counter
 
 webhooks = Counter(
     "tds_webhooks",
@@ -94,65 +91,65 @@ pool_connections = Gauge(
 pool_limit = Gauge("tds_pool_limit", "Connections those pools may open.", ["pool"], multiprocess_mode="livesum")
 
 
-# Told apart because something different is to be done about each; any other counts as its hundred.
+# These call for different action; any other status counts as its hundred.
 _STATUSES = frozenset({200, 201, 400, 401, 403, 404, 429, 500, 502, 503, 504})
 
 
 def status_label(status: int) -> str:
-    """A status of HTTP as a label: few values, whatever the other side comes up with."""
+    """An HTTP status as a label with few values: `404`, `4xx`."""
     return str(status) if status in _STATUSES else f"{status // 100}xx"
 
 
 def watch_pool(engine: Engine, name: str) -> None:
-    """Have `engine` say how many of its connections are in use, and how many it may open, under the pool's `name`."""
+    """Report the connections of `engine` in use, and its limit, as metrics of the pool `name`."""
     in_use = pool_connections.labels(name)
     in_use.set(0)
     pool_limit.labels(name).set(cast(QueuePool, engine.pool).size())
 
     @event.listens_for(engine, "checkout")
-    def taken(_connection: Any, _record: Any, _proxy: Any) -> None:
+    def checked_out(_connection: Any, _record: Any, _proxy: Any) -> None:
         in_use.set(cast(QueuePool, engine.pool).checkedout())
 
     @event.listens_for(engine, "checkin")
-    def given_back(_connection: Any, _record: Any) -> None:
-        in_use.set(max(0, cast(QueuePool, engine.pool).checkedout() - 1))  # it is on its way back
+    def checked_in(_connection: Any, _record: Any) -> None:
+        in_use.set(max(0, cast(QueuePool, engine.pool).checkedout() - 1))  # this one is still counted
 
 
 log = structlog.get_logger(__name__)
 
-# Enough of a statement to find it.
-_SHOWN = 120
+# Length of a statement in the log.
+_STATEMENT_LENGTH = 120
 
 
-class Watch:
-    """Tells of what was slow; `limit_seconds` is this process's, set with its logs."""
+class SlowOperations:
+    """Reports operations slower than `limit_seconds`, which `configure_logging` sets from TDS_SLOW_SECONDS."""
 
     def __init__(self) -> None:
         self.limit_seconds = 5.0
 
-    def tell(self, operation: str, seconds: float, **facts: Any) -> None:
-        """Write a line if `operation` took longer than the limit. `facts` are ids and names, never contents."""
+    def observe(self, operation: str, seconds: float, **facts: Any) -> None:
+        """Log and count `operation` if it took longer than the limit. `facts`: ids and names, never contents."""
         if seconds > self.limit_seconds:
             slow_operations.labels(operation).inc()
             log.warning("operation_slow", operation=operation, duration_seconds=round(seconds, 3), **facts)
 
 
-#: This process's.
-watch = Watch()
+#: This process's instance.
+slow = SlowOperations()
 
 
 def watch_statements(engine: Engine) -> None:
-    """Have every statement of `engine` watched; its parameters are nobody's business."""
+    """Report slow statements of `engine`, without their parameters."""
 
     @event.listens_for(engine, "before_cursor_execute")
-    def began(_connection: Any, _cursor: Any, _statement: str, _given: Any, context: Any, _many: bool) -> None:
+    def began(_connection: Any, _cursor: Any, _statement: str, _params: Any, context: Any, _many: bool) -> None:
         if context is not None:
             context.tds_began = perf_counter()
 
     @event.listens_for(engine, "after_cursor_execute")
-    def ended(_connection: Any, _cursor: Any, statement: str, _given: Any, context: Any, _many: bool) -> None:
+    def ended(_connection: Any, _cursor: Any, statement: str, _params: Any, context: Any, _many: bool) -> None:
         began_at = getattr(context, "tds_began", None)
         if began_at is not None:
             seconds = perf_counter() - began_at
-            if seconds > watch.limit_seconds:
-                watch.tell("statement", seconds, statement=" ".join(statement.split())[:_SHOWN])
+            if seconds > slow.limit_seconds:
+                slow.observe("statement", seconds, statement=" ".join(statement.split())[:_STATEMENT_LENGTH])

@@ -1,7 +1,4 @@
-"""The pulse: processes say when they last made progress, so that silence can be seen.
-
-How full the memory is: the machine's, and that of the container this process may be confined to.
-"""
+"""Process health: heartbeats that show when a process last made progress, and the share of memory in use."""
 
 from pathlib import Path
 
@@ -14,7 +11,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def used_share(cgroup: Path = CGROUP) -> float:
-    """The fuller of both, from 0 to 1. What the system only keeps in memory as long as there is room is not counted."""
+    """The share of memory in use, 0 to 1: the machine's or the container's, whichever is larger, without page cache."""
     return max(psutil.virtual_memory().percent / 100, _container_share(cgroup))
 
 
@@ -35,7 +32,7 @@ on conflict (name) do update set beat_at = clock_timestamp(), detail = excluded.
 
 
 def beat(session: Session, name: str, **detail: object) -> None:
-    """Say that `name` made progress just now."""
+    """Store a heartbeat of `name`, with `detail` as JSON."""
     session.execute(BEAT, {"name": name, "detail": msgspec.json.encode(detail).decode()})
 
 
@@ -46,16 +43,16 @@ where name = any(:names)
 
 
 def silent_seconds(session: Session) -> dict[str, float]:
-    """How long ago the dispatcher led and Beat's ticks were done; what never ran is left out."""
-    found = session.execute(SILENT, {"names": ["dispatcher", "beat"]})
-    return {row.name: max(0.0, row.seconds) for row in found}
+    """Seconds since the last heartbeats of `dispatcher` and `beat`; one that never ran is left out."""
+    rows = session.execute(SILENT, {"names": ["dispatcher", "beat"]})
+    return {row.name: max(0.0, row.seconds) for row in rows}
 
 
 SUMMARY = text("select name, value from tds_get_health_summary()")
 
 
 def measure(session: Session) -> dict[str, float]:
-    """The state of the queue in a few figures, kept under the name `queue`."""
+    """Read the figures of `tds_get_health_summary()` and store them as the heartbeat `queue`."""
     figures = {row.name: row.value for row in session.execute(SUMMARY)}
     beat(session, "queue", **figures)
     return figures

@@ -1,8 +1,7 @@
-"""What one scrape of this host's processes says: the counts of the living, and of those who were here before.
+"""Collector of the metrics of all processes of a host, including those that have ended.
 
-Every process counts in files of its own under PROMETHEUS_MULTIPROC_DIR. Those of a process that ended are added to one
-file for all who ended, so that counters never fall and the directory does not grow with every process that is replaced;
-gauges of who ended are dropped.
+Every process counts in its own files under PROMETHEUS_MULTIPROC_DIR. The counters of an ended process are added to one
+file for all ended ones, so that counters never fall and the directory does not grow; its gauges are dropped.
 """
 
 import fcntl
@@ -17,17 +16,18 @@ from prometheus_client import CollectorRegistry, Metric, multiprocess
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.registry import REGISTRY, Collector
 
-_files: Any = MmapedDict  # they have no annotations of their own
+_files: Any = MmapedDict  # both are not annotated
 _merge: Any = multiprocess.MultiProcessCollector
 
-#: In the name of a file, where else the process id stands.
+#: Stands for the process id in the file names of ended processes.
 DEPARTED = "departed"
 LOCK = "scraping.lock"
 
 
 def scraped_registry() -> CollectorRegistry:
-    """A registry that answers for all processes of this host when they share PROMETHEUS_MULTIPROC_DIR, else for this
-    one. New each time, so a caller may add collectors of its own.
+    """A registry of all processes of this host if PROMETHEUS_MULTIPROC_DIR is set, else of this one.
+
+    It is new each time, so a caller may add collectors.
     """
     registry = CollectorRegistry()
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
@@ -38,36 +38,36 @@ def scraped_registry() -> CollectorRegistry:
 
 
 class ProcessCounts(Collector):
-    """Counts of all processes that use a directory."""
+    """Collects the metrics of all processes that share a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: who registers it should not read the files for the names."""
+        """Nothing, so that registering the collector does not read the files."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """The counts as of now."""
-        with _alone(self._directory):
+        """The present metrics."""
+        with _locked(self._directory):
             sweep(self._directory)
             collector = _merge(None, str(self._directory))
-            # Flower may use the directory too, and tells of every worker and task it ever saw.
+            # Flower may use the directory too; its metrics have labels for every worker and task.
             yield from [family for family in collector.collect() if family.name.startswith("tds_")]
 
 
 def sweep(directory: Path) -> int:
-    """Take over the counts of processes that ended. Returns how many files went; the caller holds the lock."""
-    gone = [path for path in sorted(directory.glob("*_*.db")) if _is_left_behind(path)]
-    for path in gone:
+    """Merge the files of ended processes. Returns the number of files removed. The caller holds the lock."""
+    orphaned = [path for path in sorted(directory.glob("*_*.db")) if _is_orphaned(path)]
+    for path in orphaned:
         kind = path.name.partition("_")[0]
         if kind != "gauge":
             _add(path, directory / f"{kind}_{DEPARTED}.db")
         path.unlink()
-    return len(gone)
+    return len(orphaned)
 
 
-def _is_left_behind(path: Path) -> bool:
+def _is_orphaned(path: Path) -> bool:
     pid = path.stem.rpartition("_")[2]
     return pid.isdigit() and not psutil.pid_exists(int(pid))
 
@@ -81,8 +81,8 @@ def _add(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Be the only one who reads or takes over: a file that is added twice, or goes while it is read, would be wrong."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Exclude other readers: a file merged twice, or removed while it is read, would falsify the counts."""
     with (directory / LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""What never reaches a log line: secrets and personal data, by the name of their key or their look in text."""
+"""Redaction of log lines: secrets and personal data, found by key names, by their form, or as known values."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,9 +15,9 @@ _SENSITIVE = re.compile(
     r"|^(bank_?)?account_?(number|no)$|^iban$|^(tax|vat|gst)_?(id|no|number|reg_?no)$|^contact_persons?$",
     re.IGNORECASE,
 )
-# These end like a secret and are not: ids that fence a lease, an address a packet came from.
+# Named like secrets, but harmless.
 _HARMLESS = frozenset({"lease_token", "source_address", "signature_valid", "signature_failures"})
-# Written by ourselves, on every line.
+# Written by TDS on every line.
 _OURS = frozenset({"timestamp", "level", "logger", "process"})
 _BEARER = re.compile(r"\b(Bearer|Basic|Zoho-oauthtoken)\s+[\w.~+/=-]+", re.IGNORECASE)
 _ZOHO_TOKEN = re.compile(r"\b1000\.[0-9a-f]{16,}\.[0-9a-f]{16,}\b")
@@ -31,17 +31,17 @@ _NAMED = re.compile(
 _EMAIL = re.compile(r"(?<![\w:/*.+@-])(?!(?:worker|celery|more)[\w-]*@)[\w.+-]{1,64}@(?:[\w-]+\.)+[a-z]{2,}\b", re.I)
 _LEAST_SECRET = 8
 
-#: Secrets by their very text, the longest first: see `known`.
-Known = tuple[str, ...]
+#: Secrets by value, the longest first.
+KnownSecrets = tuple[str, ...]
 
 
-def known(secrets: Iterable[str]) -> Known:
-    """What finds these very secrets, wherever they stand; short ones would hide words and are left to their keys."""
+def known_secrets(secrets: Iterable[str]) -> KnownSecrets:
+    """Prepare secrets to be redacted by value. Short ones are left out, since they would hide ordinary words."""
     return tuple(sorted({each for each in secrets if len(each) >= _LEAST_SECRET}, key=len, reverse=True))
 
 
-def redact(event: Mapping[str, Any], secrets: Known = ()) -> dict[str, Any]:
-    """Return a copy of a log event without secrets and personal data, at any depth. `secrets`: see `known`."""
+def redact(event: Mapping[str, Any], secrets: KnownSecrets = ()) -> dict[str, Any]:
+    """Return a copy of a log event without secrets and personal data, at any depth. `secrets`: see `known_secrets`."""
     clean = {}
     for key, value in event.items():
         name = key if isinstance(key, str) else str(key)
@@ -52,12 +52,12 @@ def redact(event: Mapping[str, Any], secrets: Known = ()) -> dict[str, Any]:
     return clean
 
 
-def redact_text(text: str, secrets: Known = ()) -> str:
-    """Return a text without passwords in addresses, e-mail addresses, and secrets by their look or name."""
+def redact_text(text: str, secrets: KnownSecrets = ()) -> str:
+    """Return a text without e-mail addresses, passwords in addresses, and secrets by form, name or value."""
     return _text(text, secrets)
 
 
-def _text(text: str, secrets: Known) -> str:
+def _text(text: str, secrets: KnownSecrets) -> str:
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, REDACTED)
@@ -75,7 +75,7 @@ def _is_sensitive(key: str) -> bool:
     return key not in _HARMLESS and _SENSITIVE.search(key) is not None
 
 
-def _redact_value(key: str, value: Any, secrets: Known) -> Any:
+def _redact_value(key: str, value: Any, secrets: KnownSecrets) -> Any:
     if _is_sensitive(key) and value not in (None, "", True, False):
         return REDACTED
     if isinstance(value, str):

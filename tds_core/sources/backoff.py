@@ -1,4 +1,4 @@
-"""The pause: when a source asks to be left alone, every worker hears of it before its next question."""
+"""The pause of a source: stored in the database when the source asks for it, so that all processes wait."""
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -19,13 +19,13 @@ on conflict (source) do update set pause_reason = excluded.pause_reason,
 
 
 def pause_left(session: Session, source: str) -> RateError | None:
-    """The error to put work off with while `source` is paused, or `None` when it may be asked."""
+    """The error to put work off with while `source` is paused; None when calls may be made."""
     row = session.execute(REMAINING, {"source": source}).first()
     return None if row is None else RateError(f"paused: {row[1]}", after_seconds=row[0])
 
 
 def pause(session: Session, source: str, error: SourceError) -> None:
-    """Leave `source` alone for as long as `error` says, unless whoever has to know that knows already."""
+    """Pause `source` for `error.after_seconds`, unless the error needs no pause."""
     if error.after_seconds > 0 and not error.needs_no_pause:
         params = {"source": source, "seconds": error.after_seconds, "reason": f"{error.code}: {error}"[:300]}
         session.execute(PAUSE, params)

@@ -1,7 +1,4 @@
-"""What TDS asks of a source: pages of a stream, and single records by id. All calls happen outside transactions.
-
-Why a source is asked: the classes of traffic, the most urgent first, that share what the source allows.
-"""
+"""The interface of a source: pages of a stream and records by id. Calls are made outside transactions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,12 +11,12 @@ from tds_models.entities.base import Stream
 
 
 class Traffic(StrEnum):
-    """What a call is for. The order is the order of precedence."""
+    """The purpose of a call. The order is the order of precedence within the quota."""
 
-    LIVE = "live"  # what a webhook announced, and stock
-    OPERATOR = "operator"  # what a person waits for
+    LIVE = "live"  # records announced by webhooks, and stock
+    OPERATOR = "operator"  # a person waits for it
     SCHEDULED = "scheduled"  # lists, incremental and full
-    BACKFILL = "backfill"  # details of what a list showed
+    BACKFILL = "backfill"  # details of listed records
 
     @property
     def rank(self) -> int:
@@ -32,9 +29,9 @@ _ORDER = list(Traffic)
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """One row of a list page: who it is, when it changed, and its JSON as it came.
+    """One row of a list page: id, modification time, and raw JSON.
 
-    `modified_at`: `None` where it does not say, or not readably.
+    `modified_at`: None if missing or unreadable.
     """
 
     source_id: str
@@ -46,9 +43,9 @@ class ListedRow:
 class ListPage:
     """One page of a list.
 
-    `strange`: why rows have no usable id, one reason for each of them. `clock`: the source's when it answered.
-    `ordered_by`: what the answer says it is ordered by, where it says so; `disorder`: why it is not in the order asked
-    for, as far as the answer tells; `order_refused`: that it was asked for once more without one.
+    `strange`: for each row without a usable id, the reason. `clock`: the source's at the time of the response.
+    `ordered_by`: the sort key the response states, if any. `disorder`: why the page is not in the requested order, as
+    far as the response shows. `order_refused`: the source refused the order, so the page was read without one.
     """
 
     rows: Sequence[ListedRow]
@@ -62,7 +59,7 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True)
 class CallSummary:
-    """One call to a source, without what was sent or answered. `status`: none without an answer; `code`: theirs."""
+    """One call to a source, without contents. `status`: of HTTP, None without a response; `code`: the source's own."""
 
     path: str
     status: int | None
@@ -72,11 +69,10 @@ class CallSummary:
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What asking for records by id brought: their JSON, the ids the source no longer has, and what failed.
+    """The result of reading records by id: raw JSON of those found, ids the source no longer has, and failures.
 
-    `exchanges`: the call in which each of them was asked for last; none where it was not asked for. `clocks`: the
-    source's when it answered about each. `refused`: those of the missing that it does not show, and what it
-    said.
+    `exchanges`: the last call for each id that was asked for. `clocks`: the source's clock at the response, by id.
+    `refused`: ids among `missing` that the source does not show to this connection, with its message.
     """
 
     records: dict[str, bytes] = field(default_factory=dict)
@@ -88,7 +84,7 @@ class FetchResult:
 
 
 class Source(Protocol):
-    """A system TDS reads."""
+    """A system TDS mirrors."""
 
     name: str
     call_count: int
@@ -96,9 +92,9 @@ class Source(Protocol):
     def list_page(
         self, stream: Stream, *, since: datetime | None, page: int, traffic: Traffic = Traffic.SCHEDULED
     ) -> ListPage:
-        """Page `page` (from 1) of the records changed at or after `since`, the longest unchanged first.
+        """Page `page` (from 1) of the records changed at or after `since`, the oldest change first.
 
-        Raises `SourceError`; `ContractError` when the answer shows that the filter was ignored.
+        Raises `SourceError`; `ContractError` if the source ignored the filter.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The organisation a mirror is of: remembered at the first answer, so that no other's records come in beside it."""
+"""The mirrored organisation: stored at the source's first response, so that no other one's records are mixed in."""
 
 import time
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import ConfigError
 
-#: What the database says is believed for so long.
-LOOK_SECONDS = 5.0
+#: How long a check against the database is valid.
+CHECK_SECONDS = 5.0
 
 
 class OtherOrganizationError(ConfigError):
-    """The settings name another organisation than the one this database mirrors: nothing is read or written."""
+    """The settings name another organisation than the mirrored one: nothing is read or written."""
 
     code = "other_organization"
 
@@ -31,13 +31,13 @@ on conflict (source) do update set organization_id = excluded.organization_id, s
 
 
 def mirrored(session: Session, source: str) -> str | None:
-    """The organisation whose records the mirror holds; None before the first answer."""
-    found: str | None = session.execute(_MIRRORED, {"source": source}).scalar()
-    return found
+    """The id of the mirrored organisation; None before the first response."""
+    organization_id: str | None = session.execute(_MIRRORED, {"source": source}).scalar()
+    return organization_id
 
 
 def check(session: Session, source: str, organization_id: str) -> None:
-    """Raise `OtherOrganizationError` when the mirror is of another organisation than `organization_id` ("": any)."""
+    """Raise `OtherOrganizationError` if another organisation than `organization_id` ("": any) is mirrored."""
     known = mirrored(session, source)
     if known and organization_id and known != organization_id:
         raise OtherOrganizationError(
@@ -49,33 +49,33 @@ def check(session: Session, source: str, organization_id: str) -> None:
 
 
 def remember(session: Session, source: str, organization_id: str) -> None:
-    """The source answered for `organization_id`: from now on the mirror is of it, unless it is of one already."""
+    """Store `organization_id` as the mirrored organisation, unless there is one already."""
     session.execute(_REMEMBER, {"source": source, "organization_id": organization_id})
 
 
 def adopt(session: Session, source: str, organization_id: str) -> str | None:
-    """Let the mirror be of `organization_id` from now on. Returns whose it was."""
+    """Replace the mirrored organisation by `organization_id`. Returns the previous one."""
     before = mirrored(session, source)
     session.execute(_ADOPT, {"source": source, "organization_id": organization_id})
     return before
 
 
 class OrganizationGuard:
-    """Whether this process's settings name the mirror's organisation; asks the database again after some seconds."""
+    """Checks, at most every CHECK_SECONDS, that this process's settings name the mirrored organisation."""
 
     def __init__(self, scope: Callable[[], AbstractContextManager[Session]], source: str, organization_id: str) -> None:
         self._scope, self._source, self._organization_id = scope, source, organization_id
         self._refusal: OtherOrganizationError | None = None
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
 
     def refusal(self) -> OtherOrganizationError | None:
-        """Why this process must leave the mirror alone; None when it need not."""
-        if self._organization_id and time.monotonic() - self._looked_at > LOOK_SECONDS:
+        """The error if this process must not touch the mirror, else None."""
+        if self._organization_id and time.monotonic() - self._checked_at > CHECK_SECONDS:
             with self._scope() as session:
                 try:
                     check(session, self._source, self._organization_id)
                     self._refusal = None
                 except OtherOrganizationError as error:
                     self._refusal = error
-            self._looked_at = time.monotonic()
+            self._checked_at = time.monotonic()
         return self._refusal

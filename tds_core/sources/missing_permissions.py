@@ -1,7 +1,4 @@
-"""Missing permissions: a module, or a record, that may not be read waits by itself, longer each time it is refused.
-
-What a source does not let us read: module or record, the scope to add, since when and when it is tried again.
-"""
+"""Missing permissions: modules and records a source refuses to this connection, each retried at growing intervals."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +18,7 @@ from tds_models.quality import Severity
 log = structlog.get_logger(__name__)
 
 FINDING = "permission_missing"
-# What is refused is tried again after this, then after twice as long each time.
+# First and longest wait before a refused module or record is tried again; the wait doubles with each refusal.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
 
 _KNOWN = text("""
@@ -30,8 +27,8 @@ from tds_missing_permissions where source = :source and api = :api and path = :p
   and source_id = any(array_append(cast(:ids as text[]), ''))
 """)
 
-# Several workers may be refused at once; that is one refusal.
-_NOTE = text("""
+# Refusals of several workers during one wait count once.
+_RECORD = text("""
 insert into tds_missing_permissions as m (source, api, path, source_id, scope, says, refused_token, paused_until)
 values (:source, :api, :path, :source_id, :scope, :says, :token, clock_timestamp() + make_interval(secs => :first))
 on conflict (source, api, path, source_id) do update set scope = excluded.scope, says = excluded.says,
@@ -42,7 +39,7 @@ on conflict (source, api, path, source_id) do update set scope = excluded.scope,
 returning extract(epoch from paused_until - clock_timestamp())::float8 as left_seconds, xmax = 0 as is_new
 """)
 
-_LIFT = text("""
+_CLEAR = text("""
 delete from tds_missing_permissions where source = :source and api = :api and path = :path
   and source_id = any(cast(:ids as text[])) returning source_id
 """)
@@ -50,7 +47,7 @@ _RESOLVE = text("""
 update tds_findings set resolved_at = now(), resolved_by = 'tds'
 where kind = :kind and source = :source and resolved_at is null and entity = any(:entities) and subject = any(:subjects)
 """)
-# What failed by itself keeps its time.
+# Items with failed attempts keep their time.
 _WAKE_ITEMS = text("""
 update tds_sync_queue set next_attempt_at = now(), updated_at = now()
 where id in (select id from tds_sync_queue where entity = any(:entities) and lease_token is null and attempts = 0
@@ -68,13 +65,13 @@ where source = :source returning api, path
 
 @dataclass(frozen=True, slots=True)
 class PermissionStatus:
-    """What is known to be refused: the module, and records by their ids."""
+    """Known refusals of a stream: of the module, and of records by id."""
 
     module: PermissionMissingError | None = None
     records: dict[str, PermissionMissingError] = field(default_factory=dict)
 
     def waits(self, source_id: str) -> PermissionMissingError | None:
-        """Why a record is not to be asked for yet; None when it may be."""
+        """The error to put a record off with; None when it may be read."""
         for known in (self.module, self.records.get(source_id)):
             if known is not None and known.after_seconds > 0:
                 return known
@@ -82,7 +79,7 @@ class PermissionStatus:
 
 
 def permission_status(session: Session, stream: Stream, source_ids: Sequence[str] = ()) -> PermissionStatus:
-    """What is known to be refused of a stream and of these records of it."""
+    """The known refusals of a stream and of `source_ids`."""
     params = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": list(source_ids)}
     module, records = None, {}
     for row in session.execute(_KNOWN, params):
@@ -102,7 +99,7 @@ def permission_status(session: Session, stream: Stream, source_ids: Sequence[str
 
 
 def record_refusal(session: Session, source: str, error: PermissionMissingError) -> None:
-    """Leave what was refused alone for a while, longer each time, and say so; `error` learns for how long."""
+    """Store a refusal, with a finding if it is new, and set `error.after_seconds` to the wait before the next try."""
     params = {
         "source": source,
         "api": error.api,
@@ -111,7 +108,7 @@ def record_refusal(session: Session, source: str, error: PermissionMissingError)
         "token": error.token,
     }
     pauses = {"first": FIRST_PAUSE_SECONDS, "longest": LONGEST_PAUSE_SECONDS}
-    row = session.execute(_NOTE, {**params, **pauses, "scope": error.scope, "says": str(error)[:1000]}).one()
+    row = session.execute(_RECORD, {**params, **pauses, "scope": error.scope, "says": str(error)[:1000]}).one()
     error.after_seconds = row.left_seconds
     if not row.is_new:
         return
@@ -132,31 +129,31 @@ def record_refusal(session: Session, source: str, error: PermissionMissingError)
 def clear_refusals(
     session: Session, stream: Stream, known: PermissionStatus, read: Collection[str], *, is_module: bool = True
 ) -> None:
-    """Forget what `known` says was refused and has now been read: records `read`, and the module when any was.
+    """Delete the refusals in `known` of records in `read`, and with `is_module` that of the module.
 
-    What waited for it is due at once.
+    Their findings are resolved, and work that waited for the module is due at once.
     """
-    gone = [each for each in known.records if each in read]
+    readable = [each for each in known.records if each in read]
     if known.module is not None and is_module:
-        gone.append("")
-    if not gone:
+        readable.append("")
+    if not readable:
         return
     module = {"source": stream.source, "api": stream.api, "path": stream.path}
-    lifted = session.execute(_LIFT, {**module, "ids": gone}).scalars().all()
-    if not lifted:
+    cleared = session.execute(_CLEAR, {**module, "ids": readable}).scalars().all()
+    if not cleared:
         return
     entities = entities_of(stream.source, stream.api, stream.path)
-    scopes = [known.module.scope] if known.module and "" in lifted else []
-    params = {"kind": FINDING, "source": stream.source, "entities": entities, "subjects": [*lifted, *scopes]}
+    scopes = [known.module.scope] if known.module and "" in cleared else []
+    params = {"kind": FINDING, "source": stream.source, "entities": entities, "subjects": [*cleared, *scopes]}
     session.execute(_RESOLVE, params)
-    log.info("permission_given", api=stream.api, path=stream.path, source_ids=[each for each in lifted if each])
-    if "" in lifted:
+    log.info("permission_given", api=stream.api, path=stream.path, source_ids=[each for each in cleared if each])
+    if "" in cleared:
         session.execute(_WAKE_ITEMS, {"entities": entities})
         session.execute(_WAKE_RUNS, {"entities": entities})
 
 
 def retry_now(session: Session, source: str) -> list[str]:
-    """Let all that was refused be tried again at once. Returns the modules, as `api/path`."""
+    """Make all refused modules and records due now. Returns the modules as `api/path`."""
     modules = sorted({(row.api, row.path) for row in session.execute(_HASTEN, {"source": source})})
     entities = [each for api, path in modules for each in entities_of(source, api, path)]
     session.execute(_WAKE_ITEMS, {"entities": entities})
@@ -165,7 +162,7 @@ def retry_now(session: Session, source: str) -> list[str]:
 
 
 def entities_of(source: str, api: str, path: str) -> list[str]:
-    """The entities that are read from a module."""
+    """The names of the entities read from a module."""
     return [
         name
         for name, entity in ENTITIES.items()
@@ -188,7 +185,7 @@ MOST_SHOWN = 100
 
 
 def missing_permissions(session: Session, *, limit: int = MOST_SHOWN) -> list[dict[str, Any]]:
-    """Modules that may not be read, then records of others, each with the entities that wait for it."""
+    """Refused modules, then refused records, each with the `entities` that wait for it."""
     return [
         {**row, "entities": entities_of(row["source"], row["api"], row["path"])}
         for row in session.execute(_MISSING, {"limit": limit}).mappings()
@@ -196,22 +193,22 @@ def missing_permissions(session: Session, *, limit: int = MOST_SHOWN) -> list[di
 
 
 def describe(row: dict[str, Any]) -> str:
-    """One of them in a line."""
-    what = f"{row['path']} of {row['api'].capitalize()} ({', '.join(row['entities'])})"
+    """One row of `missing_permissions` as a line of text."""
+    subject = f"{row['path']} of {row['api'].capitalize()} ({', '.join(row['entities'])})"
     if row["source_id"]:
-        what = f"record {row['source_id']} of {what}"
+        subject = f"record {row['source_id']} of {subject}"
     return (
-        f"{what}: add {row['scope']}; refused since {_moment(row['refused_at'])}, tried again at"
+        f"{subject}: add {row['scope']}; refused since {_moment(row['refused_at'])}, tried again at"
         f" {_moment(row['next_try_at'])}"
     )
 
 
 def access_refusal(session: Session, entity: str, source_ids: list[str]) -> str | None:
-    """Why reading an entity, or these records of it, goes on only when somebody gives access; None when it goes on."""
+    """The refusal for which an entity, or these records of it, cannot be read until access is granted; else None."""
     stream = ENTITIES[entity].stream
     params = {"source": stream.source, "api": stream.api, "path": stream.path, "ids": source_ids}
-    found: str | None = session.execute(_WAITS, params).scalar()
-    return found
+    refusal: str | None = session.execute(_WAITS, params).scalar()
+    return refusal
 
 
 def _moment(at: Any) -> str:

@@ -1,9 +1,7 @@
-"""The cache of answers: what a source last said of single records, so that people who look do not use up its quota.
+"""The cache of single records read for people, so that views do not use up the source's quota.
 
-Never for syncing, which must see the newest. An answer is good for its entity's time, and only while the database knows
-of nothing newer: the caller is asked that. Redis away means no cache, not an error.
-
-Puts the cache of answers together from the settings.
+Syncing never uses it. A cached response is valid for its entity's `cached_seconds`, and only while the caller's
+`is_current` holds. Without Redis every response is read from the source.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,15 +22,15 @@ from tds_models.entities.base import Entity
 log = structlog.get_logger(__name__)
 
 COUNTS_KEY = "tds:answers"
-# Whoever asks for the same record waits so long for the one who is asking, then asks as well.
+# How long a caller waits for another one's read of the same record before it reads the record itself.
 WAIT_SECONDS = 10.0
-# The right to ask ends by itself when its holder died.
-ASKING_SECONDS = 60.0
+# Expiry of the lock on a read, for holders that died.
+LOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class CachedResponse:
-    """What a source said of a record: its JSON, or that there is none; when it was asked, by the database's clock."""
+    """A record as read from the source, None if it has none; `asked_at`: when, by the database's clock."""
 
     record: bytes | None
     asked_at: datetime
@@ -40,12 +38,12 @@ class CachedResponse:
 
 
 class ResponseCache:
-    """Answers in Redis for all processes; without `client` every question is asked."""
+    """Responses cached in Redis for all processes; without `client` nothing is cached."""
 
     def __init__(self, client: redis.Redis | None) -> None:
         self._client = client
 
-    def answer(
+    def get(
         self,
         entity: Entity,
         source_id: str,
@@ -53,32 +51,32 @@ class ResponseCache:
         ask: Callable[[], CachedResponse],
         is_current: Callable[[datetime], bool],
     ) -> CachedResponse:
-        """The answer about a record: a kept one that `is_current` since it was asked for, else what `ask` brings.
+        """A cached response for which `is_current(asked_at)` holds, else the result of `ask()`, which is cached.
 
-        Of many who ask for one record at once, one asks the source. Raises what `ask` and `is_current` raise.
+        Of concurrent calls for one record only one reads the source. Raises what `ask` and `is_current` raise.
         """
         key = f"tds:answer:{entity.stream.source}:{entity.name}:{source_id}"
-        found = self._kept(key)
-        if found is None or not is_current(found.asked_at):
-            with self._asking(key):
-                found = self._kept(key)  # somebody may have asked while we waited
-                if found is None or not is_current(found.asked_at):
-                    found = ask()
-                    self._keep(key, found, entity.cached_seconds)
-        self._count(entity, "cached" if found.is_cached else "asked")
-        return found
+        response = self._cached(key)
+        if response is None or not is_current(response.asked_at):
+            with self._lock(key):
+                response = self._cached(key)  # another caller may have read it meanwhile
+                if response is None or not is_current(response.asked_at):
+                    response = ask()
+                    self._store(key, response, entity.cached_seconds)
+        self._count(entity, "cached" if response.is_cached else "asked")
+        return response
 
     def counts(self) -> dict[str, int] | None:
-        """How often an answer was cached or asked for since Redis began; `None` while Redis is away."""
+        """The numbers of responses from the cache and from the source; None while Redis is away."""
         if self._client is None:
             return None
         try:
-            found = self._client.hgetall(COUNTS_KEY)
+            counts = self._client.hgetall(COUNTS_KEY)
         except REDIS_UNAVAILABLE:
             return None
-        return {"cached": 0, "asked": 0, **{key.decode(): int(count) for key, count in found.items()}}  # type: ignore[union-attr]
+        return {"cached": 0, "asked": 0, **{key.decode(): int(count) for key, count in counts.items()}}  # type: ignore[union-attr]
 
-    def _kept(self, key: str) -> CachedResponse | None:
+    def _cached(self, key: str) -> CachedResponse | None:
         try:
             raw = self._client.get(key) if self._client else None
         except REDIS_UNAVAILABLE as error:
@@ -88,10 +86,10 @@ class ResponseCache:
             return None
         return replace(msgspec.msgpack.decode(raw, type=CachedResponse), is_cached=True)  # type: ignore[arg-type]
 
-    def _keep(self, key: str, answer: CachedResponse, seconds: int) -> None:
+    def _store(self, key: str, response: CachedResponse, seconds: int) -> None:
         if self._client:
             try:
-                self._client.set(key, msgspec.msgpack.encode(answer), ex=seconds)
+                self._client.set(key, msgspec.msgpack.encode(response), ex=seconds)
             except REDIS_UNAVAILABLE as error:
                 log.warning("answer_cache_away", error=type(error).__name__)
 
@@ -104,9 +102,9 @@ class ResponseCache:
                 return
 
     @contextmanager
-    def _asking(self, key: str) -> Iterator[None]:
-        """Be the one who asks; after a while, or without Redis, be one of several."""
-        lock = self._client.lock(f"{key}:asking", timeout=ASKING_SECONDS, sleep=0.02) if self._client else None
+    def _lock(self, key: str) -> Iterator[None]:
+        """Hold the lock on reading a record; after WAIT_SECONDS, or without Redis, go on without it."""
+        lock = self._client.lock(f"{key}:asking", timeout=LOCK_SECONDS, sleep=0.02) if self._client else None
         try:
             is_held = bool(lock and lock.acquire(blocking_timeout=WAIT_SECONDS))
         except REDIS_UNAVAILABLE:
@@ -121,12 +119,12 @@ class ResponseCache:
                     log.warning("answer_cache_away", error="could not give back the right to ask")
 
 
-# A Redis that is slower than this is as good as away.
+# A slower Redis counts as unavailable.
 REDIS_SECONDS = 0.5
 
 
 def open_cache(settings: Settings) -> ResponseCache:
-    """The cache all processes share; one that keeps nothing when no Redis is set. Asks nobody yet."""
+    """The cache shared by all processes; without TDS_REDIS_URL nothing is cached. Connects at first use."""
     if not settings.redis_url:
         return ResponseCache(None)
     return ResponseCache(redis_client(settings.redis_url, timeout_seconds=REDIS_SECONDS))

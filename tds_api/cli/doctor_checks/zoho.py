@@ -117,12 +117,12 @@ def webhooks(settings: Settings) -> CheckResult:
     engine = make_engine(settings.database_url, pool_size=1, application="tds-cli")
     try:
         client = open_zoho(settings, lambda: session_scope(engine), open_breakers(settings))
-        plan = open_installer(settings, client).look(list(ENTITIES.values()))
+        plan = open_installer(settings, client).plan(list(ENTITIES.values()))
     except TdsError as error:
         return doubtful("Zoho webhooks", f"could not be looked at: {error}", "tds zoho webhooks status")
     finally:
         engine.dispose()
     if plan.is_fulfilled:
         return well("Zoho webhooks", f"{len(plan.places)} are installed and active")
-    says = f"{len(plan.to_mend)} of {len(plan.places)} are missing, differ or are not active"
+    says = f"{len(plan.to_apply)} of {len(plan.places)} are missing, differ or are not active"
     return wrong("Zoho webhooks", says, "tds zoho webhooks install")

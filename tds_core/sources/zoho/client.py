@@ -22,7 +22,7 @@ from tds_core.errors import (
     TransientError,
 )
 from tds_core.observability import metrics, tracing
-from tds_core.observability.metrics import watch
+from tds_core.observability.metrics import slow
 from tds_core.quality.clock_skew import Clock
 from tds_core.sources.base import CallSummary, FetchResult, ListPage, Traffic
 from tds_core.sources.zoho.access_check import AccessCheck, KnownRefusals, Tokens, not_asked_after
@@ -313,7 +313,7 @@ class ZohoClient:
         _count(call, metrics.status_label(status))
         metrics.api_call_seconds.labels(call.api, call.group).observe(seconds)
         self._last_call = CallSummary(call.path, status, code, round(seconds, 3))
-        watch.tell("source_call", seconds, path=call.group, status=status)
+        slow.observe("source_call", seconds, path=call.group, status=status)
         log.info("source_call_completed", path=call.path, status=status, duration_seconds=round(seconds, 3))
 
 

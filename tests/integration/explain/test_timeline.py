@@ -13,7 +13,7 @@ from tds_core.explain.timeline import StepFilter, explain
 from tds_core.inbox.rejected import Rejection, keep_rejected
 from tds_core.mirror import rows as mirror_rows
 from tds_core.mirror.as_of import row_at, rows_at
-from tds_core.pagination import written
+from tds_core.pagination import encode_cursor
 from tds_core.sync.run_requests import InvalidRequestError
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -104,7 +104,7 @@ def test_its_pages_put_together_are_the_whole(lived: World, limit: int) -> None:
 ])  # fmt: skip
 def test_a_cursor_nobody_gave_out_is_refused(world: World, mark: Any) -> None:
     with pytest.raises(InvalidCursorError):
-        story(world, cursor=written(mark))
+        story(world, cursor=encode_cursor(mark))
 
 
 def test_it_can_be_bounded_in_time(lived: World) -> None:

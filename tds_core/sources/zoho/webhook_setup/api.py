@@ -1,4 +1,4 @@
-"""Webhooks and workflow rules as they stand in Zoho, and the calls that read and change them."""
+"""Zoho's settings API: reads and changes webhooks and workflow rules."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Webhook(msgspec.Struct, frozen=True):
-    """A webhook: where Zoho posts to. Its secret is never shown. `url` None: this list does not tell."""
+    """A webhook of the organisation. Zoho never shows its secret. `url`: None where a list omits it."""
 
     webhook_id: str
     webhook_name: str = ""
@@ -28,14 +28,14 @@ class Webhook(msgspec.Struct, frozen=True):
 
 
 class WorkflowAction(msgspec.Struct, frozen=True):
-    """What a rule does at once."""
+    """An immediate action of a rule."""
 
     action_type: str = ""
     action_id: str = ""
 
 
 class WorkflowRule(msgspec.Struct, frozen=True):
-    """A workflow rule: on which change it acts. `instant_actions` None: this list does not tell."""
+    """A workflow rule and the change that triggers it. `instant_actions`: None where a list omits them."""
 
     workflow_id: str
     workflow_name: str = ""
@@ -46,8 +46,8 @@ class WorkflowRule(msgspec.Struct, frozen=True):
     instant_actions: tuple[WorkflowAction, ...] | None = None
 
     @property
-    def acts(self) -> bool:
-        """Whether it is switched on; a rule that says nothing about that is."""
+    def is_on(self) -> bool:
+        """Whether it is active; a rule without a status is."""
         return self.status != "inactive" if self.is_active is None else self.is_active
 
     def calls(self, webhook_id: str) -> bool:
@@ -56,7 +56,7 @@ class WorkflowRule(msgspec.Struct, frozen=True):
 
 
 class ApiClient(Protocol):
-    """Who asks Zoho: see `ZohoClient.ask`."""
+    """What makes calls to Zoho; see `ZohoClient.ask`."""
 
     def ask(self, call: ApiCall) -> bytes:
         """The body of the answer; raises `SourceError`."""
@@ -64,7 +64,7 @@ class ApiClient(Protocol):
 
 
 class Automation:
-    """The settings calls. All raise `SourceError`; `ScopeError` names the scopes the connection lacks."""
+    """Webhooks and rules of the organisation. All methods raise `SourceError`; `ScopeError` names missing scopes."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client

@@ -1,7 +1,4 @@
-"""Looking at the webhooks and rules in Zoho, and making the calls that mend them.
-
-Puts together what looks after webhooks and rules in Zoho, from the settings.
-"""
+"""Plans the set-up of Zoho's webhooks and rules, and applies the plan."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +24,7 @@ from tds_models.entities.base import Entity
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What became of a place: the steps that were made, and why no further, when it failed."""
+    """The steps applied to one planned hook, and the `problem` that stopped it, if any."""
 
     place: PlannedHook
     steps: tuple[SetupStep, ...]
@@ -36,23 +33,25 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WebhookInstaller:
-    """Looks and mends; all raise `SourceError`. `secret` is what our webhooks are signed with."""
+    """Plans and applies; methods raise `SourceError`. `secret`: signs the webhooks."""
 
     automation: Automation
-    terms: HookConventions
+    conventions: HookConventions
     secret: str
 
-    def look(self, entities: Sequence[Entity]) -> SetupPlan:
-        """How what is there differs from what `entities` want."""
+    def plan(self, entities: Sequence[Entity]) -> SetupPlan:
+        """Compare the webhooks and rules in Zoho with those desired for `entities`."""
         rules = self.automation.rules()
-        webhooks = [self._whole(each) for each in self.automation.webhooks() if self.terms.is_ours(each.webhook_name)]
-        ours = [self._whole_rule(each) for each in rules if self.terms.is_ours(each.workflow_name)]
-        others = Counter(each.entity for each in rules if not self.terms.is_ours(each.workflow_name))
-        hooks, lacking = desired_hooks(entities, self.terms, others=others)
+        webhooks = [
+            self._whole(each) for each in self.automation.webhooks() if self.conventions.is_ours(each.webhook_name)
+        ]
+        ours = [self._whole_rule(each) for each in rules if self.conventions.is_ours(each.workflow_name)]
+        others = Counter(each.entity for each in rules if not self.conventions.is_ours(each.workflow_name))
+        hooks, lacking = desired_hooks(entities, self.conventions, others=others)
         return SetupPlan(compare(hooks, webhooks, ours, secret=self.secret), lacking)
 
-    def mend(self, place: PlannedHook) -> StepResult:
-        """Make the steps of `place`. What Zoho refuses for good is told; other errors end the work."""
+    def apply(self, place: PlannedHook) -> StepResult:
+        """Make the steps of `place`. A permanent refusal is returned as `problem`; other errors are raised."""
         made: list[SetupStep] = []
         webhook_id = place.webhook.webhook_id if place.webhook else ""
         try:
@@ -87,14 +86,14 @@ class WebhookInstaller:
         try:
             return self.automation.write_webhook(body, webhook_id).webhook_id
         except NameTakenError:
-            # Made by somebody in the same moment, or left out of the list: then it is ours to change.
-            found = next((each for each in self.automation.webhooks() if each.webhook_name == hook.name), None)
-            if found is None or webhook_id:
+            # Created concurrently, or missing in the list: change the existing one.
+            existing = next((each for each in self.automation.webhooks() if each.webhook_name == hook.name), None)
+            if existing is None or webhook_id:
                 raise
-            return self.automation.write_webhook(body, found.webhook_id).webhook_id
+            return self.automation.write_webhook(body, existing.webhook_id).webhook_id
 
     def _delete(self, step: SetupStep, place: PlannedHook) -> None:
-        """Delete the rule or the webhook; somebody else may have done so already."""
+        """Delete the rule or the webhook; one already deleted is no error."""
         with suppress(NoSuchRecordError):
             if step is SetupStep.DELETE_RULE and place.rule:
                 self.automation.delete_rule(place.rule.workflow_id)
@@ -109,7 +108,7 @@ class WebhookInstaller:
 
 
 def _rule_body(hook: DesiredHook, webhook_id: str) -> dict[str, object]:
-    """A rule that refers to the webhook: any more about it in the action, and Zoho would make a second one."""
+    """The body of a rule. The action holds only the webhook's id: with more, Zoho would create a second webhook."""
     return {
         "workflow_name": hook.name,
         "description": "Kept by TDS (tds zoho webhooks).",
@@ -120,7 +119,7 @@ def _rule_body(hook: DesiredHook, webhook_id: str) -> dict[str, object]:
 
 
 def check_installable(settings: Settings) -> None:
-    """Raise `ConfigError` unless webhooks can be set up as `settings` say; it names what to set, and how to make it."""
+    """Raise `ConfigError` naming the setting that setting up webhooks lacks, and how to make its value."""
     settings.require("TDS_PUBLIC_URL")
     if not settings.zoho_webhook_secret:
         raise ConfigError(
@@ -130,7 +129,7 @@ def check_installable(settings: Settings) -> None:
 
 
 def open_installer(settings: Settings, client: ApiClient) -> WebhookInstaller:
-    """Looks and mends as `settings` say."""
+    """The installer for the settings."""
     types = dict(zip((CREATED, UPDATED, DELETED), settings.zoho_rule_types.split(","), strict=True))
-    terms = HookConventions(settings.zoho_webhook_prefix, settings.public_url, types)
-    return WebhookInstaller(Automation(client), terms, settings.zoho_webhook_secret)
+    conventions = HookConventions(settings.zoho_webhook_prefix, settings.public_url, types)
+    return WebhookInstaller(Automation(client), conventions, settings.zoho_webhook_secret)

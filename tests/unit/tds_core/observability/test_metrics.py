@@ -8,32 +8,36 @@ from structlog.testing import capture_logs
 
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
-from tds_core.observability.metrics import Watch, watch
+from tds_core.observability.metrics import slow
 
 
 @pytest.fixture
-def limited() -> Iterator[Watch]:
-    before = watch.limit_seconds
-    watch.limit_seconds = 2.0
-    yield watch
-    watch.limit_seconds = before
+def limited() -> Iterator[SlowOperations]:
+    before = slow.limit_seconds
+    slow.limit_seconds = 2.0
+    yield slow
+    slow.limit_seconds = before
 
 
 def count() -> float:
     return REGISTRY.get_sample_value("tds_slow_operations_total", {"operation": "batch"}) or 0.0
 
 
+<<<<<<< HEAD
 def test_only_what_is_over_the_limit_is_reported_and_counted(limited: Watch) -> None:
+=======
+def test_only_what_is_over_the_limit_is_told_and_counted(limited: SlowOperations) -> None:
+>>>>>>> cd13836 (Sources, their cache and the webhook set-up say what they do in plain words)
     before = count()
     with capture_logs() as lines:
-        limited.tell("batch", 1.99, entity="product")
-        limited.tell("batch", 2.01, entity="invoice")
+        limited.observe("batch", 1.99, entity="product")
+        limited.observe("batch", 2.01, entity="invoice")
     [line] = lines
     assert (line["event"], line["log_level"], line["entity"]) == ("operation_slow", "warning", "invoice")
     assert count() - before == 1
 
 
-def test_the_limit_is_the_setting_s(limited: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_the_setting_s(limited: SlowOperations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("logging.Logger.setLevel", lambda *_: None)
     monkeypatch.setattr("logging.root.handlers", [])
     configure_logging(load_settings({"TDS_SLOW_SECONDS": "0.5"}), process="test")

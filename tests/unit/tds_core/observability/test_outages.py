@@ -3,11 +3,11 @@
 import pytest
 from structlog.testing import capture_logs
 
-from tds_core.observability.outages import Spell
+from tds_core.observability.outages import Outage
 
 
 def test_many_notice_and_one_line_tells_of_the_loss_and_one_of_the_return() -> None:
-    spell = Spell("lost", "back")
+    spell = Outage("lost", "back")
     with capture_logs() as lines:
         spell.end()
         for error in ("OperationalError", "InterfaceError", "OperationalError"):
@@ -20,7 +20,7 @@ def test_many_notice_and_one_line_tells_of_the_loss_and_one_of_the_return() -> N
 
 
 def test_a_second_loss_is_reported_again() -> None:
-    spell = Spell("lost", "back")
+    spell = Outage("lost", "back")
     with capture_logs() as lines:
         for _ in range(2):
             spell.begin()
@@ -33,7 +33,7 @@ def test_a_spell_that_comes_and_goes_is_over_once_it_was_quiet_for_a_while(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("tds_core.observability.outages.monotonic", lambda: now[0])
-    spell = Spell("lost", "back", quiet_seconds=10)
+    spell = Outage("lost", "back", quiet_seconds=10)
     with capture_logs() as lines:
         for _ in range(3):
             spell.begin()

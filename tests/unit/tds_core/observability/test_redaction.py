@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tds_core.config.settings import load_settings
-from tds_core.observability.redaction import REDACTED, known, redact, redact_text
+from tds_core.observability.redaction import REDACTED, known_secrets, redact, redact_text
 
 SECRET_KEYS = [
     "password", "client_secret", "ZOHO_WEBHOOK_SECRET", "clientSecret", "refresh_token", "accessToken", "token",
@@ -69,7 +69,7 @@ def test_this_process_s_own_secrets_are_found_wherever_they_stand(data: st.DataO
         "event": f"x{value}y",
         "more": data.draw(nested(st.sampled_from([value, f"<{value}>", value.encode()]))),
     }
-    assert value not in repr(redact(event, known([value, "short", ""])))
+    assert value not in repr(redact(event, known_secrets([value, "short", ""])))
 
 
 @given(st.emails(domains=st.just("mail.example.com")))
@@ -109,6 +109,8 @@ def test_the_secrets_of_the_settings_are_known_with_the_passwords_of_their_addre
             "ZOHO_CLIENT_SECRET": quote("c0ffee" * 4),
         }
     )
-    line = redact({"event": "said hunter2hunter2, a-token-nobody-knows and " + "c0ffee" * 4}, known(settings.secrets()))
+    line = redact(
+        {"event": "said hunter2hunter2, a-token-nobody-knows and " + "c0ffee" * 4}, known_secrets(settings.secrets())
+    )
     assert line["event"] == f"said {REDACTED}, {REDACTED} and {REDACTED}"
     assert msgspec.json.encode(line)
