@@ -23,11 +23,7 @@ def count() -> float:
     return REGISTRY.get_sample_value("tds_slow_operations_total", {"operation": "batch"}) or 0.0
 
 
-<<<<<<< HEAD
-def test_only_what_is_over_the_limit_is_reported_and_counted(limited: Watch) -> None:
-=======
-def test_only_what_is_over_the_limit_is_told_and_counted(limited: SlowOperations) -> None:
->>>>>>> cd13836 (Sources, their cache and the webhook set-up say what they do in plain words)
+def test_only_what_is_over_the_limit_is_reported_and_counted(limited: SlowOperations) -> None:
     before = count()
     with capture_logs() as lines:
         limited.observe("batch", 1.99, entity="product")
