@@ -1,1 +1,1 @@
-"""The laboratory: the demo, the chaos run, and the comparison with the Zoho stand-in."""
+"""The laboratory: demo, chaos run, and comparison with the Zoho stand-in."""

@@ -1,4 +1,4 @@
-"""The stage of the demo: a home of its own, made anew, and all of TDS with the stand-in running in it."""
+"""The environment of demo and chaos: a clean home in which all of TDS runs with the Zoho stand-in."""
 
 import contextlib
 import dataclasses
@@ -22,8 +22,8 @@ from tds_local.programs import programs_of
 from tds_local.stack import OnStep, Stack, running_stack
 from tds_models.db import make_engine
 
-# What an operator's own settings may change in a demo; above all not where data lives and who Zoho is.
-WELCOME = frozenset(
+# Settings of the operator that apply in a demo too; above all not those of databases and of Zoho.
+PASSED_ON = frozenset(
     {
         "TDS_HOME", "TDS_HOST", "TDS_PORT", "TDS_FLOWER_PORT", "TDS_API_PROCESSES", "TDS_API_THREADS", "TDS_WORKERS",
         "TDS_WORKER_CONCURRENCY", "TDS_CLAIM_SIZE", "TDS_LEASE_SECONDS", "TDS_HEARTBEAT_SECONDS", "TDS_LOG_FORMAT",
@@ -34,7 +34,7 @@ WELCOME = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """A running demo: TDS, the stand-in's controls, and a way into the mirror that is nobody else's."""
+    """A running TDS with the stand-in: its stack, the stand-in's controls, and an own engine for the mirror."""
 
     stack: Stack
     stand_in: StandIn
@@ -44,11 +44,11 @@ class Environment:
 def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
     """The settings of a demo: the operator's where they do no harm, the stand-in's for Zoho, free ports.
 
-    Raises ConfigError when a port that the operator named is taken; another one in place of a usual one is told.
+    Raises ConfigError when a port that the operator named is taken; another one in place of a default is printed.
     """
     layers = layers_of_this_process()
     params = {name: value for layer in reversed(layers) for name, value in layer.values.items()}
-    settings = load_settings({name: value for name, value in params.items() if name in WELCOME})
+    settings = load_settings({name: value for name, value in params.items() if name in PASSED_ON})
     named = {name for layer in layers if layer.name != "running stack" for name, value in layer.values.items() if value}
     ports = {
         "port": _port("TDS_PORT", settings.port, settings.host, is_named="TDS_PORT" in named),
@@ -70,7 +70,7 @@ def settings_of_demo(spec: StandInSpec, *, workers: int | None) -> Settings:
         zoho_books_calls_per_day=0,
         zoho_inventory_calls_per_day=0,
         zoho_concurrent_calls=0,
-        # Nobody is there to approve of a read that finds more changed than usual.
+        # No person is there to approve a run that the mass-change guard holds.
         guard_percent=100,
         **({} if workers is None else {"workers": workers}),
     )
@@ -136,14 +136,14 @@ def clean(home: Path) -> None:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _forget_environment() -> None:
-    """Nothing of the operator's own TDS reaches the demo's programs: no database, no broker, no organisation."""
+    """Remove the operator's TDS settings from the environment, so that they do not reach the demo's programs."""
     for name in [name for name in os.environ if name.startswith(("TDS_", "ZOHO_"))]:
         del os.environ[name]
 

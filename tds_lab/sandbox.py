@@ -1,9 +1,4 @@
-"""The Zoho stand-in as the demo sees it: a program to start, and its control interface over HTTP.
-
-The webhook rules of the demo, as an operator would make them in Zoho, and how often their webhooks go wrong.
-
-How large the stand-in of a demo is: the whole company, one whose first load is short, or one for a quick look.
-"""
+"""The Zoho stand-in of demo and chaos: its size, webhook rules and faults, its program, and its HTTP controls."""
 
 import dataclasses
 import json
@@ -19,7 +14,7 @@ import typer
 from tds_local.programs import answering
 from tds_local.supervisor import Program
 
-#: The modules that Zoho's workflow rules know; of the rest no webhook tells.
+#: The modules that Zoho's workflow rules support; the rest have no webhooks.
 ENTITY_OF_MODULE = {
     "item": "product",
     "customer": "customer",
@@ -170,11 +165,11 @@ class StandIn:
         return self._ask("GET", "/state")
 
     def set_rules(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Have changes told to these addresses."""
+        """Send webhooks of changes to these addresses."""
         self._ask("POST", "/webhooks", list(rules))
 
     def set_faults(self, faults: Mapping[str, Any]) -> None:
-        """Have webhooks go wrong this often; under `api`, calls."""
+        """Set how often webhooks go wrong; under `api`, calls."""
         self._ask("POST", "/faults", faults)
 
     def begin_outage(self, kind: str, seconds: float) -> None:

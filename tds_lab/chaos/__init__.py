@@ -1,1 +1,1 @@
-"""`tds chaos`: all of TDS under edits while everything dies, freezes or forgets; then every promise is checked."""
+"""`tds chaos`: runs all of TDS under edits and faults, then checks every invariant."""

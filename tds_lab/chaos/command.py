@@ -16,9 +16,9 @@ from tds_core.config.settings import Settings
 from tds_core.errors import ProgramFailedError
 from tds_core.fault_switches import Protection
 from tds_core.observability.logging import configure_logging
-from tds_lab.chaos.nemeses import NEMESES, chosen
+from tds_lab.chaos.nemeses import NEMESES, selected_nemeses
 from tds_lab.chaos.report import VERDICT, is_well
-from tds_lab.chaos.run import Chaos, ChaosPlan
+from tds_lab.chaos.run import ChaosPlan, ChaosRun
 from tds_lab.demo.stats import Figures
 from tds_lab.environment import free_port, running_environment, settings_of_demo
 from tds_lab.sandbox import SIZES, StandInSpec, counts_of
@@ -46,7 +46,7 @@ def chaos(  # noqa: PLR0917 (every one is an option of the command)
 
     Exit code 1: something was lost, done twice or went backwards, or the mirror differs from the stand-in.
     """
-    names = chosen(only, skip)
+    names = selected_nemeses(only, skip)
     spec = StandInSpec(port=free_port(), counts=counts_of(size, []), seed=seed)
     settings = settings_of_demo(spec, workers=workers if workers >= 0 else None)
     settings = settings.replace("chaos", home=settings.home.parent / fault_switches.HOME, **BRISK)
@@ -55,7 +55,7 @@ def chaos(  # noqa: PLR0917 (every one is an option of the command)
     plan = ChaosPlan(
         seconds=minutes * 60, rate=rate, seed=seed, names=names, pace_seconds=pace, without=[str(p) for p in without]
     )
-    report = _perform(settings, spec, plan, console)
+    report = _run(settings, spec, plan, console)
     if report is None:
         raise typer.Exit(130)
     if as_json:
@@ -66,9 +66,9 @@ def chaos(  # noqa: PLR0917 (every one is an option of the command)
         raise typer.Exit(1)
 
 
-def _perform(settings: Settings, spec: StandInSpec, plan: ChaosPlan, console: Console) -> Figures | None:
+def _run(settings: Settings, spec: StandInSpec, plan: ChaosPlan, console: Console) -> Figures | None:
     """The whole run; None when it was stopped."""
-    taken = {fault_switches.VARIABLE: ",".join(plan.without)} if plan.without else {}
+    extra_env = {fault_switches.VARIABLE: ",".join(plan.without)} if plan.without else {}
 
     def say(sentence: str) -> None:
         console.print(sentence, markup=False, soft_wrap=True)
@@ -79,11 +79,11 @@ def _perform(settings: Settings, spec: StandInSpec, plan: ChaosPlan, console: Co
     with (
         contextlib.suppress(StopRequested),
         stop_signals() as stops,
-        running_environment(settings, spec, on_step=step, extra_env=taken) as stage,
+        running_environment(settings, spec, on_step=step, extra_env=extra_env) as environment,
     ):
-        stops.append(stage.stack.processes.hurry)
+        stops.append(environment.stack.processes.hurry)
         try:
-            return Chaos(stage, plan, say).run()
+            return ChaosRun(environment, plan, say).run()
         except (requests.RequestException, SQLAlchemyError) as error:
             kind, logs = type(error).__name__, settings.home / "logs"
             raise ProgramFailedError(
@@ -95,7 +95,7 @@ def _perform(settings: Settings, spec: StandInSpec, plan: ChaosPlan, console: Co
 def show(report: Figures) -> None:
     """Print the run as a table, and what was broken."""
     console = terminal()
-    say_table("What was done", ("nemesis", "times", "missed"), _acts(report), console=console)
+    say_table("What was done", ("nemesis", "times", "missed"), _nemesis_rows(report), console=console)
     recovery, latency = report["recovery_seconds"], report["latency_ms"]
     rows = [(name, report[name]) for name in ("edits", "events", "kills", "redis_wipes", "pg_restarts", "zoho_outages")]
     rows += [(name, report[name]) for name in VERDICT]
@@ -113,5 +113,5 @@ def show(report: Figures) -> None:
         console.print(f"  {example}", markup=False, soft_wrap=True)
 
 
-def _acts(report: Figures) -> Sequence[tuple[str, int, int]]:
+def _nemesis_rows(report: Figures) -> Sequence[tuple[str, int, int]]:
     return [(name, count, report["missed"].get(name, 0)) for name, count in report["acts"].items()]

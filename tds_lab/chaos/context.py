@@ -1,4 +1,4 @@
-"""The arena: a running stage, what may be done to it, and what was done."""
+"""The context of nemeses: the running environment, seeded randomness, and counts of what was done."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,26 +15,28 @@ from tds_local.stack import Server
 
 @dataclass
 class ChaosContext:
-    """What a nemesis is given. `chance` is seeded; `counts` says how often what was done."""
+    """What a nemesis works with. `jitter` is seeded; `counts` has how often each thing was done."""
 
-    stage: Environment
+    environment: Environment
     jitter: Random
     orphans: Orphans
     counts: Counter[str] = field(default_factory=Counter)
 
     def leader(self, name: str) -> psutil.Process:
         """The main process of a program. Raises psutil.NoSuchProcess while it is down."""
-        return psutil.Process(self.stage.stack.processes.running[name].pid)
+        return psutil.Process(self.environment.stack.processes.running[name].pid)
 
     def workers(self) -> list[psutil.Process]:
         """The main processes of the workers that run."""
-        names = [name for name in self.stage.stack.processes.running if name.startswith("worker-")]
-        return [self.leader(name) for name in names if psutil.pid_exists(self.stage.stack.processes.running[name].pid)]
+        names = [name for name in self.environment.stack.processes.running if name.startswith("worker-")]
+        return [
+            self.leader(name) for name in names if psutil.pid_exists(self.environment.stack.processes.running[name].pid)
+        ]
 
     def server(self, name: str) -> Server:
         """PostgreSQL or Redis."""
-        return self.stage.stack.servers[name]
+        return self.environment.stack.servers[name]
 
     def redis(self) -> redis.Redis:
-        """A client of the stage's Redis."""
-        return redis_client(self.stage.stack.settings.redis_url, timeout_seconds=2)
+        """A client of the environment's Redis."""
+        return redis_client(self.environment.stack.settings.redis_url, timeout_seconds=2)

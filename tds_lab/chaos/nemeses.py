@@ -1,4 +1,4 @@
-"""Every nemesis there is, one line each: its name and what it meets. Of one kind, one is at work at a time."""
+"""The registry of nemeses: name, target and function; at most one of a target is active at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ import typer
 from tds_lab.chaos import nemeses_datastores, nemeses_processes, nemeses_zoho
 from tds_lab.chaos.context import ChaosContext
 
-#: Begins its mischief, yields how long it lasts in seconds, and ends it when it is taken up again.
-Act = Callable[[ChaosContext], Iterator[float]]
+#: Begins a fault, yields its duration in seconds, and ends it when resumed.
+Fault = Callable[[ChaosContext], Iterator[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Nemesis:
-    """Something that goes wrong, and what it goes wrong with."""
+    """A kind of fault, and its target."""
 
-    meets: str
-    act: Act
+    target: str
+    fault: Fault
 
 
 NEMESES: Mapping[str, Nemesis] = {
@@ -49,13 +49,13 @@ NEMESES: Mapping[str, Nemesis] = {
 }
 
 
-def chosen(only: str, skip: str) -> list[str]:
+def selected_nemeses(only: str, skip: str) -> list[str]:
     """The names in `only` (all, if empty) without those in `skip`. Raises `typer.BadParameter` for unknown ones."""
-    wanted, unwanted = _names(only), _names(skip)
-    for name in (*wanted, *unwanted):
+    included, excluded = _names(only), _names(skip)
+    for name in (*included, *excluded):
         if name not in NEMESES:
             raise typer.BadParameter(f"no nemesis {name!r}; there are {', '.join(NEMESES)}")
-    return [name for name in wanted or NEMESES if name not in unwanted]
+    return [name for name in included or NEMESES if name not in excluded]
 
 
 def _names(listed: str) -> list[str]:

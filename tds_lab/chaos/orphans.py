@@ -1,4 +1,4 @@
-"""Orphans: work items whose worker was killed, watched until somebody claims them again."""
+"""Orphans: work items whose worker was killed, watched until another worker claims them."""
 
 import threading
 import time
@@ -17,8 +17,8 @@ LOOK = text("select id, lease_token from tds_sync_queue where id = any(:ids)")
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
-    """How long orphans waited for their next claim, and how many nobody has claimed yet."""
+class OrphanRecovery:
+    """Seconds until orphans were claimed again, and how many are not yet."""
 
     seconds: list[float]
     left_count: int
@@ -52,10 +52,10 @@ class Orphans:
         with self._lock:
             self._waiting.update(dict.fromkeys(held.items(), time.monotonic()))
 
-    def so_far(self) -> Recovery:
+    def so_far(self) -> OrphanRecovery:
         """What was seen until now."""
         with self._lock:
-            return Recovery(list(self._seconds), len(self._waiting))
+            return OrphanRecovery(list(self._seconds), len(self._waiting))
 
     def close(self) -> None:
         """Watch no longer."""
@@ -75,11 +75,11 @@ class Orphans:
     def _look(self, waiting: Mapping[tuple[int, UUID], float]) -> None:
         with self._engine.connect() as connection:
             rows = connection.execute(LOOK, {"ids": [item_id for item_id, _ in waiting]})
-            standing = {row.id: row.lease_token for row in rows}
+            leases = {row.id: row.lease_token for row in rows}
         now = time.monotonic()
         for (item_id, token), killed_at in waiting.items():
             # Gone: claimed and settled since the last look. Without a lease: taken back, and not yet claimed.
-            if item_id not in standing or standing[item_id] not in (None, token):
+            if item_id not in leases or leases[item_id] not in (None, token):
                 with self._lock:
                     self._seconds.append(now - killed_at)
                     del self._waiting[item_id, token]

@@ -1,4 +1,4 @@
-"""The report of a chaos run: what was done to it, what became of the promises, and how fast it recovered."""
+"""The report of a chaos run: faults, broken invariants, and recovery times."""
 
 import os
 from collections import Counter
@@ -11,18 +11,18 @@ from sqlalchemy import Connection
 
 from tds_core.invariants.checks import Promise
 from tds_core.invariants.verify import InvariantResult, broken
-from tds_lab.chaos.orphans import Recovery
+from tds_lab.chaos.orphans import OrphanRecovery
 from tds_lab.comparison.comparison import Comparison
 from tds_lab.demo import stats
 
 EXAMPLES_SHOWN = 10
-#: What must be nought.
+#: Counts that must be zero.
 VERDICT = ("lost", "doubled", "backwards", "differences")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosResult:
-    """What a chaos run brought to know."""
+    """What a chaos run measured."""
 
     seed: int
     without: Sequence[str]
@@ -33,7 +33,7 @@ class ChaosResult:
     counts: Counter[str]
     acts: Counter[str]
     missed: Counter[str]
-    recovery: Recovery
+    recovery: OrphanRecovery
     findings: Sequence[InvariantResult]
     comparison: Comparison
     caught: Mapping[str, Any] | None
@@ -41,11 +41,11 @@ class ChaosResult:
 
 def make_report(connection: Connection, state: Mapping[str, Any], run: ChaosResult) -> stats.Figures:
     """Everything as one JSON object."""
-    owed = stats.owed(connection)
+    pending = stats.pending_work(connection)
     # What was stopped in the middle owes something and has lost nothing yet.
-    left = 0 if run.caught and not run.quiet_seconds else owed.events + owed.items
+    left = 0 if run.caught and not run.quiet_seconds else pending.events + pending.items
     received = stats.received_count(connection)
-    unkept, doubled = deliveries_gone_wrong(state["deliveries"]["by_kind"], received)
+    missing_count, doubled_count = deliveries_gone_wrong(state["deliveries"]["by_kind"], received)
     findings = list(run.findings)
     return {
         "seed": run.seed,
@@ -53,19 +53,19 @@ def make_report(connection: Connection, state: Mapping[str, Any], run: ChaosResu
         "seconds": round((run.ended_at - run.began_at).total_seconds(), 1),
         "edits": run.edit_count,
         "events": received,
-        "duplicates": stats.duplicates(connection),
-        "rejected": stats.rejected(connection),
+        "duplicates": stats.duplicate_count(connection),
+        "rejected": stats.rejected_count(connection),
         **{name: run.counts[name] for name in ("kills", "orphans", "freezes", "redis_wipes", "redis_stops")},
         **{name: run.counts[name] for name in ("pg_restarts", "connections_cut", "zoho_outages", "webhook_storms")},
-        "lost": broken(findings, Promise.LOST) + left + unkept,
-        "doubled": broken(findings, Promise.DOUBLED) + doubled,
+        "lost": broken(findings, Promise.LOST) + left + missing_count,
+        "doubled": broken(findings, Promise.DOUBLED) + doubled_count,
         "backwards": broken(findings, Promise.BACKWARDS),
         "differences": broken(findings, Promise.DIFFERENT) + len(run.comparison.differences),
         "difference_examples": run.comparison.examples(),
         "violations": [_violation(each) for each in findings if each.violation_count],
         "records_compared": run.comparison.record_count,
         "parts_compared": run.comparison.part_count,
-        "dead_letters": stats.dead_letters(connection),
+        "dead_letters": stats.dead_letter_count(connection),
         "verdicts": stats.count_verdicts(connection, run.began_at),
         "recovery_seconds": run.recovery.figures(),
         "quiet_seconds": round(run.quiet_seconds, 1),
@@ -78,14 +78,14 @@ def make_report(connection: Connection, state: Mapping[str, Any], run: ChaosResu
 
 
 def is_well(report: Mapping[str, Any]) -> bool:
-    """Whether every promise was kept."""
+    """Whether no invariant was broken."""
     return not any(report[name] for name in VERDICT)
 
 
 def deliveries_gone_wrong(by_kind: Mapping[str, Mapping[str, int]], received: int) -> tuple[int, int]:
-    """Deliveries that were accepted and are not in the inbox, and events there that nobody sent.
+    """Numbers of accepted deliveries missing from the inbox, and of events there that were never sent.
 
-    Whether a delivery was kept whose answer was an error, or was lost on the way, nobody knows.
+    A delivery whose answer was an error, or was lost, may or may not have been stored.
     """
     genuine: Counter[str] = Counter()
     for kind, statuses in by_kind.items():

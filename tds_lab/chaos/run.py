@@ -1,4 +1,4 @@
-"""One chaos run on a running stage: load, hurt, wait until quiet, read what webhooks did not tell, check everything."""
+"""The chaos run: first load, edits under nemeses, waiting until quiet, scheduled reads, and the checks."""
 
 import time
 from collections import Counter
@@ -32,7 +32,7 @@ CHECK_EVERY_SECONDS = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosPlan:
-    """What is played: how long, how many edits a second, which nemeses and how often, and what is taken away."""
+    """Duration, edits a second, nemeses and their pace, and the protections that are switched off."""
 
     seconds: float
     rate: float
@@ -42,98 +42,98 @@ class ChaosPlan:
     without: Sequence[str]
 
 
-class Chaos:
-    """One run. `say(sentence)` hears what goes on."""
+class ChaosRun:
+    """One run. `say(sentence)` is called with its progress."""
 
-    def __init__(self, stage: Environment, plan: ChaosPlan, say: Callable[[str], None]) -> None:
-        self._stage, self._plan, self._say = stage, plan, say
-        self._orphans = Orphans(stage.engine)
-        self._arena = ChaosContext(stage, Random(plan.seed), self._orphans)  # noqa: S311 (a schedule, no secret)
+    def __init__(self, environment: Environment, plan: ChaosPlan, say: Callable[[str], None]) -> None:
+        self._environment, self._plan, self._say = environment, plan, say
+        self._orphans = Orphans(environment.engine)
+        self._context = ChaosContext(environment, Random(plan.seed), self._orphans)  # noqa: S311 (a schedule, no secret)
         self._acts: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
         self._began, self._checked_at = time.monotonic(), 0.0
         self._caught: dict[str, Any] | None = None
 
     def run(self) -> stats.Figures:
-        """Perform; returns the report."""
-        stage, plan = self._stage, self._plan
+        """Run all phases; returns the report."""
+        environment, plan = self._environment, self._plan
         began_at = self._begin()
-        schedule = Schedule(self._arena, plan.names, pace_seconds=plan.pace_seconds, on_act=self._note)
+        schedule = Schedule(self._context, plan.names, pace_seconds=plan.pace_seconds, on_event=self._note)
         schedule.run(self._began + plan.seconds, self._is_caught)
-        edit_count = stage.stand_in.stop_edits()
+        edit_count = environment.stand_in.stop_edits()
         ended_at = self._clock()
         quiet_seconds, comparison = self._calm()
         self._orphans.close()
-        endured = ChaosResult(
+        result = ChaosResult(
             seed=plan.seed, without=plan.without, edit_count=edit_count, began_at=began_at, ended_at=ended_at,
-            quiet_seconds=quiet_seconds, counts=self._arena.counts, acts=self._acts, missed=self._missed,
+            quiet_seconds=quiet_seconds, counts=self._context.counts, acts=self._acts, missed=self._missed,
             recovery=self._orphans.so_far(), findings=self._verify(), comparison=comparison, caught=self._caught,
         )  # fmt: skip
-        with stage.engine.connect() as connection:
-            return make_report(connection, stage.stand_in.state(), endured)
+        with environment.engine.connect() as connection:
+            return make_report(connection, environment.stand_in.state(), result)
 
     def _begin(self) -> datetime:
         """Load the mirror, then have it edited; returns when, by the database's clock."""
-        stage, plan = self._stage, self._plan
+        environment, plan = self._environment, self._plan
         self._say("First load …")
-        patience_seconds = QUIET_WITHOUT_SECONDS if plan.without else phases.LOADED_WITHIN_SECONDS
-        phases.load(stage, lambda _loads, _first: None, within_seconds=patience_seconds)
-        secret = stage.stack.settings.zoho_webhook_secret
-        stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], secret)))
-        stage.stand_in.set_faults(faults(0.0))
+        timeout_seconds = QUIET_WITHOUT_SECONDS if plan.without else phases.LOADED_WITHIN_SECONDS
+        phases.load(environment, lambda _loads, _first: None, within_seconds=timeout_seconds)
+        secret = environment.stack.settings.zoho_webhook_secret
+        environment.stand_in.set_rules(list(rules(environment.stack.urls["webhooks"], secret)))
+        environment.stand_in.set_faults(faults(0.0))
         began_at = self._clock()
-        stage.stand_in.start_edits(rate=plan.rate, seed=plan.seed)
+        environment.stand_in.start_edits(rate=plan.rate, seed=plan.seed)
         self._began = time.monotonic()
         self._say(f"Edits run, {plan.rate:g} a second; seed {plan.seed}, {len(plan.names)} nemeses.")
         return began_at
 
     def _clock(self) -> datetime:
         """The database's time, once it is there: it may be recovering from the last nemesis."""
-        patient_until = time.monotonic() + BACK_WITHIN_SECONDS
+        deadline = time.monotonic() + BACK_WITHIN_SECONDS
         while True:
             try:
-                with self._stage.engine.connect() as connection:
+                with self._environment.engine.connect() as connection:
                     return stats.clock(connection)
             except SQLAlchemyError:
-                if time.monotonic() > patient_until:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
 
     def _calm(self) -> tuple[float, Comparison]:
-        """Wait until nothing is owed, read what nobody told, and compare; what was caught already needs none of it."""
+        """Wait until no work is pending, run the scheduled reads, and compare; skipped when a violation was caught."""
         if self._caught:
             return 0.0, Comparison()
         self._say("Edits stopped. Waiting until all is delivered and settled …")
         began = time.monotonic()
-        patience_seconds = QUIET_WITHOUT_SECONDS if self._plan.without else QUIET_WITHIN_SECONDS
-        left = phases.settle(self._stage, within_seconds=patience_seconds)
+        timeout_seconds = QUIET_WITHOUT_SECONDS if self._plan.without else QUIET_WITHIN_SECONDS
+        left = phases.wait_until_quiet(self._environment, within_seconds=timeout_seconds)
         quiet_seconds = time.monotonic() - began
         if left and self._plan.without:
             self._catch({"still owed": left.events + left.items})
             return quiet_seconds, Comparison()
         self._say(f"{f'Still owed: {left}' if left else 'Quiet'} after {quiet_seconds:.0f} s. Scheduled reads …")
-        phases.sweep(self._stage, also_full=True)
+        phases.sweep(self._environment, also_full=True)
         self._approve_held()
         self._say("Comparing every record, field by field …")
-        with self._stage.engine.connect() as connection:
-            return quiet_seconds, compare(connection, self._stage.stand_in)
+        with self._environment.engine.connect() as connection:
+            return quiet_seconds, compare(connection, self._environment.stand_in)
 
     def _approve_held(self) -> None:
-        """Be the operator: a few edits can take away most of a small list, and a list without them is held."""
-        with session_scope(self._stage.engine) as session:
+        """Approve held runs, as an operator would: a few edits can delete most of a small list, which holds its run."""
+        with session_scope(self._environment.engine) as session:
             held = list(session.execute(text("select id from tds_sync_runs where state = 'held'")).scalars())
             for run_id in held:
                 holds.approve(session, run_id, by="chaos")
         if held:
             self._say(f"Approved {len(held)} runs that were held.")
-            phases.settle(self._stage)
+            phases.wait_until_quiet(self._environment)
 
     def _verify(self) -> list[InvariantResult]:
-        with session_scope(self._stage.engine) as session:
+        with session_scope(self._environment.engine) as session:
             return verify(session)
 
     def _is_caught(self) -> bool:
-        """Without a protection the promises are checked all the time: it is asked how soon that shows."""
+        """Without a protection, check the invariants while edits run, to see how soon its absence shows."""
         now = time.monotonic()
         if not self._plan.without or now - self._checked_at < CHECK_EVERY_SECONDS:
             return False

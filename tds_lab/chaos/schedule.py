@@ -1,4 +1,4 @@
-"""The schedule: a seeded order in which nemeses come, overlap and go."""
+"""The schedule of nemeses: a seeded order in which they begin, overlap and end."""
 
 import heapq
 import time
@@ -14,24 +14,24 @@ from tds_lab.chaos.context import ChaosContext
 from tds_lab.chaos.nemeses import NEMESES
 
 LOOK_SECONDS = 0.05
-#: What a nemesis meets when another was there before it.
+#: Errors of a nemesis whose target another one has already broken.
 MISSED = (psutil.Error, redis.RedisError, SQLAlchemyError, requests.RequestException)
 
-OnAct = Callable[[str, str], None]
+OnEvent = Callable[[str, str], None]
 
 
 class Schedule:
-    """Begins a nemesis every `pace_seconds` or so, as the arena's chance has it, and ends each in its time.
+    """Begins a nemesis about every `pace_seconds`, by the context's seeded randomness, and ends each in its time.
 
-    `on_act(name, what)` hears when one begins, ends or misses.
+    `on_event(name, what)` is called when one begins, ends or misses.
     """
 
-    def __init__(self, arena: ChaosContext, names: Sequence[str], *, pace_seconds: float, on_act: OnAct) -> None:
-        self._arena, self._names, self._pace, self._on_act = arena, names, pace_seconds, on_act
+    def __init__(self, context: ChaosContext, names: Sequence[str], *, pace_seconds: float, on_event: OnEvent) -> None:
+        self._context, self._names, self._pace, self._on_event = context, names, pace_seconds, on_event
         self._open: list[tuple[float, str, Iterator[float]]] = []
 
     def run(self, until: float, meanwhile: Callable[[], bool]) -> None:
-        """Until the monotonic time `until`, or until `meanwhile()`, asked all the time, is true; then end all."""
+        """Run until the monotonic time `until`, or until `meanwhile()`, called all the time, is true; then end all."""
         begin_at = time.monotonic() + self._pause()
         try:
             while time.monotonic() < until and not meanwhile():
@@ -46,29 +46,29 @@ class Schedule:
                 self._end_due(time.monotonic())
 
     def _pause(self) -> float:
-        return self._arena.jitter.uniform(0.3, 1.7) * self._pace
+        return self._context.jitter.uniform(0.3, 1.7) * self._pace
 
     def _begin(self) -> None:
-        busy = {NEMESES[name].meets for _, name, _ in self._open}
-        free = [name for name in self._names if NEMESES[name].meets not in busy]
+        busy = {NEMESES[name].target for _, name, _ in self._open}
+        free = [name for name in self._names if NEMESES[name].target not in busy]
         if free:
-            name = self._arena.jitter.choice(free)
-            self._on_act(name, "begins")
-            self._take_up(name, NEMESES[name].act(self._arena))
+            name = self._context.jitter.choice(free)
+            self._on_event(name, "begins")
+            self._resume(name, NEMESES[name].fault(self._context))
 
     def _end_due(self, now: float) -> None:
         while self._open and self._open[0][0] <= now:
             _, name, act = heapq.heappop(self._open)
-            self._take_up(name, act)
+            self._resume(name, act)
 
-    def _take_up(self, name: str, act: Iterator[float]) -> None:
+    def _resume(self, name: str, act: Iterator[float]) -> None:
         try:
             seconds = next(act)
         except StopIteration:
-            self._on_act(name, "ended")
+            self._on_event(name, "ended")
         except MISSED as error:
-            self._on_act(name, f"missed: {type(error).__name__}")
-        except EmbeddedServerError as error:  # whoever keeps the server goes on trying
-            self._on_act(name, f"missed: {error}")
+            self._on_event(name, f"missed: {type(error).__name__}")
+        except EmbeddedServerError as error:  # its supervisor keeps trying
+            self._on_event(name, f"missed: {error}")
         else:
             heapq.heappush(self._open, (time.monotonic() + seconds, name, act))

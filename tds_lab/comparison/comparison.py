@@ -1,4 +1,4 @@
-"""The comparison: every record of the stand-in against its mirror row, field by field, by a way the sync never goes."""
+"""The comparison: every record of the stand-in with its mirror row, field by field, by code the sync does not use."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,30 +85,30 @@ def differences(expected: Expected, record: Row, row: Row | None, kept: Kept) ->
         if row[column] != value:
             yield Difference(entity, source_id, "field", column, value, row[column])
     for parts in expected.parts:
-        wanted, found = parts.rows(record), kept.get(parts.key, [])
-        if wanted != found:
-            yield Difference(entity, source_id, "parts", parts.key, wanted, found)
+        expected_rows, rows = parts.rows(record), kept.get(parts.key, [])
+        if expected_rows != rows:
+            yield Difference(entity, source_id, "parts", parts.key, expected_rows, rows)
 
 
 def rows_of(connection: Connection, expected: Expected, ids: Sequence[str] | None = None) -> Sequence[Row]:
     """The mirror's rows of an entity, all of them or some."""
-    asked = f"select source_id, deleted_at, {', '.join(expected.columns)} from {expected.table}"
+    query = f"select source_id, deleted_at, {', '.join(expected.columns)} from {expected.table}"
     if ids is None:
-        return connection.execute(text(asked)).mappings().all()
-    return connection.execute(text(f"{asked} where source_id = any(:ids)"), {"ids": list(ids)}).mappings().all()
+        return connection.execute(text(query)).mappings().all()
+    return connection.execute(text(f"{query} where source_id = any(:ids)"), {"ids": list(ids)}).mappings().all()
 
 
 def parts_of(connection: Connection, expected: Expected, ids: Sequence[str] | None = None) -> dict[str, Kept]:
     """The rows of records' parts, by the record's id."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    by_parent: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for parts in expected.parts:
-        for row in connection.execute(*_asked(parts, ids)).mappings():
-            kept = found.setdefault(row["parent_id"], {}).setdefault(parts.key, [])
+        for row in connection.execute(*_parts_query(parts, ids)).mappings():
+            kept = by_parent.setdefault(row["parent_id"], {}).setdefault(parts.key, [])
             kept.append({name: row[name] for name in parts.columns})
-    return dict(found)
+    return dict(by_parent)
 
 
-def _asked(parts: Parts, ids: Sequence[str] | None) -> tuple[Any, dict[str, Any]]:
-    some = "" if ids is None else "where parent_id = any(:ids)"
-    asked = f"select parent_id, {', '.join(parts.columns)} from {parts.table} {some} order by parent_id, position"
-    return text(asked), {} if ids is None else {"ids": list(ids)}
+def _parts_query(parts: Parts, ids: Sequence[str] | None) -> tuple[Any, dict[str, Any]]:
+    where = "" if ids is None else "where parent_id = any(:ids)"
+    query = f"select parent_id, {', '.join(parts.columns)} from {parts.table} {where} order by parent_id, position"
+    return text(query), {} if ids is None else {"ids": list(ids)}

@@ -1,6 +1,6 @@
-"""How the demo says what the mirror must hold for a record of the stand-in: columns, where they come from, how read.
+"""Expected mirror rows for records of the stand-in: columns, their keys in the record, and how values are read.
 
-On purpose this shares nothing with the sync: two mistakes would have to agree to go unseen.
+This shares no code with the sync on purpose: a mistake would have to be made twice to go unnoticed.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ Reader = Callable[[Any], Any]
 Columns = Mapping[str, tuple[str, Reader]]
 
 
-def words(value: Any) -> str | None:
+def text(value: Any) -> str | None:
     """Text; an empty one is none."""
     return str(value) if value not in (None, "") else None
 
@@ -63,7 +63,7 @@ def nested(value: Any) -> Any:
     return json.loads(json.dumps(value, default=float)) if value else None
 
 
-def own_fields(value: Any) -> dict[str, Any] | None:
+def custom_fields_of(value: Any) -> dict[str, Any] | None:
     """The organisation's own fields as programs spell them."""
     names = [name for name in value or () if not name.endswith("_unformatted")]
     return nested({name: value[f"{name}_unformatted"] for name in names if value[name] not in (None, "")})
@@ -74,7 +74,7 @@ def same(reader: Reader, *names: str) -> dict[str, tuple[str, Reader]]:
     return {name: (name, reader) for name in names}
 
 
-OWN_FIELDS: Columns = {"custom_fields": ("custom_field_hash", own_fields)}
+CUSTOM_FIELDS: Columns = {"custom_fields": ("custom_field_hash", custom_fields_of)}
 STAMPS: Columns = {
     "source_created_at": ("created_time", moment),
     "source_modified_at": ("last_modified_time", moment),

@@ -1,4 +1,4 @@
-"""A look at both sides while edits run: exact counts, and a few records read through the API and compared in full."""
+"""Spot checks while edits run: exact counts, and a few records read through the API and compared in full."""
 
 import dataclasses
 import json
@@ -46,12 +46,12 @@ class Sample:
 class Sampler:
     """Reads samples with a token of its own; `call_count` are API calls that TDS did not make."""
 
-    def __init__(self, stage: Environment) -> None:
+    def __init__(self, environment: Environment) -> None:
         self.call_count = 0
-        self._api = stage.stand_in.url
-        self._organization_id = stage.stack.settings.zoho_organization_id
+        self._api = environment.stand_in.url
+        self._organization_id = environment.stack.settings.zoho_organization_id
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Zoho-oauthtoken {stage.stand_in.token()}"
+        self._session.headers["Authorization"] = f"Zoho-oauthtoken {environment.stand_in.token()}"
 
     def take(self, connection: Connection, live: Mapping[str, Mapping[str, int]]) -> Sample:
         """Compare now; `live` are the stand-in's own counts, taken just before."""
@@ -64,8 +64,8 @@ class Sampler:
         return sample
 
     def _compare_some(self, connection: Connection, expected: Expected, sample: Sample) -> None:
-        asked = text(f"select source_id from {expected.table} where deleted_at is null order by random() limit :some")
-        ids = connection.execute(asked, {"some": SAMPLED[expected.entity]}).scalars().all()
+        query = text(f"select source_id from {expected.table} where deleted_at is null order by random() limit :some")
+        ids = connection.execute(query, {"some": SAMPLED[expected.entity]}).scalars().all()
         # The row is read before the record: what changed in between is in flight, and counts as a difference.
         rows = {row["source_id"]: row for row in rows_of(connection, expected, ids)}
         kept = parts_of(connection, expected, ids)

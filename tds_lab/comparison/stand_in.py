@@ -11,7 +11,7 @@ from tds_lab.sandbox import StandIn
 
 
 class StandInAwayError(TdsError):
-    """Nobody answers at the stand-in's address."""
+    """No stand-in answers at the address."""
 
     code = "stand_in_unreachable"
 

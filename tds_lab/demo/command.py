@@ -13,7 +13,7 @@ from tds_core.config.settings import Settings
 from tds_core.errors import ProgramFailedError
 from tds_core.observability.logging import configure_logging
 from tds_lab.demo import output
-from tds_lab.demo.output import Lines, NullOutput
+from tds_lab.demo.output import LineDisplay, NullDisplay
 from tds_lab.demo.run import DemoRun, Display, RunPlan
 from tds_lab.demo.stats import Figures
 from tds_lab.demo.terminal import Screen
@@ -39,9 +39,9 @@ def demo(  # noqa: PLR0917 (every one is an option of the command)
     spec = StandInSpec(port=free_port(), counts=counts, seed=seed)
     settings = settings_of_demo(spec, workers=workers if workers >= 0 else None)
     configure_logging(settings.replace("command line", log_format="console", log_level="ERROR"), process="demo")
-    show = _show(as_json)
-    show.opening(output.opening(counts))
-    report = _perform(settings, spec, show, RunPlan(rate=rate, seed=seed, drop=drop, seconds=seconds or None))
+    display = _display(as_json)
+    display.opening(output.opening(counts))
+    report = _run(settings, spec, display, RunPlan(rate=rate, seed=seed, drop=drop, seconds=seconds or None))
     if report is None:
         raise typer.Exit(130)
     if as_json:
@@ -50,38 +50,38 @@ def demo(  # noqa: PLR0917 (every one is an option of the command)
         raise typer.Exit(1)
 
 
-def _perform(settings: Settings, spec: StandInSpec, show: Display, script: RunPlan) -> Figures | None:
-    """The whole play; None when it was stopped before its end. The first Ctrl-C ends the edits, the second all."""
+def _run(settings: Settings, spec: StandInSpec, display: Display, plan: RunPlan) -> Figures | None:
+    """The report; None when it was stopped before its end. The first Ctrl-C ends the edits, the second the run."""
     report = None
     with (
         contextlib.suppress(StopRequested),
         stop_signals() as stops,
-        contextlib.closing(show),
-        running_environment(settings, spec, on_step=show.step) as stage,
+        contextlib.closing(display),
+        running_environment(settings, spec, on_step=display.step) as environment,
     ):
 
         def give_up() -> None:
-            """No more waiting; later signals stop the stopping from being gentle."""
-            stops[:] = [stage.stack.processes.hurry]
+            """Stop waiting; further signals end the programs at once."""
+            stops[:] = [environment.stack.processes.hurry]
             raise StopRequested
 
         stops.append(give_up)
-        report = _played(DemoRun(stage, show, script, expected=expected_counts(spec.counts)), settings)
-        stops[:] = [stage.stack.processes.hurry]
+        report = _run_demo(DemoRun(environment, display, plan, expected=expected_counts(spec.counts)), settings)
+        stops[:] = [environment.stack.processes.hurry]
     return report
 
 
-def _played(play: DemoRun, settings: Settings) -> Figures:
-    """The report, or in one sentence that one of the sides went away for good."""
+def _run_demo(demo_run: DemoRun, settings: Settings) -> Figures:
+    """The report. Raises ProgramFailedError when the stand-in or the database stays away."""
     try:
-        return play.run()
+        return demo_run.run()
     except (requests.RequestException, SQLAlchemyError) as error:
         kind, logs = type(error).__name__, settings.home / "logs"
         raise ProgramFailedError(f"The stand-in or the database stopped answering ({kind}). See {logs}.") from error
 
 
-def _show(as_json: bool) -> Display:
+def _display(as_json: bool) -> Display:
     if as_json:
-        return NullOutput()
+        return NullDisplay()
     console = terminal()
-    return Screen() if console.is_terminal and not console.is_dumb_terminal else Lines()
+    return Screen() if console.is_terminal and not console.is_dumb_terminal else LineDisplay()

@@ -1,9 +1,4 @@
-"""What the demo says, however it is shown: sentences made of figures.
-
-The demo in plain lines: for logs, pipes and terminals that can do no more.
-
-Showing nothing: for programs, which get one JSON object at the end.
-"""
+"""Output of the demo: its sentences, the display in plain lines, and the null display for --json."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -31,19 +26,19 @@ TITLES = {
 
 
 def opening(counts: Mapping[str, int]) -> str:
-    """What is about to be seen."""
+    """The opening sentence."""
     sizes = ", ".join(f"{count:,} {name.replace('-', ' ')}" for name, count in counts.items())
     return f"A Zoho stand-in with {sizes}; Zoho's limits on calls and webhooks are lifted in it. All data is made up."
 
 
-def addresses(stage: Environment) -> Iterator[tuple[str, str]]:
+def addresses(environment: Environment) -> Iterator[tuple[str, str]]:
     """Where to look while it runs."""
-    settings, urls = stage.stack.settings, stage.stack.urls
+    settings, urls = environment.stack.settings, environment.stack.urls
     yield "API", urls["api"]
     yield "API docs", urls["docs"]
     yield "Flower", f"{urls['flower']}  login {settings.flower_user} / {settings.flower_password}"
     yield "mirror", f"psql {without_driver(settings.database_url)}"
-    yield "stand-in", f"{stage.stand_in.url}/_control/state"
+    yield "stand-in", f"{environment.stand_in.url}/_control/state"
     yield "logs", str(settings.home / "logs")
 
 
@@ -75,19 +70,19 @@ def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms" if value < 10_000 else f"{value / 1000:,.1f} s"
 
 
-def line(glimpse: Snapshot) -> str:
+def line(snapshot: Snapshot) -> str:
     """One moment in one line."""
-    latency = glimpse.latency_ms
+    latency = snapshot.latency_ms
     return (
-        f"{glimpse.seconds:6.0f} s  edits {glimpse.edit_count:,} ({glimpse.edits_per_second:.0f}/s)"
-        f"  events {glimpse.event_count:,}  p50 {milliseconds(latency['p50'])}  p95 {milliseconds(latency['p95'])}"
-        f"  queue {sum(glimpse.queue.values())}  duplicates {glimpse.duplicate_count}"
-        f"  forged {glimpse.rejected_count}  API calls {glimpse.api_call_count:,}  {agreement(glimpse.sample)}"
+        f"{snapshot.seconds:6.0f} s  edits {snapshot.edit_count:,} ({snapshot.edits_per_second:.0f}/s)"
+        f"  events {snapshot.event_count:,}  p50 {milliseconds(latency['p50'])}  p95 {milliseconds(latency['p95'])}"
+        f"  queue {sum(snapshot.queue.values())}  duplicates {snapshot.duplicate_count}"
+        f"  forged {snapshot.rejected_count}  API calls {snapshot.api_call_count:,}  {agreement(snapshot.sample)}"
     )
 
 
 def outcome(report: Figures) -> Iterator[str]:
-    """The end of the play in a few sentences."""
+    """The outcome of the run in a few sentences."""
     latency = report["latency_ms"]
     yield (
         f"{report['edits']:,} edits, {report['events_received']:,} events received, {report['duplicates']:,} duplicates"
@@ -113,43 +108,43 @@ LINE_EVERY_SECONDS = 5.0
 PROGRESS_EVERY_SECONDS = 1.0
 
 
-class Lines:
-    """A show in lines on standard output."""
+class LineDisplay:
+    """A display in lines on standard output."""
 
     def __init__(self) -> None:
-        self._told_at = 0.0
+        self._printed_at = 0.0
 
     def opening(self, sentence: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
         say(sentence)
 
     def step(self, name: str, seconds: float, detail: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
         say(f"  {name:<14} {seconds:5.1f} s  {detail}")
 
-    def ready(self, stage: Environment, seconds: float) -> None:
-        """See `Show`."""
+    def ready(self, environment: Environment, seconds: float) -> None:
+        """See `Display`."""
         say(f"Everything runs after {seconds:.1f} s.")
-        for name, address in addresses(stage):
+        for name, address in addresses(environment):
             say(f"  {name:<10} {address}")
 
     def loading(self, loads: dict[str, Load], expected: dict[str, int]) -> None:
-        """See `Show`."""
-        if time.monotonic() - self._told_at >= PROGRESS_EVERY_SECONDS:
-            self._told_at = time.monotonic()
+        """See `Display`."""
+        if time.monotonic() - self._printed_at >= PROGRESS_EVERY_SECONDS:
+            self._printed_at = time.monotonic()
             say("  ".join(f"{name} {progress(load, expected[name])}" for name, load in loads.items()))
 
     def first_record(self, seconds: float) -> None:
-        """See `Show`."""
+        """See `Display`."""
         say(first_record(seconds))
 
     def loaded(self, seconds: float) -> None:
-        """See `Show`."""
+        """See `Display`."""
         say(f"The first load took {seconds:.1f} s. Now the stand-in is edited; differences in flight are normal.")
 
-    def watch_edits(self, stage: Environment, until: float | None) -> None:
-        """See `Show`."""
-        watcher = Watcher(stage)
+    def watch_edits(self, environment: Environment, until: float | None) -> None:
+        """See `Display`."""
+        watcher = Watcher(environment)
         while until is None or time.monotonic() < until:
             wait = LINE_EVERY_SECONDS if until is None else min(LINE_EVERY_SECONDS, until - time.monotonic())
             time.sleep(max(0.0, wait))
@@ -159,49 +154,49 @@ class Lines:
                 say(f"        no answer just now ({type(error).__name__})")
 
     def closing(self, sentence: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
         say(sentence)
 
     def closed(self, report: Figures) -> None:
-        """See `Show`."""
+        """See `Display`."""
         for sentence in outcome(report):
             say(sentence)
 
     def close(self) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
 
-class NullOutput:
-    """A show without words."""
+class NullDisplay:
+    """A display that shows nothing."""
 
     def opening(self, sentence: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
     def step(self, name: str, seconds: float, detail: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
-    def ready(self, stage: Environment, seconds: float) -> None:
-        """See `Show`."""
+    def ready(self, environment: Environment, seconds: float) -> None:
+        """See `Display`."""
 
     def loading(self, loads: dict[str, Load], expected: dict[str, int]) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
     def first_record(self, seconds: float) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
     def loaded(self, seconds: float) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
-    def watch_edits(self, stage: Environment, until: float | None) -> None:  # noqa: ARG002 (others look at it)
-        """See `Show`."""
+    def watch_edits(self, environment: Environment, until: float | None) -> None:  # noqa: ARG002 (others look at it)
+        """See `Display`."""
         while until is None or time.monotonic() < until:
             time.sleep(0.2 if until is None else min(0.2, max(0.0, until - time.monotonic())))
 
     def closing(self, sentence: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
     def closed(self, report: Figures) -> None:
-        """See `Show`."""
+        """See `Display`."""
 
     def close(self) -> None:
-        """See `Show`."""
+        """See `Display`."""

@@ -1,4 +1,4 @@
-"""The acts of the demo: the first load, the edits, the quiet, the hourly reads, and the comparison."""
+"""Phases of the demo: the first load, waiting until quiet, and the scheduled reads."""
 
 import dataclasses
 import time
@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core.sync.runs import request_run
 from tds_lab.demo import stats
-from tds_lab.demo.stats import Owed
+from tds_lab.demo.stats import PendingWork
 from tds_lab.environment import Environment
 from tds_lab.sandbox import ENTITY_OF_MODULE
 from tds_models.db import session_scope
@@ -25,71 +25,71 @@ ANNOUNCED = tuple(ENTITY_OF_MODULE.values())
 UNANNOUNCED = tuple(name for name in ENTITIES if name not in ANNOUNCED)
 
 
-def request_runs(stage: Environment, mode: str, entities: Iterable[str]) -> None:
+def request_runs(environment: Environment, mode: str, entities: Iterable[str]) -> None:
     """Ask for one run of each of these entities, as the timetable does."""
-    with session_scope(stage.engine) as session:
+    with session_scope(environment.engine) as session:
         for entity in entities:
             request_run(session, entity=entity, mode=mode, requested_by="demo")
 
 
-def load(stage: Environment, on_progress: OnProgress, *, within_seconds: float = LOADED_WITHIN_SECONDS) -> bool:
+def load(environment: Environment, on_progress: OnProgress, *, within_seconds: float = LOADED_WITHIN_SECONDS) -> bool:
     """Request a full run of everything and watch it; returns whether all of it ended in time."""
-    request_runs(stage, "full", ENTITIES)
+    request_runs(environment, "full", ENTITIES)
     deadline = time.monotonic() + within_seconds
     while time.monotonic() < deadline:
-        with stage.engine.connect() as connection:
+        with environment.engine.connect() as connection:
             on_progress(stats.loads(connection), stats.first_record_at(connection))
-            if not stats.owed(connection):
+            if not stats.pending_work(connection):
                 return True
         time.sleep(LOOK_SECONDS)
     return False
 
 
-def settle(stage: Environment, *, within_seconds: float = QUIET_WITHIN_SECONDS) -> Owed:
-    """Wait until nothing is on its way and nothing is owed; returns what still is when the time is up."""
+def wait_until_quiet(environment: Environment, *, within_seconds: float = QUIET_WITHIN_SECONDS) -> PendingWork:
+    """Wait until no delivery is under way and no work is pending; returns the pending work at the end."""
     deadline = time.monotonic() + within_seconds
-    left = Owed(0, 0, 0)
+    left = PendingWork(0, 0, 0)
     while time.monotonic() < deadline:
-        pending = stage.stand_in.flush(max(1.0, deadline - time.monotonic()))
-        left = _owed(stage)
+        pending = environment.stand_in.flush(max(1.0, deadline - time.monotonic()))
+        left = _pending_work(environment)
         if not pending and not left:
             return left
         time.sleep(LOOK_SECONDS)
     return left
 
 
-def _owed(stage: Environment) -> Owed:
-    """What is owed; an unreachable database counts as one event, for it will be back."""
+def _pending_work(environment: Environment) -> PendingWork:
+    """The pending work; an unreachable database counts as one event, as it will come back."""
     try:
-        with stage.engine.connect() as connection:
-            return stats.owed(connection)
+        with environment.engine.connect() as connection:
+            return stats.pending_work(connection)
     except SQLAlchemyError:
-        return Owed(1, 0, 0)
+        return PendingWork(1, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SweepResult:
-    """Records the scheduled reads changed: those whose webhooks had misled, and those no webhook ever tells of."""
+    """Records that scheduled reads changed: where webhooks were wrong or lost, and of entities without webhooks."""
 
     healed_count: int
     polled_count: int
 
 
-def sweep(stage: Environment, *, also_full: bool) -> SweepResult:
-    """Let the scheduled reads have their turn.
+def sweep(environment: Environment, *, also_full: bool) -> SweepResult:
+    """Run the scheduled reads, and count the records they change.
 
-    An incremental read finds what changed unannounced; only a full one finds what was deleted unannounced, as all is
-    that workflow rules do not know.
+    An incremental read finds changes without a webhook; only a full one finds deletions without one, as are all
+    deletions of entities that workflow rules do not support.
     """
-    with stage.engine.connect() as connection:
-        mark = stats.newest_change(connection)
-    request_runs(stage, "incremental", ANNOUNCED)
-    request_runs(stage, "full", UNANNOUNCED)
-    settle(stage)
+    with environment.engine.connect() as connection:
+        watermark = stats.newest_change(connection)
+    request_runs(environment, "incremental", ANNOUNCED)
+    request_runs(environment, "full", UNANNOUNCED)
+    wait_until_quiet(environment)
     if also_full:
-        request_runs(stage, "full", ANNOUNCED)
-        settle(stage)
-    with stage.engine.connect() as connection:
-        changed = stats.records_changed_since(connection, mark)
+        request_runs(environment, "full", ANNOUNCED)
+        wait_until_quiet(environment)
+    with environment.engine.connect() as connection:
+        changed = stats.records_changed_since(connection, watermark)
     healed = sum(count for entity, count in changed.items() if entity in ANNOUNCED)
     return SweepResult(healed, sum(changed.values()) - healed)

@@ -1,4 +1,4 @@
-"""The report of a demo: what was sent, what became of it, how fast, and whether the two sides agree."""
+"""The report of a demo: deliveries and their outcomes, latency, and whether mirror and stand-in agree."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ DUPLICATES_COUNTED_SECONDS = 600.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What the acts themselves brought to know."""
+    """What the phases of a demo measured."""
 
     edit_count: int
     edits_began_at: datetime
@@ -28,43 +28,43 @@ class RunResult:
     timings: Mapping[str, float | None]
 
 
-def make_report(connection: Connection, state: Mapping[str, Any], played: RunResult) -> stats.Figures:
+def make_report(connection: Connection, state: Mapping[str, Any], result: RunResult) -> stats.Figures:
     """Everything a program may want to know, as one JSON object; `problems` is empty when all is well."""
-    verdicts = stats.count_verdicts(connection, played.edits_began_at)
+    verdicts = stats.count_verdicts(connection, result.edits_began_at)
     deliveries = state["deliveries"]
     report = {
-        "edits": played.edit_count,
+        "edits": result.edit_count,
         "events_sent": deliveries["sent_count"],
         "events_received": sum(verdicts.values()),
         "verdicts": verdicts,
         "events_without_verdict": verdicts.get("none", 0),
-        "duplicates": stats.duplicates(connection),
-        "rejected": stats.rejected(connection),
+        "duplicates": stats.duplicate_count(connection),
+        "rejected": stats.rejected_count(connection),
         "dropped": deliveries["dropped_count"],
         "deliveries": deliveries["by_kind"],
-        "dead_letters": stats.dead_letters(connection),
-        "latency_ms": stats.latency_ms(connection, since=played.edits_began_at, until=played.edits_ended_at),
+        "dead_letters": stats.dead_letter_count(connection),
+        "latency_ms": stats.latency_ms(connection, since=result.edits_began_at, until=result.edits_ended_at),
         "p95_ms_by_entity": stats.p95_ms_by_entity(
-            connection, since=played.edits_began_at, until=played.edits_ended_at
+            connection, since=result.edits_began_at, until=result.edits_ended_at
         ),
-        "records_compared": played.comparison.record_count,
-        "parts_compared": played.comparison.part_count,
-        "differences": len(played.comparison.differences),
-        "difference_examples": played.comparison.examples(),
-        "healed_by_sweep": played.swept.healed_count,
-        "polled_by_sweep": played.swept.polled_count,
+        "records_compared": result.comparison.record_count,
+        "parts_compared": result.comparison.part_count,
+        "differences": len(result.comparison.differences),
+        "difference_examples": result.comparison.examples(),
+        "healed_by_sweep": result.swept.healed_count,
+        "polled_by_sweep": result.swept.polled_count,
         "api_calls": call_count(state),
-        "timings_seconds": dict(played.timings),
+        "timings_seconds": dict(result.timings),
     }
-    owed = stats.owed(connection)
-    lasted_seconds = (played.edits_ended_at - played.edits_began_at).total_seconds()
+    pending = stats.pending_work(connection)
+    lasted_seconds = (result.edits_ended_at - result.edits_began_at).total_seconds()
     counted = lasted_seconds < DUPLICATES_COUNTED_SECONDS
-    found = problems(report, owed, duplicates_counted=counted)
-    return {**report, "owed": dataclasses.asdict(owed), "problems": found}
+    found = problems(report, pending, duplicates_counted=counted)
+    return {**report, "owed": dataclasses.asdict(pending), "problems": found}
 
 
-def problems(report: Mapping[str, Any], owed: stats.Owed, *, duplicates_counted: bool = True) -> list[str]:
-    """What must not be, in words: each of them fails the demo."""
+def problems(report: Mapping[str, Any], pending: stats.PendingWork, *, duplicates_counted: bool = True) -> list[str]:
+    """Sentences on what is wrong; each of them fails the demo."""
     genuine, forged = _statuses(report["deliveries"], forged=False), _statuses(report["deliveries"], forged=True)
     # A delivery whose answer was lost on the way may or may not have been kept.
     unsure = genuine.get("error", 0)
@@ -73,8 +73,8 @@ def problems(report: Mapping[str, Any], owed: stats.Owed, *, duplicates_counted:
         found.append(f"{report['differences']} differences")
     if report["events_without_verdict"]:
         found.append(f"{report['events_without_verdict']} events without verdict")
-    if owed:
-        found.append(f"still owed: {owed}")
+    if pending:
+        found.append(f"still owed: {pending}")
     for what, answered, kept in (
         ("new", genuine.get("202", 0), report["events_received"]),
         ("duplicate", genuine.get("200", 0), report["duplicates"]),

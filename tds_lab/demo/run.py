@@ -1,4 +1,4 @@
-"""The play: all acts in order, watched by whoever shows them."""
+"""The demo run: all phases in order, shown on a display."""
 
 import contextlib
 import dataclasses
@@ -18,15 +18,15 @@ from tds_lab.sandbox import faults, rules
 
 
 class Display(Protocol):
-    """Somebody who shows the play: a screen, plain lines, or nobody at all."""
+    """Shows a demo run: on a screen, in plain lines, or not at all."""
 
     def opening(self, sentence: str) -> None:
-        """What is about to be seen."""
+        """The opening sentence."""
 
     def step(self, name: str, seconds: float, detail: str) -> None:
         """One program runs, or one preparation is done, after so many seconds."""
 
-    def ready(self, stage: Environment, seconds: float) -> None:
+    def ready(self, environment: Environment, seconds: float) -> None:
         """All programs run."""
 
     def loading(self, loads: dict[str, stats.Load], expected: dict[str, int]) -> None:
@@ -38,7 +38,7 @@ class Display(Protocol):
     def loaded(self, seconds: float) -> None:
         """The first load is over."""
 
-    def watch_edits(self, stage: Environment, until: float | None) -> None:
+    def watch_edits(self, environment: Environment, until: float | None) -> None:
         """Show what happens until the monotonic time `until`, or for ever."""
 
     def closing(self, sentence: str) -> None:
@@ -53,7 +53,7 @@ class Display(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """What is played: edits a second, for how long (None: until stopped), and how many webhooks are lost."""
+    """Edits a second, for how many seconds (None: until stopped), and the share of webhooks that is lost."""
 
     rate: float
     seed: int
@@ -62,58 +62,58 @@ class RunPlan:
 
 
 class DemoRun:
-    """One performance on a running stage; `expected` says how many records of each entity there are at first."""
+    """One run in a running environment; `expected` has the number of records of each entity at the beginning."""
 
-    def __init__(self, stage: Environment, show: Display, script: RunPlan, *, expected: dict[str, int]) -> None:
-        self._stage, self._show, self._script = stage, show, script
+    def __init__(self, environment: Environment, display: Display, plan: RunPlan, *, expected: dict[str, int]) -> None:
+        self._environment, self._display, self._plan = environment, display, plan
         self._expected = expected
         self._timings: dict[str, float | None] = {}
         self._first_record_at: datetime | None = None
 
     def run(self) -> stats.Figures:
-        """Perform, also when asked to stop while edits run; returns the report."""
-        stage, show, script = self._stage, self._show, self._script
+        """Run all phases; a stop request during the edits ends only those. Returns the report."""
+        environment, display, plan = self._environment, self._display, self._plan
         self._timings["ready"] = since_start()
-        show.ready(stage, since_start())
+        display.ready(environment, since_start())
         with self._timed("first_load"):
-            phases.load(stage, self._progress)
-        show.loaded(self._timings["first_load"] or 0.0)
-        settings = stage.stack.settings
-        stage.stand_in.set_rules(list(rules(stage.stack.urls["webhooks"], settings.zoho_webhook_secret)))
-        stage.stand_in.set_faults(faults(script.drop))
-        with stage.engine.connect() as connection:
+            phases.load(environment, self._progress)
+        display.loaded(self._timings["first_load"] or 0.0)
+        settings = environment.stack.settings
+        environment.stand_in.set_rules(list(rules(environment.stack.urls["webhooks"], settings.zoho_webhook_secret)))
+        environment.stand_in.set_faults(faults(plan.drop))
+        with environment.engine.connect() as connection:
             began_at = stats.clock(connection)
-        stage.stand_in.start_edits(rate=script.rate, seed=script.seed)
+        environment.stand_in.start_edits(rate=plan.rate, seed=plan.seed)
         with self._timed("edits"), contextlib.suppress(StopRequested):
-            show.watch_edits(stage, None if script.seconds is None else time.monotonic() + script.seconds)
+            display.watch_edits(environment, None if plan.seconds is None else time.monotonic() + plan.seconds)
         return self._close(began_at)
 
     def _close(self, began_at: datetime) -> stats.Figures:
-        stage, show = self._stage, self._show
-        edit_count = stage.stand_in.stop_edits()
-        show.closing(f"Edits stopped after {edit_count:,}. Waiting until all is delivered and settled …")
+        environment, display = self._environment, self._display
+        edit_count = environment.stand_in.stop_edits()
+        display.closing(f"Edits stopped after {edit_count:,}. Waiting until all is delivered and settled …")
         with self._timed("quiet"):
-            phases.settle(stage)
-        with stage.engine.connect() as connection:
+            phases.wait_until_quiet(environment)
+        with environment.engine.connect() as connection:
             ended_at = stats.clock(connection)
-        show.closing("Quiet. Now the scheduled reads, which see what webhooks did not tell …")
+        display.closing("Quiet. Now the scheduled reads, which see what webhooks did not tell …")
         with self._timed("sweep"):
-            swept = phases.sweep(stage, also_full=self._script.drop > 0)
-        show.closing("Comparing every record, field by field …")
-        with self._timed("comparison"), stage.engine.connect() as connection:
-            comparison = compare(connection, stage.stand_in)
+            sweep = phases.sweep(environment, also_full=self._plan.drop > 0)
+        display.closing("Comparing every record, field by field …")
+        with self._timed("comparison"), environment.engine.connect() as connection:
+            comparison = compare(connection, environment.stand_in)
         self._timings["total"] = since_start()
-        played = RunResult(
+        result = RunResult(
             edit_count=edit_count,
             edits_began_at=began_at,
             edits_ended_at=ended_at,
-            swept=swept,
+            swept=sweep,
             comparison=comparison,
             timings={name: None if value is None else round(value, 2) for name, value in self._timings.items()},
         )
-        with stage.engine.connect() as connection:
-            report = make_report(connection, stage.stand_in.state(), played)
-        show.closed(report)
+        with environment.engine.connect() as connection:
+            report = make_report(connection, environment.stand_in.state(), result)
+        display.closed(report)
         return report
 
     def _progress(self, loads: dict[str, stats.Load], first_record_at: datetime | None) -> None:
@@ -121,14 +121,14 @@ class DemoRun:
             self._first_record_at = first_record_at
             seconds = first_record_at.timestamp() - psutil.Process().create_time()
             self._timings["first_record"] = seconds
-            self._show.first_record(seconds)
+            self._display.first_record(seconds)
         # A list is read with an overlap, so that nothing slips between two pages: those rows come twice.
         shown = {
             name: dataclasses.replace(load, listed_count=min(load.listed_count, self._expected[name]))
             for name, load in loads.items()
             if name in self._expected
         }
-        self._show.loading(shown, self._expected)
+        self._display.loading(shown, self._expected)
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[None]:

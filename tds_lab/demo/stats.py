@@ -1,7 +1,4 @@
-"""What the demo shows and reports, read from the database with plain SQL.
-
-What a running demo looks like at one moment: counts, rates, latency, queue, and whether both sides agree.
-"""
+"""Statistics of the demo, read with plain SQL; and snapshots of a running demo with rates, latency and agreement."""
 
 import dataclasses
 import time
@@ -16,7 +13,7 @@ from tds_lab.environment import Environment
 from tds_lab.sandbox import call_count
 from tds_models.entities import ENTITIES
 
-_OWED = text("""
+_PENDING_WORK = text("""
 select (select count(*) from tds_inbox_events where verdict is null),
        (select count(*) from tds_sync_queue),
        (select count(*) from tds_sync_runs where state in ('queued', 'running'))
@@ -58,8 +55,8 @@ select entity, count(distinct source_id) from tds_audit_trail where id > :after 
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Owed:
-    """What TDS still owes: events without verdict, work items, open runs."""
+class PendingWork:
+    """Work not done yet: events without verdict, work items, open runs."""
 
     events: int
     items: int
@@ -69,9 +66,9 @@ class Owed:
         return bool(self.events or self.items or self.runs)
 
 
-def owed(connection: Connection) -> Owed:
-    """What TDS still owes."""
-    return Owed(*connection.execute(_OWED).one())
+def pending_work(connection: Connection) -> PendingWork:
+    """The work not done yet."""
+    return PendingWork(*connection.execute(_PENDING_WORK).one())
 
 
 def clock(connection: Connection) -> datetime:
@@ -129,18 +126,18 @@ def received_count(connection: Connection) -> int:
     return int(connection.execute(text("select count(*) from tds_inbox_events where entity is not null")).scalar_one())
 
 
-def duplicates(connection: Connection) -> int:
-    """Deliveries that said what an earlier one had said."""
+def duplicate_count(connection: Connection) -> int:
+    """Deliveries that repeated an earlier one."""
     return int(connection.execute(_DUPLICATES).scalar_one())
 
 
-def rejected(connection: Connection) -> int:
+def rejected_count(connection: Connection) -> int:
     """Refused deliveries that were kept."""
     return int(connection.execute(_REJECTED).scalar_one())
 
 
-def dead_letters(connection: Connection) -> int:
-    """Records given up and not mended since."""
+def dead_letter_count(connection: Connection) -> int:
+    """Open dead letters."""
     return int(connection.execute(_DEAD).scalar_one())
 
 
@@ -150,13 +147,13 @@ def queue(connection: Connection) -> Mapping[str, int]:
 
 
 def newest_change(connection: Connection) -> int:
-    """A mark in the history."""
+    """The id of the newest change in the history."""
     return int(connection.execute(_NEWEST_CHANGE).scalar_one())
 
 
-def records_changed_since(connection: Connection, mark: int) -> dict[str, int]:
-    """How many records of each entity were changed after a mark."""
-    return {row[0]: row[1] for row in connection.execute(_CHANGED_RECORDS, {"after": mark})}
+def records_changed_since(connection: Connection, after_id: int) -> dict[str, int]:
+    """How many records of each entity were changed after the change `after_id`."""
+    return {row[0]: row[1] for row in connection.execute(_CHANGED_RECORDS, {"after": after_id})}
 
 
 Figures = dict[str, Any]
@@ -192,22 +189,22 @@ class Snapshot:
 
 
 class Watcher:
-    """Looks at a running stage, and samples no more often than is cheap."""
+    """Takes snapshots of a running environment; compares samples no more often than is cheap."""
 
-    def __init__(self, stage: Environment) -> None:
-        self._stage = stage
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._began = time.monotonic()
-        self._sampler = Sampler(stage)
+        self._sampler = Sampler(environment)
         self._sample, self._sampled_at = Sample(), 0.0
         self._looks: list[tuple[float, int, int]] = [(self._began, 0, 0)]
-        with stage.engine.connect() as connection:
+        with environment.engine.connect() as connection:
             self._since = clock(connection)
 
     def look(self) -> Snapshot:
         """The state now. Raises `SQLAlchemyError` or `RequestException` when a side does not answer."""
-        state = self._stage.stand_in.state()
+        state = self._environment.stand_in.state()
         edit_count = state["edits"]["edit_count"]
-        with self._stage.engine.connect() as connection:
+        with self._environment.engine.connect() as connection:
             now = clock(connection)
             verdicts = count_verdicts(connection, self._since)
             if time.monotonic() - self._sampled_at >= SAMPLE_EVERY_SECONDS:
@@ -222,11 +219,11 @@ class Watcher:
                 events_per_second=rates[1],
                 deliveries=state["deliveries"],
                 verdicts=verdicts,
-                duplicate_count=duplicates(connection),
-                rejected_count=rejected(connection),
+                duplicate_count=duplicate_count(connection),
+                rejected_count=rejected_count(connection),
                 latency_ms=latency_ms(connection, since=recently, until=now),
                 queue=queue(connection),
-                dead_letter_count=dead_letters(connection),
+                dead_letter_count=dead_letter_count(connection),
                 api_call_count=call_count(state) - self._sampler.call_count,
                 sample=self._sample,
             )

@@ -1,7 +1,4 @@
-"""The demo on a terminal: progress bars for the first load, then a picture that is drawn anew while edits run.
-
-The picture of one moment: tables that stand side by side where there is room for them.
-"""
+"""The demo on a terminal: progress bars for the first load, then tables that are redrawn while edits run."""
 
 import contextlib
 import time
@@ -27,16 +24,16 @@ WIDE = 110
 HIGH = 34
 
 
-def draw(glimpse: Snapshot, stage: Environment, *, width: int, height: int) -> RenderableType:
-    """The whole picture in a terminal of this size; the addresses stand in it where it is high enough."""
-    tables = [_flow(glimpse), _verdicts(glimpse), _queue(glimpse)]
+def draw(snapshot: Snapshot, environment: Environment, *, width: int, height: int) -> RenderableType:
+    """The tables for a terminal of this size; addresses are included where it is high enough."""
+    tables = [_flow(snapshot), _verdicts(snapshot), _queue(snapshot)]
     if width >= WIDE:
-        tables.append(_deliveries(glimpse))
-    minutes, seconds = divmod(int(glimpse.seconds), 60)
+        tables.append(_deliveries(snapshot))
+    minutes, seconds = divmod(int(snapshot.seconds), 60)
     title = f"edits are running [dim]{minutes}:{seconds:02}[/]"
-    parts: list[RenderableType] = [Columns(tables, padding=(0, 3)), "", *_agreement(glimpse)]
+    parts: list[RenderableType] = [Columns(tables, padding=(0, 3)), "", *_agreement(snapshot)]
     if height >= HIGH:
-        parts += ["", _addresses(stage)]
+        parts += ["", _addresses(environment)]
     return Panel(Group(*parts), title=title, subtitle="Ctrl-C stops and compares everything", width=min(width, 130))
 
 
@@ -49,49 +46,49 @@ def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def _flow(glimpse: Snapshot) -> Table:
+def _flow(snapshot: Snapshot) -> Table:
     return _table(
         "flow",
         [
-            ("edits", f"{glimpse.edit_count:,}"),
-            ("edits/s", f"{glimpse.edits_per_second:.1f}"),
-            ("events", f"{glimpse.event_count:,}"),
-            ("events/s", f"{glimpse.events_per_second:.1f}"),
-            ("latency p50", output.milliseconds(glimpse.latency_ms["p50"])),
-            ("latency p95", output.milliseconds(glimpse.latency_ms["p95"])),
-            ("API calls", f"{glimpse.api_call_count:,}"),
+            ("edits", f"{snapshot.edit_count:,}"),
+            ("edits/s", f"{snapshot.edits_per_second:.1f}"),
+            ("events", f"{snapshot.event_count:,}"),
+            ("events/s", f"{snapshot.events_per_second:.1f}"),
+            ("latency p50", output.milliseconds(snapshot.latency_ms["p50"])),
+            ("latency p95", output.milliseconds(snapshot.latency_ms["p95"])),
+            ("API calls", f"{snapshot.api_call_count:,}"),
         ],
     )
 
 
-def _verdicts(glimpse: Snapshot) -> Table:
+def _verdicts(snapshot: Snapshot) -> Table:
     names = ("applied", "unchanged", "superseded", "stale", "deleted", "quarantined", "dead_lettered")
-    open_count = glimpse.verdicts.get("none", 0)
-    rows = [(name.replace("_", " "), f"{glimpse.verdicts.get(name, 0):,}") for name in names]
+    open_count = snapshot.verdicts.get("none", 0)
+    rows = [(name.replace("_", " "), f"{snapshot.verdicts.get(name, 0):,}") for name in names]
     return _table("verdicts", [*rows, ("in flight", f"{open_count:,}")])
 
 
-def _queue(glimpse: Snapshot) -> Table:
-    rows = [(entity, f"{glimpse.queue.get(entity, 0):,}") for entity in ENTITIES]
+def _queue(snapshot: Snapshot) -> Table:
+    rows = [(entity, f"{snapshot.queue.get(entity, 0):,}") for entity in ENTITIES]
     return _table(
         "queue",
         [
             *rows,
-            ("dead letters", f"{glimpse.dead_letter_count:,}"),
-            ("duplicates", f"{glimpse.duplicate_count:,}"),
-            ("forged, 401", f"{glimpse.rejected_count:,}"),
+            ("dead letters", f"{snapshot.dead_letter_count:,}"),
+            ("duplicates", f"{snapshot.duplicate_count:,}"),
+            ("forged, 401", f"{snapshot.rejected_count:,}"),
         ],
     )
 
 
-def _deliveries(glimpse: Snapshot) -> Table:
-    kinds = glimpse.deliveries["by_kind"]
+def _deliveries(snapshot: Snapshot) -> Table:
+    kinds = snapshot.deliveries["by_kind"]
     rows = [(kind, f"{sum(statuses.values()):,}") for kind, statuses in kinds.items()]
-    return _table("deliveries", [*rows, ("dropped", f"{glimpse.deliveries['dropped_count']:,}")])
+    return _table("deliveries", [*rows, ("dropped", f"{snapshot.deliveries['dropped_count']:,}")])
 
 
-def _agreement(glimpse: Snapshot) -> list[RenderableType]:
-    sample = glimpse.sample
+def _agreement(snapshot: Snapshot) -> list[RenderableType]:
+    sample = snapshot.sample
     good = not sample.off_by and not sample.differing_count
     mark = "[green]agree[/]" if good else "[yellow]in flight[/]"
     counts = ", ".join(f"{here:,} of {there:,} {output.TITLES[name]}" for name, (here, there) in sample.counts.items())
@@ -102,11 +99,11 @@ def _agreement(glimpse: Snapshot) -> list[RenderableType]:
     ]
 
 
-def _addresses(stage: Environment) -> Table:
+def _addresses(environment: Environment) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, address in output.addresses(stage):
+    for name, address in output.addresses(environment):
         grid.add_row(f"[dim]{name}[/]", f"[cyan]{escape(address)}[/]")
     return grid
 
@@ -115,7 +112,7 @@ DRAWN_EVERY_SECONDS = 0.5
 
 
 class Screen:
-    """A show on a terminal."""
+    """A display on a terminal."""
 
     def __init__(self) -> None:
         self._console = terminal(highlight=False)
@@ -123,22 +120,22 @@ class Screen:
         self._tasks: dict[str, TaskID] = {}
 
     def opening(self, sentence: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
         self._console.print(f"[bold]TDS demo[/]  {escape(sentence)}")
 
     def step(self, name: str, seconds: float, detail: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
         self._console.print(f"[green]✓[/] {name:<14} [dim]{seconds:5.1f} s  {escape(detail)}[/]", soft_wrap=True)
 
-    def ready(self, stage: Environment, seconds: float) -> None:
-        """See `Show`."""
+    def ready(self, environment: Environment, seconds: float) -> None:
+        """See `Display`."""
         self._console.print(f"\n[bold]Everything runs[/] after {seconds:.1f} s.")
-        for name, address in output.addresses(stage):
+        for name, address in output.addresses(environment):
             self._console.print(f"  {name:<10} [cyan]{escape(address)}[/]", soft_wrap=True)
         self._console.print("\n[bold]First load[/]")
 
     def loading(self, loads: dict[str, Load], expected: dict[str, int]) -> None:
-        """See `Show`."""
+        """See `Display`."""
         if self._bars is None:
             columns = (TextColumn("  {task.description:<16}"), BarColumn(), TextColumn("{task.fields[told]}"))
             self._bars = Progress(*columns, console=self._console)
@@ -154,36 +151,36 @@ class Screen:
             self._bars.update(self._tasks[name], total=total, completed=done, told=told)
 
     def first_record(self, seconds: float) -> None:
-        """See `Show`."""
+        """See `Display`."""
         self._console.print(f"  [green]{output.first_record(seconds)}[/]")
 
     def loaded(self, seconds: float) -> None:
-        """See `Show`."""
+        """See `Display`."""
         self._stop_bars()
         self._console.print(f"  All loaded in {seconds:.1f} s.\n")
 
-    def watch_edits(self, stage: Environment, until: float | None) -> None:
-        """See `Show`."""
-        watcher = Watcher(stage)
+    def watch_edits(self, environment: Environment, until: float | None) -> None:
+        """See `Display`."""
+        watcher = Watcher(environment)
         with Live(console=self._console, auto_refresh=False, transient=False) as live:
             while until is None or time.monotonic() < until:
                 with contextlib.suppress(SQLAlchemyError, requests.RequestException):
                     width, height = self._console.size
-                    live.update(draw(watcher.look(), stage, width=width, height=height), refresh=True)
+                    live.update(draw(watcher.look(), environment, width=width, height=height), refresh=True)
                 time.sleep(DRAWN_EVERY_SECONDS)
 
     def closing(self, sentence: str) -> None:
-        """See `Show`."""
+        """See `Display`."""
         self._console.print(f"[dim]{escape(sentence)}[/]")
 
     def closed(self, report: Figures) -> None:
-        """See `Show`."""
+        """See `Display`."""
         colour = "red" if report["problems"] else "green"
         for sentence in output.outcome(report):
             self._console.print(f"[{colour}]{escape(sentence)}[/]")
 
     def close(self) -> None:
-        """See `Show`."""
+        """See `Display`."""
         self._stop_bars()
 
     def _stop_bars(self) -> None:

@@ -1,4 +1,4 @@
-"""What the mirror must hold, written down by hand for every column of every table."""
+"""Expected rows of every mirror table, written by hand for every column."""
 
 from tds_lab.comparison.expected import Expected
 from tds_lab.comparison.expected_rows.goods import GOODS

@@ -1,7 +1,7 @@
-"""Goods: products, their categories, what lies where, what was counted anew, and what some customers pay."""
+"""Expected rows of products, categories, stock levels, stock adjustments and price lists."""
 
 from tds_lab.comparison.expected import (
-    OWN_FIELDS,
+    CUSTOM_FIELDS,
     STAMPS,
     Columns,
     Expected,
@@ -13,58 +13,58 @@ from tds_lab.comparison.expected import (
     reference,
     same,
     share,
+    text,
     whole,
-    words,
 )
 
 _PRODUCT: Columns = {
-    **same(words, "name", "sku", "status", "description", "unit", "product_type", "item_type", "brand"),
-    **same(words, "manufacturer", "category_name", "upc", "ean", "part_number"),
+    **same(text, "name", "sku", "status", "description", "unit", "product_type", "item_type", "brand"),
+    **same(text, "manufacturer", "category_name", "upc", "ean", "part_number"),
     **same(reference, "category_id", "tax_id"),
     **same(amount, "tax_percentage", "stock_on_hand", "available_stock", "actual_available_stock", "reorder_level"),
     **same(flag, "is_combo_product", "is_returnable"),
     "price": ("rate", amount),
     "purchase_price": ("purchase_rate", amount),
-    **OWN_FIELDS,
+    **CUSTOM_FIELDS,
     **STAMPS,
 }
 _LEVEL: Columns = {
-    "sku": ("sku", words),
+    "sku": ("sku", text),
     **same(amount, "stock_on_hand", "available_stock", "actual_available_stock", "committed_stock"),
 }
 _LEVEL_LOCATION: Columns = {
     "line_id": ("location_id", reference),
     "location_id": ("location_id", reference),
-    "location_name": ("location_name", words),
+    "location_name": ("location_name", text),
     "stock_on_hand": ("location_stock_on_hand", amount),
     "available_stock": ("location_available_stock", amount),
     "actual_available_stock": ("location_actual_available_stock", amount),
 }
 _CATEGORY: Columns = {
-    **same(words, "name", "description", "status"),
+    **same(text, "name", "description", "status"),
     "parent_id": ("parent_category_id", reference),
     "is_visible": ("visibility", flag),
 }
 _ADJUSTMENT: Columns = {
-    **same(words, "reason", "description", "reference_number", "adjustment_type", "status"),
+    **same(text, "reason", "description", "reference_number", "adjustment_type", "status"),
     "adjusted_on": ("date", day),
     "total": ("total", amount),
     "location_id": ("location_id", reference),
-    "created_by": ("created_by_name", words),
-    **OWN_FIELDS,
+    "created_by": ("created_by_name", text),
+    **CUSTOM_FIELDS,
     **STAMPS,
 }
 _ADJUSTMENT_LINE: Columns = {
     "line_id": ("line_item_id", reference),
     "product_id": ("item_id", reference),
-    **same(words, "sku", "name", "unit"),
+    **same(text, "sku", "name", "unit"),
     **same(amount, "quantity_adjusted", "value_adjusted"),
     "line_total": ("item_total", amount),
     "location_id": ("location_id", reference),
 }
 _PRICE_LIST: Columns = {
-    **same(words, "name", "description", "currency_code", "status", "pricebook_type", "pricing_scheme"),
-    **same(words, "rounding_type", "sales_or_purchase_type"),
+    **same(text, "name", "description", "currency_code", "status", "pricebook_type", "pricing_scheme"),
+    **same(text, "rounding_type", "sales_or_purchase_type"),
     **same(flag, "is_default", "is_increase"),
     "currency_id": ("currency_id", reference),
     "percentage": ("percentage", amount),
@@ -75,7 +75,7 @@ _PRICE: Columns = {
     "product_id": ("item_id", reference),
     "price": ("pricebook_rate", amount),
     "discount": ("pricebook_discount", share),
-    "pricing_scheme": ("pricing_scheme", words),
+    "pricing_scheme": ("pricing_scheme", text),
     "brackets": ("price_brackets", nested),
 }
 

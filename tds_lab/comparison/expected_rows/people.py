@@ -1,7 +1,7 @@
-"""People and places: customers, vendors, users and locations."""
+"""Expected rows of customers, vendors, users and locations."""
 
 from tds_lab.comparison.expected import (
-    OWN_FIELDS,
+    CUSTOM_FIELDS,
     STAMPS,
     Columns,
     Expected,
@@ -9,22 +9,22 @@ from tds_lab.comparison.expected import (
     flag,
     reference,
     same,
+    text,
     whole,
-    words,
 )
 
 _CONTACT: Columns = {
-    "name": ("contact_name", words),
-    **same(words, "company_name", "status", "first_name", "last_name", "email", "phone", "mobile", "currency_code"),
-    **same(words, "payment_terms_label"),
+    "name": ("contact_name", text),
+    **same(text, "company_name", "status", "first_name", "last_name", "email", "phone", "mobile", "currency_code"),
+    **same(text, "payment_terms_label"),
     "currency_id": ("currency_id", reference),
     "payment_terms": ("payment_terms", whole),
-    **OWN_FIELDS,
+    **CUSTOM_FIELDS,
     **STAMPS,
 }
 _CUSTOMER: Columns = {
     **_CONTACT,
-    "customer_sub_type": ("customer_sub_type", words),
+    "customer_sub_type": ("customer_sub_type", text),
     "outstanding": ("outstanding_receivable_amount", amount),
     "unused_credits": ("unused_credits_receivable_amount", amount),
 }
@@ -34,13 +34,13 @@ _VENDOR: Columns = {
     "unused_credits": ("unused_credits_payable_amount", amount),
 }
 _USER: Columns = {
-    **same(words, "name", "email", "mobile", "user_type", "status"),
+    **same(text, "name", "email", "mobile", "user_type", "status"),
     "role_id": ("role_id", reference),
-    "role": ("user_role", words),
+    "role": ("user_role", text),
 }
 _LOCATION: Columns = {
-    "name": ("location_name", words),
-    "type": ("type", words),
+    "name": ("location_name", text),
+    "type": ("type", text),
     # A location alone spells these two otherwise than the list that TDS reads.
     "status": ("is_location_active", lambda value: "active" if value else "inactive"),
     "is_primary": ("is_primary_location", flag),

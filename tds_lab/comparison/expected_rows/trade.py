@@ -1,10 +1,7 @@
-"""Trade: what was ordered, invoiced, billed and credited, line by line.
-
-Money: what customers paid, and for which invoices.
-"""
+"""Expected rows of orders, invoices, bills, credit notes and customer payments, with their lines."""
 
 from tds_lab.comparison.expected import (
-    OWN_FIELDS,
+    CUSTOM_FIELDS,
     STAMPS,
     Columns,
     Expected,
@@ -15,25 +12,25 @@ from tds_lab.comparison.expected import (
     reference,
     same,
     share,
-    words,
+    text,
 )
 
 _PAYMENT: Columns = {
-    "number": ("payment_number", words),
-    **same(words, "reference_number", "customer_name", "payment_mode", "status", "currency_code", "account_name"),
-    **same(words, "description"),
+    "number": ("payment_number", text),
+    **same(text, "reference_number", "customer_name", "payment_mode", "status", "currency_code", "account_name"),
+    **same(text, "description"),
     **same(reference, "customer_id", "account_id", "location_id"),
     **same(amount, "exchange_rate", "amount", "unused_amount", "bank_charges"),
     "paid_on": ("date", day),
     "tax_withheld": ("tax_amount_withheld", amount),
     "refunded": ("amount_refunded", amount),
-    **OWN_FIELDS,
+    **CUSTOM_FIELDS,
     **STAMPS,
 }
 _APPLICATION: Columns = {
     "line_id": ("invoice_payment_id", reference),
     "invoice_id": ("invoice_id", reference),
-    "invoice_number": ("invoice_number", words),
+    "invoice_number": ("invoice_number", text),
     "invoiced_on": ("date", day),
     "invoice_amount": ("invoice_amount", amount),
     "amount": ("amount_applied", amount),
@@ -51,17 +48,17 @@ MONEY = (
 
 _MONEY = same(amount, "exchange_rate", "sub_total", "tax_total", "adjustment", "total", "balance")
 _DOCUMENT: Columns = {
-    **same(words, "reference_number", "status", "currency_code", "notes"),
+    **same(text, "reference_number", "status", "currency_code", "notes"),
     "location_id": ("location_id", reference),
     **_MONEY,
-    **OWN_FIELDS,
+    **CUSTOM_FIELDS,
     **STAMPS,
 }
-_SALE: Columns = {**_DOCUMENT, "customer_id": ("customer_id", reference), "customer_name": ("customer_name", words)}
+_SALE: Columns = {**_DOCUMENT, "customer_id": ("customer_id", reference), "customer_name": ("customer_name", text)}
 _LINE: Columns = {
     "line_id": ("line_item_id", reference),
     "product_id": ("item_id", reference),
-    **same(words, "sku", "name", "description", "unit"),
+    **same(text, "sku", "name", "description", "unit"),
     "discount": ("discount", share),
     **same(amount, "quantity", "rate", "tax_percentage"),
     "line_total": ("item_total", amount),
@@ -70,9 +67,9 @@ _LINE: Columns = {
 
 _ORDER: Columns = {
     **_SALE,
-    "number": ("salesorder_number", words),
-    **same(words, "order_status", "invoiced_status", "paid_status", "shipped_status", "delivery_method"),
-    "salesperson_name": ("salesperson_name", words),
+    "number": ("salesorder_number", text),
+    **same(text, "order_status", "invoiced_status", "paid_status", "shipped_status", "delivery_method"),
+    "salesperson_name": ("salesperson_name", text),
     "ordered_on": ("date", day),
     "shipment_on": ("shipment_date", day),
     "shipping_charge": ("shipping_charge", amount),
@@ -87,26 +84,26 @@ _ORDER_LINE: Columns = {
 }
 _INVOICE: Columns = {
     **_SALE,
-    "number": ("invoice_number", words),
+    "number": ("invoice_number", text),
     "sales_order_id": ("salesorder_id", reference),
     "salesperson_id": ("salesperson_id", reference),
-    "salesperson_name": ("salesperson_name", words),
+    "salesperson_name": ("salesperson_name", text),
     "invoiced_on": ("date", day),
     "due_on": ("due_date", day),
     **same(amount, "shipping_charge", "payment_made", "credits_applied", "write_off_amount"),
 }
 _BILL: Columns = {
     **_DOCUMENT,
-    "number": ("bill_number", words),
+    "number": ("bill_number", text),
     "vendor_id": ("vendor_id", reference),
-    "vendor_name": ("vendor_name", words),
+    "vendor_name": ("vendor_name", text),
     "billed_on": ("date", day),
     "due_on": ("due_date", day),
     **same(amount, "payment_made", "vendor_credits_applied"),
 }
 _CREDIT: Columns = {
     **_SALE,
-    "number": ("creditnote_number", words),
+    "number": ("creditnote_number", text),
     "credited_on": ("date", day),
     "credits_used": ("total_credits_used", amount),
     "refunded": ("total_refunded_amount", amount),
@@ -119,7 +116,7 @@ _CREDIT_LINE: Columns = {
 _CREDIT_APPLICATION: Columns = {
     "line_id": ("creditnote_invoice_id", reference),
     "invoice_id": ("invoice_id", reference),
-    "invoice_number": ("invoice_number", words),
+    "invoice_number": ("invoice_number", text),
     "applied_on": ("date", day),
     "amount": ("amount", amount),
 }
@@ -138,7 +135,7 @@ TRADE = (
     Expected(
         entity="bill", plural="bills", id_key="bill_id", columns=_BILL, single=("books/v3/bills", "bill"),
         parts=(
-            Parts(table="erp.bill_line", key="line_items", columns={**_LINE, "account_name": ("account_name", words)}),
+            Parts(table="erp.bill_line", key="line_items", columns={**_LINE, "account_name": ("account_name", text)}),
         ),
     ),
     Expected(

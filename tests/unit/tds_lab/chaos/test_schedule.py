@@ -10,7 +10,7 @@ import typer
 
 from tds_lab.chaos import schedule as schedules
 from tds_lab.chaos.context import ChaosContext
-from tds_lab.chaos.nemeses import NEMESES, Nemesis, chosen
+from tds_lab.chaos.nemeses import NEMESES, Nemesis, selected_nemeses
 from tds_lab.chaos.orphans import Recovery
 from tds_lab.chaos.report import deliveries_gone_wrong, is_well
 from tds_lab.chaos.schedule import Schedule
@@ -30,7 +30,7 @@ class Clock:
 
 
 def nothing(seconds: float) -> Any:
-    def act(arena: ChaosContext) -> Iterator[float]:
+    def act(context: ChaosContext) -> Iterator[float]:
         yield seconds
 
     return act
@@ -48,8 +48,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def played(clock: Clock, seed: int) -> list[tuple[float, str, str]]:
     told: list[tuple[float, str, str]] = []
     clock.now = 0.0
-    arena = ChaosContext(cast("Any", None), Random(seed), cast("Any", None))
-    schedule = Schedule(arena, ["a", "b", "c"], pace_seconds=1, on_act=lambda *act: told.append((clock.now, *act)))
+    context = ChaosContext(cast("Any", None), Random(seed), cast("Any", None))
+    schedule = Schedule(context, ["a", "b", "c"], pace_seconds=1, on_event=lambda *act: told.append((clock.now, *act)))
     schedule.run(60, lambda: False)
     return told
 
@@ -71,10 +71,10 @@ def test_what_begins_ends_and_no_two_of_a_kind_are_at_work_together(clock: Clock
 
 
 def test_nemeses_are_chosen_by_name() -> None:
-    assert chosen("", "") == list(NEMESES)
-    assert chosen("kill-child, redis-wiped", "redis-wiped") == ["kill-child"]
+    assert selected_nemeses("", "") == list(NEMESES)
+    assert selected_nemeses("kill-child, redis-wiped", "redis-wiped") == ["kill-child"]
     with pytest.raises(typer.BadParameter, match="kill-child"):
-        chosen("kill-everything", "")
+        selected_nemeses("kill-everything", "")
 
 
 def test_an_accepted_delivery_that_is_not_in_the_inbox_is_lost() -> None:

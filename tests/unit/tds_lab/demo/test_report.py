@@ -11,11 +11,11 @@ from tds_lab.comparison.comparison import differences
 from tds_lab.comparison.expected import Expected
 from tds_lab.comparison.expected_rows import EXPECTED
 from tds_lab.demo.report import problems
-from tds_lab.demo.stats import Owed
+from tds_lab.demo.stats import PendingWork
 from tds_lab.sandbox import ENTITY_OF, ENTITY_OF_MODULE, SIZES, counts_of
 from tds_models.entities import ENTITIES
 
-NOTHING_OWED = Owed(0, 0, 0)
+NOTHING_OWED = PendingWork(0, 0, 0)
 
 
 def report(**more: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_every_single_mismatch_is_a_problem(spoilt: dict[str, Any]) -> None:
 
 
 def test_what_is_still_owed_is_a_problem() -> None:
-    assert problems(report(), Owed(0, 1, 0))
+    assert problems(report(), PendingWork(0, 1, 0))
 
 
 def test_a_delivery_whose_answer_was_lost_may_or_may_not_be_kept() -> None:
