@@ -11,7 +11,7 @@ import typer
 from tds_lab.chaos import schedule as schedules
 from tds_lab.chaos.context import ChaosContext
 from tds_lab.chaos.nemeses import NEMESES, Nemesis, selected_nemeses
-from tds_lab.chaos.orphans import Recovery
+from tds_lab.chaos.orphans import OrphanRecovery
 from tds_lab.chaos.report import deliveries_gone_wrong, is_well
 from tds_lab.chaos.schedule import Schedule
 
@@ -97,6 +97,6 @@ def test_each_broken_promise_fails_the_run(name: str) -> None:
 
 
 def test_recovery_is_reported_for_half_and_for_nearly_all() -> None:
-    assert Recovery([], 0).figures() == {"p50": None, "p99": None, "count": 0, "left": 0}
-    assert Recovery([2.0], 1).figures() == {"p50": 2.0, "p99": 2.0, "count": 1, "left": 1}
-    assert Recovery([float(n) for n in range(101)], 0).figures()["p99"] == 99.0
+    assert OrphanRecovery([], 0).figures() == {"p50": None, "p99": None, "count": 0, "left": 0}
+    assert OrphanRecovery([2.0], 1).figures() == {"p50": 2.0, "p99": 2.0, "count": 1, "left": 1}
+    assert OrphanRecovery([float(n) for n in range(101)], 0).figures()["p99"] == 99.0
