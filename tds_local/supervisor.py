@@ -194,12 +194,12 @@ class Supervisor:
         try:
             act()
         except Exception as error:
-            self._tell(name, event, f"{type(error).__name__}: {error}")
+            self._report(name, event, f"{type(error).__name__}: {error}")
             return False
-        self._tell(name, "", "")
+        self._report(name, "", "")
         return True
 
-    def _tell(self, name: str, event: str, problem: str) -> None:
+    def _report(self, name: str, event: str, problem: str) -> None:
         """Tell of a problem once, and of its end."""
         before = self._problems.get(name, "")
         if problem == before:

@@ -55,7 +55,7 @@ def set_up_logging(**_: Any) -> None:
 
 
 class ReconnectingScheduler(PersistentScheduler):
-    """Celery's scheduler, which would tell with a traceback of every tick it cannot send."""
+    """Celery's scheduler, which would begin_outage with a traceback of every tick it cannot send."""
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send what is due. A tick that cannot be sent is not missed: the next one looks for all that is due."""
@@ -67,7 +67,7 @@ class ReconnectingScheduler(PersistentScheduler):
             broker.end()
 
     def _ensure_connected(self) -> Any:
-        def tell(error: Exception, _pause: float) -> None:
+        def begin_outage(error: Exception, _pause: float) -> None:
             broker.begin(error=type(error).__name__)
 
-        return self.connection.ensure_connection(tell, self.app.conf.broker_connection_max_retries)
+        return self.connection.ensure_connection(begin_outage, self.app.conf.broker_connection_max_retries)

@@ -65,7 +65,7 @@ def unhurried() -> Iterator[Session]:
         yield session
 
 
-def reading() -> AbstractContextManager[Session]:
+def read_scope() -> AbstractContextManager[Session]:
     """Reads that need no transaction, on this process's engine."""
     return autocommit_scope(_engine(getpid()))
 

@@ -41,7 +41,7 @@ from tds_models.entities.base import Order
 from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.app import app
-from tds_tasks.context import is_elsewhere, reading, scope, settings, source, unhurried, while_reachable
+from tds_tasks.context import is_elsewhere, read_scope, scope, settings, source, unhurried, while_reachable
 from tds_tasks.work_batch_commit import OUTAGES
 from tds_tasks.worker.leases import worker_name
 
@@ -190,7 +190,7 @@ def _fetch_pages(run: RunLease, until: float) -> Iterator[FetchedPage]:
     while True:
         if read_at is None or time.monotonic() - clock_read_at > CLOCK_SECONDS:
             clock_read_at = time.monotonic()
-            with reading() as session:
+            with read_scope() as session:
                 read_at = queue_items.database_clock(session)
         fetched = _fetch_page(run, position, read_at)
         yield fetched
@@ -214,7 +214,7 @@ def _fetch_page(run: RunLease, position: Position, read_at: datetime) -> Fetched
 def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[ComparedPage]:
     """Each page with how it differs from the mirror as it will be once the pages before it are committed."""
     uncommitted: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
-    with reading() as session:  # one for all pages, no transaction: opening one takes as long as a query
+    with read_scope() as session:  # one for all pages, no transaction: opening one takes as long as a query
         for fetched in pages:
             pending_hashes = {key: value for hashes in uncommitted for key, value in hashes.items()}
             diff = page_commit.compare_page(

@@ -45,7 +45,7 @@ def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractConte
     )
 
 
-def told(claim: Claim, end: Mapping[str, Any]) -> None:
+def end_traces(claim: Claim, end: Mapping[str, Any]) -> None:
     """How one item ended, in the trace of the event that was applied."""
     if tracing.is_on():
         facts = {"entity": claim.entity, "source_id": end["source_id"], "outcome": end["outcome"]}
@@ -84,7 +84,7 @@ def commit_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures:
         metrics.freshness_seconds.labels(claim.entity).observe(seconds)
     for end in settlement.ends:
         log.info("sync_item_completed", entity=claim.entity, **end)
-        told(claim, end)
+        end_traces(claim, end)
         if end["outcome"] == RetryOutcome.RETRY:
             metrics.retries.labels(claim.entity, end["error"]).inc()
     return settlement

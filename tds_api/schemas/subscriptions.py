@@ -10,7 +10,7 @@ from tds_models.subscriptions import DeliveryState, EventKind, SubscriptionState
 _ALL = "none: all"
 
 
-def _words(*choices: str) -> fields.List:
+def _choices(*choices: str) -> fields.List:
     rule = validate.OneOf(choices) if choices else Whole(r"[a-z][a-z0-9_]{0,60}")
     return fields.List(
         fields.String(validate=rule),
@@ -31,8 +31,8 @@ class SubscriptionRequestSchema(Schema):
 
     name = fields.String(required=True, validate=Whole(r"[a-z0-9][a-z0-9._-]{0,59}"))
     url = fields.String(required=True, validate=validate.Length(1, 2000))
-    entities = _words()
-    kinds = _words(*EventKind)
+    entities = _choices()
+    kinds = _choices(*EventKind)
     fields_ = fields.List(
         fields.String(validate=Whole(r"[a-z][a-z0-9_]{0,60}")), data_key="fields", attribute="fields",
         load_default=list, validate=validate.Length(max=50), metadata={"description": _ALL},

@@ -48,7 +48,7 @@ def judge(stands: RecordFacts) -> Diagnosis:
     return Diagnosis(
         state=state,
         says=says,
-        last_change=_told("last change", stands.change) if stands.change else None,
+        last_change=_sentence("last change", stands.change) if stands.change else None,
         field=_of_field(stands) if stands.field else None,
         next=step,
     )
@@ -129,10 +129,10 @@ def _of_field(stands: RecordFacts) -> str:
     origin = f" It is Zoho's {stands.origin_key}." if stands.origin_key else ""
     if stands.setting is None:
         return f"{stands.field} never had a value.{origin}"
-    return _told(f"{stands.field} is {stands.value}", stands.setting) + f".{origin}"
+    return _sentence(f"{stands.field} is {stands.value}", stands.setting) + f".{origin}"
 
 
-def _told(what: str, change: Known) -> str:
+def _sentence(what: str, change: Known) -> str:
     """`what: version 3, updated at … by webhook 12, 214 ms after it came`."""
     by = change["origin"]
     if change["origin_id"]:

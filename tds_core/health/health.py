@@ -151,7 +151,9 @@ def overall(judged: Sequence[ComponentStatus]) -> str:
 
 
 def _dispatcher(found: Facts) -> ComponentStatus:
-    return _pulse("dispatcher", found["dispatcher_silent_seconds"], DISPATCHER_SILENT_SECONDS, State.CRITICAL)
+    return _heartbeat_status(
+        "dispatcher", found["dispatcher_silent_seconds"], DISPATCHER_SILENT_SECONDS, State.CRITICAL
+    )
 
 
 def _beat(found: Facts) -> ComponentStatus:
@@ -161,10 +163,10 @@ def _beat(found: Facts) -> ComponentStatus:
         return ComponentStatus(
             "timetable", State.CRITICAL, says, "Look at the logs of Beat and of the workers; restart TDS."
         )
-    return _pulse("timetable", found["beat_silent_seconds"], BEAT_SILENT_SECONDS, State.WARNING)
+    return _heartbeat_status("timetable", found["beat_silent_seconds"], BEAT_SILENT_SECONDS, State.WARNING)
 
 
-def _pulse(name: str, silent: float | None, patience: float, otherwise: State) -> ComponentStatus:
+def _heartbeat_status(name: str, silent: float | None, patience: float, otherwise: State) -> ComponentStatus:
     if silent is None:
         return ComponentStatus(name, otherwise, "never ran", "Start TDS: tds up")
     if silent > patience:

@@ -102,8 +102,8 @@ def history(session: Session, entity: Entity, source_id: str, *, cursor: str | N
     return Page([_whole(entry, table.columns) for entry in page.items], page.next_cursor)
 
 
-def standing(session: Session, entity: Entity) -> Row:
-    """Where an entity stands: rows by state, its newest change, its cursor and its last run.
+def entity_status(session: Session, entity: Entity) -> Row:
+    """The state of an entity: rows by state, its newest change, its cursor and its last run.
 
     `details_left`: living rows known by a list row alone; None where a list row is all there is.
     """

@@ -110,10 +110,10 @@ def source_vs_mirror(session: Session, *, run_count: int = 8) -> dict[str, Any]:
     entities = []
     for entity in ENTITIES.values():
         seen = source.get(entity.name)
-        standing = rows.standing(session, entity)
-        standing["source_count"] = seen.record_count if seen else None
-        standing["source_counted_at"] = seen.ended_at if seen else None
-        entities.append(standing)
+        status = rows.entity_status(session, entity)
+        status["source_count"] = seen.record_count if seen else None
+        status["source_counted_at"] = seen.ended_at if seen else None
+        entities.append(status)
     return {
         "entities": entities,
         "queue": queue_queries.queue_stats(session),
@@ -125,7 +125,7 @@ def source_vs_mirror(session: Session, *, run_count: int = 8) -> dict[str, Any]:
 
 def entity_statuses(session: Session) -> list[Row]:
     """Each entity's rows, newest change, details to come, cursor and last run."""
-    return [rows.standing(session, entity) for entity in ENTITIES.values()]
+    return [rows.entity_status(session, entity) for entity in ENTITIES.values()]
 
 
 def with_ends(found: Sequence[Row], governor: Governor) -> list[Row]:

@@ -70,7 +70,7 @@ def resolve(session: Session, entity: Entity, read: Mapping[str, tuple[Mapping[s
     for row in session.execute(_OPEN, params):
         said, flaws = read[row.source_id]
         still = {(_kind(flaw), _without_places(flaw.key)) for flaw in flaws}
-        if (row.kind, row.key) not in still and _is_said(row.key, names, said):
+        if (row.kind, row.key) not in still and _is_reported(row.key, names, said):
             mended.append(row.id)
     if mended:
         session.execute(_RESOLVE, {"ids": mended, "by": RESOLVED_BY})
@@ -91,7 +91,7 @@ def _names(entity: Entity) -> dict[str, str]:
     return names | ({CUSTOM_LIST_KEY: names[CUSTOM_KEY]} if CUSTOM_KEY in names else {})
 
 
-def _is_said(key: str, names: Mapping[str, str], said: Mapping[str, Any]) -> bool:
+def _is_reported(key: str, names: Mapping[str, str], said: Mapping[str, Any]) -> bool:
     """Whether a record spoke of what `key` belongs to; of what is not declared every record does."""
     member = key.partition(".")[0]
     if member.startswith(CUSTOM_PREFIX):

@@ -79,20 +79,20 @@ def set_aside(connection: Connection, lost: Sequence[Loss], before: Shape, after
     if not lost:
         return
     connection.execute(text(f"create schema if not exists {ASIDE}"))
-    number = 1 + max((each.number for each in _kept(connection)), default=0)
+    number = 1 + max((each.number for each in _set_aside_tables(connection)), default=0)
     for each in lost:
-        kept = Kept(each.table, number, is_whole=not each.columns)
+        kept = SetAsideTable(each.table, number, is_whole=not each.columns)
         columns = "*"
         if each.columns:
             columns = ", ".join(map(_quoted, dict.fromkeys([*_key(connection, each.table), *each.columns])))
         connection.execute(text(f"create table {kept.place} as select {columns} from {_full(each.table)}"))
     for sequence in sorted(before.sequences - after.sequences):
-        kept = Kept(sequence, number, is_whole=True)
+        kept = SetAsideTable(sequence, number, is_whole=True)
         connection.execute(text(f"create table {kept.place} as select last_value from {_full(sequence)}"))
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SetAsideTable:
     """What was set aside of a table (or sequence): all of it, or some columns, at the step back of this number."""
 
     table: str
@@ -105,9 +105,9 @@ class Kept:
         return f'{ASIDE}."{self.table}#{self.number}{"" if self.is_whole else "#columns"}"'
 
 
-def _kept(connection: Connection) -> list[Kept]:
+def _set_aside_tables(connection: Connection) -> list[SetAsideTable]:
     names = [place.removeprefix(f"{ASIDE}.").split("#") for place in shape_of(connection, [ASIDE]).tables]
-    return [Kept(table, int(number), is_whole=not more) for table, number, *more in names]
+    return [SetAsideTable(table, int(number), is_whole=not more) for table, number, *more in names]
 
 
 def restore(connection: Connection, order: Sequence[str]) -> list[str]:
@@ -116,7 +116,7 @@ def restore(connection: Connection, order: Sequence[str]) -> list[str]:
     What went last comes first, and of that parents before others (`order`, full names). What cannot be put back stays
     where it is, with a line in the log.
     """
-    kept, now = _kept(connection), shape_of(connection)
+    kept, now = _set_aside_tables(connection), shape_of(connection)
     rank = {name: number for number, name in enumerate(order)}
     restored = []
     for each in sorted(kept, key=lambda each: (-each.number, rank.get(each.table, len(rank)), each.table)):
@@ -131,12 +131,12 @@ def restore(connection: Connection, order: Sequence[str]) -> list[str]:
             continue
         attempt.commit()
         restored += [each.table] if came_back and each.table in now.tables else []
-    if kept and not _kept(connection):
+    if kept and not _set_aside_tables(connection):
         connection.execute(text(f"drop schema {ASIDE}"))
     return list(dict.fromkeys(restored))
 
 
-def _put_back(connection: Connection, kept: Kept, now: Shape) -> bool:
+def _put_back(connection: Connection, kept: SetAsideTable, now: Shape) -> bool:
     if kept.table in now.sequences:
         stood = f"(select last_value from {kept.place})"
         full = _full(kept.table)
@@ -165,12 +165,12 @@ def _put_back(connection: Connection, kept: Kept, now: Shape) -> bool:
     for each in told:
         connection.execute(text(f"alter table {kept.place} drop column {_quoted(each)}"))
     if kept.is_whole:
-        rest = Kept(kept.table, kept.number, is_whole=False).place.removeprefix(f"{ASIDE}.")
+        rest = SetAsideTable(kept.table, kept.number, is_whole=False).place.removeprefix(f"{ASIDE}.")
         connection.execute(text(f"alter table {kept.place} rename to {rest}"))
     return True
 
 
-def _insert(connection: Connection, kept: Kept, columns: Sequence[str]) -> None:
+def _insert(connection: Connection, kept: SetAsideTable, columns: Sequence[str]) -> None:
     target, names = _full(kept.table), ", ".join(map(_quoted, columns))
     connection.execute(text(f"delete from {target}"))  # what the step forward wrote there itself
     connection.execute(text(f"insert into {target} ({names}) overriding system value select {names} from {kept.place}"))

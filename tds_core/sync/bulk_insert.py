@@ -48,7 +48,7 @@ class Column:
     keys: Sequence[Hashable]
     value_of: Mapping[Hashable, Any]
     text_of: Mapping[Hashable, str]
-    told_of: Mapping[Hashable, str]
+    entry_of: Mapping[Hashable, str]
     flaw_of: Mapping[Hashable, Flaw]
 
     @property
@@ -62,9 +62,9 @@ class Column:
         return map(self.text_of.__getitem__, self.keys)
 
     @property
-    def told(self) -> Iterator[str]:
+    def history_entries(self) -> Iterator[str]:
         """Each value's part in the history of its record, as COPY has it; empty where there is no value."""
-        return map(self.told_of.__getitem__, self.keys)
+        return map(self.entry_of.__getitem__, self.keys)
 
     @property
     def flaws(self) -> Iterator[Flaw | None]:
@@ -195,7 +195,7 @@ def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation 
             entity,
             ids.texts,
             moments.texts,
-            zip(*(column.told for column in columns.values()), strict=True),
+            zip(*(column.history_entries for column in columns.values()), strict=True),
             reader.provenance,
         ),
         ranks=_ranks(reader, ids, moments, columns),

@@ -30,15 +30,15 @@ def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = F
         Column("source", Text, primary_key=True),
         Column("source_id", Text, primary_key=True),
         *(Column(field.name, field.kind.column) for field in fields),
-        *_standing(),
+        *_sync_columns(),
         *([_lines_confirmed_at()] if header_first else []),
         *(Index(None, field.name) for field in fields if field.refers_to),
         Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
     )
 
 
-def _standing() -> list[Column[Any]]:
-    """Where a row stands: what its source said of it, and when we learned it."""
+def _sync_columns() -> list[Column[Any]]:
+    """Columns of every mirror row: its state at the source, and when TDS learned it."""
     return [
         Column("source_modified_at", Instant, comment="when the source last changed it; never moves backwards"),
         *_record(),

@@ -65,12 +65,12 @@ class ReconnectingConsumer(Consumer):
         """Connect, trying again for as long as it takes."""
         ensure = conn.ensure_connection
 
-        def ensure_and_tell(_errback: Any, *given: Any, **named: Any) -> Any:
-            """Connect; Celery would tell of every attempt that fails."""
+        def ensure_and_log(_errback: Any, *given: Any, **named: Any) -> Any:
+            """Connect; Celery would log every attempt that fails."""
             return ensure(lambda error, _pause: broker.begin(error=type(error).__name__), *given, **named)
 
         conn.ensure_connection = partial(
-            ensure_and_tell,
+            ensure_and_log,
             interval_start=FIRST_PAUSE_SECONDS,
             interval_step=FIRST_PAUSE_SECONDS,
             interval_max=LONGEST_PAUSE_SECONDS,

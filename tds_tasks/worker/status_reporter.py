@@ -51,7 +51,7 @@ class StatusReporter:
         self._accepted, self._heard = -1, time.monotonic()
         self._ending = threading.Event()
         self._failing = False
-        self._thread = threading.Thread(target=self._tell_for_ever, name="teller", daemon=True)
+        self._thread = threading.Thread(target=self._report_for_ever, name="teller", daemon=True)
 
     def start(self) -> None:
         """Begin to tell."""
@@ -63,8 +63,8 @@ class StatusReporter:
         with suppress(SQLAlchemyError), session_scope(self._engine) as session:
             workers.end_worker(session, [worker_name()], reason="stopped")
 
-    def told(self) -> WorkerReport:
-        """What is to be told now."""
+    def report(self) -> WorkerReport:
+        """The report to write now."""
         now = time.monotonic()
         if state.all_total_count[0] != self._accepted:
             self._accepted, self._heard = state.all_total_count[0], now
@@ -86,11 +86,11 @@ class StatusReporter:
         consumer = self._consumer.task_consumer
         return sorted(set(self._queues) - {queue.name for queue in consumer.queues}) if consumer else []
 
-    def _tell_for_ever(self) -> None:
+    def _report_for_ever(self) -> None:
         while not self._ending.is_set():
             try:
                 with _quiet.telling, session_scope(self._engine) as session:
-                    reason = workers.report_worker(session, self.told())
+                    reason = workers.report_worker(session, self.report())
             except SQLAlchemyError as error:
                 if not self._failing and not is_away(error):
                     log.warning("listener_untold", error=type(error).__name__)

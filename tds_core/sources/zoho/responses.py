@@ -223,7 +223,7 @@ def no_answer(url: str, error: requests.RequestException) -> str:
     return f"{url}: no answer ({type(error).__name__}{f': {cause}' if cause else ''})"
 
 
-class PagingInfo(msgspec.Struct):
+class PageContext(msgspec.Struct):
     """The members of `page_context` TDS uses; some lists come without it."""
 
     has_more_page: bool | None = None
@@ -243,7 +243,7 @@ def _list_decoder(list_key: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(
         msgspec.defstruct(
             "Listing",
-            [("rows", list[msgspec.Raw]), ("context", PagingInfo | None, None)],
+            [("rows", list[msgspec.Raw]), ("context", PageContext | None, None)],
             rename={"rows": list_key, "context": "page_context"},
         )
     )
@@ -291,11 +291,11 @@ def _whole_page(stream: Stream, body: bytes, page_size: int) -> ListPage:
         raise ValueError("an id that is none")
     times = [read_instant(head.modified) if head.modified else None for head in heads]
     rows = list(map(ListedRow, ids, times, map(bytes, listing.rows)))
-    return _page(rows, listing.context or PagingInfo(), len(rows), page_size)
+    return _page(rows, listing.context or PageContext(), len(rows), page_size)
 
 
 def _page(
-    rows: Sequence[ListedRow], context: PagingInfo, count: int, page_size: int, strange: Sequence[str] = ()
+    rows: Sequence[ListedRow], context: PageContext, count: int, page_size: int, strange: Sequence[str] = ()
 ) -> ListPage:
     has_more = context.has_more_page
     if has_more is None:  # a list without paging may send more rows than requested
@@ -355,10 +355,10 @@ def _moment(spelled: bytes | None) -> datetime | None:
     return None
 
 
-def _context(spelled: bytes) -> PagingInfo:
+def _context(spelled: bytes) -> PageContext:
     with suppress(ValueError):
-        return msgspec.json.decode(spelled, type=PagingInfo | None, strict=False) or PagingInfo()
-    return PagingInfo()
+        return msgspec.json.decode(spelled, type=PageContext | None, strict=False) or PageContext()
+    return PageContext()
 
 
 def read_record(stream: Stream, body: bytes, source_id: str) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-from tds_core.dead_letters import queries as reading
+from tds_core.dead_letters import queries
 from tds_core.dead_letters.importer import Import, import_lines
 from tds_models.db import session_scope
 from tests.support import world as worlds
@@ -45,7 +45,7 @@ def test_all_58_lost_webhooks_end_applied(world: World, standin: StandIn) -> Non
     taken = imported(world, export(standin))
     assert (taken.imported_count, taken.known_count, taken.errors) == (58, 0, [])
     with session_scope(world.engine) as session:
-        groups = reading.groups(session)
+        groups = queries.groups(session)
     assert [(each["entities"], each["letter_count"]) for each in groups] == [(["product"], 52), (["invoice"], 6)]
     assert {each["diagnosis"]["cause"] for each in groups} == {"foreign_event_loop"}
     batch = request(world)
@@ -55,7 +55,7 @@ def test_all_58_lost_webhooks_end_applied(world: World, standin: StandIn) -> Non
     step(world)
     assert world.verdicts() == ["applied"] * 58
     with session_scope(world.engine) as session:
-        assert reading.batch(session, batch.id)["outcomes"] == {"created": 58}
+        assert queries.batch(session, batch.id)["outcomes"] == {"created": 58}
     counts = [world.value(f"select count(*) from erp.{name}") for name in ("product", "invoice")]
     assert counts == [PRODUCTS, INVOICES]
     assert world.value("select count(*) from tds_dead_letter_queue where resolution = 'revived'") == 58

@@ -5,8 +5,7 @@ import threading
 import msgspec
 import pytest
 
-from tds_core.dead_letters import queries as reading
-from tds_core.dead_letters import retry, triage
+from tds_core.dead_letters import queries, retry, triage
 from tds_core.dead_letters.retry import DeadLetterClosedError, InvalidEditError, RetryInProgressError
 from tds_core.errors import InvalidRecordError, NotFoundError
 from tds_models.db import session_scope
@@ -24,7 +23,7 @@ def revive(world: World, letter_id: int, by: str = "ann") -> str:
 
 def history(world: World, letter_id: int) -> list[tuple[str, str | None]]:
     with session_scope(world.engine) as session:
-        return [(row["requested_by"], row["outcome"]) for row in reading.dead_letter(session, letter_id)["revivals"]]
+        return [(row["requested_by"], row["outcome"]) for row in queries.dead_letter(session, letter_id)["revivals"]]
 
 
 def test_a_retried_letter_is_work_again_and_its_event_ends_applied(world: World, source: ScriptedSource) -> None:
@@ -133,7 +132,7 @@ def test_what_people_do_is_written_down_and_cannot_be_edited(world: World, sourc
     with session_scope(world.engine) as session:
         triage.assign(session, letter_id, to="bob", by="ann")
         triage.resolve(session, letter_id, note="known", by="bob")
-        actions = reading.dead_letter(session, letter_id)["actions"]
+        actions = queries.dead_letter(session, letter_id)["actions"]
     assert [(each["operator"], each["action"]) for each in actions] == [("ann", "assigned"), ("bob", "resolved")]
     assert actions[1]["detail"] == {"note": "known"}
     with pytest.raises(Exception, match="append-only"):

@@ -10,8 +10,7 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from tds_core.dead_letters import queries as reading
-from tds_core.dead_letters import retry_batches
+from tds_core.dead_letters import queries, retry_batches
 from tds_core.dead_letters.preview import Selection, preview
 from tds_core.dead_letters.retry import EmptySelectionError, SelectionChangedError
 from tds_core.errors import InvalidRecordError, RateError
@@ -25,7 +24,7 @@ IDS = [f"46000000000000{n}" for n in range(1, 8)]
 
 def batch_row(world: World, batch_id: int) -> dict[str, object]:
     with session_scope(world.engine) as session:
-        return reading.batch(session, batch_id)
+        return queries.batch(session, batch_id)
 
 
 def previewed(world: World, source: ScriptedSource, **selection: object) -> dict[str, object]:
