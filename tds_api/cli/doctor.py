@@ -13,7 +13,7 @@ from tds_api.cli.doctor_checks.organization import one_organization
 from tds_api.cli.doctor_checks.postgres import postgres
 from tds_api.cli.doctor_checks.redis_server import redis_server
 from tds_api.cli.doctor_checks.result import CheckResult, wrong
-from tds_api.cli.doctor_checks.zoho import access_result, settings_for_zoho, signatures, ways, webhooks
+from tds_api.cli.doctor_checks.zoho import connection_result, settings_for_zoho, signatures, ways, webhooks
 from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
 from tds_core.health.health import State
@@ -35,7 +35,7 @@ def run_checks(settings: Settings, *, asks_zoho: bool = True) -> Iterator[CheckR
     if complete.is_ok:
         yield from one_organization(settings)
         yield from ways(settings)
-        result = access_result(settings)
+        result = connection_result(settings)
         yield result
         if result.is_ok and asks_zoho:
             yield webhooks(settings)

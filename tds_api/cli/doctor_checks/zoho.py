@@ -81,7 +81,7 @@ def _way(check: str, url: str) -> CheckResult:
     return judged(check, skew <= SKEW_SECONDS, says, "timedatectl set-ntp true")
 
 
-def access_result(settings: Settings) -> CheckResult:
+def connection_result(settings: Settings) -> CheckResult:
     """Whether Zoho admits TDS and lets it read everything, as far as is known without a call."""
     if not settings.database_url:
         return doubtful("Zoho access", "is kept in the database, which does not run", "tds up, then: tds doctor")

@@ -96,9 +96,9 @@ def connected(synced: World, standin: StandIn) -> Settings:
 
 def test_access_is_known_without_asking_zoho(connected: Settings, standin: StandIn, synced: World) -> None:
     standin.calls.clear()
-    assert zoho.access_result(connected).is_ok
+    assert zoho.connection_result(connected).is_ok
     synced.execute("update tds_source_tokens set refused_at = now(), refusal = 'revoked by its user'")
-    found = zoho.access_result(connected)
+    found = zoho.connection_result(connected)
     assert (found.state, found.mend) == (State.CRITICAL, "tds zoho connect")
     assert found.says.startswith("revoked by its user, since 20")
     assert standin.calls == []
@@ -143,7 +143,7 @@ def test_what_may_not_be_read_is_a_problem_that_names_the_scope(
 ) -> None:
     standin.fail("unauthorized", "/books/v3/bills", count=0)
     synced.run("bill", "full")
-    found = zoho.access_result(connected)
+    found = zoho.connection_result(connected)
     assert found.state is State.CRITICAL
     assert "bills of Books (bill): add ZohoBooks.bills.READ; refused since 20" in found.says
     assert "tds zoho retry" in found.mend
