@@ -67,7 +67,7 @@ def sync_batch(entity: str) -> Claim | None:
             limit=chosen.claim_size,
             lease_seconds=chosen.lease_seconds,
             worker=worker_name(),
-            at_leisure=max(1, chosen.workers * chosen.worker_concurrency - 1),
+            bulk_workers=max(1, chosen.workers * chosen.worker_concurrency - 1),
         )
         events = pending_events(session, claim) if claim else {}
     if claim is None:

@@ -1,4 +1,4 @@
-"""Known causes of dead letters: what each failure means and what to do about it, as values one can read and add to."""
+"""Diagnoses of dead letters: a table of known causes, with what each failure means and what to do about it."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a failure means, what to do about it, and whether trying again alone may help. `cause` is for programs."""
+    """What a failure means, what to do about it, and whether a retry alone may help. `cause` is for programs."""
 
     cause: str
     says: str
@@ -34,7 +34,7 @@ _EDIT = (
 )
 _FIELD = r"(?:^|; )(?P<field>[\w.\[\]-]+): "
 
-#: The first that fits counts, so the particular stand before the general.
+#: The first match counts, so special causes stand before general ones.
 CAUSES = (
     DiagnosisCause(
         "foreign_event_loop", r"^foreign$", r"greenlet_spawn has not been called",
@@ -148,10 +148,10 @@ UNKNOWN = Diagnosis(
 
 
 def diagnose(error_class: str, message: str) -> Diagnosis:
-    """What is known of a failure; of an unknown one, that it is."""
+    """The diagnosis of a failure; UNKNOWN where no cause matches."""
     for cause in CAUSES:
-        found = re.search(cause.message, message) if re.search(cause.error_class, error_class) else None
-        if found:
-            words = {name: value or "" for name, value in found.groupdict().items()}
-            return Diagnosis(cause.name, cause.says.format(**words), cause.fix.format(**words), cause.retry_helps)
+        match = re.search(cause.message, message) if re.search(cause.error_class, error_class) else None
+        if match:
+            groups = {name: value or "" for name, value in match.groupdict().items()}
+            return Diagnosis(cause.name, cause.says.format(**groups), cause.fix.format(**groups), cause.retry_helps)
     return UNKNOWN

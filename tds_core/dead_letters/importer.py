@@ -1,4 +1,4 @@
-"""Foreign dead letters: the export of another system, one JSON object a line, becomes letters and events of ours."""
+"""Dead-letter import: makes dead letters and events of another system's export, one JSON object a line."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters.store import shape_of
+from tds_core.dead_letters.store import fingerprint_of
 from tds_core.records.source_record import NUL
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, WebhookRefusedError
 from tds_core.sources.zoho.webhooks.parser import SOURCE, parse
@@ -20,13 +20,13 @@ from tds_models.entities import ENTITIES
 
 log = structlog.get_logger(__name__)
 
-#: The error class of what another system gave up.
+#: The error class of imported dead letters.
 FOREIGN = "foreign"
 LINES_AT_ONCE = 500
 
 
 class Line(msgspec.Struct, kw_only=True):
-    """One line of an export. `payload` is the body as Zoho sent it, `id` the letter's id there."""
+    """One line of an export. `payload` is the body as Zoho sent it, `id` the id in the other system."""
 
     payload: msgspec.Raw
     error: str
@@ -38,16 +38,16 @@ class Line(msgspec.Struct, kw_only=True):
 
 
 @dataclass(slots=True)
-class Import:
-    """What became of the lines: new letters, known ones, and by line number what is wrong with the others."""
+class ImportResult:
+    """How many lines became new dead letters, how many were known, and the errors of the others by line number."""
 
     imported_count: int = 0
     known_count: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
-# What is there already adds nothing: neither a letter nor an event.
-TAKE = text("""
+# A line imported before adds nothing: neither a dead letter nor an event.
+IMPORT = text("""
 with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
         foreign_id text, entity text, event text, source_id text, source_modified_at timestamptz, record jsonb,
@@ -73,28 +73,28 @@ select id, :by, 'imported', jsonb_build_object('foreign_id', foreign_id) from le
 """)
 
 
-def import_lines(session: Session, lines: Iterable[bytes], *, by: str) -> Import:
-    """Make letters of an export's lines. Every good line is taken, whatever stands beside it; empty ones are skipped.
+def import_lines(session: Session, lines: Iterable[bytes], *, by: str) -> ImportResult:
+    """Import the lines of an export. Invalid lines are reported and stop no other; empty ones are skipped.
 
-    A line that was taken in before, known by its id or else by its content, is counted and adds nothing.
+    A line imported before, known by its id or else by its content, is counted and adds nothing.
     """
-    result = Import()
+    result = ImportResult()
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-    while some := list(islice(numbered, LINES_AT_ONCE)):
-        rows = [row for number, line in some if (row := _understood(number, line, result))]
-        # The same id twice in one statement would be one conflict too many.
+    while chunk := list(islice(numbered, LINES_AT_ONCE)):
+        rows = [row for number, line in chunk if (row := _parse_line(number, line, result))]
+        # One statement must not insert the same id twice.
         distinct = {row["foreign_id"]: row for row in reversed(rows)}
         params = {"source": SOURCE, "error_class": FOREIGN, "by": by}
         params["rows"] = msgspec.json.encode(list(distinct.values())[::-1]).decode()
-        imported = int(getattr(session.execute(TAKE, params), "rowcount", 0))
+        imported = int(getattr(session.execute(IMPORT, params), "rowcount", 0))
         result.imported_count += imported
         result.known_count += len(rows) - imported
     log.info("dead_letters_imported", operator=by, letter_count=result.imported_count)
     return result
 
 
-def _understood(number: int, raw: bytes, result: Import) -> dict[str, Any] | None:
-    """The row of one line; of a broken one `None`, and its number with what is wrong in `result`."""
+def _parse_line(number: int, raw: bytes, result: ImportResult) -> dict[str, Any] | None:
+    """The row of one line; None for an invalid one, whose number and error are added to `result`."""
     try:
         line = msgspec.json.decode(raw, type=Line)
         if NUL.search(raw):
@@ -127,7 +127,7 @@ def _row(line: Line, foreign_id: str | int) -> dict[str, Any]:
         "record": msgspec.Raw(delivery.record),
         "complete": delivery.complete,
         "error": line.error[:2000],
-        "fingerprint": shape_of(FOREIGN, delivery.entity, line.error),
+        "fingerprint": fingerprint_of(FOREIGN, delivery.entity, line.error),
         "attempts": line.attempts,
         "priority": ENTITIES[delivery.entity].priority,
         "failed_at": failed_at if failed_at is None or failed_at.tzinfo else failed_at.replace(tzinfo=UTC),

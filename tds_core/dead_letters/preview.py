@@ -1,11 +1,7 @@
-"""A preview of a retry: how many letters, how old, what it costs and takes, and what it would change, on a sample.
+"""Retry preview: which dead letters a selection matches, what retrying them costs, and what it changes on a sample.
 
-The sample is read from the source now, as an operator's question: only that tells whether a retry helps. An edited
-letter is judged by its own record; where the source cannot be asked, by the record that was kept.
-
-How long a batch takes: bound by its throttle, by the calls of a minute and by what is left of the day.
-
-Which dead letters are meant: by id, by group, by entity, class or age.
+The sample is read from the source now, with the priority of an operator: only that shows whether a retry helps. An
+edited dead letter is judged by its own record; where the source cannot be called, by the record that was kept.
 """
 
 import dataclasses
@@ -34,9 +30,10 @@ DAY_SECONDS = 86_400.0
 
 
 def seconds_for(calls: Mapping[str, int], *, letter_count: int, per_minute: int, usage: Usage | None) -> float | None:
-    """Seconds until the last of `letter_count` letters was read, with `calls` by API at the class of operators.
+    """Seconds until the last of `letter_count` records is read, with `calls` by API at an operator's priority.
 
-    `usage`: the quota now; without it only the throttle is known. `None` when the quota leaves such calls nothing.
+    Bound by the throttle `per_minute`, the calls of a minute and those left of the day. `usage`: the quota now; without
+    it only the throttle is known. None when the quota allows no such calls.
     """
     waits = [letter_count * 60 / per_minute]
     if usage is None:
@@ -58,7 +55,7 @@ def seconds_for(calls: Mapping[str, int], *, letter_count: int, per_minute: int,
 
 
 def _wait_for_days(day: DayUsage, count: int, usage: Usage) -> float | None:
-    """Seconds until the day begins whose calls are enough for the last of `count`."""
+    """Seconds until the day begins whose calls suffice for the last of `count`; None when no day's do."""
     ceiling = day.level.ceilings.get(Traffic.OPERATOR, 0)
     over = count - max(0, ceiling - day.level.used)
     if over <= 0:
@@ -74,7 +71,7 @@ BEING_RETRIED = exists().where(DeadLetterRetry.letter_id == DeadLetter.id, DeadL
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Open letters that all of this is true of; what is not said bounds nothing. `everything`: all that are open."""
+    """Open dead letters that match all given criteria. `everything`: all that are open."""
 
     ids: Sequence[int] = ()
     entity: str | None = None
@@ -84,34 +81,34 @@ class Selection:
     everything: bool = False
 
     def criteria(self) -> dict[str, Any]:
-        """What was asked for, as it is kept."""
-        given = dataclasses.asdict(self).items()
-        return {name: value for name, value in given if value or (value == 0 and value is not False)}
+        """The given criteria by name, as they are stored with a batch."""
+        fields = dataclasses.asdict(self).items()
+        return {name: value for name, value in fields if value or (value == 0 and value is not False)}
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What is true of the letters that are meant: open, and not being retried. Raises EmptySelectionError."""
+        """SQL conditions: the criteria, open, and not being retried. Raises EmptySelectionError."""
         if not self.criteria():
             raise EmptySelectionError(
                 "Say which letters: ids, a fingerprint, an entity, an error class, an age; or everything."
             )
-        asked: list[ColumnElement[bool]] = [DeadLetter.resolved_at.is_(None), ~BEING_RETRIED]
+        conditions: list[ColumnElement[bool]] = [DeadLetter.resolved_at.is_(None), ~BEING_RETRIED]
         if self.ids:
-            asked.append(DeadLetter.id.in_([each for each in self.ids if 0 < each < 2**63]))
-        for column, wanted in (
+            conditions.append(DeadLetter.id.in_([each for each in self.ids if 0 < each < 2**63]))
+        for column, value in (
             (DeadLetter.entity, self.entity),
             (DeadLetter.error_class, self.error_class),
             (DeadLetter.fingerprint, self.fingerprint),
         ):
-            if wanted is not None:
-                asked.append(column == wanted)
+            if value is not None:
+                conditions.append(column == value)
         if self.older_than_seconds is not None:
             age = func.make_interval(0, 0, 0, 0, 0, 0, self.older_than_seconds)
-            asked.append(DeadLetter.last_dead_at < func.now() - age)
-        return asked
+            conditions.append(DeadLetter.last_dead_at < func.now() - age)
+        return conditions
 
 
 Scope = Callable[[], AbstractContextManager[Session]]
-SAMPLE = 5
+SAMPLE_SIZE = 5
 _PREVIEW = Provenance("preview")
 
 
@@ -122,32 +119,33 @@ def preview(
     per_minute: int,
     usage: Callable[[], Usage | None],
     source: Callable[[str], Source],
-    sample_size: int = SAMPLE,
+    sample_size: int = SAMPLE_SIZE,
 ) -> dict[str, Any]:
-    """What retrying `selection` means. Writes nothing; asks the source only for the sample, outside any transaction."""
+    """What retrying `selection` would cost and change. Writes nothing; reads the sample outside any transaction."""
     with scope() as session:
-        found = _figures(session, selection)
-        some = _sample(session, selection, sample_size)
-    calls, most = _calls(found)
+        counts = _count_by_entity(session, selection)
+        letters = _sample(session, selection, sample_size)
+    least_calls, most_calls = _calls(counts)
+    letter_count = sum(row["letter_count"] for row in counts)
     return {
-        "letter_count": sum(row["letter_count"] for row in found),
-        "by_entity": found,
-        "oldest_at": min((row["oldest_at"] for row in found), default=None),
-        "newest_at": max((row["newest_at"] for row in found), default=None),
-        "least_calls": calls,
-        "most_calls": most,
+        "letter_count": letter_count,
+        "by_entity": counts,
+        "oldest_at": min((row["oldest_at"] for row in counts), default=None),
+        "newest_at": max((row["newest_at"] for row in counts), default=None),
+        "least_calls": least_calls,
+        "most_calls": most_calls,
         "per_minute": per_minute,
         "seconds": seconds_for(
-            most,
-            letter_count=sum(row["letter_count"] for row in found),
+            most_calls,
+            letter_count=letter_count,
             per_minute=per_minute,
             usage=usage(),
         ),
-        "sample": _judged(scope, some, source),
+        "sample": _judge_all(scope, letters, source),
     }
 
 
-def _figures(session: Session, selection: Selection) -> list[dict[str, Any]]:
+def _count_by_entity(session: Session, selection: Selection) -> list[dict[str, Any]]:
     edited = DeadLetter.edited_at.is_not(None)
     statement = (
         select(
@@ -165,11 +163,11 @@ def _figures(session: Session, selection: Selection) -> list[dict[str, Any]]:
     return [dict(row) for row in session.execute(statement).mappings()]
 
 
-def _calls(found: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
+def _calls(counts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
     """Calls to read the records, by API: when all are read in full batches, and when each is read alone."""
     least: dict[str, int] = {}
     most: dict[str, int] = {}
-    for row in found:
+    for row in counts:
         stream = ENTITIES[row["entity"]].stream
         size = stream.batch.size if stream.batch else 1
         least[stream.api] = least.get(stream.api, 0) + math.ceil(row["record_count"] / size)
@@ -182,50 +180,52 @@ def _sample(session: Session, selection: Selection, size: int) -> list[LockedDea
     return lock_dead_letters(session, list(session.execute(ids.limit(size)).scalars()))
 
 
-def _judged(scope: Scope, letters: Sequence[LockedDeadLetter], source: Callable[[str], Source]) -> list[dict[str, Any]]:
+def _judge_all(
+    scope: Scope, letters: Sequence[LockedDeadLetter], source: Callable[[str], Source]
+) -> list[dict[str, Any]]:
     judged = []
     for entity in dict.fromkeys(letter.entity for letter in letters):
-        some = [letter for letter in letters if letter.entity == entity]
+        of_entity = [letter for letter in letters if letter.entity == entity]
         with scope() as session:
             read_at = database_clock(session)
-        ids = list(dict.fromkeys(letter.source_id for letter in some if not letter.edited))
-        reading = _ask(source, entity, ids) if ids else FetchResult()
+        ids = list(dict.fromkeys(letter.source_id for letter in of_entity if not letter.edited))
+        reading = _fetch(source, entity, ids) if ids else FetchResult()
         with scope() as session:
-            rows = read_rows(session, ENTITIES[entity], sorted({letter.source_id for letter in some}))
-        for letter in some:
+            rows = read_rows(session, ENTITIES[entity], sorted({letter.source_id for letter in of_entity}))
+        for letter in of_entity:
             judged.append(_judge(letter, reading, rows.get(letter.source_id), read_at))
     return judged
 
 
-def _ask(source: Callable[[str], Source], entity: str, ids: Sequence[str]) -> FetchResult:
+def _fetch(source: Callable[[str], Source], entity: str, ids: Sequence[str]) -> FetchResult:
     stream = ENTITIES[entity].stream
     try:
         return source(stream.source).read(stream, ids, traffic=Traffic.OPERATOR)
     except SourceError as error:
         return FetchResult(failures=dict.fromkeys(ids, error))
-    except ConfigError as error:  # what is not set up cannot be asked, like any lack of access
+    except ConfigError as error:  # a source that is not configured is handled like missing access
         return FetchResult(failures=dict.fromkeys(ids, AuthError(str(error))))
 
 
 def _judge(
     letter: LockedDeadLetter, reading: FetchResult, row: Mapping[str, Any] | None, read_at: Any
 ) -> dict[str, Any]:
-    """What retrying one letter would do, and what that is judged by: live, edited or kept."""
+    """What retrying one dead letter would do, and which record that is judged by: live, edited or kept."""
     failure = reading.failures.get(letter.source_id)
-    asked_in_vain = isinstance(failure, SNOOZE)
-    seen = "edited" if letter.edited else "kept" if asked_in_vain else "live"
+    is_unavailable = isinstance(failure, SNOOZE)
+    seen = "edited" if letter.edited else "kept" if is_unavailable else "live"
     shown = {"letter_id": letter.id, "entity": letter.entity, "source_id": letter.source_id, "seen": seen}
-    if failure is not None and not asked_in_vain:
+    if failure is not None and not is_unavailable:
         return {**shown, "outcome": "fails", "error": f"{getattr(failure, 'code', 'error')}: {failure}"}
-    if asked_in_vain and letter.record is None:
+    if is_unavailable and letter.record is None:
         return {**shown, "outcome": "unknown", "error": str(failure)}
     try:
         candidate = _candidate(letter, reading, seen, read_at)
     except InvalidRecordError as error:
         return {**shown, "outcome": "fails", "error": f"{error.code}: {error}"}
     decision = decide(candidate, row)
-    given = decision.changes if row is not None else {}
-    changes = msgspec.json.decode(history.spell_changes(ENTITIES[letter.entity], given))
+    before_and_after = decision.changes if row is not None else {}
+    changes = msgspec.json.decode(history.spell_changes(ENTITIES[letter.entity], before_and_after))
     return {**shown, "outcome": decision.outcome.value, "changes": changes}
 
 

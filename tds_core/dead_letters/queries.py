@@ -1,4 +1,4 @@
-"""Dead letters as people and programs see them: one by one with their history, by problem, and their batches."""
+"""Queries of dead letters: one by one with their history, grouped by problem, and retry batches."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _SHOWN = [
     _REVIVED,
 ]
 
-#: How a letter can stand; `open` are those that are not closed.
+#: States to filter by; `open` matches all that are not closed.
 STATES = ("dead", "being_retried", "closed", "open", "all")
 
 
@@ -40,15 +40,18 @@ def dead_letters(
     cursor: str | None = None,
     limit: int = 50,
     state: str = "open",
-    **wanted: str | None,
+    **filters: str | None,
 ) -> Page:
-    """Letters, the newest first; `wanted` are values of entity, error_class, fingerprint, source_id, assigned_to."""
+    """Dead letters, the newest first.
+
+    `filters` are values of entity, error_class, fingerprint, source_id and assigned_to.
+    """
     statement = select(*_SHOWN)
     if state == "open":
         statement = statement.where(_OPEN)
     elif state != "all":
         statement = statement.where(_state == state)
-    for name, value in wanted.items():
+    for name, value in filters.items():
         if value is not None:
             statement = statement.where(DeadLetter.__table__.c[name] == value)
     page = read_page(session, statement, keys=[DeadLetter.__table__.c.id], cursor=cursor, limit=limit)
@@ -56,7 +59,7 @@ def dead_letters(
 
 
 def groups(session: Session, *, entity: str | None = None, error_class: str | None = None) -> list[Row]:
-    """Open letters by fingerprint, the most frequent first: one row is one problem."""
+    """Open dead letters by fingerprint, the most frequent first: one row is one problem."""
     newest_first = aggregate_order_by(DeadLetter.error, DeadLetter.last_dead_at.desc())
     statement = (
         select(
@@ -74,14 +77,14 @@ def groups(session: Session, *, entity: str | None = None, error_class: str | No
         .group_by(DeadLetter.fingerprint, DeadLetter.error_class)
         .order_by(func.count().desc(), DeadLetter.fingerprint)
     )
-    for column, wanted in ((DeadLetter.entity, entity), (DeadLetter.error_class, error_class)):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
+    for column, value in ((DeadLetter.entity, entity), (DeadLetter.error_class, error_class)):
+        if value is not None:
+            statement = statement.where(column == value)
     return [_diagnosed(dict(row)) for row in session.execute(statement).mappings()]
 
 
 def dead_letter(session: Session, letter_id: int) -> Row:
-    """One letter: its record, what it means, every revival and what people did. Raises NotFoundError."""
+    """One dead letter: record, diagnosis, retries and the actions of operators. Raises NotFoundError."""
     record = cast(DeadLetter.record, Text).label("record")  # as it is spelled: no number becomes a float
     statement = select(*_SHOWN, record).where(DeadLetter.id == letter_id)
     found = session.execute(statement).mappings().first() if letter_id < 2**63 else None
@@ -113,14 +116,14 @@ from tds_dead_letter_revivals where batch_id = any(:ids) group by 1, 2
 
 
 def batches(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page:
-    """Batches of revivals, the newest first."""
+    """Retry batches, the newest first."""
     statement = select(*DeadLetterRetryBatch.__table__.columns)
     page = read_page(session, statement, keys=[DeadLetterRetryBatch.__table__.c.id], cursor=cursor, limit=limit)
     return Page(_counted(session, page.items), page.next_cursor)
 
 
 def batch(session: Session, batch_id: int) -> Row:
-    """One batch, and how many of its letters came to what. Raises NotFoundError."""
+    """One retry batch, with its dead letters counted by outcome. Raises NotFoundError."""
     columns = DeadLetterRetryBatch.__table__.columns
     statement = select(*columns).where(DeadLetterRetryBatch.id == batch_id)
     found = session.execute(statement).mappings().first() if batch_id < 2**63 else None

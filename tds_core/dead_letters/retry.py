@@ -1,7 +1,4 @@
-"""Reviving: a letter becomes a work item again, and its events are open until that ends.
-
-What can be wrong with a wish about dead letters.
-"""
+"""Dead-letter retry: a dead letter becomes a work item again, and its events stay open until that ends."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,38 +19,38 @@ from tds_models.entities import ENTITIES
 
 
 class DeadLetterClosedError(TdsError):
-    """The letter is closed: its record was brought over, or a person resolved it."""
+    """The dead letter is closed: its record was applied, or an operator resolved it."""
 
     code = "dead_letter_closed"
 
 
 class RetryInProgressError(TdsError):
-    """The letter is being retried already, or waits for it in a batch."""
+    """The dead letter is being retried already, or waits in a retry batch."""
 
     code = "dead_letter_being_retried"
 
 
 class SelectionChangedError(TdsError):
-    """The letters that are meant are not as many as the preview said."""
+    """The selection matches another number of dead letters than expected."""
 
     code = "dead_letters_changed"
 
 
 class EmptySelectionError(TdsError):
-    """It was not said which letters are meant."""
+    """The selection names no criterion."""
 
     code = "invalid_arguments"
 
 
 class InvalidEditError(TdsError):
-    """The edited record cannot stand for the letter's."""
+    """The edited record cannot replace the one of the dead letter."""
 
     code = "validation"
 
 
 log = structlog.get_logger(__name__)
 
-#: The door revived records come through, as their work items, events and history say.
+#: The origin of retried records in work items, events and history.
 ORIGIN = "revive"
 
 WAITING = text("""
@@ -64,7 +61,7 @@ from tds_dead_letter_queue where id = any(:ids) and resolved_at is null order by
 
 @dataclass(frozen=True, slots=True)
 class LockedDeadLetter:
-    """An open letter. `record` is JSON text; `edited`: a person wrote it, and it is to be applied."""
+    """An open dead letter, locked. `record` is JSON text; `edited`: an operator wrote it, and the retry applies it."""
 
     id: int
     source: str
@@ -75,11 +72,11 @@ class LockedDeadLetter:
 
 
 def lock_dead_letters(session: Session, ids: Sequence[int]) -> list[LockedDeadLetter]:
-    """Those of `ids` that are open, by entity and record."""
+    """Those of `ids` that are open, ordered by entity and record."""
     return [LockedDeadLetter(*row) for row in session.execute(WAITING, {"ids": list(ids)})]
 
 
-# The events of a letter are those that got their verdict with it or since; those of earlier letters stay as they ended.
+# The events of a dead letter got their verdict with it or later; those of earlier dead letters keep theirs.
 REOPEN = text("""
 update tds_inbox_events e set verdict = null, verdict_at = null, verdict_reason = null
 from tds_dead_letter_queue d
@@ -99,29 +96,29 @@ APPLIED = text("update tds_dead_letter_queue set edited_at = null where id = any
 
 
 def requeue(session: Session, letters: Sequence[LockedDeadLetter], *, correlation_id: str, bulk: bool = False) -> None:
-    """Make work items of `letters` again: read from the source, or what a person wrote applied.
+    """Enqueue `letters` again: to be read from the source, or, where edited, to have the edited record applied.
 
-    The queue is locked before the letters, as workers do.
+    Locks the queue before the dead letters, as workers do.
     """
-    for (entity, edited), some in groupby(letters, key=lambda letter: (letter.entity, letter.edited)):
-        given = list(some)
+    for (entity, edited), group in groupby(letters, key=lambda letter: (letter.entity, letter.edited)):
+        group_letters = list(group)
         items.enqueue(
             session,
             entity=entity,
-            source_ids=[letter.source_id for letter in given],
+            source_ids=[letter.source_id for letter in group_letters],
             origin=ORIGIN,
             must_read=not edited,
             bulk=bulk,
             correlation_id=correlation_id,
         )
-        for letter in given if edited else ():
+        for letter in group_letters if edited else ():
             session.execute(EDITION, {**_edition(letter), "correlation_id": correlation_id})
     session.execute(REOPEN, {"ids": [letter.id for letter in letters]})
     session.execute(APPLIED, {"ids": [letter.id for letter in letters if letter.edited]})
 
 
 def _edition(letter: LockedDeadLetter) -> dict[str, Any]:
-    """The event that carries what a person wrote. What rules of a later version refuse is read from the source."""
+    """The event with the edited record. One without a time of change, because it is invalid by now, is read instead."""
     modified_at = None
     with suppress(InvalidRecordError):
         record = (letter.record or "{}").encode()
@@ -148,10 +145,13 @@ returning letter_id
 
 
 def retry(session: Session, letter_id: int, *, by: str, correlation_id: str = "") -> str:
-    """Retry one letter now. Returns its entity. Raises NotFoundError, DeadLetterClosedError or RetryInProgressError."""
+    """Retry one dead letter now. Returns its entity.
+
+    Raises NotFoundError, DeadLetterClosedError or RetryInProgressError.
+    """
     letters = lock_dead_letters(session, [letter_id])
     if not letters:
-        lock_open_dead_letter(session, letter_id)  # says why it cannot be
+        lock_open_dead_letter(session, letter_id)  # raises the reason
     requeue(session, letters, correlation_id=correlation_id or str(uuid4()))
     if session.execute(BEGIN, {"ids": [letter_id], "by": by}).first() is None:
         raise RetryInProgressError(f"Dead letter {letter_id} is being retried; see: tds dead-letter show {letter_id}")
@@ -166,16 +166,16 @@ from tds_dead_letter_queue where id = :id for update
 
 
 def lock_open_dead_letter(session: Session, letter_id: int) -> dict[str, Any]:
-    """One open letter, locked until the transaction ends. Raises NotFoundError or DeadLetterClosedError."""
-    found = session.execute(FIND, {"id": letter_id}).mappings().first() if 0 < letter_id < 2**63 else None
-    if found is None:
+    """One open dead letter, locked until the transaction ends. Raises NotFoundError or DeadLetterClosedError."""
+    row = session.execute(FIND, {"id": letter_id}).mappings().first() if 0 < letter_id < 2**63 else None
+    if row is None:
         raise NotFoundError(f"There is no dead letter {letter_id}.")
-    if found["resolved_at"] is not None:
-        raise DeadLetterClosedError(f"Dead letter {letter_id} is closed: {found['resolution']}.")
-    return dict(found)
+    if row["resolved_at"] is not None:
+        raise DeadLetterClosedError(f"Dead letter {letter_id} is closed: {row['resolution']}.")
+    return dict(row)
 
 
-# The most urgent first, then those that wait longest; one that kills workers is left to a person.
+# The most urgent first, then the longest waiting; a record that kills workers is left to an operator.
 DUE = text("""
 select d.id from tds_dead_letter_queue d
 where d.resolved_at is null and d.automatic_count < :most_times and d.error_class <> 'crashed'
@@ -188,9 +188,10 @@ COUNT = text("update tds_dead_letter_queue set automatic_count = automatic_count
 
 
 def retry_due(session: Session, *, after_seconds: float, most_times: int, count: int) -> int:
-    """Retry up to `count` letters that died so long ago, each at most so many times. Returns how many.
+    """Retry up to `count` dead letters that failed at least `after_seconds` ago, each `most_times` at most.
 
-    They wait behind what webhooks and operators asked for. A letter that failed as often stays for a person.
+    They wait behind webhooks and operators. After the last time a dead letter is left to an operator. Returns how many
+    are retried.
     """
     params = {"after": after_seconds, "most_times": most_times, "count": count}
     letters = lock_dead_letters(session, list(session.execute(DUE, params).scalars()))

@@ -1,4 +1,4 @@
-"""Batches: many letters retried on one request, throttled, cancellable; a step revives some and marks them at once."""
+"""Retry batches: many dead letters retried on one request, throttled and cancellable, some at every step."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -16,15 +16,15 @@ from tds_models.dead_letters import DeadLetter, DeadLetterRetry, DeadLetterRetry
 
 log = structlog.get_logger(__name__)
 
-# A step that comes late makes up for so much: after an outage letters come steadily again, not all at once.
+# A late step makes up for at most so much, so that after an outage retries go on steadily, not all at once.
 MOST_SECONDS = 5.0
-# And so many at once hold their locks briefly.
+# Few enough to hold their locks briefly.
 MOST_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RetryBatch:
-    """A batch that was begun."""
+    """A retry batch that was begun."""
 
     id: int
     letter_count: int
@@ -39,7 +39,7 @@ def request_batch(
     expected_count: int | None = None,
     correlation_id: str = "",
 ) -> RetryBatch:
-    """Retry the letters of `selection`, `per_minute` at most; which they are is settled now.
+    """Retry the dead letters of `selection`, at most `per_minute`; later ones are not added to the batch.
 
     `expected_count`: how many a preview showed. Raises SelectionChangedError when they are not as many, and
     EmptySelectionError.
@@ -56,13 +56,13 @@ def request_batch(
         session.execute(insert(DeadLetterRetryBatch).values(row).returning(DeadLetterRetryBatch.id)).scalar_one()
     )
     died_of = DeadLetter.error_class + ": " + DeadLetter.error
-    chosen = select(DeadLetter.id, literal(batch_id), literal(by), died_of).where(*conditions)
-    asked = ["letter_id", "batch_id", "requested_by", "died_of"]
+    letters = select(DeadLetter.id, literal(batch_id), literal(by), died_of).where(*conditions)
+    columns = ["letter_id", "batch_id", "requested_by", "died_of"]
     # The most urgent go first, then those that wait longest.
-    ordered = chosen.order_by(DeadLetter.priority, DeadLetter.dead_at, DeadLetter.id)
+    ordered = letters.order_by(DeadLetter.priority, DeadLetter.dead_at, DeadLetter.id)
     begun = session.execute(
         insert_unless(DeadLetterRetry)
-        .from_select(asked, ordered)
+        .from_select(columns, ordered)
         .on_conflict_do_nothing()
         .returning(DeadLetterRetry.id)
     ).all()
@@ -78,7 +78,7 @@ def request_batch(
 
 COUNTED = text("update tds_dead_letter_batches set letter_count = :count where id = :id")
 
-# A batch another process steps is left to it.
+# A batch that another process is stepping is skipped.
 OPEN = text("""
 select id, per_minute, correlation_id,
        extract(epoch from clock_timestamp() - stepped_at)::float8 as seconds
@@ -105,14 +105,14 @@ where b.ended_at is null and not exists (
 
 
 def step(session: Session) -> int:
-    """Revive what each open batch may by now. Returns how many letters became work items.
+    """Retry as many dead letters of each open batch as its rate allows by now. Returns how many.
 
-    What is marked as revived is owed in the same transaction: whoever is killed in between has done neither.
+    They are marked and enqueued in one transaction: a process killed in between has done neither.
     """
     total = 0
     for batch in session.execute(OPEN).all():
-        may = _allowed(batch.per_minute, batch.seconds)
-        letters = list(session.execute(NEXT, {"batch": batch.id, "count": may}).scalars()) if may else []
+        count = _allowed(batch.per_minute, batch.seconds)
+        letters = list(session.execute(NEXT, {"batch": batch.id, "count": count}).scalars()) if count else []
         if letters:
             requeue(session, lock_dead_letters(session, letters), correlation_id=batch.correlation_id)
             session.execute(MARK, {"batch": batch.id, "letters": letters})
@@ -139,7 +139,7 @@ where batch_id = :id and revived_at is null and ended_at is null
 
 
 def cancel_batch(session: Session, batch_id: int, *, by: str) -> int:
-    """Retry no more letters of a batch; those that became work items go on. Returns how many were left out.
+    """Retry no more dead letters of a batch; those enqueued before go on. Returns how many were left out.
 
     Raises NotFoundError.
     """

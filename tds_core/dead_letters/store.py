@@ -1,4 +1,4 @@
-"""Dead letters: work given up with its reason, grouped by fingerprint, until a person decides."""
+"""Dead letters: stores work given up with its reason, grouped by fingerprint, and resolves it once it succeeds."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from tds_core.observability import metrics
 # What differs between two failures of one kind: ids, numbers, quoted values.
 VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
 
-# A record whose problem is known, or whose letter was being revived, gets no second letter: that one goes on, with
-# what it died of now. A revival ends with the attempt it led to, whichever letter goes on.
+# A record whose problem is known, or whose dead letter was being retried, gets no second one: the first is updated with
+# the new error. A retry ends with the attempt it led to, whichever dead letter is updated.
 BURY = text("""
 with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, error_class text, error text,
@@ -55,20 +55,22 @@ where e.source = :source and e.entity = :entity and e.source_id = g.source_id an
 """)
 
 
-def shape_of(error_class: str, entity: str, message: str) -> str:
-    """The fingerprint of a failure: equal ones are one problem."""
+def fingerprint_of(error_class: str, entity: str, message: str) -> str:
+    """The fingerprint of a failure: failures of one kind share it."""
     return f"{error_class}:{entity}:{VARYING.sub('_', message)[:160]}"
 
 
 def bury(session: Session, *, source: str, entity: str, letters: Sequence[dict[str, Any]]) -> None:
-    """Write dead letters and give the verdict to the events they carry.
+    """Store dead letters, and end the events they carry.
 
-    A problem whose letter is still open gets no second one. A letter has source_id, error_class, error, attempts,
+    A problem with an open dead letter gets no second one. A letter has source_id, error_class, error, attempts,
     priority, correlation_id and generation (events up to it); no two are about one record.
     """
     if not letters:
         return
-    rows = [{**letter, "fingerprint": shape_of(letter["error_class"], entity, letter["error"])} for letter in letters]
+    rows = [
+        {**letter, "fingerprint": fingerprint_of(letter["error_class"], entity, letter["error"])} for letter in letters
+    ]
     session.execute(BURY, {"source": source, "entity": entity, "rows": msgspec.json.encode(rows).decode()})
     for letter in letters:
         metrics.dead_letters.labels(entity, letter["error_class"]).inc()
@@ -77,7 +79,7 @@ def bury(session: Session, *, source: str, entity: str, letters: Sequence[dict[s
 # Asked first: most of the time there is none, and this is cheaper than finding none to close.
 ANY_OPEN = text("select 1 from tds_dead_letter_queue where entity = :entity and resolved_at is null limit 1")
 
-HEAL = text("""
+RESOLVE = text("""
 with given as (
     select * from unnest(cast(:ids as text[]), cast(:outcomes as text[])) as g(source_id, outcome)
 ), closed as (
@@ -95,7 +97,7 @@ from closed c where r.letter_id = c.id and r.ended_at is null
 
 
 def resolve(session: Session, *, source: str, entity: str, outcomes: Mapping[str, str]) -> None:
-    """Close the dead letters of records that have since been brought over, with what became of each record."""
+    """Close the dead letters of records that have since been applied; `outcomes`: row outcome by source id."""
     if outcomes and session.execute(ANY_OPEN, {"entity": entity}).scalar():
         params = {"source": source, "entity": entity, "ids": list(outcomes), "outcomes": list(outcomes.values())}
-        session.execute(HEAL, params)
+        session.execute(RESOLVE, params)

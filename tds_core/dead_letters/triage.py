@@ -1,4 +1,4 @@
-"""What a person does with a letter beside retrying it: giving it to somebody, editing its record, closing it."""
+"""Dead-letter triage: an operator assigns a dead letter, edits its record or resolves it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,10 +25,13 @@ ASSIGN = text("update tds_dead_letter_queue set assigned_to = :to where id = :id
 
 
 def assign(session: Session, letter_id: int, *, to: str | None, by: str) -> None:
-    """Give an open letter to somebody; `None` to nobody. Raises NotFoundError or DeadLetterClosedError."""
+    """Assign an open dead letter to an operator; None removes the assignment.
+
+    Raises NotFoundError or DeadLetterClosedError.
+    """
     before = lock_open_dead_letter(session, letter_id)["assigned_to"]
     session.execute(ASSIGN, {"id": letter_id, "to": to})
-    _write_down(session, letter_id, "assigned", by, {"from": before, "to": to})
+    _record_action(session, letter_id, "assigned", by, {"from": before, "to": to})
 
 
 RESOLVE = text("""
@@ -41,13 +44,13 @@ where letter_id = :id and ended_at is null
 
 
 def resolve(session: Session, letter_id: int, *, note: str, by: str) -> None:
-    """Close an open letter without bringing its record over; `note` says why. Raises like `assign`.
+    """Close an open dead letter without applying its record; `note` is the reason. Raises like `assign`.
 
-    Work that is under way already goes on; should it fail, a new letter comes of it.
+    A retry that is under way goes on; if it fails, a new dead letter is stored.
     """
     lock_open_dead_letter(session, letter_id)
     session.execute(RESOLVE, {"id": letter_id})
-    _write_down(session, letter_id, "resolved", by, {"note": note})
+    _record_action(session, letter_id, "resolved", by, {"note": note})
 
 
 EDIT = text("""
@@ -56,10 +59,10 @@ update tds_dead_letter_queue set record = cast(:record as jsonb), edited_at = cl
 
 
 def edit(session: Session, letter_id: int, *, record: bytes, by: str) -> None:
-    """Give an open letter another record, JSON, that its next retry applies instead of asking the source.
+    """Replace the record (JSON) of an open dead letter; its next retry applies it instead of reading the source.
 
-    It must be one TDS could mirror, of the same id. The mirror is never taken backwards by it: when it is no newer
-    than the row, the source is asked after all. Raises like `assign`, and InvalidEditError naming every wrong field.
+    It must be a valid record of the same id. If it is no newer than the mirror row, the source is read after all.
+    Raises like `assign`, and InvalidEditError naming every wrong field.
     """
     letter = lock_open_dead_letter(session, letter_id)
     try:
@@ -70,34 +73,34 @@ def edit(session: Session, letter_id: int, *, record: bytes, by: str) -> None:
         raise InvalidEditError(f"The record would die again: {error}") from None
     if candidate.source_id != letter["source_id"]:
         raise InvalidEditError(f"The record is {candidate.source_id}; the letter is about {letter['source_id']}.")
-    wrong = [f"{each.key}: {each.reason}" for each in candidate.flaws]
-    if wrong:
-        raise InvalidEditError(f"Values of the record cannot be read: {'; '.join(wrong)}")
+    flaws = [f"{each.key}: {each.reason}" for each in candidate.flaws]
+    if flaws:
+        raise InvalidEditError(f"Values of the record cannot be read: {'; '.join(flaws)}")
     session.execute(EDIT, {"id": letter_id, "record": record.decode()})
-    _write_down(session, letter_id, "edited", by, {"changes": _changes(letter["record"], record)})
+    _record_action(session, letter_id, "edited", by, {"changes": _changes(letter["record"], record)})
 
 
 def amend(session: Session, letter_id: int, *, changes: bytes, by: str) -> None:
-    """Replace single members of an open letter's record, a JSON object, and keep the others. Raises like `edit`."""
-    kept = lock_open_dead_letter(session, letter_id)["record"]
-    if kept is None:
+    """Replace single members of an open dead letter's record, and keep the others. Raises like `edit`."""
+    record = lock_open_dead_letter(session, letter_id)["record"]
+    if record is None:
         raise InvalidEditError(f"Dead letter {letter_id} kept no record: give a whole one.")
     edit(
         session,
         letter_id,
-        record=spell_exactly({**remove_unstorable(kept.encode())[0], **remove_unstorable(changes)[0]}),
+        record=spell_exactly({**remove_unstorable(record.encode())[0], **remove_unstorable(changes)[0]}),
         by=by,
     )
 
 
-def _write_down(session: Session, letter_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:
+def _record_action(session: Session, letter_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:
     params = {"id": letter_id, "by": by, "action": action, "detail": spell_exactly(detail).decode()}
     session.execute(ACTION, params)
     log.info("dead_letter_decided", letter_id=letter_id, action=action, operator=by)
 
 
 def _changes(before: str | None, after: bytes) -> dict[str, Any]:
-    """Which members of a record an edit changes, before and after."""
+    """The members of a record that an edit changes, before and after."""
     old = remove_unstorable(before.encode())[0] if before else {}
     new = remove_unstorable(after)[0]
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]

@@ -1,4 +1,4 @@
-"""What arrived by webhook lately: events with their verdicts, refused deliveries, and how reception does."""
+"""Queries of the inbox: recent events with their verdicts, rejected deliveries, and reception in 24 hours."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from tds_core.pagination import Page, read_page
 from tds_models.inbox import InboxEvent, RejectedDelivery
 
-# The record is personal and large; the row of the mirror shows what became of it.
+# Records are personal and large; the mirror row shows their content.
 _UNSHOWN = frozenset({"record", "raw", "generation"})
 _REPEATS = text("""
 select event_id, sum(duplicate_count)::int as repeat_count from tds_inbox_fingerprints
@@ -34,9 +34,9 @@ def recent_events(
     """Events, the newest first, without their records; `verdict` may be `open`. Times bound `received_at`."""
     table = InboxEvent.__table__
     statement = select(*(column for column in table.columns if column.key not in _UNSHOWN))
-    for key, wanted in (("entity", entity), ("source_id", source_id)):
-        if wanted is not None:
-            statement = statement.where(table.c[key] == wanted)
+    for key, value in (("entity", entity), ("source_id", source_id)):
+        if value is not None:
+            statement = statement.where(table.c[key] == value)
     if verdict is not None:
         statement = statement.where(table.c.verdict.is_(None) if verdict == OPEN else table.c.verdict == verdict)
     if since is not None:
@@ -51,7 +51,7 @@ def recent_events(
 
 
 def _repeats(session: Session, event_ids: list[int]) -> dict[int, int]:
-    """How often the same content came again within the window, by event."""
+    """How often the same content was received again within the duplicate window, by event."""
     return {row.event_id: row.repeat_count for row in session.execute(_REPEATS, {"ids": event_ids})}
 
 
@@ -64,7 +64,7 @@ def rejected_deliveries(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Page:
-    """Refused deliveries, the newest first; the start of the body as text, as far as it is text."""
+    """Rejected deliveries, the newest first; the start of the body is decoded as text as far as possible."""
     table = RejectedDelivery.__table__
     statement = select(*table.columns)
     if reason is not None:
@@ -103,9 +103,9 @@ from tds_unstored_webhooks where minute > now() - interval '24 hours' group by r
 
 
 def reception_health(session: Session) -> dict[str, Any]:
-    """The last 24 hours of reception: by entity, by verdict, duplicates, what met a 503, refusals."""
-    counted = [dict(row) for row in session.execute(_RECEIVED).mappings()]
-    entities = [row for row in counted if row.pop("of_entity")]
+    """Reception in the last 24 hours: by entity, by verdict, duplicates, unstored (503) and rejected webhooks."""
+    counts = [dict(row) for row in session.execute(_RECEIVED).mappings()]
+    entities = [row for row in counts if row.pop("of_entity")]
     received = [row["last_received_at"] for row in entities]
     return {
         "hours": 24,
@@ -113,7 +113,7 @@ def reception_health(session: Session) -> dict[str, Any]:
         "received_count": sum(row["received_count"] for row in entities),
         "duplicate_count": session.execute(_DUPLICATES).scalar_one(),
         "by_entity": [{name: value for name, value in row.items() if name != "verdict"} for row in entities],
-        "by_verdict": {row["verdict"]: row["received_count"] for row in counted if row not in entities},
+        "by_verdict": {row["verdict"]: row["received_count"] for row in counts if row not in entities},
         "unstored": [dict(row) for row in session.execute(_UNSTORED).mappings()],
         "rejected": [dict(row) for row in session.execute(_REJECTED).mappings()],
     }

@@ -1,4 +1,4 @@
-"""The inbox: makes a webhook durable. Event and work item are one statement, for one delivery or for a hundred."""
+"""Receive: stores webhooks as events and enqueues their records, in one SQL statement for a whole burst."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tds_models.entities import ENTITIES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A verified, understood webhook. `record` is the JSON text inside the wrapper, as it came."""
+    """A verified and parsed webhook. `record` is the JSON text inside the wrapper, as it was received."""
 
     source: str
     entity: str
@@ -29,7 +29,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a delivery: the event that carries it, and whether that event was there before."""
+    """The event a delivery is stored as, and whether that event was stored before."""
 
     event_id: int
     duplicate: bool
@@ -51,7 +51,7 @@ with p as (
 ), fresh as (
     insert into tds_inbox_fingerprints as f (fingerprint, event_id, duplicate_count)
     select fingerprint, event_id, repeats from numbered order by fingerprint
-    -- What was given up is no reason to pass over the same, told once more.
+    -- An event that was given up makes no duplicate of the same content received again.
     on conflict (fingerprint) do update set (event_id, duplicate_count, seen_at) = (
         select case when is_new then excluded.event_id else f.event_id end,
             excluded.duplicate_count + case when is_new then 0 else f.duplicate_count + 1 end,
@@ -84,18 +84,18 @@ with p as (
 select n.n, f.event_id, f.event_id <> n.event_id as duplicate from numbered n join fresh f using (fingerprint)
 """
 
-# Planning it takes longer than doing it, so every connection plans it once; its plan does not depend on what is given.
+# Planning takes longer than executing, so every connection plans it once; the plan does not depend on the parameters.
 PREPARE = f"prepare tds_receive (jsonb, float8) as {RECEIVE}"
-# In the driver's own words: SQLAlchemy's would take as long again as a small burst.
+# In the driver's parameter style: SQLAlchemy's processing would take as long again as a small burst.
 EXECUTE = "execute tds_receive (%(deliveries)s, %(window)s)"
 
 
 def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_window_seconds: float) -> list[Receipt]:
-    """Make `deliveries` durable; the answers stand in their order. The caller commits, then answers 202.
+    """Store `deliveries` and enqueue their records; receipts stand in the same order. The caller commits, then answers.
 
-    A delivery whose content was received within the window is not a new event: it is counted, and answered with the
-    first event, unless that one was given up. If it names no modification time its record is owed a reading all the
-    same, for it may have changed since. Raises what the database raises; nothing is kept then.
+    A delivery whose content was received within the window is a duplicate: it is counted, and its receipt names the
+    first event, unless that one was dead-lettered. A duplicate without a modification time has its record read all the
+    same, for it may have changed since. Raises what the database raises; nothing is stored then.
     """
     first_with: dict[bytes, int] = {}
     repeats: Counter[int] = Counter()
@@ -106,15 +106,15 @@ def receive(session: Session, deliveries: Sequence[Delivery], *, duplicate_windo
     rows = [_row(n, deliveries[n], repeats[n]) for n in first_with.values()]
     connection = session.connection()
     _prepare(connection)
-    answered = connection.exec_driver_sql(
+    result = connection.exec_driver_sql(
         EXECUTE, {"deliveries": msgspec.json.encode(rows).decode(), "window": duplicate_window_seconds}
     )
-    receipts = {n: Receipt(event_id, duplicate) for n, event_id, duplicate in answered}
+    receipts = {n: Receipt(event_id, duplicate) for n, event_id, duplicate in result}
     return [_receipt(n, first_with[delivery.fingerprint], receipts) for n, delivery in enumerate(deliveries)]
 
 
 def _prepare(connection: Connection) -> None:
-    """Have the connection know the statement; it keeps it also when this transaction is rolled back."""
+    """Prepare the statement once per connection; it survives a rollback of this transaction."""
     if "tds_receive" not in connection.info:
         connection.exec_driver_sql(PREPARE)
         connection.info["tds_receive"] = True
@@ -154,7 +154,7 @@ where q.id not in (select id from free)
 
 
 def held(session: Session, deliveries: Sequence[Delivery]) -> set[int]:
-    """The places of those `deliveries` whose work item a transaction holds that has not ended."""
+    """The positions of those `deliveries` whose work item another transaction has locked."""
     records = [
         {"n": n, "source": each.source, "entity": each.entity, "source_id": each.source_id}
         for n, each in enumerate(deliveries)
@@ -178,7 +178,7 @@ def quarantine(
     reason: str,
     correlation_id: str,
 ) -> int:
-    """Keep a signed delivery that could not be understood, with the reason. Returns the event id."""
+    """Store a verified delivery that could not be parsed, with the reason. Returns the event id."""
     return int(
         session.execute(
             QUARANTINE,

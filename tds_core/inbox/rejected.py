@@ -1,4 +1,4 @@
-"""Refused deliveries, kept for whoever asks why: bounded in number and size, and without their secrets."""
+"""Rejected deliveries, kept for diagnosis: bounded in number and size, and without their secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tds_core.observability.redaction import redact
 
 KEPT_ROWS = 10_000
 KEPT_BODY_BYTES = 2048
-# Strangers announce any length; the column holds so much.
+# A sender may announce any length; the column holds so much.
 LARGEST_SIZE = 2**31 - 1
 _KEPT_HEADERS = 50
 _KEPT_HEADER_LENGTH = 500
@@ -19,9 +19,9 @@ _KEPT_HEADER_LENGTH = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """A delivery nobody believes, and the reason. `body_size` is what was announced when it was not read whole.
+    """A delivery that failed verification, and the reason. `body_size`: the announced size if it was not read whole.
 
-    `entity` and `source_id`: the record it says it is about.
+    `entity` and `source_id`: the record it claims to be about.
     """
 
     reason: str
@@ -55,7 +55,7 @@ select id from kept
 
 
 def keep_rejected(session: Session, rejected: Rejection, *, kept_rows: int = KEPT_ROWS) -> int:
-    """Keep one refused delivery, dropping what is beyond the newest `kept_rows`. Returns its id."""
+    """Store one rejected delivery and delete those beyond the newest `kept_rows`. Returns its id."""
     return int(
         session.execute(
             KEEP,
@@ -78,11 +78,11 @@ def keep_rejected(session: Session, rejected: Rejection, *, kept_rows: int = KEP
 
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers without secrets and signatures, and no more of them than a person reads."""
-    some = list(headers.items())[:_KEPT_HEADERS]
-    return redact({_storable(name): _storable(value)[:_KEPT_HEADER_LENGTH] for name, value in some})
+    """The first headers, shortened, without secrets and signatures."""
+    first = list(headers.items())[:_KEPT_HEADERS]
+    return redact({_storable(name): _storable(value)[:_KEPT_HEADER_LENGTH] for name, value in first})
 
 
 def _storable(value: str) -> str:
-    """Strangers send anything; PostgreSQL keeps neither NUL nor half a character."""
+    """Escape what PostgreSQL cannot store: NUL, and bytes that are no character."""
     return value.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Replay: what one event brought is taken in again as a new event; the guard still lets nothing go backwards."""
+"""Event replay: receives the record of one event again as a new event. The mirror still never goes backwards."""
 
 import secrets
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from tds_core.inbox.receive import Delivery
 
 
 class EventPendingError(TdsError):
-    """The event has no verdict yet: what it brought is owed a sync already."""
+    """The event has no verdict yet: its record is still enqueued."""
 
     code = "still_owed"
 
 
-#: Understands a body that was set aside: its entity and event as the sender named them, the body, the correlation id.
+#: Parses a quarantined body: entity and event as the sender named them, the body, the correlation id.
 ParseWebhook = Callable[[str | None, str | None, bytes, str], Delivery]
 
 EVENT = text("""
@@ -29,10 +29,10 @@ from tds_inbox_events where id = :id
 
 
 def replay(session: Session, event_id: int, *, parse: ParseWebhook) -> tuple[int, str]:
-    """Take event `event_id` in again, under its own correlation id. Returns the new event's id, and its entity.
+    """Receive event `event_id` again, under its own correlation id. Returns the new event's id and its entity.
 
-    The event keeps its verdict; the new one gets its own. What was set aside because it was not understood is read
-    again, for rules may have changed since. Raises NotFoundError, EventPendingError or what `parse` raises.
+    The event keeps its verdict; the new one gets its own. A quarantined body is parsed again, for the parser may have
+    changed since. Raises NotFoundError, EventPendingError or what `parse` raises.
     """
     event = session.execute(EVENT, {"id": event_id}).one_or_none()
     if event is None:
@@ -53,6 +53,6 @@ def replay(session: Session, event_id: int, *, parse: ParseWebhook) -> tuple[int
             fingerprint=b"",
             correlation_id=event.correlation_id,
         )
-    anew = replace(delivery, fingerprint=secrets.token_bytes(16))  # the same once more is what is asked for
-    [receipt] = receive.receive(session, [anew], duplicate_window_seconds=0)
+    repeated = replace(delivery, fingerprint=secrets.token_bytes(16))  # no duplicate of the first
+    [receipt] = receive.receive(session, [repeated], duplicate_window_seconds=0)
     return receipt.event_id, delivery.entity

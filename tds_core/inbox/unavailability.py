@@ -1,4 +1,4 @@
-"""Webhooks that were answered 503: not stored, so counted by minute and reason, that it be known when and how many."""
+"""Unstored webhooks: those answered with 503 are counted by minute and reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 @dataclass(slots=True)
 class UnstoredTally:
-    """So many of one reason within one minute, the first and the last of them."""
+    """Webhooks of one reason within one minute: how many, the first and the last."""
 
     count: int
     first_at: datetime
@@ -25,10 +25,10 @@ on conflict (minute, reason) do update set webhook_count = u.webhook_count + exc
 """)
 
 
-def add_unstored(session: Session, counted: Mapping[tuple[datetime, str], UnstoredTally]) -> None:
-    """Add what one process counted, by minute and reason, to what others did."""
+def add_unstored(session: Session, tallies: Mapping[tuple[datetime, str], UnstoredTally]) -> None:
+    """Add the counts of one process, by minute and reason, to those of the others."""
     rows = [
         {"minute": minute, "reason": reason, "count": each.count, "first_at": each.first_at, "last_at": each.last_at}
-        for (minute, reason), each in sorted(counted.items())
+        for (minute, reason), each in sorted(tallies.items())
     ]
     session.execute(_ADD, rows)

@@ -1,4 +1,4 @@
-"""The attempts log's writer: one line for every attempt at a work item, and how it ended."""
+"""The attempts log: one line for every attempt at a work item, with how it ended."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, generation bi
 
 
 def ended(item: Item, outcome: str) -> dict[str, Any]:
-    """The line of an attempt that ended well."""
+    """The line of an attempt that succeeded."""
     return _line(item, outcome, None, None)
 
 
@@ -31,7 +31,7 @@ def failed(item: Item, outcome: str, error: Exception) -> dict[str, Any]:
 
 
 def log(session: Session, claim: Claim, lines: Sequence[dict[str, Any]]) -> None:
-    """Write `lines`, each with the call its record was read with, if it was."""
+    """Write `lines`, each with a summary of the call that read its record, if there was one."""
     for line in lines if claim.exchanges else ():
         line["exchange"] = claim.exchanges.get(line["source_id"])
     if lines:

@@ -1,7 +1,7 @@
-"""Waking: work that waits for a circuit breaker is due again once it closed, as much at a time as the quota lets by.
+"""Breaker wake-up: work that waits for a circuit breaker becomes due again once it closed, as fast as the quota allows.
 
-While a breaker is due to be probed, one piece of the work that waits for it is woken: a run before a record, and of the
-records one that failed least, so that a record which fails by itself does not keep the breaker open.
+While a breaker is due for a probe, one piece of the work waiting for it becomes due: a run before a record, and of the
+records the one that failed least, so that a record which fails by itself does not keep the breaker open.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,22 +40,22 @@ update tds_sync_queue q set waits_for = null, next_attempt_at = least(next_attem
 from chosen where q.id = chosen.id
 """
 WAKE_SOUND, WAKE_FAILED = text(WAKE.format(which="failures = 0")), text(WAKE.format(which="failures > 0"))
-#: What failed before is woken for so few calls at once: too few to open the breaker again by themselves, should it be
-#: the records' own fault. An outage of the source leaves little of it, for it is noticed after a few calls.
+#: Items that failed before are woken for so few calls at once: too few to open the breaker again by themselves, should
+#: the fault be the records' own. An outage leaves few such items, since the breaker opens after a few calls.
 CALLS_FOR_FAILED = 2
 
 
 def wake_blocked_work(session: Session, *, closed: Sequence[str], counts: Mapping[str, int]) -> None:
-    """Make work due that waits for one of the breakers `closed`: all runs, and so many items of each entity.
+    """Make due what waits for one of the breakers `closed`: all runs, and `counts` items of each entity.
 
-    Of those that failed before only a few, in the company of others.
+    Of items that failed before only a few are woken at once.
     """
     params = {"closed": list(closed), "entities": list(counts), "counts": list(counts.values())}
     session.execute(WAKE_RUNS, params)
     session.execute(WAKE_SOUND, params)
     batches = (ENTITIES[name].stream.batch for name in counts)
-    most = [CALLS_FOR_FAILED * (batch.size if batch else 1) for batch in batches]
-    session.execute(WAKE_FAILED, {**params, "counts": list(map(min, most, counts.values()))})
+    limits = [CALLS_FOR_FAILED * (batch.size if batch else 1) for batch in batches]
+    session.execute(WAKE_FAILED, {**params, "counts": list(map(min, limits, counts.values()))})
 
 
 WAKE_ONE_RUN = text("""
@@ -80,6 +80,6 @@ and lease_token is null
 
 
 def wake_one(session: Session, name: str, *, entities: Sequence[str]) -> None:
-    """Make one piece of work due that waits for breaker `name`, which is to be probed."""
+    """Make one piece of work due that waits for breaker `name`, so that it probes the breaker."""
     if session.execute(WAKE_ONE_RUN, {"name": name}).scalar() is None:
         session.execute(WAKE_ONE, {"name": name, "entities": list(entities)})

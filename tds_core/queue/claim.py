@@ -1,4 +1,4 @@
-"""Claiming: a worker takes due work items of one entity in hand, the most urgent first, under one lease."""
+"""Claims: a worker leases due work items of one entity under one token, the most urgent first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from tds_core.queue.items import BULK_PRIORITY, Claim, Item
 from tds_models.db import Lock
 from tds_models.entities import ENTITIES
 
-# Records without a batch call that are claimed to be read in bulk.
+# How many records without a batch call are claimed at once for bulk reading.
 BULK_CLAIM = 20
-# As many workers as there are.
+# More than the number of workers: no limit.
 MANY = 1_000_000
 
 ITEM_FIELDS = frozenset(Item.__dataclass_fields__)
@@ -41,10 +41,10 @@ def _claim(which: str) -> str:
     return CLAIM.format(which=which, paused=PAUSED.format(entity=":entity"))
 
 
-# Records whose lease once ended without a word are claimed by themselves, so that they can take no other record down
-# with them; and first, because under load there is always something else that is due.
+# Records whose worker once died are claimed by themselves, so that no other record shares their next crash; and first,
+# because under load something else is always due.
 CLAIM_SUSPECT = text(_claim("crashes > 0 and priority < :below"))
-# Urgent and bulk are never taken together, so that no urgent record waits until bulk was read.
+# Urgent and bulk items are never claimed together, so that no urgent record waits for bulk reading.
 CLAIM_URGENT = text(_claim("crashes = 0 and priority < :bulk"))
 CLAIM_BULK = text(_claim("crashes = 0 and priority >= :bulk"))
 
@@ -55,27 +55,27 @@ select not exists (select from tds_backfill_rests where source = :source and api
                and next_attempt_at <= now() and priority >= :bulk)
 """)
 BULK_LOCK = Lock.BULK_CLAIM.until_commit()
-AT_LEISURE = text("""
+BULK_WORKERS = text("""
 select count(distinct lease_token) from tds_sync_queue where lease_token is not null and priority >= :any_bulk
 """)
 
 
 def claim(
-    session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str, at_leisure: int = MANY
+    session: Session, *, entity: str, limit: int, lease_seconds: float, worker: str, bulk_workers: int = MANY
 ) -> Claim | None:
-    """Lease up to `limit` due items of `entity`, the most urgent first; `None` when nothing is due, or may be read.
+    """Lease up to `limit` due items of `entity`, the most urgent first; None when nothing is due, or may be read.
 
-    `at_leisure`: how many workers bulk work may keep busy; the others are left to what is urgent.
+    `bulk_workers`: how many workers may read in bulk at once; the others stay free for urgent work.
     """
     stream, bulk = ENTITIES[entity].stream, ENTITIES[entity].priority + BULK_PRIORITY
     token = uuid4()
     params = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
-    asked = {"entity": entity, "source": stream.source, "api": stream.api, "bulk": bulk}
+    bulk_params = {"entity": entity, "source": stream.source, "api": stream.api, "bulk": bulk}
     rows = session.execute(CLAIM_SUSPECT, {**params, "limit": limit, "below": bulk}).mappings().all()
     is_suspect = bool(rows)
     rows = rows or session.execute(CLAIM_URGENT, {**params, "limit": limit}).mappings().all()
-    if not rows and session.execute(MAY_READ_BULK, asked).scalar() and _has_leisure(session, at_leisure):
-        # No more than can be read soon, so that the most useful stay first.
+    if not rows and session.execute(MAY_READ_BULK, bulk_params).scalar() and _may_claim_bulk(session, bulk_workers):
+        # No more than can be read soon, so that the most useful records stay first.
         params["limit"] = min(limit, stream.batch.size if stream.batch else BULK_CLAIM)
         rows = session.execute(CLAIM_SUSPECT, {**params, "below": 32767}).mappings().all()
         is_suspect = bool(rows)
@@ -96,13 +96,13 @@ def claim(
     )
 
 
-def _has_leisure(session: Session, at_leisure: int) -> bool:
-    """Whether one more worker may read in bulk. Decided by one after the other, until the transaction ends."""
+def _may_claim_bulk(session: Session, bulk_workers: int) -> bool:
+    """Whether one more worker may read in bulk. A lock held to the end of the transaction makes workers ask in turn."""
     session.execute(BULK_LOCK)
-    return int(session.execute(AT_LEISURE, {"any_bulk": BULK_PRIORITY}).scalar_one()) < at_leisure
+    return int(session.execute(BULK_WORKERS, {"any_bulk": BULK_PRIORITY}).scalar_one()) < bulk_workers
 
 
-# Counting stops at a cap: more than this many due items need no exact figure to wake all workers.
+# Counting stops at a cap: beyond it no exact figure is needed to wake all workers.
 DUE = text(f"""
 select e.entity, count(w.id) as due_count,
        coalesce(extract(epoch from clock_timestamp() - min(w.next_attempt_at)), 0)::float8
@@ -120,7 +120,7 @@ join lateral (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Due work of one entity: how many items (up to the cap) and how long the first of them has been due."""
+    """Due work of one entity: number of items (up to the cap) and for how long the oldest has been due."""
 
     entity: str
     count: int
@@ -128,7 +128,7 @@ class Due:
 
 
 def due_work(session: Session, entities: Sequence[str], *, cap: int = 1000) -> list[Due]:
-    """Due, unclaimed work by entity, without back-fill that rests."""
+    """Due, unclaimed work by entity, without throttled back-fill."""
     declared = [ENTITIES[name] for name in entities]
     params = {
         "entities": list(entities),

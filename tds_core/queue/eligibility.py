@@ -1,9 +1,7 @@
-"""Resting: while lists are read, or back-fill's share of an API's quota is used, its work stays in the queue, unclaimed
-and unannounced.
+"""Eligibility of queued work: what keeps due items from being claimed, for all workers, without touching the items.
 
-One row says the latter for all workers and the dispatcher; the thousands of items that wait need not be touched.
-
-Pausing the queue: an operator lets the work of entities wait. What arrives is taken as ever, and nothing is lost.
+An operator pauses an entity: its events are received as ever, and its work waits. Back-fill waits while lists are being
+read, and, by one row for each API, while its share of the quota is used up.
 """
 
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ from sqlalchemy.orm import Session
 from tds_core.errors import SourceError
 from tds_models.entities import ENTITIES
 
-#: Whether the work of an entity waits; what is claimed already is done.
+#: Whether an entity is paused; items claimed before are still completed.
 PAUSED = "exists (select from tds_queue_pauses p where p.entity = {entity})"
 
 _PAUSE = text("""
@@ -28,33 +26,33 @@ _PAUSES = text("select entity, paused_at, paused_by, reason from tds_queue_pause
 
 
 def pause(session: Session, entity: str | None, *, by: str, reason: str | None = None) -> list[dict[str, Any]]:
-    """Let the work of `entity` wait, of all where it is None. One that waits already stays as it is. Returns all."""
-    session.execute(_PAUSE, {"entities": _meant(entity), "by": by, "reason": reason})
+    """Pause `entity`, or all where it is None; one paused before keeps its reason. Returns all pauses."""
+    session.execute(_PAUSE, {"entities": _names(entity), "by": by, "reason": reason})
     return pauses(session)
 
 
 def resume(session: Session, entity: str | None) -> list[dict[str, Any]]:
-    """Let the work of `entity` go on, of all where it is None. Returns what still waits."""
-    session.execute(_RESUME, {"entities": _meant(entity)})
+    """Resume `entity`, or all where it is None. Returns the remaining pauses."""
+    session.execute(_RESUME, {"entities": _names(entity)})
     return pauses(session)
 
 
 def pauses(session: Session) -> list[dict[str, Any]]:
-    """Whose work waits: since when, by whom and why."""
+    """The paused entities: since when, by whom and why."""
     return [dict(row) for row in session.execute(_PAUSES).mappings()]
 
 
-def _meant(entity: str | None) -> Sequence[str]:
+def _names(entity: str | None) -> Sequence[str]:
     return [entity] if entity is not None else list(ENTITIES)
 
 
-# A place that is free again every second is not worth claiming records for every second.
+# The shortest throttle: claiming anew every second costs more than it brings.
 LEAST_SECONDS = 3.0
-# The quota may be raised, or corrected by what the source says, so it is asked again now and then.
+# The longest: the quota may be raised, or corrected by a response, so it is tried again now and then.
 MOST_SECONDS = 900.0
 
 #: Whether lists are being read, or will be within a minute: they come first, for a list call shows 200 records and a
-#: detail one. What waits behind another run of its entity (a failing or a held one) keeps nobody waiting by itself.
+#: detail one. A run that waits behind another of its entity (a failing or a held one) does not count.
 LISTS_FIRST = """exists (
     select from tds_sync_runs p where p.mode in ('full', 'incremental') and p.state in ('queued', 'running')
       and (p.lease_token is not null or p.next_attempt_at <= now() + interval '1 minute')
@@ -70,6 +68,6 @@ on conflict (source, api) do update set rests_until = excluded.rests_until, reas
 
 
 def throttle_backfill(session: Session, *, source: str, api: str, refusal: SourceError) -> None:
-    """Leave `api` to more urgent calls for about as long as `refusal` says."""
+    """Keep back-fill of `api` unclaimed for as long as `refusal` asks, between 3 s and 15 min."""
     seconds = min(max(refusal.after_seconds, LEAST_SECONDS), MOST_SECONDS)
     session.execute(REST, {"source": source, "api": api, "seconds": seconds, "reason": str(refusal)[:300]})

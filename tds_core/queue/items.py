@@ -1,4 +1,4 @@
-"""The queue: one live work item per record. Every write says under which condition the item is still mine."""
+"""Work items: the queue has one live item per record. Every write states under which lease it may change the item."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from tds_core.fault_switches import Protection, is_off
 from tds_core.sources.base import CallSummary
 from tds_models.entities import ENTITIES
 
-# Work found by reading lists waits behind what a webhook or an operator asked for.
+# Added to the priority of work found by reading lists: it waits behind webhooks and operators.
 BULK_PRIORITY = 10
 
 
@@ -22,7 +22,7 @@ class Item:
     """A claimed work item. `generation` is the one that was claimed; completing needs it unchanged.
 
     `failures`: how often reading it failed before, counted as an attempt or not; `failed_seconds`: how long ago it last
-    did, told once it is fenced.
+    did, known once the item is fenced.
     """
 
     id: int
@@ -43,8 +43,9 @@ class Item:
 class Claim:
     """Items of one entity, leased together under one token: all of them bulk, or none.
 
-    `claimed_at` is the database's clock at the claim. `was_all`: nothing else was due; a bulk claim does not know.
-    `is_suspect`: they were in a dying worker's hands; all of them, or none. `exchanges`: the call each was read with.
+    `claimed_at` is the database's clock at the claim. `drained_queue`: the claim took every due item; False
+    for bulk claims, which do not check. `is_suspect`: a worker died while it had them leased; all of them, or none.
+    `exchanges`: the call that read each record.
     """
 
     source: str
@@ -59,10 +60,10 @@ class Claim:
     exchanges: Mapping[str, CallSummary] = field(default_factory=dict)
 
 
-# Rows of the queue are held for as long as a batch or a burst is being written: that is waited for.
+# Queue rows stay locked while a batch or a burst is being written: that is worth waiting for.
 WAIT = "set local lock_timeout = '2s';"
 
-# A pass that meets a record which waits to be read anyway, and no later than it asks for, has nothing to add.
+# Bulk work adds nothing where the record is enqueued to be read anyway, and no later.
 ENQUEUE = text(f"""{WAIT}
 insert into tds_sync_queue as q (source, entity, source_id, priority, origin, must_read, correlation_id)
 select :source, :entity, id, priority, :origin, :must_read, :correlation_id
@@ -87,13 +88,14 @@ def enqueue(
     bulk_rank: Mapping[str, int] | None = None,
     correlation_id: str = "",
 ) -> int:
-    """Owe these records a sync; one that is owed already is asked for again. Returns how many were given.
+    """Enqueue a sync for each id; an id already queued gets its generation raised. Returns the number of distinct ids.
 
-    `behind`: how far behind other bulk work each of them may wait, by source id.
+    `must_read`: the record is read from the source even if a webhook body is at hand. `bulk_rank`: added to the
+    priority of each bulk item, by source id; a higher rank waits longer.
     """
     ids = sorted(set(source_ids))
     if ids:
-        first, waits = ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0), bulk_rank or {}
+        priority, ranks = ENTITIES[entity].priority + (BULK_PRIORITY if bulk else 0), bulk_rank or {}
         session.execute(
             ENQUEUE,
             {
@@ -102,7 +104,7 @@ def enqueue(
                 "ids": ids,
                 "origin": origin,
                 "must_read": must_read,
-                "priorities": [first + waits.get(each, 0) for each in ids],
+                "priorities": [priority + ranks.get(each, 0) for each in ids],
                 "bulk": bulk,
                 "correlation_id": correlation_id,
             },
@@ -115,7 +117,7 @@ def database_clock(session: Session) -> datetime:
     return session.execute(text("select clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
 
 
-# Rows that are locked are being settled, and live; waiting for them, in another order than theirs, could deadlock.
+# Locked rows are being completed, so their worker lives; waiting for them in another order could deadlock.
 HEARTBEAT = text("""
 update tds_sync_queue set leased_until = now() + make_interval(secs => :lease)
 where id in (select id from tds_sync_queue where lease_token = :token for update skip locked)
@@ -123,12 +125,12 @@ where id in (select id from tds_sync_queue where lease_token = :token for update
 
 
 def heartbeat(session: Session, *, token: UUID, lease_seconds: float) -> int:
-    """Say that the holder of `token` lives. Returns how many items it still holds."""
+    """Extend the lease of `token`. Returns how many items are still leased under it."""
     return _count(session.execute(HEARTBEAT, {"token": token, "lease": lease_seconds}))
 
 
-# In the order in which events arrive and runs enqueue, so that nobody waits in a circle. No statement of what follows
-# may take longer than a lease lasts without a heartbeat.
+# Lock in the order inserts use, to avoid deadlocks. No statement that follows may take longer than a lease lasts
+# without a heartbeat.
 FENCE = text(f"""{WAIT}
 select id, extract(epoch from clock_timestamp() - failed_at)::float8 as failed_seconds,
     set_config('statement_timeout', '10s', true)
@@ -138,21 +140,21 @@ where id = any(:ids) and lease_token = :token order by source_id for update
 
 
 def fence(session: Session, claim: Claim, items: Iterable[Item]) -> list[Item]:
-    """Those of `items` that are still ours, locked: nobody can take them before the transaction ends.
+    """Those of `items` still leased under the claim, locked until the transaction ends.
 
-    Locked in the order of their source ids, as the inbox locks them: the two never wait for each other in a circle.
+    Locked in the order of their source ids, as the inbox locks them, to avoid deadlocks.
     """
-    wanted = {item.id: item for item in items}
+    by_id = {item.id: item for item in items}
     if is_off(Protection.FENCE):
-        return list(wanted.values())
-    held = session.execute(FENCE, {"ids": sorted(wanted), "token": claim.token})
+        return list(by_id.values())
+    rows = session.execute(FENCE, {"ids": sorted(by_id), "token": claim.token})
     return [
-        wanted[row.id] if row.failed_seconds is None else replace(wanted[row.id], failed_seconds=row.failed_seconds)
-        for row in held
+        by_id[row.id] if row.failed_seconds is None else replace(by_id[row.id], failed_seconds=row.failed_seconds)
+        for row in rows
     ]
 
 
-# An item that was asked for again while we worked is not finished: it goes round, with the attempts it deserves.
+# If the generation rose since the claim, put the item back and reset its attempts.
 FINISH = text("""
 with done as (
     select * from unnest(cast(:ids as bigint[]), cast(:generations as bigint[])) as d(id, generation)
@@ -168,7 +170,7 @@ from done d where q.id = d.id and q.lease_token = :token and q.generation <> d.g
 
 
 def finish(session: Session, claim: Claim, items: Sequence[Item]) -> None:
-    """Complete `items` (fenced by the caller): they leave the queue, unless they were asked for again."""
+    """Complete `items`, fenced by the caller: they leave the queue, unless they were enqueued again meanwhile."""
     if items:
         session.execute(
             FINISH,
@@ -193,7 +195,7 @@ where q.id = r.id and q.lease_token = :token
 
 
 def put_back(session: Session, claim: Claim, rows: Sequence[dict[str, object]]) -> None:
-    """Give items back, due after `delay` seconds; `uncounted` is 1 where the attempt shall not count (a snooze).
+    """Put items back, due after `delay` seconds; `uncounted` is 1 where the attempt does not count (a snooze).
 
     A row has id, delay, uncounted, must_read, error, failed (whether reading it did), waits_for (a breaker's name).
     """
@@ -205,7 +207,7 @@ CLEAR = text("update tds_sync_queue set crashes = 0 where id = any(:ids) and cra
 
 
 def clear(session: Session, items: Iterable[Item]) -> None:
-    """Suspect `items` no longer: a process lived through them. Most have left the queue by now."""
+    """Reset the crash count of `items`: a process has survived them. Most have left the queue by now."""
     session.execute(CLEAR, {"ids": sorted(item.id for item in items)})
 
 
@@ -217,7 +219,7 @@ where id in (select id from tds_sync_queue where lease_token = :token and id = a
 
 
 def release(session: Session, claim: Claim, *, delay_seconds: float, waits_for: str = "") -> None:
-    """Give back what is still held of `claim`; the attempt does not count.
+    """Put back the items still leased under `claim`; the attempt does not count.
 
     `waits_for`: the circuit breaker whose closing ends the wait sooner.
     """

@@ -1,4 +1,4 @@
-"""What a claimed item has to go by: its open events, and which of their bodies may be applied as it is."""
+"""Pending events of claimed items: which webhook body may be applied as it is, and which records have to be read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tds_models.entities.base import Entity
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event without a verdict. `record` is JSON text. `event`: what a webhook said had happened, or `edited`."""
+    """An event without a verdict. `record` is JSON text. `event`: the webhook's kind of event, or `edited`."""
 
     id: int
     source_id: str
@@ -53,16 +53,16 @@ def pending_events(session: Session, claim: Claim) -> dict[str, list[Event]]:
     return events
 
 
-#: The event of a record that a person changed before it was tried again.
+#: The event of a dead letter's record that an operator edited.
 EDITED = "edited"
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def choose(events: Iterable[Event]) -> Event | None:
-    """The event whose body is the newest state, or `None` when the bodies cannot tell.
+    """The event whose body is the newest state, or None when the bodies cannot tell.
 
-    Sources stamp changes in whole seconds: two different bodies with the same newest time leave the order open, unless
-    the later one is a person's correction.
+    Sources stamp changes in whole seconds: two bodies with the same newest time leave the order open, unless the later
+    one was edited by an operator.
     """
     ranked = sorted(events, key=lambda event: (event.source_modified_at or EARLIEST, event.id))
     if not ranked or not ranked[-1].complete:
@@ -83,8 +83,7 @@ def bodies(
 ) -> tuple[dict[str, Candidate], list[Item]]:
     """Candidates made from webhook bodies, by source id, and the items that have to be read from the source.
 
-    A body that breaks the rules is not the source's last word: the record is read before anything is given up. One of a
-    time to which `clock` has not come is no evidence of anything: the record is read, too.
+    Records with an invalid body, or with a time of change that `clock` has not reached, are read as well.
     """
     candidates: dict[str, Candidate] = {}
     to_read: list[Item] = []

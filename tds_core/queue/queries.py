@@ -1,4 +1,4 @@
-"""The live queue and the figures of health, as people and programs ask for them."""
+"""Queries of the queue: live work items, their statistics by entity, and the figures of the health summary."""
 
 from typing import Any
 

@@ -270,11 +270,11 @@ def test_bulk_work_leaves_a_worker_to_the_urgent(world: World) -> None:
     assert len(claim_beside(world, 3)) == 20
 
 
-def claim_beside(world: World, at_leisure: int) -> list[str]:
+def claim_beside(world: World, bulk_workers: int) -> list[str]:
     with session_scope(world.engine) as session:
         return ids(
             queue_claim.claim(
-                session, entity="invoice", limit=100, lease_seconds=60, worker="test", at_leisure=at_leisure
+                session, entity="invoice", limit=100, lease_seconds=60, worker="test", bulk_workers=bulk_workers
             )
         )
 
