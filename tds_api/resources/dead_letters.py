@@ -32,7 +32,7 @@ from tds_core.config.settings import Settings
 from tds_core.dead_letters import queries, retry_batches, triage
 from tds_core.dead_letters import retry as dead_letters_retry
 from tds_core.dead_letters.importer import import_lines
-from tds_core.dead_letters.preview import SAMPLE, Selection, preview
+from tds_core.dead_letters.preview import SAMPLE_SIZE, Selection, preview
 from tds_core.dead_letters.retry import InvalidEditError
 from tds_core.pagination import Page
 from tds_core.sources.registry import open_source
@@ -117,7 +117,7 @@ def preview_retry(
     selection: Selection,
     *,
     per_minute: int,
-    sample_size: int = SAMPLE,
+    sample_size: int = SAMPLE_SIZE,
 ) -> Mapping[str, Any]:
     """A preview of a retry, by the source, quota and breakers of `settings`; a sample is read from the source."""
     scope = partial(session_scope, engine)
