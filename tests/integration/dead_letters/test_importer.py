@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
 from tds_core.dead_letters import queries
-from tds_core.dead_letters.importer import Import, import_lines
+from tds_core.dead_letters.importer import ImportResult, import_lines
 from tds_models.db import session_scope
 from tests.support import world as worlds
 from tests.support.command_line import CommandLine
@@ -36,7 +36,7 @@ def world(
         yield world
 
 
-def imported(world: World, lines: bytes) -> Import:
+def imported(world: World, lines: bytes) -> ImportResult:
     with session_scope(world.engine) as session:
         return import_lines(session, lines.split(b"\n"), by="ann")
 
