@@ -1,7 +1,4 @@
-"""Seals over the history: what makes an edit, a deletion or an insertion of history show.
-
-The audit trail: every change of every record, before and after. The database refuses to edit it.
-"""
+"""Tables of the audit trail: every change of every record, and the chain of seals that makes tampering detectable."""
 
 from datetime import datetime
 from typing import Any
@@ -41,10 +38,10 @@ class AuditEntry(Base):
 
 
 class AuditSeal(Base):
-    """A link of the chain. Nobody can edit it.
+    """A link of the chain of seals. Triggers refuse edits.
 
-    A `rows` seal vouches for the rows of one append-only table whose ids it names, a `retired` one for having removed,
-    on purpose, all rows of its table up to `last_id`. `digest` is keyed, over all else and the digest before.
+    A `rows` seal covers the rows of one append-only table with its `ids`; a `retired` one records that retention
+    removed all rows of its table up to `last_id`. `digest` is a keyed digest of the other columns and the previous one.
     """
 
     __tablename__ = "tds_audit_seals"
@@ -69,9 +66,9 @@ class AuditSeal(Base):
 
 
 class AuditHead(Base):
-    """The end of the chain, so that it shows when the newest seals are gone. One row.
+    """The end of the chain, in one row, so that a removal of the newest seals is detected.
 
-    `waits`: by table, the id up to which rows may be sealed once the writers named beside it have ended.
+    `waits`: by table, the id up to which rows may be sealed once the listed writing transactions have ended.
     """
 
     __tablename__ = "tds_audit_head"
@@ -83,7 +80,7 @@ class AuditHead(Base):
 
 
 class AuditSealKey(Base):
-    """A key seals were made with, locked with TDS_SECRET_KEY, so that they outlive that key's rotation."""
+    """A key of seals, encrypted with TDS_SECRET_KEY, so that seals stay verifiable when that key is rotated."""
 
     __tablename__ = "tds_audit_seal_keys"
 

@@ -1,6 +1,6 @@
-"""What people and programs asked TDS to do, kept for ever; and answers kept a day, for requests that are sent twice.
+"""Tables of authentication: operators, sessions and API keys; the action log; responses stored for idempotency keys.
 
-Who may use TDS: operators with their sessions, and API keys for programs; none of it opens anything when read.
+Passwords, session tokens and keys are stored as hashes only.
 """
 
 from datetime import datetime
@@ -27,7 +27,7 @@ from tds_models.base import Base, Instant
 
 
 class ActionOutcome(StrEnum):
-    """What became of an action."""
+    """The outcome of an operator's action."""
 
     BEGUN = "begun"
     DONE = "done"
@@ -36,11 +36,11 @@ class ActionOutcome(StrEnum):
 
 
 class OperatorAction(Base):
-    """One action, or its beginning. The database refuses to edit a row.
+    """One action of an operator or program, or its beginning. Triggers refuse edits; rows are kept for ever.
 
-    An action over HTTP is written down before it is done (`begun`) and its end is a row of its own that names the
-    beginning; a beginning without an end is still being done, or died. Commands write both in one row, in the
-    transaction of what they do. Reads are not written down.
+    An action over HTTP is written before it is done (`begun`), and its end is a second row with `begun_id`; a beginning
+    without an end is in progress, or its process died. Commands write one row, in the transaction of what they do.
+    Reads are not logged.
     """
 
     __tablename__ = "tds_operator_actions"
@@ -79,7 +79,7 @@ class OperatorAction(Base):
 
 
 class IdempotencyRecord(Base):
-    """What a request with an Idempotency-Key was answered; without `status` it is still being answered."""
+    """The response stored for an Idempotency-Key; `status` is null while the request is in progress."""
 
     __tablename__ = "tds_kept_answers"
     __table_args__ = (Index("ix_tds_kept_answers_expires_at", "expires_at"),)
@@ -95,7 +95,7 @@ class IdempotencyRecord(Base):
 
 
 class Role(StrEnum):
-    """What somebody may do; each role may also do what those before it may."""
+    """A role of an operator or key; each includes the roles before it."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -103,11 +103,11 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the role that may do least."""
+        """0 for the least privileged role."""
         return list(Role).index(self)
 
     def covers(self, needed: "Role") -> bool:
-        """Whether who has this role may do what needs that one."""
+        """Whether this role includes `needed`."""
         return self.rank >= needed.rank
 
 
@@ -115,7 +115,7 @@ _ROLES = "role in ('viewer', 'operator', 'admin')"
 
 
 class Operator(Base):
-    """A person who uses TDS. Never deleted, so that what they did keeps its name; `disabled_at` ends their access."""
+    """A person who uses TDS. Never deleted, since the action log names operators; `disabled_at` ends the access."""
 
     __tablename__ = "tds_operators"
     __table_args__ = (CheckConstraint(_ROLES, name="role"),)
@@ -132,7 +132,7 @@ class Operator(Base):
 
 
 class OperatorSession(Base):
-    """One log-in of an operator. It ends when nobody used it for a while, and at `ends_at` in any case."""
+    """One session of an operator. It ends after a time without use, and at `ends_at` in any case."""
 
     __tablename__ = "tds_operator_sessions"
     __table_args__ = (Index("ix_tds_operator_sessions_operator_id", "operator_id"),)
@@ -148,7 +148,7 @@ class OperatorSession(Base):
 
 
 class ApiKey(Base):
-    """A program's key. What opens is shown once; only its digest stays."""
+    """An API key of a program. The key is shown once; only its digest is stored."""
 
     __tablename__ = "tds_api_keys"
     __table_args__ = (CheckConstraint(_ROLES, name="role"),)

@@ -1,4 +1,4 @@
-"""The declarative base: one metadata for TDS's own tables, one for the mirror, one naming rule for both."""
+"""The declarative base, with one metadata for TDS's own tables, one for the mirror, and their naming convention."""
 
 from sqlalchemy import DateTime, MetaData
 from sqlalchemy.orm import DeclarativeBase

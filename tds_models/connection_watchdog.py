@@ -1,10 +1,9 @@
-"""The watchdog: ends a connection on which PostgreSQL has not answered in time.
+"""The watchdog of database connections: ends a connection on which PostgreSQL has not responded in time.
 
-The server's own limits (statement_timeout and its like) hold only while its answers arrive. When packets vanish on the
-way, without a reset, and something between goes on to acknowledge them, a client would wait for ever, and neither TCP
-keepalive nor tcp_user_timeout ends it. So every call into PostgreSQL has a deadline here as well, a little beyond the
-server's, and one thread a process shuts down the socket of whatever is beyond it. The call then fails as for a server
-that went away.
+The server's own limits (statement_timeout and the like) work only while its responses arrive. If packets are dropped
+without a reset and a middlebox acknowledges them, a client waits for ever, and neither TCP keepalive nor
+tcp_user_timeout ends the wait. So every call has a client-side deadline a little beyond the server's, and one thread
+per process shuts down the socket of a late call. The call then fails as for a server that went away.
 """
 
 import os
@@ -19,89 +18,89 @@ from weakref import WeakSet
 import psycopg2
 from psycopg2 import extensions
 
-# How long after its own limit the server's word that it broke off is waited for.
+# Time after the server's own limit for its error to arrive.
 GRACE_SECONDS = 2.0
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 
 
 class WatchedConnection(extensions.connection):
-    """A connection whose calls each end within `patience_seconds` (`None`: whenever they do)."""
+    """A connection whose calls each end within `timeout_seconds`; None: no limit."""
 
-    def __init__(self, dsn: str, patience_seconds: float | None, *more: Any) -> None:
+    def __init__(self, dsn: str, timeout_seconds: float | None, *more: Any) -> None:
         self._guard = threading.Lock()
-        self._late_at: float | None = None
+        self._deadline: float | None = None
         self._was_ended = False
-        self._usual_seconds = self.patience_seconds = patience_seconds
+        self._default_seconds = self.timeout_seconds = timeout_seconds
         super().__init__(dsn, *more)
         self.cursor_factory = WatchedCursor
         _watchdog.watch(self)
 
-    def call(self, function: Callable[..., Any], *given: Any) -> Any:
-        """Call into PostgreSQL; raises OperationalError when there is no answer in time."""
-        if self.patience_seconds is not None:
-            self._late_at = monotonic() + self.patience_seconds
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call into PostgreSQL. Raises `OperationalError` without a response in time."""
+        if self.timeout_seconds is not None:
+            self._deadline = monotonic() + self.timeout_seconds
         try:
-            return function(*given)
+            return function(*args)
         except psycopg2.Error as error:
             if self._was_ended:
                 raise psycopg2.OperationalError("no answer in time; the connection was given up") from error
             raise
         finally:
             with self._guard:
-                self._late_at = None
+                self._deadline = None
 
     def commit(self) -> None:
-        """Commit; what comes next has the usual time."""
-        self.patience_seconds = self._usual_seconds
+        """Commit, and restore the default timeout."""
+        self.timeout_seconds = self._default_seconds
         self.call(super().commit)
 
     def rollback(self) -> None:
-        """Roll back; what comes next has the usual time."""
-        self.patience_seconds = self._usual_seconds
+        """Roll back, and restore the default timeout."""
+        self.timeout_seconds = self._default_seconds
         self.call(super().rollback)
 
     def end_if_late(self, now: float) -> None:
-        """Shut the socket down if the call under way is beyond its deadline: it fails then, whoever waits in it."""
+        """Shut down the socket if the running call is past its deadline, so that the call fails."""
         with self._guard:
-            if self._late_at is None or now < self._late_at:
+            if self._deadline is None or now < self._deadline:
                 return
-            self._late_at, self._was_ended = None, True
+            self._deadline, self._was_ended = None, True
             with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.fileno())) as same:
                 same.shutdown(socket.SHUT_RDWR)
 
 
 class WatchedCursor(extensions.cursor):
-    """A cursor whose statements are waited for no longer than its connection has patience."""
+    """A cursor whose statements end within the timeout of its connection."""
 
     connection: WatchedConnection
 
-    def execute(self, *given: Any) -> None:
+    def execute(self, *args: Any) -> None:
         """See psycopg2."""
-        self.connection.call(super().execute, *given)
+        self.connection.call(super().execute, *args)
 
-    def executemany(self, *given: Any) -> None:
+    def executemany(self, *args: Any) -> None:
         """See psycopg2."""
-        self.connection.call(super().executemany, *given)
+        self.connection.call(super().executemany, *args)
 
-    def copy_expert(self, *given: Any) -> None:
+    def copy_expert(self, *args: Any) -> None:
         """See psycopg2."""
-        self.connection.call(super().copy_expert, *given)
+        self.connection.call(super().copy_expert, *args)
 
 
 class Watchdog:
-    """Looks at this process's connections, twice a second; the thread begins with the first of them."""
+    """Checks the connections of this process twice a second, in a thread that starts with the first connection."""
 
     def __init__(self) -> None:
-        self.begin_anew()
+        self.reset()
 
-    def begin_anew(self) -> None:
-        """After a fork: the thread is not here, and the connections are the parent's."""
+    def reset(self) -> None:
+        """Start without thread and connections; also after a fork, since both belong to the parent."""
         self._lock = threading.Lock()
         self._connections: WeakSet[WatchedConnection] = WeakSet()
         self._is_watching = False
 
     def watch(self, connection: WatchedConnection) -> None:
-        """Look at `connection` as well, until it is gone."""
+        """Check `connection` until it is garbage-collected."""
         with self._lock:
             self._connections.add(connection)
             if not self._is_watching:
@@ -111,7 +110,7 @@ class Watchdog:
     def _watch(self) -> None:
         pause = threading.Event()
         while True:
-            pause.wait(LOOK_SECONDS)
+            pause.wait(CHECK_SECONDS)
             with self._lock:
                 connections = list(self._connections)
             now = monotonic()
@@ -121,4 +120,4 @@ class Watchdog:
 
 
 _watchdog = Watchdog()
-os.register_at_fork(after_in_child=_watchdog.begin_anew)
+os.register_at_fork(after_in_child=_watchdog.reset)

@@ -1,7 +1,4 @@
-"""The way into PostgreSQL: one engine a process, transactions opened and committed at the edge only.
-
-The advisory locks of TDS: one number each, so that two who have nothing to do with each other never wait.
-"""
+"""Engines with timeouts, session scopes, and the numbers of TDS's advisory locks."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,10 +15,10 @@ from tds_models.connection_watchdog import GRACE_SECONDS, WatchedConnection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long a process waits for PostgreSQL, in whole seconds; 0 is for ever.
+    """How long a process waits for PostgreSQL, in whole seconds; 0: for ever.
 
-    `lock`: for locks of others. `idle`: how long PostgreSQL keeps a transaction open, and with it all it has locked, in
-    which it hears nothing, and `session`: a connection between transactions.
+    `idle`: how long the server keeps a transaction open, and with it its locks, without a statement; `session`: a
+    connection without a transaction.
     """
 
     connect: int = 5
@@ -32,7 +29,7 @@ class Timeouts:
 
     @property
     def options(self) -> str:
-        """What a session begins with: what outlives this is a bug or an outage, and must not hold locks."""
+        """The libpq `options` of a connection. A longer wait is a bug or an outage, and must not hold locks."""
         limits = {
             "statement_timeout": self.statement,
             "lock_timeout": self.lock,
@@ -46,12 +43,12 @@ class Timeouts:
         return f"-c timezone=UTC -c jit=off{spelled}"
 
 
-#: Without work to wait for, and for what takes its time (migrations).
+#: For migrations, which may take any time.
 UNLIMITED = Timeouts(statement=0, lock=30, idle=0)
-# A peer that is gone is noticed after ten seconds or so, by us and by the server, also where nothing is being sent.
+# A lost peer is noticed after about ten seconds by client and server, also on an idle connection.
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 _UNACKNOWLEDGED_MILLISECONDS = 10_000
-# Whether a connection that was kept still works is known at once, or it does not.
+# Longest wait for the ping of a pooled connection.
 PING_SECONDS = 2.0
 
 _HOSTS = re.compile(
@@ -93,41 +90,41 @@ def make_engine(
             **_KEEPALIVE,
         },
     )
-    engine.dialect.do_ping = _impatient(engine.dialect.do_ping)  # type: ignore[assignment, method-assign]
+    engine.dialect.do_ping = _with_ping_timeout(engine.dialect.do_ping)  # type: ignore[assignment, method-assign]
     return engine
 
 
-def _impatient(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _with_ping_timeout(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
     def pinged(connection: Any) -> bool:
-        usual, connection.patience_seconds = connection.patience_seconds, PING_SECONDS
+        default, connection.timeout_seconds = connection.timeout_seconds, PING_SECONDS
         try:
             return ping(connection)
         finally:
-            connection.patience_seconds = usual
+            connection.timeout_seconds = default
 
     return pinged
 
 
 def set_statement_timeout(session: Session, seconds: int) -> None:
-    """Let each statement of this transaction take so long; 0: as long as it takes."""
+    """Set the timeout of each statement for the rest of this transaction; 0: none."""
     connection = session.connection()
     connection.exec_driver_sql(f"set local statement_timeout = '{seconds}s'")
     raw: Any = connection.connection.dbapi_connection
-    raw.patience_seconds = seconds + GRACE_SECONDS if seconds else None
+    raw.timeout_seconds = seconds + GRACE_SECONDS if seconds else None
 
 
 def _for_sqlalchemy(url: str) -> str:
-    """SQLAlchemy takes one host before the path, and several only behind it."""
-    found = _HOSTS.match(url)
-    if found is None:
+    """Move several hosts from the authority of an address to its query, where SQLAlchemy expects them."""
+    parts = _HOSTS.match(url)
+    if parts is None:
         return url
-    hosts = "&".join(f"host={host}" for host in found["hosts"].split(","))
-    return f"{found['before']}{found['path'] or '/'}?{hosts}" + (f"&{found['query']}" if found["query"] else "")
+    hosts = "&".join(f"host={host}" for host in parts["hosts"].split(","))
+    return f"{parts['before']}{parts['path'] or '/'}?{hosts}" + (f"&{parts['query']}" if parts["query"] else "")
 
 
 @contextmanager
 def autocommit_scope(engine: Engine) -> Iterator[Session]:
-    """Statements that each stand alone: no transaction is begun or ended for them, which is half of a small one."""
+    """A session in autocommit mode for single reads, which saves begin and commit: half the time of a small query."""
     with Session(engine) as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield session
@@ -135,14 +132,14 @@ def autocommit_scope(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def session_scope(engine: Engine) -> Iterator[Session]:
-    """One transaction: commits when the block ends well, rolls back and re-raises when it does not."""
+    """One transaction: commits when the block ends, rolls back and re-raises on an exception."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @unique
 class Lock(IntEnum):
-    """Who holds it may do alone what it is named after; DISPATCHER for as long as its connection lasts."""
+    """Numbers of advisory locks. Each is held for a transaction, DISPATCHER for a connection."""
 
     MIGRATION = 7_404_202_611
     DISPATCHER = 7_404_202_612
@@ -153,5 +150,5 @@ class Lock(IntEnum):
     RUN_REQUESTS = 7_404_202_617
 
     def until_commit(self) -> TextClause:
-        """The statement that waits for this lock and keeps it until the transaction ends."""
+        """The statement that waits for this lock and holds it until the transaction ends."""
         return text(f"select pg_advisory_xact_lock({self.value})")

@@ -1,4 +1,4 @@
-"""Dead letters: work given up, what people did about it, and every attempt to revive it."""
+"""Tables of dead letters: records given up, their retries and batches of retries, and operators' actions."""
 
 from datetime import datetime
 from typing import Any
@@ -58,7 +58,7 @@ class DeadLetter(Base):
 
 
 class DeadLetterRetryBatch(Base):
-    """Many letters revived on one request, no faster than `per_minute`; can be cancelled."""
+    """One request to retry many dead letters, at most `per_minute`; can be cancelled."""
 
     __tablename__ = "tds_dead_letter_batches"
     __table_args__ = (Index("ix_tds_dead_letter_batches_open", "id", postgresql_where=text("ended_at is null")),)
@@ -79,7 +79,7 @@ class DeadLetterRetryBatch(Base):
 
 
 class DeadLetterRetry(Base):
-    """One attempt to bring a letter back: asked for, made a work item, ended. A letter has one open at most."""
+    """One retry of a dead letter: requested, turned into a work item, ended. A letter has at most one open retry."""
 
     __tablename__ = "tds_dead_letter_revivals"
     __table_args__ = (
@@ -109,7 +109,7 @@ class DeadLetterRetry(Base):
 
 
 class DeadLetterAction(Base):
-    """What a person did with a letter beside reviving it. Nobody can edit this."""
+    """An operator's action on a dead letter other than a retry. Triggers refuse edits."""
 
     __tablename__ = "tds_dead_letter_actions"
     __table_args__ = (Index("ix_tds_dead_letter_actions_letter_id", "letter_id"),)

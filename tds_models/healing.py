@@ -1,4 +1,4 @@
-"""Healing: what was looked for and put right, and whether the workers listen."""
+"""Tables of healing: cycles, actions, canaries of queues, and the status of worker processes."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from tds_models.base import Base, Instant
 
 
 class HealingCycle(Base):
-    """One look at everything that can be healed."""
+    """One cycle over all healing actions."""
 
     __tablename__ = "tds_healing_cycles"
     __table_args__ = (Index("ix_tds_healing_cycles_began_at", "began_at"),)
@@ -28,7 +28,7 @@ class HealingCycle(Base):
 
 
 class HealingAction(Base):
-    """One thing that was put right, or that a person was told of."""
+    """One repair, or one problem reported to operators."""
 
     __tablename__ = "tds_healing_actions"
     __table_args__ = (
@@ -54,7 +54,7 @@ class HealingAction(Base):
 
 
 class Canary(Base):
-    """The last canary put on a queue, and when one was heard there last."""
+    """The last canary message sent to a queue, and when one was last received."""
 
     __tablename__ = "tds_canaries"
 
@@ -69,7 +69,7 @@ class Canary(Base):
 
 
 class WorkerProcess(Base):
-    """A worker as it tells of itself every few seconds; `deaf_at` tells it to end."""
+    """A worker process as it last reported itself, every few seconds; a set `deaf_at` makes it end."""
 
     __tablename__ = "tds_listeners"
     __table_args__ = (Index("ix_tds_listeners_open", "name", postgresql_where=text("ended_at is null")),)

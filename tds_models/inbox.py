@@ -1,4 +1,4 @@
-"""What arrived by webhook: events kept as they came, their fingerprints, and the deliveries that were refused."""
+"""Tables of the inbox: webhook events as received, their fingerprints, and deliveries that were refused."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,23 +14,23 @@ EVENT_ID = Sequence("tds_event_id_seq", metadata=Base.metadata)
 
 
 class Verdict(StrEnum):
-    """Where an event ended. Every accepted event ends in exactly one of these."""
+    """The final status of an event. Every accepted event gets exactly one."""
 
     APPLIED = "applied"  # its record was written
-    UNCHANGED = "unchanged"  # the mirror already said the same
+    UNCHANGED = "unchanged"  # the mirror was already equal
     SUPERSEDED = "superseded"  # a newer event of the same record was applied instead
     STALE = "stale"  # the mirror was already newer
     DELETED = "deleted"  # the source no longer has the record
-    QUARANTINED = "quarantined"  # signed, but not understood
-    DEAD_LETTERED = "dead_lettered"  # given up until a person decides
+    QUARANTINED = "quarantined"  # signed, but cannot be parsed
+    DEAD_LETTERED = "dead_lettered"  # given up until an operator decides
 
 
-# Nine in ten events end otherwise: whoever looks for these would look through all of them.
+# Nine in ten events end otherwise, so a search for these needs an index.
 _RARE = text("verdict in ('superseded', 'stale', 'deleted', 'quarantined', 'dead_lettered')")
 
 
 class InboxEvent(Base):
-    """A webhook as it arrived. `verdict` is null while its record is still owed a sync."""
+    """A webhook as received. `verdict` is null until its record was synced."""
 
     __tablename__ = "tds_inbox_events"
     __table_args__ = (
@@ -41,7 +41,7 @@ class InboxEvent(Base):
             "generation",
             postgresql_where=text("verdict is null"),
         ),
-        # The list's order; what reception's figures count is in it, so that they read no record.
+        # In the order of lists; covers the counts of received events.
         Index("ix_tds_inbox_events_received", "received_at", "id", postgresql_include=["entity", "verdict"]),
         Index("ix_tds_inbox_events_rare", "verdict", "received_at", "id", postgresql_where=_RARE),
         Index("ix_tds_inbox_events_record", "entity", "source_id", "id"),
@@ -65,7 +65,7 @@ class InboxEvent(Base):
 
 
 class InboxFingerprint(Base):
-    """One content seen lately: a second delivery of it within the window is the same event."""
+    """A content received lately: a second delivery of it within the window is a duplicate."""
 
     __tablename__ = "tds_inbox_fingerprints"
     __table_args__ = (
@@ -80,7 +80,7 @@ class InboxFingerprint(Base):
 
 
 class RejectedDelivery(Base):
-    """A delivery that was refused: kept, bounded, for whoever asks why."""
+    """A refused delivery with its reason; the table is bounded."""
 
     __tablename__ = "tds_rejected_deliveries"
     __table_args__ = (
@@ -105,7 +105,7 @@ class RejectedDelivery(Base):
 
 
 class UnstoredWebhooks(Base):
-    """How many webhooks of a minute were answered 503, by reason: they were not stored, and their senders know."""
+    """The number of webhooks answered with 503 in one minute, by reason; they were not stored."""
 
     __tablename__ = "tds_unstored_webhooks"
 

@@ -1,4 +1,4 @@
-"""What TDS needs to be let in: tokens, encrypted, who is refreshing one, and consents that were asked for."""
+"""Tables of access to a source: tokens, consents, the mirrored organisation, and missing permissions."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from tds_models.base import Base, Instant
 
 
 class SourceToken(Base):
-    """The tokens for one source, encrypted with TDS_SECRET_KEY. `refreshing_until` keeps refreshes single."""
+    """The tokens of one source, encrypted with TDS_SECRET_KEY. `refreshing_until`: lease of the refreshing process."""
 
     __tablename__ = "tds_source_tokens"
 
@@ -54,7 +54,7 @@ class SourceToken(Base):
 
 
 class MirroredOrganization(Base):
-    """The organisation whose records the mirror holds, remembered at the source's first answer."""
+    """The mirrored organisation, stored at the source's first response."""
 
     __tablename__ = "tds_mirrored_organizations"
 
@@ -64,7 +64,7 @@ class MirroredOrganization(Base):
 
 
 class MissingPermission(Base):
-    """A module of a source, or one of its records, that may not be read: it is left alone, and all else goes on."""
+    """A module of a source, or one record of it, that may not be read; it is retried by itself."""
 
     __tablename__ = "tds_missing_permissions"
 
@@ -83,7 +83,7 @@ class MissingPermission(Base):
 
 
 class OAuthConsent(Base):
-    """A consent page somebody was sent to. `state_digest` names it; coming back takes the row away, so once only."""
+    """A consent page that was opened, by the digest of its state. Redeeming deletes the row, so it works once."""
 
     __tablename__ = "tds_consents"
 

@@ -1,4 +1,4 @@
-"""What is known of the records' quality: the keys they have shown, and the findings about them."""
+"""Tables of data quality: known keys of records, and findings."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from tds_models.base import Base, Instant
 
 
 class Severity(StrEnum):
-    """How grave a finding is."""
+    """Severity of a finding."""
 
     NOTE = "note"  # worth knowing
     WARNING = "warning"  # something may be missing or wrong
@@ -20,7 +20,7 @@ class Severity(StrEnum):
 
 
 class KnownKey(Base):
-    """One key the records of an entity have shown, in one part of them, as lists or as details show it."""
+    """One key that records of an entity have had, by the part of the record and by list or detail."""
 
     __tablename__ = "tds_known_keys"
 
@@ -36,7 +36,7 @@ class KnownKey(Base):
 
 
 class Finding(Base):
-    """Something about an entity, or one of its records, that a person should know; open until it is resolved."""
+    """A problem of an entity or one of its records that an operator should know; open until resolved."""
 
     __tablename__ = "tds_findings"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Work owed: one live item per record, and the story of its attempts."""
+"""Tables of the queue: one live work item per record, the log of attempts, and pauses."""
 
 from datetime import datetime
 from typing import Any
@@ -22,10 +22,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tds_models.base import Base, Instant
 
-# One sequence for all records: a generation is never used twice, also not after the item was finished and made anew.
+# One sequence for all records, so that no generation is used twice, even after an item was deleted and created again.
 GENERATION = Sequence("tds_generation_seq", metadata=Base.metadata)
 
-# Queue tables die of dead rows: vacuum early and leave room for updates in place.
+# Queue tables bloat: vacuum early and leave room for updates in place.
 HOT = {
     "postgresql_with": {
         "fillfactor": 70,
@@ -37,10 +37,10 @@ HOT = {
 
 
 class WorkItem(Base):
-    """One record owed a sync. Finished items are deleted; `tds_sync_logs` keeps their story.
+    """One record to be synced. Finished items are deleted; `tds_sync_logs` keeps their attempts.
 
-    A claim sets `lease_token`; every later write names it, so that a worker which lost its lease writes nothing.
-    `generation` moves with every event; completing needs the generation that was claimed.
+    A claim sets `lease_token`; every later write requires it, so that a worker that lost its lease writes nothing.
+    Every event raises `generation`; completion requires the generation that was claimed.
     """
 
     __tablename__ = "tds_sync_queue"
@@ -97,7 +97,7 @@ class WorkItem(Base):
 
 
 class WebhookOnlyRecord(Base):
-    """A record of which only a webhook has spoken: still to be read, or known not to be there."""
+    """A record known only from a webhook: still to be read, or known not to exist at the source."""
 
     __tablename__ = "tds_strangers"
     __table_args__ = (Index("ix_tds_strangers_due", "told_at", postgresql_where=text("absent_at is null")),)
@@ -110,7 +110,7 @@ class WebhookOnlyRecord(Base):
 
 
 class BackfillPause(Base):
-    """Until when bulk work leaves an API of a source alone, because its share of the quota is used."""
+    """A pause of bulk work for one API of a source, because its share of the quota is used."""
 
     __tablename__ = "tds_backfill_rests"
 
@@ -121,7 +121,7 @@ class BackfillPause(Base):
 
 
 class QueuePause(Base):
-    """An entity whose work an operator lets wait; its events and work items come in as ever."""
+    """An entity paused by an operator; events and work items still come in."""
 
     __tablename__ = "tds_queue_pauses"
 
@@ -132,7 +132,7 @@ class QueuePause(Base):
 
 
 class Attempt(Base):
-    """One attempt at a work item, and how it ended."""
+    """One attempt at a work item and its outcome."""
 
     __tablename__ = "tds_sync_logs"
     __table_args__ = (

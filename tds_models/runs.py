@@ -1,4 +1,4 @@
-"""Passes over a stream: runs, the pages they read, what held them, and the cursors they leave behind."""
+"""Tables of runs: passes over a stream, their pages, their holds, and cursors of incremental reads."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -22,11 +22,11 @@ class Mode(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run stands."""
+    """State of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
-    HELD = "held"  # it would change more than the guard lets pass: a person decides
+    HELD = "held"  # it would change more than the mass-change guard allows: an operator decides
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -38,7 +38,7 @@ OPEN = (RunState.QUEUED, RunState.RUNNING, RunState.HELD)
 
 
 class Run(Base):
-    """One pass over a stream. `position` is where its next page begins: a crash repeats a page and skips none."""
+    """One pass over a stream. `position`: where its next page begins; a crash repeats a page and skips none."""
 
     __tablename__ = "tds_sync_runs"
     __table_args__ = (
@@ -102,7 +102,7 @@ class Run(Base):
 
 
 class RunHold(Base):
-    """One time a run was held because it would change too much: why, what was at stake, and what was decided."""
+    """A hold of a run that would change too much: reason, preview and decision."""
 
     __tablename__ = "tds_run_holds"
     __table_args__ = (
@@ -123,7 +123,7 @@ class RunHold(Base):
 
 
 class RunPage(Base):
-    """One page a run read: the ids on it, so that what a complete listing did not show can be found."""
+    """One page read by a run, with its ids: records that no page of a complete run lists were deleted."""
 
     __tablename__ = "tds_sync_run_pages"
 

@@ -1,4 +1,4 @@
-"""The timetable: what is due when, each slot of it a row, and the pulse of the processes that keep it."""
+"""Tables of the schedule: jobs, one row for each slot, and heartbeats of processes."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from tds_models.base import Base, Instant
 
 
 class ScheduledJob(Base):
-    """One line of the timetable, settable while TDS runs. `missed` says what happens to slots nobody took."""
+    """One scheduled job, changeable while TDS runs. `missed`: what happens to slots that no process took."""
 
     __tablename__ = "tds_scheduled_jobs"
 
@@ -25,7 +25,7 @@ class ScheduledJob(Base):
 
 
 class ScheduleSlot(Base):
-    """One slot of one job: its unique key is what keeps two timekeepers from running it twice."""
+    """One slot of one job. Its primary key prevents two schedulers from running it twice."""
 
     __tablename__ = "tds_schedule_slots"
     __table_args__ = (Index("ix_tds_schedule_slots_slot_at", "slot_at"),)
@@ -42,7 +42,7 @@ class ScheduleSlot(Base):
 
 
 class ProcessHeartbeat(Base):
-    """When a process last made progress."""
+    """The last heartbeat of a process."""
 
     __tablename__ = "tds_pulses"
 

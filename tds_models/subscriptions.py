@@ -22,11 +22,11 @@ class EventKind(StrEnum):
     UPDATED = "updated"
     DELETED = "deleted"
     RESTORED = "restored"
-    REPAIRED = "repaired"  # its row had been taken away by hand
+    REPAIRED = "repaired"  # its row had been deleted by hand
 
 
 class SubscriptionState(StrEnum):
-    """Whether a subscription is served."""
+    """State of a subscription."""
 
     ACTIVE = "active"
     PAUSED = "paused"  # by an operator

@@ -1,4 +1,4 @@
-"""The registry: every entity TDS mirrors, one line each, in the order a first load takes them."""
+"""The registry of entities, one line each, in the order of a first load."""
 
 from tds_models.entities.base import Entity
 from tds_models.entities.bill import BILL
@@ -36,6 +36,6 @@ ENTITIES: dict[str, Entity] = {
     )
 }
 
-# Touching the tables here puts them into the metadata that migrations compare with.
+# Building the tables here adds them to the metadata that migrations compare with.
 for _entity in ENTITIES.values():
     assert _entity.table is not None and _entity.line_tables is not None  # noqa: S101

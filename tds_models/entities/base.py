@@ -1,4 +1,4 @@
-"""What an entity declaration says: its fields, its lines, and the stream a source serves it as."""
+"""The declaration of an entity: its fields, its lines, and the stream by which a source serves it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,33 +15,33 @@ from tds_models.entities.tables import line_table, mirror_table
 
 
 class Increment(StrEnum):
-    """How a stream tells what changed since a moment."""
+    """How the changes since a given time are read from a stream."""
 
-    FILTER = "filter"  # it takes a least modification time
-    SORTED = "sorted"  # it lists the newest first, so reading may stop early
-    FULL = "full"  # it does not: every pass reads everything
+    FILTER = "filter"  # the list takes a minimum modification time
+    SORTED = "sorted"  # the list has the newest change first, so reading may stop early
+    FULL = "full"  # not supported: every pass reads everything
 
 
 class Order(StrEnum):
-    """What is known of a list's order by time of change; it is held against every answer in any case."""
+    """Whether a list can be sorted by modification time; every response is checked in any case."""
 
-    DOCUMENTED = "documented"  # the source says so
-    OBSERVED = "observed"  # others have had it, though no document says so
-    UNKNOWN = "unknown"  # nobody knows: it is asked for
-    NONE = "none"  # it cannot be had
+    DOCUMENTED = "documented"  # documented by the source
+    OBSERVED = "observed"  # observed, but not documented
+    UNKNOWN = "unknown"  # not known: it is requested
+    NONE = "none"  # not supported
 
 
 class Shows(StrEnum):
-    """Which changes of a record its list row gives away."""
+    """Which changes of a record can be seen in its list row."""
 
-    ALL = "all"  # by the time of change or by what it shows
-    SOME = "some"  # a full pass reads every record in detail, others what the list gives away
-    NONE = "none"  # every pass reads every record in detail
+    ALL = "all"  # every change, by modification time or content
+    SOME = "some"  # not all: a full pass reads every record in detail
+    NONE = "none"  # no change: every pass reads every record in detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCall:
-    """One call that answers the details of many records."""
+    """A call that returns the details of many records; `size`: of how many at most."""
 
     path: str
     parameter: str
@@ -50,7 +50,7 @@ class BatchCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OlderList:
-    """What organisations that the source has not moved yet have instead of a list, and of single records."""
+    """The legacy list, used by organisations that the source has not migrated to the new module."""
 
     path: str
     list_key: str
@@ -61,14 +61,13 @@ class OlderList:
 class Stream:
     """One entity as one source serves it.
 
-    `modified_key`: where a record says when it changed; `None`: it does not say.
-    `list_shows`: which changes of a record its list row gives away.
-    `complete_with`: the keys a webhook body must have to be applied as it is; without them it is read.
-    `order`: what is known of the list's order by time of change.
-    `kind`: key and value that tell this entity's records from others on the same path; `kinds`: the values there are.
-    `right`: what the source calls the right to read it, where it is not called like the path.
-    `older`: the list that stands in for an empty or unknown one. `module`: the path by which permissions and breakers
-    know it, where that is another.
+    `modified_key`: the key of the modification time, None without one.
+    `list_shows`: which changes can be seen in a list row.
+    `complete_with`: keys a webhook body must have to be applied without reading the record.
+    `order`: whether the list can be sorted by modification time.
+    `kind`: key and value that distinguish this entity's records on a shared path; `kinds`: all values of that key.
+    `right`: the name of the scope to read it, if it differs from the path.
+    `older`: the legacy list. `module`: the path used for permissions and breakers, if it differs from `path`.
     """
 
     api: str
@@ -93,12 +92,12 @@ class Stream:
     source: str = "zoho"
 
     def kind_of(self, raw: Any) -> str | None:
-        """Which of `kinds` the value of a record's key says it is; `None`: it says nothing, or nothing readable."""
-        said = raw.strip().lower() if isinstance(raw, str) else None
-        return said if said in self.kinds else None
+        """The kind in `raw`, the value of a record's kind key; None if it is none of `kinds`."""
+        value = raw.strip().lower() if isinstance(raw, str) else None
+        return value if value in self.kinds else None
 
     def is_other_kind(self, record: Mapping[str, Any]) -> bool:
-        """Whether `record` says that it is of another kind than this stream's."""
+        """Whether `record` states another kind than this stream's."""
         if self.kind is None:
             return False
         raw = record.get(self.kind[0])
@@ -107,9 +106,9 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class Lines:
-    """The lines of a document: a child table of their own, replaced whole when the document changes.
+    """The lines of a document: a child table, replaced whole when the document changes.
 
-    `detailed`: details show their key, so that one without it has no lines. `older`, `older_id_key`: see `Field`.
+    `detailed`: details always have their key, so one without it has no lines. `older`, `older_id_key`: see `Field`.
     """
 
     name: str
@@ -132,19 +131,18 @@ class Lines:
 
     @cached_property
     def older_keys(self) -> tuple[Older, ...]:
-        """What a line's keys are still called in some organisations."""
+        """The legacy keys of a line."""
         own = [Older(self.older_id_key, self.id_key, "line_id", {})] if self.older_id_key else []
         return (*own, *older_keys(self.fields))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entity:
-    """One kind of thing TDS mirrors, declared once; routes, tasks, tables and tests come from here.
+    """One kind of record TDS mirrors, declared once; routes, tasks, tables and tests are derived from it.
 
-    `priority`: 2 is served before 5, 5 before 8. `closed`: statuses after which nobody works on a record any more;
-    their details are read last. `fed_by`: entities whose changes change this one without a word of its own, and which
-    of their lines name the record (`None`: they have its id). `cached_seconds`: for how long an answer of the source
-    about one record is good enough for a person who looks.
+    `priority`: 2 is served before 5, 5 before 8. `closed`: final statuses; details of such records are read last.
+    `fed_by`: entities whose changes also change this one, with the name of their lines that refer to its records (None:
+    they share its id). `cached_seconds`: how long a response about one record may be shown to people from the cache.
     """
 
     name: str
@@ -159,24 +157,24 @@ class Entity:
 
     @cached_property
     def list_is_complete(self) -> bool:
-        """Whether a list row holds all that is declared; otherwise a changed row is read in detail."""
+        """Whether a list row has every declared field; otherwise a changed record is read in detail."""
         return not self.unlisted
 
     @property
     def header_first(self) -> bool:
-        """Whether a list row is mirrored at once and the rest of the record read later."""
+        """Whether a list row is mirrored at once and the rest of the record is read later."""
         return not self.list_is_complete
 
     @cached_property
     def unlisted(self) -> frozenset[str]:
-        """The fields and lines that no list row shows."""
+        """The fields and lines that list rows lack."""
         return frozenset(
             {*(lines.name for lines in self.lines), *(each.name for each in self.fields if not each.listed)}
         )
 
     @cached_property
     def detailed(self) -> frozenset[str]:
-        """The declared keys that every detail shows where they have a value."""
+        """The declared keys that every detail has, if they have a value."""
         return frozenset(
             {
                 *(each.key for each in self.fields if each.detailed),
@@ -186,7 +184,7 @@ class Entity:
 
     @cached_property
     def older_keys(self) -> tuple[Older, ...]:
-        """What a record's keys are still called in some organisations."""
+        """The legacy keys of a record, its id and its lines."""
         older = self.stream.older
         return (
             *((Older(older.id_key, self.stream.id_key, "source_id", {}),) if older else ()),
@@ -196,7 +194,7 @@ class Entity:
 
     @cached_property
     def older_mark(self) -> bytes:
-        """What the JSON of every record has in it that has an older key; empty where there are none."""
+        """A text that is in the JSON of every record with a legacy key; empty if the entity has none."""
         keys = [each.key for each in (*self.older_keys, *(key for lines in self.lines for key in lines.older_keys))]
         alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*keys, strict=False))
         return f'"{"".join(letters[0] for letters in alike)}'.encode() if keys else b""

@@ -1,4 +1,4 @@
-"""By which door a field is shown, and what its key is called in organisations that Zoho has not moved yet."""
+"""Fields by the endpoints that return them, and their legacy keys in organisations Zoho has not migrated."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from tds_models.entities.fields import Field, refers
 
 
 class Older(NamedTuple):
-    """A key some organisations still have, the one it is called now, our name, and what true and false are now."""
+    """A legacy key, its present key, TDS's name of the field, and the present values of its true and false."""
 
     key: str
     now: str
@@ -17,25 +17,25 @@ class Older(NamedTuple):
 
 
 def older_keys(fields: tuple[Field, ...]) -> tuple[Older, ...]:
-    """The older keys of `fields`."""
+    """The legacy keys of `fields`."""
     return tuple(Older(each.older, each.key, each.name, each.older_means) for each in fields if each.older)
 
 
 def unlisted(*fields: Field) -> tuple[Field, ...]:
-    """The same fields, which list rows do not show: only a record read whole does."""
+    """The same fields, absent in list rows."""
     return tuple(replace(each, listed=False) for each in fields)
 
 
 def undetailed(*fields: Field) -> tuple[Field, ...]:
-    """The same fields, of which nobody says that details show them: one without the key says nothing by that."""
+    """The same fields, which details may lack: a missing key does not mean an empty value."""
     return tuple(replace(each, detailed=False) for each in fields)
 
 
 def older(key: str, declared: Field, means: Mapping[bool, Any] | None = None) -> Field:
-    """The same field, which some organisations still call `key`; `means`: what its true and false are called now."""
+    """The same field with the legacy key `key`; `means`: the present values of its true and false."""
     return replace(declared, older=key, older_means=means or {})
 
 
 def place(*, listed: bool = True) -> Field:
-    """The location a document or a line belongs to; before locations there were warehouses."""
+    """The location of a document or line; its legacy name is warehouse."""
     return replace(older("warehouse_id", refers("location_id", to="location")), listed=listed)

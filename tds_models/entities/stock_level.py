@@ -1,4 +1,4 @@
-"""Stock level: how much of a product lies where. Zoho tells it inside the item, location by location."""
+"""Stock level: the stock of a product by location. Zoho returns it inside the item."""
 
 from tds_models.entities.base import BatchCall, Entity, Increment, Lines, Shows, Stream
 from tds_models.entities.endpoint_fields import older, place, unlisted
@@ -6,7 +6,7 @@ from tds_models.entities.fields import Field, number, text
 
 
 def _count(name: str) -> Field:
-    """How much lies in one place."""
+    """A quantity at one location."""
     return older(f"warehouse_{name}", number(name, f"location_{name}"))
 
 

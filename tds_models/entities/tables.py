@@ -1,4 +1,4 @@
-"""The shape every mirror table shares: key, declared fields, the source's own record, and where it stands."""
+"""The columns shared by all mirror tables: key, declared fields, the source record, and the state of the row."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ from tds_models.entities.fields import Field
 
 
 def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = False) -> Table:
-    """`erp.<name>`: one row a record, keyed by source and source id; deleted records stay as tombstones.
+    """`erp.<name>`: one row per record, keyed by source and source id; deleted records stay as tombstones.
 
-    `header_first`: a row may hold no more than its list row showed, and says so.
+    `header_first`: a row may hold its list row only; then `lines_confirmed_at` is null.
     """
     return Table(
         name,
@@ -41,7 +41,7 @@ def _sync_columns() -> list[Column[Any]]:
     """Columns of every mirror row: its state at the source, and when TDS learned it."""
     return [
         Column("source_modified_at", Instant, comment="when the source last changed it; never moves backwards"),
-        *_record(),
+        *_source_record_columns(),
         Column(
             "list_hash",
             LargeBinary,
@@ -70,8 +70,8 @@ def _sync_columns() -> list[Column[Any]]:
     ]
 
 
-def _record() -> list[Column[Any]]:
-    """The record as the source sent it, of when it is, and by which door it came."""
+def _source_record_columns() -> list[Column[Any]]:
+    """The record as the source sent it, its modification time, and the endpoint it came from."""
     return [
         Column(
             "source_record",

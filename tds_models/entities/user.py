@@ -1,4 +1,4 @@
-"""User: somebody who works in the Zoho organisation."""
+"""User: a user account of the Zoho organisation."""
 
 from tds_models.entities.base import Entity, Increment, Stream
 from tds_models.entities.endpoint_fields import undetailed
