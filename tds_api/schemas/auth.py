@@ -1,4 +1,4 @@
-"""Shapes of access: log-in, operators, keys, and what was done."""
+"""Schemas of authentication: log-in, operators, API keys, and the action log."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from tds_core.auth.principal import PrincipalKind
 from tds_models.auth import ActionOutcome, Role
 
 ROLES = [role.value for role in Role]
-_SCOPES = "Parts of the API it opens, by how paths behind /api/tds/ begin; none: all"
+_SCOPES = "Path prefixes behind /api/tds/ that it may call; none: all"
 
 
 class RoleField(fields.String):
@@ -26,8 +26,8 @@ class RoleField(fields.String):
         super().__init__(validate=validate.OneOf(ROLES), **more)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        given = super()._deserialize(value, attr, data, **kwargs)
-        return Role(given) if given in ROLES else given
+        text = super()._deserialize(value, attr, data, **kwargs)
+        return Role(text) if text in ROLES else text
 
 
 def password_field() -> fields.String:
@@ -51,14 +51,14 @@ class LoginFormSchema(ArgumentsSchema):
 
 
 class PasswordChangeSchema(Schema):
-    """Another password for oneself."""
+    """A change of one's own password."""
 
     current_password = fields.String(required=True, attribute="current", validate=validate.Length(1, 1000))
     new_password = fields.String(required=True, attribute="new", validate=validate.Length(1, 1000))
 
 
 class WhoamiSchema(Schema):
-    """Who asks."""
+    """The current identity."""
 
     kind = fields.String(validate=validate.OneOf([kind.value for kind in PrincipalKind]))
     name = fields.String()
@@ -95,7 +95,7 @@ class OperatorRequestSchema(Schema):
 
 
 class OperatorChangeSchema(Schema):
-    """What is to become different."""
+    """Changes of an operator."""
 
     role = RoleField()
     is_disabled = fields.Boolean()
@@ -110,7 +110,7 @@ class KeyArgumentsSchema(Schema):
 
 
 class KeyShownSchema(Schema):
-    """A key, without what opens."""
+    """A key, without its secret."""
 
     prefix = fields.String()
     name = fields.String()

@@ -1,4 +1,4 @@
-"""Shapes every list shares: what a page is, how it is asked for, and what an error looks like."""
+"""Schemas and fields that all resources share: pages, their arguments, problem documents, instants, ids and numbers."""
 
 import re
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from tds_models.entities import ENTITIES
 
 
 class ArgumentsSchema(Schema):
-    """Arguments of a query; unknown ones are left to whoever else reads them."""
+    """Arguments of a request; unknown ones are ignored."""
 
     class Meta:
         unknown = EXCLUDE
@@ -43,7 +43,7 @@ class ProblemSchema(Schema):
 
 
 class Whole(validate.Regexp):
-    """A pattern all of a text must fit, described by the anchors every language knows."""
+    """A pattern that a whole text must match; anchored in the API description, as all languages understand it."""
 
     def __init__(self, pattern: str) -> None:
         super().__init__(f"^{pattern}$")
@@ -67,11 +67,11 @@ class Instant(fields.AwareDateTime):
     """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> datetime:
-        spelled = _LEAP_SECOND.sub(r"\g<1>59", value.upper()) if isinstance(value, str) else value
-        if isinstance(spelled, str) and spelled.startswith("0000-"):
-            super()._deserialize(f"0004-{spelled[5:]}", attr, data, **more)  # the rest of it must be right all the same
+        text = _LEAP_SECOND.sub(r"\g<1>59", value.upper()) if isinstance(value, str) else value
+        if isinstance(text, str) and text.startswith("0000-"):
+            super()._deserialize(f"0004-{text[5:]}", attr, data, **more)  # the rest of it must be right all the same
             return _FIRST
-        moment: datetime = super()._deserialize(spelled, attr, data, **more)
+        moment: datetime = super()._deserialize(text, attr, data, **more)
         try:
             return moment.astimezone(UTC)
         except OverflowError:
@@ -89,29 +89,29 @@ def instant_field() -> Instant:
 
 
 def perhaps_instant_field(description: str = "") -> Instant:
-    """A moment with its zone, or null where it has not come or nobody knows it."""
-    told = {"description": description} if description else {}
-    return Instant(format="iso", allow_none=True, metadata=told)
+    """A moment with its zone, or null where it has not come or is unknown."""
+    metadata = {"description": description} if description else {}
+    return Instant(format="iso", allow_none=True, metadata=metadata)
 
 
 def name_field() -> fields.String:
-    """Text to look for; no row holds a NUL, and PostgreSQL takes none."""
+    """Text to filter by, without NUL, which PostgreSQL cannot store."""
     return fields.String(validate=Whole(r"[^\x00]{1,200}"))
 
 
 def exact_field(*, allow_none: bool = False) -> fields.Decimal:
-    """A number with every digit it has: text, for programs make floats of numbers."""
+    """An exact decimal, as text: many JSON parsers turn numbers into floats."""
     return fields.Decimal(as_string=True, allow_none=allow_none, metadata={"type": "string"})
 
 
 def id_field(*, allow_none: bool = False) -> fields.String:
-    """An id: text, so that nothing on the way makes a float of it."""
+    """An id, as text: many JSON parsers turn long numbers into floats."""
     return fields.String(allow_none=allow_none)
 
 
 @cache
 def page_schema(items: type[Schema]) -> type[Schema]:
-    """The shape of a page of `items`."""
+    """The schema of a page of `items`."""
     members: dict[str, Any] = {
         "items": fields.List(fields.Nested(items)),
         "next_cursor": fields.String(allow_none=True, metadata={"description": "null on the last page"}),

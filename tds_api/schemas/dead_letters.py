@@ -1,4 +1,4 @@
-"""The shapes of dead letters: found, grouped, decided about, retried many at once, and taken in from elsewhere."""
+"""Schemas of dead letters: lists, groups, decisions, retries with their batches, and imports."""
 
 from typing import ClassVar
 
@@ -107,7 +107,7 @@ class WholeDeadLetterSchema(DeadLetterSchema):
 
 
 class AssignmentSchema(ArgumentsSchema):
-    """To whom a letter is given; null to nobody."""
+    """The person a dead letter is assigned to; null for none."""
 
     to = fields.String(required=True, allow_none=True, validate=name_field().validate)
 
@@ -140,7 +140,7 @@ class ChosenSchema(ArgumentsSchema):
 class ThrottledSchema(ChosenSchema):
     """Which letters, and how many of them a minute; without it TDS_REVIVE_PER_MINUTE."""
 
-    #: Nothing chosen is a mistake, never everything.
+    #: An empty selection is an error; it never means everything.
     DESCRIBED: ClassVar = {
         "anyOf": [
             *({"required": [name]} for name in ("ids", "entity", "error_class", "fingerprint", "older_than_seconds")),

@@ -1,4 +1,4 @@
-"""The shapes of events, refused deliveries and work items."""
+"""Schemas of webhook events, refused deliveries, work items and queue pauses."""
 
 from marshmallow import Schema, fields, validate
 
@@ -43,7 +43,7 @@ class EventSchema(Schema):
 
 
 class ReplayedSchema(Schema):
-    """An event that was taken again."""
+    """An event that was replayed."""
 
     event_id = fields.String(metadata={"description": "the new event, which gets its own verdict"})
     replay_of = id_field()
@@ -67,7 +67,7 @@ class RejectedSchema(Schema):
     detail = fields.String()
     status = fields.Integer()
     path = fields.String()
-    entity = fields.String(allow_none=True, metadata={"description": "what it says it is about; nobody proved it"})
+    entity = fields.String(allow_none=True, metadata={"description": "what it claims to be about, unverified"})
     source_id = fields.String(allow_none=True)
     headers = fields.Raw(metadata={"description": "without secrets and signatures"})
     remote_address = fields.String(allow_none=True)
@@ -86,7 +86,7 @@ class UnstoredWebhooksSchema(Schema):
 
 
 class ReceptionSchema(Schema):
-    """How reception did in the last hours."""
+    """Webhooks received in the last hours."""
 
     hours = fields.Integer()
     last_received_at = perhaps_instant_field()
@@ -108,7 +108,7 @@ class QueueArgumentsSchema(PageArgumentsSchema):
 
 
 class WorkItemSchema(Schema):
-    """One record owed a sync."""
+    """A record with a pending sync."""
 
     id = id_field()
     source = fields.String()
@@ -128,7 +128,7 @@ class WorkItemSchema(Schema):
 
 
 class PauseRequestSchema(Schema):
-    """Whose work is to wait, or to go on."""
+    """Whose work to pause or resume."""
 
     entity = fields.String(
         load_default=None,
@@ -139,13 +139,13 @@ class PauseRequestSchema(Schema):
 
 
 class PauseReasonSchema(PauseRequestSchema):
-    """Whose work is to wait, and why."""
+    """Whose work to pause, and why."""
 
     reason = fields.String(load_default=None, allow_none=True, validate=Whole(r"[^\x00]{1,500}"))
 
 
 class QueuePauseShownSchema(Schema):
-    """An entity whose work waits."""
+    """An entity whose work is paused."""
 
     entity = fields.String()
     paused_at = instant_field()

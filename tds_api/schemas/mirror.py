@@ -1,7 +1,4 @@
-"""The shapes of mirror rows, made from the entity declarations.
-
-The shapes of a record's story: its verdict and its steps.
-"""
+"""Schemas of mirror rows, made from the entity declarations; of entity statuses; and of a record's timeline."""
 
 from functools import cache
 from typing import Any
@@ -22,7 +19,7 @@ from tds_core.explain.step_queries import KINDS
 from tds_models.entities import ENTITIES
 from tds_models.entities import fields as kinds
 
-_SPELLED: dict[str, Any] = {
+_FIELD_OF_KIND: dict[str, Any] = {
     kinds.TEXT.name: lambda: fields.String(allow_none=True),
     kinds.NUMBER.name: lambda: exact_field(allow_none=True),
     kinds.INTEGER.name: lambda: fields.Integer(allow_none=True),
@@ -37,7 +34,7 @@ _SPELLED: dict[str, Any] = {
 
 
 def _declared(declared: tuple[kinds.Field, ...]) -> dict[str, Any]:
-    return {field.name: _SPELLED[field.kind.name]() for field in declared}
+    return {field.name: _FIELD_OF_KIND[field.kind.name]() for field in declared}
 
 
 def _name(entity: str) -> str:
@@ -127,13 +124,13 @@ class LastRunSchema(Schema):
 
 
 class EntityStatusSchema(Schema):
-    """Where an entity stands."""
+    """The status of an entity."""
 
     entity = fields.String()
     title = fields.String()
     live_count = fields.Integer()
     deleted_count = fields.Integer()
-    unconfirmed_count = fields.Integer(metadata={"description": "only a webhook said so until now"})
+    unconfirmed_count = fields.Integer(metadata={"description": "known from a webhook only, not confirmed by a list"})
     details_left = fields.Integer(
         allow_none=True, metadata={"description": "known by a list row alone; null where a list row is all there is"}
     )
@@ -145,7 +142,7 @@ class EntityStatusSchema(Schema):
 
 
 class StoryArgumentsSchema(PageArgumentsSchema):
-    """Which part of a story."""
+    """Which part of a timeline."""
 
     field = name_field()
     field.metadata["description"] = "what set this field, and what could have and did not"
@@ -154,7 +151,7 @@ class StoryArgumentsSchema(PageArgumentsSchema):
 
 
 class StepSchema(Schema):
-    """One step in a record's story."""
+    """One step of a record's timeline."""
 
     at = instant_field()
     kind = fields.String(validate=validate.OneOf([kind.name for kind in KINDS]))
@@ -163,7 +160,7 @@ class StepSchema(Schema):
 
 
 class VerdictSchema(Schema):
-    """How a record stands, in words."""
+    """The state of a record, in words."""
 
     state = fields.String(
         validate=validate.OneOf(
@@ -177,7 +174,7 @@ class VerdictSchema(Schema):
 
 
 class ExplanationSchema(Schema):
-    """The story of a record, and what it is still owed."""
+    """The timeline of a record, its state, and its pending work item."""
 
     entity = fields.String()
     source_id = id_field()

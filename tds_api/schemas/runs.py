@@ -1,4 +1,4 @@
-"""The shapes of runs: how they are asked for and found, how far they are, what held them, and decisions about that."""
+"""Schemas of runs: requests, progress, holds and decisions; of repairs; and of stock statistics."""
 
 from marshmallow import Schema, fields, validate
 
@@ -75,9 +75,7 @@ class WholeRunSchema(RunSchema):
     """One run with what held it, the newest first, and what a dry run found."""
 
     holds = fields.List(fields.Nested(HoldSchema))
-    refused = fields.String(
-        allow_none=True, metadata={"description": "why it waits until somebody gives access; null while it goes on"}
-    )
+    refused = fields.String(allow_none=True, metadata={"description": "why it waits for access; null while it goes on"})
     report = fields.Raw(allow_none=True)
 
 
@@ -104,7 +102,7 @@ class SyncArgumentsSchema(ArgumentsSchema):
     )
     force = fields.Boolean(
         load_default=False,
-        metadata={"description": "mode targeted: what is read is taken, whatever its time of change says"},
+        metadata={"description": "mode targeted: apply what is read, whatever its time of change"},
     )
 
 
@@ -120,11 +118,11 @@ class SyncAnswerSchema(Schema):
     entity = fields.String()
     mode = fields.String()
     run_id = id_field()
-    item_count = fields.Integer(metadata={"description": "records that are owed a reading; mode targeted alone"})
+    item_count = fields.Integer(metadata={"description": "records to be read; in mode targeted only"})
 
 
 class RepairAnswerSchema(Schema):
-    """What was found to be otherwise than its history says, and the runs that read it anew; none: all is well."""
+    """Rows that differ from their history, and the runs that refetch them; none: all is well."""
 
     entity = fields.String()
     missing_count = fields.Integer(metadata={"description": "rows that are not there"})
@@ -154,7 +152,7 @@ class StockAtLocationSchema(Schema):
 
 
 class StockRunsSchema(Schema):
-    """How the passes over stock went."""
+    """The stock runs of the last day."""
 
     run_count = fields.Integer()
     failed_count = fields.Integer()
@@ -164,7 +162,7 @@ class StockRunsSchema(Schema):
 
 
 class StockStatsSchema(Schema):
-    """How much stock is mirrored, how fresh it is, and how its passes went."""
+    """The mirrored stock, its freshness, and its runs."""
 
     product_count = fields.Integer()
     details_left = fields.Integer(metadata={"description": "products whose stock by location is still to be read"})

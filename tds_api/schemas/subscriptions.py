@@ -1,4 +1,4 @@
-"""Shapes of subscriptions to change events, and of their deliveries."""
+"""Schemas of subscriptions to change events, and of their deliveries."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class SubscriptionRequestSchema(Schema):
 
 
 class SubscriptionShownSchema(Schema):
-    """A subscription, without what signs."""
+    """A subscription, without its secret."""
 
     id = id_field()
     name = fields.String()
@@ -53,14 +53,14 @@ class SubscriptionShownSchema(Schema):
     state_at = instant_field()
     position = id_field()
     owed_count = fields.Integer(metadata={"description": "records with events to be sent, counted to 10,000"})
-    behind_count = fields.Integer(metadata={"description": "changes not looked at for it yet"})
+    behind_count = fields.Integer(metadata={"description": "changes not fanned out to it yet"})
     replay_count = fields.Integer()
     failure_count = fields.Integer(metadata={"description": "in a row"})
     failing_since = fields.AwareDateTime(format="iso", allow_none=True)
     rests_until = fields.AwareDateTime(format="iso", allow_none=True)
     delivered_at = fields.AwareDateTime(format="iso", allow_none=True)
     previous_until = fields.AwareDateTime(
-        format="iso", allow_none=True, metadata={"description": "so long the secret before signs, too"}
+        format="iso", allow_none=True, metadata={"description": "until then the previous secret signs, too"}
     )
     created_by = fields.String()
     created_at = instant_field()
@@ -79,7 +79,7 @@ class RotationSchema(Schema):
 
 
 class ReplaySchema(Schema):
-    """What is told again: what happened since a moment, a record from a version on, or what was given up."""
+    """What to replay: events since a moment, of a record from a version on, or those given up."""
 
     since = instant_field()
     entity = entity_field()
@@ -88,15 +88,15 @@ class ReplaySchema(Schema):
     given_up = fields.Boolean(load_default=False)
 
     @validates_schema
-    def check(self, given: dict[str, Any], **_: Any) -> None:
-        """One of the three."""
-        of_record = [name in given for name in ("entity", "source_id", "version")]
-        if any(of_record) != all(of_record) or ("since" in given) + all(of_record) + given["given_up"] != 1:
+    def check(self, arguments: dict[str, Any], **_: Any) -> None:
+        """Exactly one of the three. Raises ValidationError."""
+        of_record = [name in arguments for name in ("entity", "source_id", "version")]
+        if any(of_record) != all(of_record) or ("since" in arguments) + all(of_record) + arguments["given_up"] != 1:
             raise ValidationError("Give `since`, or `entity`, `source_id` and `version`, or `given_up`.")
 
 
 class TestEventResultSchema(Schema):
-    """What came back for an event that says nothing."""
+    """The receiver's response to a test event."""
 
     status = fields.Integer(allow_none=True, metadata={"description": "null: no answer came"})
     duration_seconds = fields.Float()
