@@ -19,8 +19,8 @@ from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers
 from tds_core.healing import stats as healing_stats
 from tds_core.health import infrastructure
-from tds_core.health.health import State, score
-from tds_core.health.infrastructure import infrastructure_health, judged
+from tds_core.health.health import HealthState, score
+from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_core.observability import process
 from tds_core.observability.prometheus import scraped_registry
 from tds_core.quality import findings
@@ -146,11 +146,11 @@ def health_gauges(context: Context) -> Iterator[Gauge]:
     yield Gauge("tds_memory_used_ratio", "Share of the memory in use where this is asked.", value=memory_share)
     with session_scope(context.engine) as session:
         measurements = infrastructure_health(session, context.settings)
-    components = judged(measurements, context.settings, context.breakers)
+    components = evaluate(measurements, context.settings, context.breakers)
     yield Gauge("tds_health_score", "From 0 to 100: how TDS does.", value=score(components))
     states = Gauge("tds_component_state", "1 for the state it is in.", labels=["component", "state"])
     for component in components:
-        for state in State:
+        for state in HealthState:
             states.add_metric([component.name, state.value], float(component.state is state))
     yield states
 

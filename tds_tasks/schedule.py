@@ -18,7 +18,7 @@ from tds_core.healing.context import HealingContext, healing_context
 from tds_core.observability import process
 from tds_core.processing.lease_recovery import recover_expired_leases
 from tds_core.schedule import jobs
-from tds_core.schedule.jobs import TakenSlot
+from tds_core.schedule.jobs import ClaimedSlot
 from tds_core.sync import runs
 from tds_models.entities import ENTITIES
 from tds_tasks.app import app
@@ -39,12 +39,12 @@ def tick() -> None:
         with scope() as session:
             jobs.seed(session, celeryconfig.TIMETABLE)
             process.beat(session, "beat")
-            slots = jobs.take_due(session)
+            slots = jobs.claim_due(session)
         for slot in slots:
             run_slot(slot)
 
 
-def run_slot(slot: TakenSlot) -> None:
+def run_slot(slot: ClaimedSlot) -> None:
     """Run the job of a slot and record how it ended; the failure of one job stops no other."""
     try:
         detail = JOBS[slot.task](slot.arguments)

@@ -16,7 +16,7 @@ from tds_api.cli.doctor_checks.result import CheckResult, wrong
 from tds_api.cli.doctor_checks.zoho import connection_result, settings_for_zoho, signatures, ways, webhooks
 from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
-from tds_core.health.health import State
+from tds_core.health.health import HealthState
 
 
 def run_checks(settings: Settings, *, asks_zoho: bool = True) -> Iterator[CheckResult]:
@@ -41,7 +41,11 @@ def run_checks(settings: Settings, *, asks_zoho: bool = True) -> Iterator[CheckR
             yield webhooks(settings)
 
 
-_MARKS = {State.OK: "[green]ok[/]", State.WARNING: "[yellow]warning[/]", State.CRITICAL: "[bold red]problem[/]"}
+_MARKS = {
+    HealthState.OK: "[green]ok[/]",
+    HealthState.WARNING: "[yellow]warning[/]",
+    HealthState.CRITICAL: "[bold red]problem[/]",
+}
 
 
 def doctor(
@@ -54,7 +58,7 @@ def doctor(
         say_json([{**dataclasses.asdict(each), "is_ok": each.is_ok} for each in results])
     else:
         _show(results)
-    if any(each.state is State.CRITICAL for each in results):
+    if any(each.state is HealthState.CRITICAL for each in results):
         raise typer.Exit(1)
 
 

@@ -18,9 +18,9 @@ from tds_api.cli.console.output import cell, entity_named, read_moment, say_json
 from tds_api.cli.console.remote import Remote, remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import NotFoundError
-from tds_core.explain.diagnosis import beside
+from tds_core.explain.diagnosis import with_live_comparison
 from tds_core.explain.timeline import StepFilter
-from tds_core.explain.timeline import explain as story_of
+from tds_core.explain.timeline import explain as explanation_of
 from tds_core.mirror import as_of as mirror_as_of
 from tds_core.mirror.live_comparison import compare_live
 from tds_core.sources import registry
@@ -211,7 +211,7 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
     if live:
         comparison = api.get(f"/live/{declared.name}/{quote(source_id, safe='')}") if api else None
         story["live"] = comparison or compare_with_source(declared, source_id)
-        story["verdict"] = beside(story["verdict"], story["live"])
+        story["verdict"] = with_live_comparison(story["verdict"], story["live"])
     elif story["verdict"]["state"] == "unknown" and not story["steps"]:
         raise NotFoundError(
             f"TDS has never heard of {entity} {source_id[:80]}. Ask Zoho for it: {story['verdict']['next'][:200]}"
@@ -224,7 +224,7 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
 
 def _story(entity: Entity, source_id: str, step_filter: StepFilter, then: datetime | None) -> dict[str, Any]:
     with transaction() as session:
-        story = story_of(session, entity, source_id, step_filter)
+        story = explanation_of(session, entity, source_id, step_filter)
         if then:
             story["row"] = mirror_as_of.row_at(session, entity, source_id, then)
     return story

@@ -9,12 +9,12 @@ from tds_api.cli.console.output import say_json, table_of, terminal
 from tds_api.cli.console.remote import remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
-from tds_core.health.health import ComponentStatus, State, overall, score
-from tds_core.health.infrastructure import infrastructure_health, judged
+from tds_core.health.health import ComponentStatus, HealthState, overall, score
+from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_models.db import session_scope
 
 EXIT_CODES = {"ok": 0, "degraded": 1, "unhealthy": 5}
-_COLOURS = {State.OK: "green", State.WARNING: "yellow", State.CRITICAL: "bold red"}
+_COLOURS = {HealthState.OK: "green", HealthState.WARNING: "yellow", HealthState.CRITICAL: "bold red"}
 
 
 def health(
@@ -28,7 +28,7 @@ def health(
         settings = load_settings()
         with database(settings) as engine, session_scope(engine) as session:
             seen = infrastructure_health(session, settings)
-        components = judged(seen, settings, quiet_breakers(settings))
+        components = evaluate(seen, settings, quiet_breakers(settings))
     if only:
         components = _component_named(components, only)
     verdict = overall(components)
@@ -40,7 +40,7 @@ def health(
 
 
 def _component(row: dict[str, str]) -> ComponentStatus:
-    return ComponentStatus(row["name"], State(row["state"]), row["says"], row["mend"])
+    return ComponentStatus(row["name"], HealthState(row["state"]), row["says"], row["mend"])
 
 
 def _component_named(components: list[ComponentStatus], name: str) -> list[ComponentStatus]:
@@ -53,7 +53,7 @@ def _component_named(components: list[ComponentStatus], name: str) -> list[Compo
 def _show(verdict: str, components: list[ComponentStatus]) -> None:
     table = table_of("component", "state", "found")
     for each in components:
-        mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend and each.state is not State.OK else ""
+        mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend and each.state is not HealthState.OK else ""
         table.add_row(each.name, f"[{_COLOURS[each.state]}]{each.state}[/]", escape(each.says) + mend)
     console = terminal()
     console.print(f"[bold]{verdict}[/], score {score(components)} of 100")

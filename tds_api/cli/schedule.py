@@ -113,7 +113,7 @@ def run(name: str = typer.Argument(help="A job, see: tds schedule list")) -> Non
 
     configure_logging(load_settings().replace("command line", log_level="WARNING"), process="cli")
     with acting("schedules.run", name) as session:
-        slot = operations.take_now(session, name)
+        slot = operations.claim_now(session, name)
     run_slot(slot)
     with transaction() as session:
         job = {job["name"]: job for job in schedules(session)}[name]

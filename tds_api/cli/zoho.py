@@ -25,7 +25,7 @@ from tds_core.audit import keys
 from tds_core.config.settings import Settings, load_settings
 from tds_core.crypto import Vault
 from tds_core.errors import AuthError, ConfigError, TdsError
-from tds_core.health.health import DISPATCHER_SILENT_SECONDS, facts
+from tds_core.health.health import DISPATCHER_SILENT_SECONDS, health_facts
 from tds_core.observability.logging import configure_logging
 from tds_core.schema import migrations
 from tds_core.sources import mirrored_organization
@@ -240,7 +240,7 @@ def _connect(
         result = connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
         did(engine, "zoho.connect", oauth.accounts_url)
         with session_scope(engine) as session:
-            silent = facts(session)["dispatcher_silent_seconds"]
+            silent = health_facts(session)["dispatcher_silent_seconds"]
         return result, silent is not None and silent <= DISPATCHER_SILENT_SECONDS
 
 

@@ -13,8 +13,8 @@ from tds_api.openapi import Blueprint
 from tds_api.resources.schedules import JobSchema
 from tds_core.config.settings import Settings
 from tds_core.health import infrastructure
-from tds_core.health.health import ComponentStatus, State, overall, score
-from tds_core.health.infrastructure import infrastructure_health, judged
+from tds_core.health.health import ComponentStatus, HealthState, overall, score
+from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_core.queue import queries
 from tds_core.schedule.jobs import schedules
 from tds_core.sources.zoho.connection import access_report
@@ -128,7 +128,7 @@ def health_report(context: Context) -> HealthReport:
     """The health of all components. Raises what the database raises."""
     with session_scope(context.engine) as session:
         measurements, figures = infrastructure_health(session, context.settings), queries.health_figures(session)
-    components = judged(measurements, context.settings, context.breakers)
+    components = evaluate(measurements, context.settings, context.breakers)
     return {"status": overall(components), "score": score(components), "components": components, "figures": figures}
 
 
@@ -150,5 +150,5 @@ def _short(context: Context) -> Any:
         )
         response.status_code = 503
         return response
-    unwell = [component.name for component in report["components"] if component.state is not State.OK]
+    unwell = [component.name for component in report["components"] if component.state is not HealthState.OK]
     return {**report, "unwell": unwell, "database": "reachable", "redis": redis_status(context.settings), "zoho": zoho}

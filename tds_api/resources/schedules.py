@@ -88,7 +88,7 @@ def _order_routes(routes: Blueprint, context: Context) -> None:
     def run(name: str) -> Any:
         """Run a job out of turn; the dispatcher begins it within seconds."""
         with session_scope(context.engine) as session:
-            operations.ask_now(session, name)
+            operations.request_now(session, name)
             return schedule(session, name)
 
     @routes.post("/<name>/pause")

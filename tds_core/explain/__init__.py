@@ -1,1 +1,1 @@
-"""The story of one record: its timeline and its diagnosis."""
+"""Explanation of one record: its timeline and its diagnosis."""

@@ -1,4 +1,4 @@
-"""The verdict of a story: how a record stands, decided from what is known of it, in a sentence and the next step."""
+"""The diagnosis of a record: its state in one sentence and the next step, decided from the facts known of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ Known = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
-    """How a record stands. `next`: a command to go on with, where there is something to do."""
+class RecordDiagnosis:
+    """The state of a record and why. `next`: the command to run next; None when there is nothing to do."""
 
     state: str
     says: str
@@ -21,49 +21,29 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFacts:
-    """What a verdict is made of; what is None is not there.
+    """What a diagnosis is made from; None stands for what does not exist.
 
-    `row`, `owed`: the mirror's row and the live work item; `letter`: its newest open dead letter; `refused`: the newest
-    refused delivery that named it; `passed`: the newest completed pass over its stream; `change`: its newest version;
-    `setting`: the newest version that changed the field that was asked about; `origin_key`: what Zoho calls that field.
+    `row`: the mirror's row; `work_item`: its live work item; `dead_letter`: its newest open one; `rejected`: the newest
+    rejected webhook that names it; `last_pass`: the newest completed pass over its stream; `change`: its newest
+    version. Of the field asked about: `origin_key`, its name at Zoho; `value`; `field_change`, the newest version that
+    changed it.
     """
 
     entity: str
     source_id: str
     row: Known | None = None
-    owed: Known | None = None
-    letter: Known | None = None
-    refused: Known | None = None
-    passed: Known | None = None
+    work_item: Known | None = None
+    dead_letter: Known | None = None
+    rejected: Known | None = None
+    last_pass: Known | None = None
     change: Known | None = None
     field: str | None = None
     origin_key: str | None = None
     value: str | None = None
-    setting: Known | None = None
+    field_change: Known | None = None
 
 
-def judge(stands: RecordFacts) -> Diagnosis:
-    """The verdict: what keeps a record from being equal comes before the time it was equal last."""
-    state, says, step = _state(stands)
-    return Diagnosis(
-        state=state,
-        says=says,
-        last_change=_sentence("last change", stands.change) if stands.change else None,
-        field=_of_field(stands) if stands.field else None,
-        next=step,
-    )
-
-
-def beside(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """A verdict in the light of what the source says of the record now: it never says equal of what differs."""
-    says, count = _OTHERWISE.get(found["verdict"]), len(found["differences"])
-    if says is None or verdict["state"] not in ("equal", "listed", "unconfirmed"):
-        return dict(verdict)
-    what = says.format(f"{count} field{'s' if count != 1 else ''}")
-    return {**verdict, "state": "different", "says": f"{what} {verdict['says']}"}
-
-
-_OTHERWISE = {
+_LIVE_DIFFERENCES = {
     "different": "Zoho says otherwise now, in {}. Before that:",
     "only_here": "Zoho says now that it has no such record. Before that:",
     "unreadable": "What Zoho says now breaks the rules. Before that:",
@@ -71,68 +51,90 @@ _OTHERWISE = {
 _State = tuple[str, str, str | None]
 
 
-def _state(stands: RecordFacts) -> _State:
-    if letter := stands.letter:
-        says = f"A change was given up at {clock(letter['last_dead_at'])} ({letter['error_class']}): {letter['error']}"
-        return "dead_letter", says, f"tds dead-letter show {letter['id']}"
-    if owed := stands.owed:
-        error = f"; the last attempt failed: {owed['last_error']}" if owed["last_error"] else ""
+def diagnose_record(facts: RecordFacts) -> RecordDiagnosis:
+    """Decide the state; whatever keeps the record from being equal comes before the time when it was equal last."""
+    state, says, step = _state(facts)
+    return RecordDiagnosis(
+        state=state,
+        says=says,
+        last_change=_describe("last change", facts.change) if facts.change else None,
+        field=_field_sentence(facts) if facts.field else None,
+        next=step,
+    )
+
+
+def with_live_comparison(diagnosis: Mapping[str, Any], live: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A diagnosis corrected by a comparison with the source now, so that it is never equal where they differ."""
+    says, count = _LIVE_DIFFERENCES.get(live["verdict"]), len(live["differences"])
+    if says is None or diagnosis["state"] not in ("equal", "listed", "unconfirmed"):
+        return dict(diagnosis)
+    difference = says.format(f"{count} field{'s' if count != 1 else ''}")
+    return {**diagnosis, "state": "different", "says": f"{difference} {diagnosis['says']}"}
+
+
+def _state(facts: RecordFacts) -> _State:
+    if dead_letter := facts.dead_letter:
+        failed_at, error = clock(dead_letter["last_dead_at"]), dead_letter["error"]
+        says = f"A change was given up at {failed_at} ({dead_letter['error_class']}): {error}"
+        return "dead_letter", says, f"tds dead-letter show {dead_letter['id']}"
+    if work_item := facts.work_item:
+        error = f"; the last attempt failed: {work_item['last_error']}" if work_item["last_error"] else ""
         return "owed", f"A change is known and not brought over yet{error}.", None
-    return _of_stranger(stands) if stands.row is None else _of_row(stands, stands.row)
+    return _state_without_row(facts) if facts.row is None else _state_of_row(facts, facts.row)
 
 
-def _of_stranger(stands: RecordFacts) -> _State:
-    if stands.refused:
-        return "refused", _refusal(stands.refused), _live(stands)
-    step = f"tds sync {stands.entity} --mode targeted --id {stands.source_id} --wait"
+def _state_without_row(facts: RecordFacts) -> _State:
+    if facts.rejected:
+        return "refused", _rejection(facts.rejected), _live(facts)
+    step = f"tds sync {facts.entity} --mode targeted --id {facts.source_id} --wait"
     return "unknown", "TDS has never heard of it.", step
 
 
-def _of_row(stands: RecordFacts, row: Known) -> _State:
+def _state_of_row(facts: RecordFacts, row: Known) -> _State:
     if row["deleted_at"] is not None:
-        return "deleted", f"Zoho no longer has it, as TDS learned at {clock(row['deleted_at'])}.", _live(stands)
+        return "deleted", f"Zoho no longer has it, as TDS learned at {clock(row['deleted_at'])}.", _live(facts)
     seen_at = row["confirmed_at"] or row["changed_at"]
-    if stands.refused and stands.refused["received_at"] > seen_at:
-        return "refused", _refusal(stands.refused), _live(stands)
+    if facts.rejected and facts.rejected["received_at"] > seen_at:
+        return "refused", _rejection(facts.rejected), _live(facts)
     if row["confirmed_at"] is None:
         says = f"As a webhook said at {clock(row['changed_at'])}; Zoho's API has not shown this version yet."
-        return "unconfirmed", says, _live(stands)
+        return "unconfirmed", says, _live(facts)
     if row["whole_at"] is None:
         says = (
             f"As a list of Zoho's showed it at {clock(row['confirmed_at'])}; what lists do not show has not been read"
             " since it changed."
         )
-        return "listed", says, _live(stands)
-    return "equal", f"Equal to Zoho as of {clock(row['confirmed_at'])}{_passed(stands)}.", None
+        return "listed", says, _live(facts)
+    return "equal", f"Equal to Zoho as of {clock(row['confirmed_at'])}{_later_pass(facts)}.", None
 
 
-def _live(stands: RecordFacts) -> str:
-    return f"tds explain {stands.entity} {stands.source_id} --live"
+def _live(facts: RecordFacts) -> str:
+    return f"tds explain {facts.entity} {facts.source_id} --live"
 
 
-def _passed(stands: RecordFacts) -> str:
-    """Later passes would have brought what changed since."""
-    passed = stands.passed
-    if passed is None or stands.row is None or passed["started_at"] <= stands.row["confirmed_at"]:
+def _later_pass(facts: RecordFacts) -> str:
+    """A later pass would have brought any change since."""
+    last_pass = facts.last_pass
+    if last_pass is None or facts.row is None or last_pass["started_at"] <= facts.row["confirmed_at"]:
         return ""
-    return f"; no later pass brought a change (the last: {passed['mode']}, {clock(passed['started_at'])})"
+    return f"; no later pass brought a change (the last: {last_pass['mode']}, {clock(last_pass['started_at'])})"
 
 
-def _refusal(refused: Known) -> str:
+def _rejection(rejected: Known) -> str:
     return (
-        f"A webhook that names it was refused at {clock(refused['received_at'])} ({refused['reason']});"
+        f"A webhook that names it was refused at {clock(rejected['received_at'])} ({rejected['reason']});"
         " what it said may be missing here."
     )
 
 
-def _of_field(stands: RecordFacts) -> str:
-    origin = f" It is Zoho's {stands.origin_key}." if stands.origin_key else ""
-    if stands.setting is None:
-        return f"{stands.field} never had a value.{origin}"
-    return _sentence(f"{stands.field} is {stands.value}", stands.setting) + f".{origin}"
+def _field_sentence(facts: RecordFacts) -> str:
+    origin = f" It is Zoho's {facts.origin_key}." if facts.origin_key else ""
+    if facts.field_change is None:
+        return f"{facts.field} never had a value.{origin}"
+    return _describe(f"{facts.field} is {facts.value}", facts.field_change) + f".{origin}"
 
 
-def _sentence(what: str, change: Known) -> str:
+def _describe(what: str, change: Known) -> str:
     """`what: version 3, updated at … by webhook 12, 214 ms after it came`."""
     by = change["origin"]
     if change["origin_id"]:
@@ -146,5 +148,5 @@ def _sentence(what: str, change: Known) -> str:
 
 
 def clock(moment: datetime) -> str:
-    """A moment by the clock, to the second."""
+    """A time in UTC, to the second."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""The kinds of steps a story is made of: where each is read, newest first, by an index of its own."""
+"""Step queries: one per kind of timeline step, each read newest first by an index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from sqlalchemy import TextClause, text
 
 @dataclass(frozen=True)
 class StepKind:
-    """One kind of step. `sql` has the columns at and correlation_id, and those of `keys`, in whose order it is read.
+    """One kind of step. `sql` selects the columns at and correlation_id, and those of `keys`, by which it is ordered.
 
-    `of_field` narrows it to what bears on one field: what set it, and what could have and did not.
+    `of_field` restricts it to the steps that concern one field: those that set it, and those that could have.
     """
 
     name: str
@@ -27,7 +27,7 @@ class StepKind:
 
     @cached_property
     def first_of_field(self) -> TextClause:
-        """The newest steps that bear on a field."""
+        """The newest steps that concern a field."""
         return self._statement("true", self.of_field)
 
     @cached_property
@@ -37,7 +37,7 @@ class StepKind:
 
     @cached_property
     def older_of_field(self) -> TextClause:
-        """The newest steps before a mark that bear on a field."""
+        """The newest steps before a mark that concern a field."""
         return self._statement(self._before(), self.of_field)
 
     def _before(self) -> str:
@@ -45,9 +45,9 @@ class StepKind:
         marks = ", ".join(f"cast(:m{place} as {kind})" for place, (_, kind) in enumerate(self.keys))
         return f"({names}) < ({marks})"
 
-    def _statement(self, before: str, bearing: str) -> TextClause:
+    def _statement(self, before: str, condition: str) -> TextClause:
         order = ", ".join(f"{name} desc" for name, _ in self.keys)
-        return text(f"""{self.sql} and {self.at} >= :since and {self.at} < :until and {before} and {bearing}
+        return text(f"""{self.sql} and {self.at} >= :since and {self.at} < :until and {before} and {condition}
             order by {order} limit :limit""")
 
 
@@ -80,7 +80,7 @@ _ATTEMPTS = f"""
 select l.ended_at as at, l.id, l.correlation_id, l.attempt, l.outcome, l.error_class, l.error, l.worker,
     l.waited_seconds, l.exchange
 from tds_sync_logs l where {OF_RECORD.format("l")}"""
-# What came with a run names the run; everything else names the newest event it had.
+# A change by a run names the run; any other names its newest event.
 _CHANGES = f"""
 select c.recorded_at as at, c.version, c.correlation_id, c.operation, c.changes::text as changes, c.origin,
     c.origin_id::text as origin_id, c.source_modified_at,
@@ -101,7 +101,7 @@ select d.dead_at as at, d.id, d.correlation_id, d.error_class, d.error, d.attemp
 from tds_dead_letter_queue d where {OF_RECORD.format("d")}"""
 
 _ID = "bigint"
-#: In this order when two happened at once: what was asked and arrived, what was tried, what it changed, what failed.
+#: The order of steps at the same time: requests and arrivals, attempts, changes, failures.
 KINDS = (
     StepKind("action", _ACTIONS, [("a.id", _ID)], "a.recorded_at"),
     StepKind("run", _RUNS, [("r.id", _ID)], "coalesce(r.started_at, r.requested_at)", "false"),

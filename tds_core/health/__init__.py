@@ -1,1 +1,1 @@
-"""Health of the whole: components, a score, and the infrastructure below."""
+"""Health: the components of an installation, its infrastructure, and one score for both."""

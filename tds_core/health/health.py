@@ -1,9 +1,9 @@
-"""The health of an installation: each component judged by whether it makes progress, and one score for all of them."""
+"""Component health: measures the database once, evaluates each component by its progress, and computes a score."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict, cast
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -14,24 +14,24 @@ from tds_core.records import row_locks
 from tds_core.schedule.jobs import overdue_seconds
 from tds_models.entities import ENTITIES
 
-# The dispatcher looks twice a second and Beat ticks every five: silence this long is no accident.
+# The dispatcher looks twice a second and Beat ticks every five seconds.
 DISPATCHER_SILENT_SECONDS = 10.0
 BEAT_SILENT_SECONDS = 60.0
 NO_PROGRESS_SECONDS = 60.0
-# A slot is late by the length of one tick; this late, nobody takes slots.
+# A slot is late by the length of one tick; later than this, no process claims slots.
 OVERDUE_SECONDS = 300.0
 LAG_SECONDS = 900.0
-# So long after a webhook met a 503 it is still news.
+# A webhook that got a 503 is a warning for this long.
 UNSTORED_SECONDS = 300.0
 DEPTH_WARNING, DEPTH_CRITICAL = 1_000, 5_000
 DEAD_LETTERS_CRITICAL = 100
 
-CHECK = "tds zoho status"
+STATUS_COMMAND = "tds zoho status"
 COST = {"ok": 0, "warning": 10, "critical": 40}
 
 
-class State(StrEnum):
-    """How a component does."""
+class HealthState(StrEnum):
+    """The state of a component."""
 
     OK = "ok"
     WARNING = "warning"
@@ -40,12 +40,55 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComponentStatus:
-    """One component, how it does, and why. `mend` says what to do about it; empty when all is well."""
+    """One component, its state and why. `mend`: what to do about it; empty when nothing is needed."""
 
     name: str
-    state: State
+    state: HealthState
     says: str
     mend: str = ""
+
+
+class UnstoredWebhooks(TypedDict):
+    """Webhooks that got a 503 in the last hour. `first`, `last`: times of day in UTC."""
+
+    count: int
+    reasons: str
+    first: str
+    last: str
+    ago_seconds: float
+
+
+class HealthFacts(TypedDict):
+    """What the components are evaluated by; None where there is nothing. `overdue_slots`: seconds by job."""
+
+    dispatcher_silent_seconds: float | None
+    beat_silent_seconds: float | None
+    depth: int
+    backlog: int
+    oldest_due_seconds: float | None
+    backlog_due_seconds: float | None
+    paused_queues: str | None
+    last_attempt_seconds: float | None
+    dead_letter_count: int
+    findings: str | None
+    finding_count: int
+    locked_count: int
+    lock_waits: str | None
+    paused_seconds: float | None
+    pause_reason: str | None
+    missing_count: int
+    missing_permissions: str | None
+    refusal: str | None
+    failed_runs: str | None
+    held_runs: str | None
+    listening_count: int
+    told_seconds: float | None
+    deaf_workers: str | None
+    unheard_queues: str | None
+    unstored: UnstoredWebhooks | None
+    depth_warning: int
+    depth_critical: int
+    overdue_slots: dict[str, float]
 
 
 _FACTS = text(f"""
@@ -107,188 +150,190 @@ select
         from tds_unstored_webhooks where minute > now() - interval '1 hour' having count(*) > 0) as unstored
 """)
 
-Facts = Mapping[str, Any]
 
-
-def facts(
+def health_facts(
     session: Session, *, depth_warning: int = DEPTH_WARNING, depth_critical: int = DEPTH_CRITICAL
-) -> dict[str, Any]:
-    """What the judgement goes by; a figure is None where there was nothing to measure."""
-    found = (
-        session.execute(
-            _FACTS,
-            {
-                "bulk": BULK_PRIORITY,
-                "patience": NO_PROGRESS_SECONDS,
-                "entities": list(ENTITIES),
-                "waits": f"{row_locks.WAITS}%",
-            },
-        )
-        .mappings()
-        .one()
-    )
+) -> HealthFacts:
+    """Measure what the components are evaluated by."""
+    params = {
+        "bulk": BULK_PRIORITY,
+        "patience": NO_PROGRESS_SECONDS,
+        "entities": list(ENTITIES),
+        "waits": f"{row_locks.WAITS}%",
+    }
+    row = session.execute(_FACTS, params).mappings().one()
     overdue = {name: late for name, late in overdue_seconds(session).items() if late > OVERDUE_SECONDS}
-    return {**found, "depth_warning": depth_warning, "depth_critical": depth_critical, "overdue_slots": overdue}
+    thresholds = {"depth_warning": depth_warning, "depth_critical": depth_critical}
+    return cast("HealthFacts", {**row, **thresholds, "overdue_slots": overdue})
 
 
-def components(found: Facts) -> Iterator[ComponentStatus]:
-    """Judge every component that the database knows of."""
-    for judge in _JUDGES:
-        yield judge(found)
+def components(facts: HealthFacts) -> Iterator[ComponentStatus]:
+    """Evaluate every component that the database knows of."""
+    for evaluate in _COMPONENTS:
+        yield evaluate(facts)
 
 
-def score(judged: Sequence[ComponentStatus]) -> int:
+def score(statuses: Sequence[ComponentStatus]) -> int:
     """From 0 to 100: a warning costs 10, something critical 40."""
-    return max(0, 100 - sum(COST[component.state] for component in judged))
+    return max(0, 100 - sum(COST[component.state] for component in statuses))
 
 
-def overall(judged: Sequence[ComponentStatus]) -> str:
+def overall(statuses: Sequence[ComponentStatus]) -> str:
     """ok, degraded (a warning somewhere) or unhealthy (something critical)."""
-    states = {component.state for component in judged}
-    if State.CRITICAL in states:
+    states = {component.state for component in statuses}
+    if HealthState.CRITICAL in states:
         return "unhealthy"
-    return "degraded" if State.WARNING in states else "ok"
+    return "degraded" if HealthState.WARNING in states else "ok"
 
 
-def _dispatcher(found: Facts) -> ComponentStatus:
+def _dispatcher(facts: HealthFacts) -> ComponentStatus:
     return _heartbeat_status(
-        "dispatcher", found["dispatcher_silent_seconds"], DISPATCHER_SILENT_SECONDS, State.CRITICAL
+        "dispatcher", facts["dispatcher_silent_seconds"], DISPATCHER_SILENT_SECONDS, HealthState.CRITICAL
     )
 
 
-def _beat(found: Facts) -> ComponentStatus:
-    """Red when slots are due and nobody takes them, whatever is alive."""
-    if late := found["overdue_slots"]:
+def _beat(facts: HealthFacts) -> ComponentStatus:
+    """Critical when slots are due and no process claims them, whichever processes run."""
+    if late := facts["overdue_slots"]:
         says = "due and taken by nobody: " + ", ".join(f"{name} for {late[name]:.0f} s" for name in sorted(late))
         return ComponentStatus(
-            "timetable", State.CRITICAL, says, "Look at the logs of Beat and of the workers; restart TDS."
+            "timetable", HealthState.CRITICAL, says, "Look at the logs of Beat and of the workers; restart TDS."
         )
-    return _heartbeat_status("timetable", found["beat_silent_seconds"], BEAT_SILENT_SECONDS, State.WARNING)
+    return _heartbeat_status("timetable", facts["beat_silent_seconds"], BEAT_SILENT_SECONDS, HealthState.WARNING)
 
 
-def _heartbeat_status(name: str, silent: float | None, patience: float, otherwise: State) -> ComponentStatus:
+def _heartbeat_status(name: str, silent: float | None, patience: float, otherwise: HealthState) -> ComponentStatus:
     if silent is None:
         return ComponentStatus(name, otherwise, "never ran", "Start TDS: tds up")
     if silent > patience:
         return ComponentStatus(
             name, otherwise, f"silent for {silent:.0f} s", f"Look at its log, or restart TDS ({name})."
         )
-    return ComponentStatus(name, State.OK, f"made progress {max(silent, 0):.1f} s ago")
+    return ComponentStatus(name, HealthState.OK, f"made progress {max(silent, 0):.1f} s ago")
 
 
-def _queue(found: Facts) -> ComponentStatus:
-    depth, oldest = found["depth"], found["oldest_due_seconds"] or 0.0
+def _queue(facts: HealthFacts) -> ComponentStatus:
+    depth, oldest = facts["depth"], facts["oldest_due_seconds"] or 0.0
     says = f"{depth} items, the oldest due for {max(oldest, 0):.1f} s"
-    if found["backlog"]:
-        says += f"; {found['backlog']} more are read at leisure"
-    if depth > found["depth_critical"] or oldest > LAG_SECONDS:
+    if facts["backlog"]:
+        says += f"; {facts['backlog']} more are read at leisure"
+    if depth > facts["depth_critical"] or oldest > LAG_SECONDS:
         return ComponentStatus(
-            "queue", State.CRITICAL, says, "Start more workers (TDS_WORKERS), or look at their logs."
+            "queue", HealthState.CRITICAL, says, "Start more workers (TDS_WORKERS), or look at their logs."
         )
-    if found["paused_queues"]:
-        says = f"{says}; paused: {found['paused_queues']}"
-        return ComponentStatus("queue", State.WARNING, says, "Let it go on: tds queue resume")
-    if depth > found["depth_warning"] or oldest > NO_PROGRESS_SECONDS:
-        return ComponentStatus("queue", State.WARNING, says, "Watch it: tds stats")
-    return ComponentStatus("queue", State.OK, says)
+    if facts["paused_queues"]:
+        says = f"{says}; paused: {facts['paused_queues']}"
+        return ComponentStatus("queue", HealthState.WARNING, says, "Let it go on: tds queue resume")
+    if depth > facts["depth_warning"] or oldest > NO_PROGRESS_SECONDS:
+        return ComponentStatus("queue", HealthState.WARNING, says, "Watch it: tds stats")
+    return ComponentStatus("queue", HealthState.OK, says)
 
 
-def _progress(found: Facts) -> ComponentStatus:
-    """Red when work is due and nothing ends, whatever is alive."""
-    due = max(found["oldest_due_seconds"] or 0.0, found["backlog_due_seconds"] or 0.0)
-    last = found["last_attempt_seconds"]
+def _progress(facts: HealthFacts) -> ComponentStatus:
+    """Critical when work is due and no attempt ends, whichever processes run."""
+    due = max(facts["oldest_due_seconds"] or 0.0, facts["backlog_due_seconds"] or 0.0)
+    last = facts["last_attempt_seconds"]
     if due > NO_PROGRESS_SECONDS and (last is None or last > NO_PROGRESS_SECONDS):
         says = f"work is due for {due:.0f} s and none has ended since"
-        return ComponentStatus("workers", State.CRITICAL, says, "Look at the workers' logs; restart them.")
-    return ComponentStatus("workers", State.OK, "nothing waits in vain")
+        return ComponentStatus("workers", HealthState.CRITICAL, says, "Look at the workers' logs; restart them.")
+    return ComponentStatus("workers", HealthState.OK, "nothing waits in vain")
 
 
-def _listening(found: Facts) -> ComponentStatus:
-    """Red when workers live and do not hear; a worker that was ended for it must have been started again."""
-    if found["told_seconds"] is None:
-        return ComponentStatus("listening", State.OK, "no worker has told of itself yet")
-    if found["deaf_workers"]:
-        says = f"deaf, ended, and not started again: {found['deaf_workers']}"
+def _listening(facts: HealthFacts) -> ComponentStatus:
+    """Critical when running workers do not consume; one that ended for it must have been started again."""
+    if facts["told_seconds"] is None:
+        return ComponentStatus("listening", HealthState.OK, "no worker has told of itself yet")
+    if facts["deaf_workers"]:
+        says = f"deaf, ended, and not started again: {facts['deaf_workers']}"
         return ComponentStatus(
-            "listening", State.CRITICAL, says, "Nothing supervises it: start it again, or run: tds up"
+            "listening", HealthState.CRITICAL, says, "Nothing supervises it: start it again, or run: tds up"
         )
-    if not found["listening_count"]:
-        says = f"no worker lives; the last told of itself {found['told_seconds']:.0f} s ago"
-        return ComponentStatus("listening", State.CRITICAL, says, "Start workers: tds up, or your supervisor")
-    if found["unheard_queues"]:
-        says = f"nobody consumes {found['unheard_queues']}"
+    if not facts["listening_count"]:
+        says = f"no worker lives; the last told of itself {facts['told_seconds']:.0f} s ago"
+        return ComponentStatus("listening", HealthState.CRITICAL, says, "Start workers: tds up, or your supervisor")
+    if facts["unheard_queues"]:
+        says = f"nobody consumes {facts['unheard_queues']}"
         return ComponentStatus(
-            "listening", State.CRITICAL, says, "Start a worker without -Q; who listens: tds heal stats"
+            "listening", HealthState.CRITICAL, says, "Start a worker without -Q; who listens: tds heal stats"
         )
-    return ComponentStatus("listening", State.OK, f"{found['listening_count']} workers listen")
+    return ComponentStatus("listening", HealthState.OK, f"{facts['listening_count']} workers listen")
 
 
-def _reception(found: Facts) -> ComponentStatus:
-    """Yellow for some minutes after a webhook met a 503: its sender was told, and may or may not try again."""
-    unstored = found["unstored"]
+def _reception(facts: HealthFacts) -> ComponentStatus:
+    """A warning for some minutes after a webhook got a 503: its sender may or may not send it again."""
+    unstored = facts["unstored"]
     if not unstored:
-        return ComponentStatus("reception", State.OK, "no webhook met a 503 in the last hour")
+        return ComponentStatus("reception", HealthState.OK, "no webhook met a 503 in the last hour")
     says = f"{unstored['count']} webhooks met a 503 from {unstored['first']} to {unstored['last']} UTC"
     says += f" in the last hour ({unstored['reasons']})"
     if unstored["ago_seconds"] > UNSTORED_SECONDS:
-        return ComponentStatus("reception", State.OK, says)
+        return ComponentStatus("reception", HealthState.OK, says)
     mend = "Their senders try again if they can (Zoho: a retry policy); what stays out comes with: tds sync all"
-    return ComponentStatus("reception", State.WARNING, says, mend)
+    return ComponentStatus("reception", HealthState.WARNING, says, mend)
 
 
-def _dead_letters(found: Facts) -> ComponentStatus:
-    count = found["dead_letter_count"]
-    state = State.OK if not count else State.CRITICAL if count > DEAD_LETTERS_CRITICAL else State.WARNING
+def _dead_letters(facts: HealthFacts) -> ComponentStatus:
+    count = facts["dead_letter_count"]
+    state = (
+        HealthState.OK if not count else HealthState.CRITICAL if count > DEAD_LETTERS_CRITICAL else HealthState.WARNING
+    )
     mend = "" if not count else "See what they mean and what to do: tds dead-letter"
     return ComponentStatus("dead letters", state, f"{count} wait for a decision", mend)
 
 
-def _source(found: Facts) -> ComponentStatus:
-    if found["refusal"]:
+def _source(facts: HealthFacts) -> ComponentStatus:
+    if facts["refusal"]:
         return ComponentStatus(
-            "zoho", State.CRITICAL, f"gives no access, so nothing is read: {found['refusal']}", f"Then: {CHECK}"
+            "zoho",
+            HealthState.CRITICAL,
+            f"gives no access, so nothing is read: {facts['refusal']}",
+            f"Then: {STATUS_COMMAND}",
         )
-    left = found["paused_seconds"] or 0.0
-    if found["missing_permissions"]:
-        more = found["missing_count"] - 5
-        says = f"may not be read: {found['missing_permissions']}{f'; and {more} more' if more > 0 else ''}"
-        says = f"left alone for {left:.0f} s more: {found['pause_reason']}; {says}" if left > 0 else says
-        return ComponentStatus("zoho", State.WARNING, says, f"Add the scopes: tds zoho connect; which: {CHECK}")
+    left = facts["paused_seconds"] or 0.0
+    if facts["missing_permissions"]:
+        more = facts["missing_count"] - 5
+        says = f"may not be read: {facts['missing_permissions']}{f'; and {more} more' if more > 0 else ''}"
+        says = f"left alone for {left:.0f} s more: {facts['pause_reason']}; {says}" if left > 0 else says
+        return ComponentStatus(
+            "zoho", HealthState.WARNING, says, f"Add the scopes: tds zoho connect; which: {STATUS_COMMAND}"
+        )
     if left > 0:
-        says = f"left alone for {left:.0f} s more: {found['pause_reason']}"
-        return ComponentStatus("zoho", State.WARNING, says, f"See: {CHECK}")
-    return ComponentStatus("zoho", State.OK, "may be asked")
+        says = f"left alone for {left:.0f} s more: {facts['pause_reason']}"
+        return ComponentStatus("zoho", HealthState.WARNING, says, f"See: {STATUS_COMMAND}")
+    return ComponentStatus("zoho", HealthState.OK, "may be asked")
 
 
-def _runs(found: Facts) -> ComponentStatus:
-    if found["held_runs"]:
-        says = f"waiting for a decision, and no pass begins there: {found['held_runs']}"
+def _runs(facts: HealthFacts) -> ComponentStatus:
+    if facts["held_runs"]:
+        says = f"waiting for a decision, and no pass begins there: {facts['held_runs']}"
         return ComponentStatus(
-            "runs", State.WARNING, says, "See what is at stake: tds runs show ID; then: tds runs approve ID"
+            "runs", HealthState.WARNING, says, "See what is at stake: tds runs show ID; then: tds runs approve ID"
         )
-    if found["failed_runs"]:
-        says = f"last run failed: {found['failed_runs']}"
-        return ComponentStatus("runs", State.WARNING, says, "Try again: tds sync ENTITY --wait")
-    return ComponentStatus("runs", State.OK, "the last ones ended well")
+    if facts["failed_runs"]:
+        says = f"last run failed: {facts['failed_runs']}"
+        return ComponentStatus("runs", HealthState.WARNING, says, "Try again: tds sync ENTITY --wait")
+    return ComponentStatus("runs", HealthState.OK, "the last ones ended well")
 
 
-def _findings(found: Facts) -> ComponentStatus:
-    if found["finding_count"]:
-        more = found["finding_count"] - 5
-        says = f"{found['findings']}{f'; and {more} more' if more > 0 else ''}"
-        return ComponentStatus("findings", State.WARNING, says, "See: tds findings; then: tds findings resolve ID")
-    return ComponentStatus("findings", State.OK, "none are open")
+def _findings(facts: HealthFacts) -> ComponentStatus:
+    if facts["finding_count"]:
+        more = facts["finding_count"] - 5
+        says = f"{facts['findings']}{f'; and {more} more' if more > 0 else ''}"
+        return ComponentStatus(
+            "findings", HealthState.WARNING, says, "See: tds findings; then: tds findings resolve ID"
+        )
+    return ComponentStatus("findings", HealthState.OK, "none are open")
 
 
-def _locks(found: Facts) -> ComponentStatus:
-    """Somebody else's lock keeps changes out of the mirror; they are owed, and nothing else waits."""
-    if found["lock_waits"]:
-        says = f"{found['lock_waits']} ({found['locked_count']} records wait)"
+def _locks(facts: HealthFacts) -> ComponentStatus:
+    """A warning while a lock of another program delays changes of single records."""
+    if facts["lock_waits"]:
+        says = f"{facts['lock_waits']} ({facts['locked_count']} records wait)"
         mend = "End that transaction; or, in PostgreSQL: select pg_terminate_backend(PID)"
-        return ComponentStatus("locks", State.WARNING, says, mend)
-    return ComponentStatus("locks", State.OK, "nobody else's are in the way")
+        return ComponentStatus("locks", HealthState.WARNING, says, mend)
+    return ComponentStatus("locks", HealthState.OK, "nobody else's are in the way")
 
 
-_JUDGES: tuple[Callable[[Facts], ComponentStatus], ...] = (
+_COMPONENTS: tuple[Callable[[HealthFacts], ComponentStatus], ...] = (
     _dispatcher, _beat, _progress, _listening, _reception, _queue, _dead_letters, _findings, _locks, _runs, _source,
 )  # fmt: skip

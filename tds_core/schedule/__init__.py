@@ -1,1 +1,1 @@
-"""The timetable: jobs, their slots, and what operators order."""
+"""The timetable: scheduled jobs, their slots, and the operations of operators."""

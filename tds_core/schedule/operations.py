@@ -1,4 +1,4 @@
-"""What operators do to the timetable: pause a job, resume it, give it another rhythm, run it now."""
+"""Operations on scheduled jobs: pause, resume, change the schedule, request a run now."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.schedule.jobs import TakenSlot
+from tds_core.schedule.jobs import ClaimedSlot
 from tds_core.schedule.slots import next_slot
 
 
@@ -19,15 +19,15 @@ class UnknownJobError(TdsError):
 
 _NAMES = text("select name from tds_scheduled_jobs order by name")
 _PAUSE = text("update tds_scheduled_jobs set paused_at = coalesce(paused_at, now()) where name = :name")
-# The slots that went by while a job was paused are not missed ones: it begins anew.
+# Slots that passed while the job was paused do not count as missed: `updated_at` begins it anew.
 _RESUME = text("update tds_scheduled_jobs set paused_at = null, updated_at = now() where name = :name")
 _SET = text("update tds_scheduled_jobs set cron = :cron, updated_at = now() where name = :name")
 _POLICY = text("update tds_scheduled_jobs set missed = :missed where name = :name")
-_ASK = text("""
+_REQUEST = text("""
 insert into tds_schedule_slots (job, slot_at, claimed_at, attempts)
 select name, clock_timestamp(), null, 1 from tds_scheduled_jobs where name = :name
 """)
-_RUN = text("""
+_CLAIM = text("""
 insert into tds_schedule_slots (job, slot_at) select name, clock_timestamp() from tds_scheduled_jobs where name = :name
 returning slot_at, claimed_at, (select task from tds_scheduled_jobs where name = :name),
           (select arguments from tds_scheduled_jobs where name = :name)
@@ -35,19 +35,19 @@ returning slot_at, claimed_at, (select task from tds_scheduled_jobs where name =
 
 
 def pause(session: Session, name: str) -> None:
-    """Let no slot of the job run until it is resumed. Raises UnknownJobError."""
+    """Run no slot of the job until it is resumed. Raises UnknownJobError."""
     _change(session, _PAUSE, name)
 
 
 def resume(session: Session, name: str) -> None:
-    """Let the job run again from its next slot on. Raises UnknownJobError."""
+    """Run the job again from its next slot on. Raises UnknownJobError."""
     _change(session, _RESUME, name)
 
 
 def set_rhythm(session: Session, name: str, rhythm: str) -> datetime:
-    """Give the job another rhythm (five cron fields in UTC, or every:SECONDS); returns its next slot.
+    """Change the schedule of a job to five cron fields in UTC, or every:SECONDS. Returns its next slot.
 
-    Raises ConfigError for a rhythm that is none, and UnknownJobError.
+    Raises ConfigError for an invalid schedule, and UnknownJobError.
     """
     now = session.execute(text("select now()")).scalar_one()
     upcoming = next_slot(rhythm, now)
@@ -56,25 +56,25 @@ def set_rhythm(session: Session, name: str, rhythm: str) -> datetime:
 
 
 def set_missed(session: Session, name: str, missed: str) -> None:
-    """Say what happens to slots the job missed: `once` catches up on them once, `skip` leaves them out.
+    """Change what happens after missed slots: `once` runs the job once for all of them, `skip` not at all.
 
     Raises UnknownJobError.
     """
     _change(session, _POLICY, name, missed=missed)
 
 
-def ask_now(session: Session, name: str) -> None:
-    """Ask for a slot outside the rhythm; whoever next looks at the timetable takes it. Raises UnknownJobError."""
-    _change(session, _ASK, name)
+def request_now(session: Session, name: str) -> None:
+    """Request a slot at once; the next Beat claims it. Raises UnknownJobError."""
+    _change(session, _REQUEST, name)
 
 
-def take_now(session: Session, name: str) -> TakenSlot:
-    """Take a slot outside the rhythm, to be run by the caller. Raises UnknownJobError."""
-    row = session.execute(_RUN, {"name": name}).first()
+def claim_now(session: Session, name: str) -> ClaimedSlot:
+    """Claim a slot at once, which the caller has to run. Raises UnknownJobError."""
+    row = session.execute(_CLAIM, {"name": name}).first()
     if row is None:
         raise _unknown(session, name)
     slot_at, claimed_at, task, arguments = row
-    return TakenSlot(name, slot_at, claimed_at, task, arguments)
+    return ClaimedSlot(name, slot_at, claimed_at, task, arguments)
 
 
 def _change(session: Session, statement: Any, name: str, **values: str) -> None:

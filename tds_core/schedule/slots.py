@@ -1,4 +1,4 @@
-"""Slots: decides from a job's rhythm and its last slot which slot is due. No clock here: the time is given."""
+"""Slots: decides from a job's schedule, its last slot and the time which slot is due. It reads no clock."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from cronsim import CronSim, CronSimError
 
 from tds_core.errors import ConfigError
 
-# How far back a slot is looked for: a job that sleeps longer is a yearly one, and is found at its next slot.
+# A slot longer ago than this is not run any more; jobs that run less often run at their next slot.
 LOOK_BACK = timedelta(days=8)
 
 

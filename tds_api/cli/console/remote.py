@@ -17,7 +17,7 @@ from tds_api.cli.console.action_log import acting_on
 from tds_api.cli.console.database import database
 from tds_core.config.settings import load_settings
 from tds_core.errors import TdsError
-from tds_core.health.health import DISPATCHER_SILENT_SECONDS, facts
+from tds_core.health.health import DISPATCHER_SILENT_SECONDS, health_facts
 from tds_core.sources.zoho.connection import AccessStatus, access_report
 from tds_core.sync import run_queries, run_requests
 from tds_core.sync.run_requests import request_sync
@@ -162,7 +162,7 @@ class LocalTarget:
     def warn_of_silence(self, console: Console) -> None:
         """Warn if no dispatcher runs."""
         with session_scope(self.engine) as session:
-            silent = facts(session)["dispatcher_silent_seconds"]
+            silent = health_facts(session)["dispatcher_silent_seconds"]
         if silent is None or silent > DISPATCHER_SILENT_SECONDS:
             console.print("[yellow]Nothing runs that could do this now; it waits until TDS is started: tds up[/]")
 

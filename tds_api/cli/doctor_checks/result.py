@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.config.settings import Settings
 from tds_core.errors import TdsError
-from tds_core.health.health import State
+from tds_core.health.health import HealthState
 from tds_local.embedded import binaries
 from tds_models.db import make_engine, session_scope
 
@@ -19,29 +19,29 @@ class CheckResult:
     """The result of one check; `mend` says what to do, and is empty when all is well."""
 
     check: str
-    state: State
+    state: HealthState
     says: str
     mend: str = ""
 
     @property
     def is_ok(self) -> bool:
         """Whether there is nothing to do."""
-        return self.state is State.OK
+        return self.state is HealthState.OK
 
 
 def well(check: str, says: str) -> CheckResult:
     """The result of a check that passed."""
-    return CheckResult(check, State.OK, says)
+    return CheckResult(check, HealthState.OK, says)
 
 
 def doubtful(check: str, says: str, mend: str) -> CheckResult:
     """A warning: TDS runs, but something needs attention."""
-    return CheckResult(check, State.WARNING, says, mend)
+    return CheckResult(check, HealthState.WARNING, says, mend)
 
 
 def wrong(check: str, says: str, mend: str) -> CheckResult:
     """A problem: TDS does not work, or not safely."""
-    return CheckResult(check, State.CRITICAL, says, mend)
+    return CheckResult(check, HealthState.CRITICAL, says, mend)
 
 
 def judged(check: str, is_well: bool, says: str, mend: str) -> CheckResult:

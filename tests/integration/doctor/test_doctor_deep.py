@@ -15,7 +15,7 @@ from tds_api.cli.doctor_checks.redis_server import _room
 from tds_api.cli.doctor_checks.result import CheckResult
 from tds_core.config.settings import Settings, load_settings
 from tds_core.database import without_driver
-from tds_core.health.health import State
+from tds_core.health.health import HealthState
 from tests.support.standin import StandIn
 from tests.support.world import World
 
@@ -28,13 +28,13 @@ def by_name(findings: Iterator[CheckResult]) -> dict[str, CheckResult]:
 
 @pytest.mark.parametrize(
     ("workers", "state"),
-    [("2", State.OK), ("10", State.WARNING), ("16", State.CRITICAL)],
+    [("2", HealthState.OK), ("10", HealthState.WARNING), ("16", HealthState.CRITICAL)],
     ids=["few", "many", "too many"],
 )
-def test_connections_must_do_for_every_process_the_settings_start(workers: str, state: State) -> None:
+def test_connections_must_do_for_every_process_the_settings_start(workers: str, state: HealthState) -> None:
     found = postgres.connections(load_settings({"TDS_WORKERS": workers}), allowed=97)
     assert found.state is state
-    assert ("max_connections" in found.mend) is (state is not State.OK)
+    assert ("max_connections" in found.mend) is (state is not HealthState.OK)
 
 
 def test_a_database_that_a_power_cut_may_destroy_is_reported(database: str) -> None:
@@ -45,13 +45,13 @@ def test_a_database_that_a_power_cut_may_destroy_is_reported(database: str) -> N
     connection.close()
     assert found["Durability"].is_ok is (fsync == "on")
     assert ("ALTER SYSTEM SET fsync = on" in found["Durability"].mend) is (fsync == "off")
-    assert found["Connections"].state is not State.CRITICAL
+    assert found["Connections"].state is not HealthState.CRITICAL
     assert found["Clock of PostgreSQL"].is_ok
 
 
 def test_a_redis_that_is_almost_full_is_doubtful() -> None:
     assert _room({"used_memory": 70, "maxmemory": 100}).is_ok
-    assert _room({"used_memory": 81, "maxmemory": 100}).state is State.WARNING
+    assert _room({"used_memory": 81, "maxmemory": 100}).state is HealthState.WARNING
     assert _room({"used_memory": 10**9, "maxmemory": 0}).is_ok
 
 
@@ -59,7 +59,7 @@ def test_packages_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert machine.packages().is_ok
     monkeypatch.setattr(machine, "_version", lambda name: {"celery": "4.4.0", "kombu": None}.get(name, "99999"))
     found = machine.packages()
-    assert found.state is State.CRITICAL
+    assert found.state is HealthState.CRITICAL
     assert "celery 4.4.0" in found.says
     assert "kombu is missing" in found.says
     assert found.mend == "make install"
@@ -81,7 +81,7 @@ def test_no_way_to_zoho_is_a_problem_that_names_the_address() -> None:
         net.head(ACCOUNTS, body=requests.ConnectionError("no route"))
         net.head(API, body=requests.ConnectTimeout("slow"))
         found = list(zoho.ways(load_settings({})))
-    assert [each.state for each in found] == [State.CRITICAL] * 2
+    assert [each.state for each in found] == [HealthState.CRITICAL] * 2
     assert f"{ACCOUNTS}: no answer (ConnectionError)" in found[0].says
     assert f"{API}: no answer (ConnectTimeout)" in found[1].says
 
@@ -99,7 +99,7 @@ def test_access_is_known_without_asking_zoho(connected: Settings, standin: Stand
     assert zoho.connection_result(connected).is_ok
     synced.execute("update tds_source_tokens set refused_at = now(), refusal = 'revoked by its user'")
     found = zoho.connection_result(connected)
-    assert (found.state, found.mend) == (State.CRITICAL, "tds zoho connect")
+    assert (found.state, found.mend) == (HealthState.CRITICAL, "tds zoho connect")
     assert found.says.startswith("revoked by its user, since 20")
     assert standin.calls == []
 
@@ -107,7 +107,7 @@ def test_access_is_known_without_asking_zoho(connected: Settings, standin: Stand
 def test_webhooks_that_zoho_was_never_asked_for_are_a_problem_with_its_mend(connected: Settings) -> None:
     assert "TDS_PUBLIC_URL" in zoho.webhooks(connected).mend
     found = zoho.webhooks(connected.replace("test", public_url="https://tds.example"))
-    assert (found.state, found.mend) == (State.CRITICAL, "tds zoho webhooks install")
+    assert (found.state, found.mend) == (HealthState.CRITICAL, "tds zoho webhooks install")
 
 
 def test_every_problem_and_every_doubt_comes_with_a_mend(database: str, redis_url: str) -> None:
@@ -126,7 +126,7 @@ def test_the_addresses_calls_go_to_are_tried_and_not_those_of_the_settings(
     assert standin.url in found["Way to its API"].says
     synced.execute("update tds_source_tokens set api_url = 'http://127.0.0.1:1'")
     found = {each.check: each for each in zoho.ways(connected)}
-    assert found["Way to its API"].state is State.CRITICAL
+    assert found["Way to its API"].state is HealthState.CRITICAL
     assert "http://127.0.0.1:1: no answer (ConnectionError: connection refused)" in found["Way to its API"].says
 
 
@@ -135,7 +135,7 @@ def test_a_webhook_secret_is_missed_only_where_webhooks_are_expected(connected: 
     assert zoho.settings_for_zoho(without).is_ok
     assert zoho.signatures(without).is_ok
     found = zoho.signatures(without.replace("test", public_url="https://tds.example"))
-    assert (found.state, "ZOHO_WEBHOOK_SECRET" in found.mend) == (State.WARNING, True)
+    assert (found.state, "ZOHO_WEBHOOK_SECRET" in found.mend) == (HealthState.WARNING, True)
 
 
 def test_what_may_not_be_read_is_a_problem_that_names_the_scope(
@@ -144,6 +144,6 @@ def test_what_may_not_be_read_is_a_problem_that_names_the_scope(
     standin.fail("unauthorized", "/books/v3/bills", count=0)
     synced.run("bill", "full")
     found = zoho.connection_result(connected)
-    assert found.state is State.CRITICAL
+    assert found.state is HealthState.CRITICAL
     assert "bills of Books (bill): add ZohoBooks.bills.READ; refused since 20" in found.says
     assert "tds zoho retry" in found.mend

@@ -40,7 +40,7 @@ def hear(world: World, queue: str, nonce: str) -> None:
 
 def judged(world: World) -> health.ComponentStatus:
     with session_scope(world.engine) as session:
-        found = health.facts(session)
+        found = health.health_facts(session)
     return next(each for each in health.components(found) if each.name == "listening")
 
 

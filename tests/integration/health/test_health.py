@@ -117,7 +117,7 @@ def test_slots_that_nobody_takes_are_critical_though_everything_seems_to_run(sen
     assert "auto-healing for" in timetable["says"]
     assert scraped(sender)[("tds_schedule_overdue_seconds", "auto-healing")] > 300
     with sender.engine.begin() as connection:
-        jobs.take_due(Session(connection))
+        jobs.claim_due(Session(connection))
     assert components(sender)["timetable"]["state"] == "ok"
 
 

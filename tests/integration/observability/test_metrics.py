@@ -22,7 +22,7 @@ from tds_core.breakers.registry import Breakers
 from tds_core.dead_letters import store
 from tds_core.errors import QuotaError, TransientError
 from tds_core.healing.action_log import HealingOutcome as DeedOutcome
-from tds_core.health.health import State
+from tds_core.health.health import HealthState
 from tds_core.records.compare import RowOutcome
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.api_call import ApiCall
@@ -43,7 +43,7 @@ BOUNDS = {
     "path": "|".join(sorted({each.stream.path for each in ENTITIES.values()})) + r"|settings/\w+",
     "traffic": "|".join(Traffic),
     "status": r"none|[2-5]\d\d|\dxx",
-    "state": "|".join([*State, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf"]),
+    "state": "|".join([*HealthState, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf"]),
     "outcome": "|".join([*RowOutcome, *DeedOutcome, "retry", "snooze", "dead", "overtaken", "to_read", "invalid"]),
     "mode": "|".join([*Mode, "webhook"]),
     "error": CODE,

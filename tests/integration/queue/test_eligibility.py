@@ -81,7 +81,7 @@ def test_health_says_who_paused_and_does_not_call_the_workers_dead(world: World)
     world.execute("update tds_sync_queue set next_attempt_at = now() - interval '1 hour'")
     with session_scope(world.engine) as session:
         eligibility.pause(session, "product", by="ann")
-        judged = {each.name: each for each in health.components(health.facts(session))}
+        judged = {each.name: each for each in health.components(health.health_facts(session))}
     assert judged["workers"].state is health.State.OK
     assert judged["queue"].state is health.State.WARNING
     assert "product by ann" in judged["queue"].says

@@ -49,7 +49,7 @@ def row_of(entity: str) -> str:
 
 def told(world: World) -> health.ComponentStatus:
     with session_scope(world.engine) as session:
-        [component] = [each for each in health.components(health.facts(session)) if each.name == "locks"]
+        [component] = [each for each in health.components(health.health_facts(session)) if each.name == "locks"]
         return component
 
 

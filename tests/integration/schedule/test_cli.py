@@ -30,7 +30,7 @@ def listed(tds: CommandLine) -> dict[str, dict]:
 
 def taken(world: World) -> list[str]:
     with session_scope(world.engine) as session:
-        return [slot.job for slot in jobs.take_due(session)]
+        return [slot.job for slot in jobs.claim_due(session)]
 
 
 def test_every_job_is_shown_with_its_next_slot(tds: CommandLine) -> None:

@@ -121,9 +121,9 @@ def test_a_rhythm_nobody_can_read_stops_only_its_own_job(world: World, ran: list
     assert ran == [{"name": "b-right"}]
 
 
-def take(world: World) -> list[jobs.TakenSlot]:
+def take(world: World) -> list[jobs.ClaimedSlot]:
     with session_scope(world.engine) as session:
-        return jobs.take_due(session)
+        return jobs.claim_due(session)
 
 
 def die(world: World) -> None:
