@@ -1,4 +1,4 @@
-"""Settings of the way to PostgreSQL: how long each use waits for it."""
+"""Settings of database timeouts, by use."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ class DatabaseSettings:
 
     @property
     def timeouts(self) -> Timeouts:
-        """Of workers and pages, for each of their statements."""
+        """Timeouts of workers and of API requests."""
         return Timeouts(
             connect=self.database_connect_seconds,
             statement=self.database_statement_seconds,
@@ -40,16 +40,16 @@ class DatabaseSettings:
 
     @property
     def intake_timeouts(self) -> Timeouts:
-        """Of the intake, whose senders wait."""
+        """Timeouts of storing webhooks, whose senders wait."""
         connect = min(self.database_connect_seconds, max(2, self.database_intake_seconds))
         return Timeouts(connect=connect, statement=self.database_intake_seconds, lock=1)
 
     @property
     def leader_timeouts(self) -> Timeouts:
-        """Of who holds a lock as long as its connection lives: PostgreSQL ends one that fell silent."""
+        """Timeouts of the dispatcher, whose lock lasts as long as its connection: PostgreSQL ends a silent one."""
         return dataclasses.replace(self.timeouts, session=10)
 
     @property
     def report_timeouts(self) -> Timeouts:
-        """Of commands: what they ask may go through whole tables."""
+        """Timeouts of commands, which may scan whole tables."""
         return dataclasses.replace(self.timeouts, statement=self.database_report_seconds, idle=0)

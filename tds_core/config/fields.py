@@ -1,4 +1,4 @@
-"""How settings are declared: their groups, and rules for their values with the words that say what was expected."""
+"""Declaration of settings: their groups, and validation rules with a description of valid values."""
 
 import dataclasses
 import functools
@@ -36,7 +36,7 @@ def declare(
     group: str,
     secret: bool = False,
 ) -> Any:
-    """A field of the settings, with all that is said about it."""
+    """A dataclass field that carries the declaration of one setting."""
     declaration = env.Declaration(variable, kind, default, meaning, group, rule, secret)
     return dataclasses.field(default=default, repr=not secret, metadata={"declaration": declaration})
 

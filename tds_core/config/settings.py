@@ -1,9 +1,4 @@
-"""Settings of access: how long sessions last, how much may be asked, and where commands find a TDS elsewhere.
-
-Settings of outbound change events: where they may be sent, how long a receiver may take, when it is given up.
-
-Every setting of TDS, declared once: its variable, type, default and meaning. The reference is made from it.
-"""
+"""Every setting of TDS, declared once: its variable, type, default and meaning. The reference is generated from it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,7 +15,7 @@ from tds_core.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AccessSettings:
+class AuthSettings:
     """A part of `tds_core.config.settings.Settings`."""
 
     session_idle_seconds: float = d.access(
@@ -79,7 +74,7 @@ class OutboundSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
+class Settings(AuthSettings, DatabaseSettings, OutboundSettings):
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
     database_url: str = d.storage(
@@ -296,7 +291,7 @@ class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def require(self, *variables: str) -> None:
-        """Raise ConfigError naming every given variable that is unset and where to get it."""
+        """Raise `ConfigError` naming each of `variables` that is unset, with its meaning."""
         missing = [each for each in DECLARATIONS.values() if each.variable in variables and not self.value_of(each)]
         if missing:
             lines = [f"  {each.variable}: {each.meaning}" for each in missing]
@@ -307,7 +302,7 @@ class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
         return getattr(self, _FIELDS[declaration.variable])
 
     def shown(self, variable: str) -> str:
-        """Return a value fit for a screen: secrets as stars, addresses without their password."""
+        """Return a value for display: secrets as stars, addresses without password."""
         declaration = DECLARATIONS[variable]
         value = str(self.value_of(declaration))
         if declaration.secret and value:
@@ -315,7 +310,7 @@ class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
         return value
 
     def secrets(self) -> list[str]:
-        """Every secret of this process, and the passwords in its addresses: what must never be shown."""
+        """All secrets of this process, and the passwords in its addresses."""
         values = [str(self.value_of(each)) for each in DECLARATIONS.values() if each.secret]
         return [password_of(value) if "://" in value else value for value in values]
 
@@ -324,13 +319,13 @@ class Settings(AccessSettings, DatabaseSettings, OutboundSettings):
         return self.sources.get(variable, "default")
 
     def replace(self, source: str, **values: Any) -> "Settings":
-        """Return a copy with some fields set, remembering `source` as where they came from."""
+        """Return a copy with some fields set; `source`: where these came from."""
         variables = {field: variable for variable, field in _FIELDS.items()}
         sources = {**self.sources, **{variables[field]: source for field in values}}
         return dataclasses.replace(self, **values, sources=sources)
 
     def as_environ(self) -> dict[str, str]:
-        """Return the environment a child process needs to come to the same settings."""
+        """Return the environment that gives a child process the same settings."""
         stated = {name: self.value_of(each) for name, each in DECLARATIONS.items() if self.source_of(name) != "default"}
         return {name: "yes" if value is True else str(value) for name, value in stated.items() if value != ""}
 

@@ -1,4 +1,4 @@
-"""How a declared setting is read: the environment first, then .env, then what `tds up` left in its home."""
+"""Reads declared settings from layers: the environment, then .env, then the files of the home directory."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ RUNNING_FILE = "running.json"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """What a value must satisfy beside its type, and how to say so."""
+    """A condition for values beside their type, with its description."""
 
     check: Callable[[Any], Any] | None
     expects: str
@@ -30,7 +30,7 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declaration:
-    """One setting as declared: its variable, what it takes, what it means and where to get it."""
+    """The declaration of one setting; `meaning` also says where to get a value."""
 
     variable: str
     kind: Kind
@@ -42,7 +42,7 @@ class Declaration:
 
     @property
     def takes(self) -> str:
-        """What the setting takes, in words."""
+        """A description of valid values."""
         if self.kind == "text":
             return self.rule.expects or "text"
         return f"{self.kind} {self.rule.expects}".strip()
@@ -50,7 +50,7 @@ class Declaration:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layer:
-    """One place values may come from, the first that has a variable wins."""
+    """One source of values; the first layer that has a variable wins."""
 
     name: str
     values: Mapping[str, str]
@@ -81,7 +81,7 @@ def time_zone() -> Rule:
 
 
 def zone_named(name: str) -> tzinfo:
-    """The time zone of a name; UTC is there even where no other is. Raises ValidationError."""
+    """The time zone of a name; UTC also works without a zone database. Raises `ValidationError`."""
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):
@@ -188,9 +188,10 @@ def _read_secret_file(variable: str, path: str) -> str:
 
 def _explain(wrong: set[str], declarations: Sequence[Declaration], sources: Mapping[str, str]) -> str:
     lines = ["Some settings are wrong:"]
-    for wanted in declarations:
-        if wanted.variable in wrong:
+    for declaration in declarations:
+        if declaration.variable in wrong:
             lines.append(
-                f"  {wanted.variable} (from {sources[wanted.variable]}) takes {wanted.takes}. {wanted.meaning}"
+                f"  {declaration.variable} (from {sources[declaration.variable]}) takes {declaration.takes}."
+                f" {declaration.meaning}"
             )
     return "\n".join(lines)

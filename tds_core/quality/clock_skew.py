@@ -1,6 +1,6 @@
-"""Records of a time that is yet to come: kept as findings, for such a time says nothing of when something changed.
+"""Clock skew: findings of records with a modification time in the future, and of a database clock that was set back.
 
-The database's clock set back: rows were changed at moments yet to come, and nobody can tell what is newer.
+Either way times no longer show which change is newer.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,13 @@ from tds_models.quality import Severity
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a source's clock showed when it answered, and by how much times may be ahead of it before they are no
-    evidence of when something changed.
-    """
+    """A source's clock at the time of a response; times more than `tolerance` ahead of it are not trusted."""
 
     now: datetime
     tolerance: timedelta
 
     def is_behind(self, moment: datetime) -> bool:
-        """Whether `moment` lies further ahead than a clock may be wrong."""
+        """Whether `moment` lies more than the tolerance ahead of the clock."""
         return moment > self.now + self.tolerance
 
 
@@ -35,16 +33,16 @@ FUTURE_TIME = "future_time"
 
 
 class FutureTime(Protocol):
-    """A record that says it was changed at `ahead_at`, when its source's clock showed `clock`."""
+    """A record whose modification time `ahead_at` lies in the future of its source's `clock`."""
 
     @property
     def source_id(self) -> str:
-        """Whose it is."""
+        """The record's id."""
         ...
 
     @property
     def ahead_at(self) -> datetime | None:
-        """When it says it was changed."""
+        """The modification time in the record."""
         ...
 
     @property
@@ -54,7 +52,7 @@ class FutureTime(Protocol):
 
 
 def report_future_times(session: Session, entity: Entity, records: Sequence[FutureTime]) -> None:
-    """Tell of records that say they were changed in the future, and of when they count as changed instead."""
+    """Report records with a modification time in the future, with the time they count as changed instead."""
     findings.report_many(
         session,
         [
@@ -69,7 +67,7 @@ def report_future_times(session: Session, entity: Entity, records: Sequence[Futu
 
 
 def resolve_future_times(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
-    """Close what was told of records that were read since, and are of no time to come any more."""
+    """Resolve the findings of records that were read again with a valid time."""
     findings.close_subjects(
         session, kinds=[FUTURE_TIME], source=entity.stream.source, entity=entity.name, subjects=source_ids
     )
@@ -83,7 +81,7 @@ where kind = :kind and source = :source and entity = :entity and resolved_at is 
 
 
 def resolve_reached(session: Session, entity: Entity) -> None:
-    """Close what was told of times that have come meanwhile."""
+    """Resolve the findings of times that have been reached."""
     session.execute(_RESOLVE_REACHED, {"kind": FUTURE_TIME, "source": entity.stream.source, "entity": entity.name})
 
 
@@ -91,7 +89,7 @@ CLOCK_SET_BACK = "clock_set_back"
 
 
 def report_clock_set_back(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
-    """Keep a finding when one of these rows was changed later than it is now."""
+    """Report the database's clock if one of these rows was changed in its future."""
     statement = text(f"""
         select extract(epoch from max(changed_at) - clock_timestamp())::float8 from {entity.table.fullname}
         where source = :source and source_id = any(:ids) and changed_at > clock_timestamp()""")
@@ -105,7 +103,7 @@ def report_clock_set_back(session: Session, entity: Entity, source_ids: Sequence
 
 
 def resolve_clock(session: Session, entity: Entity) -> None:
-    """Close the finding once no row was changed later than it is now."""
+    """Resolve the finding once no row was changed in the future."""
     statement = text(f"""
         update tds_findings f set resolved_at = now(), resolved_by = 'tds'
         where f.kind = :kind and f.source = :source and f.entity = :entity and f.resolved_at is null

@@ -1,4 +1,4 @@
-"""Findings: written once while they are open, read by people and programs, and resolved by an operator."""
+"""Findings: problems of entities and records, stored once while open, listed, and resolved by operators or by TDS."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFinding:
-    """What a finding is to say: something of `kind` about `subject`, a record or a part of the entity."""
+    """A finding to be stored: a problem of `kind` about `subject`, which is a record or a part of the entity."""
 
     kind: str
     severity: Severity
@@ -28,7 +28,7 @@ class NewFinding:
     detail: Mapping[str, Any]
 
 
-_KEEP = text("""
+_UPSERT = text("""
 insert into tds_findings as f (kind, severity, source, entity, subject, detail)
 select kind, severity, source, entity, subject, detail
 from jsonb_to_recordset(cast(:rows as jsonb)) as r(
@@ -40,18 +40,18 @@ returning kind, source, entity, subject, xmax = 0 as is_new
 """)
 
 
-def upsert(session: Session, found: Sequence[NewFinding]) -> list[NewFinding]:
-    """Write findings, no two of one subject, in one statement. Returns those that were not open before."""
-    if not found:
+def upsert(session: Session, new_findings: Sequence[NewFinding]) -> list[NewFinding]:
+    """Store findings, at most one for each kind and subject, in one statement. Returns those that were not open."""
+    if not new_findings:
         return []
-    params = {"rows": msgspec.json.encode(found).decode()}
-    new = {tuple(row[:4]) for row in session.execute(_KEEP, params).all() if row.is_new}
-    return [each for each in found if (each.kind, each.source, each.entity, each.subject) in new]
+    params = {"rows": msgspec.json.encode(new_findings).decode()}
+    opened = {tuple(row[:4]) for row in session.execute(_UPSERT, params).all() if row.is_new}
+    return [each for each in new_findings if (each.kind, each.source, each.entity, each.subject) in opened]
 
 
-def report_many(session: Session, found: Sequence[NewFinding]) -> None:
-    """Write findings as `upsert` does. One that is open already is seen again, and said in the log once."""
-    for each in upsert(session, found):
+def report_many(session: Session, new_findings: Sequence[NewFinding]) -> None:
+    """Store findings as `upsert` does, and log those that were not open."""
+    for each in upsert(session, new_findings):
         log.warning("finding_kept", **msgspec.to_builtins(each))
 
 
@@ -65,9 +65,9 @@ def report(
     subject: str,
     detail: Mapping[str, Any],
 ) -> None:
-    """Write a finding. One that is open already is seen again, and said in the log once."""
-    found = NewFinding(kind=kind, severity=severity, source=source, entity=entity, subject=subject, detail=detail)
-    report_many(session, [found])
+    """Store one finding, and log it if it was not open."""
+    finding = NewFinding(kind=kind, severity=severity, source=source, entity=entity, subject=subject, detail=detail)
+    report_many(session, [finding])
 
 
 _CLOSE = text("""
@@ -77,7 +77,7 @@ where resolved_at is null and kind = :kind and source = :source and entity = :en
 
 
 def close(session: Session, *, kind: str, source: str, entity: str, by: str) -> None:
-    """Resolve what was found of `kind` about `entity`: it is over."""
+    """Resolve all findings of `kind` about `entity`."""
     session.execute(_CLOSE, {"kind": kind, "source": source, "entity": entity, "by": by})
 
 
@@ -88,7 +88,7 @@ select exists (select from tds_findings where resolved_at is null and kind = :ki
 
 
 def is_open(session: Session, *, kind: str, source: str, entity: str) -> bool:
-    """Whether a finding of `kind` about `entity` waits to be resolved."""
+    """Whether a finding of `kind` about `entity` is open."""
     return bool(session.execute(_IS_OPEN, {"kind": kind, "source": source, "entity": entity}).scalar())
 
 
@@ -104,11 +104,11 @@ def findings(
     entity: str | None = None,
     is_open: bool | None = None,
 ) -> Page:
-    """Findings, the newest first."""
+    """A page of findings, the newest first, optionally of one kind or entity. Raises `InvalidCursorError`."""
     statement = select(*_COLUMNS)
-    for name, wanted in (("kind", kind), ("entity", entity)):
-        if wanted is not None:
-            statement = statement.where(_COLUMNS[name] == wanted)
+    for name, value in (("kind", kind), ("entity", entity)):
+        if value is not None:
+            statement = statement.where(_COLUMNS[name] == value)
     if is_open is not None:
         is_resolved = _COLUMNS["resolved_at"].is_not(None)
         statement = statement.where(~is_resolved if is_open else is_resolved)
@@ -122,7 +122,7 @@ where id = :id returning *
 
 
 def resolve(session: Session, finding_id: int, *, by: str) -> Row:
-    """Close a finding; one that is closed stays as it was closed. Raises `NotFoundError`."""
+    """Resolve a finding; one resolved before stays unchanged. Returns its row. Raises `NotFoundError`."""
     row = session.execute(_RESOLVE, {"id": finding_id, "by": by}).mappings().first() if finding_id < 2**63 else None
     if row is None:
         raise NotFoundError(f"There is no finding {finding_id}; see: tds findings")
@@ -140,7 +140,7 @@ where kind = any(:kinds) and source = :source and entity = :entity and subject =
 
 
 def open_subjects(session: Session, *, kind: str, source: str, entity: str, subjects: Sequence[str]) -> set[str]:
-    """Those of `subjects` of which a finding of `kind` is open."""
+    """The subjects with an open finding of `kind`."""
     params = {"kind": kind, "source": source, "entity": entity, "subjects": list(subjects)}
     return set(session.execute(_OPEN_SUBJECTS, params).scalars())
 
@@ -148,7 +148,7 @@ def open_subjects(session: Session, *, kind: str, source: str, entity: str, subj
 def close_subjects(
     session: Session, *, kinds: Sequence[str], source: str, entity: str, subjects: Sequence[str]
 ) -> None:
-    """Close the findings of `kinds` about `subjects`: what they told of is over."""
+    """Resolve the findings of `kinds` about `subjects`."""
     params = {"kinds": list(kinds), "source": source, "entity": entity, "subjects": list(subjects)}
     session.execute(_CLOSE_SUBJECTS, params)
 
@@ -159,5 +159,5 @@ select kind, severity, count(*) from tds_findings where resolved_at is null grou
 
 
 def open_counts(session: Session) -> list[Row]:
-    """How many findings are open, by kind and severity."""
+    """The numbers of open findings: rows of `kind`, `severity`, `count`."""
     return [dict(row) for row in session.execute(_OPEN).mappings()]

@@ -1,4 +1,4 @@
-"""Values that could not be read: a finding for each record and field, resolved when the field is next read well."""
+"""Findings of unreadable values: one for each record and field, resolved when the field is next read without error."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,13 +16,12 @@ from tds_models.quality import Severity
 
 log = structlog.get_logger(__name__)
 
-#: The kinds of these findings: the value was left out, or it was stored and is doubted.
+#: Kinds of these findings: the value was left out, or it was stored but is implausible.
 UNREADABLE, DOUBTED = "unreadable_value", "doubted_value"
 #: Who resolves them.
 RESOLVED_BY = "sync"
 
-#: Whether any of those is open that a reading may close, as an expression of a statement that is made anyway; it is
-#: worked out once.
+#: SQL expression, to be part of another statement: whether any finding is open that a read may resolve.
 ANY_OPEN = f"""(select exists (select from tds_findings f
         where f.kind in ('{UNREADABLE}', '{DOUBTED}', '{clock_skew.FUTURE_TIME}', '{clock_skew.CLOCK_SET_BACK}')
         and f.source = :source and f.entity = '{{entity}}' and f.resolved_at is null))"""
@@ -37,63 +36,63 @@ _RESOLVE = text("update tds_findings set resolved_at = now(), resolved_by = :by 
 
 
 def report(session: Session, entity: Entity, flaws: Mapping[str, Sequence[Flaw]]) -> None:
-    """Keep a finding of each flaw of these records (by source id), in one statement."""
+    """Store a finding for each flaw of these records (by source id), in one statement."""
     if not flaws:
         return
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for source_id, found in flaws.items():
-        for flaw in found:
-            kind, key = _kind(flaw), _without_places(flaw.key)
+    for source_id, flaws_of_record in flaws.items():
+        for flaw in flaws_of_record:
+            kind, key = _kind(flaw), _without_positions(flaw.key)
             detail = {"source_id": source_id, "field": flaw.field, "key": key, "place": flaw.key,
                       "reason": flaw.reason[:300], "value": flaw.found}  # fmt: skip
             rows.setdefault((kind, f"{source_id} {key}"), detail)
-    told = [
+    new_findings = [
         NewFinding(
             kind=kind, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name, subject=subject,
             detail=detail,
         )
         for (kind, subject), detail in rows.items()
     ]  # fmt: skip
-    new_count = len(findings.upsert(session, told))
+    new_count = len(findings.upsert(session, new_findings))
     if new_count:
         log.warning("values_unreadable", entity=entity.name, new_count=new_count, record_count=len(flaws))
 
 
 def resolve(session: Session, entity: Entity, read: Mapping[str, tuple[Mapping[str, Any], Sequence[Flaw]]]) -> None:
-    """Resolve the open findings of fields that were read well now.
+    """Resolve the open findings of fields that were now read without error.
 
-    `read`: by source id, what a record spoke of (declared fields and lines by our names), and its flaws.
+    `read`: by source id, the fields and lines the record has (by TDS's names), and its flaws.
     """
     params = {"source": entity.stream.source, "entity": entity.name, "ids": list(read)}
     names = _names(entity)
-    mended = []
+    resolved = []
     for row in session.execute(_OPEN, params):
-        said, flaws = read[row.source_id]
-        still = {(_kind(flaw), _without_places(flaw.key)) for flaw in flaws}
-        if (row.kind, row.key) not in still and _is_reported(row.key, names, said):
-            mended.append(row.id)
-    if mended:
-        session.execute(_RESOLVE, {"ids": mended, "by": RESOLVED_BY})
+        values, flaws = read[row.source_id]
+        remaining = {(_kind(flaw), _without_positions(flaw.key)) for flaw in flaws}
+        if (row.kind, row.key) not in remaining and _is_present(row.key, names, values):
+            resolved.append(row.id)
+    if resolved:
+        session.execute(_RESOLVE, {"ids": resolved, "by": RESOLVED_BY})
 
 
 def _kind(flaw: Flaw) -> str:
     return DOUBTED if flaw.is_stored else UNREADABLE
 
 
-def _without_places(key: str) -> str:
+def _without_positions(key: str) -> str:
     """The key with lines named by their kind, not by their position: `line_items.rate`."""
     return "".join(part.partition("]")[2] if n else part for n, part in enumerate(key.split("[")))
 
 
 def _names(entity: Entity) -> dict[str, str]:
-    """Which of our fields, or lines, the members of the source's record belong to."""
+    """TDS's names of fields and lines by the keys of the source's record."""
     names = {field.key: field.name for field in entity.fields} | {lines.key: lines.name for lines in entity.lines}
     return names | ({CUSTOM_LIST_KEY: names[CUSTOM_KEY]} if CUSTOM_KEY in names else {})
 
 
-def _is_reported(key: str, names: Mapping[str, str], said: Mapping[str, Any]) -> bool:
-    """Whether a record spoke of what `key` belongs to; of what is not declared every record does."""
+def _is_present(key: str, names: Mapping[str, str], values: Mapping[str, Any]) -> bool:
+    """Whether a record has the field or lines that `key` belongs to; undeclared ones count as present."""
     member = key.partition(".")[0]
     if member.startswith(CUSTOM_PREFIX):
         member = CUSTOM_KEY
-    return member not in names or names[member] in said
+    return member not in names or names[member] in values

@@ -1,7 +1,7 @@
-"""Flaws: the values of a record that cannot be read or stored, each with its place and its reason.
+"""Flaws: values of a record that cannot be read or stored, each with its position and reason.
 
-What JSON can spell and PostgreSQL cannot keep (a NUL, half a character, a number without end, a text of megabytes) is
-taken out of the record, value by value, and the rest is kept.
+Values that JSON can express and PostgreSQL cannot store (a NUL character, a lone surrogate, a number out of range, a
+text of megabytes) are removed from the record one by one; the rest is kept.
 """
 
 import json
@@ -14,23 +14,23 @@ import msgspec
 
 from tds_core.errors import InvalidRecordError
 
-#: A longer text is no value of a field but a document.
+#: Longest text of a field, in characters.
 LONGEST_TEXT = 1_000_000
-# PostgreSQL keeps larger numbers than these; no amount of money is one.
+# PostgreSQL stores larger numbers, but no amount is one.
 NUMBERS = Context(
     prec=200, Emin=-999, Emax=999, clamp=0,
     traps=[Clamped, Inexact, InvalidOperation, Overflow, Rounded, Subnormal],
 )  # fmt: skip
-#: JSON in which a number stays a number, to its last digit.
+#: JSON encoder that keeps every digit of a number.
 spell_exactly = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One value of a record that could not be read, or (`is_stored`) that was stored and is doubted.
+    """One value of a record that could not be read, or (`is_stored`) that was stored but is implausible.
 
-    `key`: where it stands in the source's record, lines by their position; `field`: what we call it. `found`: the
-    beginning of the value, unless it may be personal.
+    `key`: its position in the source's record, lines by index. `field`: TDS's name. `found`: the beginning of the
+    value, None if it may be personal.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Flaw:
 
 
 class _Unstorable:
-    """Stands for a number beyond all measure."""
+    """Stands for a number out of range."""
 
 
 def _number(text: str) -> Any:
@@ -56,24 +56,24 @@ def _integer(text: str) -> Any:
 
 
 def remove_unstorable(raw: bytes) -> tuple[Any, bytes, list[Flaw]]:
-    """The JSON of `raw` without what cannot be stored, that as bytes, and what was taken out.
+    """The parsed JSON of `raw` without unstorable values, its text, and a flaw for each value removed.
 
-    Raises `InvalidRecordError` where it is no JSON at all.
+    Raises `InvalidRecordError` for text that is not JSON.
     """
     flaws: list[Flaw] = []
     try:
         read = json.loads(raw, parse_float=_number, parse_int=_integer, parse_constant=lambda _: _Unstorable())
-        mended = _mended(read, "", flaws)
+        cleaned = _cleaned(read, "", flaws)
     except (ValueError, RecursionError) as error:
         raise InvalidRecordError(f"not a JSON record: {error}") from None
-    return mended, spell_exactly(mended) if flaws else raw, flaws
+    return cleaned, spell_exactly(cleaned) if flaws else raw, flaws
 
 
-def _mended(value: Any, path: str, flaws: list[Flaw]) -> Any:
+def _cleaned(value: Any, path: str, flaws: list[Flaw]) -> Any:
     if isinstance(value, dict):
-        return _mended_object(value, path, flaws)
+        return _cleaned_object(value, path, flaws)
     if isinstance(value, list):
-        return [_mended(each, f"{path}[{n}]", flaws) for n, each in enumerate(value)]
+        return [_cleaned(each, f"{path}[{n}]", flaws) for n, each in enumerate(value)]
     reason = _reason(value)
     if reason is None:
         return value
@@ -81,14 +81,14 @@ def _mended(value: Any, path: str, flaws: list[Flaw]) -> Any:
     return None
 
 
-def _mended_object(value: Mapping[str, Any], path: str, flaws: list[Flaw]) -> dict[str, Any]:
-    mended = {}
+def _cleaned_object(value: Mapping[str, Any], path: str, flaws: list[Flaw]) -> dict[str, Any]:
+    cleaned = {}
     for key, each in value.items():
         if _reason(key):
             flaws.append(Flaw(path or "(record)", path, "a key that cannot be stored was left out", None, False))
         else:
-            mended[key] = _mended(each, f"{path}.{key}" if path else key, flaws)
-    return mended
+            cleaned[key] = _cleaned(each, f"{path}.{key}" if path else key, flaws)
+    return cleaned
 
 
 def _reason(value: Any) -> str | None:

@@ -1,7 +1,7 @@
-"""Downgrades: what a step back in the schema loses is told first, set aside, and put back by the step forward.
+"""Downgrades of the schema without loss: rows and columns a downgrade removes are backed up, and restored by upgrades.
 
-What is lost is what is there before the step and not after it, so the step is tried and taken back; nobody has to
-declare it. Rows are set aside in a schema of their own, in the transaction of the step.
+Losses are found by comparing the schema before and after a trial run of the downgrade, so that no migration declares
+them. Backups stand in a schema of their own and are made in the transaction of the downgrade.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,8 +20,8 @@ Columns = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """The columns of each table of ours, and the sequences that stand by themselves, by their full names."""
+class SchemaShape:
+    """The columns of each table, and the free-standing sequences, by their full names."""
 
     tables: Mapping[str, Columns]
     sequences: frozenset[str]
@@ -29,7 +29,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A table that goes, or (`columns`) what goes of one, and how many rows say something there."""
+    """A table, or `columns` of one, that a downgrade removes, and the number of rows with data in it."""
 
     table: str
     row_count: int
@@ -53,47 +53,47 @@ where n.nspname = any(:schemas) and c.relkind = 'S' and not exists (
 """)
 
 
-def shape_of(connection: Connection, schemas: Collection[str] = _SCHEMAS) -> Shape:
-    """What tables there are."""
+def shape_of(connection: Connection, schemas: Collection[str] = _SCHEMAS) -> SchemaShape:
+    """Read the shape of `schemas`."""
     params = {"schemas": list(schemas)}
     tables = {f"{row.schema}.{row.name}": frozenset(row.columns) for row in connection.execute(_TABLES, params)}
-    return Shape(tables, frozenset(connection.execute(_SEQUENCES, params).scalars()))
+    return SchemaShape(tables, frozenset(connection.execute(_SEQUENCES, params).scalars()))
 
 
-def losses(connection: Connection, before: Shape, after: Shape) -> list[Loss]:
-    """What goes from `before`, which stands, to `after`; what holds nothing is no loss."""
-    found = []
+def losses(connection: Connection, before: SchemaShape, after: SchemaShape) -> list[Loss]:
+    """The losses of a downgrade from `before` (the present schema) to `after`; empty tables and columns are none."""
+    result = []
     for table, columns in before.tables.items():
         gone = sorted(columns - after.tables.get(table, frozenset()))
         if not gone:
             continue
-        told = () if table not in after.tables else tuple(gone)
-        says = " or ".join(f"{_quoted(each)} is not null" for each in told) or "true"
-        count = connection.execute(text(f"select count(*) from {_full(table)} where {says}")).scalar_one()
-        found += [Loss(table, count, told)] if count else []
-    return found
+        columns_lost = () if table not in after.tables else tuple(gone)
+        condition = " or ".join(f"{_quoted(each)} is not null" for each in columns_lost) or "true"
+        count = connection.execute(text(f"select count(*) from {_full(table)} where {condition}")).scalar_one()
+        result += [Loss(table, count, columns_lost)] if count else []
+    return result
 
 
-def set_aside(connection: Connection, lost: Sequence[Loss], before: Shape, after: Shape) -> None:
-    """Keep what is lost, and where the sequences stand that go, until `restore`."""
+def set_aside(connection: Connection, lost: Sequence[Loss], before: SchemaShape, after: SchemaShape) -> None:
+    """Back up what is lost, and the positions of removed sequences, until `restore`."""
     if not lost:
         return
     connection.execute(text(f"create schema if not exists {ASIDE}"))
-    number = 1 + max((each.number for each in _set_aside_tables(connection)), default=0)
+    number = 1 + max((each.number for each in _backups(connection)), default=0)
     for each in lost:
-        kept = SetAsideTable(each.table, number, is_whole=not each.columns)
+        backup = TableBackup(each.table, number, is_whole=not each.columns)
         columns = "*"
         if each.columns:
             columns = ", ".join(map(_quoted, dict.fromkeys([*_key(connection, each.table), *each.columns])))
-        connection.execute(text(f"create table {kept.place} as select {columns} from {_full(each.table)}"))
+        connection.execute(text(f"create table {backup.place} as select {columns} from {_full(each.table)}"))
     for sequence in sorted(before.sequences - after.sequences):
-        kept = SetAsideTable(sequence, number, is_whole=True)
-        connection.execute(text(f"create table {kept.place} as select last_value from {_full(sequence)}"))
+        backup = TableBackup(sequence, number, is_whole=True)
+        connection.execute(text(f"create table {backup.place} as select last_value from {_full(sequence)}"))
 
 
 @dataclass(frozen=True, slots=True)
-class SetAsideTable:
-    """What was set aside of a table (or sequence): all of it, or some columns, at the step back of this number."""
+class TableBackup:
+    """The backup of a table or sequence, or of some columns, made by the downgrade of this number."""
 
     table: str
     number: int
@@ -101,84 +101,86 @@ class SetAsideTable:
 
     @property
     def place(self) -> str:
-        """Where it is."""
+        """The full name of the backup table."""
         return f'{ASIDE}."{self.table}#{self.number}{"" if self.is_whole else "#columns"}"'
 
 
-def _set_aside_tables(connection: Connection) -> list[SetAsideTable]:
+def _backups(connection: Connection) -> list[TableBackup]:
     names = [place.removeprefix(f"{ASIDE}.").split("#") for place in shape_of(connection, [ASIDE]).tables]
-    return [SetAsideTable(table, int(number), is_whole=not more) for table, number, *more in names]
+    return [TableBackup(table, int(number), is_whole=not more) for table, number, *more in names]
 
 
 def restore(connection: Connection, order: Sequence[str]) -> list[str]:
-    """Put back what was set aside and has a place again. Returns which tables it concerns.
+    """Restore the backups whose tables or columns exist again. Returns the names of restored tables.
 
-    What went last comes first, and of that parents before others (`order`, full names). What cannot be put back stays
-    where it is, with a line in the log.
+    The newest backup comes first, and within one parents before children (`order`, full names). A backup that cannot be
+    restored stays, with a line in the log.
     """
-    kept, now = _set_aside_tables(connection), shape_of(connection)
+    backups, now = _backups(connection), shape_of(connection)
     rank = {name: number for number, name in enumerate(order)}
     restored = []
-    for each in sorted(kept, key=lambda each: (-each.number, rank.get(each.table, len(rank)), each.table)):
+    for each in sorted(backups, key=lambda each: (-each.number, rank.get(each.table, len(rank)), each.table)):
         if each.table not in now.tables and each.table not in now.sequences:
             continue
         attempt = connection.begin_nested()
         try:
-            came_back = _put_back(connection, each, now)
+            is_restored = _restore_backup(connection, each, now)
         except DBAPIError as error:
             attempt.rollback()
             log.warning("rows_not_restored", table=each.table, error=str(error.orig).splitlines()[0][:200])
             continue
         attempt.commit()
-        restored += [each.table] if came_back and each.table in now.tables else []
-    if kept and not _set_aside_tables(connection):
+        restored += [each.table] if is_restored and each.table in now.tables else []
+    if backups and not _backups(connection):
         connection.execute(text(f"drop schema {ASIDE}"))
     return list(dict.fromkeys(restored))
 
 
-def _put_back(connection: Connection, kept: SetAsideTable, now: Shape) -> bool:
-    if kept.table in now.sequences:
-        stood = f"(select last_value from {kept.place})"
-        full = _full(kept.table)
+def _restore_backup(connection: Connection, backup: TableBackup, now: SchemaShape) -> bool:
+    if backup.table in now.sequences:
+        stood = f"(select last_value from {backup.place})"
+        full = _full(backup.table)
         connection.execute(text(f"select setval('{full}', greatest({stood}, last_value)) from {full}"))
-        connection.execute(text(f"drop table {kept.place}"))
+        connection.execute(text(f"drop table {backup.place}"))
         return True
-    target, key = _full(kept.table), _key(connection, kept.table)
-    columns = shape_of(connection, [ASIDE]).tables[kept.place.replace('"', "")]
-    fit = columns & now.tables[kept.table]
-    told = sorted(fit - set(key))
-    if not told and not kept.is_whole:
+    target, key = _full(backup.table), _key(connection, backup.table)
+    columns = shape_of(connection, [ASIDE]).tables[backup.place.replace('"', "")]
+    fit = columns & now.tables[backup.table]
+    values = sorted(fit - set(key))
+    if not values and not backup.is_whole:
         return False
-    # Tables to which rows are only added refuse everything else.
+    # Triggers of append-only tables refuse updates and deletes.
     connection.execute(text(f"alter table {target} disable trigger user"))
-    if kept.is_whole:
-        _insert(connection, kept, sorted(fit))
+    if backup.is_whole:
+        _insert(connection, backup, sorted(fit))
     else:
         same = " and ".join(f"t.{_quoted(each)} = s.{_quoted(each)}" for each in key)
-        changes = ", ".join(f"{_quoted(each)} = s.{_quoted(each)}" for each in told)
-        connection.execute(text(f"update {target} t set {changes} from {kept.place} s where {same}"))
+        changes = ", ".join(f"{_quoted(each)} = s.{_quoted(each)}" for each in values)
+        connection.execute(text(f"update {target} t set {changes} from {backup.place} s where {same}"))
     connection.execute(text(f"alter table {target} enable trigger user"))
     if columns == fit:
-        connection.execute(text(f"drop table {kept.place}"))
+        connection.execute(text(f"drop table {backup.place}"))
         return True
-    # The rest has no place before a later revision.
-    for each in told:
-        connection.execute(text(f"alter table {kept.place} drop column {_quoted(each)}"))
-    if kept.is_whole:
-        rest = SetAsideTable(kept.table, kept.number, is_whole=False).place.removeprefix(f"{ASIDE}.")
-        connection.execute(text(f"alter table {kept.place} rename to {rest}"))
+    # The remaining columns exist again only in a later revision.
+    for each in values:
+        connection.execute(text(f"alter table {backup.place} drop column {_quoted(each)}"))
+    if backup.is_whole:
+        rest = TableBackup(backup.table, backup.number, is_whole=False).place.removeprefix(f"{ASIDE}.")
+        connection.execute(text(f"alter table {backup.place} rename to {rest}"))
     return True
 
 
-def _insert(connection: Connection, kept: SetAsideTable, columns: Sequence[str]) -> None:
-    target, names = _full(kept.table), ", ".join(map(_quoted, columns))
-    connection.execute(text(f"delete from {target}"))  # what the step forward wrote there itself
-    connection.execute(text(f"insert into {target} ({names}) overriding system value select {names} from {kept.place}"))
+def _insert(connection: Connection, backup: TableBackup, columns: Sequence[str]) -> None:
+    target, names = _full(backup.table), ", ".join(map(_quoted, columns))
+    connection.execute(text(f"delete from {target}"))  # rows the upgrade itself wrote
+    connection.execute(
+        text(f"insert into {target} ({names}) overriding system value select {names} from {backup.place}")
+    )
     for column in columns:
-        _advance_own(connection, target, column)
+        _advance_sequence(connection, target, column)
 
 
-def _advance_own(connection: Connection, target: str, column: str) -> None:
+def _advance_sequence(connection: Connection, target: str, column: str) -> None:
     params = {"target": target, "column": column}
     sequence = connection.execute(text("select pg_get_serial_sequence(:target, :column)"), params).scalar()
     if sequence:

@@ -1,4 +1,4 @@
-"""The schema of the settings' database, brought to its newest revision, or back, from wherever TDS is installed."""
+"""Migrations: brings the database schema to the newest or any other revision."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from tds_models.db import UNLIMITED, make_engine
 
 @dataclass(frozen=True, slots=True)
 class MigrationStep:
-    """Where the database stands after a migration, what that loses, and what it put back of what was lost before.
+    """The result of a migration: the revision, what a downgrade loses, and the tables an upgrade restored.
 
-    `is_done`: False where something would be lost, and nobody has agreed.
+    `is_done`: False if a downgrade would lose data and was not allowed to.
     """
 
     revision: str | None
@@ -31,24 +31,23 @@ class MigrationStep:
 
 
 def upgrade(database_url: str, revision: str = "head") -> str | None:
-    """Bring the database to a revision in one transaction; returns the revision it is at then."""
+    """Migrate the database to a revision in one transaction. Returns its revision."""
     return migrate(database_url, revision).revision
 
 
 def migrate(database_url: str, revision: str = "head", *, may_lose: bool = False) -> MigrationStep:
-    """Bring the database forward, or back, to a revision in one transaction.
+    """Upgrade or downgrade the database to a revision in one transaction.
 
-    A step back that loses rows or values is taken only with `may_lose`; they are set aside then, and the step forward
-    puts them back.
+    A downgrade that loses rows or values needs `may_lose`; they are backed up, and restored by the next upgrade.
     """
     engine = make_engine(database_url, pool_size=1, application="tds migrate", timeouts=UNLIMITED)
     try:
         with engine.connect() as connection, connection.begin() as transaction:
             lost: list[Loss] = []
             restored: list[str] = []
-            is_back = _is_back(connection, revision)
-            if is_back:
-                lost = _go_back(connection, revision, may_lose=may_lose)
+            is_downgrade = _is_downgrade(connection, revision)
+            if is_downgrade:
+                lost = _downgrade(connection, revision, may_lose=may_lose)
             else:
                 _run(command.upgrade, connection, revision)
                 restored = backward.restore(connection, _parents_first())
@@ -60,12 +59,12 @@ def migrate(database_url: str, revision: str = "head", *, may_lose: bool = False
         engine.dispose()
 
 
-def _go_back(connection: Connection, revision: str, *, may_lose: bool) -> list[Loss]:
+def _downgrade(connection: Connection, revision: str, *, may_lose: bool) -> list[Loss]:
     before = backward.shape_of(connection)
-    trial = connection.begin_nested()
+    savepoint = connection.begin_nested()
     _run(command.downgrade, connection, revision)
     after = backward.shape_of(connection)
-    trial.rollback()
+    savepoint.rollback()
     lost = backward.losses(connection, before, after)
     if may_lose or not lost:
         backward.set_aside(connection, lost, before, after)
@@ -79,8 +78,8 @@ def _run(move: Callable[[Config, str], None], connection: Connection, revision: 
     move(configuration, revision)
 
 
-def _is_back(connection: Connection, revision: str) -> bool:
-    """Whether `revision` lies behind where the database is."""
+def _is_downgrade(connection: Connection, revision: str) -> bool:
+    """Whether `revision` is older than the database's."""
     at = MigrationContext.configure(connection).get_current_revision()
     if at is None or revision in ("base", "head", at) or revision.startswith(("+", "-")):
         return revision == "base" or revision.startswith("-")
