@@ -1,4 +1,4 @@
-"""The waker: looks at the circuit breakers, and wakes the work that waits for those that closed or are to be probed."""
+"""Breaker wake-up: makes work due again that waits for circuit breakers which closed or are due for a probe."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What a task's process holds: settings, one engine, one client per source. Made on first use, so after the fork."""
+"""The context of a task's process: settings, one engine, one client per source, made on first use after the fork."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -96,7 +96,7 @@ def _organization(_pid: int) -> mirrored_organization.OrganizationGuard:
 
 
 def is_elsewhere() -> bool:
-    """Whether the mirror is of another organisation than the settings say: then nothing is to be read or written."""
+    """Whether the mirror belongs to another organisation than the settings name; then nothing is read or written."""
     refusal = _organization(getpid()).refusal()
     if refusal is not None:
         log.error("organization_refused", detail=str(refusal))

@@ -1,8 +1,7 @@
-"""The dispatcher: twice a second it takes back silent leases, revives the next letters of batches and wakes workers.
+"""The dispatcher: twice a second it recovers silent leases, steps retry batches and nudges workers of due work.
 
-Any number may run; an advisory lock makes one of them lead and dies with it. It needs no Redis to rescue, and no Beat.
-
-The dispatcher's part in reviving: the next letters of every batch, and a fault there stops nothing else.
+Any number may run; an advisory lock makes one of them the leader and ends with it. Recovering leases needs neither
+Redis nor Beat.
 """
 
 import signal
@@ -45,13 +44,13 @@ log = structlog.get_logger(__name__)
 
 
 class RetryBatchRunner:
-    """One look at a time; state is only what must not be said twice."""
+    """Looks at one moment at a time; its state only keeps it from logging or nudging twice."""
 
     def __init__(self) -> None:
         self._failing = False
 
     def look(self, scope: Callable[[], AbstractContextManager[Session]]) -> None:
-        """Revive what batches may by now. Raises nothing: whoever calls has leases to rescue."""
+        """Retry the next dead letters of every batch. Raises nothing, so that lease recovery goes on."""
         try:
             with scope() as session:
                 retry_batches.step(session)
@@ -74,7 +73,7 @@ TOLD_SECONDS = 0.9
 
 
 class Dispatcher:
-    """One look at a time; state is only what must not be said twice."""
+    """Looks at one moment at a time; its state only keeps it from logging or nudging twice."""
 
     def __init__(self, waker: BreakerWakeup, *, slots: int, claim_size: int) -> None:
         self._waker = waker

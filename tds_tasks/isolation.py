@@ -1,7 +1,7 @@
-"""The trial: what was in a dying worker's hands is worked on by a process of its own, which it may end in peace.
+"""Isolation: runs work that may have killed a worker in a forked process, so that a crash costs only the fork.
 
-Most of it is innocent and done like any other batch. What does end that process is halved and tried again until it is
-alone: so no record that kills takes another down, nor a second worker. It is guilty when it was alone in two.
+A batch whose process dies is halved and tried again. An item is dead-lettered after it was alone in two processes that
+died.
 """
 
 import os
@@ -23,23 +23,23 @@ from tds_tasks.worker.leases import beating
 
 log = structlog.get_logger(__name__)
 
-# A process that never ends is ended, before the worker's own time is up.
+# A process that never ends is killed before the worker's own time limit.
 LONGEST_SECONDS = 55
 
 
 class IsolatedEnd(Enum):
-    """How a process that tried records ended."""
+    """How a forked process ended."""
 
     WELL, DEAD, LATE = range(3)
 
 
 def run_isolated(claim: Claim, work: Callable[[Claim], None]) -> None:
-    """Have `work` done on the items of `claim` in processes of their own; quarantine those that end them.
+    """Run `work` on the items of `claim` in forked processes; dead-letter items that crash them.
 
-    `work` gives its items back itself when it fails. Those that took too long count as failed: one of them is slow, or
+    `work` puts its items back itself when it fails. Items that took too long count as failed: one of them is slow, or
     the source is.
     """
-    for part, end in _tried(claim, claim.items, work):
+    for part, end in _try_parts(claim, claim.items, work):
         if end is IsolatedEnd.WELL:
             with scope() as session:
                 queue_items.clear(session, part.items)
@@ -52,8 +52,10 @@ def run_isolated(claim: Claim, work: Callable[[Claim], None]) -> None:
                 lease_recovery.bury_poison(session, claim, part.items[0])
 
 
-def _tried(claim: Claim, items: Sequence[Item], work: Callable[[Claim], None]) -> Iterator[tuple[Claim, IsolatedEnd]]:
-    """Parts of `items`, and how the processes ended that tried them; of those that died, each record is alone."""
+def _try_parts(
+    claim: Claim, items: Sequence[Item], work: Callable[[Claim], None]
+) -> Iterator[tuple[Claim, IsolatedEnd]]:
+    """Parts of `items` with how their process ended; a part whose process died holds one item."""
     if not items:
         return
     part = replace(claim, items=items)
@@ -63,11 +65,11 @@ def _tried(claim: Claim, items: Sequence[Item], work: Callable[[Claim], None]) -
     if end is not IsolatedEnd.DEAD or len(items) == 1:
         yield part, end
         return
-    with scope() as session:  # what was settled before the process died is not asked for again
+    with scope() as session:  # items completed before the process died are left out
         left = queue_items.fence(session, part, items)
     middle = len(left) // 2
-    yield from _tried(claim, left[:middle], work)
-    yield from _tried(claim, left[middle:], work)
+    yield from _try_parts(claim, left[:middle], work)
+    yield from _try_parts(claim, left[middle:], work)
 
 
 def _end_of(part: Claim, work: Callable[[Claim], None]) -> IsolatedEnd:

@@ -1,4 +1,4 @@
-"""Nudges: messages that say "go and look". Losing every one of them costs seconds: the dispatcher looks too."""
+"""Nudges: Celery messages that make a worker look for due work. Losing one only delays work by seconds."""
 
 from collections.abc import Collection, Mapping
 
@@ -10,10 +10,10 @@ import celeryconfig
 from tds_core.observability import metrics
 from tds_tasks.app import app
 
-# A nudge older than this is worthless: whoever was to be woken has been woken by another.
+# An older nudge is worthless: a later one has woken the workers.
 EXPIRES_SECONDS = 30
 
-#: The queues every worker listens to, unless it was told otherwise.
+#: The queues every worker consumes, unless it is configured otherwise.
 SHARED = tuple(queue.name for queue in celeryconfig.task_queues)
 #: A queue of one worker alone is dropped by Redis once nobody used it for so long.
 EAR_SECONDS = 600

@@ -1,8 +1,6 @@
-"""The edge that settles work: one transaction for the batch, and when one record breaks it, one for each record.
+"""Batch commit: completes a batch in one transaction, or, when one record breaks it, in one for each record.
 
-An error of ours about one record must not cost its neighbours an attempt; an outage must cost nobody one.
-
-What a batch does, as spans: one in the trace of a webhook it works for, and an end in every webhook's own.
+A fault of one record costs its neighbours no attempt; an outage costs no record one.
 """
 
 import random
@@ -32,7 +30,7 @@ from tds_tasks.worker.leases import beating
 
 
 def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractContextManager[None]:
-    """A span around a batch; it is linked to the traces of all that asked for it."""
+    """A span around a batch, linked to the traces of all events it works for."""
     if not tracing.is_on():
         return tracing.span("")
     threads = [event.correlation_id for each in events.values() for event in reversed(each)]
@@ -46,7 +44,7 @@ def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractConte
 
 
 def end_traces(claim: Claim, end: Mapping[str, Any]) -> None:
-    """How one item ended, in the trace of the event that was applied."""
+    """Add the end of one item to the trace of the event that was applied."""
     if tracing.is_on():
         facts = {"entity": claim.entity, "source_id": end["source_id"], "outcome": end["outcome"]}
         with tracing.span("item settled", correlation_id=end["correlation_id"], **facts):
@@ -67,47 +65,49 @@ def is_outage(error: BaseException) -> bool:
 
 
 def commit_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:
-    """Settle `candidates` and `failures` (by source id) of `claim`.
+    """Complete `claim` with `candidates` and `failures`, both by source id.
 
-    Raises outages, and what fails one record after another.
+    Raises outages, and errors that every record meets in turn.
     """
     try:
-        settlement = _settle_or_wait(claim, candidates, failures)
+        completion = _complete_or_wait(claim, candidates, failures)
     except Exception as error:
         if is_outage(error):
             raise
         with beating(claim.token):  # it may have taken long, and may again
-            settlement = _settle_singly(claim, candidates, failures, error)
-    for outcome, count in settlement.counts.items():
+            completion = _complete_singly(claim, candidates, failures, error)
+    for outcome, count in completion.counts.items():
         metrics.sync_outcomes.labels(claim.entity, outcome).inc(count)
-    for seconds in settlement.freshness_seconds:
+    for seconds in completion.freshness_seconds:
         metrics.freshness_seconds.labels(claim.entity).observe(seconds)
-    for end in settlement.ends:
+    for end in completion.ends:
         log.info("sync_item_completed", entity=claim.entity, **end)
         end_traces(claim, end)
         if end["outcome"] == RetryOutcome.RETRY:
             metrics.retries.labels(claim.entity, end["error"]).inc()
-    return settlement
+    return completion
 
 
-def _settle_or_wait(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:
-    """Settle; what somebody else has locked waits, all of it when that is a whole table."""
+def _complete_or_wait(
+    claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]
+) -> Completion:
+    """Complete the batch; records whose rows are locked wait, all of them when a table is."""
     try:
-        settlement = _settle(claim, candidates, failures)
+        completion = _complete(claim, candidates, failures)
     except LockedError:
-        settlement = _settle(claim, {}, {**failures, **dict.fromkeys(candidates, table_held(claim))})
-    for wait in settlement.waits:
+        completion = _complete(claim, {}, {**failures, **dict.fromkeys(candidates, table_held(claim))})
+    for wait in completion.waits:
         log.info("sync_waits_for_lock", entity=claim.entity, detail=wait)
-    return settlement
+    return completion
 
 
 def table_held(claim: Claim) -> LockedError:
-    """Who holds a lock on the tables of the claim's entity."""
+    """The lock that another session holds on the tables of the claim's entity."""
     with scope() as session:
         return row_locks.table_held(session, ENTITIES[claim.entity])
 
 
-def _settle(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:
+def _complete(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:
     with scope() as session:
         if is_off(Protection.TX):
             session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
@@ -121,7 +121,7 @@ def _settle(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping
         )
 
 
-def _settle_singly(
+def _complete_singly(
     claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception], error: Exception
 ) -> Completion:
     """The batch was refused because of `error`: find the record that breaks it, and let the others pass.
@@ -130,15 +130,15 @@ def _settle_singly(
     is when locks of others were waited for in turn, for a while.
     """
     log.warning("sync_batch_refused", entity=claim.entity, error=type(error).__name__, item_count=len(candidates))
-    total = _settle(claim, {}, failures)
+    total = _complete(claim, {}, failures)
     in_vain, until = 0, time.monotonic() + LOCKS_SECONDS
     for key, candidate in candidates.items():
         try:
-            settlement = _settle_or_wait(claim, {key: candidate}, {})
+            completion = _complete_or_wait(claim, {key: candidate}, {})
             in_vain = 0
         except Exception as own:
             if is_contended(own):
-                total.add(_settle_or_wait(claim, {}, {key: table_held(claim)}))
+                total.add(_complete_or_wait(claim, {}, {key: table_held(claim)}))
                 if time.monotonic() > until:
                     raise
                 continue
@@ -148,6 +148,6 @@ def _settle_singly(
                 raise
             shown = {"detail": str(failure)} if failure is not own else {"exc_info": True}
             log.error("sync_item_refused", entity=claim.entity, source_id=key, error=type(own).__name__, **shown)
-            settlement = _settle(claim, {}, {key: failure})
-        total.add(settlement)
+            completion = _complete(claim, {}, {key: failure})
+        total.add(completion)
     return total

@@ -1,4 +1,4 @@
-"""What asking the source brought, turned into candidates, tombstones and failures."""
+"""Fetch results: turns the source's responses for claimed items into candidates, tombstones and failures."""
 
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
@@ -35,8 +35,8 @@ def interpret_fetch(
 ) -> tuple[dict[str, Candidate], dict[str, Exception]]:
     """Candidates and failures by source id for `items`, of which `reading` was asked after `read_at`.
 
-    `familiar`: the keys that are no news; the first record is looked at in any case. `shown`: see `transform`.
-    `clock`: the one to go by where the source told none.
+    `known_keys`: keys already recorded by drift detection; the first record is checked in any case.
+    `shown`: see `transform`. `clock`: the one to go by where the source told none.
     """
     candidates: dict[str, Candidate] = {}
     failures: dict[str, Exception] = dict(reading.failures)
@@ -72,10 +72,12 @@ def interpret_fetch(
 
 def _values_at_deletion(entity: Entity, source_id: str, events: Sequence[Event]) -> Mapping[str, Any]:
     """What the newest webhook of a deletion said the record was; nothing where its id looks spoilt."""
-    told = next((each for each in reversed(events) if each.event == "deleted"), None)
-    if told is None or looks_rounded(source_id):
+    deletion = next((each for each in reversed(events) if each.event == "deleted"), None)
+    if deletion is None or looks_rounded(source_id):
         return {}
     try:
-        return transform(entity, told.record.encode(), view=RecordView.BODY, provenance=Provenance("webhook")).values
+        return transform(
+            entity, deletion.record.encode(), view=RecordView.BODY, provenance=Provenance("webhook")
+        ).values
     except InvalidRecordError:
         return {}

@@ -1,4 +1,4 @@
-"""Rescue: takes back leases whose holder is dead or silent. It asks for signs of life, never for the age alone."""
+"""Lease recovery: takes back leases whose worker is dead or silent. Age alone never ends a lease."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ where id in (select id from tds_sync_runs where lease_token is not null and leas
 
 REMOVE = text("delete from tds_sync_queue where id = any(:ids) and lease_token is null")
 
-CONVICT = text("""
+BURY_POISON = text("""
 with held as materialized (
     select id, source, entity, source_id, generation > :generation as asked_again, attempts, priority, correlation_id
     from tds_sync_queue where id = :id and lease_token = :token for update
@@ -94,19 +94,19 @@ class RecoveredLeases:
 
 
 def lease_holders(session: Session) -> list[str]:
-    """Everybody who holds a lease."""
+    """The names of all workers that hold a lease."""
     return [each for each in session.execute(HOLDERS).scalars() if each]
 
 
 def expire(session: Session, dead: Sequence[str]) -> None:
-    """End the leases of holders that are known to be dead, so that the next rescue takes them back."""
+    """End the leases of workers known to be dead, so that the next recovery takes them back."""
     if dead:
         session.execute(EXPIRE, {"holders": list(dead)})
         session.execute(EXPIRE_RUNS, {"holders": list(dead)})
 
 
 def recover_expired_leases(session: Session) -> RecoveredLeases:
-    """Take back what silent workers hold; give up records in whose company workers die again and again."""
+    """Take back the leases of silent workers; quarantine records whose workers die again and again."""
     if is_off(Protection.LEASE):
         return RecoveredLeases(0, 0, 0)
     freed = session.execute(RESCUE).mappings().all()
@@ -120,14 +120,14 @@ def recover_expired_leases(session: Session) -> RecoveredLeases:
 
 
 def bury_poison(session: Session, claim: Claim, item: Item) -> None:
-    """Quarantine `item` of `claim`: nothing else was in the hands of the processes that died of it.
+    """Dead-letter `item` of `claim`: two processes crashed while it was the only item they had.
 
-    What it was asked for again since has not been tried: that is work still, for another trial.
+    An item enqueued again since then stays in the queue: the new event has not been tried.
     """
     params = {"id": item.id, "token": claim.token, "generation": item.generation}
-    found = session.execute(CONVICT, params).mappings().first()
-    if found:
-        _quarantine(session, dict(found), "its worker died, and so did every process that tried this record alone")
+    row = session.execute(BURY_POISON, params).mappings().first()
+    if row:
+        _quarantine(session, dict(row), "its worker died, and so did every process that tried this record alone")
 
 
 def _quarantine(session: Session, row: Mapping[str, Any], error: str) -> None:

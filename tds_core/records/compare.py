@@ -1,4 +1,4 @@
-"""The decision: what one candidate does to one row. Values in, a value out; no clock, session or network here."""
+"""Compare: decides what one candidate does to one mirror row, without clock, session or network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from tds_models.entities.fields import is_nothing, plain_number
 
 
 class RowOutcome(StrEnum):
-    """What became of a candidate."""
+    """The outcome of a candidate."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -21,7 +21,7 @@ class RowOutcome(StrEnum):
     STALE = "stale"
     DELETED = "deleted"
     RESTORED = "restored"
-    REFETCH = "look_again"  # cannot be told from here: ask the source
+    REFETCH = "look_again"  # cannot be decided here: read the record from the source
 
 
 #: Outcomes that write a new version of the row.
@@ -113,8 +113,8 @@ def is_undated(current: Mapping[str, Any]) -> bool:
 
     A time before it is then no older: the source may have put right what it said.
     """
-    said, ours = current.get("source_record_at"), current["source_modified_at"]
-    return bool(said and ours and said > ours)
+    stated, ours = current.get("source_record_at"), current["source_modified_at"]
+    return bool(stated and ours and stated > ours)
 
 
 def resets_time(candidate: Candidate, current: Mapping[str, Any]) -> bool:
@@ -153,20 +153,20 @@ def _news(candidate: Candidate) -> dict[str, tuple[Any, Any]]:
 
 
 def differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The fields and lines `candidate` speaks of that `current` has otherwise: (before, after)."""
+    """The fields and lines of `candidate` that differ from `current`: (before, after)."""
     return {name: (current[name], value) for name, value in _content(candidate).items() if differ(current[name], value)}
 
 
 def differ(before: Any, after: Any) -> bool:
-    """Whether two stored values differ: lines in their order, nested values by what they say."""
+    """Whether two stored values differ: lines in their order, nested values in their canonical spelling."""
     return bool(before != after) and _canonical(before) != _canonical(after)
 
 
 def _canonical(value: Any) -> Any:
-    """What a value says, however it is spelled: a number is its text, and what says nothing is not there."""
+    """A value in one spelling: a number as text; empty members and values are left out."""
     if isinstance(value, Mapping):
-        said = {key: each for key, given in value.items() if (each := _canonical(given)) is not None}
-        return said or None
+        members = {key: each for key, member in value.items() if (each := _canonical(member)) is not None}
+        return members or None
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_canonical(each) for each in value] or None
     if isinstance(value, bool):

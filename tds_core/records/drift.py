@@ -2,8 +2,6 @@
 
 What records look like is learned: of lists during an entity's first completed pass, of details during their first day.
 Afterwards what is new is a finding. A process remembers what is known, so that a usual record costs one comparison.
-
-The shape of records: which keys they have, of what kind their values are, and when that is news.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The audit trail's writer: one entry for each new version of a row, in the transaction that made it."""
+"""History: writes one audit entry for each new version of a row, in the transaction that makes it."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
@@ -80,13 +80,13 @@ def spell_changes(entity: Entity, changes: Mapping[str, Sequence[Any]]) -> bytes
 
     The numbers of our own columns are text, those of nested values numbers.
     """
-    told: dict[str, list[Any]] = {}
+    entries: dict[str, list[Any]] = {}
     for name, pair in changes.items():
         if name in entity.line_tables:
-            told[name] = [lines and [{k: _as_text(v) for k, v in line.items()} for line in lines] for lines in pair]
+            entries[name] = [lines and [{k: _as_text(v) for k, v in line.items()} for line in lines] for lines in pair]
         else:
-            told[name] = [_as_text(value) for value in pair]
-    return spell_exactly(told)
+            entries[name] = [_as_text(value) for value in pair]
+    return spell_exactly(entries)
 
 
 def _as_text(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Locks that others hold on rows of the mirror, and who they are: the work waits, and says for whom."""
+"""Row locks: which sessions hold locks on mirror rows that work waits for."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -11,7 +11,7 @@ from tds_core.errors import TdsError
 from tds_core.retry import backoff_seconds
 from tds_models.entities.base import Entity
 
-#: How the reason begins for which such work waits; health looks for it.
+#: The beginning of the reason such work waits for; the health check searches for it.
 WAITS = "waits for a lock"
 # So many of those that wait are told apart; the others wait for the same, as far as anybody needs to know.
 NAMED = 20
@@ -19,7 +19,7 @@ FIRST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
 
 
 class LockedError(TdsError):
-    """Somebody else holds a lock on the record's row, or on its table. That is no error of the record."""
+    """Another transaction holds a lock on the record's row, or on its table. The record itself is sound."""
 
     code = "locked"
     retriable = True
@@ -32,17 +32,17 @@ def wait_seconds(waits: int, jitter: float) -> float:
 
 def existing(session: Session, entity: Entity, ids: Sequence[str]) -> list[str]:
     """Those of `ids` that the mirror has a row of."""
-    asked = text(
+    statement = text(
         f"select source_id from {entity.table.fullname} where source = :source and source_id = any(:ids)"
         " order by source_id"
     )
-    return list(session.execute(asked, {"source": entity.stream.source, "ids": list(ids)}).scalars())
+    return list(session.execute(statement, {"source": entity.stream.source, "ids": list(ids)}).scalars())
 
 
 # A row's lock is the transaction in its xmax, unless several share it; then, and for tables, whoever has been in one
 # of the tables the longest is named.
 _HOLDERS = """
-select r.source_id, h.* from ({wanted}) as r(source_id, xid) left join lateral (
+select r.source_id, h.* from ({query}) as r(source_id, xid) left join lateral (
     select a.pid, a.usename, a.application_name, host(a.client_addr) as address, a.xact_start
     from pg_locks l join pg_stat_activity a using (pid)
     where l.granted and a.pid <> pg_backend_pid() and (l.transactionid = r.xid or (
@@ -55,9 +55,9 @@ select r.source_id, h.* from ({wanted}) as r(source_id, xid) left join lateral (
 
 def held_by_others(session: Session, entity: Entity, ids: Sequence[str]) -> dict[str, LockedError]:
     """For each of `ids`, whose rows are locked: by whom, and since when."""
-    wanted = f"select source_id, xmax from {entity.table.fullname} where source = :source and source_id = any(:ids)"
+    query = f"select source_id, xmax from {entity.table.fullname} where source = :source and source_id = any(:ids)"
     params = {"source": entity.stream.source, "ids": list(ids[:NAMED])}
-    found = {row.source_id: row for row in _holders(session, entity, wanted, params)}
+    found = {row.source_id: row for row in _holders(session, entity, query, params)}
     last = next(reversed(found.values()), None)
     return {
         source_id: LockedError(f"{WAITS} on {entity.table.fullname} {source_id}{_holder(found.get(source_id, last))}")
@@ -71,13 +71,13 @@ def table_held(session: Session, entity: Entity) -> LockedError:
     return LockedError(f"{WAITS} on {entity.table.fullname}{_holder(row)}")
 
 
-def _holders(session: Session, entity: Entity, wanted: str, given: dict[str, Any]) -> Sequence[Any]:
+def _holders(session: Session, entity: Entity, query: str, params: dict[str, Any]) -> Sequence[Any]:
     tables = [table.fullname for table in (entity.table, *entity.line_tables.values())]
-    return session.execute(text(_HOLDERS.format(wanted=wanted)), {**given, "tables": tables}).all()
+    return session.execute(text(_HOLDERS.format(query=query)), {**params, "tables": tables}).all()
 
 
 def _holder(row: Any) -> str:
-    """What PostgreSQL says of a session; of other users' sessions it tells little to those who are not allowed."""
+    """The session that holds a lock, as far as PostgreSQL shows it; of other users' sessions it may show little."""
     if row is None or row.pid is None:
         return ""
     named = " ".join(filter(None, [row.usename, row.application_name, row.address and f"from {row.address}"]))

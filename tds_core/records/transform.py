@@ -1,6 +1,6 @@
-"""A candidate: a source's record renamed and read exactly, ready to be compared with the mirror.
+"""Transform: makes a candidate of a source record, its fields renamed and parsed, to be compared with the mirror.
 
-One value costs no record: what cannot be read is no value, and a flaw of the candidate beside it.
+One bad value does not cost the record: it becomes no value, and a flaw of the candidate.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -26,12 +26,12 @@ from tds_models.entities.fields import (
 )
 
 ABSENT: Any = object()
-#: The origin of readings that a person wants taken whatever their time says.
+#: The origin of readings that are applied whatever their time of change.
 FORCED = "forced"
 
 
 class RecordView(StrEnum):
-    """How a record was seen, and so how far it can be trusted."""
+    """The view a record was seen in, and so how far it can be trusted."""
 
     BODY = "body"  # in a webhook: a strong hint
     LIST = "list"  # on a list page, read by us
@@ -40,7 +40,7 @@ class RecordView(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a change comes from, for its history: which door, which event or run, and the thread through the logs."""
+    """Where a change comes from, for its history: the origin, the event or run, and the correlation id."""
 
     origin: str
     id: int | None = None
@@ -49,14 +49,14 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One record as it should stand in the mirror.
+    """One record as the mirror should have it.
 
     `values` holds the declared fields the record had: a field it did not mention keeps its stored value. `lines` holds
     the rows of each declared child table it had. `read_at` is the database's clock before the record was asked for
-    (`None` for a webhook body): what was changed after that moment may be newer than this record. `unsaid` are the
+    (`None` for a webhook body): what was changed after that moment may be newer than this record. `missing_keys`:
     declared keys a webhook's body does not have, by the name of their lines ("": the record's own). `partial`: it is a
-    body that lacks what records are known to have. `said` is all of the record, when it has flaws or keys that are not
-    familiar. `flaws`: the values that could not be read, or are doubted. `why`: for what it is `gone`, where the source
+    body that lacks what records are known to have. `drift_record`: the whole record, when it has flaws or unknown
+    keys. `flaws`: the values that could not be read, or are doubted. `why`: for what it is `gone`, where the source
     still has it. `refused`: what the source said instead of showing it, and it never was shown.
     `clock`: the source's when it said so; a time it has not come to is kept in `ahead_at`, and what we read is of the
     moment it was read.
@@ -87,17 +87,17 @@ class Candidate:
         return not (self.view is RecordView.LIST or self.partial or self.gone)
 
 
-#: Keys that need no second look, of a record's header ("") and of its lines by their name.
+#: Keys already recorded by drift detection, of a record's header ("") and of its lines by their name.
 KnownKeys = Mapping[str, Set[str]]
 
 
 def no_known_keys(entity: Entity) -> KnownKeys:
-    """What makes any record of `entity` worth a look."""
+    """No known keys: any record of `entity` is then checked for drift."""
     return {"": frozenset(), **{lines.name: frozenset() for lines in entity.lines}}
 
 
 def fingerprint(raw: bytes) -> bytes:
-    """A short hash of a record's bytes: equal bytes need no reading."""
+    """A short hash of a record's bytes: equal bytes need no parsing."""
     return blake2b(raw, digest_size=16).digest()
 
 
@@ -302,28 +302,28 @@ def read_value(field: Field, raw: Any, path: str = "") -> tuple[Any, Flaw | None
 
 def _lines(lines: Lines, record: dict[str, Any], flaws: list[Flaw]) -> list[dict[str, Any]] | None:
     """The rows of `lines`; `None` where the record says nothing of them, and then it has no such key any more."""
-    given = record[lines.key]
-    if not isinstance(given, list):
+    rows = record[lines.key]
+    if not isinstance(rows, list):
         del record[lines.key]
-        if not is_nothing(given):
-            reason = f"expected a list of lines, got {type(given).__name__}"
+        if not is_nothing(rows):
+            reason = f"expected a list of lines, got {type(rows).__name__}"
             flaws.append(Flaw(lines.key, lines.name, reason, None, is_stored=False))
         return None
-    sound = [each for each in given if isinstance(each, dict)]
-    if len(sound) < len(given):
+    sound = [each for each in rows if isinstance(each, dict)]
+    if len(sound) < len(rows):
         record[lines.key] = sound
         flaws += [
             Flaw(f"{lines.key}[{n}]", lines.name, f"expected a line, got {type(each).__name__}", None, is_stored=False)
-            for n, each in enumerate(given)
+            for n, each in enumerate(rows)
             if not isinstance(each, dict) and not is_nothing(each)
         ]
     return [_line(lines, position, each, flaws) for position, each in enumerate(sound)]
 
 
-def _line(lines: Lines, position: int, given: dict[str, Any], flaws: list[Flaw]) -> dict[str, Any]:
+def _line(lines: Lines, position: int, record: dict[str, Any], flaws: list[Flaw]) -> dict[str, Any]:
     path = f"{lines.key}[{position}]."
     line: dict[str, Any] = {"position": position, "line_id": None}
     line.update(dict.fromkeys((each.name for each in lines.fields), None))
-    line.update(_values(lines.identity, given, flaws, path))
-    line.update(_values(lines.plan, given, flaws, path))
+    line.update(_values(lines.identity, record, flaws, path))
+    line.update(_values(lines.plan, record, flaws, path))
     return line

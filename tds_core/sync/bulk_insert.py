@@ -1,8 +1,7 @@
-"""Creation: records the mirror has never seen, read and spelled out while the page before them is being written.
+"""Bulk insert: the new records of a list page, parsed column by column and written with one COPY.
 
-Columns: new records read side by side, so that a value many of them share is read, checked and spelled once.
-
-A reader: one list page as it was seen, from which its records are read one by one or side by side.
+A value that many records share is parsed, checked and serialised once. Preparing needs no lock and runs while the page
+before is being written.
 """
 
 from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
@@ -112,9 +111,10 @@ def _spell(field: Field, value: Any) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PageReader:
-    """When and by whom records of `entity` were seen, their fingerprints by source id, and the keys that are no news.
+    """Parses the records of one list page of `entity`: when and for which run it was read, and its rows' fingerprints.
 
-    `read_at`: the database's clock before the page was asked for; `clock`: the source's when it answered.
+    `read_at`: the database's clock before the page was requested; `clock`: the source's when it responded.
+    `known_keys`: keys already recorded by drift detection.
     """
 
     entity: Entity
@@ -125,7 +125,7 @@ class PageReader:
     clock: Clock | None = None
 
     def candidate(self, source_id: str, raw: bytes, known_keys: KnownKeys | None = None) -> Candidate:
-        """Read one record; `familiar`: other keys than the page's. Raises `InvalidRecordError`."""
+        """Parse one record; `known_keys` replaces the page's. Raises `InvalidRecordError`."""
         return transform(
             self.entity,
             raw,
@@ -138,17 +138,16 @@ class PageReader:
         )
 
 
-# From so many new rows on, COPY is cheaper than an INSERT.
+# From this many new rows on, COPY is cheaper than an INSERT.
 MIN_COPY_ROWS = 20
 
 
 @dataclass(frozen=True)
 class Creation:
-    """New records of one entity: their ids, their rows and their history, ready to be sent.
+    """New records of one entity, ready to be inserted: their ids, rows and history.
 
-    `ranks`: how far behind what changed the details of each may wait, where there are details to be read. `said`: the
-    records that are to be looked at once more. `flaws`: by source id, of those that have any. `read`: reads all of them
-    one by one.
+    `ranks`: back-fill rank by source id, where details are to be read. `drift_records`: the records to check for schema
+    drift. `flaws`: by source id, of those that have any. `read`: parses all of them one by one.
     """
 
     entity: Entity
@@ -162,15 +161,15 @@ class Creation:
 
     @cached_property
     def candidates(self) -> list[Candidate]:
-        """The records one by one, for those who cannot take them as they are spelled."""
+        """The records parsed one by one, for when the COPY fails."""
         return self.read()
 
 
 def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation | None:
-    """Make `raws` ready: by source id the JSON of records that the mirror does not have.
+    """Prepare `raws`, the JSON by source id of records that the mirror does not have.
 
-    `None`: they are too few to be worth it, one of them cannot be a row or is of a time yet to come, or they have
-    lines, which `apply` writes.
+    None when there are fewer than MIN_COPY_ROWS, one of them is invalid or dated in the future, or they have lines,
+    which `apply` writes.
     """
     if len(raws) < MIN_COPY_ROWS:
         return None
@@ -206,9 +205,7 @@ def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation 
 
 
 def create(session: Session, creation: Creation) -> bool:
-    """Write all of it, or nothing (False): when somebody created one of the records in the meantime, or when one had
-    been there before and its row was taken away.
-    """
+    """Insert all rows, or none (False): when another transaction has created one of them, or one has a history."""
     if _any_history(session, creation) or not try_copy(session, creation.rows, creation.history):
         return False
     unreadable_values.report(session, creation.entity, creation.flaws)
@@ -260,7 +257,7 @@ def _flaws(read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -
 
 
 def _drift_records(reader: PageReader, ids: Column, records: Records, flawed: Container[str]) -> Records:
-    """The first record, and those with flaws or with keys that are not familiar."""
+    """The first record, and those with flaws or with unknown keys."""
     later = list(zip(ids.values, records, strict=True))[1:]
     strange = (each for key, each in later if key in flawed or is_strange(reader.entity, each, reader.known_keys))
     return [records[0], *strange]
@@ -269,7 +266,7 @@ def _drift_records(reader: PageReader, ids: Column, records: Records, flawed: Co
 def _rows(
     reader: PageReader, read: Sequence[Record], ids: Column, moments: Column, columns: Mapping[str, Column]
 ) -> Copy:
-    """The new rows. Whatever is read now is its first version, and confirmed."""
+    """The new rows: each is a first version, and confirmed."""
     entity = reader.entity
     spelled = {
         "source": repeat(entity.stream.source),
@@ -291,8 +288,8 @@ def _ranks(reader: PageReader, ids: Column, moments: Column, columns: Mapping[st
     if not entity.header_first:
         return {}
     statuses = columns["status"].values if "status" in columns else repeat(None)
-    standing = zip(ids.values, statuses, moments.values, strict=False)
+    rows = zip(ids.values, statuses, moments.values, strict=False)
     return {
         source_id: backfill_rank(entity, status=status, modified_at=modified_at, read_at=reader.read_at)
-        for source_id, status, modified_at in standing
+        for source_id, status, modified_at in rows
     }

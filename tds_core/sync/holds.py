@@ -25,7 +25,7 @@ EXAMPLE_COUNT = 20
 
 
 class NotHeldError(TdsError):
-    """The run does not wait for a decision."""
+    """The run is not held."""
 
     code = "run_not_held"
 
@@ -39,18 +39,18 @@ class HoldReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeLimits:
-    """How much a run may change unasked: a share of the living records in percent, or so many records."""
+    """How much a run may change without approval: a share of the live records in percent, or a number of records."""
 
     percent: int
     records: int
 
     def of(self, living: int) -> int:
-        """How many of `living` records a run may change, and how many it may find gone: the larger of the two."""
+        """How many of `living` records a run may change or find missing: the larger of the two."""
         return max(self.records, living * self.percent // 100)
 
 
 def too_many_changes(changed: int, *, living: int, approved: int, limits: ChangeLimits) -> str | None:
-    """Why a run that would come to `changed` changed records is held; `None` when it may go on."""
+    """Why a run with `changed` changed records is held; None when it may go on."""
     allowed = max(limits.of(living), approved)
     if changed <= allowed:
         return None
@@ -75,13 +75,13 @@ def too_many_absences(absent: int, *, living: int, listed: int, approved: int, l
 
 
 def with_margin(record_count: int) -> int:
-    """Up to how many records an approval reaches: what was held, and as much again for what comes behind it."""
+    """The number of records an approval covers: twice what the run was held for, to cover the following pages."""
     return 2 * record_count
 
 
 @dataclass(frozen=True, slots=True)
 class MassChange:
-    """What a run would come to if it went on, and why a person has to decide."""
+    """What a run would change if it went on, and why an operator has to decide."""
 
     kind: HoldReason
     reason: str
@@ -103,9 +103,9 @@ order by source_id limit :limit
 
 
 def count_changes(session: Session, run: RunLease, *, changed_count: int, limits: ChangeLimits) -> MassChange | None:
-    """What is at stake when the page just written brings `changed_count` changes more; `None`: it may stay.
+    """The mass change of a run whose page has just changed `changed_count` records more; None when it may go on.
 
-    The caller takes the page back. A first load changes what it meets: it is never held.
+    The caller rolls the page back. A first load is never held.
     """
     entity, total = ENTITIES[run.entity], run.changed_count + changed_count
     if not changed_count or total <= max(limits.records, run.passed_count):
@@ -118,8 +118,8 @@ def count_changes(session: Session, run: RunLease, *, changed_count: int, limits
         # Counting a large mirror takes longer than a page: not again before half as many have changed once more.
         run.passed_count = max(approved, limits.of(living), total + total // 2 if reason else 0)
         return None
-    found = session.execute(CHANGED, {"run": run.id, "limit": EXAMPLE_COUNT}).mappings().all()
-    names = names_of(session, entity, [row["source_id"] for row in found])
+    rows = session.execute(CHANGED, {"run": run.id, "limit": EXAMPLE_COUNT}).mappings().all()
+    names = names_of(session, entity, [row["source_id"] for row in rows])
     preview = {
         "living_count": living,
         "written_count": run.changed_count,
@@ -127,7 +127,7 @@ def count_changes(session: Session, run: RunLease, *, changed_count: int, limits
         "unread_count": max(0, living - run.fetched_count),
         "examples": [
             {**row, "name": names.get(row["source_id"]), "changes": msgspec.Raw(row["changes"].encode())}
-            for row in found
+            for row in rows
         ],
     }
     return MassChange(HoldReason.CHANGE, reason, total, preview)
@@ -136,9 +136,7 @@ def count_changes(session: Session, run: RunLease, *, changed_count: int, limits
 def count_absences(
     session: Session, run: RunLease, source_ids: Sequence[str], *, limits: ChangeLimits
 ) -> MassChange | None:
-    """What is at stake when the rows `source_ids`, which the listing of `run` left out, are asked for; `None`:
-    little.
-    """
+    """The mass change if the rows `source_ids`, missing in the list of `run`, were deleted; None when it may go on."""
     entity = ENTITIES[run.entity]
     living = deletions.live_count(session, entity)
     reason = too_many_absences(
@@ -153,13 +151,13 @@ def count_absences(
     names = names_of(session, entity, source_ids[:EXAMPLE_COUNT])
     examples = [{"source_id": each, "name": names.get(each)} for each in source_ids[:EXAMPLE_COUNT]]
     preview = {"living_count": living, "listed_count": run.fetched_count, "examples": examples}
-    named = foreign_rows.named_among(session, entity, source_ids)
-    told = [f"{count:,} of them say that they are of organisation {name}" for name, count in named.items()]
-    return MassChange(HoldReason.DELETION, "; ".join([reason, *told]), len(source_ids), preview)
+    foreign = foreign_rows.named_among(session, entity, source_ids)
+    foreign_reasons = [f"{count:,} of them say that they are of organisation {name}" for name, count in foreign.items()]
+    return MassChange(HoldReason.DELETION, "; ".join([reason, *foreign_reasons]), len(source_ids), preview)
 
 
 def names_of(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, str]:
-    """How people call these records: by name or number, by source id."""
+    """Name, number or SKU of these records, by source id."""
     column = next((field.name for field in entity.fields if field.name in ("name", "number", "sku")), "source_id")
     statement = text(
         f"select source_id, {column} from {entity.table.fullname} where source = :source and source_id = any(:ids)"
@@ -174,7 +172,7 @@ select entity from tds_sync_runs where entity = any(:entities) and state = 'held
 
 
 def held_entities(session: Session, entities: Sequence[str]) -> set[str]:
-    """Those of `entities` of which a pass waits for a decision."""
+    """Those of `entities` with a held pass."""
     return set(session.execute(HELD, {"entities": list(entities)}).scalars())
 
 
@@ -199,7 +197,7 @@ def hold(
     preview: Mapping[str, Any],
     call_count: int = 0,
 ) -> bool:
-    """Lay `run` down until a person decides. False when it was cancelled, or went to somebody else.
+    """Hold `run` until an operator decides. False when it was cancelled, or its lease was lost.
 
     `call_count`: calls made for a page that was not written.
     """
@@ -225,7 +223,7 @@ where run_id = :run and kind = :kind and decision = 'approved'
 
 
 def approved_count(session: Session, run_id: int, kind: HoldReason) -> int:
-    """Up to how many records a person let this run come to; 0 when nobody was asked."""
+    """The number of records an operator approved for this run; 0 when it was never held."""
     return int(session.execute(APPROVED, {"run": run_id, "kind": kind.value}).scalar_one())
 
 
@@ -248,8 +246,10 @@ where id = :id and state = 'held'
 
 
 def approve(session: Session, run_id: int, *, by: str, up_to: int | None = None) -> int:
-    """Let a held run go on where it stopped. Returns up to how many records it may come to now: `up_to`, or what it
-    was held for and as much again; beyond that it is held anew. Raises NotHeldError.
+    """Let a held run go on where it stopped. Raises NotHeldError.
+
+    Returns the number of records it may change now, beyond which it is held again: `up_to`, or twice what it was held
+    for.
     """
     record_count = _held_for(session, run_id)
     approved = max(record_count, with_margin(record_count) if up_to is None else up_to)
@@ -269,7 +269,7 @@ def reject(session: Session, run_id: int, *, by: str) -> None:
 
 def _held_for(session: Session, run_id: int) -> int:
     """How many records the run is held for; it stays held until the caller's transaction ends."""
-    found = session.execute(OPEN_HOLD, {"id": run_id}).first()
-    if found is None:
+    row = session.execute(OPEN_HOLD, {"id": run_id}).first()
+    if row is None:
         raise NotHeldError(f"Run {run_id} does not wait for a decision. Those that do: tds runs --state held")
-    return int(found.record_count)
+    return int(row.record_count)

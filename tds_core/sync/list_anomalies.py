@@ -1,6 +1,6 @@
-"""Lists that are not what they should be: rows without an id, an order that is not obeyed, ends that do not come.
+"""List anomalies: rows without an id, a list not in the requested order, a list that does not end.
 
-None of it stops a pass; each is a finding, and what a pass cannot vouch for it does not claim.
+None of them stops a pass; each becomes a finding.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ def _keep(session: Session, run: RunLease, kind: str, severity: Severity, subjec
 
 
 def note_strange(session: Session, run: RunLease, page: ListPage, *, is_again: bool) -> None:
-    """Tell of the rows of `page` that have no usable id and so can be nobody's; of another walk, they are counted."""
+    """Keep findings of the rows of `page` without a usable id, and count them once."""
     for reason, count in sorted(Counter(page.strange).items()):
         _keep(session, run, UNREADABLE, Severity.ERROR, reason, row_count=count)
     if page.strange and not is_again and run.mode != Mode.DRY_RUN:
@@ -44,13 +44,13 @@ where kind = :kind and source = :source and entity = :entity and resolved_at is 
 
 
 def resolve_unseen(session: Session, run: RunLease) -> None:
-    """Close what was told of rows without a usable id, where `run` read the whole list and met none of the kind."""
+    """Resolve findings of rows without a usable id that `run`, which read the whole list, did not meet."""
     params = {"kind": UNREADABLE, "source": ENTITIES[run.entity].stream.source, "entity": run.entity}
     session.execute(_RESOLVE_UNSEEN, {**params, "run": run.id})
 
 
 def note_disorder(session: Session, run: RunLease, page: ListPage) -> None:
-    """Remember that the list does not come in the order of changes: while this is open it is read by page numbers."""
+    """Keep a finding that the list is not in the order of changes; while open, the list is read by page numbers."""
     stream = ENTITIES[run.entity].stream
     severity = Severity.WARNING if stream.order is Order.DOCUMENTED else Severity.NOTE
     reason = page.disorder or "the rows were not in it"
@@ -60,9 +60,8 @@ def note_disorder(session: Session, run: RunLease, page: ListPage) -> None:
 def needs_another_walk(session: Session, run: RunLease, *, is_missing: bool) -> bool:
     """Whether a list that was read by page numbers may have hidden a row while others moved.
 
-    What the mirror has had for long is asked for when a list leaves it out; what is new is known to nobody else. So a
-    list of several pages is walked through again once it showed anything new, left anything out (`is_missing`) or
-    showed a row twice.
+    Records the mirror has are read when a list leaves them out; new ones are known from the list alone. So a list of
+    several pages is read again once it showed a new record, left one out (`is_missing`) or showed a row twice.
     """
     position = run.position
     if position.sorted or position.until or position.endless or position.is_settled:
@@ -73,7 +72,7 @@ def needs_another_walk(session: Session, run: RunLease, *, is_missing: bool) -> 
 
 
 def _met_new(session: Session, run: RunLease) -> bool:
-    """Whether the list showed what the mirror did not have when the run began."""
+    """Whether the list showed records that the mirror did not have when the run began."""
     entity = ENTITIES[run.entity]
     statement = text(f"""
         select exists (
@@ -85,7 +84,7 @@ def _met_new(session: Session, run: RunLease) -> bool:
 
 
 def note_doubt(session: Session, run: RunLease) -> str:
-    """Tell why nobody can say that the list of `run` was seen whole; an earlier doubt ends with a pass without one."""
+    """The reason why the list of `run` may not have been read whole, kept as a finding; "" resolves an earlier one."""
     position = run.position
     reason = ""
     if position.endless:
@@ -104,12 +103,12 @@ def note_doubt(session: Session, run: RunLease) -> str:
     return reason
 
 
-def end_reason(run: RunLease, unsure: str) -> str:
-    """How the list was read, for people who look at the run."""
+def end_reason(run: RunLease, doubt: str) -> str:
+    """The run's end reason: how its list was read."""
     position, way = run.position, ""
     if not position.sorted and ENTITIES[run.entity].stream.increment is Increment.FILTER:
         way = " by page numbers, for it does not come in the order of changes"
     if not position.sorted and position.walk > 1:
-        way += f" {position.walk} times, until nothing new came up" if not unsure else f" {position.walk} times"
+        way += f" {position.walk} times, until nothing new came up" if not doubt else f" {position.walk} times"
     end = "was read" if position.endless else "was read to its end"
-    return f"the list {end}{way}" + (f"; {unsure}" if unsure else "")
+    return f"the list {end}{way}" + (f"; {doubt}" if doubt else "")

@@ -1,8 +1,6 @@
-"""The survey: what list rows that show only part of a record say of what the mirror holds. It writes nothing.
+"""Partial rows: what list rows and webhook bodies that show only part of a record prove about it. Writes nothing.
 
-What webhook bodies leave untold, so that only a reading of the record can tell it.
-
-Usefulness: the order in which records known only by their list rows are read whole. Open ones first, then new.
+Records known only by their list rows are read in detail in the order of `backfill_rank`: open ones first, then new.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -20,9 +18,9 @@ from tds_models.entities.base import Entity
 
 @dataclass(frozen=True, slots=True)
 class HeaderComparison:
-    """What partial list rows say of the `current` ones: what needs nothing, what changed, and what was never read.
+    """Partial list rows compared with the `current` mirror rows: unchanged, changed, and never read in detail.
 
-    `unclear`: rows that show a value otherwise, or not at all, though the record is said not to have changed.
+    `unclear`: rows that show another value, or none, though the time of change is the same.
     """
 
     current: Mapping[str, Row]
@@ -36,7 +34,7 @@ class HeaderComparison:
 def compare_headers(
     entity: Entity, candidates: Sequence[Candidate], current: Mapping[str, Row], *, shows_changes: bool
 ) -> HeaderComparison:
-    """For lists that show only part of a record: tell what is confirmed by it, and what has to be read."""
+    """Compare partial list rows with the mirror: which records they confirm, and which have to be read in detail."""
     outcomes: dict[str, RowOutcome] = {}
     to_confirm: list[Candidate] = []
     unclear: list[Candidate] = []
@@ -56,7 +54,7 @@ def compare_headers(
 
 
 def compare_header(entity: Entity, candidate: Candidate, row: Row | None, *, shows_changes: bool) -> RowOutcome | None:
-    """What a partial list row says of `row`: unchanged, stale, to look again, or (`None`) that it changed.
+    """The outcome of a partial list row for `row`: UNCHANGED, STALE, REFETCH, or None when the record changed.
 
     A row that was read well after its last change is right, however the list spells it: where it differs, or is silent
     about a value we have, a detail decides once. One that was read in the very second of the change, or that only a
@@ -70,25 +68,25 @@ def compare_header(entity: Entity, candidate: Candidate, row: Row | None, *, sho
         return None
     if row["source_modified_at"] != candidate.modified_at:
         return None
-    told = candidate.modified_at is not None and is_settled(row)
+    is_proven = candidate.modified_at is not None and is_settled(row)
     if decision.outcome is not RowOutcome.UNCHANGED:
-        return RowOutcome.REFETCH if told else None
+        return RowOutcome.REFETCH if is_proven else None
     return RowOutcome.REFETCH if lacks_listed_value(entity, candidate, row) else RowOutcome.UNCHANGED
 
 
 def lacks_listed_value(entity: Entity, candidate: Candidate, row: Row) -> bool:
-    """Whether a list row says nothing of a field that lists show and `row` has a value of."""
+    """Whether a list row lacks a field that lists show and of which `row` has a value."""
     return any(
         each.listed and each.name not in candidate.values and row[each.name] is not None for each in entity.fields
     )
 
 
-#: Doors that show all the source has to say of a record.
+#: Views that show all of a record.
 WHOLE = frozenset({"body", "detail"})
 
 
 def missing_keys(entity: Entity, candidates: Sequence[Candidate], current: Mapping[str, Row]) -> list[str]:
-    """For lists that hold all that is declared: those whose row does not show what the mirror has.
+    """Of a list of whole rows: the records whose row lacks a value the mirror has.
 
     A value was cleared, or is not shown where it has one; or the record was seen whole and has changed since, so that
     what no list shows has become old.
@@ -104,9 +102,9 @@ def missing_keys(entity: Entity, candidates: Sequence[Candidate], current: Mappi
 def cleared(
     entity: Entity, candidates: Sequence[Candidate], current: Mapping[str, Row], shown: Set[str]
 ) -> list[Candidate]:
-    """The same rows of a whole list, with no value where they are silent about one that lists alone show.
+    """The candidates of a list of whole rows, with missing values cleared where only lists show them.
 
-    `shown`: the keys that details are known to show; of those a detail tells.
+    `shown`: keys that details are known to show; those are left to the detail.
     """
     alone = [each.name for each in entity.fields if each.listed and not each.detailed and each.key not in shown]
     silent = {each.source_id: [name for name in alone if name not in each.values] for each in candidates}
@@ -128,7 +126,7 @@ SHOWN = text("select part, key from tds_known_keys where source = :source and en
 
 
 def find_cut_short(session: Session, entity: Entity, candidates: Sequence[Candidate]) -> dict[str, bool]:
-    """Those that came as a webhook's body without a declared key which records of this entity are known to have.
+    """The webhook bodies that lack a declared key which records of this entity are known to have, by source id.
 
     What such a body did not mention may have changed with the rest, and a list need not ever show it. A key no record
     was ever read with (a part of the source this organisation does not use) is not missed. While no record was read at
@@ -157,7 +155,7 @@ def shown_in_details(session: Session, entity: Entity) -> Set[str]:
     return {row.key for row in session.execute(SHOWN, params)}
 
 
-# Two weeks by days, then two years by weeks; what is older is all the same.
+# Age counts by days for two weeks, then by weeks for two years; older records rank alike.
 DAYS, WEEKS = 14, 102
 OLDEST = DAYS + WEEKS
 # Behind every record that changed.
@@ -165,7 +163,7 @@ NEVER_READ = 1
 
 
 def backfill_rank(entity: Entity, *, status: str | None, modified_at: datetime | None, read_at: datetime | None) -> int:
-    """How far behind what changed a record may wait: 1 is an open record of today, 118 a closed one of today."""
+    """The rank of a record within bulk work: 1 is an open record of today, 118 a closed one of today."""
     is_closed = status in entity.closed
     age_days = max(0, (read_at - modified_at).days) if read_at and modified_at else 0
     age = min(DAYS, age_days) + min(WEEKS, max(0, age_days - DAYS) // 7)

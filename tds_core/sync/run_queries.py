@@ -1,4 +1,4 @@
-"""Runs as people and programs see them: what was asked by whom, how far each is, what it waits for, how it ended."""
+"""Queries of runs: who requested them, their progress, what they wait for and how they ended."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,9 +50,9 @@ def runs(
 ) -> Page:
     """Runs, the newest first; `since` bounds when they were requested."""
     statement = select(*_RUN)
-    for key, wanted in (("entity", entity), ("state", state), ("mode", mode)):
-        if wanted is not None:
-            statement = statement.where(Run.__table__.c[key] == wanted)
+    for key, value in (("entity", entity), ("state", state), ("mode", mode)):
+        if value is not None:
+            statement = statement.where(Run.__table__.c[key] == value)
     if since is not None:
         statement = statement.where(Run.requested_at >= since)
     page = read_page(session, statement, keys=[Run.__table__.c.id], cursor=cursor, limit=limit)

@@ -1,8 +1,6 @@
-"""Targeted runs: given records go through the queue, before bulk; the run watches until all have ended.
+"""Run requests of the API and the command line, for a run of any mode.
 
-What became of records an operator asked for: still owed, or how their last attempt ended.
-
-Asking for a run of any mode: the one door for the API and the command line.
+A targeted run enqueues given records before bulk work and follows them until every one has ended.
 """
 
 from collections import Counter
@@ -39,14 +37,14 @@ _MARK = text("select coalesce(max(id), 0) from tds_sync_logs")
 
 
 def latest_attempt_id(session: Session) -> int:
-    """A mark in the story of attempts: what ends after it has a higher number."""
+    """The newest id in the attempts log; attempts that end later have higher ids."""
     return int(session.execute(_MARK).scalar_one())
 
 
 def outcomes(
     session: Session, *, source: str, entity: str, source_ids: Sequence[str], after: int
 ) -> list[dict[str, Any]]:
-    """For each record whether it is still owed a sync, and how its latest attempt after the mark ended."""
+    """For each record: whether it is still enqueued, and how its latest attempt after `after` ended."""
     params = {"source": source, "entity": entity, "ids": list(source_ids), "after": after}
     return [dict(row) for row in session.execute(_OUTCOMES, params).mappings()]
 
@@ -72,12 +70,12 @@ def request_records(
     correlation_id: str = "",
     forced: bool = False,
 ) -> int:
-    """Owe each of these records a reading, before what lists found. Returns the id of the run that watches them.
+    """Enqueue records to be read before bulk work. Returns the id of the targeted run that follows them.
 
-    `forced`: what is read is taken, whatever its time of change says.
+    `forced`: what is read is applied whatever its time of change.
     """
     ids = list(dict.fromkeys(source_ids))
-    given = runs.run_params(
+    params = runs.run_params(
         entity,
         Mode.TARGETED,
         requested_by=requested_by,
@@ -85,9 +83,9 @@ def request_records(
         asked={"ids": ids, "after": latest_attempt_id(session), "forced": forced},
         expected_count=len(ids),
     )
-    run_id = int(session.execute(runs.REQUEST, given).scalar_one())
+    run_id = int(session.execute(runs.REQUEST, params).scalar_one())
     origin = FORCED if forced else "operator"
-    items.enqueue(session, entity=entity, source_ids=ids, origin=origin, correlation_id=given["correlation_id"])
+    items.enqueue(session, entity=entity, source_ids=ids, origin=origin, correlation_id=params["correlation_id"])
     return run_id
 
 
@@ -98,15 +96,15 @@ where id = :id and lease_token = :token returning extract(epoch from clock_times
 
 
 def record_outcomes(session: Session, run: RunLease) -> bool:
-    """See how far the run's records are. True: all have ended, and so has the run; otherwise it looks again later."""
-    found = outcomes(
+    """Record the outcomes of a targeted run's records. Returns whether all, and so the run, have ended."""
+    rows = outcomes(
         session,
         source=ENTITIES[run.entity].stream.source,
         entity=run.entity,
         source_ids=run.asked["ids"],
         after=run.asked["after"],
     )
-    run.outcomes = Counter(row["outcome"] or "unknown" for row in found if not row["is_owed"])
+    run.outcomes = Counter(row["outcome"] or "unknown" for row in rows if not row["is_owed"])
     ended = run.outcomes.total()
     params = {
         "id": run.id,
@@ -115,9 +113,9 @@ def record_outcomes(session: Session, run: RunLease) -> bool:
         "outcomes": msgspec.json.encode(run.outcomes).decode(),
     }
     age_seconds = session.execute(LOOKED, params).scalar() or 0.0
-    if ended < len(found):
-        rest = min(MOST_REST_SECONDS, max(LEAST_REST_SECONDS, age_seconds * REST_PART))
-        runs.yield_run(session, run, delay_seconds=rest)
+    if ended < len(rows):
+        delay = min(MOST_REST_SECONDS, max(LEAST_REST_SECONDS, age_seconds * REST_PART))
+        runs.yield_run(session, run, delay_seconds=delay)
         return False
     given_up = run.outcomes["dead"]
     runs.complete(session, run, f"all {ended} records were read" if not given_up else f"{given_up} were given up")
@@ -125,7 +123,7 @@ def record_outcomes(session: Session, run: RunLease) -> bool:
 
 
 class InvalidRequestError(TdsError):
-    """What was asked for does not go together."""
+    """The arguments of a run request contradict each other."""
 
     code = "invalid_arguments"
 
@@ -141,11 +139,10 @@ def request_sync(
     force: bool = False,
     correlation_id: str = "",
 ) -> int:
-    """Ask for a run; `ids` belong to targeted ones, `full` to dry ones. Returns its id. Raises AskedWrongError.
+    """Request a run; `ids` belong to targeted ones, `full` to dry runs. Returns its id. Raises InvalidRequestError.
 
-    `force`: what is read of the records `ids` is taken, whatever its time of change says.
-
-    A pass that is open already is not begun twice: the answer is the id of the one that brings at least as much.
+    `force`: what is read of the records `ids` is applied whatever its time of change. A pass that is open already is
+    not requested twice: the id returned is that of the open one.
     """
     if (mode == Mode.TARGETED) != bool(ids):
         raise InvalidRequestError("Ids belong to mode targeted, and to no other.")

@@ -43,27 +43,27 @@ select id from tds_sync_runs where source = :source and entity = :entity and sta
 
 
 def request_run(session: Session, *, entity: str, mode: str, requested_by: str, correlation_id: str = "") -> int:
-    """Ask for a pass over `entity`. Returns its id; the id of an open one that brings at least as much.
+    """Request a pass over `entity`. Returns its id, or the id of an open one that covers it.
 
-    A full pass asked for while an incremental one runs waits behind it.
+    A full pass requested while an incremental one runs waits behind it.
     """
-    session.execute(Lock.RUN_REQUESTS.until_commit())  # two who ask at once would both find that nobody has
-    given = run_params(entity, mode, requested_by=requested_by, correlation_id=correlation_id)
-    questions = (OPEN, UPGRADE, REQUEST) if mode == Mode.FULL else (OPEN, REQUEST)
+    session.execute(Lock.RUN_REQUESTS.until_commit())  # two requests at once would both find no open pass
+    params = run_params(entity, mode, requested_by=requested_by, correlation_id=correlation_id)
+    statements = (OPEN, UPGRADE, REQUEST) if mode == Mode.FULL else (OPEN, REQUEST)
     while True:
-        for question in questions:
-            run_id = session.execute(question, given).scalar()
+        for statement in statements:
+            run_id = session.execute(statement, params).scalar()
             if run_id is not None:
                 return int(run_id)
-        # The open one that stood in the way has ended in between.
+        # The open pass that stood in the way has ended in between: try again.
 
 
 def request_dry_run(session: Session, *, entity: str, full: bool, requested_by: str, correlation_id: str = "") -> int:
-    """Ask what a pass over `entity` would change; it changes nothing. Returns the run's id."""
-    given = run_params(
+    """Request a dry run over `entity`, which reports what a pass would change. Returns its id."""
+    params = run_params(
         entity, Mode.DRY_RUN, requested_by=requested_by, correlation_id=correlation_id, asked={"full": full}
     )
-    return int(session.execute(REQUEST, given).scalar_one())
+    return int(session.execute(REQUEST, params).scalar_one())
 
 
 def run_params(
@@ -75,7 +75,7 @@ def run_params(
     asked: Mapping[str, Any] | None = None,
     expected_count: int | None = None,
 ) -> dict[str, Any]:
-    """What `REQUEST` takes. `asked`: what is asked for beside the mode."""
+    """The parameters of `REQUEST`. `asked`: what is requested beside the mode."""
     return {
         "source": ENTITIES[entity].stream.source,
         "entity": entity,
@@ -89,7 +89,7 @@ def run_params(
 
 @dataclass(slots=True)
 class RunLease:
-    """A run in our hands."""
+    """A run leased to this worker, with its state."""
 
     id: int
     entity: str
@@ -142,7 +142,7 @@ def due_runs(session: Session, *, limit: int) -> list[int]:
 def claim_run(
     session: Session, run_id: int, *, lease_seconds: float, overlap_seconds: float, worker: str = ""
 ) -> RunLease | None:
-    """Take run `run_id` in hand, or `None` when it ended, waits, or is in other hands."""
+    """Lease run `run_id`; None when it has ended, waits, or is leased to another worker."""
     token = uuid4()
     params = {"id": run_id, "token": token, "lease": lease_seconds, "worker": worker or None}
     row = session.execute(CLAIM, params).mappings().first()
@@ -189,12 +189,12 @@ where id = :id and lease_token = :token
 
 
 def complete(session: Session, run: RunLease, reason: str = "the list was read to its end") -> None:
-    """End the run well."""
+    """End the run successfully."""
     _end(session, run, RunState.COMPLETED, reason)
 
 
 def fail(session: Session, run: RunLease, reason: str) -> None:
-    """End the run without success; what it brought stays, nothing is deleted."""
+    """End the run as failed; what it wrote stays, and nothing is deleted."""
     _end(session, run, RunState.FAILED, reason)
 
 
@@ -232,9 +232,9 @@ def yield_run(
     waits_for: str = "",
     reason: str = "",
 ) -> None:
-    """Lay the run down to be taken up again after `delay_seconds`.
+    """Release the run, due again after `delay_seconds`.
 
-    `failed`: asking for its page did, and `counted`: that counts as an attempt. `waits_for`: the circuit breaker whose
+    `failed`: fetching its page failed; `counted`: that counts as an attempt. `waits_for`: the circuit breaker whose
     closing ends the wait sooner.
     """
     params = {
@@ -283,5 +283,5 @@ def cancel(session: Session, run_id: int, *, by: str) -> bool:
 
 
 def finish_cancelled(session: Session, run: RunLease) -> None:
-    """Close a run whose cancelling was noticed by its holder."""
+    """End a run whose cancellation its worker has noticed."""
     session.execute(CANCELLED, {"id": run.id, "token": run.token})

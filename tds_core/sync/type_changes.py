@@ -1,4 +1,4 @@
-"""Kinds: records of one path that a key tells apart, as contacts by their type. One that changes its kind moves.
+"""Type changes: records of one path whose kind decides their entity, as contacts by type, move when it changes.
 
 It leaves the old entity, where it is read and found to be of the other kind (a tombstone, which a change back
 restores), and enters the new one.
@@ -40,7 +40,7 @@ def siblings(name: str) -> tuple[Entity, ...]:
 
 
 def follow(session: Session, entity: Entity, ended: Sequence[Applied]) -> None:
-    """After records of `entity` were settled: see to the siblings they came from, or went to."""
+    """Have records of `entity` that arrived or left read in the sibling they came from or went to."""
     if entity.stream.kind is None:
         return
     new = [each.candidate for each in ended if each.outcome in ARRIVALS]
@@ -98,7 +98,7 @@ def _living(session: Session, entity: Entity, source_ids: Sequence[str]) -> list
 
 
 def resolve_moved(session: Session, entity: Entity) -> None:
-    """Close the dead letters of records that live in a sibling, and not here: nothing of them is missing."""
+    """Resolve the dead letters of records that the mirror has in a sibling, and not here."""
     for sibling in siblings(entity.name):
         statement = text(f"""
             select distinct d.source_id from tds_dead_letter_queue d

@@ -24,7 +24,7 @@ def test_a_refused_record_is_logged_with_its_reason_and_without_its_content(monk
             raise IntegrityError("insert", {"rows": "Jane Doe"}, psycopg2.IntegrityError(SAID))
         return Completion()
 
-    monkeypatch.setattr(work_batch_commit, "_settle", refuse)
+    monkeypatch.setattr(work_batch_commit, "_complete", refuse)
     claim = Claim(
         source="zoho", entity="product", token=uuid4(), claimed_at=datetime.now(UTC), worker="w", items=[],
         bulk=False, drained_queue=True,
