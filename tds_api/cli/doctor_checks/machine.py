@@ -62,7 +62,7 @@ def ports(settings: Settings) -> Iterator[CheckResult]:
         ("Port of the API", settings.host, settings.port, "TDS_PORT"),
         ("Port of Flower", "127.0.0.1", settings.flower_port, "TDS_FLOWER_PORT"),
     ):
-        if running.get(variable) == str(port):  # whoever named it: our own stack listens there
+        if running.get(variable) == str(port):  # our own stack listens there
             yield well(name, f"{host}:{port}, in use by the running stack")
             continue
         free = is_free(port, host)
@@ -71,7 +71,7 @@ def ports(settings: Settings) -> Iterator[CheckResult]:
 
 
 def secrets(settings: Settings) -> CheckResult:
-    """Whether there is a key to encrypt tokens with, and nobody else may read it."""
+    """Whether there is a key to encrypt tokens with that only this account can read."""
     path = settings.home / SECRETS_FILE
     if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         return wrong("Secrets", f"{path} is readable by others", f"chmod 600 {path}")
