@@ -32,7 +32,7 @@ def client() -> redis.Redis:
 
 
 def look(cache: ResponseCache, asked: Asked, *, is_current: bool = True, entity: str = "product") -> CachedResponse:
-    return cache.answer(ENTITIES[entity], "1", ask=asked, is_current=lambda at: is_current and at == NOON)
+    return cache.get(ENTITIES[entity], "1", ask=asked, is_current=lambda at: is_current and at == NOON)
 
 
 @pytest.mark.parametrize("record", [b'{"item_id": "1"}', None])
