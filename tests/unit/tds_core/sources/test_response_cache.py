@@ -65,7 +65,7 @@ def test_a_refusal_is_raised_and_not_kept(client: redis.Redis) -> None:
         raise TransientError("HTTP 502")
 
     with pytest.raises(TransientError):
-        ResponseCache(client).answer(PRODUCT, "1", ask=refuse, is_current=lambda _: True)
+        ResponseCache(client).get(PRODUCT, "1", ask=refuse, is_current=lambda _: True)
     assert not look(ResponseCache(client), Asked()).is_cached
 
 
