@@ -1,8 +1,7 @@
-"""The past: rows as they stood at a moment, written anew from their history alone, lines included."""
+"""Rows as of a time: computes rows and lines as they were then from the history alone."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from sqlalchemy import text
@@ -13,7 +12,7 @@ from tds_core.pagination import LARGEST_PAGE, Page, Row, read_page
 from tds_models.entities.base import Entity, Lines
 from tds_models.entities.fields import CUSTOM, JSON, Field
 
-# A moment's newest version counts with all before it, however their times lie: such a state was there.
+# The newest version recorded by then counts, with all versions before it whatever their times.
 _STATES = """
 with lives as (
     select a.source_id, max(a.version) as version, min(a.version) as first_version, min(a.recorded_at) as created_at,
@@ -34,27 +33,31 @@ with lives as (
         order by a.source_id, c.key, a.version desc
     ) newest group by source_id
 )"""
+_BEGINNING = text("""
+select (select min(recorded_at) from tds_audit_trail where id > s.last_id) from tds_audit_seals s
+where s.kind = 'retired' and s.trail = 'tds_audit_trail' order by s.number desc limit 1
+""")
 
 
 def row_at(session: Session, entity: Entity, source_id: str, at: datetime) -> Row:
-    """One row with its lines as it stood at a moment, without the source's own record, which is not kept.
+    """One row with its lines as of `at`, without the source's own record, which has no history.
 
-    Raises NotFoundError, and RetiredError when the beginning of its history is gone.
+    Raises NotFoundError, and RetiredError when the beginning of its history was retired.
     """
-    found = _rows_at(session, entity, [source_id], at, with_lines=True)
-    if not found:
-        _complain_of_retired(session, at)
+    rows = _rows_at(session, entity, [source_id], at, with_lines=True)
+    if not rows:
+        _check_retired(session, at)
         raise NotFoundError(f"There was no {entity.name} {source_id[:80]} in the mirror at {at.isoformat()}.")
-    return found[0]
+    return rows[0]
 
 
 def rows_at(
     session: Session, entity: Entity, *, at: datetime, cursor: str | None = None, limit: int = 50,
     deleted: bool | None = None,
 ) -> Page:  # fmt: skip
-    """Rows as they stood at a moment, in the order of their ids.
+    """Rows as of `at`, in the order of their ids. Raises InvalidCursorError and RetiredError.
 
-    A page is of records there are today, so it holds fewer rows than asked for where some were not there yet.
+    A page covers `limit` of today's records, so it has fewer rows where some did not exist yet.
     """
     table = entity.table
     today = read_page(
@@ -62,11 +65,11 @@ def rows_at(
         keys=[table.c.source, table.c.source_id], cursor=cursor, limit=min(limit, LARGEST_PAGE), newest_first=False,
     )  # fmt: skip
     ids = [row["source_id"] for row in today.items]
-    found = _rows_at(session, entity, ids, at, with_lines=False)
-    if len(found) < len(ids):
-        _complain_of_retired(session, at)
-    wanted = [row for row in found if deleted is None or (row["deleted_at"] is not None) == deleted]
-    return Page(wanted, today.next_cursor)
+    rows = _rows_at(session, entity, ids, at, with_lines=False)
+    if len(rows) < len(ids):
+        _check_retired(session, at)
+    shown = [row for row in rows if deleted is None or (row["deleted_at"] is not None) == deleted]
+    return Page(shown, today.next_cursor)
 
 
 def _rows_at(session: Session, entity: Entity, ids: Sequence[str], at: datetime, *, with_lines: bool) -> list[Row]:
@@ -103,7 +106,7 @@ def _select_lines(lines: Lines) -> str:
 
 
 def _values(fields: Sequence[Field]) -> str:
-    """JSON comes as the text it is, because a driver would make floats of its numbers."""
+    """The columns; JSON as text, because the driver would make floats of its numbers."""
     return ", ".join(f"r.{f.name}::text as {f.name}" if f.kind in (JSON, CUSTOM) else f"r.{f.name}" for f in fields)
 
 
@@ -111,21 +114,15 @@ def _typed(fields: Sequence[Field]) -> str:
     return ", ".join(f"{field.name} {field.kind.sql}" for field in fields)
 
 
-def _make_raw(row: Row, fields: Sequence[Field]) -> dict[str, Any]:
+def _make_raw(row: Row, fields: Sequence[Field]) -> Row:
     for field in fields:
         if field.kind in (JSON, CUSTOM) and row[field.name] is not None:
             row[field.name] = msgspec.Raw(row[field.name].encode())
     return row
 
 
-_BEGINNING = text("""
-select (select min(recorded_at) from tds_audit_trail where id > s.last_id) from tds_audit_seals s
-where s.kind = 'retired' and s.trail = 'tds_audit_trail' order by s.number desc limit 1
-""")
-
-
-def _complain_of_retired(session: Session, at: datetime) -> None:
-    """Nobody knows what was there before the history that is kept begins."""
+def _check_retired(session: Session, at: datetime) -> None:
+    """Raise RetiredError when `at` lies before the history that is left."""
     begins_at = session.execute(_BEGINNING).scalar()
     if begins_at is not None and at < begins_at:
         raise RetiredError(f"History is kept from {begins_at.isoformat()} on; see TDS_AUDIT_DAYS.")

@@ -1,9 +1,9 @@
-"""One record as the source shows it now, beside the mirror's row."""
+"""Live comparison: one record as the source shows it now, compared with the mirror's row."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from sqlalchemy import text
@@ -23,7 +23,7 @@ from tds_models.entities.base import Entity
 
 Scope = Callable[[], AbstractContextManager[Session]]
 
-# Whatever came to be known of the record later makes an answer old.
+# A cached response is outdated once an event of the record arrives or its row is written.
 NEWER = """
 select exists (select from tds_inbox_events where source = :source and entity = :entity and source_id = :id
                and received_at >= :asked_at)
@@ -32,14 +32,39 @@ select exists (select from tds_inbox_events where source = :source and entity = 
 """
 
 
-def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Entity, source_id: str) -> dict[str, Any]:
-    """What the source says of a record, what the mirror says, and in which fields they differ.
+class FieldDifference(TypedDict):
+    """One field: its value in the mirror and at the source."""
 
-    `verdict` is equal, different, only_there, only_here, nowhere, or unreadable (then `problem` says why). `not_shown`:
-    fields and lines the mirror has a value of while the source, asked for one record, says nothing of them. Raises
-    `SourceError`.
+    field: str
+    here: Any
+    there: Any
+
+
+class LiveComparison(TypedDict):
+    """A record at the source and in the mirror.
+
+    `verdict`: equal, different, only_there, only_here, nowhere, or unreadable (then `problem` says why). `not_shown`:
+    fields and lines that have a value in the mirror and are missing in the source's response.
     """
-    answer = cache.get(
+
+    entity: str
+    source_id: str
+    asked_at: datetime
+    is_cached: bool
+    record: msgspec.Raw | None
+    mirror_modified_at: datetime | None
+    differences: list[FieldDifference]
+    not_shown: list[str]
+    problem: str | None
+    verdict: str
+
+
+def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Entity, source_id: str) -> LiveComparison:
+    """Read a record from the source, unless the cache has a current response, and compare it with the mirror's row.
+
+    Raises SourceError.
+    """
+    response = cache.get(
         entity,
         source_id,
         ask=lambda: _ask(scope, source, entity, source_id),
@@ -49,34 +74,41 @@ def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Ent
         row = read_rows(session, entity, [source_id]).get(source_id)
         shown = partial_rows.shown_in_details(session, entity)
     here = row if row and row["deleted_at"] is None else None
-    told: dict[str, Any] = {
+    comparison: LiveComparison = {
         "entity": entity.name,
         "source_id": source_id,
-        "asked_at": answer.asked_at,
-        "is_cached": answer.is_cached,
-        "record": None if answer.record is None else msgspec.Raw(answer.record),
+        "asked_at": response.asked_at,
+        "is_cached": response.is_cached,
+        "record": None if response.record is None else msgspec.Raw(response.record),
         "mirror_modified_at": here["source_modified_at"] if here else None,
         "differences": [],
         "not_shown": [],
         "problem": None,
+        "verdict": "equal",
     }
-    if answer.record is None or here is None:
+    if response.record is None or here is None:
         places = {(True, True): "only_there", (False, False): "only_here", (False, True): "nowhere"}
-        return {**told, "verdict": places[answer.record is not None, here is None]}
+        comparison["verdict"] = places[response.record is not None, here is None]
+        return comparison
     try:
         candidate = transform(
-            entity, answer.record, view=RecordView.DETAIL, provenance=Provenance("operator"), shown=shown
+            entity, response.record, view=RecordView.DETAIL, provenance=Provenance("operator"), shown=shown
         )
     except InvalidRecordError as error:
-        return {**told, "verdict": "unreadable", "problem": str(error)}
-    told["problem"] = "; ".join(f"{flaw.key}: {flaw.reason}" for flaw in candidate.flaws if not flaw.is_stored) or None
-    found = differences(candidate, here)
-    spelled = msgspec.json.decode(history.spell_changes(entity, found))
-    told["differences"] = [{"field": name, "here": before, "there": after} for name, (before, after) in spelled.items()]
-    said = {**candidate.values, **candidate.lines}
-    ours = [*(field.name for field in entity.fields), *(lines.name for lines in entity.lines)]
-    told["not_shown"] = [name for name in ours if name not in said and here[name] not in (None, [])]
-    return {**told, "verdict": "different" if found else "equal"}
+        comparison["verdict"], comparison["problem"] = "unreadable", str(error)
+        return comparison
+    flaws = [f"{flaw.key}: {flaw.reason}" for flaw in candidate.flaws if not flaw.is_stored]
+    comparison["problem"] = "; ".join(flaws) or None
+    changes = differences(candidate, here)
+    spelled = msgspec.json.decode(history.spell_changes(entity, changes))
+    comparison["differences"] = [
+        {"field": name, "here": before, "there": after} for name, (before, after) in spelled.items()
+    ]
+    values = {**candidate.values, **candidate.lines}
+    names = [*(field.name for field in entity.fields), *(lines.name for lines in entity.lines)]
+    comparison["not_shown"] = [name for name in names if name not in values and here[name] not in (None, [])]
+    comparison["verdict"] = "different" if changes else "equal"
+    return comparison
 
 
 def _ask(scope: Scope, source: Source, entity: Entity, source_id: str) -> CachedResponse:

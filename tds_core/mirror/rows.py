@@ -1,9 +1,8 @@
-"""The mirror as the ERP's programs read it: rows by entity, their history, and where every entity stands.
+"""Mirror rows: rows, their history and entity tags as readers get them.
 
-Tags of what the mirror shows: they change whenever it would be shown otherwise, and cost no reading of records.
-
-A row that is written has another xmin; its lines are only ever written together with it. The schema's revision is part
-of a tag, because a column that is added shows without any row being written.
+An entity tag changes whenever a row would be shown differently, and costs no read of the record: a row that is written
+has another xmin, its lines are only written together with it, and the schema revision is part of the tag because an
+added column shows without any write.
 """
 
 from collections.abc import Sequence
@@ -27,23 +26,23 @@ _HIDDEN = frozenset({"list_hash"})
 
 
 def _exact(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """JSON comes as the text it is, because a driver would make floats of its numbers."""
+    """The column; JSON as text, because the driver would make floats of its numbers."""
     return cast(column, Text).label(str(column.key)) if isinstance(column.type, JSONB) else column
 
 
-def _whole(row: Row, columns: Any) -> Row:
-    """The row with its JSON as raw JSON."""
+def _with_raw_json(row: Row, columns: Any) -> Row:
+    """The row with its JSON columns as raw JSON."""
     for column in columns:
         if isinstance(column.type, JSONB) and row.get(column.key) is not None:
             row[column.key] = msgspec.Raw(row[column.key].encode())
     return row
 
 
-def rows(session: Session, entity: Entity, **asked: Any) -> Page:
-    """Rows in the order of their ids, without the source's own record; `asked` is what `page_where` takes."""
+def rows(session: Session, entity: Entity, **filters: Any) -> Page:
+    """Rows in the order of their ids, without the source's own record; `filters` as of `page_where`."""
     columns = [column for column in entity.table.columns if column.key not in _HIDDEN | {"source_record"}]
-    page = page_where(session, entity, [*map(_exact, columns)], **asked)
-    return Page([_whole(row, columns) for row in page.items], page.next_cursor)
+    page = page_where(session, entity, [*map(_exact, columns)], **filters)
+    return Page([_with_raw_json(row, columns) for row in page.items], page.next_cursor)
 
 
 def page_where(
@@ -78,28 +77,29 @@ def row(session: Session, entity: Entity, source_id: str) -> Row:
     """One row with its lines and the source's own record. Raises NotFoundError."""
     table = entity.table
     columns = [column for column in table.columns if column.key not in _HIDDEN]
-    found = session.execute(
+    result = session.execute(
         select(*map(_exact, columns)).where(table.c.source == entity.stream.source, table.c.source_id == source_id)
     )
-    mapping = found.mappings().first()
+    mapping = result.mappings().first()
     if mapping is None:
         raise NotFoundError(f"The mirror has no {entity.name} {source_id[:80]}.")
-    whole = _whole(dict(mapping), columns)
+    whole = _with_raw_json(dict(mapping), columns)
     for name, lines in entity.line_tables.items():
         belongs = (lines.c.source == entity.stream.source) & (lines.c.parent_id == source_id)
-        result = session.execute(select(*map(_exact, lines.c)).where(belongs).order_by(lines.c.position)).mappings()
-        whole[name] = [_whole(dict(line), lines.c) for line in result]
+        statement = select(*map(_exact, lines.c)).where(belongs).order_by(lines.c.position)
+        line_rows = session.execute(statement).mappings()
+        whole[name] = [_with_raw_json(dict(line), lines.c) for line in line_rows]
     return whole
 
 
 def history(session: Session, entity: Entity, source_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
-    """The versions of one record, the newest first, each with its changed fields before and after."""
+    """The versions of one record, newest first, each with its changed fields before and after."""
     table = AuditEntry.__table__
     statement = select(*map(_exact, table.columns)).where(
         table.c.entity == entity.name, table.c.source == entity.stream.source, table.c.source_id == source_id
     )
     page = read_page(session, statement, keys=[table.c.version], cursor=cursor, limit=limit)
-    return Page([_whole(entry, table.columns) for entry in page.items], page.next_cursor)
+    return Page([_with_raw_json(entry, table.columns) for entry in page.items], page.next_cursor)
 
 
 def entity_status(session: Session, entity: Entity) -> Row:
@@ -139,15 +139,15 @@ def entity_status(session: Session, entity: Entity) -> Row:
 def etag_of_row(session: Session, entity: Entity, source_id: str) -> str | None:
     """The tag of one row with its lines; None where there is no such row."""
     table = entity.table
-    wanted = select(_stamp(entity)).where(table.c.source == entity.stream.source, table.c.source_id == source_id)
-    stamp = session.execute(wanted).scalar()
+    statement = select(_stamp(entity)).where(table.c.source == entity.stream.source, table.c.source_id == source_id)
+    stamp = session.execute(statement).scalar()
     return None if stamp is None else _tag([source_id, stamp])
 
 
-def etag_of_rows(session: Session, entity: Entity, **asked: Any) -> str:
-    """The tag of a page of rows; `asked` is what `mirror.rows` is asked."""
+def etag_of_rows(session: Session, entity: Entity, **filters: Any) -> str:
+    """The tag of a page of rows; `filters` as of `rows`."""
     table = entity.table
-    page = page_where(session, entity, [table.c.source, table.c.source_id, _stamp(entity)], **asked)
+    page = page_where(session, entity, [table.c.source, table.c.source_id, _stamp(entity)], **filters)
     return _tag([str(page.next_cursor), *(f"{row['source']}/{row['source_id']}/{row['stamp']}" for row in page.items)])
 
 
@@ -156,5 +156,5 @@ def _stamp(entity: Entity) -> ColumnElement[str]:
 
 
 def _tag(parts: list[str]) -> str:
-    told = "\n".join([infrastructure.known_revisions()[0], *parts])
-    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    content = "\n".join([infrastructure.known_revisions()[0], *parts])
+    return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -1,17 +1,10 @@
-"""Details to come: how many records are known by their list rows alone, and when the quota lets the last be read.
-
-What is owed at leisure: the details that lists made necessary, counted in calls to the source.
-
-Both sides in figures: what the source showed when it was last read whole, beside what the mirror holds.
-
-Where every entity stands, and when the quota lets what is left of it be read.
-
-Figures of the stock's sync: how much is mirrored, how fresh it is, and how its passes went.
-"""
+"""Mirror status: where every entity stands, how much is left to read, and the statistics of the stock."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
+from typing import TypedDict, cast
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -29,68 +22,8 @@ from tds_core.sync import run_queries
 from tds_models.entities import ENTITIES
 from tds_models.entities.base import Entity
 
-_BULK = text("select count(*) from tds_sync_queue where entity = :entity and priority >= :bulk")
-
-
-def detail_calls(session: Session) -> dict[str, int]:
-    """How many calls the bulk work in the queue takes, by API."""
-    calls: dict[str, int] = {}
-    for entity in ENTITIES.values():
-        params = {"entity": entity.name, "bulk": entity.priority + BULK_PRIORITY}
-        count = session.execute(_BULK, params).scalar_one()
-        size = entity.stream.batch.size if entity.stream.batch else 1
-        calls[entity.stream.api] = calls.get(entity.stream.api, 0) + math.ceil(count / size)
-    return calls
-
-
-LEFT = "select count(*) from {table} where lines_confirmed_at is null and deleted_at is null"
-
-
-def details_left(session: Session) -> dict[str, int]:
-    """How many living records were never seen whole since they changed, by entity; for those whose lists show less."""
-    return {
-        entity.name: int(session.execute(text(LEFT.format(table=entity.table.fullname))).scalar_one())
-        for entity in ENTITIES.values()
-        if entity.header_first
-    }
-
-
-def progress(left: Mapping[str, int], governor: Governor) -> list[dict[str, Any]]:
-    """For each API with details to come: whose, the calls they take, those of today's quota, and when the last is made.
-
-    `calls_today` and `calls_per_day` are None without a limit, and so is everything while nobody knows the quota;
-    `ends_at` is also None when other calls leave nothing for details.
-    """
-    owed: dict[str, dict[str, int]] = {}
-    for name, count in left.items():
-        if count:
-            owed.setdefault(ENTITIES[name].stream.api, {})[name] = count
-    calls = {api: sum(_calls(ENTITIES[name], count) for name, count in each.items()) for api, each in owed.items()}
-    try:
-        found = governor.forecast(calls) if calls else None
-    except QuotaUnknownError:
-        found = None
-    return [{"api": api, "left": owed[api], "call_count": calls[api], **_ahead(api, found)} for api in owed]
-
-
-def _calls(entity: Entity, count: int) -> int:
-    return math.ceil(count / entity.stream.batch.size) if entity.stream.batch else count
-
-
-def _ahead(api: str, found: Forecast | None) -> dict[str, Any]:
-    if found is None:
-        return {"calls_today": None, "calls_per_day": None, "ends_at": None}
-    backlog = next(each for each in found.backlogs if each.api == api)
-    day = found.usage.days[api]
-    ceiling = day.level.ceilings.get(Traffic.BACKFILL, 0)
-    today = max(0, ceiling - day.level.used) if ceiling else None
-    return {
-        "calls_today": 0 if day.spent_until else today,
-        "calls_per_day": backlog.calls_per_day,
-        "ends_at": backlog.ends_at,
-    }
-
-
+_BULK_COUNT = text("select count(*) from tds_sync_queue where entity = :entity and priority >= :bulk")
+_DETAILS_LEFT = "select count(*) from {table} where lines_confirmed_at is null and deleted_at is null"
 _LAST_FULL = text("""
 select r.entity, r.ended_at,
        (select count(distinct id) from tds_sync_run_pages p cross join unnest(p.source_ids) as id where p.run_id = r.id)
@@ -102,39 +35,6 @@ _DEAD_LETTERS = text("""
 select entity, error_class, count(*) as count, max(dead_at) as last_at from tds_dead_letter_queue
 where resolved_at is null group by entity, error_class order by count(*) desc, entity, error_class
 """)
-
-
-def source_vs_mirror(session: Session, *, run_count: int = 8) -> dict[str, Any]:
-    """Entities on both sides, the queue, dead letters, events of the last day and the latest runs."""
-    source = {row.entity: row for row in session.execute(_LAST_FULL)}
-    entities = []
-    for entity in ENTITIES.values():
-        seen = source.get(entity.name)
-        status = rows.entity_status(session, entity)
-        status["source_count"] = seen.record_count if seen else None
-        status["source_counted_at"] = seen.ended_at if seen else None
-        entities.append(status)
-    return {
-        "entities": entities,
-        "queue": queue_queries.queue_stats(session),
-        "dead_letters": [dict(row) for row in session.execute(_DEAD_LETTERS).mappings()],
-        "events": inbox_queries.reception_health(session),
-        "runs": run_queries.runs(session, limit=run_count).items,
-    }
-
-
-def entity_statuses(session: Session) -> list[Row]:
-    """Each entity's rows, newest change, details to come, cursor and last run."""
-    return [rows.entity_status(session, entity) for entity in ENTITIES.values()]
-
-
-def with_ends(found: Sequence[Row], governor: Governor) -> list[Row]:
-    """The standings with when details end. The quota is asked for, so that no transaction should be open meanwhile."""
-    ahead = progress({row["entity"]: row["details_left"] or 0 for row in found}, governor)
-    ends = {name: each["ends_at"] for each in ahead for name in each["left"]}
-    return [{**row, "details_end_at": ends.get(row["entity"])} for row in found]
-
-
 _LEVELS = text("""
 select count(*) as product_count,
        count(*) filter (where lines_confirmed_at is null) as details_left,
@@ -158,12 +58,163 @@ from tds_sync_runs where entity = 'stock_level' and mode <> 'targeted' and reque
 """)
 
 
-def stock_status(session: Session) -> dict[str, Any]:
-    """The figures, with the newest run; quantities are exact."""
-    newest = run_queries.runs(session, entity="stock_level", limit=1).items
+class _QuotaShare(TypedDict):
+    calls_today: int | None
+    calls_per_day: float | None
+    ends_at: datetime | None
+
+
+class DetailProgress(_QuotaShare):
+    """The details to read through one API. `left`: records by entity; `call_count`: the calls they take.
+
+    `calls_today`: left of today's quota, `calls_per_day`: available on average, both None without a limit; `ends_at`:
+    when the last call can be made, None when other calls leave no room. All None while the quota is unknown.
+    """
+
+    api: str
+    left: dict[str, int]
+    call_count: int
+
+
+class SourceVsMirror(TypedDict):
+    """The statistics of `tds stats`; `entities` are `rows.entity_status` with source_count and source_counted_at."""
+
+    entities: list[Row]
+    queue: list[Row]
+    dead_letters: list[Row]
+    events: Row
+    runs: list[Row]
+
+
+class StockLocation(TypedDict):
+    """The stock of one location."""
+
+    location_id: str
+    location_name: str | None
+    product_count: int
+    stock_on_hand: Decimal
+
+
+class StockPasses(TypedDict):
+    """The passes over the stock in the last 24 hours."""
+
+    run_count: int
+    failed_count: int
+    api_call_count: int | None
+    changed_count: int | None
+    average_seconds: float | None
+
+
+class StockStatus(TypedDict):
+    """How much stock is mirrored and how fresh it is. `details_left`: products without their locations yet."""
+
+    product_count: int
+    details_left: int
+    out_of_stock_count: int
+    negative_count: int
+    stock_on_hand: Decimal
+    oldest_confirmed_at: datetime | None
+    last_changed_at: datetime | None
+    locations: list[StockLocation]
+    last_day: StockPasses
+    last_run: Row | None
+
+
+def entity_statuses(session: Session) -> list[Row]:
+    """The status of each entity; see `rows.entity_status`."""
+    return [rows.entity_status(session, entity) for entity in ENTITIES.values()]
+
+
+def with_ends(statuses: Sequence[Row], governor: Governor) -> list[Row]:
+    """The statuses with `details_end_at`. Reads the quota from Redis, so no transaction should be open."""
+    details = progress({row["entity"]: row["details_left"] or 0 for row in statuses}, governor)
+    ends = {name: each["ends_at"] for each in details for name in each["left"]}
+    return [{**row, "details_end_at": ends.get(row["entity"])} for row in statuses]
+
+
+def source_vs_mirror(session: Session, *, run_count: int = 8) -> SourceVsMirror:
+    """Both sides of every entity, the queue, dead letters, events of the last day and the latest runs."""
+    source = {row.entity: row for row in session.execute(_LAST_FULL)}
+    entities = []
+    for entity in ENTITIES.values():
+        seen = source.get(entity.name)
+        status = rows.entity_status(session, entity)
+        status["source_count"] = seen.record_count if seen else None
+        status["source_counted_at"] = seen.ended_at if seen else None
+        entities.append(status)
     return {
+        "entities": entities,
+        "queue": queue_queries.queue_stats(session),
+        "dead_letters": [dict(row) for row in session.execute(_DEAD_LETTERS).mappings()],
+        "events": inbox_queries.reception_health(session),
+        "runs": run_queries.runs(session, limit=run_count).items,
+    }
+
+
+def stock_status(session: Session) -> StockStatus:
+    """The statistics of the stock, with its newest run; quantities are exact."""
+    newest = run_queries.runs(session, entity="stock_level", limit=1).items
+    row = {
         **session.execute(_LEVELS).mappings().one(),
-        "locations": [dict(row) for row in session.execute(_LOCATIONS).mappings()],
+        "locations": [dict(location) for location in session.execute(_LOCATIONS).mappings()],
         "last_day": dict(session.execute(_PASSES).mappings().one()),
         "last_run": newest[0] if newest else None,
+    }
+    return cast("StockStatus", row)
+
+
+def details_left(session: Session) -> dict[str, int]:
+    """By entity whose lists show only headers, how many living records have no details since they changed."""
+    return {
+        entity.name: int(session.execute(text(_DETAILS_LEFT.format(table=entity.table.fullname))).scalar_one())
+        for entity in ENTITIES.values()
+        if entity.header_first
+    }
+
+
+def detail_calls(session: Session) -> dict[str, int]:
+    """By API, how many calls the bulk work in the queue takes."""
+    calls: dict[str, int] = {}
+    for entity in ENTITIES.values():
+        params = {"entity": entity.name, "bulk": entity.priority + BULK_PRIORITY}
+        count = session.execute(_BULK_COUNT, params).scalar_one()
+        size = entity.stream.batch.size if entity.stream.batch else 1
+        calls[entity.stream.api] = calls.get(entity.stream.api, 0) + math.ceil(count / size)
+    return calls
+
+
+def progress(left: Mapping[str, int], governor: Governor) -> list[DetailProgress]:
+    """The details to read through each API, with what the quota leaves for them. `left`: records by entity."""
+    left_by_api: dict[str, dict[str, int]] = {}
+    for name, count in left.items():
+        if count:
+            left_by_api.setdefault(ENTITIES[name].stream.api, {})[name] = count
+    calls = {
+        api: sum(_calls(ENTITIES[name], count) for name, count in each.items()) for api, each in left_by_api.items()
+    }
+    try:
+        forecast = governor.forecast(calls) if calls else None
+    except QuotaUnknownError:
+        forecast = None
+    return [
+        {"api": api, "left": left_by_api[api], "call_count": calls[api], **_quota_share(api, forecast)}
+        for api in left_by_api
+    ]
+
+
+def _calls(entity: Entity, count: int) -> int:
+    return math.ceil(count / entity.stream.batch.size) if entity.stream.batch else count
+
+
+def _quota_share(api: str, forecast: Forecast | None) -> _QuotaShare:
+    if forecast is None:
+        return {"calls_today": None, "calls_per_day": None, "ends_at": None}
+    backlog = next(each for each in forecast.backlogs if each.api == api)
+    day = forecast.usage.days[api]
+    ceiling = day.level.ceilings.get(Traffic.BACKFILL, 0)
+    today = max(0, ceiling - day.level.used) if ceiling else None
+    return {
+        "calls_today": 0 if day.spent_until else today,
+        "calls_per_day": backlog.calls_per_day,
+        "ends_at": backlog.ends_at,
     }
