@@ -1,4 +1,4 @@
-"""What a running TDS consists of: the command line of each program, in the order they start."""
+"""The programs of a running TDS and their command lines, in the order they start."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from tds_core.config.settings import Settings
 from tds_local.supervisor import Program
 
 _CELERY = (sys.executable, "-m", "celery", "-A", "tds_tasks.app")
-# Each costs connections and chatter, and nothing here listens to it; the heartbeat stays, Flower goes by it.
+# Each costs connections and messages that nothing here uses; the heartbeat stays, since Flower needs it.
 _QUIET = ("--without-gossip", "--without-mingle")
 
 
@@ -26,9 +26,9 @@ def programs_of(settings: Settings) -> Iterator[Program]:
 
 
 def api(settings: Settings) -> Program:
-    """The HTTP server. It ends connections whose head does not come, and has room for very many that are slow.
+    """The HTTP server. It closes connections whose request head does not arrive, and queues very many slow ones.
 
-    Only HTTP/1 knows a deadline for heads.
+    HTTP/1 only, since Granian has a timeout for heads only there.
     """
     argv = (
         sys.executable, "-m", "granian", "--interface", "rsgi", "--no-ws", "--http", "1",
@@ -40,7 +40,7 @@ def api(settings: Settings) -> Program:
 
 
 def worker(settings: Settings, number: int, *, kind: str = "worker") -> Program:
-    """One Celery worker; several small ones serve better than a big one. `kind` begins its name."""
+    """One Celery worker; several small ones serve better than a big one. `kind`: prefix of its name."""
     argv = (
         *_CELERY, "worker", "-n", f"{kind}{number}@%h", "-c", str(settings.worker_concurrency),
         "-E", *_QUIET, "--loglevel", settings.log_level,
@@ -49,7 +49,7 @@ def worker(settings: Settings, number: int, *, kind: str = "worker") -> Program:
 
 
 def beat(settings: Settings) -> Program:
-    """Celery Beat; its memory file may be lost, for every slot of the timetable is a row."""
+    """Celery Beat. Its schedule file may be lost, since every slot is a row in the database."""
     argv = (
         *_CELERY,
         "beat",
@@ -63,7 +63,7 @@ def beat(settings: Settings) -> Program:
 
 
 def flower(settings: Settings) -> Program:
-    """The view of the queues, read-only, on loopback, behind a login given by environment, unseen by `ps`."""
+    """Flower, read-only and on loopback; its login is in the environment, since `ps` shows arguments."""
     argv = (
         sys.executable, "-m", "tds_api.flower", "--address=127.0.0.1", f"--port={settings.flower_port}", "--read-only",
     )  # fmt: skip
@@ -89,7 +89,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def answering(url: str) -> Callable[[], bool]:
-    """Return a probe: does the address answer, and without a server error?"""
+    """Return a probe: does the address respond without a server error?"""
 
     def probe() -> bool:
         try:
@@ -104,7 +104,7 @@ def answering(url: str) -> Callable[[], bool]:
 
 
 def listening(host: str, port: int) -> Callable[[], bool]:
-    """Return a probe: does somebody accept connections there?"""
+    """Return a probe: are connections accepted there?"""
 
     def probe() -> bool:
         try:

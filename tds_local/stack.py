@@ -1,4 +1,4 @@
-"""A whole TDS as processes of this machine for as long as a `with` block lasts: `tds up` and `tds demo` use it."""
+"""A whole TDS as processes of this machine, for as long as a `with` block lasts. Used by `tds up` and `tds demo`."""
 
 import contextlib
 import dataclasses
@@ -32,9 +32,9 @@ Server = EmbeddedPostgres | EmbeddedRedis
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """A running TDS: complete settings, addresses for people, the processes, and the servers of its own by name.
+    """A running TDS: complete settings, addresses for people, the processes, and its embedded servers by name.
 
-    `first_admin` is the name and password of the administrator this start made; nobody can show them again.
+    `first_admin`: name and password of the administrator this start created, else None. The password is not stored.
     """
 
     settings: Settings
@@ -44,7 +44,7 @@ class Stack:
     first_admin: tuple[str, str] | None = None
 
     def wait(self) -> None:
-        """Wait until a signal handler raises, or the supervisor says that it cannot go on."""
+        """Wait until a signal handler raises, or the supervisor raises `ProgramFailedError`."""
         self.processes.wait()
 
 
@@ -56,10 +56,10 @@ def running_stack(
     on_step: OnStep = lambda _name, _seconds, _detail: None,
     programs: Callable[[Settings], Iterable[Program]] = programs_of,
 ) -> Iterator[Stack]:
-    """Start everything and end it again, in order, whatever happens in the block.
+    """Start everything, and stop it in reverse order when the block ends.
 
-    `on_step(name, seconds, detail)` hears of every finished step. `extra_env` reaches all programs. `programs` says
-    which run. Raises AlreadyRunningError, ConfigError, EmbeddedServerError or ProgramFailedError.
+    `on_step(name, seconds, detail)` is called after every step. `extra_env`: for all programs. `programs`: what to run.
+    Raises AlreadyRunningError, ConfigError, EmbeddedServerError or ProgramFailedError.
     """
     home = settings.home
     with contextlib.ExitStack() as ends:
@@ -71,8 +71,8 @@ def running_stack(
         ends.callback(guard.close)
         servers: dict[str, Server] = {}
         settings = _with_stores(_with_secrets(settings), ends, servers, on_step)
-        with _step(on_step, "migrate") as says:
-            says(f"revision {migrations.upgrade(settings.database_url)}")
+        with _step(on_step, "migrate") as set_detail:
+            set_detail(f"revision {migrations.upgrade(settings.database_url)}")
         _check_organization(settings)
         admin = _first_admin(settings)
         if admin:
@@ -102,23 +102,23 @@ def _check_organization(settings: Settings) -> None:
 
 
 def _start_all(supervisor: Supervisor, programs: Iterable[Program], on_step: OnStep) -> None:
-    """Launch all in order, so that they load side by side, then wait for those that can tell when they are ready."""
+    """Launch all in order, so that they load in parallel, then wait for those with a readiness probe."""
     for running in [supervisor.launch(program) for program in programs]:
         awaited = running.program.is_ready is not None
         supervisor.await_ready(running)
         seconds = time.monotonic() - running.started_at if awaited else 0.0
         on_step(running.program.name, seconds, f"{'answers' if awaited else 'started'}, process {running.pid}")
-    supervisor.look_after()
+    supervisor.supervise()
 
 
 def _with_secrets(settings: Settings) -> Settings:
-    """Fill in what nobody set: made once, kept in the home directory, the same at every start."""
-    made = {
+    """Fill in unset secrets with ones generated once and kept in the home directory."""
+    generated = {
         "secret_key": ("TDS_SECRET_KEY", lambda: Fernet.generate_key().decode()),
         "api_token": ("TDS_API_TOKEN", None),
         "flower_password": ("TDS_FLOWER_PASSWORD", None),
     }
-    for field, (variable, make) in made.items():
+    for field, (variable, make) in generated.items():
         if not getattr(settings, field):
             value = secret_of_home(settings.home, variable, *([make] if make else []))
             settings = settings.replace(SECRETS_FILE, **{field: value})
@@ -128,29 +128,29 @@ def _with_secrets(settings: Settings) -> Settings:
 def _with_stores(
     settings: Settings, ends: contextlib.ExitStack, servers: dict[str, Server], on_step: OnStep
 ) -> Settings:
-    """Start PostgreSQL and Redis of our own where no address was given."""
+    """Start an embedded PostgreSQL and Redis where no address is set."""
     for field, variable, embedded in (
         ("database_url", "TDS_DATABASE_URL", EmbeddedPostgres),
         ("redis_url", "TDS_REDIS_URL", EmbeddedRedis),
     ):
-        given = getattr(settings, field) and settings.source_of(variable) != "running stack"
+        is_external = getattr(settings, field) and settings.source_of(variable) != "running stack"
         name = "PostgreSQL" if field == "database_url" else "Redis"
-        with _step(on_step, name) as says:
-            if given:
-                says(f"external: {settings.shown(variable)}")
+        with _step(on_step, name) as set_detail:
+            if is_external:
+                set_detail(f"external: {settings.shown(variable)}")
                 continue
             server = embedded(settings.home)
             settings = settings.replace("embedded", **{field: server.start()})
             ends.callback(server.stop)
             servers[name] = server
-            says(f"embedded: {settings.shown(variable)}")
+            set_detail(f"embedded: {settings.shown(variable)}")
     if settings.source_of("TDS_BROKER_URL") in ("default", "running stack"):
         settings = settings.replace(settings.source_of("TDS_REDIS_URL"), broker_url=settings.redis_url)
     return settings
 
 
 def _first_admin(settings: Settings) -> tuple[str, str] | None:
-    """Name and password of an administrator, made where there is no operator yet."""
+    """Create an administrator if there is no operator yet. Returns name and password, else None."""
     engine = make_engine(settings.database_url, pool_size=1, application="tds up")
     try:
         with session_scope(engine) as session:
@@ -170,14 +170,14 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _fresh_directories(home: Path) -> None:
-    """Counters of processes that are gone would be added to the new ones for ever."""
+    """Create the directories; metrics start empty, or counts of old processes would be added to new ones."""
     shutil.rmtree(home / "metrics", ignore_errors=True)
     for name in ("metrics", "beat", "logs"):
         (home / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _announce(settings: Settings, ends: contextlib.ExitStack) -> None:
-    """Leave the addresses where other `tds` commands on this machine find them, for as long as we run."""
+    """Write the addresses to the file where other `tds` commands on this machine look for them; deleted at the end."""
     path = settings.home / RUNNING_FILE
     values = {
         "TDS_DATABASE_URL": settings.database_url, "TDS_REDIS_URL": settings.redis_url, "TDS_HOST": settings.host,
@@ -200,8 +200,8 @@ def _addresses(settings: Settings) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _step(on_step: OnStep, name: str) -> Iterator[Callable[[str], None]]:
-    """Time a step and tell of it when it ends well; the block may say a detail."""
+    """Time a step and report it with the detail the block sets; a failed step is not reported."""
     detail: list[str] = [""]
     began = time.monotonic()
-    yield lambda said: detail.__setitem__(0, said)
+    yield lambda value: detail.__setitem__(0, value)
     on_step(name, time.monotonic() - began, detail[0])

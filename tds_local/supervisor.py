@@ -1,4 +1,4 @@
-"""Programs kept alive: started in order, restarted when they die, ended with everything they started."""
+"""The supervisor: starts programs in order, restarts them when they end, and stops them with all their children."""
 
 import contextlib
 import dataclasses
@@ -21,16 +21,16 @@ from tds_local.embedded.startup import tail
 
 log = get_logger(__name__)
 
-_LOOK_SECONDS = 0.2
+_CHECK_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 _HEALTHY_AFTER_SECONDS = 60.0
 _GRACE_SECONDS = 15.0
-_LOST_WATCH_SECONDS = 1.0  # within so long it is seen that nobody looks after the programs any more
+_THREAD_CHECK_SECONDS = 1.0  # how often `wait` checks that the supervising threads run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program:
-    """One program of the stack: its name (also of its log), its command, and how to see that it is ready."""
+    """One program of the stack: its name (also of its log), command, and readiness probe."""
 
     name: str
     argv: Sequence[str]
@@ -41,15 +41,12 @@ class Program:
 
 @dataclasses.dataclass
 class Running:
-    """A started program; `restart_count` says how often it had to be started again.
-
-    `failure_count`: starts in a row that came to nothing.
-    """
+    """A started program. `failure_count`: failed starts in a row."""
 
     program: Program
     process: Child
     started_at: float
-    log_start: int = 0  # bytes its log had before
+    log_start: int = 0  # size of its log before this start
     restart_count: int = 0
     quick_death_count: int = 0
     failure_count: int = 0
@@ -62,10 +59,10 @@ class Running:
 
 
 class Supervisor:
-    """Keeps programs running until `stop`; one thread looks after all of them, five times a second.
+    """Keeps programs running until `stop`; one thread checks all of them five times a second.
 
-    `keepers`, by name, start again what else is ours and has ended; each has a thread of its own, since a server may
-    take minutes to come back. Whatever goes wrong for one is told and tried again; the others are looked after.
+    `keepers`, by name, restart embedded servers that ended; each runs in its own thread, since a server may take
+    minutes to start. A failure of one is logged and retried without affecting the others.
     """
 
     def __init__(
@@ -80,8 +77,8 @@ class Supervisor:
         self._running: dict[str, Running] = {}
         self._ending, self._hurry = threading.Event(), threading.Event()
         self._lock = threading.RLock()
-        self._watches: list[threading.Thread] = []
-        self._problems: dict[str, str] = {}  # what was told of last, by name
+        self._threads: list[threading.Thread] = []
+        self._problems: dict[str, str] = {}  # the last problem logged, by name
 
     @property
     def running(self) -> Mapping[str, Running]:
@@ -89,18 +86,18 @@ class Supervisor:
         return dict(self._running)
 
     def log_of(self, name: str) -> Path:
-        """Where a program's output goes."""
+        """The log file of a program."""
         return self._logs / f"{name}.log"
 
     def start(self, program: Program) -> Running:
-        """Launch one program, wait until it is ready and look after it from then on."""
+        """Launch one program, wait until it is ready, and supervise it from then on."""
         running = self.launch(program)
         self.await_ready(running)
-        self.look_after()
+        self.supervise()
         return running
 
     def launch(self, program: Program) -> Running:
-        """Start a program without waiting for it; raises ProgramFailedError when that cannot be done."""
+        """Start a program without waiting until it is ready. Raises `ProgramFailedError`."""
         since = _size(self.log_of(program.name))
         try:
             running = Running(program, self._spawn(program), time.monotonic(), log_start=since)
@@ -111,7 +108,7 @@ class Supervisor:
         return running
 
     def await_ready(self, running: Running) -> None:
-        """Return once a launched program is ready; raises ProgramFailedError with the end of its log."""
+        """Wait until a launched program is ready. Raises `ProgramFailedError` with the end of its log."""
         program = running.program
         while program.is_ready is not None and not program.is_ready():
             if has_ended(running.pid):
@@ -120,58 +117,58 @@ class Supervisor:
                 raise self._failure(running, f"was not ready after {program.ready_seconds:.0f} seconds")
             time.sleep(0.05)
 
-    def look_after(self) -> None:
-        """Restart from now on what ends."""
-        if self._watches:
+    def supervise(self) -> None:
+        """Start the threads that restart ended programs and servers."""
+        if self._threads:
             return
         looks = {"programs": self._look_at_all, **self._keepers}
         for name, look in looks.items():
             watch = threading.Thread(target=self._watch, args=(name, look), name=f"watch over {name}", daemon=True)
             watch.start()
-            self._watches.append(watch)
+            self._threads.append(watch)
 
     def wait(self) -> None:
-        """Wait for a signal whose handler raises; raises ProgramFailedError once something is not looked after."""
+        """Wait for a signal whose handler raises. Raises `ProgramFailedError` if a supervising thread has ended."""
         while True:
-            for watch in self._watches:
+            for watch in self._threads:
                 if not watch.is_alive():
                     raise ProgramFailedError(f"The {watch.name} has ended; what dies would not be started again.")
-            self._ending.wait(_LOST_WATCH_SECONDS)
+            self._ending.wait(_THREAD_CHECK_SECONDS)
 
     def hurry(self) -> None:
-        """Cut the grace of a stop that is under way."""
+        """End the grace period of a running `stop`."""
         self._hurry.set()
 
     def stop(self, grace_seconds: float = _GRACE_SECONDS) -> None:
-        """End all programs, last started first, and everything they started; safe to call twice."""
+        """Stop all programs and their children, the last started first. Safe to call twice."""
         self._ending.set()
         deadline = time.monotonic() + grace_seconds
-        for watch in self._watches:
+        for watch in self._threads:
             while watch.is_alive() and time.monotonic() < deadline and not self._hurry.is_set():
-                watch.join(_LOOK_SECONDS)
+                watch.join(_CHECK_SECONDS)
         with self._lock:
             ending = [each for each in reversed(self._running.values()) if each.due_at is None]
             self._running.clear()
         for each in ending:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(each.pid, signal.SIGTERM)  # to the leader only: it ends its own children in order
+                os.kill(each.pid, signal.SIGTERM)  # to the leader only, which ends its children in order
         deadline = time.monotonic() + grace_seconds
         for each in ending:
             while not has_ended(each.pid) and time.monotonic() < deadline and not self._hurry.is_set():
                 time.sleep(0.02)
-            self._attempt(each.program.name, "program_end_failed", lambda each=each: self._bury(each))
+            self._attempt(each.program.name, "program_end_failed", lambda each=each: self._clean_up(each))
 
     def _spawn(self, program: Program) -> Child:
         env = {**self._env, **program.env, "TDS_PROCESS": program.name}
         return spawn(program.argv, log=self.log_of(program.name), env=env, guard=self._guard)
 
-    def _bury(self, running: Running) -> None:
-        """End what is left of a program's session, then let its process id go."""
+    def _clean_up(self, running: Running) -> None:
+        """Kill what is left of a program's session, then reap its process."""
         end_session(running.pid)
         self._guard.forget(running.pid)  # before the id is free for others
         running.process.wait()
         running.process.carrier.drain()
-        if os.getpid() == 1:  # in a container what its programs leave behind becomes ours to collect
+        if os.getpid() == 1:  # as init of a container, reap orphans too
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-running.pid, os.WNOHANG)[0]:
                     pass
@@ -185,12 +182,12 @@ class Supervisor:
 
     def _watch(self, name: str, look: Callable[[], object]) -> None:
         failure_count = 0
-        while not self._ending.wait(_pause(failure_count) if failure_count else _LOOK_SECONDS):
+        while not self._ending.wait(_pause(failure_count) if failure_count else _CHECK_SECONDS):
             went_well = self._attempt(name, "embedded_server_restart_failed", look)
             failure_count = 0 if went_well else failure_count + 1
 
     def _attempt(self, name: str, event: str, act: Callable[[], object]) -> bool:
-        """Whether something went well; what went wrong is told when it is news."""
+        """Call `act`. Returns whether it succeeded; a failure is logged when it is new."""
         try:
             act()
         except Exception as error:
@@ -200,12 +197,12 @@ class Supervisor:
         return True
 
     def _report(self, name: str, event: str, problem: str) -> None:
-        """Tell of a problem once, and of its end."""
+        """Log a problem once, and its end."""
         before = self._problems.get(name, "")
         if problem == before:
             return
         self._problems[name] = problem
-        with contextlib.suppress(Exception):  # a terminal that went away ends no watch
+        with contextlib.suppress(Exception):  # a closed terminal must not end the thread
             if problem:
                 log.warning(event, program=name, error=problem)
             else:
@@ -219,11 +216,11 @@ class Supervisor:
     def _look_at(self, running: Running) -> None:
         now, name = time.monotonic(), running.program.name
         if running.due_at is None and has_ended(running.pid):
-            self._bury(running)
-            # Who was killed did not fail: it is no more likely to die the next time.
+            self._clean_up(running)
+            # A kill from outside is no failure of the program.
             long_lived = now - running.started_at > _HEALTHY_AFTER_SECONDS
-            blameless = long_lived or running.process.returncode == -signal.SIGKILL
-            running.quick_death_count = 0 if blameless else running.quick_death_count + 1
+            is_healthy = long_lived or running.process.returncode == -signal.SIGKILL
+            running.quick_death_count = 0 if is_healthy else running.quick_death_count + 1
             pause = _pause(running.quick_death_count)
             running.due_at = now + pause
             log.warning("program_ended", program=name, exit_code=running.process.returncode, restart_in_seconds=pause)
@@ -245,13 +242,13 @@ class Supervisor:
 
 
 def _pause(count: int) -> float:
-    """Seconds before the next start, after so many that did not last."""
+    """Seconds before the next start, after `count` short-lived ones."""
     return min(_FIRST_PAUSE_SECONDS * 2.0 ** max(min(count, 30) - 1, 0), _LONGEST_PAUSE_SECONDS)
 
 
 def has_ended(pid: int) -> bool:
-    """Whether our child has ended, without letting its id go, so that its group can still be named."""
-    if sys.platform == "linux":  # needs no file, of which there may be too many
+    """Whether a child has ended, without reaping it, so that its process group keeps its id."""
+    if sys.platform == "linux":  # needs no file descriptor
         try:
             return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
@@ -263,7 +260,7 @@ def has_ended(pid: int) -> bool:
 
 
 def end_session(session: int, patience_seconds: float = 3.0) -> None:
-    """Kill every process of a session, also those outside its leader's process group, and see them gone."""
+    """Kill every process of a session, also outside its leader's process group, and wait until they are gone."""
     with contextlib.suppress(OSError):
         os.killpg(session, signal.SIGKILL)
     deadline = time.monotonic() + patience_seconds

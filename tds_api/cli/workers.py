@@ -116,7 +116,7 @@ def run(count: int = _COUNT) -> None:
         worker_count = count or settings.workers
         for number in range(1, worker_count + 1):
             keeper.launch(worker(settings, number, kind=NAME))
-        keeper.look_after()
+        keeper.supervise()
         write_private(settings.home / KEEPER_FILE, json.dumps({"pid": os.getpid(), "count": worker_count}) + "\n")
         keeper.wait()
 

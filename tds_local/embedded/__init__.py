@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Redis that TDS brings along, for one machine, the first run and the tests."""
+"""Embedded PostgreSQL and Redis: real servers that come with TDS, for one machine, the first run and tests."""
 
 from tds_local.embedded.postgres import EmbeddedPostgres
 from tds_local.embedded.redis import EmbeddedRedis

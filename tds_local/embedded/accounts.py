@@ -1,7 +1,4 @@
-"""The account an embedded PostgreSQL runs under: PostgreSQL refuses root, so root lends it another one.
-
-Where an embedded PostgreSQL keeps its files when its account may not enter the home directory or the programs.
-"""
+"""The account of an embedded PostgreSQL, which refuses to run as root, and directories that account may use."""
 
 import dataclasses
 import hashlib
@@ -28,7 +25,7 @@ class Account:
 
 
 def unprivileged_account() -> Account | None:
-    """Return the account to lend to a server that refuses root; None when this process is not root."""
+    """Return the account for a server that refuses root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -44,7 +41,7 @@ def unprivileged_account() -> Account | None:
 
 
 def may_use(account: Account | None, argv: list[str]) -> bool:
-    """Whether a harmless command succeeds as the account: the one test that no permission model escapes."""
+    """Whether a harmless command succeeds as the account, which tests every kind of permission."""
     try:
         done = subprocess.run(  # noqa: S603
             argv, check=False, capture_output=True, cwd="/", timeout=20, **identity(account)
@@ -66,10 +63,10 @@ def identity(account: Account | None) -> dict[str, Any]:
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def place_of_cluster(directory: Path, account: Account | None) -> Path:
+def cluster_directory(directory: Path, account: Account | None) -> Path:
     """Return a directory the account owns: inside `directory` if it can get there, else under a system directory.
 
-    The place outside carries an id kept in `directory`, so that a home made anew never meets old data.
+    The directory outside is named by an id kept in `directory`, so that a new home never uses old data.
     """
     make_directory(directory)
     if account is None:
@@ -78,17 +75,17 @@ def place_of_cluster(directory: Path, account: Account | None) -> Path:
     if not outside.exists() and may_enter(account, directory):
         return directory
     if not outside.exists():
-        outside.write_text(f"{_shared_root(account) / f'home-{uuid.uuid4().hex[:12]}'}\n")
+        outside.write_text(f"{_public_directory(account) / f'home-{uuid.uuid4().hex[:12]}'}\n")
     return make_directory(Path(outside.read_text().strip()))
 
 
 def programs_for(programs: Path, account: Account | None) -> Path:
-    """Return a directory of the same programs that the account may run, copying them out once if it must."""
+    """Return a directory of the same programs that the account may run; they are copied once if necessary."""
     if account is None or may_use(account, [str(programs / "postgres"), "--version"]):
         return programs
     package = programs.parent.parent
     stamp = hashlib.sha256(f"{programs}{(programs / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    target = _shared_root(account) / f"programs-{stamp}"
+    target = _public_directory(account) / f"programs-{stamp}"
     if not target.exists():
         _copy(package, target)
     copied = target / package.name / programs.relative_to(package)
@@ -101,7 +98,7 @@ def programs_for(programs: Path, account: Account | None) -> Path:
 
 
 def _copy(package: Path, target: Path) -> None:
-    """Copy a package with the libraries its programs look for beside it; complete or not at all."""
+    """Copy a package with the libraries beside it, completely or not at all."""
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     ignore = shutil.ignore_patterns("include", "*.a", "__pycache__")
     shutil.copytree(package, partial / package.name, ignore=ignore)
@@ -117,15 +114,15 @@ def _copy(package: Path, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _shared_root(account: Account) -> Path:
-    """Return a directory of root's that everyone may enter and only root may change."""
+def _public_directory(account: Account) -> Path:
+    """Return a directory of root that everyone may enter and only root may change."""
     for root in (Path("/var/lib/tds"), Path(tempfile.gettempdir()) / "tds-of-root"):
         try:
             root.mkdir(mode=0o755, exist_ok=True)
             status = root.lstat()
         except OSError:
             continue
-        # In a shared directory somebody else may have made it first: then it is not ours to trust.
+        # In a temporary directory another account may have created it first.
         if status.st_uid == os.geteuid() and not status.st_mode & 0o022 and may_enter(account, root):
             return root
     raise EmbeddedServerError(

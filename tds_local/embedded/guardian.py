@@ -1,4 +1,4 @@
-"""A process that outlives ours by a moment to end what we started, grandchildren included, if we are killed."""
+"""The guardian: a process that ends the children and grandchildren of this one when this one is killed."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ GRACE_SECONDS = 5.0
 
 
 class Guardian:
-    """Our end of the pipe: while it is open nothing happens; when we die the kernel closes it."""
+    """The client of the guardian process, connected by a pipe that the kernel closes when this process dies."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-S", str(Path(__file__))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # a pipe of ours held open here would keep our reader waiting
+            stderr=subprocess.DEVNULL,  # an inherited pipe would keep its reader waiting
             start_new_session=True,
             cwd="/",
         )
@@ -31,22 +31,22 @@ class Guardian:
         return self._process.pid
 
     def watch(self, group: int, death_signal: signal.Signals) -> None:
-        """End this process group when we die: `death_signal`, then SIGKILL after a grace."""
-        self._say(f"watch {group} {int(death_signal)}\n")
+        """End this process group when this process dies: `death_signal`, then SIGKILL after GRACE_SECONDS."""
+        self._send(f"watch {group} {int(death_signal)}\n")
 
     def forget(self, group: int) -> None:
-        """Leave this group alone from now on; say so before its id can be used again."""
-        self._say(f"forget {group}\n")
+        """Stop watching this group; call it before its id can be reused."""
+        self._send(f"forget {group}\n")
 
     def close(self) -> None:
-        """End what is still watched, then the guardian itself."""
+        """End all watched groups, then the guardian."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # a guardian that was killed guards nothing; the work goes on
+    def _send(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # without a guardian the work goes on
             assert self._process.stdin is not None  # noqa: S101
             self._process.stdin.write(line.encode())
             self._process.stdin.flush()
@@ -54,7 +54,7 @@ class Guardian:
 
 @cache
 def of_this_process() -> Guardian:
-    """Return the guardian every child is told to where the kernel does not tie lives together."""
+    """Return the guardian of all children on systems without a parent-death signal."""
     return Guardian()
 
 
@@ -79,7 +79,7 @@ def _end(watched: dict[int, int]) -> None:
         time.sleep(0.05)
     for group in watched:
         _signal(group, signal.SIGKILL)
-    for pid in _all_pids():  # some leave their leader's group, none its session
+    for pid in _all_pids():  # processes may leave the group, but not the session
         with contextlib.suppress(OSError):
             if os.getsid(pid) in watched:
                 os.kill(pid, signal.SIGKILL)

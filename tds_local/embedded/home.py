@@ -1,4 +1,4 @@
-"""The home directory of one installation: who owns it now, and the secrets that were made for it."""
+"""The home directory of one installation: its lock and its generated secrets."""
 
 import contextlib
 import fcntl
@@ -13,14 +13,14 @@ from tds_core.errors import AlreadyRunningError, EmbeddedServerError
 
 
 class Ownership:
-    """The right to run something in a directory: held by one process, freed by its death, however it dies."""
+    """The exclusive right to run something in a directory; released when its process ends, however it ends."""
 
     def __init__(self, path: Path, *, what: str) -> None:
         self._path, self._what = path, what
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Take it or raise AlreadyRunningError naming the process that has it."""
+        """Take the lock. Raises `AlreadyRunningError` naming the process that holds it."""
         make_directory(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -37,14 +37,14 @@ class Ownership:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Give it back; does nothing when it is not held."""
+        """Release the lock if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def make_directory(path: Path) -> Path:
-    """Make a directory with its parents, or say in one sentence why that cannot be."""
+    """Create a directory with its parents. Raises `EmbeddedServerError`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,7 +53,7 @@ def make_directory(path: Path) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; nobody but this account may read it."""
+    """Replace a file atomically; only this account may read it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -64,21 +64,21 @@ def write_private(path: Path, text: str) -> None:
 
 
 def secret_of_home(home: Path, name: str, make: Callable[[], str] = secrets.token_urlsafe) -> str:
-    """Return a secret of this home, made and kept on first use, the same for ever after."""
+    """Return a secret of this home, generated and stored at first use. Raises `EmbeddedServerError`."""
     path = make_directory(home) / SECRETS_FILE
-    with _exclusively(home / ".secrets.lock"):
+    with _locked(home / ".secrets.lock"):
         try:
-            known = json.loads(path.read_text()) if path.exists() else {}
+            stored = json.loads(path.read_text()) if path.exists() else {}
         except ValueError:
             raise EmbeddedServerError(f"{path} is damaged. Restore it: what is encrypted needs its keys.") from None
-        if name not in known:
-            known[name] = make()
-            write_private(path, json.dumps(known, indent=1) + "\n")
-        return str(known[name])
+        if name not in stored:
+            stored[name] = make()
+            write_private(path, json.dumps(stored, indent=1) + "\n")
+        return str(stored[name])
 
 
 @contextlib.contextmanager
-def _exclusively(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,7 +1,6 @@
-"""Log files of bounded size: what a child prints comes through a pipe and is kept in one file and the one before it.
+"""Log files of bounded size: a child's output is read from a pipe and kept in the present file and the previous one.
 
-The child writes to a pipe and not to the file, so a log that cannot be opened or written stops no program, and a file
-that is full is put aside while its program runs.
+Since the child writes to a pipe, an unwritable log stops no program, and a full file is rotated while it runs.
 """
 
 import contextlib
@@ -21,20 +20,20 @@ _RETRY_SECONDS = 1.0
 
 
 class LogFile:
-    """A file to append to; once it holds `largest_bytes` it becomes `NAME.log.1` and a new one begins.
+    """A file to append to; at `largest_bytes` it is renamed to `NAME.log.1` and a new one begins.
 
-    Never raises: what cannot be written is dropped, and the file says how much once it can be written again.
+    Never raises: output that cannot be written is dropped, and its size is noted once the file is writable again.
     """
 
     def __init__(self, path: Path, *, largest_bytes: int = LARGEST_BYTES) -> None:
         self._path, self._largest_bytes = path, largest_bytes
         self._file: FileIO | None = None
         self._lost_bytes, self._retry_at = 0, 0.0
-        self._problem = ""  # why nothing could be written last; empty when it could
+        self._problem = ""  # of the last write; "" if it succeeded
         self._open()
 
     def write(self, chunk: bytes) -> None:
-        """Append; a new file begins behind the end of a line."""
+        """Append; rotation happens at the end of a line."""
         if self._is_full():
             cut = chunk.find(b"\n") + 1
             self._append(chunk[:cut])
@@ -43,7 +42,7 @@ class LogFile:
         self._append(chunk)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -69,7 +68,7 @@ class LogFile:
                 return
             if self._lost_bytes:
                 self._file.write(f"[{self._lost_bytes} bytes could not be written: {self._problem}]\n".encode())
-            while chunk:  # a disk that is nearly full takes a part
+            while chunk:  # a nearly full disk takes a part
                 chunk = chunk[self._file.write(chunk) :]
             self._lost_bytes, self._problem = 0, ""
         except OSError as error:
@@ -93,7 +92,7 @@ class LogFile:
 
 
 class Carrier:
-    """A thread that carries what one child prints from a pipe to its log file, until nobody holds the pipe."""
+    """A thread that copies a child's output from a pipe to its log file until the pipe is closed."""
 
     def __init__(self, path: Path) -> None:
         self.log = LogFile(path)
@@ -108,13 +107,13 @@ class Carrier:
             raise
 
     def drain(self, patience_seconds: float = 1.0) -> None:
-        """Wait until all that an ended child printed is in its file."""
+        """Wait until all output of an ended child is in its file."""
         self._thread.join(patience_seconds)
 
     def _carry(self) -> None:
         try:
             while chunk := os.read(self._read_end, _CHUNK_BYTES):
-                with contextlib.suppress(Exception):  # a child whose pipe nobody empties would stand still
+                with contextlib.suppress(Exception):  # go on: a full pipe would block the child
                     self.log.write(chunk)
         finally:
             self.log.close()
@@ -122,12 +121,12 @@ class Carrier:
 
 
 def previous(path: Path) -> Path:
-    """Where what was written before is kept."""
+    """The path of the previous log file."""
     return path.with_suffix(".log.1")
 
 
 def shorten(path: Path) -> None:
-    """Put a large log aside, for a file that no carrier writes."""
+    """Rotate a large log that no carrier writes."""
     with contextlib.suppress(OSError):
         if path.stat().st_size >= LARGEST_BYTES:
             path.replace(previous(path))

@@ -1,7 +1,4 @@
-"""A real PostgreSQL for one machine: made on first use, started, watched for readiness, stopped.
-
-A PostgreSQL data directory: made once, whole or not at all, and its server's command line.
-"""
+"""An embedded PostgreSQL for one machine: its data directory, created at first use, and its server process."""
 
 import contextlib
 import os
@@ -26,7 +23,7 @@ from tds_local.embedded.startup import LOOPBACK, StartFailure, check_files, choo
 
 OWNER = "tds"
 
-# For a small machine with a disk that seeks fast; a company that outgrows it brings its own PostgreSQL.
+# For a small machine with an SSD; larger installations use their own PostgreSQL.
 _TUNING = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -43,7 +40,7 @@ _TUNING = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%a ",
-    # What went wrong and where, without records: no statement, no parameters, and no DETAIL, which quotes rows.
+    # Errors without contents of records: no statement, no parameters, and no DETAIL, which quotes rows.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_parameter_max_length": "0",
@@ -152,7 +149,7 @@ class EmbeddedPostgres:
         return self._url
 
     def stop(self) -> None:
-        """Stop it in order: connections are cut, what is committed is on disk. Safe to call twice."""
+        """Shut it down: connections are closed, committed data is on disk. Safe to call twice."""
         self._ended.set()  # for another thread that is starting it again
         process, self._process, self._url, self._port = self._process, None, "", 0
         if process is not None and process.poll() is None:
@@ -165,10 +162,7 @@ class EmbeddedPostgres:
         self._ownership.release()
 
     def keep_running(self) -> bool:
-        """Start it again when it has ended, at the address everybody knows; returns whether it had.
-
-        Raises what `start` does; call it again later.
-        """
+        """Restart it at the same address if it has ended. Returns whether it had. Raises what `start` raises."""
         if self._process is None or self._process.poll() is None:
             return False
         self._start()
@@ -185,11 +179,11 @@ class EmbeddedPostgres:
         check_files("PostgreSQL")
         account = unprivileged_account()
         programs = accounts.programs_for(binaries.postgres_programs(), account)
-        place = accounts.place_of_cluster(self._directory, account)
+        place = accounts.cluster_directory(self._directory, account)
         password = secret_of_home(self._home, "EMBEDDED_POSTGRES_PASSWORD")
         data = make_cluster(programs, place, account, password=password, durable=self._durable)
         end_leftovers(("postgres",), data, gently=signal.SIGINT)
-        # Nobody works there now; the number in a stale file could be a stranger's and stop the start.
+        # No server runs there now; the number in a stale file may belong to another program and prevent the start.
         (data / "postmaster.pid").unlink(missing_ok=True)
         for attempt in (1, 2, 3):
             try:
@@ -212,7 +206,7 @@ class EmbeddedPostgres:
 
 
 def _ensure_database(url: str) -> bool:
-    """Whether the server answers; its one database is made if it is not there."""
+    """Whether the server responds; creates its database if it is missing."""
     maintenance = without_driver(url).rpartition("/")[0] + "/postgres"
     try:
         connection = psycopg2.connect(maintenance, connect_timeout=5)

@@ -1,4 +1,4 @@
-"""A real Redis (Valkey) for one machine: it carries nudges, breakers and the cache, and may be lost at any time."""
+"""An embedded Redis (Valkey) for one machine. It holds nudges, breakers and caches, and may be lost at any time."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ from tds_local.embedded.startup import LOOPBACK, StartFailure, check_files, choo
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0
-# noeviction: a full Redis must refuse loudly, not forget queues in silence.
+# noeviction: a full Redis must refuse writes rather than evict queues.
 _CONFIGURATION = """\
 bind {address}
 port {port}
@@ -36,7 +36,7 @@ daemonize no
 
 
 class EmbeddedRedis:
-    """A Redis below a home directory, on loopback, with a password; `durable=False` keeps nothing (tests)."""
+    """A Redis in a home directory, on loopback, with a password. `durable=False`: without persistence, for tests."""
 
     def __init__(self, home: Path, *, durable: bool = True, maxmemory: str = "256mb") -> None:
         self._home, self._durable, self._maxmemory = home, durable, maxmemory
@@ -69,7 +69,7 @@ class EmbeddedRedis:
         return self._url
 
     def stop(self) -> None:
-        """Stop it in order, with everything written to its append-only file. Safe to call twice."""
+        """Shut it down, with all data written to its append-only file. Safe to call twice."""
         self._ended.set()  # for another thread that is starting it again
         process, self._process, self._url, self._port = self._process, None, "", 0
         if process is not None and process.poll() is None:
@@ -82,10 +82,7 @@ class EmbeddedRedis:
         self._ownership.release()
 
     def keep_running(self) -> bool:
-        """Start it again when it has ended, at the address everybody knows; returns whether it had.
-
-        Raises what `start` does; call it again later.
-        """
+        """Restart it at the same address if it has ended. Returns whether it had. Raises what `start` raises."""
         if self._process is None or self._process.poll() is None:
             return False
         self._start()

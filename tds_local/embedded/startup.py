@@ -1,7 +1,4 @@
-"""From a started server to one that answers, or to one sentence that says why it does not.
-
-Free ports on loopback.
-"""
+"""Start of embedded servers: free ports, waiting until a server responds, and the reason why one does not."""
 
 import os
 import resource
@@ -17,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether nobody listens on the port, by trying to."""
+    """Whether the port can be bound."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -42,7 +39,7 @@ def choose_port(memory: Path) -> int:
     return port
 
 
-# What a server's log says, what it means, and whether trying again (on another port) can help.
+# Phrases in a server's log, their meaning, and whether a retry (on another port) can help.
 _KNOWN = (
     ("No space left on device", "the disk is full; free some space.", False),
     ("pre-existing shared memory block", "processes of a killed server are still ending.", True),
@@ -54,12 +51,12 @@ _KNOWN = (
     ("Bad file format reading the append only file", "its append-only file is damaged.", False),
 )
 _TAIL_BYTES = 4000
-# A start opens so many files at once: pipes to a child, its log, a probe of its port.
+# Files a start opens at once: pipes to a child, its log, a probe of its port.
 _FILES_OF_A_START = 12
 
 
 class StartFailure(Exception):  # noqa: N818 (never leaves this package)
-    """A server did not come up; `is_passing` when another try may work."""
+    """A server did not start; `is_passing`: a retry may succeed."""
 
     def __init__(self, reason: str, *, is_passing: bool) -> None:
         super().__init__(reason)
@@ -67,10 +64,7 @@ class StartFailure(Exception):  # noqa: N818 (never leaves this package)
 
 
 def check_files(server: str) -> None:
-    """Return if a start can open its files, and look others up; otherwise each look-up would blame what it looks for.
-
-    Raises EmbeddedServerError.
-    """
+    """Raise `EmbeddedServerError` if too few files may be opened, which would later show as misleading errors."""
     opened = []
     try:
         for _ in range(_FILES_OF_A_START):
@@ -87,7 +81,7 @@ def check_files(server: str) -> None:
 
 
 def known_port(port: int) -> int:
-    """The port a server had, 0 for none; raises StartFailure while another program has it: clients know no other."""
+    """The port a server had, 0 for none. Raises `StartFailure` while another program uses it: clients know no other."""
     if port and not is_free(port):
         raise StartFailure(f"another program took its port, {port}.", is_passing=True)
     return port
@@ -96,7 +90,7 @@ def known_port(port: int) -> int:
 def wait_until_ready(process: Child, log: Path, answers: Callable[[], bool], *, seconds: float, since: int = 0) -> None:
     """Return once `answers()` is true; raise StartFailure when the process ends or the time is up.
 
-    `since` is the size the log had before this start, so that an old complaint is not read as a new one.
+    `since`: size of the log before this start, so that old errors are not taken for new ones.
     """
     deadline, pause = time.monotonic() + seconds, 0.01
     while True:
@@ -112,7 +106,7 @@ def wait_until_ready(process: Child, log: Path, answers: Callable[[], bool], *, 
 
 
 def explain(log: Path, since: int = 0) -> StartFailure:
-    """Return what the log says about a server that ended, as a failure that knows its mend."""
+    """Return the failure of a server that ended, with its reason from the log."""
     text = tail(log, since)
     for phrase, meaning, is_passing in _KNOWN:
         if phrase in text:

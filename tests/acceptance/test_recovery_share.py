@@ -196,7 +196,7 @@ def start(supervisor: Supervisor, poisonous: list[str]) -> None:
     worker = (sys.executable, "-m", "tests.support.recovery_worker")
     for number in (1, 2, 3):
         supervisor.launch(Program(name=f"worker-{number}", argv=worker, env={"TDS_TEST_POISON": " ".join(poisonous)}))
-    supervisor.look_after()
+    supervisor.supervise()
 
 
 def recovery_seconds(world: World) -> list[float]:

@@ -21,7 +21,7 @@ def start(supervisor: Supervisor, world: World, *workers: str) -> dict[str, psut
         name: supervisor.launch(Program(name=name, argv=(*celery, "-n", f"{name}@%h", *options))) for name in workers
     }
     supervisor.launch(Program(name="dispatcher", argv=(sys.executable, "-m", "tds_tasks.dispatcher")))
-    supervisor.look_after()
+    supervisor.supervise()
     heard = "select count(*) from tds_canaries where heard_at is not null and queue like 'tds.ear.%'"
     assert wait_for(lambda: world.value(heard) == len(workers), 60)
     return {name: psutil.Process(each.pid) for name, each in running.items()}

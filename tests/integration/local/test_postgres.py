@@ -210,7 +210,7 @@ def test_programs_that_the_account_cannot_reach_are_copied_whole(
 ) -> None:
     programs = binaries.postgres_programs()
     monkeypatch.setattr(accounts, "may_use", lambda _account, argv: not argv[0].startswith(str(programs)))
-    monkeypatch.setattr(accounts, "_shared_root", lambda _account: tmp_path)
+    monkeypatch.setattr(accounts, "_public_directory", lambda _account: tmp_path)
     copied = accounts.programs_for(programs, Account("nobody", 65534, 65534))
     assert copied.is_relative_to(tmp_path)
     for name in ("postgres", "initdb"):

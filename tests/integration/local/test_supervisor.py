@@ -186,7 +186,7 @@ def test_who_waits_hears_of_a_watch_that_cannot_go_on(tmp_path: Path) -> None:
 
     guard = Guardian()
     supervisor = Supervisor(logs=tmp_path, env={}, guard=guard, keepers={"PostgreSQL": ends_the_thread})
-    supervisor.look_after()
+    supervisor.supervise()
     try:
         with pytest.raises(ProgramFailedError, match="watch over PostgreSQL has ended"):
             supervisor.wait()
