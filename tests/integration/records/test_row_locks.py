@@ -86,13 +86,13 @@ def test_a_locked_row_waits_alone_costs_nothing_and_is_reported_while_it_lasts(w
         assert world.value("select count(*) from tds_sync_logs") == logged + 4
         assert world.value("select count(*) from tds_inbox_events where verdict is null") == 1
         said = told(world)
-        assert said.state is health.State.WARNING
+        assert said.state is health.HealthState.WARNING
         assert f"erp.{entity} 3, held by pid " in said.says
         assert "since 20" in said.says
     world.drain(entity, make_due=True)
     assert changed(world, entity) == set(IDS)
     assert world.value("select count(*) from tds_dead_letter_queue") == 0
-    assert told(world).state is health.State.OK
+    assert told(world).state is health.HealthState.OK
 
 
 @pytest.mark.parametrize("mode", ["access exclusive", "exclusive", "share"])
