@@ -82,8 +82,8 @@ def test_health_says_who_paused_and_does_not_call_the_workers_dead(world: World)
     with session_scope(world.engine) as session:
         eligibility.pause(session, "product", by="ann")
         judged = {each.name: each for each in health.components(health.health_facts(session))}
-    assert judged["workers"].state is health.State.OK
-    assert judged["queue"].state is health.State.WARNING
+    assert judged["workers"].state is health.HealthState.OK
+    assert judged["queue"].state is health.HealthState.WARNING
     assert "product by ann" in judged["queue"].says
 
 
