@@ -53,7 +53,7 @@ task_publish_retry = False
 task_soft_time_limit = 120
 task_time_limit = 150
 
-worker_consumer = "tds_tasks.worker.consumer:PatientConsumer"
+worker_consumer = "tds_tasks.worker.celery_consumer:PatientConsumer"
 worker_prefetch_multiplier = 1
 worker_max_tasks_per_child = 5000
 worker_max_memory_per_child = 400_000  # kB

@@ -34,7 +34,7 @@ import psycopg2
 import requests
 from cryptography.fernet import Fernet
 
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 from tds_core.schema.migrations import upgrade
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 

@@ -15,7 +15,7 @@ from dlt.sources.rest_api import rest_api_source
 
 from benchmarks.bulk_floor import access_token
 from benchmarks.memory import peak_mb
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 
 
 def source(zoho: dict[str, str], since: str | None) -> Any:

@@ -19,7 +19,7 @@ import psycopg2
 import requests
 
 from benchmarks.memory import peak_mb
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 from tds_tasks.runs import prefetch
 
 TEXT = ("name", "sku", "status", "description", "unit", "product_type", "item_type", "brand", "manufacturer")

@@ -15,7 +15,7 @@ from tds_core.sync import runs
 from tds_tasks.app import tune_process
 from tds_tasks.context import scope, settings
 from tds_tasks.runs import advance_run
-from tds_tasks.sync import drain
+from tds_tasks.work_batches import drain
 
 ENTITY = "product"
 NO_END_SECONDS = 3600.0

@@ -27,9 +27,9 @@ from benchmarks.ingest import request_of
 from benchmarks.load import Load, pace, press
 from tds_core.config.settings import Settings, load_settings
 from tds_core.sync.run_requests import request_records
-from tds_lab.comparison.comparison import compare
-from tds_lab.environment import free_port
-from tds_lab.sandbox import StandIn, StandInSpec
+from tds_lab.comparison.mirror_comparison import compare
+from tds_lab.testbed import free_port
+from tds_lab.zoho_stand_in import StandIn, StandInSpec
 from tds_local import programs
 from tds_local.stack import Stack, running_stack
 from tds_models.db import make_engine, session_scope

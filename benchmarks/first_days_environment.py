@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from tds_core.config.settings import Settings, load_settings
-from tds_lab.environment import free_port
-from tds_lab.sandbox import StandIn, StandInSpec
+from tds_lab.testbed import free_port
+from tds_lab.zoho_stand_in import StandIn, StandInSpec
 from tds_local.programs import programs_of
 from tds_local.stack import Stack, running_stack
 from tds_local.supervisor import Program

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from tds_core.queue.items import BULK_PRIORITY
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 _OPEN_RUNS = text("select count(*) from tds_sync_runs where state in ('queued', 'running')")
 _LISTS = text("select sum(page_count)::int, max(ended_at) from tds_sync_runs where state = 'completed'")

@@ -30,12 +30,12 @@ from sqlalchemy import Engine, text
 
 from benchmarks.bulk import UNLIMITED, environment
 from tds_core.schema.migrations import upgrade
-from tds_lab.comparison.comparison import compare
-from tds_lab.sandbox import SIZES, StandIn, call_count
+from tds_lab.comparison.mirror_comparison import compare
+from tds_lab.zoho_stand_in import SIZES, StandIn, call_count
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity, Increment, Shows
+from tds_models.entities.declaration import Entity, Increment, Shows
 from zoho_sandbox.edits.moves import REMOVALS, USUAL_MIX
 
 EDITS_AN_HOUR = 600

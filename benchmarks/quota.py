@@ -25,7 +25,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tds_core.errors import QuotaError, RateError, SourceError
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.api_call import ApiCall
+from tds_core.sources.zoho.api_request import ApiCall
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.quota.governor import Governor
 from tds_core.sources.zoho.quota.limits import Limits

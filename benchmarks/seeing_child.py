@@ -23,7 +23,7 @@ from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
 from tds_core.observability.metrics import SlowOperations
 from tds_tasks import nudge
-from tds_tasks.sync import drain
+from tds_tasks.work_batches import drain
 
 PATH = "/api/tds/zoho/webhooks/product/updated"
 

@@ -5,19 +5,6 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from tds_models import (  # noqa: F401  (they fill the metadata)
-    audit,
-    auth,
-    dead_letters,
-    healing,
-    inbox,
-    oauth,
-    quality,
-    queue,
-    runs,
-    schedule,
-    subscriptions,
-)
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata
 from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES

@@ -8,7 +8,6 @@ from flask import Flask
 
 from tds_api.auth.action_log import ActionRecorder
 from tds_api.auth.middleware import install_auth
-from tds_api.context import Context, make_context
 from tds_api.dashboard.overview import overview_routes
 from tds_api.http.correlation import choose_correlation_id, install_correlation
 from tds_api.http.json import ExactJson
@@ -19,6 +18,7 @@ from tds_api.monitoring import monitoring_routes
 from tds_api.openapi import describe
 from tds_api.pages.login import login_routes
 from tds_api.pages.zoho_connect import zoho_connect_routes
+from tds_api.process_context import Context, make_context
 from tds_api.resources.actions import action_routes
 from tds_api.resources.api_keys import api_key_routes
 from tds_api.resources.breakers import breaker_routes

@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.auth.permissions import ANYBODY, needs
-from tds_api.context import Context
 from tds_api.http.problems import problem
+from tds_api.process_context import Context
 from tds_api.resources.health import redis_status
 from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers
@@ -21,11 +21,11 @@ from tds_core.healing import stats as healing_stats
 from tds_core.health import infrastructure
 from tds_core.health.health import HealthState, score
 from tds_core.health.infrastructure import evaluate, infrastructure_health
-from tds_core.observability import process
+from tds_core.observability import heartbeats
 from tds_core.observability.prometheus import scraped_registry
 from tds_core.quality import findings
 from tds_core.queue import queries
-from tds_core.schedule import jobs
+from tds_core.schedule import job_store
 from tds_core.sources.zoho.connection import access_report
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import LimitUsage, QuotaUnknownError
@@ -113,7 +113,7 @@ def queue_gauges(engine: Engine) -> Iterator[Gauge]:
     try:
         with session_scope(engine) as session:
             stats, figures = queries.queue_stats(session), queries.health_figures(session)
-            silent, overdue = process.silent_seconds(session), jobs.overdue_seconds(session)
+            silent, overdue = heartbeats.silent_seconds(session), job_store.overdue_seconds(session)
     except SQLAlchemyError as error:
         log.warning("gauges_unreadable", error=type(error).__name__)
         yield Gauge("tds_database_up", "Whether the database answered this scrape.", value=0)
@@ -142,7 +142,7 @@ def _by(label: str, values: Mapping[str, float], name: str, meaning: str) -> Gau
 
 def health_gauges(context: Context) -> Iterator[Gauge]:
     """Memory in use, the health score, and the state of each component."""
-    memory_share = process.used_share()
+    memory_share = heartbeats.used_share()
     yield Gauge("tds_memory_used_ratio", "Share of the memory in use where this is asked.", value=memory_share)
     with session_scope(context.engine) as session:
         measurements = infrastructure_health(session, context.settings)

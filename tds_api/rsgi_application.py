@@ -6,11 +6,11 @@ from contextvars import copy_context
 
 from flask import Flask
 
-from tds_api.context import Context
 from tds_api.http.correlation import CORRELATION_KEY, choose_correlation_id
 from tds_api.http.probes import PROBES, Probes
 from tds_api.http.request_body import LARGEST_BYTES, UNREAD_KEY, BodyReader
 from tds_api.http.wsgi_adapter import Environ, HttpExchange, Scope, environ_of, put_body, run_wsgi
+from tds_api.process_context import Context
 from tds_api.webhooks.endpoint import METHODS, WEBHOOKS, WebhookEndpoint, names_of_address
 from tds_core.sources.zoho.webhooks.errors import WebhookRefusedError
 

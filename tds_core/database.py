@@ -1,7 +1,5 @@
 """Errors of PostgreSQL by their cause, and forms of database addresses: with or without driver and password."""
 
-import re
-
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 from tds_core.errors import InvalidRecordError, TdsError
@@ -62,28 +60,3 @@ def named(error: DBAPIError) -> TdsError:
 
 def _code(error: DBAPIError) -> str | None:
     return getattr(error.orig, "pgcode", None)
-
-
-_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+psycopg2)?://")
-_CREDENTIALS = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]*@", re.IGNORECASE)
-
-
-def with_driver(url: str) -> str:
-    """Return a PostgreSQL address with the driver psycopg2 named, for SQLAlchemy."""
-    return _SCHEME.sub("postgresql+psycopg2://", url)
-
-
-def without_driver(url: str) -> str:
-    """Return a PostgreSQL address without a driver, for libpq, psql and pg_dump."""
-    return _SCHEME.sub("postgresql://", url)
-
-
-def without_password(text: str) -> str:
-    """Return the text with the password in each address replaced by ***."""
-    return _CREDENTIALS.sub(r"\g<before>:***@", text)
-
-
-def password_of(url: str) -> str:
-    """Return the password in an address, as it is spelled there; empty when there is none."""
-    match = re.match(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]*)@", url, re.IGNORECASE)
-    return match[1] if match else ""

@@ -20,7 +20,7 @@ from tds_core.sources import mirrored_organization
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_local.embedded.guardian import Guardian
 from tds_local.embedded.home import Ownership, secret_of_home, write_private
-from tds_local.embedded.startup import is_free
+from tds_local.embedded.readiness import is_free
 from tds_local.programs import environment_of, local_address, programs_of
 from tds_local.supervisor import Program, Supervisor
 from tds_models.db import make_engine, session_scope

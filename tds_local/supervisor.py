@@ -17,7 +17,7 @@ from tds_core.errors import ProgramFailedError
 from tds_core.observability.logging import get_logger
 from tds_local.embedded.child_process import Child, spawn
 from tds_local.embedded.guardian import Guardian
-from tds_local.embedded.startup import tail
+from tds_local.embedded.readiness import tail
 
 log = get_logger(__name__)
 

@@ -18,10 +18,10 @@ from tds_core.observability.tracing import start_tracing, stop_tracing
 app = Celery(
     "tds",
     include=[
-        "tds_tasks.sync",
+        "tds_tasks.work_batches",
         "tds_tasks.runs",
         "tds_tasks.schedule",
-        "tds_tasks.healing",
+        "tds_tasks.worker_watchdog",
         "tds_tasks.worker.status_reporter",
         "tds_tasks.worker.metrics_server",
         "tds_tasks.subscriptions",

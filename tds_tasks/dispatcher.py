@@ -19,26 +19,26 @@ from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import load_settings
 from tds_core.database import is_away
 from tds_core.dead_letters import retry_batches
-from tds_core.fault_switches import Protection, is_off
 from tds_core.healing.action_log import Cause, record_action
 from tds_core.healing.actions import recovered_lease_results
-from tds_core.observability import process
+from tds_core.observability import heartbeats
 from tds_core.observability.logging import configure_logging
 from tds_core.observability.metrics import watch_pool
 from tds_core.observability.outages import watch_database
 from tds_core.processing.lease_recovery import expire, lease_holders, recover_expired_leases
+from tds_core.protection_switches import Protection, is_off
 from tds_core.queue.claim import Due, due_work
 from tds_core.subscriptions import delivery_queue
 from tds_core.subscriptions.fan_out import due_subscriptions
-from tds_core.sync import unconfirmed
+from tds_core.sync import webhook_only_records
 from tds_core.sync.runs import due_runs
 from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
 from tds_tasks.breaker_wakeup import BreakerWakeup
-from tds_tasks.healing import start_healing
-from tds_tasks.worker.leases import dead
+from tds_tasks.worker.liveness import dead
 from tds_tasks.worker.metrics_server import serve_metrics
+from tds_tasks.worker_watchdog import start_healing
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ class Dispatcher:
         self._waker.look(lambda: _transaction(connection))
         self._reviver.look(lambda: _transaction(connection))
         with _transaction(connection) as session:
-            unconfirmed.enqueue_unconfirmed(session)
+            webhook_only_records.enqueue_unconfirmed(session)
         with _transaction(connection) as session:
             expire(session, dead(lease_holders(session)))
             rescued = recover_expired_leases(session)
@@ -96,7 +96,7 @@ class Dispatcher:
             runs = due_runs(session, limit=RUNS_AT_ONCE)
             delivery_queue.expire(session, dead(delivery_queue.holders(session)))
             outbound, couriers = due_subscriptions(session)
-            process.beat(session, "dispatcher", due={due.entity: due.count for due in work})
+            heartbeats.beat(session, "dispatcher", due={due.entity: due.count for due in work})
             record_action(session, recovered_lease_results(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})

@@ -19,7 +19,7 @@ from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
 from tds_tasks.context import scope
 from tds_tasks.work_batch_commit import commit_batch
-from tds_tasks.worker.leases import beating
+from tds_tasks.worker.liveness import beating
 
 log = structlog.get_logger(__name__)
 

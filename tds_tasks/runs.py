@@ -23,27 +23,27 @@ from tds_core.database import is_away, is_contended, named, refuses
 from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsError, TransientError
 from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import slow
-from tds_core.quality.clock_skew import Clock
+from tds_core.quality.future_timestamps import Clock
 from tds_core.queue import items as queue_items
 from tds_core.queue.retry_policy import RetryOutcome, decide_retry
-from tds_core.records import row_locks
-from tds_core.records.row_locks import LockedError
-from tds_core.sources import backoff, missing_permissions
+from tds_core.records import lock_conflicts
+from tds_core.records.lock_conflicts import LockedError
+from tds_core.sources import missing_permissions, rate_limit_pause
 from tds_core.sources.base import ListPage, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
 from tds_core.sync.holds import ChangeLimits
 from tds_core.sync.page_commit import ComparedPage, LostLeaseError, MassChangeError, PassEnd
-from tds_core.sync.progress import Position
+from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Order
+from tds_models.entities.declaration import Order
 from tds_models.runs import Mode
 from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.context import is_elsewhere, read_scope, scope, settings, source, unhurried, while_reachable
 from tds_tasks.work_batch_commit import OUTAGES
-from tds_tasks.worker.leases import worker_name
+from tds_tasks.worker.liveness import worker_name
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,7 @@ def _claim(run_id: int) -> tuple[RunLease | None, PermissionStatus]:
         if run is None or run.mode == Mode.TARGETED:
             return run, PermissionStatus()
         permissions = missing_permissions.permission_status(session, ENTITIES[run.entity].stream)
-        refusal = backoff.pause_left(session, _source_of(run)) or permissions.waits("")
+        refusal = rate_limit_pause.pause_left(session, _source_of(run)) or permissions.waits("")
         if refusal:
             runs.yield_run(session, run, delay_seconds=refusal.after_seconds, reason=str(refusal))
     return (None if refusal else run), permissions
@@ -306,7 +306,7 @@ def _interrupt(run: RunLease, error: BaseException) -> None:
 
 def _wait_for_lock(run: RunLease) -> None:
     with scope() as session:
-        lock = row_locks.table_held(session, ENTITIES[run.entity])
+        lock = lock_conflicts.table_held(session, ENTITIES[run.entity])
         runs.yield_run(session, run, delay_seconds=LOCK_SECONDS, reason=str(lock))
     log.info("run_waits_for_lock", detail=str(lock))
 
@@ -318,7 +318,7 @@ def _put_off(run: RunLease, error: TdsError) -> None:
         if isinstance(error, PermissionMissingError):
             missing_permissions.record_refusal(session, _source_of(run), error)
         elif isinstance(error, SNOOZE):
-            backoff.pause(session, _source_of(run), error)
+            rate_limit_pause.pause(session, _source_of(run), error)
         decision = decide_retry(
             error, runs.failure_history(session, run), max_attempts=settings().max_attempts, jitter=jitter
         )

@@ -8,23 +8,23 @@ import structlog
 
 import celeryconfig
 from tds_core import retention
-from tds_core.audit import retention as audit_retention
-from tds_core.audit import seal as audit_seal
-from tds_core.audit.keys import seal_key
-from tds_core.audit.row_digests import SEALED_TABLES
+from tds_core.audit_trail import retention as audit_retention
+from tds_core.audit_trail import seal as audit_seal
+from tds_core.audit_trail.keys import seal_key
+from tds_core.audit_trail.row_digests import SEALED_TABLES
 from tds_core.healing import actions, cycle
 from tds_core.healing.action_log import Cause
 from tds_core.healing.context import HealingContext, healing_context
-from tds_core.observability import process
+from tds_core.observability import heartbeats
 from tds_core.processing.lease_recovery import recover_expired_leases
-from tds_core.schedule import jobs
-from tds_core.schedule.jobs import ClaimedSlot
+from tds_core.schedule import job_store
+from tds_core.schedule.job_store import ClaimedSlot
 from tds_core.sync import runs
 from tds_models.entities import ENTITIES
 from tds_tasks.app import app
 from tds_tasks.context import breakers, scope, settings, unhurried, while_reachable
-from tds_tasks.healing import announce
-from tds_tasks.worker import leases
+from tds_tasks.worker import liveness
+from tds_tasks.worker_watchdog import announce
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +37,9 @@ def tick() -> None:
     """Run every slot that is due."""
     with while_reachable():
         with scope() as session:
-            jobs.seed(session, celeryconfig.TIMETABLE)
-            process.beat(session, "beat")
-            slots = jobs.claim_due(session)
+            job_store.seed(session, celeryconfig.TIMETABLE)
+            heartbeats.beat(session, "beat")
+            slots = job_store.claim_due(session)
         for slot in slots:
             run_slot(slot)
 
@@ -55,7 +55,7 @@ def run_slot(slot: ClaimedSlot) -> None:
         log.info("schedule_slot_completed", job=slot.job, detail=detail)
         result = "completed"
     with scope() as session:
-        jobs.end(session, slot, result=result, detail=detail)
+        job_store.end(session, slot, result=result, detail=detail)
 
 
 def _request_runs(arguments: Mapping[str, Any]) -> str:
@@ -86,12 +86,12 @@ def _heal(_: Mapping[str, Any]) -> str:
 
 
 def _healing_context() -> HealingContext:
-    return healing_context(settings(), scope, breakers(), announce=announce, dead=leases.dead)
+    return healing_context(settings(), scope, breakers(), announce=announce, dead=liveness.dead)
 
 
 def _measure(_: Mapping[str, Any]) -> str:
     with unhurried() as session:
-        return str(process.measure(session))
+        return str(heartbeats.measure(session))
 
 
 def _remove_old(_: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings
 from tds_tasks.work_batch_commit import OUTAGES
-from tds_tasks.worker.leases import worker_name
+from tds_tasks.worker.liveness import worker_name
 
 log = structlog.get_logger(__name__)
 

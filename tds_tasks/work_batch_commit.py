@@ -15,18 +15,18 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from tds_core.database import StatementFailedError, is_away, is_contended, named
-from tds_core.fault_switches import Protection, is_off
 from tds_core.observability import metrics, tracing
 from tds_core.processing.complete import Completion, complete_batch
+from tds_core.protection_switches import Protection, is_off
 from tds_core.queue.items import Claim
 from tds_core.queue.pending_events import Event
 from tds_core.queue.retry_policy import RetryOutcome
-from tds_core.records import row_locks
-from tds_core.records.row_locks import LockedError
+from tds_core.records import lock_conflicts
+from tds_core.records.lock_conflicts import LockedError
 from tds_core.records.transform import Candidate
 from tds_models.entities import ENTITIES
 from tds_tasks.context import scope, settings
-from tds_tasks.worker.leases import beating
+from tds_tasks.worker.liveness import beating
 
 
 def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractContextManager[None]:
@@ -104,7 +104,7 @@ def _complete_or_wait(
 def table_held(claim: Claim) -> LockedError:
     """The lock that another session holds on the tables of the claim's entity."""
     with scope() as session:
-        return row_locks.table_held(session, ENTITIES[claim.entity])
+        return lock_conflicts.table_held(session, ENTITIES[claim.entity])
 
 
 def _complete(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:

@@ -20,7 +20,7 @@ from psycopg2 import sql
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from tds_core.database import with_driver, without_driver
+from tds_core.database_urls import with_driver, without_driver
 from tds_core.schema.migrations import upgrade
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine, session_scope

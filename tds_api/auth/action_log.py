@@ -8,10 +8,10 @@ from flask import Request, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.auth.authentication import address_of
-from tds_api.context import Context
 from tds_api.http.correlation import correlation_id
 from tds_api.http.problems import PROBLEM
 from tds_api.http.token_bucket import TokenBucket
+from tds_api.process_context import Context
 from tds_core.auth import action_log
 from tds_core.auth.action_log import ActionEntry
 from tds_core.auth.principal import Principal, PrincipalKind

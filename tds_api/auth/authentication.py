@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, g
 
-from tds_api.context import Context
+from tds_api.process_context import Context
 from tds_core.auth import api_keys, sessions
 from tds_core.auth.principal import TOKEN, ForbiddenError, Principal, UnauthorizedError
 from tds_core.auth.sessions import Lifetime, NewSession

@@ -8,7 +8,7 @@ import structlog
 from flask import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_api.context import Context
+from tds_api.process_context import Context
 from tds_core.auth import idempotency
 from tds_core.auth.idempotency import StoredResponse
 from tds_core.auth.principal import InvalidArgumentError

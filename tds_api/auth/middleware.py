@@ -8,7 +8,7 @@ from tds_api.auth import idempotency
 from tds_api.auth.action_log import API, ActionRecorder
 from tds_api.auth.authentication import CSRF_HEADER, Identity, address_of, identify
 from tds_api.auth.permissions import ANYBODY, ITSELF, Permission, permission_of
-from tds_api.context import Context
+from tds_api.process_context import Context
 from tds_core.auth.principal import ANONYMOUS, CsrfError, ForbiddenError, TooManyRequestsError, UnauthorizedError
 from tds_core.auth.rate_limits import RateLimiter, RateLimitState, per_minute
 from tds_core.auth.sessions import is_csrf_token

@@ -9,7 +9,7 @@ from flask import Request, Response
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from tds_api.auth.authentication import Identity, identify, is_token
-from tds_api.context import Context
+from tds_api.process_context import Context
 from tds_core.auth.principal import TOKEN, Principal, UnauthorizedError
 from tds_core.auth.sessions import csrf_token
 from tds_models.auth import Role

@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from tds_api.cli.console.database import database, transaction
 from tds_api.cli.console.output import cell, read_moment, say, say_json, say_table, terminal
 from tds_api.cli.console.remote import remote
-from tds_core.audit import seal as audit_seal
-from tds_core.audit import verify as audit_verify
-from tds_core.audit.chain import Seal
-from tds_core.audit.keys import configured_keys, seal_key
-from tds_core.audit.report import VerificationReport
+from tds_core.audit_trail import seal as audit_seal
+from tds_core.audit_trail import verify as audit_verify
+from tds_core.audit_trail.chain import Seal
+from tds_core.audit_trail.keys import configured_keys, seal_key
+from tds_core.audit_trail.tamper_report import VerificationReport
 from tds_core.auth import action_log as core
 from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError

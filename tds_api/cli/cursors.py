@@ -9,7 +9,7 @@ from tds_api.cli.console.database import transaction
 from tds_api.cli.console.output import entity_named, read_moment, say, say_json, say_table, terminal
 from tds_api.cli.console.remote import remote
 from tds_core.errors import ConfigError
-from tds_core.sync import progress as core
+from tds_core.sync import position as core
 
 cursors = typer.Typer(help="Show where incremental reads begin; set that.")
 

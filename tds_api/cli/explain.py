@@ -26,7 +26,7 @@ from tds_core.mirror.live_comparison import compare_live
 from tds_core.sources import registry
 from tds_core.sources.response_cache import open_cache
 from tds_models.db import session_scope
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 _VERDICTS = {
     "equal": "[green]Zoho says the same[/]",

@@ -46,8 +46,8 @@ def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> 
 def _run_here() -> Mapping[str, Any]:
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks import nudge  # noqa: PLC0415
-    from tds_tasks.healing import announce  # noqa: PLC0415
-    from tds_tasks.worker import leases  # noqa: PLC0415
+    from tds_tasks.worker import liveness  # noqa: PLC0415
+    from tds_tasks.worker_watchdog import announce  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging(settings.replace("command line", log_level="CRITICAL"), process="cli")
@@ -59,7 +59,7 @@ def _run_here() -> Mapping[str, Any]:
 
         with acting_on(engine, "heal.run") as session:
             cycle_id = cycle.begin(session, cause=Cause.OPERATOR, by=getuser())
-        context = healing_context(settings, scope, quiet_breakers(settings), announce=announce, dead=leases.dead)
+        context = healing_context(settings, scope, quiet_breakers(settings), announce=announce, dead=liveness.dead)
         cycle.run(context, cycle_id, cause=Cause.OPERATOR)
         with scope() as session:
             return healing_stats.cycle_details(session, cycle_id)

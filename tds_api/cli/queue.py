@@ -9,7 +9,7 @@ from tds_api.cli.console.action_log import acting
 from tds_api.cli.console.database import transaction
 from tds_api.cli.console.output import entity_named, say, say_json, say_table, terminal
 from tds_api.cli.console.remote import remote
-from tds_core.queue import eligibility, queries
+from tds_core.queue import pauses, queries
 
 queue = typer.Typer(help="Show the queue by entity; let the work of an entity, or of all, wait and go on.")
 
@@ -26,7 +26,7 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
         stats, paused = api.get("/queue/stats"), api.get("/queue/pauses")
     else:
         with transaction() as session:
-            stats, paused = queries.queue_stats(session), eligibility.pauses(session)
+            stats, paused = queries.queue_stats(session), pauses.pauses(session)
     if as_json:
         say_json({"stats": stats, "pauses": paused})
         return
@@ -41,7 +41,7 @@ def pause(entity: str = _ENTITY, reason: str = typer.Option("", help="Why, for w
         paused = api.post("/queue/pause", {"entity": name, "reason": why})
     else:
         with acting("queue.pause", name or "all", detail={"reason": why}) as session:
-            paused = eligibility.pause(session, name, by=getuser(), reason=why)
+            paused = pauses.pause(session, name, by=getuser(), reason=why)
     _say(paused)
 
 
@@ -53,7 +53,7 @@ def resume(entity: str = _ENTITY) -> None:
         paused = api.post("/queue/resume", {"entity": name})
     else:
         with acting("queue.resume", name or "all") as session:
-            paused = eligibility.resume(session, name)
+            paused = pauses.resume(session, name)
     _say(paused)
 
 

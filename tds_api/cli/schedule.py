@@ -13,7 +13,7 @@ from tds_core.config.settings import load_settings
 from tds_core.errors import TdsError
 from tds_core.observability.logging import configure_logging
 from tds_core.schedule import operations
-from tds_core.schedule.jobs import schedules
+from tds_core.schedule.job_store import schedules
 
 
 class MissedPolicy(StrEnum):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tds_api.cli.console.database import database
 from tds_api.cli.console.output import say_json, say_table, terminal
-from tds_api.cli.doctor_checks.organization import (
+from tds_api.cli.doctor_checks.foreign_rows import (
     STRANGERS_MEND,
     UNLISTED_MEND,
     describe_hold,

@@ -24,7 +24,7 @@ from tds_core.observability.logging import configure_logging
 from tds_local.embedded.guardian import Guardian
 from tds_local.embedded.home import Ownership, write_private
 from tds_local.embedded.log_rotation import shorten
-from tds_local.embedded.startup import tail
+from tds_local.embedded.readiness import tail
 from tds_local.programs import environment_of, worker
 from tds_local.supervisor import Supervisor
 

@@ -21,7 +21,7 @@ from tds_api.cli.console.database import database
 from tds_api.cli.console.output import cell, say_json, say_table, terminal
 from tds_api.cli.quota import quota
 from tds_api.cli.zoho_webhooks import webhooks
-from tds_core.audit import keys
+from tds_core.audit_trail import keys
 from tds_core.config.settings import Settings, load_settings
 from tds_core.crypto import Vault
 from tds_core.errors import AuthError, ConfigError, TdsError

@@ -7,8 +7,8 @@ from typing import Any, TypedDict
 from marshmallow import Schema, fields
 
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.resources.breakers import BreakerSchema
 from tds_api.resources.health import HealthReport, WholeHealthSchema, health_report
 from tds_api.resources.quota import QuotaSchema
@@ -19,7 +19,7 @@ from tds_core.inbox import queries as inbox_queries
 from tds_core.mirror.status import detail_calls, entity_statuses, with_ends
 from tds_core.queue import queries as queue_queries
 from tds_core.queue.items import database_clock
-from tds_core.schedule.jobs import schedules
+from tds_core.schedule.job_store import schedules
 from tds_core.sources.zoho.quota.forecast import quota_document
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError

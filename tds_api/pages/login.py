@@ -9,9 +9,9 @@ from tds_api.auth.action_log import API, ActionRecorder
 from tds_api.auth.authentication import set_session_cookie
 from tds_api.auth.middleware import LOGIN_PATH
 from tds_api.auth.permissions import ANYBODY, needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
 from tds_api.pages.html import page
+from tds_api.process_context import Context
 from tds_api.resources.sessions import begin_session
 from tds_api.schemas.auth import LoginFormSchema
 from tds_core.auth.principal import CsrfError, LoginRefusedError, TooManyRequestsError

@@ -13,10 +13,10 @@ from tds_api.auth.authentication import address_of, is_loopback
 from tds_api.auth.middleware import REFUSED_PER_MINUTE
 from tds_api.auth.page_auth import PageAuth, SignedCookie
 from tds_api.auth.permissions import ITSELF, needs
-from tds_api.context import Context
 from tds_api.http.problems import PROBLEM
 from tds_api.openapi import Blueprint
 from tds_api.pages.html import page
+from tds_api.process_context import Context
 from tds_api.schemas.common import ArgumentsSchema, ProblemSchema
 from tds_core.auth.principal import ANONYMOUS
 from tds_core.auth.rate_limits import RateLimiter, per_minute

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.auth import ActionShownSchema, AuditArgumentsSchema
 from tds_api.schemas.common import page_schema
 from tds_core.auth import action_log

@@ -6,8 +6,8 @@ from marshmallow import Schema, fields, validate
 
 from tds_api.auth.authentication import principal_name
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import perhaps_instant_field
 from tds_core.breakers.circuit import CircuitState
 from tds_models.auth import Role

@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 
 from tds_api.auth.authentication import principal_name
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.http.correlation import correlation_id
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import PageArgumentsSchema, page_schema
 from tds_api.schemas.dead_letters import (
     AssignmentSchema,
@@ -29,7 +29,7 @@ from tds_api.schemas.dead_letters import (
 )
 from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
-from tds_core.dead_letters import queries, retry_batches, triage
+from tds_core.dead_letters import operator_edits, queries, retry_batches
 from tds_core.dead_letters import retry as dead_letters_retry
 from tds_core.dead_letters.importer import import_lines
 from tds_core.dead_letters.preview import SAMPLE_SIZE, Selection, preview
@@ -205,7 +205,7 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
     def assign(arguments: dict[str, Any], letter_id: int) -> Any:
         """Assign a dead letter to a person."""
         with session_scope(context.engine) as session:
-            triage.assign(session, letter_id, by=principal_name(), **arguments)
+            operator_edits.assign(session, letter_id, by=principal_name(), **arguments)
             return queries.dead_letter(session, letter_id)
 
     @routes.post("/<int:letter_id>/resolve")
@@ -215,7 +215,7 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
     def resolve(arguments: dict[str, Any], letter_id: int) -> Any:
         """Close a dead letter without syncing its record."""
         with session_scope(context.engine) as session:
-            triage.resolve(session, letter_id, by=principal_name(), **arguments)
+            operator_edits.resolve(session, letter_id, by=principal_name(), **arguments)
             return queries.dead_letter(session, letter_id)
 
     @routes.patch("/<int:letter_id>/payload")
@@ -227,9 +227,9 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
         with session_scope(context.engine) as session:
             raw = msgspec.json.decode(request.get_data(), type=RawEdit)
             if "record" in arguments:
-                triage.edit(session, letter_id, record=bytes(raw.record), by=principal_name())
+                operator_edits.edit(session, letter_id, record=bytes(raw.record), by=principal_name())
             elif isinstance(arguments.get("changes"), dict):
-                triage.amend(session, letter_id, changes=bytes(raw.changes), by=principal_name())
+                operator_edits.amend(session, letter_id, changes=bytes(raw.changes), by=principal_name())
             else:
                 raise InvalidEditError("Give a whole `record`, or `changes` to members of the kept one.")
             letter = queries.dead_letter(session, letter_id)

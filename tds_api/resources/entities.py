@@ -3,9 +3,9 @@
 from typing import Any
 
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.http.json import ETAG_HEADER, IF_NONE_MATCH, with_etag
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import PageArgumentsSchema, page_schema
 from tds_api.schemas.mirror import (
     AsOfArgumentsSchema,
@@ -28,7 +28,7 @@ from tds_core.sync.run_requests import InvalidRequestError
 from tds_models.auth import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 _UNCHANGED = "Unchanged since this ETag"
 

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from tds_api.auth.authentication import principal_name
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import (
     ArgumentsSchema,
     PageArgumentsSchema,
@@ -25,7 +25,7 @@ from tds_core.healing.context import HealingContext, healing_context
 from tds_core.healing.cycle import ACTIONS
 from tds_models.auth import Role
 from tds_models.db import session_scope
-from tds_tasks.worker import leases
+from tds_tasks.worker import liveness
 
 
 def _seconds(description: str) -> fields.Float:
@@ -200,4 +200,4 @@ def _healing_context(context: Context) -> HealingContext:
         context.nudger.request([entity])
         return True
 
-    return healing_context(context.settings, scope, context.breakers, announce=announce, dead=leases.dead)
+    return healing_context(context.settings, scope, context.breakers, announce=announce, dead=liveness.dead)

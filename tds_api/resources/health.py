@@ -8,15 +8,15 @@ from marshmallow import Schema, fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.auth.permissions import ANYBODY, needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.resources.schedules import JobSchema
 from tds_core.config.settings import Settings
 from tds_core.health import infrastructure
 from tds_core.health.health import ComponentStatus, HealthState, overall, score
 from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_core.queue import queries
-from tds_core.schedule.jobs import schedules
+from tds_core.schedule.job_store import schedules
 from tds_core.sources.zoho.connection import access_report
 from tds_models.auth import Role
 from tds_models.db import session_scope

@@ -6,8 +6,8 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import id_field, instant_field, perhaps_instant_field
 from tds_core.errors import NotFoundError
 from tds_core.mirror.live_comparison import compare_live

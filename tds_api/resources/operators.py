@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from tds_api.auth.authentication import principal_name, require_grant, require_reach
 from tds_api.auth.idempotency import SHOWN_ONCE
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.auth import OperatorChangeSchema, OperatorMadeSchema, OperatorRequestSchema, OperatorShownSchema
 from tds_core.auth import operators
 from tds_models.auth import Role

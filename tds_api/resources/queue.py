@@ -4,8 +4,8 @@ from typing import Any
 
 from tds_api.auth.authentication import principal_name
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import page_schema
 from tds_api.schemas.inbox_and_queue import (
     PauseReasonSchema,
@@ -15,7 +15,8 @@ from tds_api.schemas.inbox_and_queue import (
     QueueStatsSchema,
     WorkItemSchema,
 )
-from tds_core.queue import eligibility, queries
+from tds_core.queue import pauses as queue_pauses
+from tds_core.queue import queries
 from tds_models.auth import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -53,7 +54,7 @@ def _pause_routes(routes: Blueprint, context: Context) -> None:
     def pauses() -> Any:
         """The entities whose work is paused."""
         with session_scope(context.engine) as session:
-            return eligibility.pauses(session)
+            return queue_pauses.pauses(session)
 
     @routes.post("/queue/pause")
     @needs(Role.OPERATOR)
@@ -62,7 +63,7 @@ def _pause_routes(routes: Blueprint, context: Context) -> None:
     def pause(arguments: dict[str, Any]) -> Any:
         """Pause the work of an entity, or of all. Work already claimed is finished; webhooks are accepted as ever."""
         with session_scope(context.engine) as session:
-            return eligibility.pause(session, by=principal_name(), **arguments)
+            return queue_pauses.pause(session, by=principal_name(), **arguments)
 
     @routes.post("/queue/resume")
     @needs(Role.OPERATOR)
@@ -71,6 +72,6 @@ def _pause_routes(routes: Blueprint, context: Context) -> None:
     def resume(arguments: dict[str, Any]) -> Any:
         """Resume work. The response lists what is still paused."""
         with session_scope(context.engine) as session:
-            paused = eligibility.resume(session, arguments["entity"])
+            paused = queue_pauses.resume(session, arguments["entity"])
         context.nudger.request([arguments["entity"]] if arguments["entity"] else ENTITIES)
         return paused

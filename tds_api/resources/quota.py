@@ -5,8 +5,8 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import instant_field, perhaps_instant_field
 from tds_core.mirror.status import detail_calls
 from tds_core.sources.zoho.quota.forecast import quota_document

@@ -4,9 +4,9 @@ from typing import Any, NotRequired, TypedDict
 
 from tds_api.auth.authentication import principal_name
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.http.correlation import correlation_id
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.resources.entities import check_entity
 from tds_api.schemas.common import page_schema
 from tds_api.schemas.runs import (

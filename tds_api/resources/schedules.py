@@ -5,12 +5,12 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import ArgumentsSchema, name_field, perhaps_instant_field
 from tds_core.errors import ConfigError
 from tds_core.schedule import operations
-from tds_core.schedule.jobs import schedule, schedules
+from tds_core.schedule.job_store import schedule, schedules
 from tds_core.sync.run_requests import InvalidRequestError
 from tds_models.auth import Role
 from tds_models.db import session_scope

@@ -20,8 +20,8 @@ from tds_api.auth.authentication import (
     set_session_cookie,
 )
 from tds_api.auth.permissions import ANYBODY, needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.auth import LoginSchema, PasswordChangeSchema, WhoamiSchema
 from tds_core.auth import sessions
 from tds_core.auth.action_log import ActionEntry

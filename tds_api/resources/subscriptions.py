@@ -5,8 +5,8 @@ from typing import Any
 from tds_api.auth.authentication import principal_name
 from tds_api.auth.idempotency import SHOWN_ONCE
 from tds_api.auth.permissions import needs
-from tds_api.context import Context
 from tds_api.openapi import Blueprint
+from tds_api.process_context import Context
 from tds_api.schemas.common import page_schema
 from tds_api.schemas.subscriptions import (
     DeliveryArgumentsSchema,

@@ -15,7 +15,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from tds_api.auth.permissions import ITSELF, needs
-from tds_api.context import Context
 from tds_api.http.correlation import CORRELATION_KEY, HEADER
 from tds_api.http.problems import PROBLEM, RETRY_AFTER_SECONDS, problem_document, status_of
 from tds_api.http.request_body import BodyReader, read_body
@@ -23,6 +22,7 @@ from tds_api.http.security_headers import NOSNIFF
 from tds_api.http.token_bucket import TokenBucket
 from tds_api.http.wsgi_adapter import Environ, EnvironHeaders, HttpExchange
 from tds_api.inbox.group_commit import IntakeOverloadedError, IntakeUnavailableError
+from tds_api.process_context import Context
 from tds_api.webhooks.rejections import keep_quarantined, reject
 from tds_core.config.settings import Settings
 from tds_core.inbox.receive import Delivery, Receipt

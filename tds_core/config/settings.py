@@ -10,7 +10,7 @@ from tds_core.config import fields as d
 from tds_core.config import sources as env
 from tds_core.config.database import DatabaseSettings
 from tds_core.data_centers import DATA_CENTERS
-from tds_core.database import password_of, with_driver, without_password
+from tds_core.database_urls import password_of, with_driver, without_password
 from tds_core.errors import ConfigError
 
 

@@ -19,7 +19,7 @@ from tds_core.explain.diagnosis import RecordFacts, diagnose_record
 from tds_core.explain.step_queries import KINDS, OF_RECORD, StepKind
 from tds_core.pagination import Page, Row, decode_cursor, encode_cursor
 from tds_core.sync.run_requests import InvalidRequestError
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 _BEGINNING, _END = datetime.min.replace(year=1000, tzinfo=UTC), datetime.max.replace(year=9000, tzinfo=UTC)
 _RANK = {kind.name: rank for rank, kind in enumerate(KINDS)}

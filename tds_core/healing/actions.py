@@ -22,7 +22,7 @@ from tds_core.queue.claim import due_work
 from tds_core.queue.items import BULK_PRIORITY
 from tds_core.sources.base import Traffic
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 BREAKERS, LEASES, LETTERS, NUDGES, STUCK, DEPTH = "breakers", "leases", "letters", "nudges", "stuck", "depth"
 

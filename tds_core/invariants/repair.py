@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.invariants import rebuild
+from tds_core.invariants import history_checks
 from tds_core.sync import runs
 from tds_core.sync.run_requests import request_records
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 from tds_models.runs import Mode
 
 #: More missing rows than these are read by a full pass, because a list page shows many at once.
@@ -46,7 +46,7 @@ def request_repair(session: Session, *, entity: str, requested_by: str, correlat
 
 def _differing(session: Session, entity: Entity) -> list[str]:
     found: set[str] = set()
-    for check in rebuild.checks_of(entity):
+    for check in history_checks.checks_of(entity):
         found |= set(session.execute(text(f"select source_id from ({check.broken}) as broken")).scalars())
     return sorted(found)
 

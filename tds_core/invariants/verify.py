@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.invariants import rebuild
+from tds_core.invariants import history_checks
 from tds_core.invariants.checks import CHECKS, Check, Promise
 from tds_models.db import set_statement_timeout
 from tds_models.entities import ENTITIES
@@ -42,7 +42,7 @@ def all_checks() -> Iterator[Check]:
     """Every check: the general ones, then those of each entity."""
     yield from CHECKS
     for entity in ENTITIES.values():
-        yield from rebuild.checks_of(entity)
+        yield from history_checks.checks_of(entity)
 
 
 # One snapshot for all checks, so that work under way is no violation; nothing is written.

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import NotFoundError, RetiredError
 from tds_core.pagination import LARGEST_PAGE, Page, Row, read_page
-from tds_models.entities.base import Entity, Lines
+from tds_models.entities.declaration import Entity, Lines
 from tds_models.entities.fields import CUSTOM, JSON, Field
 
 # The newest version recorded by then counts, with all versions before it whatever their times.

@@ -15,11 +15,11 @@ from tds_core.records import history
 from tds_core.records.apply import read_rows
 from tds_core.records.compare import differences
 from tds_core.records.transform import Provenance, RecordView, transform
-from tds_core.sources import backoff
+from tds_core.sources import rate_limit_pause
 from tds_core.sources.base import Source, Traffic
 from tds_core.sources.response_cache import CachedResponse, ResponseCache
 from tds_core.sync import partial_rows
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 Scope = Callable[[], AbstractContextManager[Session]]
 
@@ -113,7 +113,7 @@ def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Ent
 
 def _ask(scope: Scope, source: Source, entity: Entity, source_id: str) -> CachedResponse:
     with scope() as session:
-        refused = backoff.pause_left(session, entity.stream.source)
+        refused = rate_limit_pause.pause_left(session, entity.stream.source)
         asked_at = database_clock(session)
     if refused:
         raise refused

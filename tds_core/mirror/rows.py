@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from tds_core.errors import NotFoundError
 from tds_core.health import infrastructure
 from tds_core.pagination import Page, Row, read_page
-from tds_models.audit import AuditEntry
-from tds_models.entities.base import Entity
+from tds_models.audit_trail import AuditEntry
+from tds_models.entities.declaration import Entity
 from tds_models.runs import Mode, Run, SyncCursor
 
 _HIDDEN = frozenset({"list_hash"})

@@ -20,7 +20,7 @@ from tds_core.sources.zoho.quota.governor import Governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_core.sync import run_queries
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 _BULK_COUNT = text("select count(*) from tds_sync_queue where entity = :entity and priority >= :bulk")
 _DETAILS_LEFT = "select count(*) from {table} where lines_confirmed_at is null and deleted_at is null"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from tds_core.database import without_password
+from tds_core.database_urls import without_password
 
 REDACTED = "[redacted]"
 _SENSITIVE = re.compile(

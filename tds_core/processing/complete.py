@@ -7,24 +7,24 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from tds_core.backoff import backoff_seconds
 from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError, SourceError, TdsError, TransientError
-from tds_core.processing import event_status, siblings
-from tds_core.processing.dependents import enqueue_dependents
-from tds_core.quality import clock_skew
+from tds_core.processing import event_status, sibling_entities
+from tds_core.processing.dependent_refresh import enqueue_dependents
+from tds_core.quality import future_timestamps
 from tds_core.queue import attempts
 from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
 from tds_core.queue.retry_policy import FailureHistory, RetryOutcome, code_of, decide_retry
-from tds_core.records import drift
+from tds_core.records import schema_drift
 from tds_core.records.apply import Applied
 from tds_core.records.compare import RowOutcome
-from tds_core.records.row_locks import LockedError, wait_seconds
+from tds_core.records.lock_conflicts import LockedError, wait_seconds
 from tds_core.records.transform import Candidate, RecordView
-from tds_core.retry import backoff_seconds
-from tds_core.sync import partial_rows, type_changes, unconfirmed
+from tds_core.sync import entity_moves, partial_rows, webhook_only_records
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 #: The longest wait of a record that is overtaken again and again, because a clock was set back.
 MOST_OVERTAKEN_SECONDS = 120.0
@@ -78,7 +78,7 @@ def complete_batch(
     entity = ENTITIES[claim.entity]
     # The mirror before the queue: receiving webhooks needs the queue's rows, so a transaction that holds them must not
     # wait for long.
-    locked_rows = siblings.lock_all(session, entity, candidates)
+    locked_rows = sibling_entities.lock_all(session, entity, candidates)
     own_rows = locked_rows[entity.name]
     failures = {**failures, **own_rows.blocked}
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
@@ -86,17 +86,17 @@ def complete_batch(
     ready = [candidates[key] for key in held if key in candidates and key not in own_rows.blocked]
     cut_short = partial_rows.find_cut_short(session, entity, ready)
     marked = [replace(each, partial=True) if each.source_id in cut_short else each for each in ready]
-    sorted_candidates = unconfirmed.sort_candidates(session, entity, marked, own_rows.rows)
-    result = siblings.apply_to_all(session, entity, sorted_candidates.to_apply, locked_rows)
+    sorted_candidates = webhook_only_records.sort_candidates(session, entity, marked, own_rows.rows)
+    result = sibling_entities.apply_to_all(session, entity, sorted_candidates.to_apply, locked_rows)
     applied = [*result.own, *sorted_candidates.doubtful]
     ended = [each for each in applied if each.outcome is not RowOutcome.REFETCH]
     _finish(session, claim, held, [*ended, *sorted_candidates.settled], completion, reason=sorted_candidates.reason)
     _enqueue_as_bulk(session, entity, [each for each in ended if cut_short.get(each.candidate.source_id)])
-    unconfirmed.note_unconfirmed(session, entity, [*ended, *sorted_candidates.settled], sorted_candidates)
-    type_changes.follow(session, entity, [*ended, *sorted_candidates.settled])
-    siblings.finish_answered(session, claim, result)
+    webhook_only_records.note_unconfirmed(session, entity, [*ended, *sorted_candidates.settled], sorted_candidates)
+    entity_moves.follow(session, entity, [*ended, *sorted_candidates.settled])
+    sibling_entities.finish_answered(session, claim, result)
     if any(held[each.candidate.source_id].snoozes for each in ended) and own_rows.has_open_findings:
-        clock_skew.resolve_clock(session, entity)
+        future_timestamps.resolve_clock(session, entity)
     if ended and not claim.bulk:  # after bulk reading the next pass over the dependents is enough
         enqueue_dependents(
             session, entity, ended, siblings=result, correlation_id=ended[0].candidate.provenance.correlation_id
@@ -123,7 +123,7 @@ def _check_drift(
         if each.candidate.flaws and each.candidate.drift_record is not None
     ]
     if read or broken:
-        drift.notice(session, entity, RecordView.DETAIL, read, broken=broken)
+        schema_drift.notice(session, entity, RecordView.DETAIL, read, broken=broken)
 
 
 def _finish(
@@ -182,7 +182,7 @@ def _refetch(
     queue_items.put_back(session, claim, overtaken)
     repeatedly = [key for key in held if held[key].snoozes and key in {each.candidate.source_id for each in again}]
     if repeatedly:
-        clock_skew.report_clock_set_back(session, ENTITIES[claim.entity], repeatedly)
+        future_timestamps.report_clock_set_back(session, ENTITIES[claim.entity], repeatedly)
 
 
 def overtaken_seconds(snoozes: int) -> float:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tds_core.errors import InvalidRecordError, OtherKindError, TransientError
-from tds_core.quality.clock_skew import Clock
+from tds_core.quality.future_timestamps import Clock
 from tds_core.queue.items import Item
 from tds_core.queue.pending_events import Event
 from tds_core.records.transform import (
@@ -19,7 +19,7 @@ from tds_core.records.transform import (
     transform,
 )
 from tds_core.sources.base import FetchResult
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 
 def interpret_fetch(

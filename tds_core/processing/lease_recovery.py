@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.dead_letters import store
-from tds_core.fault_switches import Protection, is_off
+from tds_core.protection_switches import Protection, is_off
 from tds_core.queue.items import Claim, Item
 
 #: A record that was in a worker's hands when it died this often is set aside, guilty or not. The second time it was on

@@ -7,8 +7,8 @@ from uuid import uuid4
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.queue.eligibility import LISTS_FIRST, PAUSED
 from tds_core.queue.items import BULK_PRIORITY, Claim, Item
+from tds_core.queue.pauses import LISTS_FIRST, PAUSED
 from tds_models.db import Lock
 from tds_models.entities import ENTITIES
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.fault_switches import Protection, is_off
+from tds_core.protection_switches import Protection, is_off
 from tds_core.sources.base import CallSummary
 from tds_models.entities import ENTITIES
 

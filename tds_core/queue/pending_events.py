@@ -8,10 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import InvalidRecordError
-from tds_core.quality.clock_skew import Clock
+from tds_core.quality.future_timestamps import Clock
 from tds_core.queue.items import Claim, Item
 from tds_core.records.transform import Candidate, Provenance, RecordView, transform
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tds_core.backoff import RetryDecision, backoff_seconds
 from tds_core.errors import SNOOZE, SourceError, TdsError, TransientError
-from tds_core.retry import RetryDecision, backoff_seconds
 
 BASE_SECONDS = 2.0
 CAP_SECONDS = 15 * 60.0

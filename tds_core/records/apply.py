@@ -10,15 +10,15 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tds_core.database import is_contended
-from tds_core.quality import clock_skew, unreadable_values
-from tds_core.quality.value_errors import spell_exactly
-from tds_core.records import history, row_locks
+from tds_core.quality import future_timestamps, unreadable_values
+from tds_core.quality.unstorable_values import spell_exactly
+from tds_core.records import history, lock_conflicts
 from tds_core.records.compare import WRITES, Decision, RowOutcome, decide, resets_time
-from tds_core.records.row_locks import LockedError
+from tds_core.records.lock_conflicts import LockedError
 from tds_core.records.source_record import decode
 from tds_core.records.sql import Statements, statements_for
 from tds_core.records.transform import Candidate, RecordView
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 from tds_models.entities.fields import Field
 
 
@@ -81,7 +81,7 @@ def _record_flaws(session: Session, entity: Entity, applied: Sequence[Applied], 
     """Keep findings of values that could not be read, and resolve those of values that now could."""
     read = [each.candidate for each in applied if each.outcome not in UNRELATED]
     unreadable_values.report(session, entity, {each.source_id: each.flaws for each in read if each.flaws})
-    clock_skew.report_future_times(session, entity, [each for each in read if each.ahead_at])
+    future_timestamps.report_future_times(session, entity, [each for each in read if each.ahead_at])
     if has_open_findings:
         # A record read from the source proves its time also where it changes nothing.
         dated = [
@@ -90,7 +90,7 @@ def _record_flaws(session: Session, entity: Entity, applied: Sequence[Applied], 
             if each.outcome not in UNRELATED or each.candidate.view is not RecordView.BODY
             if not each.candidate.ahead_at
         ]
-        clock_skew.resolve_future_times(session, entity, dated)
+        future_timestamps.resolve_future_times(session, entity, dated)
     if has_open_findings and read:
         readings = {each.source_id: ({**each.values, **each.lines}, each.flaws) for each in read}
         unreadable_values.resolve(session, entity, readings)
@@ -112,9 +112,9 @@ def try_lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> Locke
     except OperationalError as error:
         if not is_contended(error):
             raise
-        raise LockedError(f"{row_locks.WAITS} on {entity.table.fullname}") from None
+        raise LockedError(f"{lock_conflicts.WAITS} on {entity.table.fullname}") from None
     missing = [source_id for source_id in ids if source_id not in rows]
-    skipped = row_locks.existing(session, entity, missing) if missing else []
+    skipped = lock_conflicts.existing(session, entity, missing) if missing else []
     if not skipped:
         return LockedRows(rows, {})
     # Nearly always another process of TDS has them, for a moment.
@@ -125,7 +125,7 @@ def try_lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> Locke
         if not is_contended(error):
             raise
         savepoint.rollback()
-        return LockedRows(rows, row_locks.held_by_others(session, entity, skipped))
+        return LockedRows(rows, lock_conflicts.held_by_others(session, entity, skipped))
     savepoint.commit()
     return LockedRows(rows, {})
 

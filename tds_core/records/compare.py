@@ -7,9 +7,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from tds_core.fault_switches import Protection, is_off
+from tds_core.protection_switches import Protection, is_off
 from tds_core.records.transform import ABSENT, FORCED, Candidate, RecordView
-from tds_models.entities.fields import is_nothing, plain_number
+from tds_models.entities.field_values import is_nothing, plain_number
 
 
 class RowOutcome(StrEnum):

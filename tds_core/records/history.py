@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tds_core.quality.value_errors import spell_exactly
+from tds_core.quality.unstorable_values import spell_exactly
 from tds_core.records.compare import Decision, RowOutcome
 from tds_core.records.sql import Copy, as_text, copy, lay_out, spell
 from tds_core.records.transform import Candidate, Provenance
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 TABLE = "tds_audit_trail"
 #: The operation of a version by which a row came back that had gone without a version of its own.

@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from tds_core.quality import unreadable_values
-from tds_core.quality.value_errors import spell_exactly
+from tds_core.quality.unstorable_values import spell_exactly
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity, Lines
+from tds_models.entities.declaration import Entity, Lines
 from tds_models.entities.fields import Field
 
 

@@ -11,19 +11,12 @@ from hashlib import blake2b
 from typing import Any
 
 from tds_core.errors import InvalidRecordError, OtherKindError
-from tds_core.quality.clock_skew import Clock
-from tds_core.quality.value_errors import Flaw
+from tds_core.quality.future_timestamps import Clock
+from tds_core.quality.unstorable_values import Flaw
 from tds_core.records.source_record import read_record
-from tds_models.entities.base import Entity, Lines
-from tds_models.entities.fields import (
-    LONGEST_ID,
-    Field,
-    PartlyUnreadableError,
-    Plan,
-    is_nothing,
-    read_instant,
-    read_reference,
-)
+from tds_models.entities.declaration import Entity, Lines
+from tds_models.entities.field_values import LONGEST_ID, PartlyUnreadableError, is_nothing, read_instant, read_reference
+from tds_models.entities.fields import Field, Plan
 
 ABSENT: Any = object()
 #: The origin of readings that are applied whatever their time of change.

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.schedule.jobs import ClaimedSlot
+from tds_core.schedule.job_store import ClaimedSlot
 from tds_core.schedule.slots import next_slot
 
 

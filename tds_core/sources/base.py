@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from tds_core.quality.clock_skew import Clock
-from tds_models.entities.base import Stream
+from tds_core.quality.future_timestamps import Clock
+from tds_models.entities.declaration import Stream
 
 
 class Traffic(StrEnum):

@@ -17,7 +17,7 @@ from redis.exceptions import LockError
 from tds_core.config.settings import Settings
 from tds_core.observability import metrics
 from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ subscription with many due deliveries gets no more; the changes behind its posit
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.audit.chain import WriterWait
-from tds_core.audit.seal import complete_up_to, highest_id
-from tds_models.audit import AuditEntry
+from tds_core.audit_trail.chain import WriterWait
+from tds_core.audit_trail.seal import complete_up_to, highest_id
+from tds_models.audit_trail import AuditEntry
 
 TRAIL = AuditEntry.__tablename__
 ENTRIES_AT_ONCE = 2000

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-from tds_core.retry import RetryDecision
+from tds_core.backoff import RetryDecision
 from tds_core.subscriptions import endpoint_health
 from tds_core.subscriptions.fan_out import WANTED
 from tds_core.subscriptions.http_sender import DeliveryResult

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from tds_core.retry import RetryDecision, backoff_seconds
+from tds_core.backoff import RetryDecision, backoff_seconds
 
 #: Seconds from one attempt to the next, as Standard Webhooks proposes; ten attempts in three days.
 SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, func, literal_column, select, text
 from sqlalchemy.orm import Session
 
-from tds_core.audit.seal import highest_id
+from tds_core.audit_trail.seal import highest_id
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.errors import NotFoundError, TdsError

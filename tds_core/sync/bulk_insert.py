@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import InvalidRecordError
 from tds_core.quality import unreadable_values
-from tds_core.quality.clock_skew import Clock
-from tds_core.quality.value_errors import Flaw
+from tds_core.quality.future_timestamps import Clock
+from tds_core.quality.unstorable_values import Flaw
 from tds_core.records import history as records_history
 from tds_core.records.source_record import Record, read_record
 from tds_core.records.sql import NULL, Copy, as_exact_json, as_it_came, as_json, as_text, lay_out, try_copy
@@ -32,8 +32,9 @@ from tds_core.records.transform import (
     transform,
 )
 from tds_core.sync.partial_rows import backfill_rank
-from tds_models.entities.base import Entity
-from tds_models.entities.fields import LONGEST_ID, Field, at, is_nothing, refers
+from tds_models.entities.declaration import Entity
+from tds_models.entities.field_values import LONGEST_ID, is_nothing
+from tds_models.entities.fields import Field, at, refers
 
 Records = Sequence[Mapping[str, Any]]
 #: Kinds of JSON value of which equal ones are the same; `object` is a key that is not there. 1.0 and 1.00 are two.

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.queue import items
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 
 class DeletionScope(Protocol):

@@ -15,7 +15,7 @@ from tds_core.sync.page_apply import CHANGES, PageDiff
 from tds_core.sync.partial_rows import compare_header
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 #: How many records of each outcome the report shows; all are counted.
 SHOWN_COUNT = 100

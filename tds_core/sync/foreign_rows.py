@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sync.unconfirmed import KIND
+from tds_core.sync.webhook_only_records import KIND
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 #: The organisation that record `m` names, where it is not the one `o` that is mirrored; as the condition of a query.
 IS_FOREIGN = """m.source_record ? 'organization_id'

@@ -14,7 +14,7 @@ from tds_core.errors import TdsError
 from tds_core.sync import deletions, foreign_rows
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 log = structlog.get_logger(__name__)
 

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
 from tds_core.sources.base import ListPage
-from tds_core.sync.progress import MOST_WALKS
+from tds_core.sync.position import MOST_WALKS
 from tds_core.sync.runs import DISORDER, RunLease
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Increment, Order
+from tds_models.entities.declaration import Increment, Order
 from tds_models.quality import Severity
 from tds_models.runs import Mode
 

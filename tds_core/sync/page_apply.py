@@ -13,18 +13,18 @@ from sqlalchemy.orm import Session
 
 from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError, OtherKindError
-from tds_core.quality import clock_skew
-from tds_core.quality.clock_skew import Clock
+from tds_core.quality import future_timestamps
+from tds_core.quality.future_timestamps import Clock
 from tds_core.queue import items
 from tds_core.records.apply import Applied, LockedRows, apply, confirm, try_lock_rows
 from tds_core.records.compare import RowOutcome
 from tds_core.records.sql import statements_for
 from tds_core.records.transform import Candidate, KnownKeys, Provenance, fingerprint, no_known_keys
 from tds_core.sources.base import ListedRow
-from tds_core.sync import partial_rows, type_changes
+from tds_core.sync import entity_moves, partial_rows
 from tds_core.sync.bulk_insert import Creation, PageReader, create, prepare_creation
 from tds_core.sync.partial_rows import HeaderComparison, cleared, compare_headers, missing_keys, shown_in_details
-from tds_models.entities.base import Entity, Shows
+from tds_models.entities.declaration import Entity, Shows
 
 #: Outcomes that change a record the mirror had.
 CHANGES = frozenset({RowOutcome.UPDATED, RowOutcome.RESTORED})
@@ -275,7 +275,7 @@ def _confirm_headers(page: _PageWrite, rows: LockedRows) -> list[Candidate]:
     confirm(page.session, page.entity, [*headers.to_confirm, *headers.unclear], headers.current)
     if rows.has_open_findings:
         dated = [each.source_id for each in diff.candidates if not each.ahead_at]
-        clock_skew.resolve_future_times(page.session, page.entity, dated)
+        future_timestamps.resolve_future_times(page.session, page.entity, dated)
     page.counts.update(outcome for source_id, outcome in headers.outcomes.items() if source_id not in seen_ids)
     to_apply = [*headers.changed, *headers.never_read]
     page.counts["to_read"] += sum(each.source_id not in seen_ids for each in [*headers.unclear, *to_apply])
@@ -334,9 +334,9 @@ def _apply_candidates(page: _PageWrite, candidates: Sequence[Candidate], rows: L
 
 def _follow_type_changes(page: _PageWrite, applied: Sequence[Applied]) -> None:
     """Have records read that came from another entity of the same path, or went to one."""
-    arrived = [each.candidate.source_id for each in applied if each.outcome in type_changes.ARRIVALS]
-    type_changes.arrive(page.session, page.entity, [*arrived, *page.new_ids], correlation_id=page.correlation_id)
-    type_changes.set_aside(page.session, page.entity, page.diff.other_kind, correlation_id=page.correlation_id)
+    arrived = [each.candidate.source_id for each in applied if each.outcome in entity_moves.ARRIVALS]
+    entity_moves.arrive(page.session, page.entity, [*arrived, *page.new_ids], correlation_id=page.correlation_id)
+    entity_moves.set_aside(page.session, page.entity, page.diff.other_kind, correlation_id=page.correlation_id)
 
 
 def _resolve_dead_letters(page: _PageWrite, applied: Sequence[Applied]) -> list[str]:

@@ -18,27 +18,19 @@ from sqlalchemy.orm import Session
 
 from tds_core.database import named, refuses
 from tds_core.errors import InvalidRecordError
-from tds_core.quality import clock_skew
-from tds_core.records import drift
+from tds_core.quality import future_timestamps
+from tds_core.records import schema_drift
 from tds_core.records.apply import apply
 from tds_core.records.transform import Candidate, Provenance, RecordView
 from tds_core.sources.base import ListPage
-from tds_core.sync import (
-    deletions,
-    dry_run,
-    holds,
-    list_anomalies,
-    progress,
-    runs,
-    type_changes,
-    unconfirmed,
-)
+from tds_core.sync import deletions, dry_run, entity_moves, holds, list_anomalies, runs, webhook_only_records
+from tds_core.sync import position as sync_position
 from tds_core.sync.holds import ChangeLimits, MassChange
 from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
-from tds_core.sync.progress import Position
+from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 from tds_models.runs import Mode
 
 # No need to wait for the disk: a page that a crash of the database loses is lost with its position, and read again.
@@ -118,7 +110,7 @@ def compare_page(
         provenance=Provenance("run", run.id, run.correlation_id),
         pending_hashes=pending_hashes,
         thorough=run.mode == Mode.FULL or bool(run.asked.get("full")),
-        known_keys=drift.known_keys(session, entity, RecordView.LIST, run_id=run.id),
+        known_keys=schema_drift.known_keys(session, entity, RecordView.LIST, run_id=run.id),
         clock=page.clock,
     )
 
@@ -159,7 +151,7 @@ def _commit_all(
     fetched_count = len(run.seen_ids) - seen_before
     may_move_cursor = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
     if position.sorted and position.reached and may_move_cursor:
-        progress.advance(session, run.entity, position.reached, run_id=run.id)
+        sync_position.advance(session, run.entity, position.reached, run_id=run.id)
     params = {
         **lease,
         "position": _encode(position),
@@ -196,7 +188,7 @@ def _commit_page(session: Session, run: RunLease, diff: PageDiff, limits: Change
     mass_change = holds.count_changes(session, run, changed_count=result.changed_count, limits=limits)
     if mass_change is not None:
         raise MassChangeError(mass_change)
-    drift.notice(session, entity, RecordView.LIST, diff.drift_records, broken=diff.broken_records)
+    schema_drift.notice(session, entity, RecordView.LIST, diff.drift_records, broken=diff.broken_records)
     run.changed_count += result.changed_count
     run.outcomes.update(result.counts)
     return result.counts
@@ -229,9 +221,9 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
     if run.mode == Mode.DRY_RUN:
         _finish_dry_run(session, run, doubt)
         return PassEnd.COMPLETED
-    clock_skew.resolve_reached(session, entity)
-    clock_skew.resolve_clock(session, entity)
-    unconfirmed.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=False)
+    future_timestamps.resolve_reached(session, entity)
+    future_timestamps.resolve_clock(session, entity)
+    webhook_only_records.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=False)
     if run.mode == Mode.FULL and not run.position.endless:
         mass_change = holds.count_absences(session, run, missing, limits=limits)
         if mass_change is not None:
@@ -239,7 +231,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
             return PassEnd.HELD
         _finish_full_pass(session, run, entity, missing)
     if run.position.reached and not run.position.sorted and not doubt:
-        progress.advance(session, run.entity, run.position.reached, run_id=run.id)
+        sync_position.advance(session, run.entity, run.position.reached, run_id=run.id)
     runs.complete(session, run, list_anomalies.end_reason(run, doubt))
     return PassEnd.COMPLETED
 
@@ -247,10 +239,10 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
 def _finish_full_pass(session: Session, run: RunLease, entity: Entity, missing: Sequence[str]) -> None:
     """Have missing records read one by one, and resolve what a list of all records settles."""
     run.outcomes["absent"] = deletions.enqueue_absent(session, entity, missing, run)
-    unconfirmed.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=True)
-    type_changes.resolve_moved(session, entity)
+    webhook_only_records.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=True)
+    entity_moves.resolve_moved(session, entity)
     list_anomalies.resolve_unseen(session, run)
-    drift.look_for_gone(session, entity, run_id=run.id)
+    schema_drift.look_for_gone(session, entity, run_id=run.id)
 
 
 def _finish_dry_run(session: Session, run: RunLease, doubt: str) -> None:

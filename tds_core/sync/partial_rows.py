@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tds_core.records.apply import Row
 from tds_core.records.compare import RowOutcome, decide, is_settled, is_undated
 from tds_core.records.transform import Candidate, RecordView
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 
 @dataclass(frozen=True, slots=True)

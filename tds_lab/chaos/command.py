@@ -11,17 +11,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.cli.console.output import say, say_table, terminal
 from tds_api.cli.up import StopRequested, stop_signals
-from tds_core import fault_switches
+from tds_core import protection_switches
 from tds_core.config.settings import Settings
 from tds_core.errors import ProgramFailedError
-from tds_core.fault_switches import Protection
 from tds_core.observability.logging import configure_logging
-from tds_lab.chaos.nemeses import NEMESES, selected_nemeses
+from tds_core.protection_switches import Protection
+from tds_lab.chaos.nemesis_registry import NEMESES, selected_nemeses
 from tds_lab.chaos.report import VERDICT, is_well
 from tds_lab.chaos.run import ChaosPlan, ChaosRun
 from tds_lab.demo.stats import Figures
-from tds_lab.environment import free_port, running_environment, settings_of_demo
-from tds_lab.sandbox import SIZES, StandInSpec, counts_of
+from tds_lab.testbed import free_port, running_environment, settings_of_demo
+from tds_lab.zoho_stand_in import SIZES, StandInSpec, counts_of
 
 # Outages here last seconds; breakers that open for a minute would make of each a minute of waiting.
 BRISK = {
@@ -49,7 +49,7 @@ def chaos(  # noqa: PLR0917 (every one is an option of the command)
     names = selected_nemeses(only, skip)
     spec = StandInSpec(port=free_port(), counts=counts_of(size, []), seed=seed)
     settings = settings_of_demo(spec, workers=workers if workers >= 0 else None)
-    settings = settings.replace("chaos", home=settings.home.parent / fault_switches.HOME, **BRISK)
+    settings = settings.replace("chaos", home=settings.home.parent / protection_switches.HOME, **BRISK)
     configure_logging(settings.replace("command line", log_format="console", log_level="ERROR"), process="chaos")
     console = terminal(stderr=True, highlight=False)
     plan = ChaosPlan(
@@ -68,7 +68,7 @@ def chaos(  # noqa: PLR0917 (every one is an option of the command)
 
 def _run(settings: Settings, spec: StandInSpec, plan: ChaosPlan, console: Console) -> Figures | None:
     """The whole run; None when it was stopped."""
-    extra_env = {fault_switches.VARIABLE: ",".join(plan.without)} if plan.without else {}
+    extra_env = {protection_switches.VARIABLE: ",".join(plan.without)} if plan.without else {}
 
     def say(sentence: str) -> None:
         console.print(sentence, markup=False, soft_wrap=True)

@@ -8,8 +8,8 @@ import psutil
 import redis
 
 from tds_core.redis_client import redis_client
-from tds_lab.chaos.orphans import Orphans
-from tds_lab.environment import Environment
+from tds_lab.chaos.orphaned_items import Orphans
+from tds_lab.testbed import Environment
 from tds_local.stack import Server
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from tds_lab.chaos.context import ChaosContext
-from tds_lab.sandbox import FAULTS
+from tds_lab.zoho_stand_in import FAULTS
 
 OUTAGE_SECONDS = 4.0
 

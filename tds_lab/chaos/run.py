@@ -14,13 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core.invariants.verify import InvariantResult, verify
 from tds_core.sync import holds
 from tds_lab.chaos.context import ChaosContext
-from tds_lab.chaos.orphans import Orphans
+from tds_lab.chaos.orphaned_items import Orphans
 from tds_lab.chaos.report import ChaosResult, make_report
 from tds_lab.chaos.schedule import Schedule
-from tds_lab.comparison.comparison import Comparison, compare
+from tds_lab.comparison.mirror_comparison import Comparison, compare
 from tds_lab.demo import phases, stats
-from tds_lab.environment import Environment
-from tds_lab.sandbox import faults, rules
+from tds_lab.testbed import Environment
+from tds_lab.zoho_stand_in import faults, rules
 from tds_models.db import session_scope
 
 QUIET_WITHIN_SECONDS = 300.0

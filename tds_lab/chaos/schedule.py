@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core.errors import EmbeddedServerError
 from tds_lab.chaos.context import ChaosContext
-from tds_lab.chaos.nemeses import NEMESES
+from tds_lab.chaos.nemesis_registry import NEMESES
 
 LOOK_SECONDS = 0.05
 #: Errors of a nemesis whose target another one has already broken.

@@ -10,10 +10,10 @@ from typing import Any
 import requests
 from sqlalchemy import Connection, text
 
-from tds_lab.comparison.comparison import differences, parts_of, rows_of
-from tds_lab.comparison.expected import Expected
+from tds_lab.comparison.expected_columns import Expected
 from tds_lab.comparison.expected_rows import EXPECTED
-from tds_lab.environment import Environment
+from tds_lab.comparison.mirror_comparison import differences, parts_of, rows_of
+from tds_lab.testbed import Environment
 
 TIMEOUT_SECONDS = 10.0
 # How many records of each entity that webhooks tell of: products come in one call, the others cost one each.

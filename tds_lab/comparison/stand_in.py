@@ -6,8 +6,8 @@ import requests
 from sqlalchemy import Connection
 
 from tds_core.errors import TdsError
-from tds_lab.comparison.comparison import Comparison, compare
-from tds_lab.sandbox import StandIn
+from tds_lab.comparison.mirror_comparison import Comparison, compare
+from tds_lab.zoho_stand_in import StandIn
 
 
 class StandInAwayError(TdsError):

@@ -17,8 +17,8 @@ from tds_lab.demo.output import LineDisplay, NullDisplay
 from tds_lab.demo.run import DemoRun, Display, RunPlan
 from tds_lab.demo.stats import Figures
 from tds_lab.demo.terminal import Screen
-from tds_lab.environment import free_port, running_environment, settings_of_demo
-from tds_lab.sandbox import SIZES, StandInSpec, counts_of, expected_counts
+from tds_lab.testbed import free_port, running_environment, settings_of_demo
+from tds_lab.zoho_stand_in import SIZES, StandInSpec, counts_of, expected_counts
 
 
 def demo(  # noqa: PLR0917 (every one is an option of the command)

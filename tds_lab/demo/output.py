@@ -7,10 +7,10 @@ import requests
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_api.cli.console.output import say
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 from tds_lab.comparison.spot_check import Sample
 from tds_lab.demo.stats import Figures, Load, Snapshot, Watcher
-from tds_lab.environment import Environment
+from tds_lab.testbed import Environment
 
 #: The stand-in's counts say "contacts" for what the mirror keeps as customers and vendors.
 TITLES = {

@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core.sync.runs import request_run
 from tds_lab.demo import stats
 from tds_lab.demo.stats import PendingWork
-from tds_lab.environment import Environment
-from tds_lab.sandbox import ENTITY_OF_MODULE
+from tds_lab.testbed import Environment
+from tds_lab.zoho_stand_in import ENTITY_OF_MODULE
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tds_lab.comparison.comparison import Comparison
+from tds_lab.comparison.mirror_comparison import Comparison
 from tds_lab.demo import stats
 from tds_lab.demo.phases import SweepResult
-from tds_lab.sandbox import call_count
+from tds_lab.zoho_stand_in import call_count
 
 # Duplicates are counted with the content they repeat, which is forgotten after TDS_DUPLICATE_WINDOW_SECONDS.
 DUPLICATES_COUNTED_SECONDS = 600.0

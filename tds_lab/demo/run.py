@@ -10,11 +10,11 @@ from typing import Protocol
 import psutil
 
 from tds_api.cli.up import StopRequested
-from tds_lab.comparison.comparison import compare
+from tds_lab.comparison.mirror_comparison import compare
 from tds_lab.demo import phases, stats
 from tds_lab.demo.report import RunResult, make_report
-from tds_lab.environment import Environment
-from tds_lab.sandbox import faults, rules
+from tds_lab.testbed import Environment
+from tds_lab.zoho_stand_in import faults, rules
 
 
 class Display(Protocol):

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from tds_lab.comparison.spot_check import Sample, Sampler
-from tds_lab.environment import Environment
-from tds_lab.sandbox import call_count
+from tds_lab.testbed import Environment
+from tds_lab.zoho_stand_in import call_count
 from tds_models.entities import ENTITIES
 
 _PENDING_WORK = text("""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_api.cli.console.output import terminal
 from tds_lab.demo import output
 from tds_lab.demo.stats import Figures, Load, Snapshot, Watcher
-from tds_lab.environment import Environment
+from tds_lab.testbed import Environment
 from tds_models.entities import ENTITIES
 
 WIDE = 110

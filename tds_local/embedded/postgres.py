@@ -12,14 +12,14 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 from tds_core.errors import EmbeddedServerError
 from tds_local.embedded import accounts, binaries
 from tds_local.embedded.accounts import Account, identity, unprivileged_account
 from tds_local.embedded.binaries import major_version
 from tds_local.embedded.child_process import Child, end_leftovers, spawn
 from tds_local.embedded.home import Ownership, secret_of_home
-from tds_local.embedded.startup import LOOPBACK, StartFailure, check_files, choose_port, known_port, wait_until_ready
+from tds_local.embedded.readiness import LOOPBACK, StartFailure, check_files, choose_port, known_port, wait_until_ready
 
 OWNER = "tds"
 

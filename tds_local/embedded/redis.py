@@ -13,7 +13,7 @@ from tds_core.redis_client import redis_client
 from tds_local.embedded import binaries
 from tds_local.embedded.child_process import Child, end_leftovers, spawn
 from tds_local.embedded.home import Ownership, secret_of_home, write_private
-from tds_local.embedded.startup import LOOPBACK, StartFailure, check_files, choose_port, known_port, wait_until_ready
+from tds_local.embedded.readiness import LOOPBACK, StartFailure, check_files, choose_port, known_port, wait_until_ready
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0

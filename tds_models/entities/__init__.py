@@ -1,11 +1,11 @@
 """The registry of entities, one line each, in the order of a first load."""
 
-from tds_models.entities.base import Entity
 from tds_models.entities.bill import BILL
 from tds_models.entities.category import CATEGORY
 from tds_models.entities.credit_note import CREDIT_NOTE
 from tds_models.entities.customer import CUSTOMER
 from tds_models.entities.customer_payment import CUSTOMER_PAYMENT
+from tds_models.entities.declaration import Entity
 from tds_models.entities.invoice import INVOICE
 from tds_models.entities.location import LOCATION
 from tds_models.entities.price_list import PRICE_LIST

@@ -1,7 +1,7 @@
 """Bill: what the company owes a vendor for goods received, line by line."""
 
-from tds_models.entities.base import Entity, Order, Stream
-from tds_models.entities.document import CURRENCY, SUMS, TOTALS, lines
+from tds_models.entities.declaration import Entity, Order, Stream
+from tds_models.entities.document_common import CURRENCY, SUMS, TOTALS, lines
 from tds_models.entities.endpoint_fields import place, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
 

@@ -1,7 +1,7 @@
 """Credit note: what the company owes a customer back, and the invoices it was set off against."""
 
-from tds_models.entities.base import Entity, Lines, Order, Stream
-from tds_models.entities.document import SUMS, TOTALS, lines
+from tds_models.entities.declaration import Entity, Lines, Order, Stream
+from tds_models.entities.document_common import SUMS, TOTALS, lines
 from tds_models.entities.endpoint_fields import place, undetailed, unlisted
 from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
 

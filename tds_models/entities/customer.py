@@ -1,7 +1,7 @@
 """Customer: somebody the company sells to. In Zoho a contact of type customer."""
 
-from tds_models.entities.base import Entity
-from tds_models.entities.contact import COMMON, balance, contact_stream
+from tds_models.entities.contact_common import COMMON, balance, contact_stream
+from tds_models.entities.declaration import Entity
 from tds_models.entities.fields import text
 
 CUSTOMER = Entity(

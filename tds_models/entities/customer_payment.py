@@ -1,6 +1,6 @@
 """Customer payment: money received, and the invoices it paid."""
 
-from tds_models.entities.base import Entity, Lines, Order, Stream
+from tds_models.entities.declaration import Entity, Lines, Order, Stream
 from tds_models.entities.endpoint_fields import place, undetailed, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
 

@@ -1,7 +1,7 @@
 """Invoice: what a customer owes for goods delivered, line by line."""
 
-from tds_models.entities.base import Entity, Order, Stream
-from tds_models.entities.document import CURRENCY, TOTALS, lines
+from tds_models.entities.declaration import Entity, Order, Stream
+from tds_models.entities.document_common import CURRENCY, TOTALS, lines
 from tds_models.entities.endpoint_fields import place, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
 

@@ -1,6 +1,6 @@
 """Location: a shop, office or warehouse that stock and documents belong to."""
 
-from tds_models.entities.base import Entity, Increment, OlderList, Shows, Stream
+from tds_models.entities.declaration import Entity, Increment, OlderList, Shows, Stream
 from tds_models.entities.endpoint_fields import older, unlisted
 from tds_models.entities.fields import boolean, refers, text
 

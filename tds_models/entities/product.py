@@ -1,6 +1,6 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
-from tds_models.entities.base import BatchCall, Entity, Order, Stream
+from tds_models.entities.declaration import BatchCall, Entity, Order, Stream
 from tds_models.entities.endpoint_fields import unlisted
 from tds_models.entities.fields import at, boolean, custom, number, percentage, refers, text
 

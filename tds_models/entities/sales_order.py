@@ -1,7 +1,7 @@
 """Sales order: what a customer ordered, and how far it is shipped, invoiced and paid."""
 
-from tds_models.entities.base import Entity, Order, Stream
-from tds_models.entities.document import TOTALS, lines
+from tds_models.entities.declaration import Entity, Order, Stream
+from tds_models.entities.document_common import TOTALS, lines
 from tds_models.entities.endpoint_fields import place, unlisted
 from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
 

@@ -1,7 +1,7 @@
 """Vendor: somebody the company buys from. In Zoho a contact of type vendor."""
 
-from tds_models.entities.base import Entity
-from tds_models.entities.contact import COMMON, balance, contact_stream
+from tds_models.entities.contact_common import COMMON, balance, contact_stream
+from tds_models.entities.declaration import Entity
 
 VENDOR = Entity(
     name="vendor",

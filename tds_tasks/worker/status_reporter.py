@@ -25,7 +25,7 @@ from tds_core.healing.workers import WorkerReport
 from tds_core.observability.outages import watch_database
 from tds_models.db import make_engine, session_scope
 from tds_tasks.nudge import EAR_SECONDS
-from tds_tasks.worker.leases import born, worker_name
+from tds_tasks.worker.liveness import born, worker_name
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,8 @@ import psutil
 import psycopg2
 import redis
 
-from tds_core.database import without_driver
-from tds_lab.environment import clean, free_port
+from tds_core.database_urls import without_driver
+from tds_lab.testbed import clean, free_port
 
 
 class DemoProcess:

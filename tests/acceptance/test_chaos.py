@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tds_lab.chaos.nemeses import NEMESES
-from tds_lab.environment import clean, free_port
+from tds_lab.chaos.nemesis_registry import NEMESES
+from tds_lab.testbed import clean, free_port
 
 pytestmark = pytest.mark.acceptance
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tds_lab.sandbox import SIZES
+from tds_lab.zoho_stand_in import SIZES
 from tests.acceptance.demo_process import DemoProcess, demo, eventually, living
 
 pytestmark = pytest.mark.acceptance

@@ -13,8 +13,8 @@ import requests
 from sqlalchemy import text
 
 from tds_lab.demo import phases
-from tds_lab.environment import Environment, free_port, running_environment, settings_of_demo
-from tds_lab.sandbox import StandInSpec, rules
+from tds_lab.testbed import Environment, free_port, running_environment, settings_of_demo
+from tds_lab.zoho_stand_in import StandInSpec, rules
 from tests.acceptance.demo_process import eventually
 from tests.support.webhook_sender import signature
 

@@ -16,7 +16,7 @@ import requests
 from sqlalchemy import text
 
 from tds_core.config.settings import Settings, load_settings
-from tds_lab.environment import free_port
+from tds_lab.testbed import free_port
 from tds_local.programs import programs_of
 from tds_local.stack import Stack, running_stack
 from tds_local.supervisor import Program

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import requests
 
-from tds_local.embedded.startup import is_free
+from tds_local.embedded.readiness import is_free
 
 pytestmark = pytest.mark.acceptance
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tds_local.embedded.startup import is_free
+from tds_local.embedded.readiness import is_free
 
 pytestmark = pytest.mark.acceptance
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 from tds_models.entities.fields import CUSTOM
 
 

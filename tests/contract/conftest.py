@@ -3,7 +3,7 @@
 import pytest
 
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 from tests.conftest import standin, synced
 
 __all__ = ["entity", "standin", "synced"]

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 Parts = dict[str, set[str]]
 TABLE = Path(__file__).parent / "documented.json"

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from tds_models.entities.base import Entity, Lines
+from tds_models.entities.declaration import Entity, Lines
 from tds_models.entities.fields import Field
 from tests.support.standin import StandIn
 from tests.support.world import World

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
-from tds_models.entities.fields import CUSTOM, CUSTOM_PREFIX, Field
+from tds_models.entities.declaration import Entity
+from tds_models.entities.field_values import CUSTOM_PREFIX
+from tds_models.entities.fields import CUSTOM, Field
 from tests.contract.documented import TABLE, distil
 from tests.support.standin import SMALL, StandIn, serving
 from zoho_sandbox.entities.doors import UNDESCRIBED

@@ -11,7 +11,7 @@ from tds_core.records.transform import Provenance, RecordView, transform
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError
 from tds_core.sources.zoho.webhooks.parser import parse
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 from tds_models.entities.fields import CUSTOM
 from tests.contract.choosing import each, is_announced
 from tests.contract.plain import records, rows

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Engine
 
 from tds_core.inbox.receive import Delivery
-from tds_core.processing.siblings import siblings_of
+from tds_core.processing.sibling_entities import siblings_of
 from tds_core.sources.zoho.webhooks.parser import parse
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity, Shows
+from tds_models.entities.declaration import Entity, Shows
 from tests.contract.choosing import each, has_custom_fields, is_announced
 from tests.contract.edits import change, change_unseen, clear_custom_field
 from tests.contract.plain import mirrored_lines, mirrored_rows, plain_lines, plain_row, records, rows
@@ -176,7 +176,9 @@ FEEDINGS = [(ENTITIES[feeder], fed) for fed in ENTITIES.values() for feeder in f
 @pytest.mark.parametrize(("feeder", "fed"), FEEDINGS, ids=lambda entity: entity.name)
 def test_a_change_owes_a_reading_to_what_it_feeds(synced: World, standin: StandIn, feeder: Entity, fed: Entity) -> None:
     source_id, record = next(iter(records(standin, feeder).items()))
-    if fed in siblings_of(feeder.name):  # a reading would tell of both (tests/integration/processing/test_siblings.py)
+    if fed in siblings_of(
+        feeder.name
+    ):  # a reading would tell of both (tests/integration/processing/test_sibling_entities.py)
         synced.deliver(webhook(feeder, record))
     else:
         synced.enqueue(feeder.name, source_id)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tds_core.processing.siblings import siblings_of
-from tds_models.entities.base import Entity
+from tds_core.processing.sibling_entities import siblings_of
+from tds_models.entities.declaration import Entity
 from tests.support.standin import StandIn
 from tests.support.world import World, delivery
 from zoho_sandbox.api_faults import Appointment

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tds_models.entities.base import Entity, Shows
+from tds_models.entities.declaration import Entity, Shows
 from tests.support.spellings import respell
 from tests.support.standin import StandIn
 from tests.support.world import World

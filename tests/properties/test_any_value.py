@@ -29,8 +29,9 @@ from tds_core.sync.page_apply import apply_page, diff_page
 from tds_core.sync.page_commit import isolate_bad_rows
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
-from tds_models.entities.fields import CUSTOM_KEY, Field, custom
+from tds_models.entities.declaration import Entity
+from tds_models.entities.field_values import CUSTOM_KEY
+from tds_models.entities.fields import Field, custom
 from tests.support.world import ScriptedSource, World, at
 
 NUMBERS = itertools.count(460000000000001)

@@ -10,7 +10,7 @@ from tds_core.sources.zoho import client
 from tds_core.sync.runs import due_runs
 from tds_tasks import nudge, runs
 from tds_tasks.context import scope
-from tds_tasks.sync import drain
+from tds_tasks.work_batches import drain
 
 LEFT = text("""
 select (select count(*) from tds_sync_queue where entity = any(:entities))

@@ -9,7 +9,7 @@ import msgspec
 
 from tds_core.errors import TransientError
 from tds_core.sources.base import FetchResult, ListedRow, ListPage
-from tds_models.entities.base import Stream
+from tds_models.entities.declaration import Stream
 from tests.support.world import at, product
 
 PAGE_SIZE = 3

@@ -10,8 +10,8 @@ from typing import Any
 
 from tds_core.queue import retry_policy
 from tds_core.sources.zoho import client, responses
-from tds_tasks import nudge, sync
-from tds_tasks.sync import drain
+from tds_tasks import nudge, work_batches
+from tds_tasks.work_batches import drain
 
 HURRY = 30
 WORKED_ON = ("invoice", "sales_order", "bill", "credit_note", "customer_payment", "product")
@@ -25,19 +25,19 @@ def hurry() -> None:
     retry_policy.SPREAD_SECONDS /= HURRY
     responses.MINUTE_BLOCK_SECONDS /= HURRY
     responses.CONCURRENCY_WAIT_SECONDS /= HURRY
-    sync.RELEASE_SECONDS /= HURRY
+    work_batches.RELEASE_SECONDS /= HURRY
 
 
 def poison(source_ids: set[str]) -> None:
     """Whoever makes something of one of these dies at once."""
-    whole = sync.interpret_fetch
+    whole = work_batches.interpret_fetch
 
     def interpret(entity: Any, items: Any, *given: Any, **named: Any) -> Any:
         if source_ids & {item.source_id for item in items}:
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(entity, items, *given, **named)
 
-    sync.interpret_fetch = interpret
+    work_batches.interpret_fetch = interpret
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
     if "TDS_TEST_REAL_PACE" not in os.environ:
         hurry()
     poison(set(os.environ["TDS_TEST_POISON"].split()))
-    sync.SINGLE_READS = 5
+    work_batches.SINGLE_READS = 5
     client.PAGE_SIZE = 10
     nudge._send = lambda *_: None  # type: ignore[assignment]
     while True:

@@ -12,7 +12,7 @@ from tds_core.healing.context import HealingContext
 from tds_core.healing.workers import WorkerReport
 from tds_models.db import session_scope
 from tds_tasks.context import settings
-from tds_tasks.worker import leases
+from tds_tasks.worker import liveness
 from tests.support.world import ScriptedSource, World
 
 ELSEWHERE = "far:7:elsewher"
@@ -37,7 +37,7 @@ def healing_context_of(world: World, **more: Any) -> HealingContext:
         "scope": scope_of(world),
         "breakers": Breakers(),
         "announce": announce,
-        "dead": leases.dead,
+        "dead": liveness.dead,
         "source": lambda name: ScriptedSource(),
         **more,
     }

@@ -17,14 +17,14 @@ from tds_core.inbox import receive
 from tds_core.inbox.receive import Delivery, Receipt
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import items
-from tds_core.records import drift
+from tds_core.records import schema_drift
 from tds_core.sources.base import FetchResult, ListPage
 from tds_core.sync import runs
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tds_tasks import context, nudge, sync
+from tds_tasks import context, nudge, work_batches
 from tds_tasks import runs as run_tasks
-from tds_tasks.sync import drain
+from tds_tasks.work_batches import drain
 
 # A busy machine takes longer than a worker gives one entity before others have their turn.
 PATIENCE_SECONDS = 60.0
@@ -203,7 +203,7 @@ class World:
 
     def forget_what_is_known(self) -> None:
         """Be another process: one that has read nothing yet."""
-        drift._memories.clear()
+        schema_drift._memories.clear()
 
     def queue_depth(self, entity: str = "%") -> int:
         """Live work items, those of `entity` alone if it is named."""
@@ -259,6 +259,6 @@ def opened(
 
 def script(monkeypatch: pytest.MonkeyPatch, source: ScriptedSource) -> ScriptedSource:
     """Let tasks ask `source` instead of Zoho."""
-    monkeypatch.setattr(sync, "source", lambda name: source)
+    monkeypatch.setattr(work_batches, "source", lambda name: source)
     monkeypatch.setattr(run_tasks, "source", lambda name: source)
     return source

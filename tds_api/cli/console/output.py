@@ -24,7 +24,7 @@ from rich.table import Table
 from tds_core.errors import ConfigError, TdsError
 from tds_core.terminal_text import shown, shown_in_line, shown_json
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 _AGO = re.compile(r"(\d{1,6})\s*(s|min|h|d)")
 _TIME_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}

@@ -8,7 +8,7 @@ import psycopg2
 
 from tds_api.cli.doctor_checks.result import CheckResult, doubtful, embedded, judged, place, well, wrong
 from tds_core.config.settings import Settings
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 from tds_core.schema.migrations import newest_revision
 from tds_local.embedded import binaries
 from tds_models.connection_watchdog import WatchedConnection

@@ -23,14 +23,14 @@ from tds_core.errors import (
 )
 from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import slow
-from tds_core.quality.clock_skew import Clock
+from tds_core.quality.future_timestamps import Clock
 from tds_core.sources.base import CallSummary, FetchResult, ListPage, Traffic
-from tds_core.sources.zoho.access_check import AccessCheck, KnownRefusals, Tokens, not_asked_after
-from tds_core.sources.zoho.api_call import ApiCall
-from tds_core.sources.zoho.legacy_lists import is_refusal, page_of, records_of
+from tds_core.sources.zoho.api_request import ApiCall
+from tds_core.sources.zoho.legacy_modules import is_refusal, page_of, records_of
 from tds_core.sources.zoho.organizations import ORGANIZATIONS
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
+from tds_core.sources.zoho.refusal_diagnosis import KnownRefusals, RefusalDiagnosis, Tokens, not_asked_after
 from tds_core.sources.zoho.responses import (
     InvalidValueError,
     NoSuchRecordError,
@@ -44,7 +44,7 @@ from tds_core.sources.zoho.responses import (
     receive,
     status_of,
 )
-from tds_models.entities.base import Increment, Order, Stream
+from tds_models.entities.declaration import Increment, Order, Stream
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class ZohoClient:
     ) -> None:
         """`remember`: called once, after the first good response for this organisation."""
         self._tokens = tokens
-        self._access_check = AccessCheck(
+        self._access_check = RefusalDiagnosis(
             self._ask, self._probe, tokens, permissions or KnownRefusals(), organization_id=organization_id
         )
         self._breakers = breakers or Breakers()

@@ -27,8 +27,8 @@ from tds_core.errors import (
 )
 from tds_core.sources.base import ListedRow, ListPage
 from tds_core.sources.zoho.lenient_json import elements, members
-from tds_models.entities.base import Stream
-from tds_models.entities.fields import read_instant
+from tds_models.entities.declaration import Stream
+from tds_models.entities.field_values import read_instant
 
 #: Zoho's own codes. They decide, whatever the HTTP status: errors also come inside a 200.
 NO_SUCH_RECORD = frozenset({1002, 2006})

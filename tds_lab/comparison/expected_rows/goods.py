@@ -1,6 +1,6 @@
 """Expected rows of products, categories, stock levels, stock adjustments and price lists."""
 
-from tds_lab.comparison.expected import (
+from tds_lab.comparison.expected_columns import (
     CUSTOM_FIELDS,
     STAMPS,
     Columns,

@@ -1,6 +1,6 @@
 """Expected rows of customers, vendors, users and locations."""
 
-from tds_lab.comparison.expected import (
+from tds_lab.comparison.expected_columns import (
     CUSTOM_FIELDS,
     STAMPS,
     Columns,

@@ -1,6 +1,6 @@
 """Expected rows of orders, invoices, bills, credit notes and customer payments, with their lines."""
 
-from tds_lab.comparison.expected import (
+from tds_lab.comparison.expected_columns import (
     CUSTOM_FIELDS,
     STAMPS,
     Columns,

@@ -8,8 +8,8 @@ import pytest
 from werkzeug.serving import make_server
 
 from tds_core.auth import api_keys, operators
-from tds_core.schedule import jobs
-from tds_local.embedded.startup import is_free
+from tds_core.schedule import job_store
+from tds_local.embedded.readiness import is_free
 from tds_models.auth import Role
 from tds_models.db import session_scope
 from tests.support.command_line import CommandLine
@@ -26,7 +26,7 @@ def tds(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def there(world: World, database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
     """A TDS that is reached over HTTP alone: the settings name neither its database nor its Redis."""
     with session_scope(world.engine) as session:
-        jobs.seed(session, {"nightly": ("0 2 * * *", "runs", {"mode": "full"}, "once")})
+        job_store.seed(session, {"nightly": ("0 2 * * *", "runs", {"mode": "full"}, "once")})
     with sender_for(database, world.engine, TDS_REDIS_URL=redis_url) as sender:
         server = make_server("127.0.0.1", 0, sender.app, threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()

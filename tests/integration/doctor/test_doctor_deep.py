@@ -14,7 +14,7 @@ from tds_api.cli.doctor_checks import machine, postgres, zoho
 from tds_api.cli.doctor_checks.redis_server import _room
 from tds_api.cli.doctor_checks.result import CheckResult
 from tds_core.config.settings import Settings, load_settings
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 from tds_core.health.health import HealthState
 from tests.support.standin import StandIn
 from tests.support.world import World

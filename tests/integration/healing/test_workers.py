@@ -15,9 +15,9 @@ from redis.exceptions import ConnectionError as RedisAway
 from tds_core.healing import canaries
 from tds_core.health import health
 from tds_models.db import session_scope
-from tds_tasks import healing, nudge
-from tds_tasks.healing import HealingRunner
-from tds_tasks.worker import leases
+from tds_tasks import nudge, worker_watchdog
+from tds_tasks.worker import liveness
+from tds_tasks.worker_watchdog import HealingRunner
 from tests.support.worker_reports import ELSEWHERE, deeds, heal, healing_context_of, leave_canaries, tell
 from tests.support.world import World
 
@@ -138,7 +138,7 @@ def test_without_redis_cycles_go_on(world: World, monkeypatch: pytest.MonkeyPatc
     world.claim(lease_seconds=0)
     world.enqueue("vendor", "2")
     world.execute("update tds_sync_queue set next_attempt_at = now() - interval '1 minute'")
-    HealingRunner(replace(healing_context_of(world), announce=healing.announce), overdue_seconds=0.0).look()
+    HealingRunner(replace(healing_context_of(world), announce=worker_watchdog.announce), overdue_seconds=0.0).look()
     assert world.value("select count(*) from tds_sync_queue where lease_token is not null") == 0
     assert {deed["outcome"] for deed in deeds(world, "nudges")} == {"failed"}
 
@@ -167,9 +167,9 @@ def test_work_of_a_queue_nobody_consumes_goes_to_one_that_is_heard(
 def sleeper(world: World) -> tuple[subprocess.Popen[bytes], str]:
     """A process of this machine that a worker's row tells of."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    host, _, place = leases.worker_name().split(":")
+    host, _, place = liveness.worker_name().split(":")
     process = f"{host}:{child.pid}:{place}"
-    tell(world, process, born=leases.born(child.pid))
+    tell(world, process, born=liveness.born(child.pid))
     world.execute("update tds_listeners set alive_at = now() - interval '61 seconds'")
     return child, process
 
@@ -181,7 +181,7 @@ def test_who_stands_still_on_this_machine_is_killed_but_not_at_first_sight(
     runner = HealingRunner(healing_context_of(world))
     runner.look()
     assert child.poll() is None, "the database may have been away, and nobody could tell"
-    monkeypatch.setattr(healing, "SUSPICION_SECONDS", -1.0)
+    monkeypatch.setattr(worker_watchdog, "SUSPICION_SECONDS", -1.0)
     runner.look()
     assert child.wait(10) == -9
     found = world.one("select * from tds_listeners where process = :process", process=process)
@@ -194,7 +194,7 @@ def test_a_process_that_only_has_the_same_id_is_not_killed(
 ) -> None:
     child, _ = sleeper(world)
     world.execute("update tds_listeners set born = born - 100")
-    monkeypatch.setattr(healing, "SUSPICION_SECONDS", -1.0)
+    monkeypatch.setattr(worker_watchdog, "SUSPICION_SECONDS", -1.0)
     HealingRunner(healing_context_of(world)).look()
     assert child.poll() is None
     assert deeds(world, "workers") == []
@@ -257,10 +257,10 @@ def test_a_stopped_process_is_not_at_work() -> None:
 def test_the_dispatchers_healing_ends_with_it(
     world: World, put: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(healing, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(worker_watchdog, "LOOK_SECONDS", 0.05)
     tell(world)
     stop = threading.Event()
-    thread = healing.start_healing(
+    thread = worker_watchdog.start_healing(
         healing_context_of(world).settings, world.engine, healing_context_of(world).breakers, stop
     )
     while not put:

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 import celeryconfig
 from tds_core.health import infrastructure
-from tds_core.observability import process
-from tds_core.schedule import jobs
+from tds_core.observability import heartbeats
+from tds_core.schedule import job_store
 from tests.support.webhook_sender import Sender, sender_for, wrapped
 
 AWAY = "postgresql://nobody@127.0.0.1:9/none"
@@ -86,9 +86,9 @@ def make_well(sender: Sender) -> None:
     """Have everything that should run have run just now."""
     with sender.engine.begin() as connection:
         session = Session(connection)
-        process.beat(session, "dispatcher")
-        process.beat(session, "beat")
-        jobs.seed(session, celeryconfig.TIMETABLE)
+        heartbeats.beat(session, "dispatcher")
+        heartbeats.beat(session, "beat")
+        job_store.seed(session, celeryconfig.TIMETABLE)
         session.flush()
 
 
@@ -117,7 +117,7 @@ def test_slots_that_nobody_takes_are_critical_though_everything_seems_to_run(sen
     assert "auto-healing for" in timetable["says"]
     assert scraped(sender)[("tds_schedule_overdue_seconds", "auto-healing")] > 300
     with sender.engine.begin() as connection:
-        jobs.claim_due(Session(connection))
+        job_store.claim_due(Session(connection))
     assert components(sender)["timetable"]["state"] == "ok"
 
 

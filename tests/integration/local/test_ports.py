@@ -11,8 +11,8 @@ import pytest
 from tds_api.cli.doctor_checks import machine
 from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
-from tds_lab.environment import free_port, settings_of_demo
-from tds_lab.sandbox import StandInSpec
+from tds_lab.testbed import free_port, settings_of_demo
+from tds_lab.zoho_stand_in import StandInSpec
 
 VARIABLES = ("TDS_PORT", "TDS_FLOWER_PORT")
 

@@ -18,7 +18,7 @@ import psutil
 import psycopg2
 import pytest
 
-from tds_core.database import without_driver
+from tds_core.database_urls import without_driver
 from tds_core.errors import AlreadyRunningError, EmbeddedServerError
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis, accounts, binaries
 from tds_local.embedded.accounts import Account

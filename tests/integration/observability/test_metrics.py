@@ -25,7 +25,7 @@ from tds_core.healing.action_log import HealingOutcome as DeedOutcome
 from tds_core.health.health import HealthState
 from tds_core.records.compare import RowOutcome
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.api_call import ApiCall
+from tds_core.sources.zoho.api_request import ApiCall
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.quota.governor import open_governor
 from tds_models.db import session_scope

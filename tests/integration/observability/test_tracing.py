@@ -160,7 +160,9 @@ def test_a_process_sends_its_spans_to_the_collector_the_settings_name(collector:
 
 def test_who_does_not_ask_for_traces_does_not_even_load_them(database: str) -> None:
     parts = "['tds_core.observability.opentelemetry_tracer', 'opentelemetry.exporter']"
-    program = f"import sys, tds_api.wsgi, tds_tasks.sync\nprint([name for name in {parts} if name in sys.modules])"
+    program = (
+        f"import sys, tds_api.wsgi, tds_tasks.work_batches\nprint([name for name in {parts} if name in sys.modules])"
+    )
     params = {"TDS_DATABASE_URL": database, "TDS_OTLP_ENDPOINT": ""}
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **params}, capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ import pytest
 
 from tds_core.errors import InvalidRecordError, PermanentError, RateError, TransientError
 from tds_core.processing import complete, event_status
-from tds_tasks.sync import sync_batch
+from tds_tasks.work_batches import sync_batch
 from tests.support.world import ScriptedSource, World, delivery, invoice, product
 
 ID = "460000000000001"
@@ -304,7 +304,7 @@ def test_a_fault_of_ours_gives_the_records_back_unharmed(
         raise ZeroDivisionError
 
     world.deliver(delivery("product", product()))
-    monkeypatch.setattr("tds_tasks.sync.bodies", fault)
+    monkeypatch.setattr("tds_tasks.work_batches.bodies", fault)
     claim = sync_batch("product")
     assert claim is not None
     assert len(claim.items) == 1

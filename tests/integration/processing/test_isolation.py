@@ -14,7 +14,7 @@ from tds_core.processing.lease_recovery import recover_expired_leases
 from tds_core.sources.base import FetchResult
 from tds_models.db import session_scope
 from tds_tasks.isolation import IsolatedEnd
-from tds_tasks.sync import sync_batch
+from tds_tasks.work_batches import sync_batch
 from tests.integration.queue.test_items import expire
 from tests.support import world as worlds
 from tests.support.world import ScriptedSource, World, believe_started, delivery, invoice, product
@@ -112,7 +112,7 @@ def test_a_process_ended_from_outside_convicts_nobody(
             os.kill(os.getpid(), signal.SIGKILL)
         bring_over(*given)
 
-    monkeypatch.setattr("tds_tasks.sync._bring_over", ended_once)
+    monkeypatch.setattr("tds_tasks.work_batches._bring_over", ended_once)
     sync_batch("product")
     assert set(world.mirror("product", "name")) == {KILLER}
     assert world.rows("select * from tds_dead_letter_queue") == []
@@ -180,7 +180,7 @@ def test_records_that_are_not_done_in_time_have_failed_and_are_not_guilty(
     world.claim()
     expire(world)
     monkeypatch.setattr("tds_tasks.isolation.LONGEST_SECONDS", 1)
-    monkeypatch.setattr("tds_tasks.sync._bring_over", lambda *_: time.sleep(30))
+    monkeypatch.setattr("tds_tasks.work_batches._bring_over", lambda *_: time.sleep(30))
     sync_batch("product")
     assert world.rows("select * from tds_dead_letter_queue") == []
     waits = "select count(*) from tds_sync_queue where lease_token is null and attempts = 2 and crashes = 1"

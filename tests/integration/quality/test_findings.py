@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine, event
 
 from tds_core.errors import PermissionMissingError
-from tds_core.quality import clock_skew, findings
+from tds_core.quality import findings, future_timestamps
 from tds_core.quality.findings import NewFinding
 from tds_core.sources import missing_permissions
-from tds_core.sync import unconfirmed
+from tds_core.sync import webhook_only_records
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.quality import Severity
@@ -50,13 +50,13 @@ def test_strangers_of_one_batch_are_reported_in_one_statement(
     world.deliver(*(delivery(entity, RECORDS[entity](each)) for each in IDS))
     world.drain(entity)
     with session_scope(world.engine) as session:
-        assert unconfirmed.enqueue_unconfirmed(session, after_seconds=0) == len(IDS)
+        assert webhook_only_records.enqueue_unconfirmed(session, after_seconds=0) == len(IDS)
     inserts.clear()
     source.asked.clear()
     world.drain(entity)
     kept = world.rows(KEPT)
     assert [(each["kind"], each["entity"], each["subject"]) for each in kept] == [
-        (unconfirmed.KIND, entity, each) for each in IDS
+        (webhook_only_records.KIND, entity, each) for each in IDS
     ]
     assert len(inserts) == world.value(
         "select count(distinct ended_at) from tds_sync_logs where outcome = 'deleted' and source_id = any(:ids)",
@@ -73,7 +73,7 @@ def test_times_to_come_of_one_batch_are_reported_in_one_statement(
     world.enqueue(entity, *IDS)
     world.drain(entity)
     assert [each["subject"] for each in world.rows(KEPT)] == IDS
-    assert world.rows("select distinct kind from tds_findings") == [{"kind": clock_skew.FUTURE_TIME}]
+    assert world.rows("select distinct kind from tds_findings") == [{"kind": future_timestamps.FUTURE_TIME}]
     assert len(inserts) == world.value("select count(distinct ended_at) from tds_sync_logs where outcome = 'created'")
     assert len(inserts) < len(IDS)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tds_core.schedule import jobs
+from tds_core.schedule import job_store
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.command_line import CommandLine
@@ -20,7 +20,7 @@ TIMETABLE = {
 @pytest.fixture
 def tds(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     with session_scope(world.engine) as session:
-        jobs.seed(session, TIMETABLE)
+        job_store.seed(session, TIMETABLE)
     return CommandLine(monkeypatch, capsys)
 
 
@@ -30,7 +30,7 @@ def listed(tds: CommandLine) -> dict[str, dict]:
 
 def taken(world: World) -> list[str]:
     with session_scope(world.engine) as session:
-        return [slot.job for slot in jobs.claim_due(session)]
+        return [slot.job for slot in job_store.claim_due(session)]
 
 
 def test_every_job_is_shown_with_its_next_slot(tds: CommandLine) -> None:

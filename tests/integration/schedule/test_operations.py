@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tds_core.schedule import jobs
+from tds_core.schedule import job_store
 from tds_models.db import session_scope
 from tds_tasks import schedule
 from tests.support.webhook_sender import TOKEN, Sender, sender_for
@@ -17,7 +17,7 @@ PATH = "/api/tds/schedules"
 def sender(world: World, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
     monkeypatch.setattr(schedule.celeryconfig, "TIMETABLE", {})
     with session_scope(world.engine) as session:
-        jobs.seed(session, {"nightly": ("0 2 * * *", "runs", {"mode": "full", "entities": ["product"]}, "once")})
+        job_store.seed(session, {"nightly": ("0 2 * * *", "runs", {"mode": "full", "entities": ["product"]}, "once")})
     with sender_for(database, world.engine) as sender:
         yield sender
 

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from tds_api.cli.app import app
 from tds_api.cli.doctor_checks.zoho import settings_for_zoho
-from tds_api.context import make_context
 from tds_api.inbox.group_commit import IntakeUnavailableError
+from tds_api.process_context import make_context
 from tds_core.config.settings import load_settings
 from tds_core.sources import mirrored_organization
 from tds_core.sources.mirrored_organization import OtherOrganizationError

@@ -19,7 +19,7 @@ from tds_core.sync.bulk_insert import MIN_COPY_ROWS, Creation, PageReader, creat
 from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
 from tds_core.sync.partial_rows import backfill_rank
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 from tests.support.world import at, invoice, product
 
 ODD_TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=8) | st.sampled_from(

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tds_api.cli.doctor_checks.organization import one_organization
+from tds_api.cli.doctor_checks.foreign_rows import one_organization
 from tds_core.config.settings import load_settings
-from tds_core.sync import holds, unconfirmed
+from tds_core.sync import holds, webhook_only_records
 from tds_core.sync.holds import ChangeLimits
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
@@ -153,7 +153,7 @@ def test_a_mirror_too_large_to_be_read_at_once_is_left_to_verify(
         "tds_core.sync.foreign_rows._COUNTED",
         text("select '' as entity, '' as theirs, 0 as row_count from pg_sleep(30)"),
     )
-    monkeypatch.setattr("tds_api.cli.doctor_checks.organization.SECONDS", 1)
+    monkeypatch.setattr("tds_api.cli.doctor_checks.foreign_rows.SECONDS", 1)
     [told] = one_organization(load_settings())
     assert (told.state.value, told.mend) == ("warning", "tds verify")
 
@@ -194,7 +194,7 @@ def told(synced: World, standin: StandIn) -> World:
     synced.deliver(delivery("product", product("9901"), event="created"))
     synced.drain("product")
     with session_scope(synced.engine) as session:
-        unconfirmed.enqueue_unconfirmed(session, after_seconds=0)
+        webhook_only_records.enqueue_unconfirmed(session, after_seconds=0)
     drain(synced, "product", "stock_level")
     assert stranger(synced, "9901")["resolved_at"] is None
     return synced

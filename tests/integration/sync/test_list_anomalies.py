@@ -247,7 +247,7 @@ def test_walks_through_a_second_that_never_rests_are_bounded_and_reported(
 ) -> None:
     second = in_one_second(standin, "items")
     switch(standin, "product", ties="shuffled")
-    monkeypatch.setattr("tds_core.sync.progress.MOST_WALKS", 2)
+    monkeypatch.setattr("tds_core.sync.position.MOST_WALKS", 2)
     monkeypatch.setattr("tds_core.sync.list_anomalies.MOST_WALKS", 2)
     run = synced.run("product", "full")
     assert run["state"] == "completed"

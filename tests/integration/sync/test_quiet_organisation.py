@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity, Increment, Shows
+from tds_models.entities.declaration import Entity, Increment, Shows
 from tests.support import world as worlds
 from tests.support.change_events import Telling, telling
 from tests.support.receiver import receiving

@@ -7,7 +7,7 @@ import msgspec
 
 from tds_core.errors import ContractError, PermissionMissingError
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.api_call import ApiCall
+from tds_core.sources.zoho.api_request import ApiCall
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES
 from tds_core.sources.zoho.responses import ScopeError
 

@@ -19,7 +19,7 @@ from tds_core.sources.zoho.webhook_setup.desired import (
     desired_hooks,
 )
 from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan, SetupStep, compare
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 
 @dataclass(frozen=True, slots=True)

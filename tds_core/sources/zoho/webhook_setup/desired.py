@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 _FINGERPRINT = re.compile(r"\bmark ([0-9a-f]{8})\b")
 

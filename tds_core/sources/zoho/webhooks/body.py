@@ -19,7 +19,7 @@ from tds_core.sources.zoho.webhooks.errors import (
 )
 from tds_core.sources.zoho.webhooks.event_names import entities_named
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 #: Deepest nesting accepted; Zoho's records nest about six levels.
 DEEPEST = 64

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 #: Spelled as workflow rules, integrators and people spell them.
 EVENTS: Mapping[str, str] = {

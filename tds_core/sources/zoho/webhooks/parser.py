@@ -8,7 +8,6 @@ import msgspec
 
 from tds_core.inbox.receive import Delivery
 from tds_core.sources.zoho.webhooks.body import FORM, find_record, is_form, json_text, members_of, without_bom
-from tds_core.sources.zoho.webhooks.envelope import Envelope, read_envelope
 from tds_core.sources.zoho.webhooks.errors import (
     EntityUnclearError,
     NotUnderstoodError,
@@ -17,8 +16,9 @@ from tds_core.sources.zoho.webhooks.errors import (
     UnknownWebhookEntityError,
 )
 from tds_core.sources.zoho.webhooks.event_names import entities_named, event_named, split_event
+from tds_core.sources.zoho.webhooks.record_header import Envelope, read_envelope
 from tds_core.sources.zoho.webhooks.signature import pairs_of
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 SOURCE = "zoho"
 #: For senders that cannot put entity and event into the address: `product.updated`.

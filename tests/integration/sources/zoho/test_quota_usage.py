@@ -13,7 +13,7 @@ from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.governor import open_governor
 from tds_core.sources.zoho.quota.limits import limits_of
 from tds_models.db import session_scope
-from tds_tasks.sync import sync_batch
+from tds_tasks.work_batches import sync_batch
 from tests.support.command_line import CommandLine
 from tests.support.webhook_sender import Sender, sender_for
 from tests.support.world import ScriptedSource, World, delivery, invoice, product
@@ -36,7 +36,7 @@ def test_each_reading_goes_as_what_it_is_for(world: World, source: ScriptedSourc
 def test_bulk_reading_gives_its_worker_back_and_is_not_forgotten(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tds_tasks.sync.BULK_SECONDS", 0.0)
+    monkeypatch.setattr("tds_tasks.work_batches.BULK_SECONDS", 0.0)
     source.records = {str(n): invoice(str(n)) for n in range(25)}
     world.enqueue("invoice", *source.records, bulk=True)
     first = sync_batch("invoice")

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tds_core import errors
+from tds_core.backoff import RetryDecision
 from tds_core.errors import TdsError
 from tds_core.queue.retry_policy import CAP_SECONDS, FailureHistory, RetryOutcome, code_of, decide_retry
-from tds_core.retry import RetryDecision
 
 
 def decided(error: Exception, *, attempts: int = 1, jitter: float = 0.5) -> RetryDecision[RetryOutcome]:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from typer import BadParameter
 
-from tds_lab.comparison.comparison import differences
-from tds_lab.comparison.expected import Expected
+from tds_lab.comparison.expected_columns import Expected
 from tds_lab.comparison.expected_rows import EXPECTED
+from tds_lab.comparison.mirror_comparison import differences
 from tds_lab.demo.report import problems
 from tds_lab.demo.stats import PendingWork
-from tds_lab.sandbox import ENTITY_OF, ENTITY_OF_MODULE, SIZES, counts_of
+from tds_lab.zoho_stand_in import ENTITY_OF, ENTITY_OF_MODULE, SIZES, counts_of
 from tds_models.entities import ENTITIES
 
 NOTHING_OWED = PendingWork(0, 0, 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tds_models.entities import fields
+from tds_models.entities import field_values, fields
 from tds_models.entities.fields import (
     BOOLEAN,
     CUSTOM,
@@ -161,12 +161,12 @@ def test_a_number_below_its_least_is_kept_and_doubted_and_the_least_is_not() -> 
     ],
 )
 def test_an_organisations_own_fields_are_kept_in_every_shape(given_: Any, kept: Any) -> None:
-    assert fields.read_custom(given_) == kept
+    assert field_values.read_custom(given_) == kept
 
 
 def test_an_own_field_that_cannot_be_kept_costs_no_other() -> None:
-    with pytest.raises(fields.PartlyUnreadableError, match="cf_a: number out of range") as caught:
-        fields.read_custom({"cf_a": Decimal("1E+90"), "cf_b": 1})
+    with pytest.raises(field_values.PartlyUnreadableError, match="cf_a: number out of range") as caught:
+        field_values.read_custom({"cf_a": Decimal("1E+90"), "cf_b": 1})
     assert caught.value.rest == {"cf_b": 1}
 
 
@@ -177,7 +177,7 @@ def test_own_fields_given_as_a_list_have_their_api_names() -> None:
         {"label": "Batch No. ", "value": ["a"]},
         None,
     ]
-    found = fields.read_custom(fields.custom_of_list(listed))
+    found = field_values.read_custom(field_values.custom_of_list(listed))
     assert found == {"cf_colour": "red", "cf_size": 9, "cf_batch_no": ["a"]}
 
 
@@ -187,13 +187,13 @@ def test_own_fields_of_one_label_are_all_kept() -> None:
         {"customfield_id": "8", "label": "colour", "value": "blue"},
         {"customfield_id": "9", "label": "COLOUR", "value": ""},
     ]
-    assert fields.read_custom(fields.custom_of_list(listed)) == {"cf_colour": "red", "cf_colour_8": "blue"}
+    assert field_values.read_custom(field_values.custom_of_list(listed)) == {"cf_colour": "red", "cf_colour_8": "blue"}
 
 
 @pytest.mark.parametrize("odd", [["x"], [{"value": 1}], [{"label": "a", "value": 1}, {"label": "A", "value": 2}]])
 def test_own_fields_without_a_name_are_reported(odd: Any) -> None:
     with pytest.raises(ValueError, match="without a name"):
-        fields.read_custom(fields.custom_of_list(odd))
+        field_values.read_custom(field_values.custom_of_list(odd))
 
 
 def test_a_personal_value_is_in_no_reason_and_no_excerpt() -> None:
@@ -204,11 +204,11 @@ def test_a_personal_value_is_in_no_reason_and_no_excerpt() -> None:
 
 @given(st.decimals(min_value=-(10**20), max_value=10**20, places=6))
 def test_any_amount_comes_back_to_the_last_digit(amount: Decimal) -> None:
-    assert fields.read_number(str(amount)) == amount
+    assert field_values.read_number(str(amount)) == amount
 
 
 @given(st.datetimes(timezones=st.timezones(), min_value=datetime(1971, 1, 1), max_value=datetime(2100, 1, 1)))
 def test_any_moment_stays_the_same_moment(moment: datetime) -> None:
-    read = fields.read_instant(moment.isoformat())
+    read = field_values.read_instant(moment.isoformat())
     assert read.utcoffset() == datetime.now(UTC).utcoffset()
     assert read == datetime.fromisoformat(moment.isoformat())

@@ -16,7 +16,7 @@ from tds_core.sources.zoho.webhook_setup.desired import (
     desired_hooks,
 )
 from tds_models.entities import ENTITIES
-from tds_models.entities.base import Entity
+from tds_models.entities.declaration import Entity
 
 TERMS = HookConventions("TDS", "https://erp.example/", {CREATED: "add", UPDATED: "edit", DELETED: "delete"})
 PRODUCT = ENTITIES["product"]

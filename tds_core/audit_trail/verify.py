@@ -1,0 +1,215 @@
+"""Verification: follows the hash chain from its beginning to its head, then compares every sealed row with its seal.
+
+The digests of a seal are compared all at once, and row by row only where they differ.
+"""
+
+import hmac
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.orm import Session
+
+from tds_core.audit_trail import chain
+from tds_core.audit_trail.chain import BEGINNING, RETIRED, ROWS, Seal
+from tds_core.audit_trail.row_digests import DIGEST_BYTES, SEALED_TABLES, SealedTable, digests_of, fix_spelling
+from tds_core.audit_trail.tamper_report import Unsealed, VerificationReport, ViolationKind
+from tds_models.db import set_statement_timeout
+
+# The time limit of one statement.
+SECONDS = 3600
+# The history as it stood at one moment; nothing is written.
+_BEGIN = text("set transaction isolation level repeatable read read only")
+_RANGE = re.compile(r"\[(\d+),(\d+)\)")
+
+
+def verify_history(
+    session: Session,
+    keys: Mapping[bytes, bytes],
+    *,
+    since: datetime | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    most: int = 100,
+) -> VerificationReport:
+    """Verify the whole chain, and the rows sealed at or after `since`; `session` must not have been used yet.
+
+    `keys`: seal keys by id. `progress(done, total)` is called after each seal. `most`: how many violations are kept.
+    """
+    session.execute(_BEGIN)
+    set_statement_timeout(session, SECONDS)
+    fix_spelling(session)
+    report = VerificationReport(most=most)
+    numbers = chain.seal_numbers(session)
+    report.seal_count = len(numbers)
+    walk = _ChainWalk(session, keys, report)
+    walk.follow(numbers)
+    walk.check_ends(numbers)
+    for done, (number, after) in enumerate(walk.to_check, 1):
+        seal = chain.read_seal(session, number)
+        if seal.last_id > report.retired.get(seal.trail, 0) and (since is None or seal.sealed_at >= since):
+            _check_rows(session, seal, max(after, report.retired.get(seal.trail, 0)), report)
+        if progress:
+            progress(done, len(walk.to_check))
+    for table in SEALED_TABLES.values():
+        _check_retired(session, table, report.retired.get(table.name, 0), report)
+        report.unsealed.append(_unsealed(session, table, walk.reached.get(table.name, 0)))
+    return report
+
+
+def has_seal(session: Session, number: int, digest: str) -> bool:
+    """Whether the chain has a seal of this number and digest, or begins behind it because its rows were retired."""
+    numbers = chain.seal_numbers(session)
+    if numbers and number < numbers[0]:
+        return True
+    return number in numbers and hmac.compare_digest(chain.read_seal(session, number).digest.hex(), digest.lower())
+
+
+class _ChainWalk:
+    """A pass along the chain: which seals follow their predecessor and are unchanged."""
+
+    def __init__(self, session: Session, keys: Mapping[bytes, bytes], report: VerificationReport) -> None:
+        self._session, self._keys, self._report = session, keys, report
+        self._last: Seal | None = None
+        self._begins_at = 1
+        #: The numbers of seals whose rows are to be checked, with the id behind which their rows begin.
+        self.to_check: list[tuple[int, int]] = []
+        self.reached: dict[str, int] = {}
+
+    def follow(self, numbers: list[int]) -> None:
+        """Check every seal against the one before it."""
+        trusted: dict[str, int] = {}
+        for number in numbers:
+            seal = chain.read_seal(self._session, number)
+            # What was sealed in a gap is unknown: rows behind it have no known beginning.
+            if not self._follows(seal):
+                trusted.clear()
+            if self._is_unchanged(seal):
+                self._accept(seal, trusted)
+            else:
+                trusted.clear()
+            self.reached[seal.trail] = max(seal.last_id, self.reached.get(seal.trail, 0))
+            self._last = seal
+
+    def _accept(self, seal: Seal, trusted: dict[str, int]) -> None:
+        if seal.kind == RETIRED:
+            self._report.retired[seal.trail] = seal.last_id
+            self._begins_at = seal.begins_at or 1
+        elif seal.kind == ROWS and seal.trail in SEALED_TABLES:
+            begins = 0 if seal.number == 1 else seal.first_id - 1
+            self.to_check.append((seal.number, trusted.get(seal.trail, begins)))
+            trusted[seal.trail] = seal.last_id
+
+    def _is_unchanged(self, seal: Seal) -> bool:
+        """Whether the seal has the digest of its content, and its table still has its columns."""
+        secret = self._keys.get(seal.key_id)
+        if secret is None:
+            self._add(ViolationKind.KEY, seal.number, f"seal {seal.number} was made with an unknown key")
+            return False
+        if not hmac.compare_digest(seal.digest_with(secret), seal.digest):
+            says = f"seal {seal.number} was edited, or put in another's place"
+            self._add(ViolationKind.SEAL_EDITED, seal.number, says)
+            return False
+        gone = set(seal.columns) - set(SEALED_TABLES[seal.trail].columns) if seal.trail in SEALED_TABLES else set()
+        if gone:
+            says = f"seal {seal.number} vouches for columns {seal.trail} has no more: {', '.join(sorted(gone))}"
+            self._add(ViolationKind.COLUMNS, seal.number, says)
+        return not gone
+
+    def _follows(self, seal: Seal) -> bool:
+        """Whether the seal was made behind the one that now precedes it."""
+        if self._last is None:
+            return seal.number > 1 or seal.previous == BEGINNING
+        self._missing(self._last.number + 1, seal.number)
+        if self._last.number + 1 == seal.number and seal.previous != self._last.digest:
+            says = f"seal {seal.number} was made behind another seal {self._last.number} than stands there"
+            self._add(ViolationKind.CHAIN, seal.number, says)
+            return False
+        return self._last.number + 1 == seal.number
+
+    def check_ends(self, numbers: list[int]) -> None:
+        """Check that the chain begins where retention ended, and ends at its head."""
+        head = chain.read_head(self._session)
+        self._report.head_number, self._report.head_digest = head.number, head.digest.hex()
+        last = self._last.number if self._last else 0
+        self._missing(self._begins_at, numbers[0] if numbers else 1)
+        self._missing(last + 1, head.number + 1)
+        for number in range(head.number + 1, last + 1):
+            self._add(ViolationKind.SEAL_ADDED, number, f"seal {number} is behind the end of the chain")
+        if self._last and last == head.number and self._last.digest != head.digest:
+            self._add(ViolationKind.CHAIN, last, f"the chain ended with another seal {last}")
+
+    def _missing(self, first: int, end: int) -> None:
+        for number in range(first, end):
+            self._add(ViolationKind.SEAL_MISSING, number, f"seal {number} is missing")
+
+    def _add(self, kind: ViolationKind, number: int, says: str) -> None:
+        self._report.add(kind, "tds_audit_seals", number, says)
+
+
+def _unsealed(session: Session, table: SealedTable, reached: int) -> Unsealed:
+    statement = text(f"select count(*), min({table.written_at}) from {table.name} where id > :reached")
+    count, oldest_at = session.execute(statement, {"reached": reached}).one()
+    return Unsealed(table.name, count, oldest_at)
+
+
+def _check_rows(session: Session, seal: Seal, after: int, report: VerificationReport) -> None:
+    """Compare the rows with ids behind `after`, up to the seal's last one, with the digests of `seal`."""
+    table = SEALED_TABLES[seal.trail]
+    digests = digests_of(table, seal.columns)
+    statement = text(f"""
+        select count(*) as row_count, cast(range_agg(int8range(id, id, '[]')) as text) as ids,
+               string_agg(digest, '' order by id) as digests
+        from ({digests} where t.id > :after and t.id <= :upto) r""")
+    actual = session.execute(statement, {"after": after, "upto": seal.last_id}).mappings().one()
+    report.row_count += seal.row_count
+    if actual["ids"] != seal.ids or bytes(actual["digests"] or b"") != seal.digests:
+        _find_violations(session, table, seal, after, report)
+
+
+def _find_violations(session: Session, table: SealedTable, seal: Seal, after: int, report: VerificationReport) -> None:
+    expected = dict(zip(_ids(seal.ids), _chunks(seal.digests), strict=True))
+    present = _rows(session, table, seal, after)
+    for row_id in sorted(expected.keys() | present.keys()):
+        row = present.get(row_id)
+        if row is None:
+            says = f"row {row_id} of {table.name} was deleted; it was there when seal {seal.number} was made"
+            report.add(ViolationKind.DELETED, table.name, row_id, says)
+        elif row_id not in expected:
+            says = f"{_label(table, row)} was inserted; it was not there when seal {seal.number} was made"
+            report.add(ViolationKind.INSERTED, table.name, row_id, says)
+        elif bytes(row["digest"]) != expected[row_id]:
+            says = f"{_label(table, row)} was edited after seal {seal.number} was made"
+            report.add(ViolationKind.EDITED, table.name, row_id, says)
+
+
+def _check_retired(session: Session, table: SealedTable, upto: int, report: VerificationReport) -> None:
+    """Report the rows at or before the last retired id: they were inserted afterwards."""
+    labels = ", ".join(f"t.{name}" for name in table.label)
+    statement = text(f"select t.id, {labels} from {table.name} t where t.id <= :upto order by t.id")
+    for row in session.execute(statement, {"upto": upto}).mappings():
+        says = f"{_label(table, row)} was inserted; all rows up to {upto} were retired"
+        report.add(ViolationKind.INSERTED, table.name, row["id"], says)
+
+
+def _rows(session: Session, table: SealedTable, seal: Seal, after: int) -> dict[int, RowMapping]:
+    labels = "".join(f", t.{name}" for name in table.label)
+    statement = text(f"""
+        select d.id, d.digest{labels} from ({digests_of(table, seal.columns)} where t.id > :after and t.id <= :upto) d
+        join {table.name} t on t.id = d.id""")
+    rows = session.execute(statement, {"after": after, "upto": seal.last_id}).mappings()
+    return {row["id"]: row for row in rows}
+
+
+def _label(table: SealedTable, row: RowMapping) -> str:
+    return f"row {row['id']} of {table.name} ({', '.join(f'{name} {row[name]}' for name in table.label)})"
+
+
+def _ids(ranges: str) -> Iterator[int]:
+    for first, end in _RANGE.findall(ranges):
+        yield from range(int(first), int(end))
+
+
+def _chunks(digests: bytes) -> Iterator[bytes]:
+    for start in range(0, len(digests), DIGEST_BYTES):
+        yield digests[start : start + DIGEST_BYTES]
