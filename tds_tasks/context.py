@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.breakers.registry import Breakers, open_breakers, report_database
 from tds_core.config.settings import Settings, load_settings
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.errors import AuthError, ConfigError
 from tds_core.observability.metrics import watch_pool, watch_statements
 from tds_core.observability.outages import watch_database

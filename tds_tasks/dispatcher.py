@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import load_settings
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.dead_letters import retry_batches
 from tds_core.healing.action_log import Cause, record_action
 from tds_core.healing.actions import recovered_lease_results

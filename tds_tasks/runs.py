@@ -19,7 +19,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tds_core.database import is_away, is_contended, named, refuses
+from tds_core.database_errors import is_away, is_contended, named, refuses
 from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsError, TransientError
 from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import slow

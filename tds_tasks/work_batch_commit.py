@@ -14,7 +14,7 @@ from celery import current_task
 from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from tds_core.database import StatementFailedError, is_away, is_contended, named
+from tds_core.database_errors import StatementFailedError, is_away, is_contended, named
 from tds_core.observability import metrics, tracing
 from tds_core.processing.complete import Completion, complete_batch
 from tds_core.protection_switches import Protection, is_off

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.observability import metrics
 from tds_core.observability.metrics import slow

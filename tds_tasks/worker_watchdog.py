@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.healing import canaries, cycle, workers
 from tds_core.healing.action_log import ActionResult, Cause, HealingOutcome, record_action
 from tds_core.healing.actions import NUDGES

@@ -14,7 +14,7 @@ from tds_api.inbox.group_commit import IntakeUnavailableError
 from tds_core.auth import idempotency
 from tds_core.auth import principal as access
 from tds_core.breakers.registry import BreakersAwayError
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.dead_letters import retry as letters
 from tds_core.errors import SNOOZE, ConfigError, InvalidCursorError, NotFoundError, RetiredError, SourceError, TdsError
 from tds_core.inbox.replay import EventPendingError

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
-from tds_core.database import is_away, is_contended
+from tds_core.database_errors import is_away, is_contended
 from tds_core.errors import TdsError
 from tds_core.inbox.receive import Delivery, Receipt, held, receive
 from tds_core.observability.metrics import intake_burst_size, intake_commit_seconds, webhooks

@@ -20,7 +20,7 @@ from tds_api.schemas.common import (
 from tds_core.quality import findings as quality
 from tds_models.auth import Role
 from tds_models.db import session_scope
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 
 
 class FindingArgumentsSchema(PageArgumentsSchema):

@@ -11,7 +11,7 @@ from tds_api.http.correlation import correlation_id
 from tds_api.http.problems import problem, problem_of, status_of
 from tds_api.http.token_bucket import TokenBucket
 from tds_api.process_context import Context
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.inbox.receive import quarantine
 from tds_core.inbox.rejected import Rejection, keep_rejected
 from tds_core.observability.metrics import webhook_refusals, webhooks

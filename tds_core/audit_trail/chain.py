@@ -61,7 +61,10 @@ class WriterWait(TypedDict):
 
 @dataclass(slots=True)
 class ChainHead:
-    """The newest seal's number and digest, and by table what sealing waits for; see `tds_models.audit_trail.AuditHead`."""
+    """The newest seal's number and digest, and by table what sealing waits for.
+
+    See `tds_models.audit_trail.AuditHead`.
+    """
 
     number: int = 0
     digest: bytes = BEGINNING

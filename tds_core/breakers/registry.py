@@ -20,7 +20,7 @@ from tds_core.breakers.breaker import Breaker, BreakerStatus, breaker_status, mo
 from tds_core.breakers.circuit import CallOutcome, CircuitState, Thresholds
 from tds_core.breakers.stores import FailoverStore
 from tds_core.config.settings import Settings
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.errors import NotFoundError, TdsError
 from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 
-from tds_core.database import is_away, is_read_only
+from tds_core.database_errors import is_away, is_read_only
 
 log = structlog.get_logger(__name__)
 

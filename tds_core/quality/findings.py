@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, Row, read_page
-from tds_models.quality import Finding, Severity
+from tds_models.findings import Finding, Severity
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tds_core.quality import findings
 from tds_core.quality.findings import NewFinding
 from tds_models.entities.declaration import Entity
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tds_core.quality.findings import NewFinding
 from tds_core.quality.unstorable_values import Flaw
 from tds_models.entities.declaration import Entity
 from tds_models.entities.field_values import CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,8 @@ RESOLVED_BY = "sync"
 
 #: SQL expression, to be part of another statement: whether any finding is open that a read may resolve.
 ANY_OPEN = f"""(select exists (select from tds_findings f
-        where f.kind in ('{UNREADABLE}', '{DOUBTED}', '{future_timestamps.FUTURE_TIME}', '{future_timestamps.CLOCK_SET_BACK}')
+        where f.kind in ('{UNREADABLE}', '{DOUBTED}',
+                         '{future_timestamps.FUTURE_TIME}', '{future_timestamps.CLOCK_SET_BACK}')
         and f.source = :source and f.entity = '{{entity}}' and f.resolved_at is null))"""
 
 _OPEN = text(f"""

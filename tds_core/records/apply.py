@@ -9,7 +9,7 @@ from sqlalchemy import TextClause
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from tds_core.database import is_contended
+from tds_core.database_errors import is_contended
 from tds_core.quality import future_timestamps, unreadable_values
 from tds_core.quality.unstorable_values import spell_exactly
 from tds_core.records import history, lock_conflicts

@@ -17,7 +17,7 @@ from tds_core.quality import findings
 from tds_core.records.transform import KnownKeys, RecordView
 from tds_models.entities.declaration import Entity
 from tds_models.entities.field_values import CUSTOM_KEY, CUSTOM_PREFIX, is_nothing
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 
 _KINDS = {str: "text", bool: "yes/no", list: "list", dict: "object"}
 _NESTED = ("list", "object")

@@ -13,7 +13,7 @@ from tds_core.quality import findings
 from tds_core.quality.findings import NewFinding
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Stream
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.quality import findings
 from tds_core.subscriptions.http_sender import ReceiverResponse
 from tds_core.subscriptions.retry_policy import DOUBTS, GONE, TOO_MANY, is_success, rest_seconds
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 from tds_models.subscriptions import SubscriptionState
 
 log = structlog.get_logger(__name__)

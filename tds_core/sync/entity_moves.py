@@ -19,7 +19,7 @@ from tds_core.records.source_record import read_record
 from tds_core.records.transform import Candidate
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 
 KIND = "other_kind"
 #: With these a record is new to its entity.

@@ -14,7 +14,7 @@ from tds_core.sync.position import MOST_WALKS
 from tds_core.sync.runs import DISORDER, RunLease
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Increment, Order
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 from tds_models.runs import Mode
 
 UNREADABLE, UNSURE = "unreadable_row", "list_not_whole"

@@ -16,7 +16,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from tds_core.database import named, refuses
+from tds_core.database_errors import named, refuses
 from tds_core.errors import InvalidRecordError
 from tds_core.quality import future_timestamps
 from tds_core.records import schema_drift

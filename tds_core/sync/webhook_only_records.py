@@ -23,7 +23,7 @@ from tds_core.records.compare import RowOutcome
 from tds_core.records.transform import FORCED, Candidate, RecordView, looks_rounded
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 
 KIND, CONTESTED = "stranger", "listed_but_denied"
 #: A list that is being read, or a second webhook's reading, may show the record first.

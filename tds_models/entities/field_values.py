@@ -6,6 +6,11 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+#: Where Zoho's details keep an organisation's own fields, as an object by API name or as a list of them; its list rows
+#: spread them, each under its own `cf_…` key. `…_unformatted` is the value for programs beside the one for people.
+CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX, TWIN = "custom_field_hash", "custom_fields", "cf_", "_unformatted"
+
+
 #: Ids are keys of indexes, which hold no more than some 2,700 bytes.
 LONGEST_ID = 200
 

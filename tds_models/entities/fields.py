@@ -17,8 +17,6 @@ from sqlalchemy.types import TypeEngine
 from tds_models.base import Instant
 from tds_models.entities.field_values import (
     CUSTOM_KEY,
-    CUSTOM_LIST_KEY,
-    CUSTOM_PREFIX,
     is_nothing,
     read_boolean,
     read_custom,
@@ -38,11 +36,6 @@ LARGEST_EXPONENT, MOST_DIGITS = 30, 100
 
 
 _BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
-
-
-#: Where Zoho's details keep an organisation's own fields, as an object by API name or as a list of them; its list rows
-#: spread them, each under its own `cf_…` key. `…_unformatted` is the value for programs beside the one for people.
-CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX, TWIN = "custom_field_hash", "custom_fields", "cf_", "_unformatted"
 
 
 @dataclass(frozen=True, slots=True)

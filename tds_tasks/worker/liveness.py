@@ -17,7 +17,7 @@ import psutil
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.queue import items
 from tds_tasks.context import scope, settings
 

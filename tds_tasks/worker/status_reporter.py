@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core.config.settings import load_settings
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.healing import workers
 from tds_core.healing.workers import WorkerReport
 from tds_core.observability.outages import watch_database

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from tds_core.database import refuses
+from tds_core.database_errors import refuses
 from tds_core.queue.items import database_clock
 from tds_core.records.transform import Provenance
 from tds_core.sources.base import ListedRow

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.database_urls import without_driver
 from tds_models.db import Timeouts, make_engine, session_scope, set_statement_timeout
 from tests.support.black_hole import BlackHole, black_hole

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from structlog.testing import capture_logs
 
-from tds_core.database import is_away
+from tds_core.database_errors import is_away
 from tds_core.database_urls import without_driver
 from tds_core.observability.outages import database, watch_database
 from tds_core.schema.migrations import upgrade

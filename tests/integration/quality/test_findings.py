@@ -14,7 +14,7 @@ from tds_core.sources import missing_permissions
 from tds_core.sync import webhook_only_records
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 from tds_tasks import context
 from tests.support.world import ScriptedSource, World, delivery, invoice, product, script
 

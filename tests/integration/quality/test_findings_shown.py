@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
 from tds_models.db import session_scope
-from tds_models.quality import Severity
+from tds_models.findings import Severity
 from tests.support.command_line import CommandLine
 from tests.support.webhook_sender import TOKEN, Sender, sender_for
 from tests.support.world import World

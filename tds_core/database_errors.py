@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL by their cause, and forms of database addresses: with or without driver and password."""
+"""Errors of PostgreSQL by their cause: it is away, locked, out of time, or refuses a value."""
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
