@@ -1,6 +1,6 @@
 """Live comparison: one record as the source shows it now, compared with the mirror's row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypedDict
@@ -90,13 +90,19 @@ def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Ent
         places = {(True, True): "only_there", (False, False): "only_here", (False, True): "nowhere"}
         comparison["verdict"] = places[response.record is not None, here is None]
         return comparison
+    _compare(comparison, entity, response.record, here, shown)
+    return comparison
+
+
+def _compare(
+    comparison: LiveComparison, entity: Entity, record: bytes, here: Mapping[str, Any], shown: Set[str]
+) -> None:
+    """Fill `comparison` with what differs between the source's record and the mirror's row."""
     try:
-        candidate = transform(
-            entity, response.record, view=RecordView.DETAIL, provenance=Provenance("operator"), shown=shown
-        )
+        candidate = transform(entity, record, view=RecordView.DETAIL, provenance=Provenance("operator"), shown=shown)
     except InvalidRecordError as error:
         comparison["verdict"], comparison["problem"] = "unreadable", str(error)
-        return comparison
+        return
     flaws = [f"{flaw.key}: {flaw.reason}" for flaw in candidate.flaws if not flaw.is_stored]
     comparison["problem"] = "; ".join(flaws) or None
     changes = differences(candidate, here)
@@ -108,7 +114,6 @@ def compare_live(scope: Scope, source: Source, cache: ResponseCache, entity: Ent
     names = [*(field.name for field in entity.fields), *(lines.name for lines in entity.lines)]
     comparison["not_shown"] = [name for name in names if name not in values and here[name] not in (None, [])]
     comparison["verdict"] = "different" if changes else "equal"
-    return comparison
 
 
 def _ask(scope: Scope, source: Source, entity: Entity, source_id: str) -> CachedResponse:

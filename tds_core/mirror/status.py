@@ -95,7 +95,7 @@ class StockLocation(TypedDict):
     stock_on_hand: Decimal
 
 
-class StockPasses(TypedDict):
+class StockRunStats(TypedDict):
     """The passes over the stock in the last 24 hours."""
 
     run_count: int
@@ -116,7 +116,7 @@ class StockStatus(TypedDict):
     oldest_confirmed_at: datetime | None
     last_changed_at: datetime | None
     locations: list[StockLocation]
-    last_day: StockPasses
+    last_day: StockRunStats
     last_run: Row | None
 
 
