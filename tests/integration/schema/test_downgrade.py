@@ -63,6 +63,7 @@ def value_for(column: Column[Any]) -> str:
     if "[]" in kind or "array" in kind:
         return "'{}'"
     by_kind = {
+        "multirange": "'{}'",
         "json": "'{}'",
         "timestamp": "now()",
         "date": "current_date",
