@@ -53,7 +53,7 @@ task_publish_retry = False
 task_soft_time_limit = 120
 task_time_limit = 150
 
-worker_consumer = "tds_tasks.worker.celery_consumer:PatientConsumer"
+worker_consumer = "tds_tasks.worker.celery_consumer:ReconnectingConsumer"
 worker_prefetch_multiplier = 1
 worker_max_tasks_per_child = 5000
 worker_max_memory_per_child = 400_000  # kB
@@ -70,7 +70,7 @@ enable_utc = True
 timezone = "UTC"
 
 # Beat only ticks; which slots are due is decided from rows, so any number of Beats is safe.
-beat_scheduler = "tds_tasks.app:PatientScheduler"
+beat_scheduler = "tds_tasks.app:ReconnectingScheduler"
 beat_max_loop_interval = 5
 beat_sync_every = 1
 beat_schedule = {

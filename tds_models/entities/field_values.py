@@ -6,6 +6,13 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+# Beyond these a number is a fault of the sender; PostgreSQL's numeric would take it and every sum would suffer.
+LARGEST_EXPONENT, MOST_DIGITS = 30, 100
+
+
+_BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+
+
 #: Where Zoho's details keep an organisation's own fields, as an object by API name or as a list of them; its list rows
 #: spread them, each under its own `cf_…` key. `…_unformatted` is the value for programs beside the one for people.
 CUSTOM_KEY, CUSTOM_LIST_KEY, CUSTOM_PREFIX, TWIN = "custom_field_hash", "custom_fields", "cf_", "_unformatted"

@@ -31,12 +31,6 @@ from tds_models.entities.field_values import (
     read_text,
 )
 
-# Beyond these a number is a fault of the sender; PostgreSQL's numeric would take it and every sum would suffer.
-LARGEST_EXPONENT, MOST_DIGITS = 30, 100
-
-
-_BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:
