@@ -11,7 +11,7 @@ TDS = ("tds_models", "tds_core", "tds_tasks", "tds_local", "tds_api", "tds_lab")
 #: A word that named something here, and what the field calls it.
 GIVEN_UP = {
     "letter letters": "dead letter",
-    "trail": "audit, append-only table",
+    "trail": "audit trail, append-only table",
     "access": "auth; OAuth token; connection status",
     "reading": "query, read model; fetch",
     "lane lanes parcel parcels spread spreading": "delivery queue, claimed event, fan-out",
@@ -60,7 +60,11 @@ def given_up_in(module: Module) -> list[str]:
     words = {word for spellings in GIVEN_UP for word in spellings.split()}
     words -= {word for word, package in AT_HOME.items() if package in module.name}
     names = {name: spoken(name).strip("_") for name in names_in(module)}
-    plain = {name: re.sub(r"dead_letters?|given_up", "", text) for name, text in names.items() if text not in ALLOWED}
+    plain = {
+        name: re.sub(r"dead_letters?|given_up|audit_trail", "", text)
+        for name, text in names.items()
+        if text not in ALLOWED
+    }
     return sorted(name for name, text in plain.items() if words & set(text.split("_")))
 
 
