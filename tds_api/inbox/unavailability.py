@@ -79,5 +79,5 @@ class UnavailabilityCounter:
             time.sleep(WRITE_EVERY_SECONDS)
             is_written = self.write()
             if not is_written and not is_failing:  # once an outage
-                log.warning("unstored_webhooks_not_counts_yet")
+                log.warning("unstored_webhooks_not_counted_yet")
             is_failing = not is_written
