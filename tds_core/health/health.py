@@ -48,7 +48,7 @@ class ComponentStatus:
     mend: str = ""
 
 
-class UnstoredWebhooks(TypedDict):
+class UnstoredWebhookFacts(TypedDict):
     """Webhooks that got a 503 in the last hour. `first`, `last`: times of day in UTC."""
 
     count: int
@@ -85,7 +85,7 @@ class HealthFacts(TypedDict):
     told_seconds: float | None
     deaf_workers: str | None
     unheard_queues: str | None
-    unstored: UnstoredWebhooks | None
+    unstored: UnstoredWebhookFacts | None
     depth_warning: int
     depth_critical: int
     overdue_slots: dict[str, float]
