@@ -19,7 +19,7 @@ from tds_api.openapi import describe
 from tds_api.pages.login import login_routes
 from tds_api.pages.zoho_connect import zoho_connect_routes
 from tds_api.process_context import Context, make_context
-from tds_api.resources.actions import action_routes
+from tds_api.resources.action_log import action_routes
 from tds_api.resources.api_keys import api_key_routes
 from tds_api.resources.breakers import breaker_routes
 from tds_api.resources.cursors import cursor_routes

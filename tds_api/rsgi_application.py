@@ -7,7 +7,7 @@ from contextvars import copy_context
 from flask import Flask
 
 from tds_api.http.correlation import CORRELATION_KEY, choose_correlation_id
-from tds_api.http.probes import PROBES, Probes
+from tds_api.http.probe_coalescing import PROBES, Probes
 from tds_api.http.request_body import LARGEST_BYTES, UNREAD_KEY, BodyReader
 from tds_api.http.wsgi_adapter import Environ, HttpExchange, Scope, environ_of, put_body, run_wsgi
 from tds_api.process_context import Context

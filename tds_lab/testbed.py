@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tds_api.cli.console.output import say
+from tds_api.cli.common.output import say
 from tds_core.config.settings import DECLARATIONS, Settings, load_settings
 from tds_core.config.sources import layers_of_this_process
 from tds_core.errors import ConfigError

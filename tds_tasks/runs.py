@@ -32,7 +32,7 @@ from tds_core.sources import missing_permissions, rate_limit_pause
 from tds_core.sources.base import ListPage, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
-from tds_core.sync.holds import ChangeLimits
+from tds_core.sync.mass_change_guard import ChangeLimits
 from tds_core.sync.page_commit import ComparedPage, LostLeaseError, MassChangeError, PassEnd
 from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease

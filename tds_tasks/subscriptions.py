@@ -18,7 +18,7 @@ from tds_core.subscriptions.delivery_queue import PreparedDelivery, prepare
 from tds_core.subscriptions.fan_out import Watermark, fan_out
 from tds_core.subscriptions.http_sender import DeliveryResult, HttpSender, ReceiverResponse
 from tds_core.subscriptions.payload import signed_headers
-from tds_core.subscriptions.results import record_results
+from tds_core.subscriptions.result_recording import record_results
 from tds_core.subscriptions.retry_policy import is_away, is_success
 from tds_core.subscriptions.ssrf_guard import configured_policy
 from tds_core.subscriptions.subscriptions import vault_of

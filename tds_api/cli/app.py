@@ -36,9 +36,9 @@ from tds_api.cli import (
     workers,
     zoho,
 )
-from tds_api.cli.console.database import DatabaseAwayError
-from tds_api.cli.console.output import say, terminal
-from tds_api.cli.console.remote import RemoteAwayError
+from tds_api.cli.common.database import DatabaseAwayError
+from tds_api.cli.common.output import say, terminal
+from tds_api.cli.common.remote_api import RemoteAwayError
 from tds_api.cli.dead_letter import commands as dead_letter
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 

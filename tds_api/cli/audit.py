@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy import Engine
 
-from tds_api.cli.console.database import database, transaction
-from tds_api.cli.console.output import cell, read_moment, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import database, transaction
+from tds_api.cli.common.output import cell, read_moment, say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.audit_trail import seal as audit_seal
 from tds_core.audit_trail import verify as audit_verify
 from tds_core.audit_trail.chain import Seal

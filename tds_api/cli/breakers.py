@@ -7,10 +7,10 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.console.action_log import did
-from tds_api.cli.console.database import DatabaseAwayError, database
-from tds_api.cli.console.output import say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import DatabaseAwayError, database
+from tds_api.cli.common.logged_transactions import did
+from tds_api.cli.common.output import say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.breakers.registry import Breakers, open_breakers
 from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError

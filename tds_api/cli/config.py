@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from tds_api.cli.console.output import say, terminal
+from tds_api.cli.common.output import say, terminal
 from tds_core.config.settings import DECLARATIONS, Settings, load_settings
 from tds_core.config.sources import Declaration
 

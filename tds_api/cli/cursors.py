@@ -4,10 +4,10 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import entity_named, read_moment, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import entity_named, read_moment, say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.errors import ConfigError
 from tds_core.sync import position as core
 

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.console.output import say_json, table_of, terminal
+from tds_api.cli.common.output import say_json, table_of, terminal
 from tds_api.cli.doctor_checks.foreign_rows import one_organization
 from tds_api.cli.doctor_checks.machine import disk, memory, packages, ports, python, secrets
 from tds_api.cli.doctor_checks.postgres import postgres

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.console.database import database, transaction
-from tds_api.cli.console.output import cell, entity_named, read_moment, say_json, say_table, table_of, terminal
-from tds_api.cli.console.remote import Remote, remote
+from tds_api.cli.common.database import database, transaction
+from tds_api.cli.common.output import cell, entity_named, read_moment, say_json, say_table, table_of, terminal
+from tds_api.cli.common.remote_api import Remote, remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import NotFoundError
 from tds_core.explain.diagnosis import with_live_comparison

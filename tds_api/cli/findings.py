@@ -5,10 +5,10 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import entity_named, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import entity_named, say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.quality import findings as quality
 
 findings = typer.Typer(help="Show findings, such as fields a source added or dropped; resolve one.")

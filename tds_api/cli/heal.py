@@ -10,10 +10,10 @@ from rich.console import Console
 from sqlalchemy.orm import Session
 
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.console.action_log import acting_on
-from tds_api.cli.console.database import database, transaction
-from tds_api.cli.console.output import cell, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import database, transaction
+from tds_api.cli.common.logged_transactions import acting_on
+from tds_api.cli.common.output import cell, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
 from tds_core.healing import cycle

@@ -4,9 +4,9 @@ import typer
 from rich.markup import escape
 
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.console.database import database
-from tds_api.cli.console.output import say_json, table_of, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import database
+from tds_api.cli.common.output import say_json, table_of, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
 from tds_core.health.health import ComponentStatus, HealthState, overall, score

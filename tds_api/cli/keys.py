@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import moment, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import moment, say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.auth import api_keys as core
 from tds_models.auth import Role
 

@@ -4,7 +4,7 @@ import contextlib
 
 import typer
 
-from tds_api.cli.console.output import say
+from tds_api.cli.common.output import say
 from tds_core.config.settings import Settings, load_settings
 from tds_core.schema import downgrade, migrations
 from tds_local.embedded import EmbeddedPostgres

@@ -7,9 +7,9 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import distance, moment, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.output import distance, moment, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
 from tds_core.mirror.status import detail_calls
 from tds_core.sources.base import Traffic

@@ -6,10 +6,10 @@ from typing import Any
 
 import typer
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.output import entity_named, say, say_json
-from tds_api.cli.console.remote import remote
-from tds_core.invariants.repair import request_repair
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import entity_named, say, say_json
+from tds_api.cli.common.remote_api import remote
+from tds_core.invariants.history_repair import request_repair
 from tds_models.entities import ENTITIES
 
 

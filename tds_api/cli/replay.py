@@ -2,9 +2,9 @@
 
 import typer
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.output import say, say_json
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import say, say_json
+from tds_api.cli.common.remote_api import remote
 from tds_core.inbox import replay as core
 from tds_core.sources.zoho.webhooks.parser import parse_again
 

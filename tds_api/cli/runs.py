@@ -7,15 +7,15 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import cell, moment, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import cell, moment, say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
 from tds_core.mirror.status import details_left, progress
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.sync import holds
+from tds_core.sync import mass_change_guard
 from tds_core.sync import run_queries as reading
 from tds_core.sync.runs import cancel as cancel_run
 from tds_models.runs import RunState
@@ -209,7 +209,7 @@ def approve(
     else:
         with acting("runs.approve", run_id, detail={"up_to": up_to or None}) as session:
             held_count = next((int(hold["record_count"]) for hold in reading.run(session, run_id)["holds"]), 0)
-            approved_count = holds.approve(session, run_id, by=getuser(), up_to=up_to or None)
+            approved_count = mass_change_guard.approve(session, run_id, by=getuser(), up_to=up_to or None)
     say(
         f"Run {run_id}, held for {held_count:,} records, goes on;"
         f" it is held again if it comes to more than {approved_count:,}."
@@ -225,7 +225,7 @@ def reject(run_id: int = _ID) -> None:
     else:
         with acting("runs.reject", run_id) as session:
             reading.run(session, run_id)
-            holds.reject(session, run_id, by=getuser())
+            mass_change_guard.reject(session, run_id, by=getuser())
     say(f"Run {run_id} is rejected; it changes nothing more.")
 
 

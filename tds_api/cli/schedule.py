@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import cell, moment, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import cell, moment, say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import TdsError
 from tds_core.observability.logging import configure_logging

@@ -5,8 +5,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import cell, say_json, say_table, terminal
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.output import cell, say_json, say_table, terminal
 from tds_api.cli.runs import show_details
 from tds_core.config.settings import load_settings
 from tds_core.mirror.status import progress, source_vs_mirror

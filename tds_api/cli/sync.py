@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tds_api.cli.console.output import entity_named, say, say_json, say_table, terminal
-from tds_api.cli.console.remote import Target, target_of_settings
+from tds_api.cli.common.output import entity_named, say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import Target, target_of_settings
 from tds_api.cli.runs import show_report, show_runs
 from tds_core.errors import ConfigError
 from tds_models.entities import ENTITIES

@@ -11,7 +11,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from tds_api.cli.console.output import say, terminal
+from tds_api.cli.common.output import say, terminal
 from tds_core.config.settings import Settings, load_settings
 from tds_core.config.sources import SECRETS_FILE
 from tds_core.observability.logging import configure_logging

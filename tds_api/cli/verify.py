@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.orm import Session
 
-from tds_api.cli.console.database import database
-from tds_api.cli.console.output import say_json, say_table, terminal
+from tds_api.cli.common.database import database
+from tds_api.cli.common.output import say_json, say_table, terminal
 from tds_api.cli.doctor_checks.foreign_rows import (
     STRANGERS_MEND,
     UNLISTED_MEND,

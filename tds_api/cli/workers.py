@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import typer
 
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import say, say_json, say_table, terminal
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.output import say, say_json, say_table, terminal
 from tds_api.cli.up import StopRequested, stop_signals
 from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ProgramFailedError

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy import Engine
 
-from tds_api.cli.console.action_log import acting, did
-from tds_api.cli.console.database import database
-from tds_api.cli.console.output import cell, say_json, say_table, terminal
+from tds_api.cli.common.database import database
+from tds_api.cli.common.logged_transactions import acting, did
+from tds_api.cli.common.output import cell, say_json, say_table, terminal
 from tds_api.cli.quota import quota
 from tds_api.cli.zoho_webhooks import webhooks
 from tds_core.audit_trail import keys

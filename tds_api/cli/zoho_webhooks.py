@@ -7,9 +7,9 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from tds_api.cli.console.action_log import did
-from tds_api.cli.console.database import database
-from tds_api.cli.console.output import say_json, table_of, terminal
+from tds_api.cli.common.database import database
+from tds_api.cli.common.logged_transactions import did
+from tds_api.cli.common.output import say_json, table_of, terminal
 from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import Settings, load_settings
 from tds_core.sources.zoho.factory import open_zoho

@@ -24,7 +24,7 @@ from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_core.sources.zoho.webhooks import errors as webhooks_errors
 from tds_core.subscriptions.ssrf_guard import TargetRefusedError
 from tds_core.subscriptions.subscriptions import InvalidSubscriptionError
-from tds_core.sync.holds import NotHeldError
+from tds_core.sync.mass_change_guard import NotHeldError
 from tds_core.sync.run_requests import InvalidRequestError
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from tds_api.auth.authentication import set_session_cookie
 from tds_api.auth.middleware import LOGIN_PATH
 from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.openapi import Blueprint
-from tds_api.pages.html import page
+from tds_api.pages.page_rendering import page
 from tds_api.process_context import Context
 from tds_api.resources.sessions import begin_session
 from tds_api.schemas.auth import LoginFormSchema

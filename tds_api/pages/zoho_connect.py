@@ -15,7 +15,7 @@ from tds_api.auth.page_auth import PageAuth, SignedCookie
 from tds_api.auth.permissions import ITSELF, needs
 from tds_api.http.problems import PROBLEM
 from tds_api.openapi import Blueprint
-from tds_api.pages.html import page
+from tds_api.pages.page_rendering import page
 from tds_api.process_context import Context
 from tds_api.schemas.common import ArgumentsSchema, ProblemSchema
 from tds_core.auth.principal import ANONYMOUS

@@ -20,8 +20,8 @@ from tds_api.schemas.mirror import (
 from tds_core.errors import NotFoundError
 from tds_core.explain.timeline import StepFilter, explain
 from tds_core.mirror import as_of
-from tds_core.mirror import rows as mirror_rows
-from tds_core.mirror.rows import etag_of_row, etag_of_rows
+from tds_core.mirror import row_queries as mirror_rows
+from tds_core.mirror.row_queries import etag_of_row, etag_of_rows
 from tds_core.mirror.status import entity_statuses, with_ends
 from tds_core.sources.zoho.quota.governor import open_governor
 from tds_core.sync.run_requests import InvalidRequestError

@@ -23,9 +23,9 @@ from tds_api.schemas.runs import (
     WholeRunSchema,
 )
 from tds_core.errors import NotFoundError
-from tds_core.invariants.repair import request_repair
+from tds_core.invariants.history_repair import request_repair
 from tds_core.mirror import status
-from tds_core.sync import holds, run_queries, run_requests, runs
+from tds_core.sync import mass_change_guard, run_queries, run_requests, runs
 from tds_models.auth import Role
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
@@ -82,7 +82,7 @@ def _decision_routes(routes: Blueprint, context: Context) -> None:
         """Let a held run go on where it stopped, up to so many records; beyond them it is held again."""
         with session_scope(context.engine) as session:
             run_queries.run(session, _checked_id(run_id))
-            holds.approve(session, run_id, by=principal_name(), **arguments)
+            mass_change_guard.approve(session, run_id, by=principal_name(), **arguments)
             return run_queries.run(session, run_id)
 
     @routes.post("/<int:run_id>/reject")
@@ -92,7 +92,7 @@ def _decision_routes(routes: Blueprint, context: Context) -> None:
         """End a held run; what it wrote before stays, and it changes nothing more."""
         with session_scope(context.engine) as session:
             run_queries.run(session, _checked_id(run_id))
-            holds.reject(session, run_id, by=principal_name())
+            mass_change_guard.reject(session, run_id, by=principal_name())
             return run_queries.run(session, run_id)
 
 

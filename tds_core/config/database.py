@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tds_core.config import fields as d
+from tds_core.config import declaration as d
 from tds_core.config import sources as env
 from tds_models.db import Timeouts
 

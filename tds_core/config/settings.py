@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from tds_core.config import fields as d
+from tds_core.config import declaration as d
 from tds_core.config import sources as env
 from tds_core.config.database import DatabaseSettings
 from tds_core.data_centers import DATA_CENTERS

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.inbox import queries as inbox_queries
-from tds_core.mirror import rows
+from tds_core.mirror import row_queries
 from tds_core.pagination import Row
 from tds_core.queue import queries as queue_queries
 from tds_core.queue.items import BULK_PRIORITY
@@ -122,7 +122,7 @@ class StockStatus(TypedDict):
 
 def entity_statuses(session: Session) -> list[Row]:
     """The status of each entity; see `rows.entity_status`."""
-    return [rows.entity_status(session, entity) for entity in ENTITIES.values()]
+    return [row_queries.entity_status(session, entity) for entity in ENTITIES.values()]
 
 
 def with_ends(statuses: Sequence[Row], governor: Governor) -> list[Row]:
@@ -138,7 +138,7 @@ def source_vs_mirror(session: Session, *, run_count: int = 8) -> SourceVsMirror:
     entities = []
     for entity in ENTITIES.values():
         seen = source.get(entity.name)
-        status = rows.entity_status(session, entity)
+        status = row_queries.entity_status(session, entity)
         status["source_count"] = seen.record_count if seen else None
         status["source_counted_at"] = seen.ended_at if seen else None
         entities.append(status)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tds_core.backoff import backoff_seconds
 from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError, SourceError, TdsError, TransientError
-from tds_core.processing import event_status, sibling_entities
+from tds_core.processing import event_verdicts, sibling_entities
 from tds_core.processing.dependent_refresh import enqueue_dependents
 from tds_core.quality import future_timestamps
 from tds_core.queue import attempts
@@ -144,11 +144,11 @@ def _finish(
     attempts.log(session, claim, [attempts.ended(item, outcomes[item.source_id]) for item in items])
     completion.counts.update(outcomes.values())
     completion.ends += [_end(each.candidate, each.outcome) for each in ended]
-    completion.freshness_seconds += event_status.end_events(
+    completion.freshness_seconds += event_verdicts.end_events(
         session,
         claim,
         [
-            event_status.EventEnd(item, each.outcome, each.candidate.provenance.id, reason(item.source_id))
+            event_verdicts.EventEnd(item, each.outcome, each.candidate.provenance.id, reason(item.source_id))
             for item, each in zip(items, ended, strict=True)
         ],
     )

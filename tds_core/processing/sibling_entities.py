@@ -21,7 +21,7 @@ from tds_core.records.apply import Applied, LockedRows, apply, try_lock_rows
 from tds_core.records.compare import RowOutcome
 from tds_core.records.lock_conflicts import LockedError
 from tds_core.records.transform import Candidate, RecordView, transform
-from tds_core.sync import holds, partial_rows
+from tds_core.sync import mass_change_guard, partial_rows
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 
@@ -60,7 +60,7 @@ def lock_all(session: Session, entity: Entity, candidates: Mapping[str, Candidat
         return {entity.name: LockedRows({}, {})}
     siblings = siblings_of(entity.name)
     read = sorted(key for key, each in candidates.items() if each.view is RecordView.DETAIL) if siblings else []
-    held_names = holds.held_entities(session, [each.name for each in siblings]) if read else set()
+    held_names = mass_change_guard.held_entities(session, [each.name for each in siblings]) if read else set()
     locked_rows: dict[str, LockedRows] = {}
     for each in ENTITIES.values():
         if each is entity:

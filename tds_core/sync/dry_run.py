@@ -10,7 +10,7 @@ from tds_core.records import history
 from tds_core.records.apply import read_rows
 from tds_core.records.compare import RowOutcome, decide
 from tds_core.records.transform import Candidate
-from tds_core.sync import deletions, holds
+from tds_core.sync import deletions, mass_change_guard
 from tds_core.sync.page_apply import CHANGES, PageDiff
 from tds_core.sync.partial_rows import compare_header
 from tds_core.sync.runs import RunLease
@@ -51,7 +51,7 @@ def report_absent(session: Session, run: RunLease) -> None:
     """Add to the report the records a full pass would read because the list did not show them."""
     entity = ENTITIES[run.entity]
     missing = deletions.absent(session, entity, run)
-    names = holds.names_of(session, entity, missing[:SHOWN_COUNT])
+    names = mass_change_guard.names_of(session, entity, missing[:SHOWN_COUNT])
     for source_id in missing[:SHOWN_COUNT]:
         _show(run.report, "absent", {"source_id": source_id, "name": names.get(source_id)})
     run.outcomes["absent"] = len(missing)

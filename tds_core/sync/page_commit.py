@@ -23,9 +23,17 @@ from tds_core.records import schema_drift
 from tds_core.records.apply import apply
 from tds_core.records.transform import Candidate, Provenance, RecordView
 from tds_core.sources.base import ListPage
-from tds_core.sync import deletions, dry_run, entity_moves, holds, list_anomalies, runs, webhook_only_records
+from tds_core.sync import (
+    deletions,
+    dry_run,
+    entity_moves,
+    list_anomalies,
+    mass_change_guard,
+    runs,
+    webhook_only_records,
+)
 from tds_core.sync import position as sync_position
-from tds_core.sync.holds import ChangeLimits, MassChange
+from tds_core.sync.mass_change_guard import ChangeLimits, MassChange
 from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
 from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
@@ -185,7 +193,7 @@ def _commit_page(session: Session, run: RunLease, diff: PageDiff, limits: Change
         return Counter()
     entity = ENTITIES[run.entity]
     result = apply_page(session, entity, diff, correlation_id=run.correlation_id, seen_ids=run.seen_ids)
-    mass_change = holds.count_changes(session, run, changed_count=result.changed_count, limits=limits)
+    mass_change = mass_change_guard.count_changes(session, run, changed_count=result.changed_count, limits=limits)
     if mass_change is not None:
         raise MassChangeError(mass_change)
     schema_drift.notice(session, entity, RecordView.LIST, diff.drift_records, broken=diff.broken_records)
@@ -225,7 +233,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
     future_timestamps.resolve_clock(session, entity)
     webhook_only_records.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=False)
     if run.mode == Mode.FULL and not run.position.endless:
-        mass_change = holds.count_absences(session, run, missing, limits=limits)
+        mass_change = mass_change_guard.count_absences(session, run, missing, limits=limits)
         if mass_change is not None:
             _hold(session, run, mass_change)
             return PassEnd.HELD
@@ -258,7 +266,7 @@ def _encode(position: Position) -> str:
 
 
 def _hold(session: Session, run: RunLease, mass_change: MassChange, call_count: int = 0) -> None:
-    is_held = holds.hold(
+    is_held = mass_change_guard.hold(
         session,
         run,
         mass_change.kind,

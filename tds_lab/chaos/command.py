@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_api.cli.console.output import say, say_table, terminal
+from tds_api.cli.common.output import say, say_table, terminal
 from tds_api.cli.up import StopRequested, stop_signals
 from tds_core import protection_switches
 from tds_core.config.settings import Settings

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core.invariants.verify import InvariantResult, verify
-from tds_core.sync import holds
+from tds_core.sync import mass_change_guard
 from tds_lab.chaos.context import ChaosContext
 from tds_lab.chaos.orphaned_items import Orphans
 from tds_lab.chaos.report import ChaosResult, make_report
@@ -123,7 +123,7 @@ class ChaosRun:
         with session_scope(self._environment.engine) as session:
             held = list(session.execute(text("select id from tds_sync_runs where state = 'held'")).scalars())
             for run_id in held:
-                holds.approve(session, run_id, by="chaos")
+                mass_change_guard.approve(session, run_id, by="chaos")
         if held:
             self._say(f"Approved {len(held)} runs that were held.")
             phases.wait_until_quiet(self._environment)

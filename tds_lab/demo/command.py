@@ -7,7 +7,7 @@ import requests
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_api.cli.console.output import say, terminal
+from tds_api.cli.common.output import say, terminal
 from tds_api.cli.up import StopRequested, stop_signals
 from tds_core.config.settings import Settings
 from tds_core.errors import ProgramFailedError

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import requests
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_api.cli.console.output import say
+from tds_api.cli.common.output import say
 from tds_core.database_urls import without_driver
 from tds_lab.comparison.spot_check import Sample
 from tds_lab.demo.stats import Figures, Load, Snapshot, Watcher

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_api.cli.console.output import terminal
+from tds_api.cli.common.output import terminal
 from tds_lab.demo import output
 from tds_lab.demo.stats import Figures, Load, Snapshot, Watcher
 from tds_lab.testbed import Environment

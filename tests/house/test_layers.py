@@ -97,7 +97,7 @@ def test_commands_print_in_one_place_where_nothing_from_outside_is_obeyed() -> N
     def prints(module: Module) -> list[int]:
         return (
             []
-            if module.name == "tds_api/cli/console/output.py"
+            if module.name == "tds_api/cli/common/output.py"
             else [line for name, line in module.calls() if name in ways]
         )
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from tds_api.cli.console.action_log import acting
-from tds_api.cli.console.database import transaction
-from tds_api.cli.console.output import say, say_json, say_table, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import transaction
+from tds_api.cli.common.logged_transactions import acting
+from tds_api.cli.common.output import say, say_json, say_table, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_api.cli.dead_letter import retry as dead_letter_retry
 from tds_api.cli.dead_letter.views import show_dead_letter, show_dead_letters, show_groups
 from tds_core.config.settings import load_settings

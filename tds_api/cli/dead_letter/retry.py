@@ -9,10 +9,10 @@ import typer
 from sqlalchemy import Engine
 
 from tds_api.cli.breakers import quiet_breakers
-from tds_api.cli.console.action_log import acting, acting_on
-from tds_api.cli.console.database import database, transaction
-from tds_api.cli.console.output import say, say_json, terminal
-from tds_api.cli.console.remote import remote
+from tds_api.cli.common.database import database, transaction
+from tds_api.cli.common.logged_transactions import acting, acting_on
+from tds_api.cli.common.output import say, say_json, terminal
+from tds_api.cli.common.remote_api import remote
 from tds_api.cli.dead_letter.views import show_batches, show_preview
 from tds_api.resources.dead_letters import preview_retry
 from tds_core.config.settings import load_settings

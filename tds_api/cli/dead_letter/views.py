@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from tds_api.cli.console.output import cell, say_table
+from tds_api.cli.common.output import cell, say_table
 
 Row = Mapping[str, Any]
 

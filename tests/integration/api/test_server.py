@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tds_api.http.probes import PROBES
+from tds_api.http.probe_coalescing import PROBES
 from tests.support.api_process import served
 from tests.support.webhook_sender import PATH, TOKEN, signature, wrapped
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tds_core.errors import InvalidCursorError, InvalidRecordError, NotFoundError
 from tds_core.explain.timeline import StepFilter, explain
 from tds_core.inbox.rejected import Rejection, keep_rejected
-from tds_core.mirror import rows as mirror_rows
+from tds_core.mirror import row_queries as mirror_rows
 from tds_core.mirror.as_of import row_at, rows_at
 from tds_core.pagination import encode_cursor
 from tds_core.sync.run_requests import InvalidRequestError

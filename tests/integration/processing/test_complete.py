@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tds_core.errors import InvalidRecordError, PermanentError, RateError, TransientError
-from tds_core.processing import complete, event_status
+from tds_core.processing import complete, event_verdicts
 from tds_tasks.work_batches import sync_batch
 from tests.support.world import ScriptedSource, World, delivery, invoice, product
 
@@ -238,18 +238,18 @@ def test_a_connection_cut_midway_leaves_nothing_and_costs_no_attempt(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.deliver(delivery("invoice", invoice()))
-    whole = event_status.end_events
+    whole = event_verdicts.end_events
 
     def cut(session: Any, *given: Any) -> Any:
         pid = session.connection().exec_driver_sql("select pg_backend_pid()").scalar()
         world.execute("select pg_terminate_backend(:pid)", pid=pid)
         return whole(session, *given)
 
-    monkeypatch.setattr(complete.event_status, "end_events", cut)
+    monkeypatch.setattr(complete.event_verdicts, "end_events", cut)
     sync_batch("invoice")
     assert_nothing_settled(world)
     assert world.value("select attempts from tds_sync_queue where lease_token is null") == 0
-    monkeypatch.setattr(complete.event_status, "end_events", whole)
+    monkeypatch.setattr(complete.event_verdicts, "end_events", whole)
     world.drain("invoice", make_due=True)
     assert world.verdicts() == ["applied"]
     assert world.row("invoice", "460000000900001")["version"] == 1

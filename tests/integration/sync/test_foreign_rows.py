@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from tds_api.cli.doctor_checks.foreign_rows import one_organization
 from tds_core.config.settings import load_settings
-from tds_core.sync import holds, webhook_only_records
-from tds_core.sync.holds import ChangeLimits
+from tds_core.sync import mass_change_guard, webhook_only_records
+from tds_core.sync.mass_change_guard import ChangeLimits
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
 from tests.support.command_line import CommandLine
@@ -175,7 +175,7 @@ def test_rows_from_before_the_organisation_may_be_anyone_s_until_a_full_pass_has
     run = synced.run("product", "full")
     assert [each["state"] for each in looked(tds)[1]] == ["critical", "warning"], "of products what is held says more"
     with session_scope(synced.engine) as session:
-        holds.approve(session, run["id"], by="somebody")
+        mass_change_guard.approve(session, run["id"], by="somebody")
     synced.advance(run["id"])
     drain(synced, "product", "stock_level")
     assert looked(tds)[1][0]["says"].endswith(": stock_level 45")

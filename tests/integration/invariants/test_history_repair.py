@@ -141,7 +141,7 @@ def test_what_was_changed_by_hand_is_found_and_mended(
 def test_a_table_that_was_emptied_is_repaired(
     synced: World, standin: StandIn, tds: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tds_core.invariants.repair.MOST_READ_SINGLY", 10)
+    monkeypatch.setattr("tds_core.invariants.history_repair.MOST_READ_SINGLY", 10)
     synced.run("invoice", "full")
     before = standing(synced, "invoice")
     synced.execute("truncate erp.invoice cascade")
@@ -154,7 +154,7 @@ def test_tombstones_that_were_taken_away_come_back_as_tombstones(
     synced: World, standin: StandIn, tds: CommandLine, monkeypatch: pytest.MonkeyPatch, case: tuple[str, int]
 ) -> None:
     entity, most_singly = case
-    monkeypatch.setattr("tds_core.invariants.repair.MOST_READ_SINGLY", most_singly)
+    monkeypatch.setattr("tds_core.invariants.history_repair.MOST_READ_SINGLY", most_singly)
     synced.run(entity, "full")
     gone = standin.ids(MODULES[entity])[1]
     standin.delete(MODULES[entity], gone)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tds_api.cli.console.output import cell, distance
+from tds_api.cli.common.output import cell, distance
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tds_core.sync import holds, runs
-from tds_core.sync.holds import ChangeLimits
+from tds_core.sync import mass_change_guard, runs
+from tds_core.sync.mass_change_guard import ChangeLimits
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
 from tests.support.standin import StandIn, before_page, names
@@ -32,7 +32,7 @@ def held(world: World, run_id: int) -> dict[str, Any]:
 
 def approve(world: World, run_id: int, **more: Any) -> int:
     with session_scope(world.engine) as session:
-        return holds.approve(session, run_id, by="somebody", **more)
+        return mass_change_guard.approve(session, run_id, by="somebody", **more)
 
 
 def reprice(standin: StandIn, count: int) -> list[str]:
@@ -155,7 +155,7 @@ def test_a_rejected_run_changes_nothing_more_and_says_by_whom(mirrored: World, s
     run_id = mirrored.run("product", "incremental")["id"]
     before = mirrored.mirror("product", "price")
     with session_scope(mirrored.engine) as session:
-        holds.reject(session, run_id, by="somebody")
+        mass_change_guard.reject(session, run_id, by="somebody")
     mirrored.advance(run_id)
     run = mirrored.run_row(run_id)
     assert (run["state"], run["end_reason"].startswith("rejected by somebody")) == ("rejected", True)
@@ -174,10 +174,10 @@ def test_a_held_run_can_be_cancelled_and_keeps_others_from_its_stream(mirrored: 
     assert mirrored.request_run("product", "incremental") != run_id
 
 
-@pytest.mark.parametrize("decide", [holds.approve, holds.reject])
+@pytest.mark.parametrize("decide", [mass_change_guard.approve, mass_change_guard.reject])
 def test_a_run_that_waits_for_nobody_cannot_be_decided(mirrored: World, decide: Any) -> None:
     run_id = mirrored.request_run("product", "incremental")
-    with session_scope(mirrored.engine) as session, pytest.raises(holds.NotHeldError, match="tds runs"):
+    with session_scope(mirrored.engine) as session, pytest.raises(mass_change_guard.NotHeldError, match="tds runs"):
         decide(session, run_id, by="somebody")
 
 

@@ -13,8 +13,8 @@ import requests
 from rich.console import Console
 from sqlalchemy import Engine
 
-from tds_api.cli.console.action_log import acting_on
-from tds_api.cli.console.database import database
+from tds_api.cli.common.database import database
+from tds_api.cli.common.logged_transactions import acting_on
 from tds_core.config.settings import load_settings
 from tds_core.errors import TdsError
 from tds_core.health.health import DISPATCHER_SILENT_SECONDS, health_facts

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from tds_api.cli.console.database import database
+from tds_api.cli.common.database import database
 from tds_core.auth import action_log
 from tds_core.auth.action_log import ActionEntry
 from tds_core.auth.principal import shell

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 from tds_api.http.correlation import CORRELATION_KEY
-from tds_api.http.probes import Probes
+from tds_api.http.probe_coalescing import Probes
 from tds_api.http.wsgi_adapter import WsgiResponse
 
 
