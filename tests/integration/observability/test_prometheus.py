@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 COUNT = """
 import sys
-from tds_core import metrics
+from tds_core.observability import metrics
 metrics.webhooks.labels("product", "accepted").inc(int(sys.argv[1]))
 metrics.freshness_seconds.labels("product").observe(0.2)
 metrics.pool_connections.labels("worker").set(3)
@@ -107,7 +107,7 @@ def test_a_process_without_a_web_server_answers_at_its_own_port(environment: dic
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     program = (
-        "import sys\nfrom tds_core import metrics\nfrom tds_core.config.settings import load_settings\n"
+        "import sys\nfrom tds_core.observability import metrics\nfrom tds_core.config.settings import load_settings\n"
         "from tds_tasks.worker.metrics_server import serve_metrics\n"
         "metrics.nudges.labels('sent').inc(4)\nserve_metrics(load_settings())\nsys.stdin.readline()\n"
     )
