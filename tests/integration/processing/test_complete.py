@@ -208,7 +208,7 @@ def settled(world: World, claim: Any, record: dict[str, Any]) -> complete.Comple
         )
 
 
-@pytest.mark.parametrize("where", ["attempts.log", "verdicts.give", "queue.finish", "dead_letters.heal"])
+@pytest.mark.parametrize("where", ["attempts.log", "event_verdicts.end_events", "queue_items.finish", "store.resolve"])
 def test_nothing_of_an_interrupted_settlement_is_visible(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
