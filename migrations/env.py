@@ -5,6 +5,20 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
+from tds_models import (  # noqa: F401  (they fill the metadata)
+    audit_trail,
+    auth,
+    dead_letters,
+    findings,
+    healing,
+    inbox,
+    known_keys,
+    oauth,
+    queue,
+    runs,
+    schedule,
+    subscriptions,
+)
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata
 from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
