@@ -42,7 +42,7 @@ def test_every_job_is_shown_with_its_next_slot(tds: CommandLine) -> None:
 def test_a_paused_job_takes_no_slot_and_has_no_next_one(tds: CommandLine, world: World) -> None:
     tds("schedule", "pause", "often")
     world.execute("update tds_scheduled_jobs set updated_at = now() - interval '10 minutes'")
-    assert taken(world) == []
+    assert "often" not in taken(world)
     assert listed(tds)["often"]["next_at"] is None
 
 
