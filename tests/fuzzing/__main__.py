@@ -24,9 +24,9 @@ ONE_ENTITY = ["--exclude-path-regex", "/(entities|explain)/(?!product|invoice)"]
 def fuzz(environment: Environment, asker: str, *, home: Path, options: list[str]) -> dict[str, Any]:
     """Let schemathesis ask as `asker`. Returns its report."""
     described, report = home / "openapi.json", home / f"{asker}.json"
-    admins = {"Authorization": f"Bearer {environment.keys[ADMIN]}"}
+    admins = {"Authorization": f"Bearer {environment.api_keys[ADMIN]}"}
     described.write_bytes(requests.get(f"{environment.url}/api/tds/openapi.json", headers=admins, timeout=30).content)
-    header = ["-H", f"Authorization: Bearer {environment.keys[asker]}"] if asker != NOBODY else []
+    header = ["-H", f"Authorization: Bearer {environment.api_keys[asker]}"] if asker != NOBODY else []
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "schemathesis.toml"), "run"]
     asked = [str(described), "--url", environment.url, *header, "--checks", "all", *ONE_ENTITY, "--no-color"]
     written = ["--report", "json", "--report-json-path", str(report), "--continue-on-failure"]
