@@ -25,6 +25,7 @@ SIZES = {
     "orders": 30, "invoices": 120, "payments": 10, "bills": 40, "credit-notes": 20, "adjustments": 5,
 }  # fmt: skip
 SECONDS, A_SECOND = 7.0, 10.0
+MINUTE_AND_MORE = 90
 FOREIGN = "2999000000000"
 LOST_EMOJI = '{"contact_id":"%s","contact_name":"\\ud83d","contact_type":"customer","last_modified_time":"%s"}'
 
@@ -187,7 +188,9 @@ def test_beside_every_trouble_all_else_is_applied_within_two_seconds(organisatio
             stop.set()
             edits.join()
         there.settle()
-        assert eventually(lambda: there.value(shown) > 0), f"{trouble.__name__} was not met"  # noqa: B023
+        # Readings at leisure wait for the next minute of the quota.
+        met = eventually(lambda: there.value(shown) > 0, MINUTE_AND_MORE)  # noqa: B023
+        assert met, f"{trouble.__name__} was not met"
         waited = latencies(there, mark)
         assert len(waited) >= SECONDS * A_SECOND / 2, trouble.__name__
         slow[trouble.__name__] = round(waited[int(len(waited) * 0.95)], 2)
@@ -198,5 +201,5 @@ def test_beside_every_trouble_all_else_is_applied_within_two_seconds(organisatio
         found = there.value(f"select {column} from erp.{entity} where source_id = :id", id=record_id)
         assert found == value, f"{entity} {record_id}"
     foreign = "select count(*) from erp.product where source_id like :foreign and deleted_at is null"
-    assert eventually(lambda: there.value(foreign, foreign=f"{FOREIGN}%") == 0)
+    assert eventually(lambda: there.value(foreign, foreign=f"{FOREIGN}%") == 0, MINUTE_AND_MORE)
     assert there.value("select count(*) from tds_dead_letter_queue where entity in ('product', 'invoice')") == 0
