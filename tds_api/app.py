@@ -81,7 +81,7 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     _install_routes(app, context, rates, recorder)
     install_errors(app)
     if tracing.is_on():
-        app.wsgi_app = TracingMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = TracingMiddleware(app.wsgi_app)
     if settings.unsigned_webhooks:
         log.warning("unsigned_webhooks_are_taken", mend="unset TDS_UNSIGNED_WEBHOOKS")
     elif not settings.zoho_webhook_secret:

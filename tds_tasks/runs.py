@@ -32,7 +32,7 @@ from tds_core.sources import missing_permissions, rate_limit_pause
 from tds_core.sources.base import ListPage, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
-from tds_core.sync.mass_change_guard import ChangeLimits
+from tds_core.sync.change_limits import ChangeLimits
 from tds_core.sync.page_commit import ComparedPage, LostLeaseError, MassChangeError, PassEnd
 from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
@@ -168,7 +168,7 @@ def prefetch(items: Iterator[T]) -> Iterator[Iterator[T]]:
             coming: Future[T | object] = worker.submit(copy_context().run, next, items, end)
             while (item := coming.result()) is not end:
                 coming = worker.submit(copy_context().run, next, items, end)
-                yield item  # type: ignore[misc]  # it is not the end, so it is a T
+                yield item
 
         yield results()
 

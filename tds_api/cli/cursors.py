@@ -9,7 +9,7 @@ from tds_api.cli.common.logged_transactions import acting
 from tds_api.cli.common.output import entity_named, read_moment, say, say_json, say_table, terminal
 from tds_api.cli.common.remote_api import remote
 from tds_core.errors import ConfigError
-from tds_core.sync import position as core
+from tds_core.sync import cursors as core_cursors
 
 cursors = typer.Typer(help="Show where incremental reads begin; set that.")
 
@@ -24,7 +24,7 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
         found = api.get("/cursors")
     else:
         with transaction() as session:
-            found = core.cursors(session)
+            found = core_cursors.cursors(session)
     if as_json:
         say_json(found)
         return
@@ -46,5 +46,5 @@ def put(
         api.post(f"/cursors/{name}", {"modified_at": modified_at.isoformat()})
     else:
         with acting("cursors.set", name, entity=name, detail={"modified_at": modified_at}) as session:
-            core.put(session, name, modified_at)
+            core_cursors.put(session, name, modified_at)
     say(f"The next incremental read of {name} begins at {modified_at:%Y-%m-%d %H:%M:%S} UTC: tds sync {name}")

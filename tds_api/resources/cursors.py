@@ -9,7 +9,7 @@ from tds_api.openapi import Blueprint
 from tds_api.process_context import Context
 from tds_api.resources.entities import check_entity
 from tds_api.schemas.common import ArgumentsSchema, Instant, perhaps_instant_field
-from tds_core.sync import position
+from tds_core.sync import cursors
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -39,7 +39,7 @@ def cursor_routes(context: Context) -> Blueprint:
     def all_cursors() -> Any:
         """The cursor of every entity that has one."""
         with session_scope(context.engine) as session:
-            return position.cursors(session)
+            return cursors.cursors(session)
 
     @routes.post("/<entity>")
     @needs(Role.OPERATOR)
@@ -49,6 +49,6 @@ def cursor_routes(context: Context) -> Blueprint:
         """Have the next incremental read begin at a moment, also one before where it would; never one to come."""
         check_entity(entity)
         with session_scope(context.engine) as session:
-            return position.put(session, entity, **arguments)
+            return cursors.put(session, entity, **arguments)
 
     return routes

@@ -116,4 +116,4 @@ def page_schema(items: type[Schema]) -> type[Schema]:
         "items": fields.List(fields.Nested(items)),
         "next_cursor": fields.String(allow_none=True, metadata={"description": "null on the last page"}),
     }
-    return Schema.from_dict(members, name=f"{items.__name__.removesuffix('Schema')}Page")  # type: ignore[return-value]
+    return Schema.from_dict(members, name=f"{items.__name__.removesuffix('Schema')}Page")

@@ -60,7 +60,7 @@ def row_schema(entity: str) -> type[Schema]:
         "confirmed_at": perhaps_instant_field(),
         "deleted_at": perhaps_instant_field(),
     }
-    return Schema.from_dict(members, name=_name(entity))  # type: ignore[return-value]
+    return Schema.from_dict(members, name=_name(entity))
 
 
 @cache

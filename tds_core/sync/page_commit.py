@@ -24,6 +24,7 @@ from tds_core.records.apply import apply
 from tds_core.records.transform import Candidate, Provenance, RecordView
 from tds_core.sources.base import ListPage
 from tds_core.sync import (
+    cursors,
     deletions,
     dry_run,
     entity_moves,
@@ -32,8 +33,8 @@ from tds_core.sync import (
     runs,
     webhook_only_records,
 )
-from tds_core.sync import position as sync_position
-from tds_core.sync.mass_change_guard import ChangeLimits, MassChange
+from tds_core.sync.change_limits import ChangeLimits
+from tds_core.sync.mass_change_guard import MassChange
 from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
 from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
@@ -159,7 +160,7 @@ def _commit_all(
     fetched_count = len(run.seen_ids) - seen_before
     may_move_cursor = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
     if position.sorted and position.reached and may_move_cursor:
-        sync_position.advance(session, run.entity, position.reached, run_id=run.id)
+        cursors.advance(session, run.entity, position.reached, run_id=run.id)
     params = {
         **lease,
         "position": _encode(position),
@@ -239,7 +240,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
             return PassEnd.HELD
         _finish_full_pass(session, run, entity, missing)
     if run.position.reached and not run.position.sorted and not doubt:
-        sync_position.advance(session, run.entity, run.position.reached, run_id=run.id)
+        cursors.advance(session, run.entity, run.position.reached, run_id=run.id)
     runs.complete(session, run, list_anomalies.end_reason(run, doubt))
     return PassEnd.COMPLETED
 

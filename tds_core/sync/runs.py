@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
 from tds_core.queue.retry_policy import FailureHistory
-from tds_core.sync import deletions
-from tds_core.sync import position as sync_position
+from tds_core.sync import cursors, deletions
 from tds_core.sync.position import Position, Shown
 from tds_models.db import Lock
 from tds_models.entities import ENTITIES
@@ -173,7 +172,7 @@ def _begin(session: Session, run_id: int, entity: str, overlap_seconds: float | 
     """Where the run begins: behind the cursor, or (`None`) at the very beginning."""
     since = None
     if overlap_seconds is not None:
-        since = sync_position.begin_at(session, entity, overlap_seconds=overlap_seconds)
+        since = cursors.begin_at(session, entity, overlap_seconds=overlap_seconds)
     in_order = not findings.is_open(session, kind=DISORDER, source=ENTITIES[entity].stream.source, entity=entity)
     position = Position.first(ENTITIES[entity].stream.increment, since, in_order=in_order)
     expected = deletions.live_count(session, ENTITIES[entity]) if since is None else None

@@ -88,4 +88,4 @@ class Sampler:
             params={"organization_id": self._organization_id, **parameters},
             timeout=TIMEOUT_SECONDS,
         )
-        return json.loads(answer.content, parse_float=Decimal)  # type: ignore[no-any-return]
+        return json.loads(answer.content, parse_float=Decimal)

@@ -73,7 +73,7 @@ def pending_work(connection: Connection) -> PendingWork:
 
 def clock(connection: Connection) -> datetime:
     """The database's time, which is what events are stamped with."""
-    return connection.execute(text("select clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
+    return connection.execute(text("select clock_timestamp()")).scalar_one()
 
 
 def count_verdicts(connection: Connection, since: datetime) -> dict[str, int]:

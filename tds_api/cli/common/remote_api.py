@@ -40,7 +40,7 @@ class RemoteRefusedError(TdsError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.code = code  # type: ignore[misc]
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from tds_core.errors import InvalidRecordError
 from tds_core.sync.bulk_insert import PageReader
-from tds_core.sync.mass_change_guard import ChangeLimits
+from tds_core.sync.change_limits import ChangeLimits
 from tds_models.entities import ENTITIES
 from tds_tasks import runs as run_tasks
 from tests.support.command_line import CommandLine

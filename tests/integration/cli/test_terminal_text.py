@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tds_api.cli.common.output import say_table, terminal
-from tds_core.sync.mass_change_guard import ChangeLimits
+from tds_core.sync.change_limits import ChangeLimits
 from tds_models.entities import ENTITIES
 from tds_tasks import runs as run_tasks
 from tests.integration.cli.test_sync import refuse, worker

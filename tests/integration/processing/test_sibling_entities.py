@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 from tds_core.processing.sibling_entities import siblings_of
 from tds_core.queue import items
 from tds_core.records.transform import Provenance, RecordView, transform
-from tds_core.sync.mass_change_guard import ChangeLimits
+from tds_core.sync.change_limits import ChangeLimits
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_tasks import context

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tds_core.invariants import verify
-from tds_core.sync import position
+from tds_core.sync import cursors
 from tds_models.db import session_scope
 from tests.support.command_line import CommandLine
 from tests.support.standin import StandIn, before_page
@@ -253,7 +253,7 @@ def test_a_cursor_is_not_set_where_it_would_hide_something(
     said = tds("cursors", "set", entity, moment)
     assert (said.exit_code, "yet to come" in said.errors or "reads all of it" in said.errors) == (1, True)
     with session_scope(synced.engine) as session:
-        assert {row["modified_at"] for row in position.cursors(session)} == {None}
+        assert {row["modified_at"] for row in cursors.cursors(session)} == {None}
 
 
 @pytest.mark.parametrize("entity", ["product", "invoice"])
@@ -295,7 +295,7 @@ def test_a_cursor_set_back_while_a_pass_is_under_way_stays_until_the_next_begins
 
     def set_back() -> None:
         with session_scope(synced.engine) as session:
-            position.put(session, "product", wanted)
+            cursors.put(session, "product", wanted)
 
     before_page(standin, 2, set_back)
     synced.run("product", "incremental")

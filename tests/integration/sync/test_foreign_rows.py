@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tds_api.cli.doctor_checks.foreign_rows import one_organization
 from tds_core.config.settings import load_settings
 from tds_core.sync import mass_change_guard, webhook_only_records
-from tds_core.sync.mass_change_guard import ChangeLimits
+from tds_core.sync.change_limits import ChangeLimits
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
 from tests.support.command_line import CommandLine

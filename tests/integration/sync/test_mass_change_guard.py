@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tds_core.sync import mass_change_guard, runs
-from tds_core.sync.mass_change_guard import ChangeLimits
+from tds_core.sync.change_limits import ChangeLimits
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
 from tests.support.standin import StandIn, before_page, names

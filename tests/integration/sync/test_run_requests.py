@@ -5,7 +5,7 @@ from getpass import getuser
 
 import pytest
 
-from tds_core.sync.mass_change_guard import ChangeLimits
+from tds_core.sync.change_limits import ChangeLimits
 from tds_tasks import runs as run_tasks
 from tests.integration.cli.test_sync import worker
 from tests.support.command_line import CommandLine

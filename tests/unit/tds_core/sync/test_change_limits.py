@@ -2,7 +2,7 @@
 
 import pytest
 
-from tds_core.sync.mass_change_guard import ChangeLimits, too_many_absences, too_many_changes, with_margin
+from tds_core.sync.change_limits import ChangeLimits, too_many_absences, too_many_changes, with_margin
 
 LIMITS = ChangeLimits(percent=5, records=50)
 
