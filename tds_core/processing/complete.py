@@ -1,17 +1,19 @@
-"""Batch completion: rows, history, event statuses and the end of work items, in the caller's one transaction."""
+"""Batch completion: rows, history, event verdicts and the end of work items, in the caller's one transaction."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.backoff import backoff_seconds
 from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError, SourceError, TdsError, TransientError
-from tds_core.processing import event_verdicts, sibling_entities
-from tds_core.processing.dependent_refresh import enqueue_dependents
+from tds_core.processing import related_entities
+from tds_core.processing.related_entities import enqueue_dependents
 from tds_core.quality import future_timestamps
 from tds_core.queue import attempts
 from tds_core.queue import items as queue_items
@@ -25,6 +27,7 @@ from tds_core.records.transform import Candidate, RecordView
 from tds_core.sync import entity_moves, partial_rows, webhook_only_records
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
+from tds_models.inbox import Verdict
 
 #: The longest wait of a record that is overtaken again and again, because a clock was set back.
 MOST_OVERTAKEN_SECONDS = 120.0
@@ -35,6 +38,16 @@ class OvertakenError(TdsError):
 
     code = "overtaken"
     retriable = True
+
+
+@dataclass(frozen=True, slots=True)
+class EventEnd:
+    """How an item ended: the event that was applied, if any, and the reason shown beside its verdict."""
+
+    item: Item
+    outcome: RowOutcome
+    event_id: int | None
+    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -78,7 +91,7 @@ def complete_batch(
     entity = ENTITIES[claim.entity]
     # The mirror before the queue: receiving webhooks needs the queue's rows, so a transaction that holds them must not
     # wait for long.
-    locked_rows = sibling_entities.lock_all(session, entity, candidates)
+    locked_rows = related_entities.lock_all(session, entity, candidates)
     own_rows = locked_rows[entity.name]
     failures = {**failures, **own_rows.blocked}
     concerned = [item for item in claim.items if item.source_id in candidates or item.source_id in failures]
@@ -87,14 +100,14 @@ def complete_batch(
     cut_short = partial_rows.find_cut_short(session, entity, ready)
     marked = [replace(each, partial=True) if each.source_id in cut_short else each for each in ready]
     sorted_candidates = webhook_only_records.sort_candidates(session, entity, marked, own_rows.rows)
-    result = sibling_entities.apply_to_all(session, entity, sorted_candidates.to_apply, locked_rows)
+    result = related_entities.apply_to_all(session, entity, sorted_candidates.to_apply, locked_rows)
     applied = [*result.own, *sorted_candidates.doubtful]
     ended = [each for each in applied if each.outcome is not RowOutcome.REFETCH]
     _finish(session, claim, held, [*ended, *sorted_candidates.settled], completion, reason=sorted_candidates.reason)
     _enqueue_as_bulk(session, entity, [each for each in ended if cut_short.get(each.candidate.source_id)])
     webhook_only_records.note_unconfirmed(session, entity, [*ended, *sorted_candidates.settled], sorted_candidates)
     entity_moves.follow(session, entity, [*ended, *sorted_candidates.settled])
-    sibling_entities.finish_answered(session, claim, result)
+    related_entities.finish_answered(session, claim, result)
     if any(held[each.candidate.source_id].snoozes for each in ended) and own_rows.has_open_findings:
         future_timestamps.resolve_clock(session, entity)
     if ended and not claim.bulk:  # after bulk reading the next pass over the dependents is enough
@@ -144,11 +157,11 @@ def _finish(
     attempts.log(session, claim, [attempts.ended(item, outcomes[item.source_id]) for item in items])
     completion.counts.update(outcomes.values())
     completion.ends += [_end(each.candidate, each.outcome) for each in ended]
-    completion.freshness_seconds += event_verdicts.end_events(
+    completion.freshness_seconds += end_events(
         session,
         claim,
         [
-            event_verdicts.EventEnd(item, each.outcome, each.candidate.provenance.id, reason(item.source_id))
+            EventEnd(item, each.outcome, each.candidate.provenance.id, reason(item.source_id))
             for item, each in zip(items, ended, strict=True)
         ],
     )
@@ -272,3 +285,47 @@ def _dead_letter(item: Item, error: Exception) -> dict[str, Any]:
         "correlation_id": item.correlation_id,
         "generation": item.generation,
     }
+
+
+VERDICTS = {
+    RowOutcome.CREATED: Verdict.APPLIED,
+    RowOutcome.UPDATED: Verdict.APPLIED,
+    RowOutcome.RESTORED: Verdict.APPLIED,
+    RowOutcome.UNCHANGED: Verdict.UNCHANGED,
+    RowOutcome.STALE: Verdict.STALE,
+    RowOutcome.DELETED: Verdict.DELETED,
+}
+
+# The event that was applied (or, when the record was read, the newest one) carries the outcome; the others were
+# overtaken by it.
+END_EVENTS = text("""
+with given as (
+    select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
+        source_id text, generation bigint, verdict text, chosen bigint, reason text)
+), open as (
+    select e.id, g.verdict, g.reason, coalesce(g.chosen, max(e.id) over (partition by e.source_id)) as chosen
+    from tds_inbox_events e join given g using (source_id)
+    where e.source = :source and e.entity = :entity and e.verdict is null and e.generation <= g.generation
+)
+update tds_inbox_events e
+set verdict = case when o.id = o.chosen then o.verdict else 'superseded' end, verdict_at = clock_timestamp(),
+    verdict_reason = case when o.id = o.chosen then o.reason end
+from open o where e.id = o.id
+returning extract(epoch from clock_timestamp() - e.received_at)::float8
+""")
+
+
+def end_events(session: Session, claim: Claim, ended: Sequence[EventEnd]) -> list[float]:
+    """Give the open events of finished items their verdicts. Returns each event's age in seconds."""
+    rows = [
+        {
+            "source_id": each.item.source_id,
+            "generation": each.item.generation,
+            "verdict": VERDICTS[each.outcome],
+            "chosen": each.event_id,
+            "reason": each.reason,
+        }
+        for each in ended
+    ]
+    params = {"source": claim.source, "entity": claim.entity, "rows": msgspec.json.encode(rows).decode()}
+    return list(session.execute(END_EVENTS, params).scalars())

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tds_core.inbox.receive import Delivery
-from tds_core.processing.sibling_entities import siblings_of
+from tds_core.processing.related_entities import siblings_of
 from tds_core.sources.zoho.webhooks.parser import parse
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity, Shows
@@ -178,7 +178,7 @@ def test_a_change_owes_a_reading_to_what_it_feeds(synced: World, standin: StandI
     source_id, record = next(iter(records(standin, feeder).items()))
     if fed in siblings_of(
         feeder.name
-    ):  # a reading would tell of both (tests/integration/processing/test_sibling_entities.py)
+    ):  # a reading would tell of both (tests/integration/processing/test_related_entities.py)
         synced.deliver(webhook(feeder, record))
     else:
         synced.enqueue(feeder.name, source_id)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tds_core.processing.sibling_entities import siblings_of
+from tds_core.processing.related_entities import siblings_of
 from tds_models.entities.declaration import Entity
 from tests.support.standin import StandIn
 from tests.support.world import World, delivery

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tds_core.errors import InvalidRecordError, PermanentError, RateError, TransientError
-from tds_core.processing import complete, event_verdicts
+from tds_core.processing import complete
 from tds_tasks.work_batches import sync_batch
 from tests.support.world import ScriptedSource, World, delivery, invoice, product
 
@@ -208,20 +208,21 @@ def settled(world: World, claim: Any, record: dict[str, Any]) -> complete.Comple
         )
 
 
-@pytest.mark.parametrize("where", ["attempts.log", "event_verdicts.end_events", "queue_items.finish", "store.resolve"])
+@pytest.mark.parametrize("where", ["attempts.log", "end_events", "queue_items.finish", "store.resolve"])
 def test_nothing_of_an_interrupted_settlement_is_visible(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     world.deliver(delivery("invoice", invoice()))
     claim = world.claim("invoice")
-    module, name = where.split(".")
-    whole: Callable[..., Any] = getattr(getattr(complete, module), name)
+    *module, name = where.split(".")
+    owner: Any = getattr(complete, module[0]) if module else complete
+    whole: Callable[..., Any] = getattr(owner, name)
 
     def break_off(*given: Any, **named: Any) -> Any:
         whole(*given, **named)
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(getattr(complete, module), name, break_off)
+    monkeypatch.setattr(owner, name, break_off)
     with pytest.raises(RuntimeError, match="power cut"):
         settled(world, claim, invoice())
     assert_nothing_settled(world)
@@ -238,18 +239,18 @@ def test_a_connection_cut_midway_leaves_nothing_and_costs_no_attempt(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.deliver(delivery("invoice", invoice()))
-    whole = event_verdicts.end_events
+    whole = complete.end_events
 
     def cut(session: Any, *given: Any) -> Any:
         pid = session.connection().exec_driver_sql("select pg_backend_pid()").scalar()
         world.execute("select pg_terminate_backend(:pid)", pid=pid)
         return whole(session, *given)
 
-    monkeypatch.setattr(complete.event_verdicts, "end_events", cut)
+    monkeypatch.setattr(complete, "end_events", cut)
     sync_batch("invoice")
     assert_nothing_settled(world)
     assert world.value("select attempts from tds_sync_queue where lease_token is null") == 0
-    monkeypatch.setattr(complete.event_verdicts, "end_events", whole)
+    monkeypatch.setattr(complete, "end_events", whole)
     world.drain("invoice", make_due=True)
     assert world.verdicts() == ["applied"]
     assert world.row("invoice", "460000000900001")["version"] == 1

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, event
 
-from tds_core.processing.sibling_entities import siblings_of
+from tds_core.processing.related_entities import siblings_of
 from tds_core.queue import items
 from tds_core.records.transform import Provenance, RecordView, transform
 from tds_core.sync.change_limits import ChangeLimits

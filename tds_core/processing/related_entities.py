@@ -1,7 +1,8 @@
-"""Siblings: entities made of the same source records, such as a product and its stock level.
+"""Related entities: what a record of one entity means for records of others.
 
-A detail that was read for one of them is applied to all in the same transaction, in the order of the registry, so that
-they never disagree and no record is read twice.
+Siblings are made of the same source records, such as a product and its stock level: a detail that was read for one of
+them is applied to all in the same transaction, in the order of the registry, so that they never disagree and no record
+is read twice. Dependents change when others do, without an event of their own: they are enqueued to be read.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -10,15 +11,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError
-from tds_core.queue import attempts
+from tds_core.queue import attempts, items
 from tds_core.queue.items import Claim, Item
 from tds_core.records.apply import Applied, LockedRows, apply, try_lock_rows
-from tds_core.records.compare import RowOutcome
+from tds_core.records.compare import WRITES, RowOutcome
 from tds_core.records.lock_conflicts import LockedError
 from tds_core.records.transform import Candidate, RecordView, transform
 from tds_core.sync import mass_change_guard, partial_rows
@@ -152,3 +153,54 @@ def finish_answered(session: Session, claim: Claim, result: SiblingResult) -> No
 def _answered(session: Session, entity: Entity, ids: Sequence[str], read_at: datetime) -> list[Item]:
     params = {"source": entity.stream.source, "entity": entity.name, "ids": ids, "read_at": read_at}
     return [Item(**row) for row in session.execute(ANSWERED, params).mappings()]
+
+
+@cache
+def _dependents(name: str) -> tuple[tuple[Entity, TextClause | None], ...]:
+    """The entities that depend on entity `name`, each with a query for its ids where they are not the same."""
+    dependents = [entity for entity in ENTITIES.values() if name in entity.fed_by]
+    return tuple((entity, _ids_query(ENTITIES[name], entity.fed_by[name], entity)) for entity in dependents)
+
+
+def _ids_query(entity: Entity, lines: str | None, dependent: Entity) -> TextClause | None:
+    if lines is None:
+        return None
+    # `product_id`, say: the column that names the dependent's records
+    declared = next(each for each in entity.lines if each.name == lines)
+    column = next(
+        field.name
+        for field in declared.fields
+        if field.refers_to in dependent.fed_by and field.refers_to != entity.name
+    )
+    table = entity.line_tables[lines].fullname
+    return text(
+        f"select distinct {column} from {table}"
+        f" where source = :source and parent_id = any(:ids) and {column} is not null"
+    )
+
+
+def enqueue_dependents(
+    session: Session,
+    entity: Entity,
+    applied: Sequence[Applied],
+    *,
+    siblings: SiblingResult | None = None,
+    correlation_id: str,
+) -> None:
+    """Enqueue every record of a dependent entity that `applied` may have changed.
+
+    A dependent with the same id is enqueued only when a field changed that both entities show, and when the same
+    reading was not applied to both (`siblings`).
+    """
+    written = [each for each in applied if each.outcome in WRITES]
+    for dependent, query in _dependents(entity.name) if written else ():
+        if query is None:
+            shown = {field.key for field in dependent.fields}
+            shared = {field.name for field in entity.fields if field.key in shown}
+            known = siblings.ids(dependent.name) if siblings else frozenset()
+            moved = (each.candidate.source_id for each in written if each.changed & shared or not each.changed)
+            ids = [source_id for source_id in moved if source_id not in known]
+        else:
+            params = {"source": entity.stream.source, "ids": [each.candidate.source_id for each in written]}
+            ids = list(session.execute(query, params).scalars())
+        items.enqueue(session, entity=dependent.name, source_ids=ids, origin="fed", correlation_id=correlation_id)
