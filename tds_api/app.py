@@ -21,12 +21,12 @@ from tds_api.pages.zoho_connect import zoho_connect_routes
 from tds_api.process_context import Context, make_context
 from tds_api.resources.action_log import action_routes
 from tds_api.resources.api_keys import api_key_routes
+from tds_api.resources.auto_healing import healing_routes
 from tds_api.resources.breakers import breaker_routes
 from tds_api.resources.cursors import cursor_routes
 from tds_api.resources.dead_letters import dead_letter_routes
 from tds_api.resources.entities import entity_routes
 from tds_api.resources.findings import finding_routes
-from tds_api.resources.healing import healing_routes
 from tds_api.resources.health import health_routes
 from tds_api.resources.live_comparison import live_comparison_routes
 from tds_api.resources.operators import operator_routes

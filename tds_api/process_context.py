@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from tds_api.inbox.group_commit import GroupCommit
-from tds_api.inbox.unavailability import UnavailabilityCounter
+from tds_api.inbox.unstored_counter import UnavailabilityCounter
 from tds_api.nudger import Nudger
 from tds_core.breakers.registry import Breakers, open_breakers, report_database
 from tds_core.config.settings import Settings

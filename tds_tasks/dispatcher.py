@@ -30,7 +30,7 @@ from tds_core.protection_switches import Protection, is_off
 from tds_core.queue.claim import Due, due_work
 from tds_core.subscriptions import delivery_queue
 from tds_core.subscriptions.fan_out import due_subscriptions
-from tds_core.sync import webhook_only_records
+from tds_core.sync import unconfirmed_records
 from tds_core.sync.runs import due_runs
 from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
@@ -88,7 +88,7 @@ class Dispatcher:
         self._waker.look(lambda: _transaction(connection))
         self._reviver.look(lambda: _transaction(connection))
         with _transaction(connection) as session:
-            webhook_only_records.enqueue_unconfirmed(session)
+            unconfirmed_records.enqueue_unconfirmed(session)
         with _transaction(connection) as session:
             expire(session, dead(lease_holders(session)))
             rescued = recover_expired_leases(session)

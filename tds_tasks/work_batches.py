@@ -31,7 +31,7 @@ from tds_core.records.transform import FORCED, RecordView
 from tds_core.sources import missing_permissions, rate_limit_pause
 from tds_core.sources.base import FetchResult, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
-from tds_core.sync import partial_rows, webhook_only_records
+from tds_core.sync import partial_rows, unconfirmed_records
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Stream
 from tds_tasks import isolation, nudge
@@ -230,7 +230,7 @@ def _strangers(claim: Claim, failures: Mapping[str, Exception], known: Permissio
         return {}
     entity = ENTITIES[claim.entity]
     with scope() as session:
-        found = webhook_only_records.never_shown(session, entity, refusals)
+        found = unconfirmed_records.never_shown(session, entity, refusals)
         missing_permissions.clear_refusals(session, entity.stream, known, found, is_module=False)
     return found
 

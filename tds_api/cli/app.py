@@ -12,13 +12,13 @@ from typer.core import TyperGroup
 
 from tds_api.cli import (
     audit,
+    auto_healing,
     breakers,
     config,
     cursors,
     doctor,
     explain,
     findings,
-    heal,
     health,
     keys,
     migrate,
@@ -80,7 +80,7 @@ app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(cursors.cursors, name="cursors")
 app.add_typer(queue.queue, name="queue")
 app.add_typer(findings.findings, name="findings")
-app.add_typer(heal.heal, name="heal")
+app.add_typer(auto_healing.heal, name="heal")
 app.add_typer(subscriptions.subscriptions, name="subscriptions")
 app.add_typer(zoho.zoho, name="zoho")
 app.command("migrate")(migrate.migrate)

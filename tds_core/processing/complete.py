@@ -24,7 +24,7 @@ from tds_core.records.apply import Applied
 from tds_core.records.compare import RowOutcome
 from tds_core.records.lock_conflicts import LockedError, wait_seconds
 from tds_core.records.transform import Candidate, RecordView
-from tds_core.sync import entity_moves, partial_rows, webhook_only_records
+from tds_core.sync import entity_moves, partial_rows, unconfirmed_records
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 from tds_models.inbox import Verdict
@@ -99,13 +99,13 @@ def complete_batch(
     ready = [candidates[key] for key in held if key in candidates and key not in own_rows.blocked]
     cut_short = partial_rows.find_cut_short(session, entity, ready)
     marked = [replace(each, partial=True) if each.source_id in cut_short else each for each in ready]
-    sorted_candidates = webhook_only_records.sort_candidates(session, entity, marked, own_rows.rows)
+    sorted_candidates = unconfirmed_records.sort_candidates(session, entity, marked, own_rows.rows)
     result = related_entities.apply_to_all(session, entity, sorted_candidates.to_apply, locked_rows)
     applied = [*result.own, *sorted_candidates.doubtful]
     ended = [each for each in applied if each.outcome is not RowOutcome.REFETCH]
     _finish(session, claim, held, [*ended, *sorted_candidates.settled], completion, reason=sorted_candidates.reason)
     _enqueue_as_bulk(session, entity, [each for each in ended if cut_short.get(each.candidate.source_id)])
-    webhook_only_records.note_unconfirmed(session, entity, [*ended, *sorted_candidates.settled], sorted_candidates)
+    unconfirmed_records.note_unconfirmed(session, entity, [*ended, *sorted_candidates.settled], sorted_candidates)
     entity_moves.follow(session, entity, [*ended, *sorted_candidates.settled])
     related_entities.finish_answered(session, claim, result)
     if any(held[each.candidate.source_id].snoozes for each in ended) and own_rows.has_open_findings:

@@ -10,7 +10,7 @@ import msgspec
 from tds_core.errors import InvalidRecordError
 from tds_core.quality.unstorable_values import NUMBERS, Flaw, remove_unstorable
 from tds_models.entities.declaration import Entity
-from tds_models.entities.endpoint_fields import Older
+from tds_models.entities.field_modifiers import Older
 from tds_models.entities.field_values import (
     CUSTOM_KEY,
     CUSTOM_LIST_KEY,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.sync.webhook_only_records import KIND
+from tds_core.sync.unconfirmed_records import KIND
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 

@@ -31,7 +31,7 @@ from tds_core.sync import (
     list_anomalies,
     mass_change_guard,
     runs,
-    webhook_only_records,
+    unconfirmed_records,
 )
 from tds_core.sync.change_limits import ChangeLimits
 from tds_core.sync.mass_change_guard import MassChange
@@ -232,7 +232,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
         return PassEnd.COMPLETED
     future_timestamps.resolve_reached(session, entity)
     future_timestamps.resolve_clock(session, entity)
-    webhook_only_records.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=False)
+    unconfirmed_records.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=False)
     if run.mode == Mode.FULL and not run.position.endless:
         mass_change = mass_change_guard.count_absences(session, run, missing, limits=limits)
         if mass_change is not None:
@@ -248,7 +248,7 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
 def _finish_full_pass(session: Session, run: RunLease, entity: Entity, missing: Sequence[str]) -> None:
     """Have missing records read one by one, and resolve what a list of all records settles."""
     run.outcomes["absent"] = deletions.enqueue_absent(session, entity, missing, run)
-    webhook_only_records.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=True)
+    unconfirmed_records.resolve_unconfirmed(session, entity, run_id=run.id, listed_all=True)
     entity_moves.resolve_moved(session, entity)
     list_anomalies.resolve_unseen(session, run)
     schema_drift.look_for_gone(session, entity, run_id=run.id)

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from tds_local.embedded import guardian
-from tds_local.embedded.accounts import Account, identity
 from tds_local.embedded.log_rotation import Carrier
+from tds_local.embedded.unprivileged_account import Account, identity
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

@@ -14,12 +14,13 @@ from psycopg2 import sql
 
 from tds_core.database_urls import without_driver
 from tds_core.errors import EmbeddedServerError
-from tds_local.embedded import accounts, binaries
-from tds_local.embedded.accounts import Account, identity, unprivileged_account
+from tds_local.embedded import binaries
+from tds_local.embedded import unprivileged_account as embedded_unprivileged_account
 from tds_local.embedded.binaries import major_version
 from tds_local.embedded.child_process import Child, end_leftovers, spawn
 from tds_local.embedded.home import Ownership, secret_of_home
 from tds_local.embedded.readiness import LOOPBACK, StartFailure, check_files, choose_port, known_port, wait_until_ready
+from tds_local.embedded.unprivileged_account import Account, identity, unprivileged_account
 
 OWNER = "tds"
 
@@ -178,8 +179,8 @@ class EmbeddedPostgres:
     def _start(self) -> None:
         check_files("PostgreSQL")
         account = unprivileged_account()
-        programs = accounts.programs_for(binaries.postgres_programs(), account)
-        place = accounts.cluster_directory(self._directory, account)
+        programs = embedded_unprivileged_account.programs_for(binaries.postgres_programs(), account)
+        place = embedded_unprivileged_account.cluster_directory(self._directory, account)
         password = secret_of_home(self._home, "EMBEDDED_POSTGRES_PASSWORD")
         data = make_cluster(programs, place, account, password=password, durable=self._durable)
         end_leftovers(("postgres",), data, gently=signal.SIGINT)

@@ -1,7 +1,7 @@
 """Category: the shelf a product is found on."""
 
 from tds_models.entities.declaration import Entity, Increment, Stream
-from tds_models.entities.endpoint_fields import undetailed
+from tds_models.entities.field_modifiers import undetailed
 from tds_models.entities.fields import boolean, refers, text
 
 CATEGORY = Entity(

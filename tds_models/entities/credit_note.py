@@ -2,7 +2,7 @@
 
 from tds_models.entities.declaration import Entity, Lines, Order, Stream
 from tds_models.entities.document_common import SUMS, TOTALS, lines
-from tds_models.entities.endpoint_fields import place, undetailed, unlisted
+from tds_models.entities.field_modifiers import place, undetailed, unlisted
 from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
 
 CREDIT_NOTE = Entity(

@@ -1,7 +1,7 @@
 """Customer payment: money received, and the invoices it paid."""
 
 from tds_models.entities.declaration import Entity, Lines, Order, Stream
-from tds_models.entities.endpoint_fields import place, undetailed, unlisted
+from tds_models.entities.field_modifiers import place, undetailed, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
 
 CUSTOMER_PAYMENT = Entity(

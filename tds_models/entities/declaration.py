@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from tds_models.entities.endpoint_fields import Older, older_keys
+from tds_models.entities.field_modifiers import Older, older_keys
 from tds_models.entities.fields import Field, Plan, plan_for, refers
 from tds_models.entities.table_factory import line_table, mirror_table
 

@@ -1,7 +1,7 @@
 """What sales and purchase documents have in common: goods and services, line by line."""
 
 from tds_models.entities.declaration import Lines
-from tds_models.entities.endpoint_fields import place
+from tds_models.entities.field_modifiers import place
 from tds_models.entities.fields import Field, discount, number, percentage, refers, text
 
 LINE: tuple[Field, ...] = (

@@ -2,7 +2,7 @@
 
 from tds_models.entities.declaration import Entity, Order, Stream
 from tds_models.entities.document_common import CURRENCY, TOTALS, lines
-from tds_models.entities.endpoint_fields import place, unlisted
+from tds_models.entities.field_modifiers import place, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
 
 INVOICE = Entity(

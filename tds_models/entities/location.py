@@ -1,7 +1,7 @@
 """Location: a shop, office or warehouse that stock and documents belong to."""
 
 from tds_models.entities.declaration import Entity, Increment, OlderList, Shows, Stream
-from tds_models.entities.endpoint_fields import older, unlisted
+from tds_models.entities.field_modifiers import older, unlisted
 from tds_models.entities.fields import boolean, refers, text
 
 LOCATION = Entity(

@@ -1,7 +1,7 @@
 """Price list: the prices some customers pay, product by product."""
 
 from tds_models.entities.declaration import Entity, Increment, Lines, Shows, Stream
-from tds_models.entities.endpoint_fields import undetailed
+from tds_models.entities.field_modifiers import undetailed
 from tds_models.entities.fields import boolean, discount, integer, nested, number, percentage, refers, text
 
 PRICE_LIST = Entity(

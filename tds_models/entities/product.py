@@ -1,7 +1,7 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
 from tds_models.entities.declaration import BatchCall, Entity, Order, Stream
-from tds_models.entities.endpoint_fields import unlisted
+from tds_models.entities.field_modifiers import unlisted
 from tds_models.entities.fields import at, boolean, custom, number, percentage, refers, text
 
 PRODUCT = Entity(

@@ -1,7 +1,7 @@
 """Stock adjustment: goods counted, lost or found, outside any sale or purchase."""
 
 from tds_models.entities.declaration import Entity, Increment, Lines, Stream
-from tds_models.entities.endpoint_fields import place, undetailed
+from tds_models.entities.field_modifiers import place, undetailed
 from tds_models.entities.fields import at, custom, number, on, refers, text
 
 STOCK_ADJUSTMENT = Entity(

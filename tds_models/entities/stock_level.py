@@ -1,7 +1,7 @@
 """Stock level: the stock of a product by location. Zoho returns it inside the item."""
 
 from tds_models.entities.declaration import BatchCall, Entity, Increment, Lines, Shows, Stream
-from tds_models.entities.endpoint_fields import older, place, unlisted
+from tds_models.entities.field_modifiers import older, place, unlisted
 from tds_models.entities.fields import Field, number, text
 
 

@@ -1,7 +1,7 @@
 """User: a user account of the Zoho organisation."""
 
 from tds_models.entities.declaration import Entity, Increment, Stream
-from tds_models.entities.endpoint_fields import undetailed
+from tds_models.entities.field_modifiers import undetailed
 from tds_models.entities.fields import refers, text
 
 USER = Entity(

@@ -20,8 +20,8 @@ import pytest
 
 from tds_core.database_urls import without_driver
 from tds_core.errors import AlreadyRunningError, EmbeddedServerError
-from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis, accounts, binaries
-from tds_local.embedded.accounts import Account
+from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis, binaries, unprivileged_account
+from tds_local.embedded.unprivileged_account import Account
 
 
 @pytest.fixture
@@ -209,14 +209,14 @@ def test_programs_that_the_account_cannot_reach_are_copied_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = binaries.postgres_programs()
-    monkeypatch.setattr(accounts, "may_use", lambda _account, argv: not argv[0].startswith(str(programs)))
-    monkeypatch.setattr(accounts, "_public_directory", lambda _account: tmp_path)
-    copied = accounts.programs_for(programs, Account("nobody", 65534, 65534))
+    monkeypatch.setattr(unprivileged_account, "may_use", lambda _account, argv: not argv[0].startswith(str(programs)))
+    monkeypatch.setattr(unprivileged_account, "_public_directory", lambda _account: tmp_path)
+    copied = unprivileged_account.programs_for(programs, Account("nobody", 65534, 65534))
     assert copied.is_relative_to(tmp_path)
     for name in ("postgres", "initdb"):
         answer = subprocess.run([copied / name, "--version"], capture_output=True, text=True, check=True, env={})
         assert "PostgreSQL" in answer.stdout
-    assert accounts.programs_for(programs, Account("nobody", 65534, 65534)) == copied
+    assert unprivileged_account.programs_for(programs, Account("nobody", 65534, 65534)) == copied
 
 
 def wait_for(seen: object, seconds: float = 10) -> bool:

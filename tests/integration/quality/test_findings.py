@@ -11,7 +11,7 @@ from tds_core.errors import PermissionMissingError
 from tds_core.quality import findings, future_timestamps
 from tds_core.quality.findings import NewFinding
 from tds_core.sources import missing_permissions
-from tds_core.sync import webhook_only_records
+from tds_core.sync import unconfirmed_records
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.findings import Severity
@@ -50,13 +50,13 @@ def test_strangers_of_one_batch_are_reported_in_one_statement(
     world.deliver(*(delivery(entity, RECORDS[entity](each)) for each in IDS))
     world.drain(entity)
     with session_scope(world.engine) as session:
-        assert webhook_only_records.enqueue_unconfirmed(session, after_seconds=0) == len(IDS)
+        assert unconfirmed_records.enqueue_unconfirmed(session, after_seconds=0) == len(IDS)
     inserts.clear()
     source.asked.clear()
     world.drain(entity)
     kept = world.rows(KEPT)
     assert [(each["kind"], each["entity"], each["subject"]) for each in kept] == [
-        (webhook_only_records.KIND, entity, each) for each in IDS
+        (unconfirmed_records.KIND, entity, each) for each in IDS
     ]
     assert len(inserts) == world.value(
         "select count(distinct ended_at) from tds_sync_logs where outcome = 'deleted' and source_id = any(:ids)",

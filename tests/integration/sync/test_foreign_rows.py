@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from tds_api.cli.doctor_checks.foreign_rows import one_organization
 from tds_core.config.settings import load_settings
-from tds_core.sync import mass_change_guard, webhook_only_records
+from tds_core.sync import mass_change_guard, unconfirmed_records
 from tds_core.sync.change_limits import ChangeLimits
 from tds_models.db import session_scope
 from tds_tasks import runs as run_tasks
@@ -194,7 +194,7 @@ def told(synced: World, standin: StandIn) -> World:
     synced.deliver(delivery("product", product("9901"), event="created"))
     synced.drain("product")
     with session_scope(synced.engine) as session:
-        webhook_only_records.enqueue_unconfirmed(session, after_seconds=0)
+        unconfirmed_records.enqueue_unconfirmed(session, after_seconds=0)
     drain(synced, "product", "stock_level")
     assert stranger(synced, "9901")["resolved_at"] is None
     return synced

@@ -5,7 +5,7 @@ import pytest
 
 from tds_core.records.transform import looks_rounded
 from tds_core.sources.base import ListedRow, ListPage
-from tds_core.sync import webhook_only_records
+from tds_core.sync import unconfirmed_records
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.world import ScriptedSource, World, at, delivery, invoice, product, script
@@ -20,7 +20,7 @@ def source(world: World, monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
 
 def owe(world: World) -> int:
     with session_scope(world.engine) as session:
-        return webhook_only_records.enqueue_unconfirmed(session, after_seconds=0)
+        return unconfirmed_records.enqueue_unconfirmed(session, after_seconds=0)
 
 
 def count(world: World, entity: str = "product") -> int:

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tds_core.inbox.unavailability import UnstoredTally, add_unstored
+from tds_core.inbox.unstored_counts import UnstoredTally, add_unstored
 from tds_models.db import session_scope
 
 log = structlog.get_logger(__name__)
