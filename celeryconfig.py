@@ -87,5 +87,6 @@ TIMETABLE = {
     "lease-rescue": ("every:60", "rescue", {}, "skip"),
     "queue-health": ("every:60", "measure", {}, "skip"),
     "audit-seal": ("every:60", "seal", {}, "skip"),
+    "comparison": ("0 3 * * *", "compare", {"sample": 20}, "once"),
     "retention": ("30 3 * * *", "retention", {}, "once"),
 }

@@ -20,7 +20,7 @@ import requests
 
 from benchmarks.memory import peak_mb
 from tds_core.database_urls import without_driver
-from tds_tasks.runs import prefetch
+from tds_tasks.page_fetch import prefetch
 
 TEXT = ("name", "sku", "status", "description", "unit", "product_type", "item_type", "brand", "manufacturer")
 MORE = ("category_id", "category_name", "tax_id", "upc", "ean", "part_number", "created_time", "last_modified_time")

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from tds_models import (  # noqa: F401  (they fill the metadata)
     audit_trail,
     auth,
+    comparison,
     dead_letters,
     findings,
     healing,

@@ -148,6 +148,7 @@ class Lock(IntEnum):
     OPERATORS = 7_404_202_615
     AUDIT_HEAD = 7_404_202_616
     RUN_REQUESTS = 7_404_202_617
+    STATEMENTS = 7_404_202_618
 
     def until_commit(self) -> TextClause:
         """The statement that waits for this lock and holds it until the transaction ends."""

@@ -19,6 +19,7 @@ class Mode(StrEnum):
     FULL = "full"  # everything, then a look for what is gone
     TARGETED = "targeted"  # given records
     DRY_RUN = "dry_run"  # what a pass would change; it changes nothing
+    COMPARISON = "comparison"  # everything, to be compared with the mirror; it changes nothing
 
 
 class RunState(StrEnum):

@@ -9,12 +9,8 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from contextvars import copy_context
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import TypeVar
+from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -23,25 +19,21 @@ from tds_core.database_errors import is_away, is_contended, named, refuses
 from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsError, TransientError
 from tds_core.observability import metrics, tracing
 from tds_core.observability.metrics import slow
-from tds_core.quality.future_timestamps import Clock
-from tds_core.queue import items as queue_items
 from tds_core.queue.retry_policy import RetryOutcome, decide_retry
 from tds_core.records import lock_conflicts
 from tds_core.records.lock_conflicts import LockedError
 from tds_core.sources import missing_permissions, rate_limit_pause
-from tds_core.sources.base import ListPage, Traffic
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
 from tds_core.sync.change_limits import ChangeLimits
 from tds_core.sync.page_commit import ComparedPage, LostLeaseError, MassChangeError, PassEnd
-from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
-from tds_models.entities.declaration import Order
 from tds_models.runs import Mode
-from tds_tasks import nudge
+from tds_tasks import comparisons, nudge
 from tds_tasks.app import app
-from tds_tasks.context import is_elsewhere, read_scope, scope, settings, source, unhurried, while_reachable
+from tds_tasks.context import is_elsewhere, read_scope, scope, settings, unhurried, while_reachable
+from tds_tasks.page_fetch import FetchedPage, fetch_pages, prefetch
 from tds_tasks.work_batch_commit import OUTAGES
 from tds_tasks.worker.liveness import worker_name
 
@@ -51,15 +43,11 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 10.0
 # A page may take this long to arrive before another worker takes the run over.
 RUN_LEASE_SECONDS = 90.0
-# The database's clock is read once in this time: a page requested later only counts as somewhat older than it is.
-CLOCK_SECONDS = 1.0
 # Pages without news are committed together: at most so many, or those of so long a time.
 GROUP_PAGES, GROUP_SECONDS = 16, 1.0
 OUTAGE_SECONDS = 2.0
 # How long a run waits whose page meets a table, or rows, that another transaction has locked.
 LOCK_SECONDS = 5.0
-
-T = TypeVar("T")
 
 
 @app.task(name="tds.run.advance")
@@ -80,7 +68,11 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
     try:
         with tracing.span("run", correlation_id=run.correlation_id, entity=run.entity, mode=run.mode, run_id=run.id):
-            goes_on = _read_pages(run, permissions, until=time.monotonic() + slice_seconds)
+            until = time.monotonic() + slice_seconds
+            if run.mode == Mode.COMPARISON:
+                goes_on = comparisons.advance_comparison(run, until=until, lease_seconds=RUN_LEASE_SECONDS)
+            else:
+                goes_on = _read_pages(run, permissions, until=until)
     except SourceError as error:
         _put_off(run, error)
         return False
@@ -136,7 +128,7 @@ def _source_of(run: RunLease) -> str:
 
 def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -> bool:
     """Fetch, compare and commit pages until the list ends or the time is up. Returns whether the run has to go on."""
-    with prefetch(_fetch_pages(run, until)) as fetched, prefetch(_compare_pages(run, fetched)) as compared:
+    with prefetch(fetch_pages(run, until)) as fetched, prefetch(_compare_pages(run, fetched)) as compared:
         for pages in _group_pages(run, compared):
             if permissions.module is not None:
                 with scope() as session:
@@ -153,62 +145,6 @@ def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -
             runs.yield_run(session, run)
         return True
     return _finish_pass(run)
-
-
-@contextmanager
-def prefetch(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The same items, each made in another thread while the one before it is being used.
-
-    An error in `items` is raised where its item would have come. Leaving the block waits for the item being made.
-    """
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as worker:
-
-        def results() -> Iterator[T]:
-            coming: Future[T | object] = worker.submit(copy_context().run, next, items, end)
-            while (item := coming.result()) is not end:
-                coming = worker.submit(copy_context().run, next, items, end)
-                yield item
-
-        yield results()
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedPage:
-    """A page, the database's clock before it was requested, how long it took and how many calls it cost."""
-
-    page: ListPage
-    read_at: datetime
-    seconds: float
-    call_count: int
-
-
-def _fetch_pages(run: RunLease, until: float) -> Iterator[FetchedPage]:
-    """The pages from the run's position on: at least one, and no more once the time is up."""
-    position = run.position
-    read_at, clock_read_at = None, 0.0
-    while True:
-        if read_at is None or time.monotonic() - clock_read_at > CLOCK_SECONDS:
-            clock_read_at = time.monotonic()
-            with read_scope() as session:
-                read_at = queue_items.database_clock(session)
-        fetched = _fetch_page(run, position, read_at)
-        yield fetched
-        position = position.after(fetched.page)
-        if position.ended or time.monotonic() >= until:
-            return
-
-
-def _fetch_page(run: RunLease, position: Position, read_at: datetime) -> FetchedPage:
-    stream = ENTITIES[run.entity].stream
-    client = source(stream.source)
-    began, calls = time.monotonic(), client.call_count
-    if not position.asks_order:
-        stream = replace(stream, order=Order.NONE)
-    page = client.list_page(stream, since=position.since, page=position.page, traffic=Traffic.SCHEDULED)
-    if page.clock is None:
-        page = replace(page, clock=Clock(read_at, timedelta(seconds=settings().clock_tolerance_seconds)))
-    return FetchedPage(page, read_at, time.monotonic() - began, client.call_count - calls)
 
 
 def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[ComparedPage]:

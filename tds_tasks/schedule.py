@@ -12,6 +12,7 @@ from tds_core.audit_trail import retention as audit_retention
 from tds_core.audit_trail import seal as audit_seal
 from tds_core.audit_trail.keys import seal_key
 from tds_core.audit_trail.row_digests import SEALED_TABLES
+from tds_core.comparison import comparisons
 from tds_core.healing import actions, cycle
 from tds_core.healing.action_log import Cause
 from tds_core.healing.context import HealingContext, healing_context
@@ -89,6 +90,19 @@ def _healing_context() -> HealingContext:
     return healing_context(settings(), scope, breakers(), announce=announce, dead=liveness.dead)
 
 
+def _compare(arguments: Mapping[str, Any]) -> str:
+    """Compare the mirror with its source; entities whose full pass is recent need no list call."""
+    with scope() as session:
+        comparison_id = comparisons.request_comparison(
+            session,
+            requested_by="schedule",
+            entities=arguments.get("entities") or (),
+            sample_size=int(arguments.get("sample", 0)),
+            follow_seconds=settings().comparison_follow_seconds,
+        )
+    return f"comparison {comparison_id}"
+
+
 def _measure(_: Mapping[str, Any]) -> str:
     with unhurried() as session:
         return str(heartbeats.measure(session))
@@ -139,6 +153,7 @@ JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "rescue": _recover_leases,
     "revive": _retry_dead_letters,
     "heal": _heal,
+    "compare": _compare,
     "measure": _measure,
     "retention": _remove_old,
     "seal": _seal,

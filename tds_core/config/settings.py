@@ -142,6 +142,15 @@ class Settings(AuthSettings, DatabaseSettings, OutboundSettings):
     )
     guard_records: int = d.work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", d.CALLS)
 
+    comparison_settle_seconds: float = d.work(
+        "TDS_COMPARISON_SETTLE_SECONDS", "seconds", 60.0, "So long a change may be on its way before it is missed.",
+        d.DAY,
+    )  # fmt: skip
+    comparison_follow_seconds: float = d.work(
+        "TDS_COMPARISON_FOLLOW_SECONDS", "seconds", 21_600.0, "The daily comparison follows a full pass this recent.",
+        d.MONTH,
+    )  # fmt: skip
+
     revive_per_minute: int = d.letter(
         "TDS_REVIVE_PER_MINUTE", "integer", 60, "Letters of a batch retried in a minute.", env.whole(1, 60_000)
     )

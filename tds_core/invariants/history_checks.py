@@ -9,13 +9,16 @@ from tds_models.entities.fields import CUSTOM, Field
 _LOOK = "tds repair {entity}; tds explain {entity} {source_id}"
 
 
-def checks_of(entity: Entity) -> Iterator[Check]:
-    """The checks that rows of `entity` and their lines are what their history comes to."""
+def checks_of(entity: Entity, *, of_ids: bool = False) -> Iterator[Check]:
+    """The checks that rows of `entity` and their lines are what their history comes to.
+
+    `of_ids`: only of the records in the parameter `:ids`.
+    """
     yield Check(
         name=f"{entity.name}_stands_as_told",
         promise=Promise.DIFFERENT,
         says=f"a row of {entity.name} is at its newest version, as alive and as new as that says",
-        broken=_versions_query(entity),
+        broken=_versions_query(entity, _only(of_ids)),
         counted=f"select count(*) from {entity.table.fullname}",
         look=_LOOK,
     )
@@ -23,7 +26,7 @@ def checks_of(entity: Entity) -> Iterator[Check]:
         name=f"{entity.name}_equals_its_replay",
         promise=Promise.DIFFERENT,
         says=f"every field of a row of {entity.name} is what its history comes to",
-        broken=_fields_query(entity),
+        broken=_fields_query(entity, _only(of_ids)),
         counted=f"select count(*) from {entity.table.fullname}",
         look=_LOOK,
     )
@@ -32,20 +35,24 @@ def checks_of(entity: Entity) -> Iterator[Check]:
             name=f"{entity.name}_{lines.name}_equal_their_replay",
             promise=Promise.DIFFERENT,
             says=f"the {lines.name} of a row of {entity.name} are what its history comes to",
-            broken=_lines_query(entity, lines),
+            broken=_lines_query(entity, lines, _only(of_ids)),
             counted=f"select count(*) from {entity.line_tables[lines.name].fullname}",
             look=_LOOK,
         )
 
 
-def _versions_query(entity: Entity) -> str:
+def _only(of_ids: bool) -> str:
+    return "source_id = any(:ids)" if of_ids else "true"
+
+
+def _versions_query(entity: Entity, only: str) -> str:
     return f"""
         with rebuilt as (
             select source, source_id, max(version) as version,
                 max(source_modified_at) filter (where {HAS_PAST_TIME} and not forced_again) as reached,
                 (array_agg(operation order by version desc))[1] as operation
             from (select *, forced_count < max(forced_count) over (partition by source, source_id) as forced_again
-                  from {BY_FORCE} f where entity = '{entity.name}') a group by source, source_id
+                  from {BY_FORCE} f where entity = '{entity.name}' and {only}) a group by source, source_id
         )
         select '{entity.name}' as entity, source_id, concat_ws('; ',
             case when t.version is distinct from h.version then format('the row is at version %s, its history at %s',
@@ -54,13 +61,13 @@ def _versions_query(entity: Entity) -> str:
                 then format('deleted at %s, but was %s last', coalesce(t.deleted_at::text, '(never)'), h.operation) end,
             case when h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached)
                 then format('the row is of %s, its history reached %s', t.source_modified_at, h.reached) end) as found
-        from {entity.table.fullname} t full join rebuilt h using (source, source_id)
+        from (select * from {entity.table.fullname} where {only}) t full join rebuilt h using (source, source_id)
         where not (h.version is null and {RETIRED}) and (
             t.version is distinct from h.version or (t.deleted_at is not null) <> (h.operation = 'deleted')
             or (h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached)))"""
 
 
-def _fields_query(entity: Entity) -> str:
+def _fields_query(entity: Entity, only: str) -> str:
     stands = ", ".join(f"t.{field.name}" for field in entity.fields)
     came_to = ", ".join(_non_blank(f"r.{field.name}", field) for field in entity.fields)
     names = ", ".join(
@@ -73,12 +80,12 @@ def _fields_query(entity: Entity) -> str:
                 select distinct on (a.source, a.source_id, c.key) a.source, a.source_id, c.key as field,
                     c.value -> 1 as value
                 from tds_audit_trail a cross join lateral jsonb_each(a.changes) c
-                where a.entity = '{entity.name}' order by a.source, a.source_id, c.key, a.version desc
+                where a.entity = '{entity.name}' and {only} order by a.source, a.source_id, c.key, a.version desc
             ) newest group by source, source_id
         )
         select '{entity.name}' as entity, t.source_id, 'not what the history comes to: '
             || array_to_string(array_remove(array[{names}], null), ', ') as found
-        from {entity.table.fullname} t left join rebuilt using (source, source_id)
+        from (select * from {entity.table.fullname} where {only}) t left join rebuilt using (source, source_id)
         cross join lateral jsonb_to_record({_initial_state(entity)} || coalesce(rebuilt.state, '{{}}'))
             as r({_typed(entity.fields)})
         where ({stands}) is distinct from ({came_to})"""
@@ -93,13 +100,13 @@ def _initial_state(entity: Entity) -> str:
         then to_jsonb(t) - 'source_record' else '{{}}' end"""
 
 
-def _lines_query(entity: Entity, lines: Lines) -> str:
+def _lines_query(entity: Entity, lines: Lines, only: str) -> str:
     names = "".join(f", {_non_blank(f'l.{field.name}', field)}" for field in lines.fields)
     line_id = _NOT_BLANK.format(value="l.line_id")
     return f"""
         with newest as (
             select distinct on (source, source_id) source, source_id, changes -> '{lines.name}' -> 1 as value
-            from tds_audit_trail where entity = '{entity.name}' and changes ? '{lines.name}'
+            from tds_audit_trail where entity = '{entity.name}' and changes ? '{lines.name}' and {only}
             order by source, source_id, version desc
         ), rebuilt as (
             select n.source, n.source_id, jsonb_agg(jsonb_build_array(l.position, {line_id}{names})
@@ -110,7 +117,8 @@ def _lines_query(entity: Entity, lines: Lines) -> str:
         ), present as (
             select source, parent_id as source_id, jsonb_agg(jsonb_build_array(l.position, {line_id}{names})
                 order by l.position) as lines
-            from {entity.line_tables[lines.name].fullname} l group by source, parent_id
+            from (select *, parent_id as source_id from {entity.line_tables[lines.name].fullname}) l where {only}
+            group by source, parent_id
         )
         select '{entity.name}' as entity, source_id, format('%s {lines.name} stand, the history comes to %s',
             coalesce(jsonb_array_length(s.lines), 0), coalesce(jsonb_array_length(rebuilt.lines), 0)) as found

@@ -159,16 +159,16 @@ def differences(candidate: Candidate, current: Mapping[str, Any]) -> dict[str, t
 
 def differ(before: Any, after: Any) -> bool:
     """Whether two stored values differ: lines in their order, nested values in their canonical spelling."""
-    return bool(before != after) and _canonical(before) != _canonical(after)
+    return bool(before != after) and canonical(before) != canonical(after)
 
 
-def _canonical(value: Any) -> Any:
-    """A value in one spelling: a number as text; empty members and values are left out."""
+def canonical(value: Any) -> Any:
+    """A stored value in one spelling: a number as text; empty members and values are left out."""
     if isinstance(value, Mapping):
-        members = {key: each for key, member in value.items() if (each := _canonical(member)) is not None}
+        members = {key: each for key, member in value.items() if (each := canonical(member)) is not None}
         return members or None
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_canonical(each) for each in value] or None
+        return [canonical(each) for each in value] or None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, Decimal)):

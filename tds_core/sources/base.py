@@ -17,6 +17,7 @@ class Traffic(StrEnum):
     OPERATOR = "operator"  # a person waits for it
     SCHEDULED = "scheduled"  # lists, incremental and full
     BACKFILL = "backfill"  # details of listed records
+    COMPARISON = "comparison"  # comparing the mirror with the source
 
     @property
     def rank(self) -> int:

@@ -148,7 +148,7 @@ def _commit_all(
     lease = {"id": run.id, "token": run.token, "lease": lease_seconds}
     # Where nothing is written but the run's own rows, the last statement is the fence.
     if not all(each.diff.is_known and not each.page.strange for each in pages):
-        _execute_fenced(session, EXTEND_LEASE, lease)
+        execute_fenced(session, EXTEND_LEASE, lease)
     counts: Counter[str] = Counter()
     position, run_pages, seen_before = run.position, [], len(run.seen_ids)
     for number, each in enumerate(pages, run.page_count + 1):
@@ -163,7 +163,7 @@ def _commit_all(
         cursors.advance(session, run.entity, position.reached, run_id=run.id)
     params = {
         **lease,
-        "position": _encode(position),
+        "position": encode_position(position),
         "fetched": fetched_count,
         "skipped": sum(each.diff.skipped_count for each in pages),
         "calls": sum(each.call_count for each in pages),
@@ -174,14 +174,14 @@ def _commit_all(
         "pages": msgspec.json.encode(run_pages).decode(),
         "page_count": len(pages),
     }
-    _execute_fenced(session, ADVANCE_RUN, params)
+    execute_fenced(session, ADVANCE_RUN, params)
     run.position, run.attempts, run.failures = position, 0, 0
     run.page_count += len(pages)
     run.fetched_count += fetched_count
     return counts
 
 
-def _execute_fenced(session: Session, statement: TextClause, params: Mapping[str, Any]) -> None:
+def execute_fenced(session: Session, statement: TextClause, params: Mapping[str, Any]) -> None:
     """Execute a statement that changes a row only under the run's own lease. Raises LostLeaseError."""
     if session.execute(statement, params).first() is None:
         raise LostLeaseError
@@ -223,8 +223,8 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
     missing = deletions.absent(session, entity, run) if run.mode == Mode.FULL else []
     if list_anomalies.needs_another_walk(session, run, is_missing=bool(missing)):
         run.position = run.position.next_walk()
-        params = {"id": run.id, "token": run.token, "position": _encode(run.position)}
-        _execute_fenced(session, SET_POSITION, params)
+        params = {"id": run.id, "token": run.token, "position": encode_position(run.position)}
+        execute_fenced(session, SET_POSITION, params)
         return PassEnd.WALK_AGAIN
     doubt = list_anomalies.note_doubt(session, run)
     if run.mode == Mode.DRY_RUN:
@@ -262,7 +262,8 @@ def _finish_dry_run(session: Session, run: RunLease, doubt: str) -> None:
     runs.complete(session, run, f"{list_anomalies.end_reason(run, doubt)}; nothing was changed")
 
 
-def _encode(position: Position) -> str:
+def encode_position(position: Position) -> str:
+    """The position as the JSON that is stored with the run."""
     return msgspec.json.encode(position.as_json()).decode()
 
 

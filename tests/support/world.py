@@ -22,7 +22,7 @@ from tds_core.sources.base import FetchResult, ListPage
 from tds_core.sync import runs
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tds_tasks import context, nudge, work_batches
+from tds_tasks import comparisons, context, nudge, page_fetch, work_batches
 from tds_tasks import runs as run_tasks
 from tds_tasks.work_batches import drain
 
@@ -260,5 +260,6 @@ def opened(
 def script(monkeypatch: pytest.MonkeyPatch, source: ScriptedSource) -> ScriptedSource:
     """Let tasks ask `source` instead of Zoho."""
     monkeypatch.setattr(work_batches, "source", lambda name: source)
-    monkeypatch.setattr(run_tasks, "source", lambda name: source)
+    monkeypatch.setattr(page_fetch, "source", lambda name: source)
+    monkeypatch.setattr(comparisons, "source", lambda name: source)
     return source

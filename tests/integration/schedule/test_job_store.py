@@ -184,4 +184,5 @@ def test_the_timetable_tds_starts_with_asks_only_for_jobs_there_are(world: World
     world.execute("update tds_scheduled_jobs set updated_at = now() - interval '7 days 1 hour'")
     schedule.tick()
     assert {row["result"] for row in world.rows("select result from tds_schedule_slots")} <= {"completed", "skipped"}
-    assert world.value("select count(*) from tds_sync_runs") == len(schedule.ENTITIES)
+    assert world.value("select count(*) from tds_sync_runs where mode = 'full'") == len(schedule.ENTITIES)
+    assert world.value("select count(*) from tds_comparison_reports") == len(schedule.ENTITIES)

@@ -106,8 +106,9 @@ class CallCounter(Protocol):
 
 DAY_SECONDS = 86_400.0
 APIS = ("books", "inventory")
-# Putting back-fill off costs nothing, so it hardly waits.
-BACKFILL_WAIT_SECONDS = 0.25
+# Putting these off costs nothing, so they hardly wait.
+PATIENT = frozenset({Traffic.BACKFILL, Traffic.COMPARISON})
+PATIENT_WAIT_SECONDS = 0.25
 # A slot for a concurrent call expires after so many times the longest call.
 LEASE_FACTOR = 2
 
@@ -147,7 +148,7 @@ class Limits:
 
     def longest_wait(self, traffic: Traffic) -> float:
         """How many seconds a call of `traffic` waits before it is put off."""
-        return min(self.wait_seconds, BACKFILL_WAIT_SECONDS) if traffic is Traffic.BACKFILL else self.wait_seconds
+        return min(self.wait_seconds, PATIENT_WAIT_SECONDS) if traffic in PATIENT else self.wait_seconds
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -10,7 +10,7 @@ import msgspec
 import redis
 
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.quota.limits import AdmissionReply, Call, Limits, RateLimitHeaders, next_midnight
+from tds_core.sources.zoho.quota.limits import PATIENT, AdmissionReply, Call, Limits, RateLimitHeaders, next_midnight
 from tds_core.sources.zoho.quota.redis_scripts import ADMIT, ANSWER
 
 #: The Redis keys of an organisation; those with `{api}` exist once per product.
@@ -55,9 +55,7 @@ class RedisCounter:
             reset_at=next_midnight(self.clock() if self.clock else time.time(), limits.zone),
             share=limits.share(traffic),
             minute_ceiling=limits.ceiling(limits.calls_per_minute, traffic),
-            spread=math.ceil(limits.ceiling(limits.calls_per_minute, traffic) / 6)
-            if traffic is Traffic.BACKFILL
-            else 0,
+            spread=math.ceil(limits.ceiling(limits.calls_per_minute, traffic) / 6) if traffic in PATIENT else 0,
             concurrent_ceiling=limits.ceiling(limits.concurrent_calls, traffic),
             day_limit=limits.calls_per_day.get(call.api, 0),
             lease=limits.lease_seconds,

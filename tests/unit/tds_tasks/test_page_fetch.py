@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from tds_tasks.runs import prefetch
+from tds_tasks.page_fetch import prefetch
 
 
 def test_items_come_in_order_and_the_next_is_made_while_one_is_used() -> None:

@@ -1,0 +1,91 @@
+"""Content hashes: one hash for what a list shows of a record, and the buckets and root of many of them.
+
+Both sides are hashed from their own values: the source's from what it sent, the mirror's from its columns. A bucket is
+a count and a sum, so that a record that is missing, doubled or different changes it, in whatever order records come.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b, sha256
+from typing import Any
+
+import msgspec
+
+from tds_core.records.compare import canonical
+from tds_models.entities.declaration import Entity, Shows
+
+HASH_BYTES = 16
+_MODULUS = 1 << (8 * HASH_BYTES)
+#: The number of buckets of an entity, and of one with more than MANY records.
+BUCKETS, BUCKETS_OF_MANY, MANY = 256, 4096, 100_000
+
+#: The count and the sum of each bucket.
+Buckets = Sequence[tuple[int, int]]
+
+
+def compared_names(entity: Entity) -> tuple[str, ...]:
+    """The fields and lines whose values are hashed: what lists show; all of them where records are read in detail."""
+    if reads_details(entity):
+        return tuple(sorted((*(each.name for each in entity.fields), *(lines.name for lines in entity.lines))))
+    return tuple(sorted(each.name for each in entity.fields if each.listed))
+
+
+def reads_details(entity: Entity) -> bool:
+    """Whether a list row does not show every change, so that each record is read in detail to be compared."""
+    return entity.stream.list_shows is not Shows.ALL
+
+
+def content_hash(entity: Entity, source_id: str, values: Mapping[str, Any]) -> bytes:
+    """The hash of a record's compared values in one spelling; a value that is missing counts as nothing."""
+    content = {
+        name: _spelled(value) for name in compared_names(entity) if (value := canonical(values.get(name))) is not None
+    }
+    digest = blake2b(f"{entity.name}\0{source_id}\0".encode(), digest_size=HASH_BYTES)
+    digest.update(msgspec.json.encode(content, order="deterministic"))
+    return digest.digest()
+
+
+def _spelled(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+@dataclass(slots=True)
+class BucketSums:
+    """The buckets of one side of an entity, filled record by record."""
+
+    counts: list[int]
+    sums: list[int]
+
+    @classmethod
+    def of_size(cls, record_count: int) -> "BucketSums":
+        """Empty buckets for about so many records."""
+        size = BUCKETS_OF_MANY if record_count > MANY else BUCKETS
+        return cls([0] * size, [0] * size)
+
+    def add(self, source_id: str, content: bytes) -> None:
+        """Add one record."""
+        place = bucket_of(source_id, len(self.counts))
+        self.counts[place] += 1
+        self.sums[place] = (self.sums[place] + int.from_bytes(content)) % _MODULUS
+
+    def root(self, entity: Entity) -> bytes:
+        """The root of these buckets."""
+        return root_of(entity.name, compared_names(entity), list(zip(self.counts, self.sums, strict=True)))
+
+    def as_json(self) -> list[list[Any]]:
+        """Count and sum (hexadecimal) of each bucket."""
+        return [[count, f"{total:032x}"] for count, total in zip(self.counts, self.sums, strict=True)]
+
+
+def bucket_of(source_id: str, size: int) -> int:
+    """The bucket of a record among `size` buckets."""
+    return int.from_bytes(blake2b(source_id.encode(), digest_size=4).digest()) % size
+
+
+def root_of(entity_name: str, names: Sequence[str], buckets: Buckets) -> bytes:
+    """One digest for all records of an entity; the names of the compared fields are part of it."""
+    digest = sha256(msgspec.json.encode([entity_name, list(names), len(buckets)]))
+    for count, total in buckets:
+        digest.update(count.to_bytes(8) + total.to_bytes(HASH_BYTES))
+    return digest.digest()

@@ -1,0 +1,226 @@
+"""Reports: what the comparison of an entity comes to: counts, score, grades of its fields, buckets and roots."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.comparison import progress
+from tds_core.comparison.comparisons import ComparisonPart
+from tds_core.comparison.content_hashes import BucketSums, compared_names, reads_details
+from tds_core.quality import findings
+from tds_core.sync.runs import RunLease
+from tds_models.comparison import Agreement, DifferenceKind, DifferenceState
+from tds_models.entities.declaration import Entity
+from tds_models.findings import Severity
+
+#: The kind of finding that says that an entity differs from its source.
+DIFFERS = "comparison_differs"
+#: What a record takes from the score that is missing on one side, that differs, and of which nothing is proven.
+WEIGHTS = {"missing": Decimal(1), "different": Decimal("0.5"), "suspect": Decimal("0.25")}
+
+
+@dataclass(slots=True)
+class Tally:
+    """The records of an entity by how they compare, and what both sides come to."""
+
+    here: BucketSums
+    there: BucketSums
+    equal_count: int = 0
+    different_count: int = 0
+    missing_here_count: int = 0
+    missing_there_count: int = 0
+    suspect_count: int = 0
+    sample_count: int = 0
+    sample_faults: int = 0
+    doubts: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """All records of both sides."""
+        return (
+            self.equal_count + self.different_count + self.missing_here_count + self.missing_there_count
+            + self.suspect_count
+        )  # fmt: skip
+
+    @property
+    def difference_count(self) -> int:
+        """The records that certainly differ."""
+        return self.different_count + self.missing_here_count + self.missing_there_count
+
+    @property
+    def agreement(self) -> Agreement:
+        """What is proven of the entity."""
+        if self.difference_count:
+            return Agreement.DIFFERS
+        return Agreement.UNPROVEN if self.doubts or self.suspect_count else Agreement.EQUAL
+
+    @property
+    def match_percent(self) -> Decimal:
+        """The share of all records that are equal, rounded down: 100 only if all are."""
+        return percent(Decimal(self.equal_count), self.total, places="0.0001")
+
+    @property
+    def score(self) -> Decimal:
+        """0 to 100, rounded down; see docs/proof.md."""
+        lost = (
+            WEIGHTS["missing"] * (self.missing_here_count + self.missing_there_count)
+            + WEIGHTS["different"] * self.different_count
+            + WEIGHTS["suspect"] * self.suspect_count
+        )
+        return percent(self.total - lost, self.total, places="0.01")
+
+
+def percent(part: Decimal, whole: int, *, places: str) -> Decimal:
+    """`part` of `whole` in percent, rounded down; 100 of nothing."""
+    share = Decimal(100) * part / whole if whole else Decimal(100)
+    return share.quantize(Decimal(places), rounding=ROUND_DOWN)
+
+
+_DIFFERENCES = text("""
+select source_id, kind, state, hash_here, hash_there, coalesce(suspected_for, '') as reason
+from tds_comparison_differences where comparison_id = :comparison and entity = :entity
+""")
+_PROOFS = text("""
+select source_id, content_hash from tds_record_proofs
+where source = :source and entity = :entity and source_id = any(:ids)
+""")
+_CHUNK = 5000
+
+
+def tally(session: Session, part: ComparisonPart) -> Tally:
+    """Count the records of an entity from what its comparison stored."""
+    ids = progress.listed_ids(session, part)
+    result = Tally(BucketSums.of_size(len(ids)), BucketSums.of_size(len(ids)))
+    differing = set()
+    params = {"comparison": part.comparison_id, "entity": part.entity.name}
+    for row in session.execute(_DIFFERENCES, params).mappings():
+        if row["state"] != DifferenceState.REPAIRED:
+            differing.add(row["source_id"])
+            _count(result, dict(row))
+    for source_id, content in _equal(session, part, [each for each in ids if each not in differing]):
+        result.equal_count += 1
+        result.here.add(source_id, content)
+        result.there.add(source_id, content)
+    return result
+
+
+def _count(result: Tally, row: Mapping[str, Any]) -> None:
+    if row["state"] == DifferenceState.SUSPECT:
+        result.suspect_count += 1
+        return
+    result.different_count += row["kind"] == DifferenceKind.DIFFERENT
+    result.missing_here_count += row["kind"] == DifferenceKind.MISSING_HERE
+    result.missing_there_count += row["kind"] == DifferenceKind.MISSING_THERE
+    result.sample_faults += row["reason"] == progress.SAMPLE
+    for side, content in ((result.here, row["hash_here"]), (result.there, row["hash_there"])):
+        if content is not None:
+            side.add(row["source_id"], bytes(content))
+
+
+def _equal(session: Session, part: ComparisonPart, ids: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The records that were proven equal, with their content hashes."""
+    params = {"source": part.entity.stream.source, "entity": part.entity.name}
+    for begin in range(0, len(ids), _CHUNK):
+        for row in session.execute(_PROOFS, {**params, "ids": ids[begin : begin + _CHUNK]}):
+            yield row.source_id, bytes(row.content_hash)
+
+
+def grades(entity: Entity, *, sample_count: int, sample_faults: int) -> dict[str, Any]:
+    """How each field is proven: by the list, by details, or inferred from an unchanged time of change.
+
+    `sample`: of the inferred ones, how many records were read in detail, how many of them differed, and the largest
+    share of all records that may differ unseen (at 95 %: the rule of three).
+    """
+    unlisted = sorted({*(each.name for each in entity.fields), *entity.line_tables} - set(compared_names(entity)))
+    names = list(compared_names(entity))
+    result: dict[str, Any] = {
+        "by_list": [] if reads_details(entity) else names,
+        "by_detail": names if reads_details(entity) else [],
+        "inferred": unlisted,
+    }
+    if sample_count:
+        bound = None if sample_faults else round(3 / sample_count, 6)
+        result["sample"] = {"size": sample_count, "faults": sample_faults, "at_most": bound}
+    return result
+
+
+_FINISH = text("""
+update tds_comparison_reports p
+set state = 'completed', agreement = :agreement, reason = :reason, here_count = :here, there_count = :there,
+    equal_count = :equal, different_count = :different, missing_here_count = :missing_here,
+    missing_there_count = :missing_there, suspect_count = :suspects, detail_count = :details,
+    match_percent = :match_percent, score = :score, grades = cast(:grades as jsonb), root_here = :root_here,
+    root_there = :root_there, buckets = cast(:buckets as jsonb), api_call_count = r.api_call_count,
+    began_at = r.started_at, ended_at = clock_timestamp()
+from tds_sync_runs r
+where p.comparison_id = :comparison and p.entity = :entity and r.id = p.run_id
+""")
+
+
+def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
+    """Store the report of an entity, and open or resolve its finding."""
+    result = tally(session, part)
+    result.doubts = list(run.report.get("doubts", ()))
+    if result.suspect_count:
+        result.doubts.append(f"{result.suspect_count:,} records could not be decided: {_undecided(session, part)}")
+    listed = progress.part_listed(session, part)
+    sample_count = min(part.sample_size, listed)
+    params = {
+        "comparison": part.comparison_id,
+        "entity": part.entity.name,
+        "agreement": result.agreement,
+        "reason": "; ".join(result.doubts) or None,
+        "here": result.total - result.missing_here_count,
+        "there": result.total - result.missing_there_count,
+        "equal": result.equal_count,
+        "different": result.different_count,
+        "missing_here": result.missing_here_count,
+        "missing_there": result.missing_there_count,
+        "suspects": result.suspect_count,
+        "details": run.report.get("details", 0),
+        "match_percent": result.match_percent,
+        "score": result.score,
+        "grades": msgspec.json.encode(
+            grades(part.entity, sample_count=sample_count, sample_faults=result.sample_faults)
+        ).decode(),
+        "root_here": result.here.root(part.entity),
+        "root_there": result.there.root(part.entity),
+        "buckets": msgspec.json.encode(result.there.as_json()).decode(),
+    }
+    session.execute(_FINISH, params)
+    _note(session, part, result)
+    return result
+
+
+_REASONS = text("""
+select suspected_for, count(*) as n from tds_comparison_differences
+where comparison_id = :comparison and entity = :entity and state = 'suspect'
+group by 1 order by 2 desc limit 3
+""")
+
+
+def _undecided(session: Session, part: ComparisonPart) -> str:
+    rows = session.execute(_REASONS, {"comparison": part.comparison_id, "entity": part.entity.name}).all()
+    return "; ".join(f"{row.suspected_for} ({row.n:,})" for row in rows)
+
+
+def _note(session: Session, part: ComparisonPart, result: Tally) -> None:
+    stream = part.entity.stream
+    if result.agreement is Agreement.DIFFERS:
+        detail = {
+            "comparison_id": part.comparison_id,
+            "different": result.different_count,
+            "missing_here": result.missing_here_count,
+            "missing_there": result.missing_there_count,
+        }
+        findings.report(
+            session, kind=DIFFERS, severity=Severity.ERROR, source=stream.source, entity=part.entity.name,
+            subject=part.entity.name, detail=detail,
+        )  # fmt: skip
+    elif result.agreement is Agreement.EQUAL:
+        findings.close(session, kind=DIFFERS, source=stream.source, entity=part.entity.name, by="a comparison")

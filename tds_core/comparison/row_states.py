@@ -1,0 +1,125 @@
+"""Row states: what the mirror has of records now, against the states that were last proven equal to the source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+import msgspec
+from sqlalchemy import TextClause, text
+from sqlalchemy.orm import Session
+
+from tds_core.audit_trail.row_digests import DIGEST_BYTES, fix_spelling
+from tds_models.entities import ENTITIES
+from tds_models.entities.declaration import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """The mirror's row of a record, by digest, and its last proof (None each where there is none).
+
+    `is_live`: the row exists and is not deleted. `is_whole`: the whole record was read, or its list shows all of it.
+    `seen_at`: when the source last confirmed the row.
+    """
+
+    source_id: str
+    is_live: bool
+    is_whole: bool
+    seen_at: datetime | None
+    list_hash: bytes | None
+    digest: bytes | None
+    proven_digest: bytes | None
+    proven_list_hash: bytes | None
+    is_detailed: bool
+
+    @property
+    def is_as_proven(self) -> bool:
+        """Whether the row, with its lines, is what it was when it was proven equal."""
+        return self.is_live and self.digest is not None and self.digest == self.proven_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The states of both sides that were found equal; see `tds_models.comparison.RecordProof`."""
+
+    source_id: str
+    list_hash: bytes | None
+    row_digest: bytes
+    content_hash: bytes
+    is_detailed: bool
+
+
+def row_states(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, RowState]:
+    """By source id, the state of each record, also of those the mirror does not have."""
+    fix_spelling(session)
+    params = {"source": entity.stream.source, "entity": entity.name, "ids": list(source_ids)}
+    states = {}
+    for row in session.execute(_states_query(entity.name), params).mappings():
+        binary = {name: _bytes(row[name]) for name in _BINARY}
+        states[row["source_id"]] = RowState(**{**row, **binary})
+    return states
+
+
+_BINARY = ("list_hash", "digest", "proven_digest", "proven_list_hash")
+
+
+def _bytes(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+@cache
+def _states_query(name: str) -> TextClause:
+    entity = ENTITIES[name]
+    values = ", ".join(f"t.{field.name}" for field in entity.fields)
+    spelled, lines = f"cast(row({values}, t.source_modified_at) as text)", ""
+    for number, (declared, table) in enumerate(zip(entity.lines, entity.line_tables.values(), strict=True)):
+        columns = ", ".join(f"l.{field.name}" for field in declared.fields)
+        spelled += f" || '#' || coalesce(l{number}.spelled, '')"
+        lines += f"""
+            left join lateral (
+                select string_agg(cast(row(l.position, l.line_id, {columns}) as text), '' order by l.position)
+                    as spelled
+                from {table.fullname} l where l.source = t.source and l.parent_id = t.source_id) l{number} on true"""
+    is_whole = "t.lines_confirmed_at is not null" if entity.header_first else "true"
+    seen_at = "t.lines_confirmed_at" if entity.header_first else "t.confirmed_at"
+    return text(f"""
+        select asked.id as source_id, coalesce(t.source_id is not null and t.deleted_at is null, false) as is_live,
+               coalesce({is_whole}, false) as is_whole, {seen_at} as seen_at, t.list_hash,
+               case when t.source_id is not null
+                   then substring(sha256(convert_to({spelled}, 'UTF8')) for {DIGEST_BYTES}) end as digest,
+               p.row_digest as proven_digest, p.list_hash as proven_list_hash,
+               coalesce(p.is_detailed, false) as is_detailed
+        from unnest(cast(:ids as text[])) as asked(id)
+        left join {entity.table.fullname} t on t.source = :source and t.source_id = asked.id
+        left join tds_record_proofs p on p.source = :source and p.entity = :entity and p.source_id = asked.id
+        {lines}""")
+
+
+_UPSERT = text("""
+insert into tds_record_proofs (source, entity, source_id, list_hash, row_digest, content_hash, is_detailed)
+select :source, :entity, source_id, decode(list_hash, 'hex'), decode(row_digest, 'hex'), decode(content_hash, 'hex'),
+       is_detailed
+from jsonb_to_recordset(cast(:rows as jsonb)) as r(
+    source_id text, list_hash text, row_digest text, content_hash text, is_detailed boolean)
+order by source_id
+on conflict (source, entity, source_id) do update set list_hash = excluded.list_hash, proven_at = now(),
+    row_digest = excluded.row_digest, content_hash = excluded.content_hash, is_detailed = excluded.is_detailed
+""")
+
+
+def store_proofs(session: Session, entity: Entity, proofs: Sequence[Proof]) -> None:
+    """Store what was found equal."""
+    if not proofs:
+        return
+    rows = [
+        {
+            "source_id": each.source_id,
+            "list_hash": each.list_hash.hex() if each.list_hash else None,
+            "row_digest": each.row_digest.hex(),
+            "content_hash": each.content_hash.hex(),
+            "is_detailed": each.is_detailed,
+        }
+        for each in proofs
+    ]
+    params = {"source": entity.stream.source, "entity": entity.name, "rows": msgspec.json.encode(rows).decode()}
+    session.execute(_UPSERT, params)

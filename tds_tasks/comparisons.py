@@ -1,0 +1,187 @@
+"""Comparison runs: read an entity's list and, of suspects, the records themselves, and compare them with the mirror.
+
+No transaction is open while the source is asked.
+"""
+
+import time
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from tds_core.comparison import comparisons, confirmation, progress, reports, statements, suspects
+from tds_core.comparison.comparisons import ComparisonPart
+from tds_core.comparison.list_comparison import compare_followed, compare_page
+from tds_core.comparison.statements import StatementError
+from tds_core.comparison.suspects import DueSuspect
+from tds_core.errors import SNOOZE, ConfigError, PermissionMissingError
+from tds_core.quality.future_timestamps import Clock
+from tds_core.queue import items as queue_items
+from tds_core.sources import rate_limit_pause
+from tds_core.sources.base import FetchResult, Traffic
+from tds_core.sync import runs
+from tds_core.sync.change_limits import ChangeLimits
+from tds_core.sync.runs import RunLease
+from tds_models.comparison import Agreement
+from tds_tasks.context import scope, settings, source, unhurried
+from tds_tasks.page_fetch import FetchedPage, fetch_pages, prefetch
+
+log = structlog.get_logger(__name__)
+
+# How many records without a batch call are read between two looks at the clock.
+SINGLE_CHUNK = 10
+# A run that waits for another one's list looks again after this.
+LIST_WAIT_SECONDS = 1.0
+
+
+def advance_comparison(run: RunLease, *, until: float, lease_seconds: float) -> bool:
+    """Take a comparison run further until `until` (`time.monotonic`). Returns whether it goes on at once."""
+    with scope() as session:
+        part = comparisons.part_of(session, run.id)
+        if part.follows and not part.list_is_read:
+            runs.yield_run(session, run, delay_seconds=LIST_WAIT_SECONDS, reason="waits for the list of another run")
+            return False
+    if not progress.is_listed(run):
+        is_read = _follow(run, part, until, lease_seconds) if part.follows else _list(run, part, until, lease_seconds)
+        if not is_read:
+            with scope() as session:
+                runs.yield_run(session, run)
+            return True
+        limits = ChangeLimits(settings().guard_percent, settings().guard_records)
+        with unhurried() as session:
+            progress.finish_listing(session, run, part, limits=limits, lease_seconds=lease_seconds)
+    return _confirm(run, part, until, lease_seconds)
+
+
+def _list(run: RunLease, part: ComparisonPart, until: float, lease_seconds: float) -> bool:
+    """Read and compare pages. Returns whether the list was read to its end."""
+    with prefetch(fetch_pages(run, until, traffic=Traffic.COMPARISON)) as pages:
+        for fetched in pages:
+            _compare_page(run, part, fetched, lease_seconds)
+    if not run.position.ended:
+        return False
+    with unhurried() as session:
+        return not progress.walk_again(session, run, part)
+
+
+def _compare_page(run: RunLease, part: ComparisonPart, fetched: FetchedPage, lease_seconds: float) -> None:
+    page = fetched.page
+    rows = [row for row in page.rows if row.source_id not in run.seen_ids]
+    with scope() as session:
+        result = compare_page(session, part.entity, rows, read_at=fetched.read_at, clock=page.clock)
+        progress.commit_page(
+            session,
+            run,
+            part,
+            page,
+            result,
+            fetch_seconds=fetched.seconds,
+            call_count=fetched.call_count,
+            lease_seconds=lease_seconds,
+        )
+
+
+def _follow(run: RunLease, part: ComparisonPart, until: float, lease_seconds: float) -> bool:
+    """Compare what an earlier pass listed. Returns whether all of it was."""
+    trusts_proofs = part.followed_comparison_id not in (None, part.comparison_id)
+    while time.monotonic() < until:
+        with unhurried() as session:
+            found = progress.followed_ids(session, run, part)
+            if found is None:
+                return True
+            ids, page = found
+            assert part.list_began_at is not None  # noqa: S101  (a run that has pages has begun)
+            result = compare_followed(
+                session, part.entity, ids, since=part.list_began_at, trusts_proofs=trusts_proofs,
+                differed=progress.differed_before(session, part, ids) if trusts_proofs else frozenset(),
+            )  # fmt: skip
+            progress.commit_followed(session, run, part, result, page, lease_seconds=lease_seconds)
+    return False
+
+
+def _confirm(run: RunLease, part: ComparisonPart, until: float, lease_seconds: float) -> bool:
+    """Decide suspects that are due; end the part once none is left. Returns whether the run goes on at once."""
+    batch = part.entity.stream.batch
+    while time.monotonic() < until:
+        with scope() as session:
+            due = suspects.due(session, part.comparison_id, part.entity, limit=batch.size if batch else SINGLE_CHUNK)
+            wait = suspects.seconds_to_next(session, part.comparison_id, part.entity)
+        if due:
+            _decide(run, part, due, lease_seconds)
+        elif wait is None:
+            _finish(run, part)
+            return False
+        else:
+            with scope() as session:
+                runs.yield_run(
+                    session, run, delay_seconds=wait, reason="suspects are looked at again once changes have settled"
+                )
+            return False
+    with scope() as session:
+        runs.yield_run(session, run)
+    return True
+
+
+def _decide(run: RunLease, part: ComparisonPart, due: list[DueSuspect], lease_seconds: float) -> None:
+    """Read suspects, and decide them by what was read. Those TDS still has work for are not read yet."""
+    idle = [each for each in due if not each.is_owed]
+    with scope() as session:
+        progress.extend_lease(session, run, lease_seconds)
+        if refused := rate_limit_pause.pause_left(session, part.entity.stream.source):
+            raise refused
+        read_at = queue_items.database_clock(session)
+    client = source(part.entity.stream.source)
+    calls = client.call_count
+    reading = FetchResult()
+    if idle:
+        reading = client.read(part.entity.stream, [each.source_id for each in idle], traffic=Traffic.COMPARISON)
+        for error in reading.failures.values():
+            if isinstance(error, SNOOZE) and not (isinstance(error, PermissionMissingError) and error.source_id):
+                raise error
+    call_count = client.call_count - calls
+    clock = Clock(read_at, timedelta(seconds=settings().clock_tolerance_seconds))
+    with scope() as session:
+        now = queue_items.database_clock(session)
+        confirmation.decide(
+            session,
+            part.comparison_id,
+            part.entity,
+            suspects.refreshed(session, part.entity, due),
+            reading,
+            read_at=read_at,
+            now=now,
+            settle_seconds=settings().comparison_settle_seconds,
+            clock=clock,
+        )
+        progress.commit_decisions(
+            session, run, detail_count=len(idle), call_count=call_count, lease_seconds=lease_seconds
+        )
+
+
+def _state(session: Session, comparison_id: int) -> None:
+    """Make the statement of a comparison, unless a part of it is unproven or there is no key to sign it with."""
+    try:
+        statements.make(session, settings(), comparison_id)
+    except (StatementError, ConfigError) as error:
+        log.warning("statement_not_made", comparison_id=comparison_id, error=str(error)[:300])
+
+
+def _finish(run: RunLease, part: ComparisonPart) -> None:
+    """End the part of the entity, and with the last one the comparison."""
+    with unhurried() as session:
+        tally = reports.finish_part(session, run, part)
+        runs.complete(session, run, f"compared: {tally.agreement}")
+        comparisons.end_stopped_parts(session)
+        agreement = comparisons.end_if_done(session, part.comparison_id)
+        if agreement in (Agreement.EQUAL, Agreement.DIFFERS):
+            _state(session, part.comparison_id)
+    log.info(
+        "entity_compared",
+        comparison_id=part.comparison_id,
+        agreement=tally.agreement,
+        equal=tally.equal_count,
+        different=tally.difference_count,
+        undecided=tally.suspect_count,
+    )
+    if agreement is not None:
+        log.info("comparison_completed", comparison_id=part.comparison_id, agreement=agreement)
