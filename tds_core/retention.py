@@ -22,6 +22,7 @@ OLD: Mapping[str, tuple[str, str]] = {
     "tds_sync_run_pages": ("ctid", "read_at < now() - interval '7 days'"),
     "tds_strangers": ("ctid", "told_at < now() - interval '90 days'"),
     "tds_kept_answers": ("ctid", "expires_at < now()"),
+    "tds_comparisons": ("id", "ended_at < now() - interval '90 days'"),
     "tds_operator_sessions": ("ctid", "ends_at < now()"),
 }
 

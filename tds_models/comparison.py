@@ -121,6 +121,12 @@ class ComparisonDifference(Base):
             "recheck_at",
             postgresql_where=text("state = 'suspect'"),
         ),
+        Index(
+            "ix_tds_comparison_differences_confirmed",
+            "entity",
+            "source_id",
+            postgresql_where=text("state = 'confirmed'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -71,6 +71,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tds_comparison_differences'))
     )
     op.create_index('ix_tds_comparison_differences_due', 'tds_comparison_differences', ['comparison_id', 'entity', 'recheck_at'], unique=False, postgresql_where=sa.text("state = 'suspect'"))
+    op.create_index('ix_tds_comparison_differences_confirmed', 'tds_comparison_differences', ['entity', 'source_id'], unique=False, postgresql_where=sa.text("state = 'confirmed'"))
     op.create_index('uq_tds_comparison_differences_record', 'tds_comparison_differences', ['comparison_id', 'entity', 'source_id'], unique=True)
     op.create_table('tds_comparison_reports',
     sa.Column('comparison_id', sa.BigInteger(), nullable=False),
@@ -114,6 +115,7 @@ def downgrade() -> None:
     op.drop_index('ix_tds_comparison_reports_run', table_name='tds_comparison_reports')
     op.drop_index('ix_tds_comparison_reports_entity', table_name='tds_comparison_reports')
     op.drop_table('tds_comparison_reports')
+    op.drop_index('ix_tds_comparison_differences_confirmed', table_name='tds_comparison_differences', postgresql_where=sa.text("state = 'confirmed'"))
     op.drop_index('uq_tds_comparison_differences_record', table_name='tds_comparison_differences')
     op.drop_index('ix_tds_comparison_differences_due', table_name='tds_comparison_differences', postgresql_where=sa.text("state = 'suspect'"))
     op.drop_table('tds_comparison_differences')

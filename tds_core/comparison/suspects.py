@@ -196,3 +196,15 @@ def confirm(session: Session, comparison_id: int, entity: Entity, confirmed: Seq
     ]
     params = {"comparison": comparison_id, "entity": entity.name, "rows": msgspec.json.encode(rows).decode()}
     session.execute(_CONFIRM, params)
+
+
+_NOTE_REPAIRED = text("""
+update tds_comparison_differences set state = 'repaired'
+where entity = :entity and source_id = any(:ids) and state = 'confirmed'
+""")
+
+
+def note_repaired(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
+    """Note that records which earlier comparisons found different are equal now."""
+    if source_ids:
+        session.execute(_NOTE_REPAIRED, {"entity": entity.name, "ids": list(source_ids)})

@@ -151,6 +151,10 @@ class Settings(AuthSettings, DatabaseSettings, OutboundSettings):
         d.MONTH,
     )  # fmt: skip
 
+    repair_policies: str = d.work(
+        "TDS_REPAIR_POLICIES", "text", "", "Fields a repair leaves alone: product.brand=keep,customer.email=ask."
+    )
+
     revive_per_minute: int = d.letter(
         "TDS_REVIVE_PER_MINUTE", "integer", 60, "Letters of a batch retried in a minute.", env.whole(1, 60_000)
     )

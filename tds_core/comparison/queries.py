@@ -1,0 +1,183 @@
+"""Queries of comparisons: progress, reports, differences, and the newest report of each entity."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypedDict
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from tds_core.errors import NotFoundError
+from tds_core.pagination import Page, read_page
+from tds_models.comparison import Comparison, ComparisonDifference, DifferenceState
+from tds_models.entities import ENTITIES
+
+
+class PartStatus(TypedDict):
+    """The part of a comparison about one entity: its report, or while it runs how far it is.
+
+    `read_count` of about `expected_count` records have been compared; `waits_until` and `waits_for`: why it rests.
+    """
+
+    entity: str
+    state: str
+    agreement: str | None
+    reason: str | None
+    here_count: int | None
+    there_count: int | None
+    equal_count: int
+    different_count: int
+    missing_here_count: int
+    missing_there_count: int
+    suspect_count: int
+    match_percent: Decimal | None
+    score: Decimal | None
+    grades: dict[str, Any]
+    root_here: str | None
+    root_there: str | None
+    detail_count: int
+    api_call_count: int
+    run_id: int
+    follows_run_id: int | None
+    read_count: int
+    expected_count: int | None
+    waits_until: datetime | None
+    waits_for: str | None
+    began_at: datetime | None
+    ended_at: datetime | None
+
+
+class ComparisonStatus(TypedDict):
+    """A comparison with its parts. `statement`: the number of the statement it made, None without one."""
+
+    id: int
+    source: str
+    state: str
+    agreement: str | None
+    score: Decimal | None
+    requested_by: str
+    requested_at: datetime
+    ended_at: datetime | None
+    sample_size: int
+    seed: int
+    difference_count: int
+    api_call_count: int
+    statement: int | None
+    parts: list[PartStatus]
+
+
+_COMPARISON = text("""
+select c.id, c.source, c.state, c.agreement, c.score, c.requested_by, c.requested_at, c.ended_at, c.sample_size, c.seed,
+       (select number from tds_statements s where s.comparison_id = c.id) as statement
+from tds_comparisons c
+where c.id = coalesce(:id, (select max(id) from tds_comparisons))
+""")
+# While its run goes on, a part's calls and doubts are the run's.
+_PARTS = text("""
+select p.entity, p.state, p.agreement, p.reason, p.here_count, p.there_count, p.equal_count, p.different_count,
+       p.missing_here_count, p.missing_there_count,
+       case when p.state = 'running' then coalesce(d.suspects, 0) else p.suspect_count end as suspect_count,
+       p.match_percent, p.score, p.grades, encode(p.root_here, 'hex') as root_here,
+       encode(p.root_there, 'hex') as root_there,
+       p.detail_count, case when p.state = 'running' then r.api_call_count else p.api_call_count end as api_call_count,
+       p.run_id, p.follows_run_id, r.fetched_count as read_count,
+       coalesce(r.expected_count, (select expected_count from tds_sync_runs f where f.id = p.follows_run_id))
+           as expected_count,
+       case when p.state = 'running' and r.next_attempt_at > now() + interval '2 seconds' then r.next_attempt_at end
+           as waits_until,
+       case when p.state = 'running' and r.next_attempt_at > now() then r.end_reason end as waits_for,
+       coalesce(p.began_at, r.started_at) as began_at, p.ended_at
+from tds_comparison_reports p join tds_sync_runs r on r.id = p.run_id
+left join lateral (select count(*) as suspects from tds_comparison_differences x
+    where x.comparison_id = p.comparison_id and x.entity = p.entity and x.state = 'suspect') d on p.state = 'running'
+where p.comparison_id = :id
+""")
+
+
+def comparison(session: Session, comparison_id: int | None = None) -> ComparisonStatus:
+    """One comparison; None: the newest. Raises NotFoundError."""
+    row = session.execute(_COMPARISON, {"id": comparison_id}).mappings().first()
+    if row is None:
+        named = "Nothing was compared yet" if comparison_id is None else f"There is no comparison {comparison_id}"
+        raise NotFoundError(f"{named}: tds compare compares the mirror with its source.")
+    order = list(ENTITIES)
+    found = session.execute(_PARTS, {"id": row["id"]}).mappings()
+    parts: list[Any] = sorted((dict(part) for part in found), key=lambda part: order.index(part["entity"]))
+    differences = ("different_count", "missing_here_count", "missing_there_count")
+    status: Any = {
+        **row,
+        "difference_count": sum(part[name] for part in parts for name in differences),
+        "api_call_count": sum(part["api_call_count"] for part in parts),
+        "parts": parts,
+    }
+    result: ComparisonStatus = status
+    return result
+
+
+def comparisons(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page:
+    """Comparisons, the newest first, without their parts."""
+    table = Comparison.__table__
+    columns = [column for column in table.columns if column.key != "correlation_id"]
+    return read_page(session, select(*columns), keys=[table.c.id], cursor=cursor, limit=limit)
+
+
+_HIDDEN = ("list_hash", "hash_here", "hash_there", "recheck_at", "check_count")
+
+
+def differences(
+    session: Session,
+    comparison_id: int,
+    *,
+    entity: str | None = None,
+    state: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """The records of a comparison that differ (confirmed), may differ (suspect), or did (repaired)."""
+    table = ComparisonDifference.__table__
+    statement = select(*(column for column in table.columns if column.key not in _HIDDEN)).where(
+        table.c.comparison_id == comparison_id
+    )
+    for key, value in (("entity", entity), ("state", state)):
+        if value is not None:
+            statement = statement.where(table.c[key] == value)
+    return read_page(session, statement, keys=[table.c.id], cursor=cursor, limit=limit, newest_first=False)
+
+
+class LatestReport(TypedDict):
+    """The newest report of an entity that ended well."""
+
+    entity: str
+    comparison_id: int
+    agreement: str
+    reason: str | None
+    here_count: int
+    there_count: int
+    difference_count: int
+    suspect_count: int
+    match_percent: Decimal
+    score: Decimal
+    ended_at: datetime
+
+
+_LATEST = text("""
+select distinct on (entity) entity, comparison_id, agreement, reason, here_count, there_count,
+       different_count + missing_here_count + missing_there_count as difference_count, suspect_count, match_percent,
+       score, ended_at
+from tds_comparison_reports where state = 'completed' order by entity, comparison_id desc
+""")
+
+
+def latest_reports(session: Session) -> dict[str, LatestReport]:
+    """By entity, its newest report; entities that were never compared are left out."""
+    rows: list[Any] = [dict(row) for row in session.execute(_LATEST).mappings()]
+    return {row["entity"]: row for row in rows}
+
+
+def confirmed_count(session: Session, comparison_id: int) -> int:
+    """How many differences of a comparison still stand."""
+    table = ComparisonDifference.__table__
+    statement = select(func.count()).where(
+        table.c.comparison_id == comparison_id, table.c.state == DifferenceState.CONFIRMED
+    )
+    return int(session.execute(statement).scalar_one())
