@@ -67,7 +67,7 @@ def _of_report(
         words = "It was never compared with the source."
         return [Recommendation(6, name, words, f"tds compare {name}", "comparison", **price)]
     if report["agreement"] == Agreement.DIFFERS:
-        return [_mending(settings, name, report, price)]
+        return [_repair_of(settings, name, report, price)]
     if report["agreement"] == Agreement.UNPROVEN:
         words = f"Nothing is proven of it: {report['reason'] or 'no reason is known'}."
         return [Recommendation(4, name, words, f"tds compare {name}", "comparison", **price)]
@@ -77,7 +77,7 @@ def _of_report(
     return []
 
 
-def _mending(settings: Settings, name: str, report: LatestReport, price: dict[str, Any]) -> Recommendation:
+def _repair_of(settings: Settings, name: str, report: LatestReport, price: dict[str, Any]) -> Recommendation:
     count = report["difference_count"]
     words = f"{count:,} records differ from the source."
     if count > MANY_DIFFERENCES:
