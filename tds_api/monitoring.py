@@ -38,7 +38,6 @@ _HEALTH_FIGURES = {
     "events_without_verdict": ("tds_events_without_verdict", "Accepted events whose record is still owed a sync."),
     "open_runs": ("tds_runs_open", "Runs queued or under way."),
 }
-_QUEUE_STATES = ("due", "waiting", "leased")
 
 
 def monitoring_routes(context: Context) -> Blueprint:
@@ -122,8 +121,9 @@ def queue_gauges(engine: Engine) -> Iterator[Gauge]:
     depth = Gauge("tds_queue_depth", "Live work items.", labels=["entity", "state"])
     age = Gauge("tds_queue_oldest_due_seconds", "Age of the oldest due item.", labels=["entity"])
     for row in stats:
-        for state in _QUEUE_STATES:
-            depth.add_metric([row["entity"], state], row[f"{state}_count"])
+        depth.add_metric([row["entity"], "due"], row["due_count"])
+        depth.add_metric([row["entity"], "waiting"], row["waiting_count"])
+        depth.add_metric([row["entity"], "leased"], row["leased_count"])
         age.add_metric([row["entity"]], row["oldest_due_seconds"])
     yield depth
     yield age

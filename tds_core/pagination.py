@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, tuple_
@@ -13,16 +13,18 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import InvalidCursorError
 
+#: A row whose columns depend on the entity.
 Row = dict[str, Any]
+RowT = TypeVar("RowT")
 
 LARGEST_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[RowT]):
     """Rows of a list, and the cursor of the next page; None on the last page."""
 
-    items: list[Row]
+    items: list[RowT]
     next_cursor: str | None
 
 
@@ -34,10 +36,11 @@ def read_page(
     cursor: str | None,
     limit: int,
     newest_first: bool = True,
-) -> Page:
+) -> Page[Any]:
     """The page of `statement` after `cursor`, in the order of `keys`, which must be unique columns of it.
 
-    `limit`: rows, at most LARGEST_PAGE. Raises `InvalidCursorError`.
+    Its rows are dicts of the selected columns; the caller states their type. `limit`: rows, at most LARGEST_PAGE.
+    Raises `InvalidCursorError`.
     """
     size = min(limit, LARGEST_PAGE)
     if cursor is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, aliased
@@ -28,6 +28,30 @@ class ActionEntry:
     entity: str | None = None
     source_ids: Sequence[str] = ()
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OperatorActionRow(TypedDict):
+    """A row of the action log. `begun_id`: the row of its beginning; `status`: of the HTTP response; `error`: a code.
+
+    `source_ids`: the records it names; `detail`: its arguments without secrets.
+    """
+
+    id: int
+    begun_id: int | None
+    recorded_at: datetime
+    caller: str
+    caller_kind: str
+    role: str | None
+    operation: str
+    subject: str
+    entity: str | None
+    source_ids: list[str] | None
+    detail: dict[str, Any]
+    outcome: str
+    status: int | None
+    error: str | None
+    remote_address: str | None
+    correlation_id: str
 
 
 def record(
@@ -75,7 +99,7 @@ def actions(
     outcome: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> Page:
+) -> Page[OperatorActionRow]:
     """Actions, newest first: the row of the end of each, or of its beginning while it has not ended.
 
     Raises InvalidCursorError.

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from tds_core.auth import credentials
 from tds_core.auth.principal import InvalidArgumentError, Principal, PrincipalKind, UnauthorizedError
 from tds_core.errors import NotFoundError
-from tds_core.pagination import Row
 from tds_models.auth import ApiKey, Role
 
 _KIND = b"tds-api-key"
@@ -20,6 +19,23 @@ _SPELLING = re.compile(r"tds_([0-9a-f]{8})_([\w-]{20,100})")
 _SCOPE = re.compile(r"[a-z][a-z0-9_-]{0,60}(/[a-z0-9_-]{1,60}){0,4}")
 _UNKNOWN_DIGEST = credentials.digest(credentials.new_secret(), kind=_KIND)
 USE_SECONDS = 60  # `last_used_at` is written at most this often
+
+
+class ApiKeyRow(TypedDict):
+    """A key without its digest. `scopes`: beginnings of paths, empty for all; `last_used_from`: an address."""
+
+    prefix: str
+    name: str
+    role: str
+    scopes: list[str]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    last_used_from: str | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+
 
 _SHOWN = (
     ApiKey.prefix, ApiKey.name, ApiKey.role, ApiKey.scopes, ApiKey.created_at, ApiKey.created_by, ApiKey.expires_at,
@@ -35,7 +51,7 @@ def create_key(
     by: str,
     scopes: Sequence[str] = (),
     expires_at: datetime | None = None,
-) -> tuple[Row, str]:
+) -> tuple[ApiKeyRow, str]:
     """Create a key. Returns its row and the key itself, which is not stored. Raises InvalidArgumentError."""
     name = name.strip()
     if not 1 <= len(name) <= 100 or "\x00" in name:
@@ -57,24 +73,24 @@ def create_key(
     return key_named(session, prefix), f"tds_{prefix}_{secret}"
 
 
-def keys(session: Session, *, with_ended: bool = False) -> list[Row]:
+def keys(session: Session, *, with_ended: bool = False) -> list[ApiKeyRow]:
     """The keys, newest first; the revoked and expired ones too `with_ended`. Never the digest."""
     statement = select(*_SHOWN).order_by(ApiKey.id.desc())
     if not with_ended:
         valid = ApiKey.expires_at.is_(None) | (ApiKey.expires_at > func.now())
         statement = statement.where(ApiKey.revoked_at.is_(None), valid)
-    return [dict(row) for row in session.execute(statement).mappings()]
+    return cast("list[ApiKeyRow]", [dict(row) for row in session.execute(statement).mappings()])
 
 
-def key_named(session: Session, prefix: str) -> Row:
+def key_named(session: Session, prefix: str) -> ApiKeyRow:
     """One key by its prefix. Raises NotFoundError."""
     row = session.execute(select(*_SHOWN).where(ApiKey.prefix == prefix)).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"There is no key {prefix[:80]!r}.")
-    return dict(row)
+    return cast("ApiKeyRow", dict(row))
 
 
-def revoke_key(session: Session, prefix: str, *, by: str) -> Row:
+def revoke_key(session: Session, prefix: str, *, by: str) -> ApiKeyRow:
     """Revoke a key; one that is revoked stays as it was. Raises NotFoundError."""
     session.execute(
         update(ApiKey)

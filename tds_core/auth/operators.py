@@ -1,6 +1,8 @@
 """Operators: create, list, change role and password, disable. One administrator always remains."""
 
 import re
+from datetime import datetime
+from typing import TypedDict, cast
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -8,7 +10,6 @@ from sqlalchemy.orm import Session
 from tds_core.auth.credentials import hash_password, new_password, verify_password
 from tds_core.auth.principal import InvalidArgumentError, LastAdminError, LoginRefusedError, OperatorExistsError
 from tds_core.errors import NotFoundError
-from tds_core.pagination import Row
 from tds_models.auth import Operator, OperatorSession, Role
 from tds_models.db import Lock
 
@@ -18,6 +19,19 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,63}")
 _RESERVED = frozenset({"token", "nobody", "schedule", "timetable"})
 # Changes of operators are serialised: two administrators must not each remove the other.
 _LOCK = Lock.OPERATORS.until_commit()
+
+
+class OperatorRow(TypedDict):
+    """An operator without the password. `disabled_at`: None while they may log in."""
+
+    name: str
+    role: str
+    created_at: datetime
+    created_by: str
+    password_changed_at: datetime
+    last_login_at: datetime | None
+    disabled_at: datetime | None
+
 
 _SHOWN = (
     Operator.name, Operator.role, Operator.created_at, Operator.created_by, Operator.password_changed_at,
@@ -33,7 +47,7 @@ def normalize_name(name: str) -> str:
 
 def create_operator(
     session: Session, *, name: str, role: Role, by: str, password: str | None = None
-) -> tuple[Row, str]:
+) -> tuple[OperatorRow, str]:
     """Create an operator. Returns their row and password, a random one without `password`.
 
     Raises InvalidArgumentError and OperatorExistsError.
@@ -54,7 +68,7 @@ def create_operator(
     return operator_named(session, name), password
 
 
-def first_admin(session: Session, *, by: str) -> tuple[Row, str] | None:
+def first_admin(session: Session, *, by: str) -> tuple[OperatorRow, str] | None:
     """Create the first administrator. Returns their row and password; None when there is an operator already."""
     session.execute(_LOCK)
     if session.execute(select(Operator.id).limit(1)).first():
@@ -62,20 +76,21 @@ def first_admin(session: Session, *, by: str) -> tuple[Row, str] | None:
     return create_operator(session, name=FIRST_ADMIN, role=Role.ADMIN, by=by)
 
 
-def operators(session: Session) -> list[Row]:
+def operators(session: Session) -> list[OperatorRow]:
     """All operators by name, the disabled ones too."""
-    return [dict(row) for row in session.execute(select(*_SHOWN).order_by(Operator.name)).mappings()]
+    rows = session.execute(select(*_SHOWN).order_by(Operator.name)).mappings()
+    return cast("list[OperatorRow]", [dict(row) for row in rows])
 
 
-def operator_named(session: Session, name: str) -> Row:
+def operator_named(session: Session, name: str) -> OperatorRow:
     """One operator. Raises NotFoundError."""
     row = session.execute(select(*_SHOWN).where(Operator.name == name.lower())).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"There is no operator {name[:80]!r}.")
-    return dict(row)
+    return cast("OperatorRow", dict(row))
 
 
-def change_role(session: Session, name: str, role: Role) -> Row:
+def change_role(session: Session, name: str, role: Role) -> OperatorRow:
     """Change the role of an operator, at once. Raises NotFoundError and LastAdminError."""
     operator = _lock_operator(session, name)
     if role is not Role.ADMIN:
@@ -85,7 +100,7 @@ def change_role(session: Session, name: str, role: Role) -> Row:
     return operator_named(session, name)
 
 
-def disable(session: Session, name: str) -> Row:
+def disable(session: Session, name: str) -> OperatorRow:
     """Disable an operator and end their sessions. Raises NotFoundError and LastAdminError."""
     operator = _lock_operator(session, name)
     _require_other_admin(session, operator)
@@ -98,14 +113,14 @@ def disable(session: Session, name: str) -> Row:
     return operator_named(session, name)
 
 
-def enable(session: Session, name: str) -> Row:
+def enable(session: Session, name: str) -> OperatorRow:
     """Enable a disabled operator. Raises NotFoundError."""
     _lock_operator(session, name).disabled_at = None
     session.flush()
     return operator_named(session, name)
 
 
-def set_password(session: Session, name: str, password: str | None = None) -> tuple[Row, str]:
+def set_password(session: Session, name: str, password: str | None = None) -> tuple[OperatorRow, str]:
     """Set the password of an operator, a random one without `password`, and end their sessions.
 
     Returns their row and the password. Raises NotFoundError and InvalidArgumentError.
@@ -120,7 +135,7 @@ def set_password(session: Session, name: str, password: str | None = None) -> tu
     return operator_named(session, name), password
 
 
-def change_own_password(session: Session, name: str, *, current: str, new: str) -> Row:
+def change_own_password(session: Session, name: str, *, current: str, new: str) -> OperatorRow:
     """Change an operator's own password and end their sessions. Raises LoginRefusedError and InvalidArgumentError."""
     stored = session.execute(select(Operator.password_hash).where(Operator.name == name)).scalar_one_or_none()
     if not verify_password(current, stored):

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tds_core.healing.cycle import ACTIONS, CycleAction
-from tds_core.pagination import Page, Row, read_page
+from tds_core.pagination import Page, read_page
 from tds_models.healing import HealingAction, HealingCycle
 
 
@@ -23,10 +23,29 @@ class CycleRow(TypedDict):
     counts: dict[str, int | None]
 
 
+class HealingActionRow(TypedDict):
+    """An action of healing. `subject`: a breaker, a worker, a queue or a run; `outcome`: done, failed or reported.
+
+    `lasted_seconds`: how long the fault had lasted; `detail`: depends on the action.
+    """
+
+    id: int
+    acted_at: datetime
+    cycle_id: int | None
+    action: str
+    cause: str
+    entity: str | None
+    subject: str | None
+    count: int
+    outcome: str
+    lasted_seconds: float | None
+    detail: dict[str, Any]
+
+
 class CycleDetails(CycleRow):
     """A cycle with the rows of its actions, oldest first."""
 
-    actions: list[Row]
+    actions: list[HealingActionRow]
 
 
 class ActionStats(TypedDict):
@@ -78,6 +97,14 @@ class WorkerRow(TypedDict):
     end_reason: str | None
     state: str
     is_replaced: bool
+
+
+class WorkerCounts(TypedDict):
+    """The workers that have not ended, by state."""
+
+    listening: int
+    silent: int
+    deaf: int
 
 
 class QueueRow(TypedDict):
@@ -227,7 +254,7 @@ def history(
     action: str | None = None,
     outcome: str | None = None,
     since: datetime | None = None,
-) -> Page:
+) -> Page[HealingActionRow]:
     """The rows of the healing log, newest first. Raises InvalidCursorError."""
     table = HealingAction.__table__
     statement = select(*table.columns)
@@ -248,9 +275,9 @@ def cycle_details(session: Session, cycle_id: int) -> CycleDetails:
     return cast("CycleDetails", {**row, "actions": rows})
 
 
-def worker_counts(session: Session) -> dict[str, int]:
-    """How many workers listen, are silent and are deaf, by those three words."""
-    return dict(session.execute(_WORKER_COUNTS).mappings().one())
+def worker_counts(session: Session) -> WorkerCounts:
+    """How many workers listen, are silent and are deaf."""
+    return cast("WorkerCounts", dict(session.execute(_WORKER_COUNTS).mappings().one()))
 
 
 def unanswered_seconds(session: Session) -> dict[str, float]:

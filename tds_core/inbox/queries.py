@@ -1,13 +1,95 @@
 """Queries of the inbox: recent events with their verdicts, rejected deliveries, and reception in 24 hours."""
 
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, cast
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tds_core.pagination import Page, read_page
 from tds_models.inbox import InboxEvent, RejectedDelivery
+
+
+class EventRow(TypedDict):
+    """An event without its record. `verdict`: None while it is open; `complete`: the record may be applied as it is.
+
+    `duplicate_count`: how often the same content came again. Entity, event and id of an unreadable body are None.
+    """
+
+    id: int
+    source: str
+    entity: str | None
+    event: str | None
+    source_id: str | None
+    source_modified_at: datetime | None
+    complete: bool
+    correlation_id: str
+    received_at: datetime
+    verdict: str | None
+    verdict_at: datetime | None
+    verdict_reason: str | None
+    duplicate_count: int
+
+
+class RejectedDeliveryRow(TypedDict):
+    """A rejected delivery. `entity` and `source_id` are unproven; `body_start`: as text; `body_size`: bytes."""
+
+    id: int
+    received_at: datetime
+    reason: str
+    detail: str
+    status: int
+    path: str
+    entity: str | None
+    source_id: str | None
+    headers: dict[str, str]
+    remote_address: str | None
+    body_start: str
+    body_size: int
+    correlation_id: str
+
+
+class EntityReception(TypedDict):
+    """The events of one entity in 24 hours; `entity` is None for unreadable bodies."""
+
+    entity: str | None
+    received_count: int
+    last_received_at: datetime
+    received_last_hour_count: int
+    open_count: int
+    quarantined_count: int
+    oldest_open_at: datetime | None
+
+
+class UnstoredCount(TypedDict):
+    """Webhooks in 24 hours that got a 503 for one reason."""
+
+    reason: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+class RejectedCount(TypedDict):
+    """Deliveries rejected in 24 hours for one reason."""
+
+    reason: str
+    count: int
+    last_received_at: datetime
+
+
+class ReceptionHealth(TypedDict):
+    """Reception in the last `hours`. `by_verdict`: events by verdict, those without one under `open`."""
+
+    hours: int
+    last_received_at: datetime | None
+    received_count: int
+    duplicate_count: int
+    by_entity: list[EntityReception]
+    by_verdict: dict[str, int]
+    unstored: list[UnstoredCount]
+    rejected: list[RejectedCount]
+
 
 # Records are personal and large; the mirror row shows their content.
 _UNSHOWN = frozenset({"record", "raw", "generation"})
@@ -30,7 +112,7 @@ def recent_events(
     verdict: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> Page:
+) -> Page[EventRow]:
     """Events, the newest first, without their records; `verdict` may be `open`. Times bound `received_at`."""
     table = InboxEvent.__table__
     statement = select(*(column for column in table.columns if column.key not in _UNSHOWN))
@@ -63,7 +145,7 @@ def rejected_deliveries(
     reason: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> Page:
+) -> Page[RejectedDeliveryRow]:
     """Rejected deliveries, the newest first; the start of the body is decoded as text as far as possible."""
     table = RejectedDelivery.__table__
     statement = select(*table.columns)
@@ -102,12 +184,12 @@ from tds_unstored_webhooks where minute > now() - interval '24 hours' group by r
 """)
 
 
-def reception_health(session: Session) -> dict[str, Any]:
+def reception_health(session: Session) -> ReceptionHealth:
     """Reception in the last 24 hours: by entity, by verdict, duplicates, unstored (503) and rejected webhooks."""
     counts = [dict(row) for row in session.execute(_RECEIVED).mappings()]
     entities = [row for row in counts if row.pop("of_entity")]
     received = [row["last_received_at"] for row in entities]
-    return {
+    summary = {
         "hours": 24,
         "last_received_at": max(received, default=None),
         "received_count": sum(row["received_count"] for row in entities),
@@ -117,3 +199,4 @@ def reception_health(session: Session) -> dict[str, Any]:
         "unstored": [dict(row) for row in session.execute(_UNSTORED).mappings()],
         "rejected": [dict(row) for row in session.execute(_REJECTED).mappings()],
     }
+    return cast("ReceptionHealth", summary)

@@ -54,7 +54,7 @@ def row_at(session: Session, entity: Entity, source_id: str, at: datetime) -> Ro
 def rows_at(
     session: Session, entity: Entity, *, at: datetime, cursor: str | None = None, limit: int = 50,
     deleted: bool | None = None,
-) -> Page:  # fmt: skip
+) -> Page[Row]:  # fmt: skip
     """Rows as of `at`, in the order of their ids. Raises InvalidCursorError and RetiredError.
 
     A page covers `limit` of today's records, so it has fewer rows where some did not exist yet.

@@ -8,10 +8,10 @@ added column shows without any write.
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import msgspec
-from sqlalchemy import ColumnElement, Text, cast, func, literal_column, null, select
+from sqlalchemy import ColumnElement, Text, func, literal_column, null, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -22,12 +22,62 @@ from tds_models.audit_trail import AuditEntry
 from tds_models.entities.declaration import Entity
 from tds_models.runs import Mode, Run, SyncCursor
 
+
+class VersionRow(TypedDict):
+    """A version of a record. `changes`: JSON of its fields, before and after; `origin_id`: the event or the run.
+
+    `operation`: created, updated, deleted or restored; `origin`: webhook, run, healing or operator.
+    """
+
+    id: int
+    source: str
+    entity: str
+    source_id: str
+    version: int
+    operation: str
+    changes: msgspec.Raw
+    origin: str
+    origin_id: int | None
+    correlation_id: str
+    source_modified_at: datetime | None
+    recorded_at: datetime
+
+
+class LastRun(TypedDict):
+    """The newest run of an entity that was no dry run."""
+
+    id: int
+    mode: str
+    state: str
+    requested_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+
+
+class EntityStatus(TypedDict):
+    """The rows of an entity by state, its newest change, its cursor and its last run.
+
+    `details_left`: living rows known by a list row alone; None where a list row is all there is.
+    """
+
+    entity: str
+    title: str
+    live_count: int
+    deleted_count: int
+    unconfirmed_count: int
+    details_left: int | None
+    newest_modified_at: datetime | None
+    last_changed_at: datetime | None
+    cursor_at: datetime | None
+    last_run: LastRun | None
+
+
 _HIDDEN = frozenset({"list_hash"})
 
 
 def _exact(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The column; JSON as text, because the driver would make floats of its numbers."""
-    return cast(column, Text).label(str(column.key)) if isinstance(column.type, JSONB) else column
+    return column.cast(Text).label(str(column.key)) if isinstance(column.type, JSONB) else column
 
 
 def _with_raw_json(row: Row, columns: Any) -> Row:
@@ -38,7 +88,7 @@ def _with_raw_json(row: Row, columns: Any) -> Row:
     return row
 
 
-def rows(session: Session, entity: Entity, **filters: Any) -> Page:
+def rows(session: Session, entity: Entity, **filters: Any) -> Page[Row]:
     """Rows in the order of their ids, without the source's own record; `filters` as of `page_where`."""
     columns = [column for column in entity.table.columns if column.key not in _HIDDEN | {"source_record"}]
     page = page_where(session, entity, [*map(_exact, columns)], **filters)
@@ -55,7 +105,7 @@ def page_where(
     changed_since: datetime | None = None,
     deleted: bool | None = None,
     confirmed: bool | None = None,
-) -> Page:
+) -> Page[Row]:
     """These columns of a page of rows, its key among them, in the order of their ids.
 
     `changed_since` bounds when TDS last changed them; `deleted` and `confirmed` take one side only.
@@ -92,21 +142,21 @@ def row(session: Session, entity: Entity, source_id: str) -> Row:
     return whole
 
 
-def history(session: Session, entity: Entity, source_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
+def history(
+    session: Session, entity: Entity, source_id: str, *, cursor: str | None = None, limit: int = 50
+) -> Page[VersionRow]:
     """The versions of one record, newest first, each with its changed fields before and after."""
     table = AuditEntry.__table__
     statement = select(*map(_exact, table.columns)).where(
         table.c.entity == entity.name, table.c.source == entity.stream.source, table.c.source_id == source_id
     )
     page = read_page(session, statement, keys=[table.c.version], cursor=cursor, limit=limit)
-    return Page([_with_raw_json(entry, table.columns) for entry in page.items], page.next_cursor)
+    versions = [cast("VersionRow", _with_raw_json(entry, table.columns)) for entry in page.items]
+    return Page(versions, page.next_cursor)
 
 
-def entity_status(session: Session, entity: Entity) -> Row:
-    """The state of an entity: rows by state, its newest change, its cursor and its last run.
-
-    `details_left`: living rows known by a list row alone; None where a list row is all there is.
-    """
+def entity_status(session: Session, entity: Entity) -> EntityStatus:
+    """The state of an entity."""
     table = entity.table
     live = table.c.deleted_at.is_(None)
     to_read = func.count().filter(live, table.c.lines_confirmed_at.is_(None)) if entity.header_first else null()
@@ -127,13 +177,14 @@ def entity_status(session: Session, entity: Entity) -> Row:
         Run.entity == entity.name, Run.mode != Mode.DRY_RUN
     )
     newest = session.execute(last.order_by(Run.requested_at.desc()).limit(1)).mappings().first()
-    return {
+    status = {
         "entity": entity.name,
         "title": entity.title,
         **counts.mappings().one(),
         "cursor_at": session.execute(cursor).scalar(),
         "last_run": None if newest is None else dict(newest),
     }
+    return cast("EntityStatus", status)
 
 
 def etag_of_row(session: Session, entity: Entity, source_id: str) -> str | None:

@@ -10,15 +10,18 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.inbox import queries as inbox_queries
+from tds_core.inbox.queries import ReceptionHealth
 from tds_core.mirror import row_queries
-from tds_core.pagination import Row
+from tds_core.mirror.row_queries import EntityStatus
 from tds_core.queue import queries as queue_queries
 from tds_core.queue.items import BULK_PRIORITY
+from tds_core.queue.queries import EntityQueueStats
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.forecast import Forecast
 from tds_core.sources.zoho.quota.governor import Governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_core.sync import run_queries
+from tds_core.sync.run_queries import RunRow
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 
@@ -76,14 +79,36 @@ class DetailProgress(_QuotaShare):
     call_count: int
 
 
-class SourceVsMirror(TypedDict):
-    """The statistics of `tds stats`; `entities` are `rows.entity_status` with source_count and source_counted_at."""
+class EntityStatusWithEnd(EntityStatus):
+    """`details_end_at`: when the details left will have been read; None when there are none, or it is unknown."""
 
-    entities: list[Row]
-    queue: list[Row]
-    dead_letters: list[Row]
-    events: Row
-    runs: list[Row]
+    details_end_at: datetime | None
+
+
+class EntityVsSource(EntityStatus):
+    """`source_count`: records that the last full pass listed; None before the first."""
+
+    source_count: int | None
+    source_counted_at: datetime | None
+
+
+class OpenDeadLetterCount(TypedDict):
+    """The open dead letters of an entity and error class. `last_at`: when the newest was given up."""
+
+    entity: str
+    error_class: str
+    count: int
+    last_at: datetime
+
+
+class SourceVsMirror(TypedDict):
+    """The statistics of `tds stats`."""
+
+    entities: list[EntityVsSource]
+    queue: list[EntityQueueStats]
+    dead_letters: list[OpenDeadLetterCount]
+    events: ReceptionHealth
+    runs: list[RunRow]
 
 
 class StockLocation(TypedDict):
@@ -117,15 +142,15 @@ class StockStatus(TypedDict):
     last_changed_at: datetime | None
     locations: list[StockLocation]
     last_day: StockRunStats
-    last_run: Row | None
+    last_run: RunRow | None
 
 
-def entity_statuses(session: Session) -> list[Row]:
-    """The status of each entity; see `rows.entity_status`."""
+def entity_statuses(session: Session) -> list[EntityStatus]:
+    """The status of each entity."""
     return [row_queries.entity_status(session, entity) for entity in ENTITIES.values()]
 
 
-def with_ends(statuses: Sequence[Row], governor: Governor) -> list[Row]:
+def with_ends(statuses: Sequence[EntityStatus], governor: Governor) -> list[EntityStatusWithEnd]:
     """The statuses with `details_end_at`. Reads the quota from Redis, so no transaction should be open."""
     details = progress({row["entity"]: row["details_left"] or 0 for row in statuses}, governor)
     ends = {name: each["ends_at"] for each in details for name in each["left"]}
@@ -135,17 +160,21 @@ def with_ends(statuses: Sequence[Row], governor: Governor) -> list[Row]:
 def source_vs_mirror(session: Session, *, run_count: int = 8) -> SourceVsMirror:
     """Both sides of every entity, the queue, dead letters, events of the last day and the latest runs."""
     source = {row.entity: row for row in session.execute(_LAST_FULL)}
-    entities = []
+    entities: list[EntityVsSource] = []
     for entity in ENTITIES.values():
         seen = source.get(entity.name)
-        status = row_queries.entity_status(session, entity)
-        status["source_count"] = seen.record_count if seen else None
-        status["source_counted_at"] = seen.ended_at if seen else None
-        entities.append(status)
+        entities.append(
+            {
+                **row_queries.entity_status(session, entity),
+                "source_count": seen.record_count if seen else None,
+                "source_counted_at": seen.ended_at if seen else None,
+            }
+        )
+    dead_letters = [dict(row) for row in session.execute(_DEAD_LETTERS).mappings()]
     return {
         "entities": entities,
         "queue": queue_queries.queue_stats(session),
-        "dead_letters": [dict(row) for row in session.execute(_DEAD_LETTERS).mappings()],
+        "dead_letters": cast("list[OpenDeadLetterCount]", dead_letters),
         "events": inbox_queries.reception_health(session),
         "runs": run_queries.runs(session, limit=run_count).items,
     }

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict, cast
 
 import msgspec
 import structlog
@@ -10,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import NotFoundError
-from tds_core.pagination import Page, Row, read_page
+from tds_core.pagination import Page, read_page
 from tds_models.findings import Finding, Severity
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,30 @@ class NewFinding:
     entity: str
     subject: str
     detail: Mapping[str, Any]
+
+
+class FindingRow(TypedDict):
+    """A finding. `subject`: a field or a record's id; `detail`: depends on the kind; `resolved_at`: None while open."""
+
+    id: int
+    kind: str
+    severity: str
+    source: str
+    entity: str
+    subject: str
+    detail: dict[str, Any]
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+
+
+class OpenFindingCount(TypedDict):
+    """How many findings of one kind and severity are open."""
+
+    kind: str
+    severity: str
+    count: int
 
 
 _UPSERT = text("""
@@ -103,7 +128,7 @@ def findings(
     kind: str | None = None,
     entity: str | None = None,
     is_open: bool | None = None,
-) -> Page:
+) -> Page[FindingRow]:
     """A page of findings, the newest first, optionally of one kind or entity. Raises `InvalidCursorError`."""
     statement = select(*_COLUMNS)
     for name, value in (("kind", kind), ("entity", entity)):
@@ -121,12 +146,12 @@ where id = :id returning *
 """)
 
 
-def resolve(session: Session, finding_id: int, *, by: str) -> Row:
+def resolve(session: Session, finding_id: int, *, by: str) -> FindingRow:
     """Resolve a finding; one resolved before stays unchanged. Returns its row. Raises `NotFoundError`."""
     row = session.execute(_RESOLVE, {"id": finding_id, "by": by}).mappings().first() if finding_id < 2**63 else None
     if row is None:
         raise NotFoundError(f"There is no finding {finding_id}; see: tds findings")
-    return dict(row)
+    return cast("FindingRow", dict(row))
 
 
 _OPEN_SUBJECTS = text("""
@@ -158,6 +183,6 @@ select kind, severity, count(*) from tds_findings where resolved_at is null grou
 """)
 
 
-def open_counts(session: Session) -> list[Row]:
-    """The numbers of open findings: rows of `kind`, `severity`, `count`."""
-    return [dict(row) for row in session.execute(_OPEN).mappings()]
+def open_counts(session: Session) -> list[OpenFindingCount]:
+    """The numbers of open findings by kind and severity."""
+    return cast("list[OpenFindingCount]", [dict(row) for row in session.execute(_OPEN).mappings()])

@@ -6,7 +6,8 @@ A secret is returned once, when it is made; no read returns it.
 import re
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict, cast
 
 from sqlalchemy import BigInteger, ColumnElement, func, literal_column, select, text
 from sqlalchemy.orm import Session
@@ -15,7 +16,7 @@ from tds_core.audit_trail.seal import highest_id
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.errors import NotFoundError, TdsError
-from tds_core.pagination import Page, Row, read_page
+from tds_core.pagination import Page, read_page
 from tds_core.subscriptions import endpoint_health
 from tds_core.subscriptions.fan_out import TRAIL
 from tds_core.subscriptions.payload import new_secret
@@ -28,6 +29,67 @@ _HIDDEN = ("secret", "previous_secret", "message_key", "replayed_to", "rest_coun
 MOST_COUNTED = 10_000
 GRACE_SECONDS = 86_400.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+
+
+class SubscriptionRow(TypedDict):
+    """A subscription without its secrets. Empty `entities`, `kinds` or `fields` stand for all.
+
+    `previous_until`: until when the previous secret signs, too; `failure_count`: failed attempts in a row;
+    `delivered_at`: when it last accepted an event; `owed_count`: records with pending events, at most MOST_COUNTED;
+    `behind_count`: changes not fanned out to it yet.
+    """
+
+    id: int
+    name: str
+    url: str
+    entities: list[str]
+    kinds: list[str]
+    fields: list[str]
+    previous_until: datetime | None
+    state: str
+    state_reason: str | None
+    state_at: datetime
+    position: int
+    replay_count: int
+    failure_count: int
+    failing_since: datetime | None
+    rests_until: datetime | None
+    delivered_at: datetime | None
+    created_by: str
+    created_at: datetime
+    owed_count: int
+    behind_count: int
+
+
+class DeliveryTry(TypedDict):
+    """One attempt at a delivery. `at`: ISO 8601; `status`: None without a response; `error`: None after success."""
+
+    at: str
+    status: int | None
+    seconds: float
+    error: str | None
+
+
+class DeliveryRow(TypedDict):
+    """A delivery of an event. `message_id`: its webhook-id; `tries`: its attempts, oldest first."""
+
+    id: int
+    subscription_id: int
+    message_id: str
+    entry_id: int
+    source: str
+    entity: str
+    source_id: str
+    version: int
+    state: str
+    attempts: int
+    status: int | None
+    duration_seconds: float
+    error: str | None
+    tries: list[DeliveryTry]
+    first_attempted_at: datetime
+    attempted_at: datetime
+
 
 _PENDING = (
     select(PendingDelivery.id)
@@ -61,28 +123,27 @@ class InvalidSubscriptionError(TdsError):
     code = "subscription_unfit"
 
 
-def subscriptions(session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None) -> Page:
-    """Subscriptions with their state, newest first. Raises InvalidCursorError.
-
-    `owed_count`: records with pending events, at most MOST_COUNTED; `behind_count`: changes not fanned out to it yet.
-    """
+def subscriptions(
+    session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
+) -> Page[SubscriptionRow]:
+    """Subscriptions with their state, newest first. Raises InvalidCursorError."""
     statement = select(*_SHOWN)
     if state is not None:
         statement = statement.where(Subscription.state == state)
     return read_page(session, statement, keys=[Subscription.__table__.c.id], cursor=cursor, limit=limit)
 
 
-def subscription(session: Session, name_or_id: str) -> Row:
+def subscription(session: Session, name_or_id: str) -> SubscriptionRow:
     """One subscription by its name or id. Raises NotFoundError."""
     row = session.execute(select(*_SHOWN).where(_matches(name_or_id))).mappings().one_or_none()
     if row is None:
         raise _not_found(name_or_id)
-    return dict(row)
+    return cast("SubscriptionRow", dict(row))
 
 
 def deliveries(
     session: Session, name_or_id: str, *, cursor: str | None = None, limit: int = 50, state: str | None = None
-) -> Page:
+) -> Page[DeliveryRow]:
     """The deliveries of a subscription, newest first. Raises NotFoundError and InvalidCursorError."""
     subscription_id = subscription(session, name_or_id)["id"]
     statement = select(*EventDelivery.__table__.columns).where(EventDelivery.subscription_id == subscription_id)

@@ -1,7 +1,7 @@
 """Cursors: where the next incremental read begins. They move in the transaction of the rows they cover."""
 
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, cast
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -9,6 +9,16 @@ from sqlalchemy.orm import Session
 from tds_core.errors import TdsError
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Increment
+
+
+class CursorRow(TypedDict):
+    """The cursor of an entity. `run_id`: the run that moved it; None where an operator set it, or there is none yet."""
+
+    entity: str
+    modified_at: datetime | None
+    updated_at: datetime | None
+    run_id: int | None
+
 
 # A cursor that lies in the future says nothing: what was changed since it was set there is to be seen, all of it.
 READ = text("""
@@ -65,16 +75,20 @@ returning entity, modified_at, updated_at, run_id
 """)
 
 
-def cursors(session: Session) -> list[dict[str, Any]]:
+def cursors(session: Session) -> list[CursorRow]:
     """Where the next incremental read of each entity begins; entities that are always read whole have no cursor."""
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, CursorRow] = {}
     for source in {entity.stream.source for entity in ENTITIES.values()}:
-        found |= {row["entity"]: dict(row) for row in session.execute(ALL, {"source": source}).mappings()}
-    none = {"modified_at": None, "updated_at": None, "run_id": None}
-    return [found.get(name, {"entity": name, **none}) for name in ENTITIES if _has_cursor(name)]
+        for row in session.execute(ALL, {"source": source}).mappings():
+            rows[row["entity"]] = cast("CursorRow", dict(row))
+    return [
+        rows.get(name, {"entity": name, "modified_at": None, "updated_at": None, "run_id": None})
+        for name in ENTITIES
+        if _has_cursor(name)
+    ]
 
 
-def put(session: Session, entity: str, modified_at: datetime) -> dict[str, Any]:
+def put(session: Session, entity: str, modified_at: datetime) -> CursorRow:
     """Have the next incremental read of `entity` begin at `modified_at`, also when that is before where it would.
 
     Raises `CursorError` for a moment that is yet to come, and for an entity that is always read whole.
@@ -85,7 +99,7 @@ def put(session: Session, entity: str, modified_at: datetime) -> dict[str, Any]:
     row = session.execute(PUT, params).mappings().first()
     if row is None:
         raise CursorError(f"{modified_at.isoformat()} is yet to come; what is changed until then would not be seen.")
-    return dict(row)
+    return cast("CursorRow", dict(row))
 
 
 def _has_cursor(entity: str) -> bool:

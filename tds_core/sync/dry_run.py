@@ -1,7 +1,7 @@
 """Dry run: counts the decisions a pass would make and shows them field by field; only the report is written."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -16,6 +16,15 @@ from tds_core.sync.partial_rows import compare_header
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
+
+
+class ReportExample(TypedDict):
+    """A record in the report of a dry run. `changes`: JSON of its fields, before and after; absent for a new one."""
+
+    source_id: str
+    name: str | None
+    changes: NotRequired[msgspec.Raw]
+
 
 #: How many records of each outcome the report shows; all are counted.
 SHOWN_COUNT = 100
@@ -62,7 +71,7 @@ def encode_report(report: Mapping[str, Any]) -> str:
     return msgspec.json.encode(report).decode()
 
 
-def _show(report: dict[str, Any], kind: str, example: Mapping[str, Any]) -> None:
+def _show(report: dict[str, Any], kind: str, example: ReportExample) -> None:
     shown = report.setdefault(kind, [])
     if len(shown) < SHOWN_COUNT:
         shown.append(example)
@@ -70,8 +79,8 @@ def _show(report: dict[str, Any], kind: str, example: Mapping[str, Any]) -> None
 
 def _example(
     entity: Entity, candidate: Candidate, row: Mapping[str, Any] | None, changes: Mapping[str, Sequence[Any]]
-) -> dict[str, Any]:
+) -> ReportExample:
     values = {**(row or {}), **candidate.values}
     name = next((values[key] for key in ("name", "number", "sku") if values.get(key)), None)
-    example = {"source_id": candidate.source_id, "name": name}
+    example: ReportExample = {"source_id": candidate.source_id, "name": name}
     return example if row is None else {**example, "changes": msgspec.Raw(history.spell_changes(entity, changes))}

@@ -5,7 +5,8 @@ A targeted run enqueues given records before bulk work and follows them until ev
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import TypedDict, cast
 
 import msgspec
 from sqlalchemy import text
@@ -18,6 +19,18 @@ from tds_core.sync import runs
 from tds_core.sync.runs import RunLease, request_dry_run, request_run
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
+
+
+class RecordOutcome(TypedDict):
+    """How the latest attempt at a record ended; None without one. `is_owed`: it is still enqueued."""
+
+    source_id: str
+    is_owed: bool
+    outcome: str | None
+    error_class: str | None
+    error: str | None
+    ended_at: datetime | None
+
 
 _OUTCOMES = text("""
 select asked.id as source_id,
@@ -43,13 +56,13 @@ def latest_attempt_id(session: Session) -> int:
 
 def outcomes(
     session: Session, *, source: str, entity: str, source_ids: Sequence[str], after: int
-) -> list[dict[str, Any]]:
+) -> list[RecordOutcome]:
     """For each record: whether it is still enqueued, and how its latest attempt after `after` ended."""
     params = {"source": source, "entity": entity, "ids": list(source_ids), "after": after}
-    return [dict(row) for row in session.execute(_OUTCOMES, params).mappings()]
+    return cast("list[RecordOutcome]", [dict(row) for row in session.execute(_OUTCOMES, params).mappings()])
 
 
-def run_outcomes(session: Session, run_id: int) -> list[dict[str, Any]]:
+def run_outcomes(session: Session, run_id: int) -> list[RecordOutcome]:
     """The same for the records of a targeted run."""
     run = session.execute(_ASKED, {"run": run_id}).one()
     return outcomes(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID, uuid4
 
 import msgspec
@@ -42,6 +42,18 @@ select id from tds_sync_runs where source = :source and entity = :entity and sta
 """)
 
 
+class RunParams(TypedDict):
+    """The parameters of `REQUEST`. `asked`: JSON text; `expected`: how many records it reads, where that is known."""
+
+    source: str
+    entity: str
+    mode: str
+    requested_by: str
+    correlation_id: str
+    asked: str
+    expected: int | None
+
+
 def request_run(session: Session, *, entity: str, mode: str, requested_by: str, correlation_id: str = "") -> int:
     """Request a pass over `entity`. Returns its id, or the id of an open one that covers it.
 
@@ -74,7 +86,7 @@ def run_params(
     correlation_id: str,
     asked: Mapping[str, Any] | None = None,
     expected_count: int | None = None,
-) -> dict[str, Any]:
+) -> RunParams:
     """The parameters of `REQUEST`. `asked`: what is requested beside the mode."""
     return {
         "source": ENTITIES[entity].stream.source,
