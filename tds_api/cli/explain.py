@@ -19,10 +19,11 @@ from tds_api.cli.common.remote_api import Remote, remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import NotFoundError
 from tds_core.explain.diagnosis import with_live_comparison
-from tds_core.explain.timeline import StepFilter
+from tds_core.explain.timeline import Explanation, StepFilter
 from tds_core.explain.timeline import explain as explanation_of
 from tds_core.mirror import as_of as mirror_as_of
-from tds_core.mirror.live_comparison import compare_live
+from tds_core.mirror.live_comparison import LiveComparison, compare_live
+from tds_core.pagination import Row
 from tds_core.sources import registry
 from tds_core.sources.response_cache import open_cache
 from tds_models.db import session_scope
@@ -39,7 +40,7 @@ _VERDICTS = {
 _LONGEST_VALUE = 60
 
 
-def compare_with_source(entity: Entity, source_id: str) -> dict[str, Any]:
+def compare_with_source(entity: Entity, source_id: str) -> LiveComparison:
     """Compare a record with the source, read now. Raises SourceError."""
     settings = load_settings()
     breakers = quiet_breakers(settings)
@@ -48,7 +49,7 @@ def compare_with_source(entity: Entity, source_id: str) -> dict[str, Any]:
         return compare_live(lambda: session_scope(engine), client, open_cache(settings), entity, source_id)
 
 
-def show_live(comparison: dict[str, Any], console: Console) -> None:
+def show_live(comparison: LiveComparison, console: Console) -> None:
     """Print the verdict of a comparison, and the fields that differ."""
     origin = "from the cache, asked" if comparison["is_cached"] else "asked"
     problem = f": {escape(comparison['problem'])}" if comparison["problem"] else ""
@@ -210,8 +211,12 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
     )
     if live:
         comparison = api.get(f"/live/{declared.name}/{quote(source_id, safe='')}") if api else None
-        story["live"] = comparison or compare_with_source(declared, source_id)
-        story["verdict"] = with_live_comparison(story["verdict"], story["live"])
+        story["live"] = comparison = comparison or compare_with_source(declared, source_id)
+        story["verdict"] = with_live_comparison(
+            story["verdict"],
+            live_verdict=comparison["verdict"],
+            difference_count=len(comparison["differences"]),
+        )
     elif story["verdict"]["state"] == "unknown" and not story["steps"]:
         raise NotFoundError(
             f"TDS has never heard of {entity} {source_id[:80]}. Ask Zoho for it: {story['verdict']['next'][:200]}"
@@ -222,20 +227,25 @@ def explain(  # noqa: PLR0917 (options, which are given by name)
         _show(story, terminal())
 
 
-def _story(entity: Entity, source_id: str, step_filter: StepFilter, then: datetime | None) -> dict[str, Any]:
+class Story(Explanation, total=False):
+    """An explanation as it is shown. `row`: the mirror's row at the time asked for; `live`: present with --live."""
+
+    row: Row
+    live: LiveComparison
+
+
+def _story(entity: Entity, source_id: str, step_filter: StepFilter, then: datetime | None) -> Story:
     with transaction() as session:
-        story = explanation_of(session, entity, source_id, step_filter)
+        story: Story = {**explanation_of(session, entity, source_id, step_filter)}
         if then:
             story["row"] = mirror_as_of.row_at(session, entity, source_id, then)
     return story
 
 
-def _remote_story(
-    api: Remote, entity: Entity, source_id: str, step_filter: StepFilter, then: datetime | None
-) -> dict[str, Any]:
+def _remote_story(api: Remote, entity: Entity, source_id: str, step_filter: StepFilter, then: datetime | None) -> Story:
     name = f"{entity.name}/{quote(source_id, safe='')}"
     query = {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(step_filter).items()}
-    story: dict[str, Any] = api.get(f"/explain/{name}", **query)
+    story: Story = api.get(f"/explain/{name}", **query)
     for step in story["steps"]:
         if "changes" in step["detail"]:
             step["detail"]["changes"] = msgspec.Raw(msgspec.json.encode(step["detail"]["changes"]))
@@ -244,7 +254,7 @@ def _remote_story(
     return story
 
 
-def _show(story: dict[str, Any], console: Console) -> None:
+def _show(story: Story, console: Console) -> None:
     _show_verdict(story, console)
     console.print()
     table = table_of("when (UTC)", "what", "told")
@@ -260,7 +270,7 @@ def _show(story: dict[str, Any], console: Console) -> None:
         console.print(f"Go on with: [bold]{escape(step)}[/]", soft_wrap=True)
 
 
-def _next(story: dict[str, Any]) -> str | None:
+def _next(story: Story) -> str | None:
     """The next command: after a live comparison that differs, the sync of this record."""
     step: str | None = story["verdict"]["next"]
     if "live" not in story or (step is not None and not step.endswith("--live")):
@@ -269,7 +279,7 @@ def _next(story: dict[str, Any]) -> str | None:
     return f"tds sync {story['entity']} --mode targeted --id {story['source_id']} --wait" if differs else None
 
 
-def _show_verdict(story: dict[str, Any], console: Console) -> None:
+def _show_verdict(story: Story, console: Console) -> None:
     """Print the verdict, or the row as of a moment."""
     verdict, work_item = story["verdict"], story["owed"]
     if "row" in story:

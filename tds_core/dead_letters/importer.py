@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import structlog
@@ -37,13 +37,20 @@ class Line(msgspec.Struct, kw_only=True):
     failed_at: datetime | None = None
 
 
+class LineError(TypedDict):
+    """An invalid line of an export: its number, from 1, and why it was not imported."""
+
+    line: int
+    error: str
+
+
 @dataclass(slots=True)
 class ImportResult:
     """How many lines became new dead letters, how many were known, and the errors of the others by line number."""
 
     imported_count: int = 0
     known_count: int = 0
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[LineError] = field(default_factory=list)
 
 
 # A line imported before adds nothing: neither a dead letter nor an event.

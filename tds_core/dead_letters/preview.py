@@ -8,7 +8,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, exists, func, select
@@ -66,6 +67,63 @@ def _wait_for_days(day: DayUsage, count: int, usage: Usage) -> float | None:
     return to_reset + (math.ceil(over / ceiling) - 1) * DAY_SECONDS
 
 
+class SelectionCriteria(TypedDict, total=False):
+    """The given criteria of a `Selection`."""
+
+    ids: Sequence[int]
+    entity: str
+    error_class: str
+    fingerprint: str
+    older_than_seconds: float
+    everything: bool
+
+
+class EntitySelection(TypedDict):
+    """The selected dead letters of an entity. `record_count`: records to be read, those edited left out.
+
+    `oldest_at`: when the first was given up; `newest_at`: when one failed last.
+    """
+
+    entity: str
+    letter_count: int
+    edited_count: int
+    record_count: int
+    oldest_at: datetime
+    newest_at: datetime
+
+
+class SampleResult(TypedDict):
+    """What retrying one dead letter would do. `seen`: the record it is judged by: live, edited or kept.
+
+    `outcome`: that of its row, or fails or unknown with an `error`; `changes`: its fields, before and after.
+    """
+
+    letter_id: int
+    entity: str
+    source_id: str
+    seen: str
+    outcome: str
+    error: NotRequired[str]
+    changes: NotRequired[dict[str, list[Any]]]
+
+
+class RetryPreview(TypedDict):
+    """What a retry would cost and change. Calls are by API: `least_calls` in full batches, `most_calls` one by one.
+
+    `seconds`: until the last is read; None when the quota leaves no such calls.
+    """
+
+    letter_count: int
+    by_entity: list[EntitySelection]
+    oldest_at: datetime | None
+    newest_at: datetime | None
+    least_calls: dict[str, int]
+    most_calls: dict[str, int]
+    per_minute: int
+    seconds: float | None
+    sample: list[SampleResult]
+
+
 BEING_RETRIED = exists().where(DeadLetterRetry.letter_id == DeadLetter.id, DeadLetterRetry.ended_at.is_(None))
 
 
@@ -80,10 +138,11 @@ class Selection:
     older_than_seconds: float | None = None
     everything: bool = False
 
-    def criteria(self) -> dict[str, Any]:
+    def criteria(self) -> SelectionCriteria:
         """The given criteria by name, as they are stored with a batch."""
         fields = dataclasses.asdict(self).items()
-        return {name: value for name, value in fields if value or (value == 0 and value is not False)}
+        given = {name: value for name, value in fields if value or (value == 0 and value is not False)}
+        return cast("SelectionCriteria", given)
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """SQL conditions: the criteria, open, and not being retried. Raises EmptySelectionError."""
@@ -120,7 +179,7 @@ def preview(
     usage: Callable[[], Usage | None],
     source: Callable[[str], Source],
     sample_size: int = SAMPLE_SIZE,
-) -> dict[str, Any]:
+) -> RetryPreview:
     """What retrying `selection` would cost and change. Writes nothing; reads the sample outside any transaction."""
     with scope() as session:
         counts = _count_by_entity(session, selection)
@@ -145,7 +204,7 @@ def preview(
     }
 
 
-def _count_by_entity(session: Session, selection: Selection) -> list[dict[str, Any]]:
+def _count_by_entity(session: Session, selection: Selection) -> list[EntitySelection]:
     edited = DeadLetter.edited_at.is_not(None)
     statement = (
         select(
@@ -160,10 +219,10 @@ def _count_by_entity(session: Session, selection: Selection) -> list[dict[str, A
         .group_by(DeadLetter.entity)
         .order_by(DeadLetter.entity)
     )
-    return [dict(row) for row in session.execute(statement).mappings()]
+    return cast("list[EntitySelection]", [dict(row) for row in session.execute(statement).mappings()])
 
 
-def _calls(counts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
+def _calls(counts: Sequence[EntitySelection]) -> tuple[dict[str, int], dict[str, int]]:
     """Calls to read the records, by API: when all are read in full batches, and when each is read alone."""
     least: dict[str, int] = {}
     most: dict[str, int] = {}
@@ -182,7 +241,7 @@ def _sample(session: Session, selection: Selection, size: int) -> list[LockedDea
 
 def _judge_all(
     scope: Scope, letters: Sequence[LockedDeadLetter], source: Callable[[str], Source]
-) -> list[dict[str, Any]]:
+) -> list[SampleResult]:
     judged = []
     for entity in dict.fromkeys(letter.entity for letter in letters):
         of_entity = [letter for letter in letters if letter.entity == entity]
@@ -208,17 +267,23 @@ def _fetch(source: Callable[[str], Source], entity: str, ids: Sequence[str]) -> 
 
 
 def _judge(
-    letter: LockedDeadLetter, reading: FetchResult, row: Mapping[str, Any] | None, read_at: Any
-) -> dict[str, Any]:
+    letter: LockedDeadLetter, reading: FetchResult, row: Mapping[str, Any] | None, read_at: datetime
+) -> SampleResult:
     """What retrying one dead letter would do, and which record that is judged by: live, edited or kept."""
     failure = reading.failures.get(letter.source_id)
     is_unavailable = isinstance(failure, SNOOZE)
     seen = "edited" if letter.edited else "kept" if is_unavailable else "live"
-    shown = {"letter_id": letter.id, "entity": letter.entity, "source_id": letter.source_id, "seen": seen}
+    shown: SampleResult = {
+        "letter_id": letter.id,
+        "entity": letter.entity,
+        "source_id": letter.source_id,
+        "seen": seen,
+        "outcome": "unknown",
+    }
     if failure is not None and not is_unavailable:
         return {**shown, "outcome": "fails", "error": f"{getattr(failure, 'code', 'error')}: {failure}"}
     if is_unavailable and letter.record is None:
-        return {**shown, "outcome": "unknown", "error": str(failure)}
+        return {**shown, "error": str(failure)}
     try:
         candidate = _candidate(letter, reading, seen, read_at)
     except InvalidRecordError as error:
@@ -229,7 +294,7 @@ def _judge(
     return {**shown, "outcome": decision.outcome.value, "changes": changes}
 
 
-def _candidate(letter: LockedDeadLetter, reading: FetchResult, seen: str, read_at: Any) -> Candidate:
+def _candidate(letter: LockedDeadLetter, reading: FetchResult, seen: str, read_at: datetime) -> Candidate:
     if letter.source_id in reading.missing:
         return tombstone(letter.source_id, read_at=read_at, provenance=_PREVIEW)
     entity = ENTITIES[letter.entity]

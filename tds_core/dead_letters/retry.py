@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import TypedDict, cast
 from uuid import uuid4
 
 import structlog
@@ -71,6 +72,18 @@ class LockedDeadLetter:
     record: str | None
 
 
+class OpenDeadLetter(TypedDict):
+    """An open dead letter, locked. `record` is JSON text; `edited`: an operator wrote it."""
+
+    entity: str
+    source_id: str
+    resolved_at: None
+    resolution: None
+    edited: bool
+    assigned_to: str | None
+    record: str | None
+
+
 def lock_dead_letters(session: Session, ids: Sequence[int]) -> list[LockedDeadLetter]:
     """Those of `ids` that are open, ordered by entity and record."""
     return [LockedDeadLetter(*row) for row in session.execute(WAITING, {"ids": list(ids)})]
@@ -117,7 +130,7 @@ def requeue(session: Session, letters: Sequence[LockedDeadLetter], *, correlatio
     session.execute(APPLIED, {"ids": [letter.id for letter in letters if letter.edited]})
 
 
-def _edition(letter: LockedDeadLetter) -> dict[str, Any]:
+def _edition(letter: LockedDeadLetter) -> dict[str, str | datetime | None]:
     """The event with the edited record. One without a time of change, because it is invalid by now, is read instead."""
     modified_at = None
     with suppress(InvalidRecordError):
@@ -165,14 +178,14 @@ from tds_dead_letter_queue where id = :id for update
 """)
 
 
-def lock_open_dead_letter(session: Session, letter_id: int) -> dict[str, Any]:
+def lock_open_dead_letter(session: Session, letter_id: int) -> OpenDeadLetter:
     """One open dead letter, locked until the transaction ends. Raises NotFoundError or DeadLetterClosedError."""
     row = session.execute(FIND, {"id": letter_id}).mappings().first() if 0 < letter_id < 2**63 else None
     if row is None:
         raise NotFoundError(f"There is no dead letter {letter_id}.")
     if row["resolved_at"] is not None:
         raise DeadLetterClosedError(f"Dead letter {letter_id} is closed: {row['resolution']}.")
-    return dict(row)
+    return cast("OpenDeadLetter", dict(row))
 
 
 # The most urgent first, then the longest waiting; a record that kills workers is left to an operator.

@@ -1,11 +1,8 @@
 """The diagnosis of a record: its state in one sentence and the next step, decided from the facts known of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-Known = Mapping[str, Any]
+from typing import TypedDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +14,84 @@ class RecordDiagnosis:
     last_change: str | None = None
     field: str | None = None
     next: str | None = None
+
+
+class RecordVerdict(TypedDict):
+    """The fields of `RecordDiagnosis`."""
+
+    state: str
+    says: str
+    last_change: str | None
+    field: str | None
+    next: str | None
+
+
+class RowFacts(TypedDict):
+    """When a mirror row changed and was confirmed. `whole_at`: since when it is known to be complete."""
+
+    changed_at: datetime
+    confirmed_at: datetime | None
+    deleted_at: datetime | None
+    whole_at: datetime | None
+
+
+class WorkItemFacts(TypedDict):
+    """The live work item of a record. `must_read`: the source is read, whatever its events say."""
+
+    priority: int
+    origin: str
+    must_read: bool
+    attempts: int
+    snoozes: int
+    crashes: int
+    next_attempt_at: datetime
+    leased_by: str | None
+    leased_until: datetime | None
+    last_error: str | None
+    created_at: datetime
+    correlation_id: str
+
+
+class DeadLetterFacts(TypedDict):
+    """An open dead letter."""
+
+    id: int
+    error_class: str
+    error: str
+    last_dead_at: datetime
+
+
+class RejectionFacts(TypedDict):
+    """A rejected webhook. `reason`: the code of the problem."""
+
+    received_at: datetime
+    reason: str
+
+
+class PassFacts(TypedDict):
+    """A completed pass. `mode`: full or incremental."""
+
+    mode: str
+    started_at: datetime
+
+
+class VersionFacts(TypedDict):
+    """A version of a record. `after_seconds`: since its event came; `run_mode`: of the run that wrote it, if one did.
+
+    `changes`: JSON text of its fields, before and after.
+    """
+
+    at: datetime
+    version: int
+    correlation_id: str
+    operation: str
+    changes: str
+    origin: str
+    origin_id: str | None
+    source_modified_at: datetime | None
+    after_seconds: float | None
+    run_mode: str | None
+    run_requested_by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +106,16 @@ class RecordFacts:
 
     entity: str
     source_id: str
-    row: Known | None = None
-    work_item: Known | None = None
-    dead_letter: Known | None = None
-    rejected: Known | None = None
-    last_pass: Known | None = None
-    change: Known | None = None
+    row: RowFacts | None = None
+    work_item: WorkItemFacts | None = None
+    dead_letter: DeadLetterFacts | None = None
+    rejected: RejectionFacts | None = None
+    last_pass: PassFacts | None = None
+    change: VersionFacts | None = None
     field: str | None = None
     origin_key: str | None = None
     value: str | None = None
-    field_change: Known | None = None
+    field_change: VersionFacts | None = None
 
 
 _LIVE_DIFFERENCES = {
@@ -63,13 +138,16 @@ def diagnose_record(facts: RecordFacts) -> RecordDiagnosis:
     )
 
 
-def with_live_comparison(diagnosis: Mapping[str, Any], live: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A diagnosis corrected by a comparison with the source now, so that it is never equal where they differ."""
-    says, count = _LIVE_DIFFERENCES.get(live["verdict"]), len(live["differences"])
-    if says is None or diagnosis["state"] not in ("equal", "listed", "unconfirmed"):
-        return dict(diagnosis)
-    difference = says.format(f"{count} field{'s' if count != 1 else ''}")
-    return {**diagnosis, "state": "different", "says": f"{difference} {diagnosis['says']}"}
+def with_live_comparison(verdict: RecordVerdict, *, live_verdict: str, difference_count: int) -> RecordVerdict:
+    """A verdict corrected by a comparison with the source now, so that it is never equal where they differ.
+
+    `live_verdict` and `difference_count`: the verdict of that comparison, and how many fields differ.
+    """
+    says = _LIVE_DIFFERENCES.get(live_verdict)
+    if says is None or verdict["state"] not in ("equal", "listed", "unconfirmed"):
+        return verdict
+    difference = says.format(f"{difference_count} field{'s' if difference_count != 1 else ''}")
+    return {**verdict, "state": "different", "says": f"{difference} {verdict['says']}"}
 
 
 def _state(facts: RecordFacts) -> _State:
@@ -90,7 +168,7 @@ def _state_without_row(facts: RecordFacts) -> _State:
     return "unknown", "TDS has never heard of it.", step
 
 
-def _state_of_row(facts: RecordFacts, row: Known) -> _State:
+def _state_of_row(facts: RecordFacts, row: RowFacts) -> _State:
     if row["deleted_at"] is not None:
         return "deleted", f"Zoho no longer has it, as TDS learned at {clock(row['deleted_at'])}.", _live(facts)
     seen_at = row["confirmed_at"] or row["changed_at"]
@@ -105,22 +183,22 @@ def _state_of_row(facts: RecordFacts, row: Known) -> _State:
             " since it changed."
         )
         return "listed", says, _live(facts)
-    return "equal", f"Equal to Zoho as of {clock(row['confirmed_at'])}{_later_pass(facts)}.", None
+    later_pass = _later_pass(facts.last_pass, row["confirmed_at"])
+    return "equal", f"Equal to Zoho as of {clock(row['confirmed_at'])}{later_pass}.", None
 
 
 def _live(facts: RecordFacts) -> str:
     return f"tds explain {facts.entity} {facts.source_id} --live"
 
 
-def _later_pass(facts: RecordFacts) -> str:
+def _later_pass(last_pass: PassFacts | None, confirmed_at: datetime) -> str:
     """A later pass would have brought any change since."""
-    last_pass = facts.last_pass
-    if last_pass is None or facts.row is None or last_pass["started_at"] <= facts.row["confirmed_at"]:
+    if last_pass is None or last_pass["started_at"] <= confirmed_at:
         return ""
     return f"; no later pass brought a change (the last: {last_pass['mode']}, {clock(last_pass['started_at'])})"
 
 
-def _rejection(rejected: Known) -> str:
+def _rejection(rejected: RejectionFacts) -> str:
     return (
         f"A webhook that names it was refused at {clock(rejected['received_at'])} ({rejected['reason']});"
         " what it said may be missing here."
@@ -134,7 +212,7 @@ def _field_sentence(facts: RecordFacts) -> str:
     return _describe(f"{facts.field} is {facts.value}", facts.field_change) + f".{origin}"
 
 
-def _describe(what: str, change: Known) -> str:
+def _describe(what: str, change: VersionFacts) -> str:
     """`what: version 3, updated at … by webhook 12, 214 ms after it came`."""
     by = change["origin"]
     if change["origin_id"]:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import InvalidCursorError
-from tds_core.explain.diagnosis import RecordFacts, diagnose_record
+from tds_core.explain.diagnosis import RecordFacts, RecordVerdict, VersionFacts, WorkItemFacts, diagnose_record
 from tds_core.explain.step_queries import KINDS, OF_RECORD, StepKind
 from tds_core.pagination import Page, Row, decode_cursor, encode_cursor
 from tds_core.sync.run_requests import InvalidRequestError
@@ -74,17 +74,17 @@ class TimelineStep(TypedDict):
 
 
 class Explanation(TypedDict):
-    """What is known of a record. `verdict`: the fields of RecordDiagnosis; `steps`: newest last.
+    """What is known of a record. `steps`: newest last.
 
     `next_cursor` leads to older steps; None when there are none. `owed`: its work item; None when there is none.
     """
 
     entity: str
     source_id: str
-    verdict: Row
+    verdict: RecordVerdict
     steps: list[TimelineStep]
     next_cursor: str | None
-    owed: Row | None
+    owed: WorkItemFacts | None
 
 
 def explain(session: Session, entity: Entity, source_id: str, step_filter: StepFilter | None = None) -> Explanation:
@@ -110,8 +110,8 @@ def explain(session: Session, entity: Entity, source_id: str, step_filter: StepF
     return {
         "entity": entity.name,
         "source_id": source_id,
-        "verdict": dataclasses.asdict(diagnose_record(facts)),
-        "steps": cast("list[TimelineStep]", page.items),
+        "verdict": cast("RecordVerdict", dataclasses.asdict(diagnose_record(facts))),
+        "steps": page.items,
         "next_cursor": page.next_cursor,
         "owed": work_item,
     }
@@ -122,7 +122,8 @@ def _whole_at(entity: Entity) -> str:
     return "lines_confirmed_at" if entity.header_first else "confirmed_at"
 
 
-def _first(session: Session, statement: Any, params: dict[str, Any]) -> Row | None:
+def _first(session: Session, statement: Any, params: dict[str, Any]) -> Any:
+    """The first row as a dict of its columns; None where there is none."""
     row = session.execute(statement, params).mappings().first()
     return None if row is None else dict(row)
 
@@ -135,7 +136,7 @@ def _key_of(entity: Entity, field: str) -> str:
     return keys[field]
 
 
-def _value_of(change: Row, field: str) -> str:
+def _value_of(change: VersionFacts, field: str) -> str:
     """The value a change set, short enough for a sentence."""
     after = msgspec.json.decode(change["changes"], type=dict[str, tuple[msgspec.Raw, msgspec.Raw]])[field][1]
     spelled = bytes(after).decode()
@@ -145,7 +146,7 @@ def _value_of(change: Row, field: str) -> str:
     return plain if len(plain) <= 60 else f"{plain[:60]}…"
 
 
-def steps(session: Session, entity: Entity, source_id: str, step_filter: StepFilter) -> Page:
+def steps(session: Session, entity: Entity, source_id: str, step_filter: StepFilter) -> Page[TimelineStep]:
     """The newest steps in the order of time; the cursor leads to older ones. Raises InvalidCursorError."""
     marks: Marks = decode_cursor(step_filter.cursor, Marks) if step_filter.cursor else {}
     params = {
@@ -220,5 +221,5 @@ def _newness(step: Row) -> tuple[float, int]:
     return -step["at"].timestamp(), -_RANK[step["kind"]]
 
 
-def _without_key(step: Row) -> Row:
-    return {name: value for name, value in step.items() if name != "key"}
+def _without_key(step: Row) -> TimelineStep:
+    return cast("TimelineStep", {name: value for name, value in step.items() if name != "key"})
