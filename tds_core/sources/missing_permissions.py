@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import TypedDict, cast
 
 import structlog
 from sqlalchemy import text
@@ -184,15 +185,34 @@ select coalesce(
 MOST_SHOWN = 100
 
 
-def missing_permissions(session: Session, *, limit: int = MOST_SHOWN) -> list[dict[str, Any]]:
-    """Refused modules, then refused records, each with the `entities` that wait for it."""
-    return [
+class MissingPermissionRow(TypedDict):
+    """A refused module, or record where `source_id` is given. `says`: the refusal; `scope`: what would permit it.
+
+    `entities`: those that wait for it.
+    """
+
+    source: str
+    api: str
+    path: str
+    source_id: str | None
+    scope: str
+    says: str
+    refused_at: datetime
+    refusal_count: int
+    next_try_at: datetime
+    entities: list[str]
+
+
+def missing_permissions(session: Session, *, limit: int = MOST_SHOWN) -> list[MissingPermissionRow]:
+    """Refused modules, then refused records."""
+    rows = [
         {**row, "entities": entities_of(row["source"], row["api"], row["path"])}
         for row in session.execute(_MISSING, {"limit": limit}).mappings()
     ]
+    return cast("list[MissingPermissionRow]", rows)
 
 
-def describe(row: dict[str, Any]) -> str:
+def describe(row: MissingPermissionRow) -> str:
     """One row of `missing_permissions` as a line of text."""
     subject = f"{row['path']} of {row['api'].capitalize()} ({', '.join(row['entities'])})"
     if row["source_id"]:
@@ -211,5 +231,5 @@ def access_refusal(session: Session, entity: str, source_ids: list[str]) -> str 
     return refusal
 
 
-def _moment(at: Any) -> str:
+def _moment(at: datetime) -> str:
     return f"{at.astimezone().replace(microsecond=0).isoformat(sep=' ')}"

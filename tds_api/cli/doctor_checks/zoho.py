@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import requests
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,8 +13,8 @@ from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import Settings
 from tds_core.errors import ConfigError, TdsError
 from tds_core.sources import mirrored_organization
-from tds_core.sources.missing_permissions import describe
-from tds_core.sources.zoho.connection import AccessStatus, access_report, stored_connection
+from tds_core.sources.missing_permissions import MissingPermissionRow, describe
+from tds_core.sources.zoho.connection import AccessStatus, StoredConnection, access_report, stored_connection
 from tds_core.sources.zoho.factory import open_zoho
 from tds_core.sources.zoho.oauth import lacking
 from tds_core.sources.zoho.responses import no_answer
@@ -58,7 +57,7 @@ def settings_for_zoho(settings: Settings) -> CheckResult:
 
 def ways(settings: Settings) -> Iterator[CheckResult]:
     """Whether Zoho answers from here where calls go: at its login and its API, as the connection names them."""
-    stored: dict[str, Any] = {}
+    stored: StoredConnection = {}
     if settings.database_url:
         with suppress(SQLAlchemyError), database_session(settings) as session:
             stored = stored_connection(session)
@@ -93,12 +92,13 @@ def connection_result(settings: Settings) -> CheckResult:
     if found["access"] is AccessStatus.UNTRIED:
         return doubtful("Zoho access", "was never tried", "tds zoho status")
     if found["access"] is not AccessStatus.CONNECTED:
-        since = f", since {found['since'].astimezone():%Y-%m-%d %H:%M:%S %Z}" if found.get("since") else ""
+        refused_at = found.get("since")
+        since = f", since {refused_at.astimezone():%Y-%m-%d %H:%M:%S %Z}" if refused_at else ""
         return wrong("Zoho access", f"{found.get('reason') or found['access']}{since}", "tds zoho connect")
     return _reach(found.get("modules", []), lacking(stored.get("scopes"))) or well("Zoho access", found["access"])
 
 
-def _reach(missing: Sequence[dict[str, Any]], scopes: Mapping[str, Sequence[str]]) -> CheckResult | None:
+def _reach(missing: Sequence[MissingPermissionRow], scopes: Mapping[str, Sequence[str]]) -> CheckResult | None:
     """The result for modules or scopes the connection lacks; None if it lacks none."""
     if missing:
         says = f"not all of it may be read: {'; '.join(describe(each) for each in missing)}"

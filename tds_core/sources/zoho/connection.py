@@ -1,11 +1,11 @@
 """The connection to a Zoho organisation: making one from an OAuth code, and the status of the present one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -15,7 +15,7 @@ from tds_core.crypto import Vault
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.errors import AuthError
 from tds_core.sources import mirrored_organization
-from tds_core.sources.missing_permissions import missing_permissions
+from tds_core.sources.missing_permissions import MissingPermissionRow, missing_permissions
 from tds_core.sources.zoho.oauth import CONNECT, OAuthClient, lacking
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
 from tds_core.sources.zoho.tokens import store_grant
@@ -128,8 +128,34 @@ def not_among(organization_id: str, seen: Sequence[OrganizationSeen]) -> str:
     return f"ZOHO_ORGANIZATION_ID is {organization_id or 'not set'}; the connection reads: {names}."
 
 
-def stored_connection(session: Session) -> dict[str, Any]:
-    """The stored connection without its secrets; empty when there is none. Ends of pauses that are over are None."""
+class StoredConnection(TypedDict, total=False):
+    """A connection without its secrets; no field is present when there is none.
+
+    `expires_at`: of the access token; `scopes`: what was granted, None if no response named it; `refused_at` and
+    `refusal`: when and why Zoho refused access; `paused_until` and `pause_reason`: of a pause of all calls;
+    `blocked_until` and `block_reason`: of a pause of token requests.
+    """
+
+    has_refresh_token: bool
+    has_access_token: bool
+    accounts_url: str | None
+    api_url: str | None
+    scopes: list[str] | None
+    block_reason: str | None
+    organization_id: str | None
+    organization_name: str | None
+    connected_at: datetime | None
+    expires_at: datetime | None
+    updated_at: datetime
+    refused_at: datetime | None
+    refusal: str | None
+    paused_until: datetime | None
+    pause_reason: str | None
+    blocked_until: datetime | None
+
+
+def stored_connection(session: Session) -> StoredConnection:
+    """The stored connection; empty when there is none. Ends of pauses that are over are None."""
     row = session.execute(_READ_CONNECTION).mappings().first()
     if row is None:
         return {}
@@ -138,7 +164,7 @@ def stored_connection(session: Session) -> dict[str, Any]:
     for until in ("paused_until", "blocked_until"):
         if stored[until] is not None and stored[until] <= now:
             stored[until] = None
-    return stored
+    return cast("StoredConnection", stored)
 
 
 def data_center_of(accounts_url: str) -> str | None:
@@ -156,7 +182,7 @@ class AccessStatus(StrEnum):
     ABSENT = "not connected"
 
 
-def access_status(stored: Mapping[str, Any], settings: Settings) -> AccessStatus:
+def access_status(stored: StoredConnection, settings: Settings) -> AccessStatus:
     """The status of access, from `stored_connection` and the settings."""
     if not stored.get("has_refresh_token") and not settings.zoho_refresh_token:
         return AccessStatus.ABSENT
@@ -165,12 +191,24 @@ def access_status(stored: Mapping[str, Any], settings: Settings) -> AccessStatus
     return AccessStatus.CONNECTED if stored.get("has_access_token") else AccessStatus.UNTRIED
 
 
-def access_report(session: Session, settings: Settings) -> dict[str, Any]:
-    """The status of access as JSON: `access`, `modules` that may not be read; without access `since`, `reason`."""
+class AccessReport(TypedDict):
+    """The status of access. `modules`: what may not be read, absent where there is access and nothing is refused.
+
+    `since` and `reason`: when and why access was lost; absent where there is access.
+    """
+
+    access: AccessStatus
+    since: NotRequired[datetime | None]
+    reason: NotRequired[str]
+    modules: NotRequired[list[MissingPermissionRow]]
+
+
+def access_report(session: Session, settings: Settings) -> AccessReport:
+    """The status of access."""
     stored = stored_connection(session)
     state = access_status(stored, settings)
     modules = missing_permissions(session)
     if state in (AccessStatus.CONNECTED, AccessStatus.UNTRIED):
-        return {"access": state, **({"modules": modules} if modules else {})}
+        return {"access": state, "modules": modules} if modules else {"access": state}
     reason = stored.get("refusal") or f"not connected to Zoho. {CONNECT}"
     return {"access": state, "since": stored.get("refused_at"), "reason": reason, "modules": modules}

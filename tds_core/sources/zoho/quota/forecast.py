@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypedDict, cast
 
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.limits import Limits
@@ -216,7 +216,52 @@ def _when(flow: Sequence[tuple[float, float, float]], call_count: float, begin: 
     return begin
 
 
-def quota_document(forecast: Forecast) -> dict[str, Any]:
+class LevelDocument(TypedDict):
+    """The use of a limit; `left` is None without one."""
+
+    used: int
+    limit: int
+    left: int | None
+    ceilings: Mapping[Traffic, int]
+
+
+class DayDocument(LevelDocument):
+    """The use of one product's day and its forecast; see `DayUsage` and `DayForecast`."""
+
+    api: str
+    by_class: Mapping[str, int]
+    told_limit: int | None
+    resets_at: datetime
+    reset_told: bool
+    spent_until: datetime | None
+    calls_per_hour: Mapping[str, float]
+    runs_out_at: Mapping[Traffic, datetime]
+    used_at_reset: int
+
+
+class BacklogDocument(TypedDict):
+    """The fields of `BacklogForecast`."""
+
+    api: str
+    call_count: int
+    calls_per_day: int | None
+    ends_at: datetime | None
+
+
+class QuotaDocument(TypedDict):
+    """The whole quota at one moment and its forecast."""
+
+    at: datetime
+    minute: LevelDocument
+    concurrent: LevelDocument
+    blocked_until: datetime | None
+    lowered_until: datetime | None
+    waiting: Mapping[Traffic, int]
+    days: list[DayDocument]
+    backlogs: list[BacklogDocument]
+
+
+def quota_document(forecast: Forecast) -> QuotaDocument:
     """The forecast as one JSON document, for the API and `--json`; schema: `tds_api.resources.quota`."""
     usage = forecast.usage
     return {
@@ -241,12 +286,9 @@ def quota_document(forecast: Forecast) -> dict[str, Any]:
             }
             for day, ahead in zip(usage.days.values(), forecast.days, strict=True)
         ],
-        "backlogs": [
-            {name: getattr(each, name) for name in ("api", "call_count", "calls_per_day", "ends_at")}
-            for each in forecast.backlogs
-        ],
+        "backlogs": [cast("BacklogDocument", asdict(each)) for each in forecast.backlogs],
     }
 
 
-def _level(level: LimitUsage) -> dict[str, Any]:
+def _level(level: LimitUsage) -> LevelDocument:
     return {"used": level.used, "limit": level.limit, "left": level.left, "ceilings": level.ceilings}
