@@ -48,7 +48,7 @@ def actions(  # noqa: PLR0917 (options, which are given by name)
         say_table("Actions", _COLUMNS, map(_row, rows), console=terminal())
 
 
-def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+def _row(row: core.OperatorActionRow) -> tuple[Any, ...]:
     return (
         row["recorded_at"], row["caller"], row["role"], row["operation"], row["subject"],
         row["outcome"], row["error"], row["remote_address"],

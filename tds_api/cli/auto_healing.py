@@ -1,6 +1,5 @@
 """`tds heal`: runs a healing cycle, shows statistics and the history of actions."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from getpass import getuser
 from typing import Any
@@ -21,6 +20,7 @@ from tds_core.healing import stats as healing_stats
 from tds_core.healing.action_log import Cause, HealingOutcome
 from tds_core.healing.context import healing_context
 from tds_core.healing.cycle import ACTIONS
+from tds_core.healing.stats import ActionStats, CycleDetails, HealingActionRow, HealingStats, RecoveryStats, WorkerRow
 from tds_core.observability.logging import configure_logging
 from tds_models.db import session_scope
 
@@ -43,7 +43,7 @@ def run(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> 
         raise typer.Exit(1)
 
 
-def _run_here() -> Mapping[str, Any]:
+def _run_here() -> CycleDetails:
     # Celery comes with this one; the other commands start half a second sooner without it.
     from tds_tasks import nudge  # noqa: PLC0415
     from tds_tasks.worker import liveness  # noqa: PLC0415
@@ -111,7 +111,7 @@ def history(
     say_table("Healing, the newest first", _ACTIONS, map(_result_row, rows), console=terminal())
 
 
-def _show_cycle(cycle_row: Mapping[str, Any]) -> None:
+def _show_cycle(cycle_row: CycleDetails) -> None:
     rows = [(each.name, cycle_row["counts"].get(each.name, 0), each.meaning) for each in ACTIONS]
     console = terminal()
     shown = [(name, "failed" if count is None else count or "nothing", meaning) for name, count, meaning in rows]
@@ -120,14 +120,14 @@ def _show_cycle(cycle_row: Mapping[str, Any]) -> None:
         say_table("What was done", _ACTIONS, map(_result_row, cycle_row["actions"]), console=console)
 
 
-def _action_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _action_row(row: ActionStats) -> tuple[Any, ...]:
     return (
         row["action"], row["done_count"], row["failed_count"], row["reported_count"], _percent(row["success_share"]),
         row["mean_lasted_seconds"], row["last_at"],
     )  # fmt: skip
 
 
-def _result_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _result_row(row: HealingActionRow) -> tuple[Any, ...]:
     what = ", ".join(f"{name}: {value}" for name, value in row["detail"].items())
     about = row["subject"] or row["entity"]
     return (
@@ -142,14 +142,17 @@ def _result_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _show_recovery(figures: Mapping[str, Any], console: Console) -> None:
+def _show_recovery(figures: RecoveryStats, console: Console) -> None:
     columns = ("failed", "recovered alone", "by a person", "dead letters", "under way", "alone", "mean s", "median s")
-    names = ("troubled_count", "recovered_count", "by_person_count", "dead_count", "under_way_count")
-    row = (*(figures[name] for name in names), _percent(figures["unaided_share"]))
-    say_table("Records", columns, [(*row, figures["mean_seconds"], figures["median_seconds"])], console=console)
+    row = (
+        figures["troubled_count"], figures["recovered_count"], figures["by_person_count"], figures["dead_count"],
+        figures["under_way_count"], _percent(figures["unaided_share"]), figures["mean_seconds"],
+        figures["median_seconds"],
+    )  # fmt: skip
+    say_table("Records", columns, [row], console=console)
 
 
-def _show_listening(figures: Mapping[str, Any], console: Console) -> None:
+def _show_listening(figures: HealingStats, console: Console) -> None:
     workers = [
         (each["name"], each["state"], f"{each['busy_count']} of {each['slot_count']}", each["heard_at"], _why(each))
         for each in figures["workers"]
@@ -162,7 +165,7 @@ def _show_listening(figures: Mapping[str, Any], console: Console) -> None:
     say_table("Queues", ("queue", "canary heard", "after s", "unheard since"), queues, console=console)
 
 
-def _why(worker: Mapping[str, Any]) -> str | None:
+def _why(worker: WorkerRow) -> str | None:
     if not worker["deaf_reason"]:
         return None
     since = "another began since" if worker["is_replaced"] else "nobody started another: start it"

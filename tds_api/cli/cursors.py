@@ -1,7 +1,5 @@
 """`tds cursors`: shows and sets where incremental reads begin."""
 
-from typing import Any
-
 import typer
 
 from tds_api.cli.common.database import transaction
@@ -19,7 +17,7 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
     """Show the cursor of every entity that has one; without a moment everything is read."""
     if context.invoked_subcommand:
         return
-    found: list[dict[str, Any]]
+    found: list[core_cursors.CursorRow]
     if api := remote():
         found = api.get("/cursors")
     else:

@@ -19,7 +19,7 @@ from tds_api.cli.common.remote_api import Remote, remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import NotFoundError
 from tds_core.explain.diagnosis import with_live_comparison
-from tds_core.explain.timeline import Explanation, StepFilter
+from tds_core.explain.timeline import Explanation, StepFilter, TimelineStep
 from tds_core.explain.timeline import explain as explanation_of
 from tds_core.mirror import as_of as mirror_as_of
 from tds_core.mirror.live_comparison import LiveComparison, compare_live
@@ -72,7 +72,7 @@ _LONGEST_STORY_VALUE = 60
 Detail = Mapping[str, Any]
 
 
-def story_lines(step: Mapping[str, Any]) -> str:
+def story_lines(step: TimelineStep) -> str:
     """A step of the timeline in one line, and one more for each of its details."""
     return _LINES_OF_KIND[step["kind"]](step["detail"], step["at"])
 
@@ -294,7 +294,7 @@ def _show_verdict(story: Story, console: Console) -> None:
         console.print(f"[bold]Owed a sync[/]: {escape(says)}")
 
 
-def _show_row(row: dict[str, Any], console: Console) -> None:
+def _show_row(row: Row, console: Console) -> None:
     shown = [(name, short(value)) for name, value in row.items() if value is not None and name != "source"]
     say_table("As it stood then", ("field", "value"), shown, console=console)
 

@@ -52,7 +52,7 @@ def resolve(finding_id: int = typer.Argument(help="A finding's id, see: tds find
     say(f"Finding {finding['id']} ({finding['entity']} {finding['subject']}) is resolved by {finding['resolved_by']}.")
 
 
-def _row(finding: dict[str, Any]) -> tuple[Any, ...]:
+def _row(finding: quality.FindingRow) -> tuple[Any, ...]:
     detail = finding["detail"]
     kinds = f", was {' or '.join(detail['kinds_before'])}" if detail.get("kinds_before") else ""
     what = f"{detail.get('news', '')} ({detail['kind']}{kinds})" if detail.get("kind") else detail.get("news")

@@ -81,7 +81,7 @@ def revoke(prefix: str = typer.Argument(help="A key, see: tds keys list"), as_js
         say(f"The key {prefix} ({row['name']}) opens nothing any more.")
 
 
-def _row(key: dict[str, Any]) -> tuple[Any, ...]:
+def _row(key: core.ApiKeyRow) -> tuple[Any, ...]:
     return (
         key["prefix"], key["name"], key["role"], ", ".join(key["scopes"]) or "all", key["created_at"],
         key["created_by"], key["expires_at"], key["last_used_at"], key["last_used_from"], key["revoked_at"],

@@ -116,7 +116,7 @@ def _say(operator: dict[str, Any], says: str, as_json: bool) -> None:
         say(f"Password, shown this once: {operator['password']}")
 
 
-def _row(operator: dict[str, Any]) -> tuple[Any, ...]:
+def _row(operator: core.OperatorRow) -> tuple[Any, ...]:
     return (
         operator["name"], operator["role"], operator["created_at"], operator["created_by"], operator["last_login_at"],
         operator["password_changed_at"], operator["disabled_at"],

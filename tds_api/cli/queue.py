@@ -1,5 +1,6 @@
 """`tds queue`: shows the work of each entity, and pauses or resumes it; webhooks are accepted all the while."""
 
+from collections.abc import Mapping
 from getpass import getuser
 from typing import Any
 
@@ -61,18 +62,19 @@ def _name(entity: str) -> str | None:
     return entity_named(entity).name if entity else None
 
 
-def _say(paused: list[dict[str, Any]]) -> None:
+def _say(paused: list[pauses.QueuePause]) -> None:
     if not paused:
         say("No work is paused.")
         return
     say(f"Paused: {', '.join(each['entity'] for each in paused)}. Let it go on with: tds queue resume")
 
 
-def _rows(stats: list[dict[str, Any]], paused: dict[str, dict[str, Any]]) -> list[tuple[Any, ...]]:
+def _rows(stats: list[queries.EntityQueueStats], paused: dict[str, pauses.QueuePause]) -> list[tuple[Any, ...]]:
     counted = {each["entity"]: each for each in stats}
     rows = []
     for entity in sorted(counted.keys() | paused.keys()):
-        row, pause = counted.get(entity, {}), paused.get(entity, {})
+        row: Mapping[str, Any] = counted.get(entity, {})
+        pause: Mapping[str, Any] = paused.get(entity, {})
         counts = [row.get(f"{state}_count", 0) for state in ("due", "waiting", "leased")]
         oldest = f"{row.get('oldest_due_seconds', 0.0):.0f} s"
         rows.append((entity, *counts, oldest, pause.get("paused_at"), pause.get("paused_by"), pause.get("reason")))

@@ -1,8 +1,6 @@
 """`tds zoho quota`: shows used and remaining calls to Zoho as bars, and when they run out."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -13,7 +11,13 @@ from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
 from tds_core.mirror.status import detail_calls
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.quota.forecast import quota_document
+from tds_core.sources.zoho.quota.forecast import (
+    BacklogDocument,
+    DayDocument,
+    LevelDocument,
+    QuotaDocument,
+    quota_document,
+)
 from tds_core.sources.zoho.quota.governor import open_governor
 
 BAR = 40
@@ -43,7 +47,7 @@ def quota(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
         console.print(f"[red]Zoho has blocked the organisation: asked again {_when(usage['blocked_until'])}[/]")
 
 
-def _levels(console: Console, usage: Mapping[str, Any]) -> None:
+def _levels(console: Console, usage: QuotaDocument) -> None:
     rows = [("this minute", usage["minute"]), ("at once", usage["concurrent"])]
     rows += [(f"{day['api']}, today", day) for day in usage["days"]]
     for name, level in rows:
@@ -55,14 +59,14 @@ def _levels(console: Console, usage: Mapping[str, Any]) -> None:
     console.print()
 
 
-def _bar(level: Mapping[str, Any]) -> str:
+def _bar(level: LevelDocument) -> str:
     share = level["used"] / level["limit"] if level["limit"] else 0.0
     color = "red" if share >= _FULL else "yellow" if share >= _NEARLY else "green"
     filled = min(BAR, round(share * BAR))
     return f"[{color}]{'█' * filled}[/][dim]{'░' * (BAR - filled)}[/]"
 
 
-def _ahead(day: Mapping[str, Any]) -> str:
+def _ahead(day: DayDocument) -> str:
     """How a product's day goes on, in a sentence."""
     name, resets = day["api"], f"begins anew {_when(day['resets_at'])}"
     if day["spent_until"]:
@@ -73,7 +77,7 @@ def _ahead(day: Mapping[str, Any]) -> str:
     return f"{name}: lasts ({day['used_at_reset']:,} calls by then); {resets}"
 
 
-def _end(backlog: Mapping[str, Any]) -> str:
+def _end(backlog: BacklogDocument) -> str:
     calls = f"{backlog['api']}: {backlog['call_count']:,} calls of back-fill to make"
     if backlog["ends_at"] is None:
         return f"[red]{calls}; other calls leave nothing for them[/]"

@@ -13,10 +13,11 @@ from tds_api.cli.common.output import cell, moment, say, say_json, say_table, te
 from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import ConfigError
-from tds_core.mirror.status import details_left, progress
+from tds_core.mirror.status import DetailProgress, details_left, progress
 from tds_core.sources.zoho.quota.governor import open_governor
 from tds_core.sync import mass_change_guard
 from tds_core.sync import run_queries as reading
+from tds_core.sync.run_queries import HoldRow, RunDetails, RunRow
 from tds_core.sync.runs import cancel as cancel_run
 from tds_models.runs import RunState
 
@@ -30,7 +31,7 @@ _WOULD = {
 }  # fmt: skip
 
 
-def show_runs(found: Sequence[Mapping[str, Any]], console: Console) -> None:
+def show_runs(found: Sequence[RunRow], console: Console) -> None:
     """Print a table of runs."""
     rows = [
         (
@@ -43,19 +44,19 @@ def show_runs(found: Sequence[Mapping[str, Any]], console: Console) -> None:
     say_table("Runs", _COLUMNS, rows, console=console)
 
 
-def _records(run: Mapping[str, Any]) -> str:
+def _records(run: RunRow) -> str:
     expected = f" of {run['expected_count']:,}" if run["expected_count"] else ""
     return f"{run['fetched_count']:,}{expected}"
 
 
-def _why(run: Mapping[str, Any]) -> str | None:
+def _why(run: RunRow) -> str | None:
     if run["behind_id"]:
         return f"waits for run {run['behind_id']}"
     outcomes = ", ".join(f"{name} {count:,}" for name, count in run["outcomes"].items() if count)
     return outcomes if run["state"] == RunState.COMPLETED else run["end_reason"] or outcomes
 
 
-def show_details(ahead: Iterable[Mapping[str, Any]], console: Console) -> None:
+def show_details(ahead: Iterable[DetailProgress], console: Console) -> None:
     """Print, for each API, how many details are still to be read, and on which day the quota lets the last be read."""
     for each in ahead:
         left = ", ".join(f"{name} {count:,}" for name, count in each["left"].items())
@@ -67,7 +68,7 @@ def show_details(ahead: Iterable[Mapping[str, Any]], console: Console) -> None:
         console.print(sentence, markup=False, soft_wrap=True)
 
 
-def show_hold(hold: Mapping[str, Any], console: Console) -> None:
+def show_hold(hold: HoldRow, console: Console) -> None:
     """Print why a run was held, the decision, and examples of the records concerned."""
     decided = f"{hold['decision']} by {hold['decided_by']}" if hold["decision"] else "waits for a decision"
     console.print(f"\nHeld {cell(hold['held_at'])}, {decided}: {hold['reason']}", markup=False, soft_wrap=True)
@@ -84,7 +85,7 @@ def show_hold(hold: Mapping[str, Any], console: Console) -> None:
         show_changes(f"Changes of the page it stopped at; some of {many}", examples, console)
 
 
-def show_report(run: Mapping[str, Any], console: Console) -> None:
+def show_report(run: RunDetails, console: Console) -> None:
     """Print the report of a dry run."""
     counts = [f"{_WOULD[name]} {count:,}" for name, count in run["outcomes"].items() if count and name in _WOULD]
     console.print(

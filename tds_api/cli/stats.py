@@ -9,9 +9,11 @@ from tds_api.cli.common.database import transaction
 from tds_api.cli.common.output import cell, say_json, say_table, terminal
 from tds_api.cli.runs import show_details
 from tds_core.config.settings import load_settings
-from tds_core.mirror.status import progress, source_vs_mirror
+from tds_core.inbox.queries import ReceptionHealth
+from tds_core.mirror.status import EntityVsSource, progress, source_vs_mirror
 from tds_core.sources.response_cache import open_cache
 from tds_core.sources.zoho.quota.governor import open_governor
+from tds_core.sync.run_queries import RunRow
 
 
 def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -> None:
@@ -46,7 +48,7 @@ def stats(as_json: bool = typer.Option(False, "--json", help="For programs.")) -
         _live_reads(console, figures["live_reads"])
 
 
-def _entity(row: dict[str, Any]) -> tuple[Any, ...]:
+def _entity(row: EntityVsSource) -> tuple[Any, ...]:
     run = row["last_run"]
     return (
         row["entity"], row["source_count"], row["live_count"], row["deleted_count"], row["unconfirmed_count"],
@@ -55,7 +57,7 @@ def _entity(row: dict[str, Any]) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _events(console: Console, events: dict[str, Any]) -> None:
+def _events(console: Console, events: ReceptionHealth) -> None:
     rows = [*events["by_verdict"].items(), ("duplicates", events["duplicate_count"])]
     rows += [(f"refused: {row['reason']}", row["count"]) for row in events["rejected"]]
     title = f"Webhooks of the last {events['hours']} hours (the last one {cell(events['last_received_at'])})"
@@ -69,8 +71,13 @@ def _live_reads(console: Console, counts: dict[str, int]) -> None:
         console.print(f"\nRecords people looked up at Zoho: {total:,}, {share} of them answered from the cache")
 
 
-def _runs(console: Console, runs: list[dict[str, Any]]) -> None:
+def _runs(console: Console, runs: list[RunRow]) -> None:
     columns = ("run", "entity", "mode", "state", "records", "calls", "ended", "why")
-    keys = ("id", "entity", "mode", "state", "fetched_count", "api_call_count", "ended_at")
-    rows = [(*(run[key] for key in keys), None if run["state"] == "completed" else run["end_reason"]) for run in runs]
+    rows = [
+        (
+            run["id"], run["entity"], run["mode"], run["state"], run["fetched_count"], run["api_call_count"],
+            run["ended_at"], None if run["state"] == "completed" else run["end_reason"],
+        )
+        for run in runs
+    ]  # fmt: skip
     say_table("Latest runs", columns, rows, console=console)

@@ -211,7 +211,7 @@ def _show_secret(subscription: dict[str, Any], as_json: bool, then: str) -> None
     say(f"Shown this once; {subscription['name']} verifies with it what it is sent. {then}", err=True)
 
 
-def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+def _row(row: core.SubscriptionRow) -> tuple[Any, ...]:
     of = "; ".join(", ".join(row[each]) for each in ("entities", "kinds", "fields") if row[each])
     return (
         row["id"], row["name"], row["url"], of or "everything", row["state"], row["owed_count"],

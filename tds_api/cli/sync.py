@@ -2,9 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,8 @@ from tds_api.cli.common.output import entity_named, say, say_json, say_table, te
 from tds_api.cli.common.remote_api import Target, target_of_settings
 from tds_api.cli.runs import show_report, show_runs
 from tds_core.errors import ConfigError
+from tds_core.sync.run_queries import RunDetails
+from tds_core.sync.run_requests import RecordOutcome
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode, RunState
 
@@ -87,7 +89,7 @@ def _refuse_contradictions(entity: str, mode: SyncMode, source_ids: Sequence[str
         raise ConfigError("--force belongs to given records: tds sync product --mode targeted --id 123 --force")
 
 
-def _say(mode: SyncMode, run_rows: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> None:
+def _say(mode: SyncMode, run_rows: Sequence[RunDetails], records: Sequence[RecordOutcome]) -> None:
     console = terminal()
     if mode is SyncMode.DRY_RUN:
         for run in run_rows:
@@ -99,18 +101,18 @@ def _say(mode: SyncMode, run_rows: Sequence[dict[str, Any]], records: Sequence[d
                   [tuple(row.values()) for row in records], console=console)  # fmt: skip
 
 
-def _goes_on(run: dict[str, Any]) -> bool:
+def _goes_on(run: RunDetails) -> bool:
     """Whether a run is worth watching: one that waits for access may do so for ever."""
     return run["state"] in _OPEN and not run.get("refused")
 
 
-def _came_over(run: Mapping[str, Any]) -> bool:
+def _came_over(run: RunDetails) -> bool:
     """Whether a run ended well and no record of it was refused; a dry run refuses none."""
     refused = any(run["outcomes"].get(each) for each in ("invalid", "unreadable"))
     return run["state"] == RunState.COMPLETED and (run["mode"] == Mode.DRY_RUN or not refused)
 
 
-def _steps(run_rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _steps(run_rows: Sequence[RunDetails]) -> Iterator[str]:
     """The next steps for runs that did not bring everything over; a cause shared by several is printed once."""
     held_up = Counter(reason for run in run_rows if (reason := _held_up(run)))
     for reason, count in held_up.items():
@@ -122,12 +124,12 @@ def _steps(run_rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield from _next_steps(run)
 
 
-def _held_up(run: Mapping[str, Any]) -> str:
+def _held_up(run: RunDetails) -> str:
     """Why an open run waits for access; empty where it does not."""
     return run.get("refused") or "" if run["state"] in _OPEN else ""
 
 
-def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
+def _next_steps(run: RunDetails) -> Iterator[str]:
     """The next steps for a run that did not bring everything over."""
     run_id, entity, mode = run["id"], run["entity"], run["mode"].replace("_", "-")
     if run["state"] == RunState.HELD:
@@ -152,7 +154,7 @@ def _next_steps(run: Mapping[str, Any]) -> Iterator[str]:
         yield f"  See: tds dead-letter list --entity {entity}"
 
 
-def _all_good(run_rows: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]) -> bool:
+def _all_good(run_rows: Sequence[RunDetails], records: Sequence[RecordOutcome]) -> bool:
     """Whether every record that was named came over; elsewhere only the counts are known."""
     if records:
         return all(row["outcome"] in _GOOD for row in records)
@@ -169,7 +171,7 @@ def _runs(
     force: bool,
     wait: bool,
     console: Console,
-) -> list[dict[str, Any]]:
+) -> list[RunDetails]:
     run_ids = [target.ask(name, mode.value.replace("-", "_"), ids, full=full, force=force) for name in names]
     if wait:
         _watch(target, run_ids, console)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def _listening() -> set[str]:
     }
 
 
-def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _row(row: stats.WorkerRow) -> tuple[Any, ...]:
     busy = f"{row['busy_count']} of {row['slot_count']}"
     queues = ", ".join(name.removeprefix("tds.") for name in row["queues"] if ".ear." not in name)
     return row["name"], row["state"], busy, queues, row["started_at"], row["heard_at"], row["process"]

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import typer
@@ -29,7 +28,7 @@ from tds_core.health.health import DISPATCHER_SILENT_SECONDS, health_facts
 from tds_core.observability.logging import configure_logging
 from tds_core.schema import migrations
 from tds_core.sources import mirrored_organization
-from tds_core.sources.missing_permissions import describe, missing_permissions, retry_now
+from tds_core.sources.missing_permissions import MissingPermissionRow, describe, missing_permissions, retry_now
 from tds_core.sources.zoho import connection
 from tds_core.sources.zoho import tokens as zoho_tokens
 from tds_core.sources.zoho.connection import ConnectionResult, Connector
@@ -150,7 +149,7 @@ def status(
     """Show the connection, and ask Zoho once whether it still works; exit code 1 when it does not."""
     settings = load_settings()
     problem, seen = "", []
-    missing: list[dict[str, Any]] = []
+    missing: list[MissingPermissionRow] = []
     with database(settings) as engine:
         with session_scope(engine) as session:
             stored = connection.stored_connection(session)
@@ -291,7 +290,7 @@ def _show_organizations(console: Console, seen: list[OrganizationSeen]) -> None:
     say_table("Organisations", ("id", "name", "currency", "time zone"), rows, console=console)
 
 
-def _show_status(settings: Settings, stored: dict[str, Any], seen: list[OrganizationSeen]) -> None:
+def _show_status(settings: Settings, stored: connection.StoredConnection, seen: list[OrganizationSeen]) -> None:
     console = terminal()
     token_place = (
         "in the database"
@@ -316,7 +315,7 @@ def _show_status(settings: Settings, stored: dict[str, Any], seen: list[Organiza
         _show_organizations(console, seen)
 
 
-def _show_missing(stored: dict[str, Any], missing: list[dict[str, Any]], problem: str) -> None:
+def _show_missing(stored: connection.StoredConnection, missing: list[MissingPermissionRow], problem: str) -> None:
     console = terminal()
     for scope, entities in sorted(lacking(stored.get("scopes")).items()):
         says = f"not granted: {scope}, which {', '.join(entities)} needs"

@@ -16,11 +16,12 @@ from tds_api.resources.schedules import JobSchema
 from tds_api.schemas.inbox_and_queue import QueueStatsSchema, ReceptionSchema
 from tds_api.schemas.mirror import EntityStatusSchema
 from tds_core.inbox import queries as inbox_queries
-from tds_core.mirror.status import detail_calls, entity_statuses, with_ends
+from tds_core.inbox.queries import ReceptionHealth
+from tds_core.mirror.status import EntityStatusWithEnd, detail_calls, entity_statuses, with_ends
 from tds_core.queue import queries as queue_queries
 from tds_core.queue.items import database_clock
 from tds_core.schedule.job_store import schedules
-from tds_core.sources.zoho.quota.forecast import quota_document
+from tds_core.sources.zoho.quota.forecast import QuotaDocument, quota_document
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
 from tds_models.auth import Role
@@ -52,8 +53,8 @@ class Overview(TypedDict):
 
     at: datetime
     health: HealthReport
-    reception: Any
-    entities: Any
+    reception: ReceptionHealth
+    entities: list[EntityStatusWithEnd]
 
 
 def overview_routes(context: Context) -> Blueprint:
@@ -92,7 +93,7 @@ def overview_routes(context: Context) -> Blueprint:
     return routes
 
 
-def _quota(calls: Mapping[str, int], governor: Governor) -> dict[str, Any] | None:
+def _quota(calls: Mapping[str, int], governor: Governor) -> QuotaDocument | None:
     try:
         return quota_document(governor.forecast(calls))
     except QuotaUnknownError:

@@ -1,6 +1,5 @@
 """Routes of dead letters: list, group, assign, edit, resolve, retry one or many, and import."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -32,7 +31,7 @@ from tds_core.config.settings import Settings
 from tds_core.dead_letters import operator_edits, queries, retry_batches
 from tds_core.dead_letters import retry as dead_letters_retry
 from tds_core.dead_letters.importer import import_lines
-from tds_core.dead_letters.preview import SAMPLE_SIZE, Selection, preview
+from tds_core.dead_letters.preview import SAMPLE_SIZE, RetryPreview, Selection, preview
 from tds_core.dead_letters.retry import InvalidEditError
 from tds_core.pagination import Page
 from tds_core.sources.registry import open_source
@@ -118,7 +117,7 @@ def preview_retry(
     *,
     per_minute: int,
     sample_size: int = SAMPLE_SIZE,
-) -> Mapping[str, Any]:
+) -> RetryPreview:
     """A preview of a retry, by the source, quota and breakers of `settings`; a sample is read from the source."""
     scope = partial(session_scope, engine)
     governor = open_governor(settings)

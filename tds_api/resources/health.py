@@ -1,6 +1,5 @@
 """Routes of health: a short report that needs no login, and a whole one with components and reasons."""
 
-from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from flask import Response, jsonify
@@ -16,6 +15,7 @@ from tds_core.health import infrastructure
 from tds_core.health.health import ComponentStatus, HealthState, overall, score
 from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_core.queue import queries
+from tds_core.queue.queries import HealthFigures
 from tds_core.schedule.job_store import schedules
 from tds_core.sources.zoho.connection import access_report
 from tds_models.auth import Role
@@ -121,7 +121,7 @@ class HealthReport(TypedDict):
     status: str
     score: int
     components: list[ComponentStatus]
-    figures: Mapping[str, float]
+    figures: HealthFigures
 
 
 def health_report(context: Context) -> HealthReport:

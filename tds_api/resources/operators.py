@@ -60,7 +60,13 @@ def operator_routes(context: Context) -> Blueprint:
     return routes
 
 
-def _changed(session: Session, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+class OperatorWithPassword(operators.OperatorRow):
+    """`password`: the one TDS made, shown once; None where none was made."""
+
+    password: str | None
+
+
+def _changed(session: Session, name: str, changes: dict[str, Any]) -> OperatorWithPassword:
     row = operators.operator_named(session, name)
     if "role" in changes:
         row = operators.change_role(session, name, changes["role"])

@@ -2,9 +2,11 @@
 
 import random
 from collections.abc import Sequence
+from datetime import datetime
+from typing import TypedDict, cast
 
 import structlog
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.quality import findings
@@ -17,6 +19,21 @@ log = structlog.get_logger(__name__)
 
 #: The kind of finding that reports a disabled subscription.
 DISABLED = "subscription_disabled"
+
+
+class SubscriptionHealth(TypedDict):
+    """The health of a subscription. `rest_count`: rests in a row; `failing_seconds`: since it began to fail, or 0."""
+
+    id: int
+    name: str
+    state: str
+    message_key: str
+    delivered_at: datetime | None
+    failure_count: int
+    rest_count: int
+    is_resting: bool
+    failing_seconds: float
+
 
 _LOCK = text("""
 select id, name, state, message_key, delivered_at, failure_count, rest_count,
@@ -49,14 +66,15 @@ where kind = :kind and subject = :name and resolved_at is null
 """)
 
 
-def lock(session: Session, subscription_ids: Sequence[int]) -> dict[int, RowMapping]:
-    """By id, the state of subscriptions, locked until the transaction ends."""
+def lock(session: Session, subscription_ids: Sequence[int]) -> dict[int, SubscriptionHealth]:
+    """By id, the health of subscriptions, locked until the transaction ends."""
     ids = sorted(set(subscription_ids))
-    return {row["id"]: row for row in session.execute(_LOCK, {"ids": ids}).mappings()}
+    rows = session.execute(_LOCK, {"ids": ids}).mappings()
+    return {row["id"]: cast("SubscriptionHealth", dict(row)) for row in rows}
 
 
 def record_outcome(
-    session: Session, row: RowMapping, responses: Sequence[ReceiverResponse], *, disable_seconds: float
+    session: Session, row: SubscriptionHealth, responses: Sequence[ReceiverResponse], *, disable_seconds: float
 ) -> None:
     """Update a subscription's health by its receiver's `responses`; `disable_seconds`: how long it may fail."""
     if any(is_success(response.status) for response in responses):
@@ -70,7 +88,9 @@ def record_outcome(
         disable(session, row, "the receiver answered 410 Gone")
 
 
-def _fail(session: Session, row: RowMapping, responses: Sequence[ReceiverResponse], disable_seconds: float) -> None:
+def _fail(
+    session: Session, row: SubscriptionHealth, responses: Sequence[ReceiverResponse], disable_seconds: float
+) -> None:
     wait = max(response.retry_after_seconds for response in responses)
     doubted = row["failure_count"] + len(responses) >= DOUBTS or any(
         response.status == TOO_MANY for response in responses
@@ -86,7 +106,7 @@ def _fail(session: Session, row: RowMapping, responses: Sequence[ReceiverRespons
         disable(session, row, f"the receiver took nothing for {row['failing_seconds'] / 3600:.0f} hours")
 
 
-def disable(session: Session, row: RowMapping, reason: str) -> None:
+def disable(session: Session, row: SubscriptionHealth, reason: str) -> None:
     """Send nothing until an operator resumes it, and record a finding."""
     session.execute(_DISABLE, {"id": row["id"], "reason": reason})
     detail = {"news": f"disabled: {reason}", "resume": f"tds subscriptions resume {row['name']}"}

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.backoff import RetryDecision
 from tds_core.subscriptions import endpoint_health
+from tds_core.subscriptions.endpoint_health import SubscriptionHealth
 from tds_core.subscriptions.fan_out import WANTED
 from tds_core.subscriptions.http_sender import DeliveryResult
 from tds_core.subscriptions.payload import message_id
@@ -116,7 +117,7 @@ def _lock_pending(session: Session, results: Sequence[DeliveryResult]) -> dict[i
 
 
 def _decide(
-    result: DeliveryResult, subscription: RowMapping, pending: RowMapping | None
+    result: DeliveryResult, subscription: SubscriptionHealth, pending: RowMapping | None
 ) -> RetryDecision[DeliveryOutcome]:
     if result.claimed.entry is None:
         return RetryDecision(DeliveryOutcome.GIVEN_UP)
@@ -133,7 +134,7 @@ def _decide(
 def _record_attempts(
     session: Session,
     decided: Sequence[tuple[DeliveryResult, RetryDecision[DeliveryOutcome]]],
-    subscriptions: Mapping[int, RowMapping],
+    subscriptions: Mapping[int, SubscriptionHealth],
 ) -> None:
     rows: list[dict[str, Any]] = []
     for result, decision in decided:

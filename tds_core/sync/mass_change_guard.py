@@ -1,8 +1,8 @@
 """The mass-change guard: holds a run that would change or delete too many records until an operator decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import msgspec
 import structlog
@@ -28,6 +28,40 @@ class NotHeldError(TdsError):
     code = "run_not_held"
 
 
+class ChangedRecord(TypedDict):
+    """A record that the page changed. `operation`: updated or restored; `changes`: JSON of its fields."""
+
+    source_id: str
+    operation: str
+    changes: msgspec.Raw
+    name: str | None
+
+
+class AbsentRecord(TypedDict):
+    """A record that the list does not show."""
+
+    source_id: str
+    name: str | None
+
+
+class ChangePreview(TypedDict):
+    """The records concerned by changes. `written_count`: changed by earlier pages; `unread_count`: not read yet."""
+
+    living_count: int
+    written_count: int
+    page_count: int
+    unread_count: int
+    examples: list[ChangedRecord]
+
+
+class AbsencePreview(TypedDict):
+    """The records concerned by deletions. `listed_count`: records that the list showed."""
+
+    living_count: int
+    listed_count: int
+    examples: list[AbsentRecord]
+
+
 @dataclass(frozen=True, slots=True)
 class MassChange:
     """What a run would change if it went on, and why an operator has to decide."""
@@ -35,7 +69,7 @@ class MassChange:
     kind: HoldReason
     reason: str
     record_count: int
-    preview: dict[str, Any]
+    preview: ChangePreview | AbsencePreview
 
 
 IS_FIRST = text("""
@@ -69,13 +103,18 @@ def count_changes(session: Session, run: RunLease, *, changed_count: int, limits
         return None
     rows = session.execute(CHANGED, {"run": run.id, "limit": EXAMPLE_COUNT}).mappings().all()
     names = names_of(session, entity, [row["source_id"] for row in rows])
-    preview = {
+    preview: ChangePreview = {
         "living_count": living,
         "written_count": run.changed_count,
         "page_count": changed_count,
         "unread_count": max(0, living - run.fetched_count),
         "examples": [
-            {**row, "name": names.get(row["source_id"]), "changes": msgspec.Raw(row["changes"].encode())}
+            {
+                "source_id": row["source_id"],
+                "operation": row["operation"],
+                "changes": msgspec.Raw(row["changes"].encode()),
+                "name": names.get(row["source_id"]),
+            }
             for row in rows
         ],
     }
@@ -98,8 +137,8 @@ def count_absences(
     if reason is None:
         return None
     names = names_of(session, entity, source_ids[:EXAMPLE_COUNT])
-    examples = [{"source_id": each, "name": names.get(each)} for each in source_ids[:EXAMPLE_COUNT]]
-    preview = {"living_count": living, "listed_count": run.fetched_count, "examples": examples}
+    examples: list[AbsentRecord] = [{"source_id": each, "name": names.get(each)} for each in source_ids[:EXAMPLE_COUNT]]
+    preview: AbsencePreview = {"living_count": living, "listed_count": run.fetched_count, "examples": examples}
     foreign = foreign_rows.named_among(session, entity, source_ids)
     foreign_reasons = [f"{count:,} of them say that they are of organisation {name}" for name, count in foreign.items()]
     return MassChange(HoldReason.DELETION, "; ".join([reason, *foreign_reasons]), len(source_ids), preview)
@@ -143,7 +182,7 @@ def hold(
     *,
     reason: str,
     record_count: int,
-    preview: Mapping[str, Any],
+    preview: ChangePreview | AbsencePreview,
     call_count: int = 0,
 ) -> bool:
     """Hold `run` until an operator decides. False when it was cancelled, or its lease was lost.

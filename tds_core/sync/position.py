@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, pairwise
-from typing import Any
+from typing import TypedDict, cast
 
 import msgspec
 
@@ -54,6 +54,27 @@ class Shown(Set[str]):
         found = Shown()
         found._layers = (*layers, newest)
         return found
+
+
+class StoredPosition(TypedDict, total=False):
+    """A position as JSON: its fields but `seen` and `ended`, times in ISO 8601. Empty before a run begins."""
+
+    since: str | None
+    page: int
+    newest: str | None
+    sorted: bool
+    origin: str | None
+    until: str | None
+    page_count: int
+    walk: int
+    walks_behind: int
+    seen_count: int
+    row_count: int
+    news_count: int
+    barren_count: int
+    unsettled: str | None
+    endless: bool
+    asks_order: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,15 +208,16 @@ class Position:
         """Whether a list that shows the newest first has come to what was known already."""
         return self.until is not None and any(row.modified_at < self.until for row in rows if row.modified_at)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> StoredPosition:
         """The position as it is stored, without the ids. One that ended is stored as its last page, to be asked for
         once more.
         """
-        stored: dict[str, Any] = msgspec.to_builtins(self, enc_hook=lambda _seen: None)
-        return {name: value for name, value in stored.items() if name not in ("seen", "ended")}
+        fields = msgspec.to_builtins(self, enc_hook=lambda _seen: None)
+        stored = {name: value for name, value in fields.items() if name not in ("seen", "ended")}
+        return cast("StoredPosition", stored)
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> "Position":
+    def from_json(cls, stored: StoredPosition) -> "Position":
         """The position that was stored; what it had seen is to be filled in."""
         return msgspec.convert(stored, cls)
 

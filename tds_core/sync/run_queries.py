@@ -53,7 +53,7 @@ class RunRow(TypedDict):
 
 
 class HoldRow(TypedDict):
-    """A hold of a run. `kind`: change or deletion; `preview`: counts and some examples, as JSON.
+    """A hold of a run. `kind`: change or deletion; `preview`: as of `MassChange`.
 
     `decision`: approved, rejected or cancelled, None while it is open; `approved_count`: records it may come to.
     """

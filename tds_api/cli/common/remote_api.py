@@ -20,7 +20,8 @@ from tds_core.errors import TdsError
 from tds_core.health.health import DISPATCHER_SILENT_SECONDS, health_facts
 from tds_core.sources.zoho.connection import AccessStatus, access_report
 from tds_core.sync import run_queries, run_requests
-from tds_core.sync.run_requests import request_sync
+from tds_core.sync.run_queries import RunDetails
+from tds_core.sync.run_requests import RecordOutcome, request_sync
 from tds_models.db import session_scope
 
 #: Longer than any answer takes; a connection is made in less.
@@ -149,12 +150,12 @@ class LocalTarget:
                 session, entity=entity, mode=mode, ids=ids, full=full, force=force, requested_by=getuser()
             )
 
-    def run(self, run_id: int) -> dict[str, Any]:
+    def run(self, run_id: int) -> RunDetails:
         """The progress of a run."""
         with session_scope(self.engine) as session:
             return run_queries.run(session, run_id)
 
-    def records(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+    def records(self, run: RunDetails) -> list[RecordOutcome]:
         """The outcomes of the records of a targeted run."""
         with session_scope(self.engine) as session:
             return run_requests.run_outcomes(session, run["id"])
@@ -186,12 +187,12 @@ class RemoteTarget:
         body = {"mode": mode, **{name: value for name, value in asked.items() if value}}
         return int(self.remote.post(f"/sync/{entity}", body)["run_id"])
 
-    def run(self, run_id: int) -> dict[str, Any]:
+    def run(self, run_id: int) -> RunDetails:
         """The progress of a run."""
-        found: dict[str, Any] = self.remote.get(f"/runs/{run_id}")
+        found: RunDetails = self.remote.get(f"/runs/{run_id}")
         return found
 
-    def records(self, run: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002 (the same question as beside it)
+    def records(self, run: RunDetails) -> list[RecordOutcome]:  # noqa: ARG002 (the same question as beside it)
         """Empty: only the run's counts come over HTTP."""
         return []
 

@@ -3,7 +3,7 @@
 import sys
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -197,9 +197,9 @@ def _say_done(letter_id: int, says: str, as_json: bool) -> None:
     say_json(_dead_letter(letter_id))
 
 
-def _dead_letter(letter_id: int) -> dict[str, Any]:
+def _dead_letter(letter_id: int) -> queries.DeadLetterDetails:
     if api := remote():
-        dead_letter: dict[str, Any] = api.get(f"/dead-letter/{letter_id}")
+        dead_letter: queries.DeadLetterDetails = api.get(f"/dead-letter/{letter_id}")
         return dead_letter
     with transaction() as session:
         return queries.dead_letter(session, letter_id)

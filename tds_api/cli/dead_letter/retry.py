@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from getpass import getuser
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from sqlalchemy import Engine
@@ -81,7 +81,7 @@ def _retry_one(engine: Engine, letter_id: int, as_json: bool) -> None:
     _say_retried(dead_letter, as_json)
 
 
-def _say_retried(dead_letter: dict[str, Any], as_json: bool) -> None:
+def _say_retried(dead_letter: queries.DeadLetterDetails, as_json: bool) -> None:
     if as_json:
         say_json(dead_letter)
     else:

@@ -8,11 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from tds_api.cli.common.output import cell, say_table
+from tds_core.dead_letters.preview import RetryPreview
+from tds_core.dead_letters.queries import (
+    DeadLetterDetails,
+    DeadLetterGroup,
+    DeadLetterRow,
+    DiagnosisFields,
+    RetryBatchRow,
+)
 
-Row = Mapping[str, Any]
 
-
-def show_groups(groups: Sequence[Row], console: Console) -> None:
+def show_groups(groups: Sequence[DeadLetterGroup], console: Console) -> None:
     """Print the problems, the most frequent first, each with its meaning and the next step."""
     if not groups:
         console.print("[green]No dead letters.[/]")
@@ -28,7 +34,7 @@ def show_groups(groups: Sequence[Row], console: Console) -> None:
                       soft_wrap=True)  # fmt: skip
 
 
-def show_dead_letters(dead_letters: Sequence[Row], console: Console) -> None:
+def show_dead_letters(dead_letters: Sequence[DeadLetterRow], console: Console) -> None:
     """Print dead letters as a table."""
     columns = ("id", "entity", "record", "state", "class", "error", "last died", "retried", "assigned to")
     rows = [
@@ -41,7 +47,7 @@ def show_dead_letters(dead_letters: Sequence[Row], console: Console) -> None:
     say_table("Dead letters", columns, rows, console=console)
 
 
-def show_dead_letter(dead_letter: Row, console: Console) -> None:
+def show_dead_letter(dead_letter: DeadLetterDetails, console: Console) -> None:
     """Print one dead letter with its retries, actions and record."""
     show_dead_letters([dead_letter], console)
     console.print(f"\n{escape(dead_letter['error'])}", soft_wrap=True)
@@ -62,12 +68,12 @@ def show_dead_letter(dead_letter: Row, console: Console) -> None:
     console.print(f"The record's whole story: {where}", soft_wrap=True)
 
 
-def _meaning(diagnosis: Row, console: Console) -> None:
+def _meaning(diagnosis: DiagnosisFields, console: Console) -> None:
     console.print(f"  {escape(diagnosis['says'])}", soft_wrap=True)
     console.print(f"  [cyan]{escape(diagnosis['fix'])}[/]", soft_wrap=True)
 
 
-def show_preview(preview: Row, console: Console) -> None:
+def show_preview(preview: RetryPreview, console: Console) -> None:
     """Print the calls, time and changes of a retry."""
     rows = [(each["entity"], each["letter_count"], each["edited_count"], each["oldest_at"], each["newest_at"])
             for each in preview["by_entity"]]  # fmt: skip
@@ -85,7 +91,7 @@ def show_preview(preview: Row, console: Console) -> None:
         console.print(escape(line), soft_wrap=True, highlight=False)
 
 
-def _changed(changes: Mapping[str, Any]) -> str:
+def _changed(changes: Mapping[str, Sequence[Any]]) -> str:
     return "; ".join(f"{name} {before} → {after}" for name, (before, after) in changes.items())[:300]
 
 
@@ -95,7 +101,7 @@ def _span(seconds: float) -> str:
     return f"{seconds / length:,.0f} {unit}"
 
 
-def show_batches(batches: Sequence[Row], console: Console) -> None:
+def show_batches(batches: Sequence[RetryBatchRow], console: Console) -> None:
     """Print batches with the outcomes of their dead letters."""
     rows = [
         (
