@@ -1,6 +1,6 @@
-"""The per-entity tasks `tds.sync.<entity>`: claim a batch, bring it over, settle it, until nothing is due.
+"""The per-entity tasks `tds.sync.<entity>`: each claims, syncs and completes batches until nothing is due.
 
-One batch: claim and commit; apply what the webhooks brought; read the rest outside any transaction; apply that.
+One batch: claim and commit; apply the records of webhooks; read the others outside any transaction; apply those.
 """
 
 import time
@@ -42,20 +42,20 @@ from tds_tasks.worker.liveness import beating, worker_name
 
 log = structlog.get_logger(__name__)
 
-# Records without a batch call are read one by one; settling in between keeps what was read.
+# Records without a batch call are read one by one; a commit after so many keeps those that were read.
 SINGLE_READS = 20
-# Bulk reading gives its worker back after so long, and reads less at a time, so that the urgent soon get one.
+# Bulk work frees its worker after so many seconds, and reads fewer records at a time, so that urgent work waits less.
 BULK_SECONDS, BULK_READS = 2.0, 5
-# Doors a person opened.
+# The origins of work that an operator requested.
 FOR_OPERATORS = frozenset({"operator", "revive", FORCED})
-# How long work rests after an outage cut a batch off.
+# How long the items of a batch wait after an outage.
 RELEASE_SECONDS = 1.0
-# And after a fault that is nobody's but ours: long enough not to spin, short enough for a fixed worker.
+# How long they wait after a bug: long enough not to spin, short enough that a fixed worker takes them soon.
 FAULT_SECONDS = 60.0
 
 
 def sync_batch(entity: str) -> Claim | None:
-    """Bring over one batch of due work of `entity`. Returns what it claimed, `None` when nothing was due."""
+    """Sync one batch of due work of `entity`. Returns its claim, `None` when nothing was due."""
     if is_elsewhere():
         return None
     began = time.monotonic()
@@ -72,7 +72,7 @@ def sync_batch(entity: str) -> Claim | None:
         events = pending_events(session, claim) if claim else {}
     if claim is None:
         return None
-    # The calls to the source are made for many records at once: the batch ties them to the items' own lines.
+    # One call to the source serves many records; the batch id connects its log lines with those of the items.
     with structlog.contextvars.bound_contextvars(batch=str(claim.token)), traced(claim, events):
         if claim.is_suspect:
             _work_out(
@@ -89,38 +89,38 @@ def sync_batch(entity: str) -> Claim | None:
 
 
 def _clock(now: datetime) -> Clock:
-    """The database's clock in place of the source's, where that was not told."""
+    """The database's clock, which stands in for the source's where the source did not state its time."""
     return Clock(now, timedelta(seconds=settings().clock_tolerance_seconds))
 
 
 def _work_out(claim: Claim, work: Callable[[], None]) -> None:
-    """Do `work`, the edge around it: whatever it raises, `claim` is given back, and nothing leaves here."""
+    """Do `work` and catch what it raises: then `claim` is released."""
     try:
         work()
     except OUTAGES as error:
         if not is_away(error):
             log.warning("sync_batch_interrupted", entity=claim.entity, error=type(error).__name__)
         _release(claim, RELEASE_SECONDS)
-    except Exception:  # a bug of ours must neither kill the records nor spin on them
+    except Exception:  # a bug must neither make dead letters of the records nor spin on them
         log.exception("sync_batch_failed", entity=claim.entity)
         _release(claim, FAULT_SECONDS)
 
 
 def _bring_over(claim: Claim, events: Mapping[str, Sequence[Event]]) -> None:
-    """Apply what the webhooks brought, read the rest."""
+    """Apply the records of webhooks, and read the other ones."""
     candidates, to_read = bodies(ENTITIES[claim.entity], claim.items, events, clock=_clock(claim.claimed_at))
     settlement = commit_batch(claim, candidates=candidates, failures={}) if candidates else Completion()
     _read_all(claim, [*to_read, *settlement.to_read], events)
 
 
 def _release(claim: Claim, delay_seconds: float, waits_for: str = "") -> None:
-    """Give back what was not settled, uncounted; if even that fails, the leases run out by themselves."""
+    """Release the items that were not completed, without counting an attempt; if that fails, their leases expire."""
     with suppress(SQLAlchemyError), scope() as session:
         queue_items.release(session, claim, delay_seconds=delay_seconds, waits_for=waits_for)
 
 
 def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> None:
-    """Read `items` from the source, settling chunk by chunk; once the source wants peace, the rest is put off."""
+    """Read `items` from the source and commit each chunk; once the source refuses calls, the rest is released."""
     if not items:
         return
     batch = ENTITIES[claim.entity].stream.batch
@@ -138,7 +138,7 @@ def _read_all(claim: Claim, items: Sequence[Item], events: Mapping[str, Sequence
 
 
 def _hold_back(claim: Claim, error: SourceError) -> None:
-    """Give back what was not read: where the quota refused, it rests as a whole and keeps its order."""
+    """Release the items that were not read. After a refusal of the quota all back-fill of the API waits, in order."""
     if not isinstance(error, (RateError, QuotaError)):
         _release(claim, error.after_seconds, error.waits_for)
         return
@@ -148,9 +148,9 @@ def _hold_back(claim: Claim, error: SourceError) -> None:
 
 
 def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequence[Event]]) -> SourceError | None:
-    """Read and settle `chunk`. Returns what held bulk work back, if anything did: those records are still leased.
+    """Read and commit `chunk`. Returns the error that held bulk work back, if one did; its items are still leased.
 
-    Bulk work is held back often, so it waits without a line in anybody's log of attempts.
+    Bulk work is held back often, so the attempts log gets no line for it.
     """
     ids = [item.source_id for item in chunk]
     stream = ENTITIES[claim.entity].stream
@@ -185,7 +185,7 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
 
 
 def _still_locked(claim: Claim, chunk: Sequence[Item]) -> Mapping[str, LockedError]:
-    """Those of `chunk` that waited before and whose rows others still hold: no call is made for them."""
+    """The snoozed items of `chunk` whose rows other transactions still lock: no call is made for them."""
     waited = sorted(item.source_id for item in chunk if item.snoozes)
     if not waited:
         return {}
@@ -203,7 +203,7 @@ def _traffic(claim: Claim) -> Traffic:
 
 
 def _ask(claim: Claim, ids: Sequence[str], known: PermissionStatus) -> FetchResult:
-    """Ask for `ids`, but not for what is known to be refused for now; what this shows of that is kept."""
+    """Read `ids`, except those that the source is known to refuse now, and store what it refuses and permits."""
     stream = ENTITIES[claim.entity].stream
     waiting = {each: error for each in ids if (error := known.waits(each))}
     asked = [each for each in ids if each not in waiting]
@@ -224,7 +224,7 @@ def _ask(claim: Claim, ids: Sequence[str], known: PermissionStatus) -> FetchResu
 
 
 def _strangers(claim: Claim, failures: Mapping[str, Exception], known: PermissionStatus) -> Mapping[str, str]:
-    """Those of the refused that only webhooks told of: nobody waits for the permission to read them."""
+    """The refused records that only webhooks reported: no work waits for the permission to read them."""
     refusals = {each: error for each, error in failures.items() if isinstance(error, PermissionMissingError)}
     if not refusals:
         return {}
@@ -236,12 +236,12 @@ def _strangers(claim: Claim, failures: Mapping[str, Exception], known: Permissio
 
 
 def _keep_refusals(name: str, stream: Stream, reading: FetchResult, known: PermissionStatus) -> None:
-    """Let everybody know what the source refused, and what it refuses no longer."""
-    told = {id(error): error for error in reading.failures.values() if isinstance(error, SNOOZE)}
-    missing = [error for error in told.values() if isinstance(error, PermissionMissingError)]
-    others = [error for error in told.values() if not isinstance(error, PermissionMissingError)]
+    """Store the new refusals of the source for all workers, and delete those that no longer hold."""
+    snoozes = {id(error): error for error in reading.failures.values() if isinstance(error, SNOOZE)}
+    missing = [error for error in snoozes.values() if isinstance(error, PermissionMissingError)]
+    others = [error for error in snoozes.values() if not isinstance(error, PermissionMissingError)]
     read = {*reading.records, *reading.missing}
-    if not (told or (read and (known.module or known.records))):
+    if not (snoozes or (read and (known.module or known.records))):
         return
     with scope() as session:
         for error in missing:
@@ -253,11 +253,11 @@ def _keep_refusals(name: str, stream: Stream, reading: FetchResult, known: Permi
 
 
 def _is_of_record(error: Exception) -> bool:
-    """Whether it is one record that may not be read: its neighbours go on."""
+    """Whether the source refuses one record only; the others go on."""
     return isinstance(error, PermissionMissingError) and bool(error.source_id)
 
 
-# A nudge serves whatever is due for so long; then others get their turn, however much is left of this entity.
+# One nudge serves an entity for so many seconds; after that other entities get their turn.
 BUDGET_SECONDS = 1.0
 
 
@@ -273,7 +273,7 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
                 log.warning("claim_interrupted", entity=entity, error=type(error).__name__)
             return total
         total += len(claim.items) if claim else 0
-        if claim is None or (claim.drained_queue and not claim.bulk):  # bulk may have been given back half read
+        if claim is None or (claim.drained_queue and not claim.bulk):  # bulk work may have been released half read
             return total
     with suppress(*nudge.FAILURES):  # the dispatcher looks too
         nudge.nudge(entity)

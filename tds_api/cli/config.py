@@ -2,6 +2,7 @@
 
 import json
 from itertools import groupby
+from typing import TypedDict
 
 import typer
 from rich.markup import escape
@@ -33,8 +34,15 @@ def config(
     terminal().print(table)
 
 
-def values_of(settings: Settings) -> dict[str, dict[str, str]]:
-    """Each setting's printable value and its source."""
+class SettingValue(TypedDict):
+    """A setting's printable value, and the place it comes from."""
+
+    value: str
+    source: str
+
+
+def values_of(settings: Settings) -> dict[str, SettingValue]:
+    """The value of each setting, by its name."""
     return {name: {"value": settings.shown(name), "source": settings.source_of(name)} for name in DECLARATIONS}
 
 

@@ -11,7 +11,7 @@ from tds_api.cli.runs import show_details
 from tds_core.config.settings import load_settings
 from tds_core.inbox.queries import ReceptionHealth
 from tds_core.mirror.status import EntityVsSource, progress, source_vs_mirror
-from tds_core.sources.response_cache import open_cache
+from tds_core.sources.response_cache import ResponseCounts, open_cache
 from tds_core.sources.zoho.quota.governor import open_governor
 from tds_core.sync.run_queries import RunRow
 
@@ -64,8 +64,8 @@ def _events(console: Console, events: ReceptionHealth) -> None:
     say_table(title, ("verdict", "count"), rows, console=console)
 
 
-def _live_reads(console: Console, counts: dict[str, int]) -> None:
-    total = sum(counts.values())
+def _live_reads(console: Console, counts: ResponseCounts) -> None:
+    total = counts["cached"] + counts["asked"]
     if total:
         share = f"{counts['cached'] / total:.0%}"
         console.print(f"\nRecords people looked up at Zoho: {total:,}, {share} of them answered from the cache")

@@ -1,7 +1,7 @@
 """Schema drift: keys a source never showed before, kinds of value that changed, and declared keys that are gone.
 
-What records look like is learned: of lists during an entity's first completed pass, of details during their first day.
-Afterwards what is new is a finding. A process remembers what is known, so that a usual record costs one comparison.
+TDS learns the keys of list rows during an entity's first completed pass, and those of details during their first day.
+After that a new key is a finding. Each process caches the known keys, so a usual record costs one comparison.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,19 +22,19 @@ from tds_models.findings import Severity
 _KINDS = {str: "text", bool: "yes/no", list: "list", dict: "object"}
 _NESTED = ("list", "object")
 
-#: Keys by part of a record, each with the kind of its value; `None` where an empty value tells nothing.
+#: Keys by part of a record, each with the kind of its value; `None` where the value was empty.
 Sight = dict[str, dict[str, str | None]]
 
 
 def kind_of(value: Any) -> str | None:
-    """The kind of a JSON value; `None` for no value, which a source may give in place of any kind."""
+    """The kind of a JSON value; `None` for an empty one, which a source may send in place of any kind."""
     if is_nothing(value):
         return None
     return _KINDS.get(type(value), "number")
 
 
 def declared_keys(entity: Entity) -> dict[str, frozenset[str]]:
-    """The keys an entity's declaration reads, of its header ("") and of each of its lines (by their name)."""
+    """The keys that an entity's declaration reads: of its header, under "", and of its lines, under their name."""
     stream = entity.stream
     header = {field.key for field in entity.fields} | {stream.id_key, stream.modified_key or stream.id_key}
     return {
@@ -46,10 +46,11 @@ def declared_keys(entity: Entity) -> dict[str, frozenset[str]]:
 def news_of(
     key: str, kind: str | None, *, known_kinds: Collection[str] | None, is_declared: bool, is_learning: bool
 ) -> str | None:
-    """What is new about `key`: "new key", "other kind", or nothing.
+    """What is new about `key`: "new key", "other kind", or `None`.
 
-    `known_kinds`: the kinds it had before, `None` when it was never seen. While a part of the records is being learned
-    nothing is new. Text, numbers and booleans stand for one another in what sources send; lists and objects do not.
+    `known_kinds`: the kinds of its earlier values, `None` when the key was never seen. Nothing is new while the part is
+    being learned. Sources send text, numbers and booleans for one another, so these count as one kind; lists and
+    objects do not.
     """
     if is_learning or key.startswith(CUSTOM_PREFIX) or key == CUSTOM_KEY:
         return None
@@ -65,7 +66,7 @@ def _class_of(kind: str) -> str:
 
 
 def look_at(seen: Sight, part: str, record: Mapping[str, Any]) -> None:
-    """Add what `record` shows to what was seen of its part; a kind that tells something replaces one that does not."""
+    """Add the keys of `record` to those seen of its part; a known kind replaces `None`."""
     keys = seen.setdefault(part, {})
     for key, value in record.items():
         keys[key] = kind_of(value) or keys.get(key)
@@ -77,14 +78,14 @@ Records = Sequence[Mapping[str, Any]]
 
 @dataclass(slots=True)
 class KnownKeysCache:
-    """What one process knows to be written down, by entity and part: keys of this run, and kinds of their values."""
+    """The stored keys one process knows, by entity and part: those seen in this run, and the kinds of their values."""
 
     keys: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     kinds: dict[tuple[str, str], dict[str, set[str]]] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
 
     def begin(self, entity: str, run_id: int) -> None:
-        """Another run: keys have to be seen again."""
+        """Forget the keys of `entity` when another run begins: each run updates when a key was last seen."""
         if self.runs.get(entity) != run_id:
             self.runs[entity] = run_id
             self.keys = {place: keys for place, keys in self.keys.items() if place[0] != entity}
@@ -94,7 +95,7 @@ _memories: WeakKeyDictionary[Engine, KnownKeysCache] = WeakKeyDictionary()
 
 
 def known_keys(session: Session, entity: Entity, view: RecordView, *, run_id: int | None = None) -> KnownKeys:
-    """The keys this process has written down, in this run: records that have no others need no second look."""
+    """The keys this process has stored in this run; a record without other keys shows nothing new."""
     memory = _memory(session)
     if run_id is not None:
         memory.begin(entity.name, run_id)
@@ -103,18 +104,18 @@ def known_keys(session: Session, entity: Entity, view: RecordView, *, run_id: in
 
 
 def notice(session: Session, entity: Entity, view: RecordView, records: Records, *, broken: Records = ()) -> None:
-    """Write down what `records` show for the first time, and keep findings of what is drift.
+    """Store the keys and kinds that `records` show for the first time, and report drift as findings.
 
-    `records`: those with keys that are not familiar, behind the first one that was read at all, whose values are looked
-    at as well. `broken`: those that break the rules. To be called last in a transaction: what is written down is
-    remembered once that is committed.
+    `records`: the first one that was read, followed by those with unknown keys. Of the first one and of those in
+    `broken`, which break the rules, the kinds of all values are compared as well. Call it last in a transaction: the
+    cache is updated when that commits.
     """
     memory = _memory(session)
     sight = _unknown(memory, entity, view.value, records)
     for record in [*records[:1], *broken]:
         _unlike(memory, sight, (entity.name, view.value), record)
     if any(sight.values()):
-        kinds = _write_down(session, entity, sight)
+        kinds = _store(session, entity, sight)
         event.listen(session, "after_commit", lambda _: _remember(memory, entity.name, kinds), once=True)
 
 
@@ -123,7 +124,7 @@ def _memory(session: Session) -> KnownKeysCache:
 
 
 def _unknown(memory: KnownKeysCache, entity: Entity, way: str, records: Records) -> Sight:
-    """What the records show that this process has not written down yet."""
+    """The parts of the records with keys that this process has not stored yet."""
     sight: Sight = {}
     for record in records:
         if not record.keys() <= memory.keys.get((entity.name, way), set()):
@@ -138,7 +139,7 @@ def _unknown(memory: KnownKeysCache, entity: Entity, way: str, records: Records)
 
 
 def _unlike(memory: KnownKeysCache, sight: Sight, place: tuple[str, str], record: Mapping[str, Any]) -> None:
-    """Add the keys whose values are of a kind they were not known to have."""
+    """Add to `sight` the keys of `record` whose values are of a new kind."""
     known = memory.kinds.get(place, {})
     for key, value in record.items():
         kind = kind_of(value)
@@ -152,7 +153,7 @@ def _remember(memory: KnownKeysCache, entity: str, kinds: Mapping[tuple[str, str
         memory.kinds.setdefault((entity, part), {})[key] = set(known)
 
 
-# Lists are learned until a pass has completed; details, which come later, for a day as well.
+# Keys of lists are learned until a pass has completed; keys of details also during the day after they first came.
 LEARNING = text("""
 with passed as (
     select exists (select from tds_sync_runs where source = :source and entity = :entity and state = 'completed'
@@ -179,8 +180,8 @@ returning part, key, kinds
 """)
 
 
-def _write_down(session: Session, entity: Entity, sight: Sight) -> dict[tuple[str, str], list[str]]:
-    """Write down what was seen, keep findings of what is news. Returns the kinds of each key as they are known now."""
+def _store(session: Session, entity: Entity, sight: Sight) -> dict[tuple[str, str], list[str]]:
+    """Store the keys seen and report the new ones as findings. Returns all known kinds of each key."""
     params = {"source": entity.stream.source, "entity": entity.name, "parts": list(sight)}
     learning = {row.part: row.is_learning for row in session.execute(LEARNING, params)}
     before = {(row.part, row.key): row.kinds for row in session.execute(KNOWN, params)}
@@ -195,32 +196,32 @@ def _write_down(session: Session, entity: Entity, sight: Sight) -> dict[tuple[st
         news = news_of(key, kind, known_kinds=known, is_declared=key in declared[lines], is_learning=learning[part])
         if news:
             severity = Severity.NOTE if news == "new key" else Severity.WARNING
-            _keep(session, entity, f"{lines}.{key}" if lines else key, severity,
+            _report(session, entity, f"{lines}.{key}" if lines else key, severity,
                   {"news": news, "part": part, "kind": kind, "kinds_before": known})  # fmt: skip
     return kinds
 
 
-def _keep(session: Session, entity: Entity, subject: str, severity: Severity, detail: Mapping[str, Any]) -> None:
+def _report(session: Session, entity: Entity, subject: str, severity: Severity, detail: Mapping[str, Any]) -> None:
     findings.report(
         session, kind=KIND, severity=severity, source=entity.stream.source, entity=entity.name, subject=subject,
         detail=detail,
     )  # fmt: skip
 
 
-# Declared keys that no row of the run's list had, though earlier lists did. A row that was skipped, because it was the
-# same byte by byte, may have had any of them, so only a list that was read in every row can tell.
+# Declared keys that no row of the run's list had, though earlier lists did. A row that is equal byte by byte is
+# skipped, and may have any of them; so only a list without skipped rows proves that a key is gone.
 GONE = text("""
 select k.key, k.last_seen_at from tds_known_keys k
 join tds_sync_runs r on r.id = :run_id and r.skipped_count = 0 and r.fetched_count >= :least
 where k.source = :source and k.entity = :entity and k.part = 'list' and k.key = any(:declared)
   and k.last_seen_at < r.started_at order by k.key
 """)
-# So many rows must lack a key before it is said to be gone.
+# A key is reported as gone only if at least so many rows lack it.
 LEAST_ROWS = 20
 
 
 def look_for_gone(session: Session, entity: Entity, *, run_id: int) -> None:
-    """After a full pass: keep findings of declared keys that the list does not have any more."""
+    """Report declared keys that the list of a full pass does not have any more. Call it after the pass."""
     params = {
         "source": entity.stream.source,
         "entity": entity.name,
@@ -230,4 +231,4 @@ def look_for_gone(session: Session, entity: Entity, *, run_id: int) -> None:
     }
     for row in session.execute(GONE, params):
         detail = {"news": "key gone", "part": "list", "last_seen_at": row.last_seen_at}
-        _keep(session, entity, row.key, Severity.WARNING, detail)
+        _report(session, entity, row.key, Severity.WARNING, detail)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypedDict
 
 import msgspec
 import redis
@@ -35,6 +36,13 @@ class CachedResponse:
     record: bytes | None
     asked_at: datetime
     is_cached: bool = False
+
+
+class ResponseCounts(TypedDict):
+    """How many responses came from the cache, and how many from the source."""
+
+    cached: int
+    asked: int
 
 
 class ResponseCache:
@@ -66,15 +74,16 @@ class ResponseCache:
         self._count(entity, "cached" if response.is_cached else "asked")
         return response
 
-    def counts(self) -> dict[str, int] | None:
-        """The numbers of responses from the cache and from the source; None while Redis is away."""
+    def counts(self) -> ResponseCounts | None:
+        """The numbers of responses by origin; None while Redis is away."""
         if self._client is None:
             return None
         try:
             counts = self._client.hgetall(COUNTS_KEY)
         except REDIS_UNAVAILABLE:
             return None
-        return {"cached": 0, "asked": 0, **{key.decode(): int(count) for key, count in counts.items()}}  # type: ignore[union-attr]
+        by_origin = {key.decode(): int(count) for key, count in counts.items()}  # type: ignore[union-attr]
+        return {"cached": by_origin.get("cached", 0), "asked": by_origin.get("asked", 0)}
 
     def _cached(self, key: str) -> CachedResponse | None:
         try:

@@ -1,8 +1,8 @@
-"""Foreign rows: living rows of another organisation than the mirrored one, and what hints at those that do not say so.
+"""Foreign rows: living rows that belong to another organisation than the mirrored one, and hints at such rows.
 
-Zoho's records seldom name their organisation. Where one does, it is counted; rows of another that say nothing are those
-that no list of the mirrored one shows (a full pass is held for them), and those that only a webhook told of. Until a
-full pass has ended, rows that were here before the organisation was mirrored may be anyone's.
+Few of Zoho's records name their organisation. Rows that name another one are counted. Three kinds of rows may belong to
+another without naming it: rows that no list of the mirrored organisation shows, for which a full pass is held; rows
+that only webhooks reported; and, until a full pass has ended, rows older than the mirroring of this organisation.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tds_core.sync.unconfirmed_records import KIND
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 
-#: The organisation that record `m` names, where it is not the one `o` that is mirrored; as the condition of a query.
+#: The condition of a query that record `m` names another organisation than the mirrored one, `o`.
 IS_FOREIGN = """m.source_record ? 'organization_id'
     and jsonb_typeof(m.source_record -> 'organization_id') in ('string', 'number')
     and btrim(m.source_record ->> 'organization_id') not in ('', o.organization_id)"""
@@ -32,7 +32,7 @@ def foreign(entity: Entity) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRows:
-    """How many living rows of an entity name an organisation that is not the mirrored one."""
+    """How many living rows of an entity name an organisation other than the mirrored one."""
 
     entity: str
     organization_id: str
@@ -41,9 +41,11 @@ class ForeignRows:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What may be another organisation's of an entity: rows that no list shows, for which a run waits to be approved;
-    records that only webhooks told of; and rows from before the organisation was mirrored, of which no full pass since
-    has shown whose they are.
+    """The rows of an entity that may belong to another organisation.
+
+    `run_id`: the run held for `absent_count` rows that no list shows, of `living_count`; None without one.
+    `stranger_count`: records that only webhooks reported. `unlisted_count`: rows older than the mirroring of the
+    organisation, as long as no full pass has completed since.
     """
 
     entity: str
@@ -67,7 +69,7 @@ def foreign_rows(session: Session) -> list[ForeignRows]:
 
 
 def _unlisted(entity: Entity) -> str:
-    """How many rows were here before the organisation was mirrored; none are looked for once a full pass has ended."""
+    """A query that counts rows older than the mirroring of the organisation; 0 once a full pass has ended."""
     source = f"'{entity.stream.source}'"
     since = f"(select since from tds_mirrored_organizations where source = {source})"
     return f"""
@@ -97,13 +99,13 @@ from waiting full join told using (entity) full join unlisted using (entity) ord
 
 
 def hints(session: Session) -> list[Hint]:
-    """What may be another organisation's without saying so, by entity."""
+    """The hints at rows of another organisation, by entity."""
     params = {"stranger": KIND}
     return [Hint(*row) for row in session.execute(_HINTS, params)]
 
 
 def named_among(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, int]:
-    """How many of these living rows name another organisation, by its id."""
+    """How many of the living rows `source_ids` name another organisation, by the id of that organisation."""
     statement = text(
         f"select theirs, count(*) from ({foreign(entity)} and m.source = :source and m.source_id = any(:ids)) as found"
         " group by theirs order by theirs"

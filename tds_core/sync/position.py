@@ -1,12 +1,12 @@
 """The position of a run: where its next page begins, so that a crash repeats a page and never skips one.
 
-A list read by page numbers drifts: when a row is changed or deleted while we read, all behind it move up by one and
-one of them is never seen. So a page is not asked for by number but by time: everything changed at or after the last
-row we saw, the longest unchanged first. A changed row only ever moves to the end, where we shall meet it; a deleted
-one moves nothing. Page numbers are left for rows that share one second, and for lists that cannot be sorted.
+A list read by page numbers drifts: when a row is changed or deleted during the run, all rows behind it move up by one,
+and the run never sees one of them. So a run requests pages by time instead: all rows changed at or after the last one
+it saw, the longest unchanged first. A changed row only moves to the end, where the run meets it; a deleted row moves no
+other. Only rows that share one second, and lists that cannot be sorted, are read by page numbers.
 
-What is read by page numbers is walked through again until a walk shows no id for the first time and no row twice, a
-bounded number of times. A second that fills several pages always is; a whole list when there is reason to (`walks`).
+The run walks through rows read by page numbers again until a walk shows no new id and no row twice, at most MOST_WALKS
+times. It does so with every second that fills several pages, and with a whole list when there is reason to (`walk`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -20,16 +20,16 @@ import msgspec
 from tds_core.sources.base import ListedRow, ListPage
 from tds_models.entities.declaration import Increment
 
-#: So often is a list, or a second of it, walked through before it is left as it is, and that is told.
+#: A list, or one second of it, is walked through at most so often; one that is still not settled is reported.
 MOST_WALKS = 8
-#: So many pages in a row without a row that was not seen before end a list that goes on to promise more.
+#: So many pages in a row without a new row end a list, even if it promises more.
 MOST_BARREN = 3
 
 
 class Shown(Set[str]):
-    """Ids that do not change, in layers: a few more of them cost no copy of all, for a list may show millions.
+    """An immutable set of ids in layers: adding a few does not copy all of them, for a list may show millions.
 
-    A layer is at least twice as large as the next one, so there are few, and an id is copied into few.
+    Each layer is at least twice as large as the next one, so there are few layers, and an id is copied a few times.
     """
 
     __slots__ = ("_layers",)
@@ -47,7 +47,7 @@ class Shown(Set[str]):
         return sum(map(len, self._layers))
 
     def beside(self, news: Set[str]) -> "Shown":
-        """These ids and `news`, none of which is among them."""
+        """These ids together with `news`, which must hold none of them."""
         layers, newest = list(self._layers), news
         while layers and len(layers[-1]) < 2 * len(newest):
             newest = layers.pop() | newest
@@ -79,16 +79,17 @@ class StoredPosition(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """`since` and `page` are what to ask for next; `newest` is the newest change seen; `sorted` false: plain paging.
+    """The position of a run: `since` and `page` name its next page, `newest` the newest change it has seen.
 
-    `origin`: where the pass began. `until`: a list that shows the newest first is read no further than to here.
+    `origin`: where the pass began; `until`: how far back a list that shows the newest first is read; `sorted`: False
+    for paging by numbers alone; `asks_order`: whether the source is asked for the order of changes. A pass that finds
+    the order ignored keeps asking for it to its end, because another order would put other rows on its pages.
 
-    `walk` is the number of this walk through what is read by page numbers, which began behind page `walks_behind` of
-    the run; `seen` are the ids all its walks showed (`seen_count`: so many; after a pause `seen` may hold ids of pages
-    around them as well), `row_count` the rows and `news_count` the new ids of this one, and
-    `barren_count` the pages without any that came last. `unsettled`: the first second that was never seen whole.
-    `endless`: the list promised more than it had. `asks_order`: the order of changes is asked for, which goes on to the
-    end of a pass that finds it ignored: another order would have other rows on its pages.
+    `walk`: the number of the present walk through rows read by page numbers; the walks began after page `walks_behind`
+    of the run. `seen`: the ids all these walks showed, `seen_count` of them; after a pause it may also hold ids of
+    neighbouring pages. `row_count`, `news_count`: rows and new ids of the present walk; `barren_count`: its last pages
+    in a row without a new id. `unsettled`: the first second that was never seen whole. `endless`: the list promised
+    more rows than it had.
     """
 
     since: datetime | None = None
@@ -112,16 +113,16 @@ class Position:
 
     @classmethod
     def first(cls, increment: Increment, since: datetime | None, *, in_order: bool = True) -> "Position":
-        """Where a pass begins that is to see everything changed at or after `since` (`None`: everything).
+        """The first position of a pass that must see all changes at or after `since`; of all records when it is None.
 
-        `in_order`: the list can be had in the order of changes, as far as anybody knows.
+        `in_order`: the source is not known to ignore the order of changes.
         """
         if increment is Increment.FILTER:
             return cls(since=since, origin=since, sorted=in_order, asks_order=in_order)
         return cls(sorted=False, until=since if increment is Increment.SORTED else None)
 
     def after(self, page: ListPage) -> "Position":
-        """Where the page after `page` begins."""
+        """The position of the page that follows `page`."""
         timed = [row for row in page.rows if row.modified_at is not None]
         times = [row.modified_at for row in timed if row.modified_at]
         known = [each for each in times if page.clock is None or not page.clock.is_behind(each)]
@@ -134,7 +135,7 @@ class Position:
 
     def _after_plain(self, page: ListPage) -> "Position":
         if self.sorted and not (self.page == 1 and self.since == self.origin):
-            # The order was lost: from the first page on, for what looked like order may have been none.
+            # The order was lost. The pass starts over, because the earlier pages may have been out of order, too.
             return self.again(since=self.origin)
         here = self._counted(page.rows)
         goes_on = page.has_more and not self._is_behind(page.rows)
@@ -156,12 +157,12 @@ class Position:
         return here._beside(since=last, ended=not page.has_more)
 
     def _is_circling(self, rows: Sequence[ListedRow]) -> bool:
-        """Whether the pages that came last show that the list, which promises more, has no more."""
+        """Whether the last pages show that the list has no more rows, although it promises some."""
         walked_round = not rows or self.walk == 1 or self.row_count >= 2 * self.seen_count
         return walked_round and self.barren_count >= MOST_BARREN
 
     def _counted(self, rows: Sequence[ListedRow]) -> "Position":
-        """This position with `rows` among those seen."""
+        """This position with `rows` added to those seen."""
         news = {row.source_id for row in rows if row.source_id not in self.seen}
         return replace(
             self,
@@ -174,21 +175,21 @@ class Position:
 
     @property
     def is_settled(self) -> bool:
-        """Whether this walk showed nothing for the first time and nothing twice: then none of them missed a row."""
+        """Whether this walk showed no new id and no row twice; then no walk missed a row."""
         return self.walk > 1 and not self.news_count and self.row_count <= self.seen_count
 
     def next_walk(self) -> "Position":
-        """Where the walks begin once more."""
+        """The position where the next walk begins."""
         return replace(
             self, page=1, walk=self.walk + 1, row_count=0, news_count=0, barren_count=0, endless=False, ended=False
         )
 
     def again(self, *, since: datetime | None) -> "Position":
-        """The first page of the whole list, without an order."""
+        """The first page of all rows changed since `since`, without an order."""
         return replace(self._beside(since=since), sorted=False)
 
     def _beside(self, *, since: datetime | None, ended: bool = False) -> "Position":
-        """Another moment to ask for, with no walk through it yet."""
+        """This position moved to another `since`, before its first walk."""
         return Position(
             since=since, newest=self.newest, origin=self.origin, page_count=self.page_count, ended=ended,
             walks_behind=self.page_count, unsettled=self.unsettled, asks_order=self.asks_order,
@@ -196,21 +197,21 @@ class Position:
 
     @property
     def reached(self) -> datetime | None:
-        """How far the source was seen whole: where the next pass may begin."""
+        """The time up to which the run has seen all changes; the next pass may begin there."""
         reached = self.newest if self.ended else self.since
         if reached and self.newest:
-            reached = min(reached, self.newest)  # never by a time that the source's own clock had not come to
+            reached = min(reached, self.newest)  # never later than the source's own clock
         if reached and self.unsettled:
             reached = min(reached, self.unsettled - timedelta(seconds=1)) if self.unsettled != EARLIEST else None
         return reached
 
     def _is_behind(self, rows: Sequence[ListedRow]) -> bool:
-        """Whether a list that shows the newest first has come to what was known already."""
+        """Whether a list that shows the newest first has reached rows that are known already."""
         return self.until is not None and any(row.modified_at < self.until for row in rows if row.modified_at)
 
     def as_json(self) -> StoredPosition:
-        """The position as it is stored, without the ids. One that ended is stored as its last page, to be asked for
-        once more.
+        """The position as it is stored, without the ids. One that has ended is stored as its last page, which is then
+        read once more.
         """
         fields = msgspec.to_builtins(self, enc_hook=lambda _seen: None)
         stored = {name: value for name, value in fields.items() if name not in ("seen", "ended")}
@@ -218,7 +219,7 @@ class Position:
 
     @classmethod
     def from_json(cls, stored: StoredPosition) -> "Position":
-        """The position that was stored; what it had seen is to be filled in."""
+        """The position that was stored; the caller has to add `seen`."""
         return msgspec.convert(stored, cls)
 
 
@@ -227,10 +228,10 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def just_after(moment: datetime) -> datetime:
-    """The next moment a source can tell from `moment`: it stamps whole seconds, or as finely as it can."""
+    """The next time stamp a source can give after `moment`: a second later, or a microsecond if it stamps those."""
     return moment + (timedelta(microseconds=1) if moment.microsecond else timedelta(seconds=1))
 
 
 def is_ascending(rows: Sequence[ListedRow]) -> bool:
-    """Whether `rows` (all with a time) stand in the order of their changes."""
+    """Whether `rows`, all of which have a time, are in the order of their changes."""
     return all(a.modified_at <= b.modified_at for a, b in pairwise(rows) if a.modified_at and b.modified_at)

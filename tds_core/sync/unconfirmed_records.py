@@ -1,10 +1,10 @@
-"""Strangers: records of which only a webhook has spoken. They are read soon, or known not to be there.
+"""Unconfirmed records: records that only webhooks reported, and records about which Zoho contradicts itself.
 
-And records of which Zoho says two things: those that a list shows and the detail denies stay as the list shows them.
+A webhook body names no organisation, and a sender between Zoho and TDS can corrupt an id. So a record that only a body
+reported is unconfirmed until Zoho's API shows it, and it is read soon. If Zoho does not have the record and the mirror
+never had it, no row is made; its absence is stored, so that an older body that arrives late creates nothing.
 
-A body names no organisation, and what stands between Zoho and TDS can spoil an id; so a record that only a body told of
-is doubted until Zoho's API has shown it. Of an id that Zoho does not have, and that nobody can name, no row is made;
-that it is not there is remembered, so that an old body which comes late creates nothing.
+A record that a list shows while its detail call answers that there is none keeps the row that the list shows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,17 +26,17 @@ from tds_models.entities.declaration import Entity
 from tds_models.findings import Severity
 
 KIND, CONTESTED = "stranger", "listed_but_denied"
-#: A list that is being read, or a second webhook's reading, may show the record first.
+#: The delay before an unconfirmed record is read: a list, or the read for another webhook, may show it first.
 READ_AFTER_SECONDS = 2.0
 
 
 class Doubt(StrEnum):
-    """Why a record that is gone may never have been the source's."""
+    """Why a record that the source does not show is not simply a deleted one."""
 
     UNKNOWN = "unknown"  # the mirror never had it either
-    DENIED = "denied"  # only a webhook had told of it
-    REFUSED = "refused"  # only a webhook had told of it, and the source does not show it to us
-    CONTESTED = "contested"  # a list shows it: it is not gone before one misses it
+    DENIED = "denied"  # only a webhook had reported it
+    REFUSED = "refused"  # only a webhook had reported it, and the source refuses to show it
+    CONTESTED = "contested"  # a list shows it; it counts as deleted once a list misses it
 
 
 _ROUNDED = (
@@ -54,15 +54,15 @@ _SAID = {
 }
 
 
-#: What is kept as a finding, and under which name.
+#: The kind of finding by which a doubt is reported; other doubts are not.
 _FOUND: dict[Doubt | None, str] = {Doubt.DENIED: KIND, Doubt.REFUSED: KIND, Doubt.CONTESTED: CONTESTED}
 
 
 @dataclass(frozen=True, slots=True)
 class SortedCandidates:
-    """Candidates by what may be done with them: apply them, read them first (`doubtful`), or nothing (`settled`).
+    """Candidates by what is done with them: they are applied, read first (`doubtful`), or left alone (`settled`).
 
-    `doubts`: what speaks against those that are said to be gone, by source id. `whys`: what they are now instead.
+    `doubts`: the doubts about candidates that are gone, by source id. `whys`: what those have become instead, if known.
     """
 
     to_apply: Sequence[Candidate]
@@ -72,7 +72,7 @@ class SortedCandidates:
     whys: Mapping[str, str] = field(default_factory=dict)
 
     def reason(self, source_id: str) -> str | None:
-        """What the verdict of an event says beside its name, where Zoho does not know the record it spoke of."""
+        """The reason given with the verdict of an event whose record Zoho does not show; None where there is none."""
         if why := self.whys.get(source_id):
             return f"It is none of these any more: {why}."
         doubt = self.doubts.get(source_id)
@@ -90,9 +90,9 @@ where source = :source and entity = :entity and source_id = any(:ids) and absent
 def sort_candidates(
     session: Session, entity: Entity, candidates: Sequence[Candidate], rows: Mapping[str, Row]
 ) -> SortedCandidates:
-    """Tell the candidates that must not make a row of their own from those that are to be applied.
+    """Separate the candidates that must not create a row from those to be applied.
 
-    `rows`: what the mirror has of them, by source id.
+    `rows`: the rows the mirror has of them, by source id.
     """
     gone = {each.source_id: each for each in candidates if each.gone}
     told = {each.source_id: each for each in candidates if each.view is RecordView.BODY and each.source_id not in rows}
@@ -103,7 +103,7 @@ def sort_candidates(
     settled = {Doubt.UNKNOWN: RowOutcome.DELETED, Doubt.CONTESTED: RowOutcome.UNCHANGED}
     ended = {key: settled[doubt] for key, doubt in doubts.items() if doubt in settled}
     return SortedCandidates(
-        # What is known here already needs no name.
+        # A record that the mirror has already needs no values for its tombstone.
         [
             replace(each, values={}) if each.gone and each.source_id in rows else each
             for each in candidates
@@ -119,10 +119,10 @@ def sort_candidates(
 def _doubts(
     session: Session, entity: Entity, gone: Mapping[str, Candidate], rows: Mapping[str, Row]
 ) -> dict[str, Doubt]:
-    """What speaks against each of `gone`.
+    """The doubt about each of `gone`, if there is one.
 
-    The list that had a record read contradicts the answer that it is not there; once that was so, only a list that
-    misses the record can decide, or a webhook that says it was deleted.
+    Where a list caused the read of a record, it contradicts the response that there is none. From then on only a list
+    without the record, or a webhook that reports its deletion, makes it a deleted one.
     """
     nameless = [key for key, each in gone.items() if key not in rows and not each.values]
     known_once = _known_once(session, entity, [key for key in nameless if gone[key].provenance.origin == FORCED])
@@ -148,7 +148,7 @@ ANNOUNCED = text("select source_id from tds_inbox_events where id = any(:ids) an
 
 
 def _announced(session: Session, gone: Sequence[Candidate]) -> set[str]:
-    """Those whose newest webhook says that they were deleted: beside the denial, word enough against a list."""
+    """The records whose newest webhook reports their deletion; with the source's denial, that outweighs a list."""
     ids = [each.provenance.id for each in gone if each.provenance.origin == "webhook"]
     return set(session.execute(ANNOUNCED, {"ids": ids}).scalars()) if ids else set()
 
@@ -160,7 +160,7 @@ where entity = :entity and source = :source and source_id = any(:ids)
 
 
 def _known_once(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
-    """Those with a history, whose rows were taken away: when they are repaired, their tombstones come back."""
+    """The records with a history, whose rows were removed: a repair restores their tombstones."""
     if not ids:
         return set()
     params = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
@@ -168,7 +168,7 @@ def _known_once(session: Session, entity: Entity, ids: Sequence[str]) -> set[str
 
 
 def _absent(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
-    """Those the source said it does not have, when it was asked last."""
+    """The records that the source did not have at their last read."""
     if not ids:
         return set()
     params = {"source": entity.stream.source, "entity": entity.name, "ids": ids}
@@ -176,10 +176,10 @@ def _absent(session: Session, entity: Entity, ids: Sequence[str]) -> set[str]:
 
 
 def never_shown(session: Session, entity: Entity, refusals: Mapping[str, PermissionMissingError]) -> dict[str, str]:
-    """Those of records refused that only webhooks told of: what was said of each.
+    """The refused records that only webhooks reported, each with its refusal.
 
-    The source shows others of the module beside the record; or it shows no detail at all, and a full pass that began
-    after the last webhook did not meet the record in the list.
+    Either the source shows other records of the module, and refuses this one; or it shows no detail at all, and a full
+    pass that began after the last webhook did not find the record in the list.
     """
     statement = text(f"""
         select source_id, version, exists (
@@ -206,9 +206,9 @@ on conflict (source, entity, source_id) do update set told_at = now(), absent_at
 def note_unconfirmed(
     session: Session, entity: Entity, applied: Sequence[Applied], sorted_out: SortedCandidates
 ) -> None:
-    """Write down whom only a body told of, and whom Zoho does not have; keep findings of those Zoho contradicts.
+    """Store the records that only a body reported and those Zoho does not have; report those Zoho contradicts.
 
-    `applied`: all that ended. What a person wrote needs nobody's word.
+    `applied`: all that ended. A record that an operator wrote needs no confirmation.
     """
     doubts, absences = sorted_out.doubts, {}
     found: list[NewFinding] = []
@@ -236,7 +236,7 @@ def note_unconfirmed(
 
 
 def _close(session: Session, entity: Entity, ended: Sequence[Candidate]) -> None:
-    """Close the findings of records whose reading left no doubt; that one is not there says nothing of whose it was."""
+    """Close the findings of records whose read left no doubt. The absence of a record does not show whose it was."""
     params = {"source": entity.stream.source, "entity": entity.name}
     read = [each for each in ended if each.view is RecordView.DETAIL]
     shown = [each.source_id for each in read if not each.gone]
@@ -248,8 +248,10 @@ def _close(session: Session, entity: Entity, ended: Sequence[Candidate]) -> None
 
 
 def resolve_unconfirmed(session: Session, entity: Entity, *, run_id: int, listed_all: bool) -> None:
-    """After a pass: close the findings of strangers that were shown since, and so are the source's own; and, where the
-    run listed all there is (`listed_all`), of those that began before it and of which no row lives any more.
+    """Close the findings of unconfirmed records that the source has shown since. Call it after a pass.
+
+    `listed_all`: the run listed every record; then findings that were last seen before it, and whose record has no
+    living row any more, are closed as well.
     """
     statement = text(f"""
         update tds_findings set resolved_at = now(), resolved_by = 'tds'
@@ -264,7 +266,7 @@ def resolve_unconfirmed(session: Session, entity: Entity, *, run_id: int, listed
     session.execute(statement, {**params, "listed_all": listed_all})
 
 
-# Those whose work waits already are left for later: it may be no reading.
+# Records with a live work item are left for later, since that item may end without a read.
 DUE = text("""
 with due as (
     delete from tds_strangers where ctid in (
@@ -280,7 +282,7 @@ select entity, array_agg(source_id order by source_id) as source_ids from due gr
 
 
 def enqueue_unconfirmed(session: Session, *, after_seconds: float = READ_AFTER_SECONDS) -> int:
-    """Owe a reading to each stranger that no list has shown meanwhile. Returns how many there were."""
+    """Enqueue a read of each unconfirmed record that no list has shown meanwhile. Returns how many."""
     count = 0
     for row in session.execute(DUE, {"seconds": after_seconds}).all():
         entity = ENTITIES[row.entity]

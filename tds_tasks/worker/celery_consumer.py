@@ -1,4 +1,4 @@
-"""The worker's ear: after an outage of Redis it listens again within seconds, and it tells that its loop goes round."""
+"""The consumer of a worker: it reconnects within seconds of an outage of Redis, and shows that its main loop runs."""
 
 import logging
 import time
@@ -11,19 +11,19 @@ from celery.worker.consumer.consumer import CONNECTION_RETRY
 
 from tds_core.observability.outages import broker
 
-# Kombu waits two seconds longer after every failure, up to half a minute: as much silence after Redis is back.
+# Kombu waits two seconds longer after every failure, up to 30 s. Redis could be back for as long, unnoticed.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
-# How often the main loop shows that it goes round.
+# How often the main loop shows that it runs.
 ROUND_SECONDS = 2.0
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Celery tells of every connection that ended; we tell of the outage."""
+    """Drop the records by which Celery logs every lost connection; the outage is logged once."""
     return CONNECTION_RETRY not in (record.args or ())
 
 
 class ReconnectingConsumer(Consumer):
-    """Celery's consumer with short pauses between attempts to connect; `looped` is when its loop last went round."""
+    """Celery's consumer with short pauses between attempts to connect. `looped`: when its main loop last ran."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,7 +33,7 @@ class ReconnectingConsumer(Consumer):
         logging.getLogger("celery.worker.consumer.consumer").addFilter(_is_news)
 
     def on_ready(self) -> None:
-        """Begin to consume, at the start and after every lost connection."""
+        """Start to consume; called at the start and after every lost connection."""
         if self._round is not None:
             self._round.cancel()
         self._ready_at = time.monotonic()
@@ -43,30 +43,31 @@ class ReconnectingConsumer(Consumer):
 
     def _go_round(self) -> None:
         self.looped = time.monotonic()
-        if self.looped - self._ready_at >= ROUND_SECONDS / 2:  # a Redis that refuses writes lets us in, and out again
+        # A Redis that refuses writes accepts a connection and then drops it.
+        if self.looped - self._ready_at >= ROUND_SECONDS / 2:
             broker.end()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Let go of the connection. A Redis that refuses its word would let us in again at once: it is given time."""
+        """Drop the connection. After a refused command the consumer pauses, as Redis would accept it again at once."""
         broker.begin(error=type(exc).__name__, says=str(exc)[:200])
-        # Kombu stumbles over its own half-closed connection when it puts back messages that were fetched ahead. What
-        # they announced waits in PostgreSQL, and is announced again.
+        # Kombu fails on its own half-closed connection when it puts back messages that were fetched ahead. The work
+        # they announced is in PostgreSQL, and will be announced again.
         with suppress(AttributeError):
             super().on_connection_error_after_connected(exc)
         if isinstance(exc, self.channel_errors):
             time.sleep(LONGEST_PAUSE_SECONDS)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Nothing was lost but the attempt; without a pause the next one would follow at once."""
+        """Pause after a failed attempt to connect; without a pause the next one would follow at once."""
         broker.begin(error=type(exc).__name__, says=str(exc)[:200])
         time.sleep(LONGEST_PAUSE_SECONDS)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, trying again for as long as it takes."""
+        """Connect, and repeat failed attempts without end."""
         ensure = conn.ensure_connection
 
         def ensure_and_log(_errback: Any, *given: Any, **named: Any) -> Any:
-            """Connect; Celery would log every attempt that fails."""
+            """Connect, and report the outage instead of every failed attempt, which Celery would log."""
             return ensure(lambda error, _pause: broker.begin(error=type(error).__name__), *given, **named)
 
         conn.ensure_connection = partial(

@@ -1,6 +1,6 @@
-"""Liveness: whether the holder of a lease still runs, told at once where both are on one machine.
+"""Liveness: whether the holder of a lease still runs, which is known at once where both are on one machine.
 
-The heartbeat: while a batch waits on the network, a thread keeps saying that its lease is alive.
+While a batch waits on the network, a thread renews its lease.
 """
 
 import os
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def beating(token: UUID) -> Iterator[None]:
-    """Keep the items leased under `token` alive while the block runs."""
+    """Renew the lease of the items leased under `token` while the block runs."""
     stop = threading.Event()
     thread = threading.Thread(target=_beat, args=(token, stop), name="heartbeat", daemon=True)
     thread.start()
@@ -43,7 +43,7 @@ def _beat(token: UUID, stop: threading.Event) -> None:
             with scope() as session:
                 items.heartbeat(session, token=token, lease_seconds=settings().lease_seconds)
         except SQLAlchemyError as error:
-            # The lease may run out; then the fence keeps this batch from writing.
+            # The lease may expire; then the fence keeps this batch from writing.
             if not is_away(error):
                 log.warning("heartbeat_failed", error=type(error).__name__)
 
@@ -53,9 +53,9 @@ _BOOT, _NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns
 
 @cache
 def _place() -> str:
-    """The same for processes that can see one another, another on every other machine; empty where nobody can tell.
+    """A key of this boot and this process namespace; empty where the system does not show them.
 
-    Names of machines repeat, and process ids do within containers: this boot and this view of processes do not.
+    Processes have the same key only if they can see each other. Host names repeat, and so do process ids in containers.
     """
     try:
         seen = f"{_BOOT.read_text()}{_NAMESPACE.readlink()}"
@@ -65,33 +65,33 @@ def _place() -> str:
 
 
 def worker_name() -> str:
-    """Who holds a lease: host and process for people, and the place where it can be seen."""
+    """The name of this process as the holder of a lease: host and process id, and the key of where they are visible."""
     return f"{gethostname()}:{os.getpid()}:{_place()}"
 
 
 def dead(holders: Iterable[str]) -> list[str]:
-    """Those of `holders` (as `worker_name` says them) that ran in this place and run no more."""
-    found = []
+    """The `holders`, in the form of `worker_name`, that would be visible from this process and do not run any more."""
+    ended = []
     for holder in holders:
         name = holder.rpartition(":")[0]
         if is_here(holder) and not _runs(int(name.rpartition(":")[2])):
-            found.append(holder)
-    return found
+            ended.append(holder)
+    return ended
 
 
 def is_here(holder: str) -> bool:
-    """Whether `holder` would be seen from this place."""
+    """Whether this process could see `holder` if it ran."""
     place = holder.rpartition(":")[2]
     return bool(place) and place == _place()
 
 
 def born(pid: int) -> float:
-    """When a process began; its id may come again, both together do not. Raises psutil.Error."""
+    """When a process began. Its id may be used again, the two together are not. Raises psutil.Error."""
     return float(psutil.Process(pid).create_time())
 
 
 def kill(holder: str, born_at: float) -> bool:
-    """Kill a process of this place and all it started. Returns whether it was there and that very process."""
+    """Kill a visible process, if it began at `born_at`, and all its children. Returns whether it was that process."""
     try:
         process = psutil.Process(int(holder.split(":")[1]))
         if not is_here(holder) or process.create_time() != born_at:
@@ -111,8 +111,8 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # somebody else's, so not one that ended
+        return True  # it belongs to another user, so it runs
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
-        return True  # hidden from us, or gone just now: the next look will tell
+        return True  # hidden, or just ended: the next call decides

@@ -1,4 +1,4 @@
-"""Where a process that is no HTTP server answers Prometheus: a port of its own, for those that share no directory."""
+"""The metrics server of a process without an HTTP server: a port for Prometheus, where no directory is shared."""
 
 from typing import Any
 
@@ -13,8 +13,9 @@ log = structlog.get_logger(__name__)
 
 
 def serve_metrics(settings: Settings) -> Any:
-    """Serve /metrics at TDS_METRICS_PORT from a thread, if it is set. Returns the server; a taken port is no reason to
-    stop working.
+    """Serve /metrics at TDS_METRICS_PORT from a thread, if it is set. Returns the server.
+
+    A port that is in use is logged, and the process goes on without a server.
     """
     if not settings.metrics_port:
         return None
@@ -28,5 +29,5 @@ def serve_metrics(settings: Settings) -> Any:
 
 @signals.worker_ready.connect
 def answer_for_worker(**_: Any) -> None:
-    """Speak for a worker and its children, once those are there."""
+    """Serve the metrics of a worker and its children once the worker is ready."""
     serve_metrics(load_settings())

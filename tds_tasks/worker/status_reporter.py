@@ -1,6 +1,6 @@
-"""A worker tells of itself every few seconds, and ends when it is told that it is deaf.
+"""The status reporter of a worker: it reports every few seconds, and ends the worker when it was found deaf.
 
-This runs in a thread of the worker's main process, beside the loop that may be what fails; it needs PostgreSQL alone.
+It runs in a thread of the worker's main process, because the main loop may be what fails, and needs only PostgreSQL.
 """
 
 import os
@@ -29,20 +29,20 @@ from tds_tasks.worker.liveness import born, worker_name
 
 log = structlog.get_logger(__name__)
 
-TELL_SECONDS = 2.0
-# What tasks in hand are given to end once their worker is deaf; their leases are taken back in any case.
+REPORT_SECONDS = 2.0
+# How long running tasks may take to end once their worker is deaf; their leases are rescued in any case.
 GRACE_SECONDS = 3.0
-#: EX_TEMPFAIL: a supervisor that starts again what failed starts it again.
+#: EX_TEMPFAIL: a supervisor that restarts failed processes restarts the worker.
 DEAF_EXIT_CODE = 75
 
 
 def private_queue_name() -> str:
-    """The queue only this worker listens to."""
+    """The name of the queue that only this worker consumes."""
     return f"tds.ear.{worker_name()}"
 
 
 class StatusReporter:
-    """Tells of one worker until `stop`; `end` is called with the reason once it is found deaf."""
+    """Reports the status of one worker until `stop`; calls `end` with the reason once the worker was found deaf."""
 
     def __init__(self, consumer: Any, engine: Engine, *, end: Callable[[str], None]) -> None:
         self._consumer, self._engine, self._end = consumer, engine, end
@@ -54,17 +54,17 @@ class StatusReporter:
         self._thread = threading.Thread(target=self._report_for_ever, name="teller", daemon=True)
 
     def start(self) -> None:
-        """Begin to tell."""
+        """Start to report."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Say that the worker stopped, in order."""
+        """Stop, and record that the worker stopped in order."""
         self._ending.set()
         with suppress(SQLAlchemyError), session_scope(self._engine) as session:
             workers.end_worker(session, [worker_name()], reason="stopped")
 
     def report(self) -> WorkerReport:
-        """The report to write now."""
+        """The present status of the worker."""
         now = time.monotonic()
         if state.all_total_count[0] != self._accepted:
             self._accepted, self._heard = state.all_total_count[0], now
@@ -82,14 +82,14 @@ class StatusReporter:
         )
 
     def _lost(self) -> list[str]:
-        """Queues the worker began with and consumes no more; unknown, and so none, while it connects anew."""
+        """The queues the worker began with and does not consume any more; none while it reconnects."""
         consumer = self._consumer.task_consumer
         return sorted(set(self._queues) - {queue.name for queue in consumer.queues}) if consumer else []
 
     def _report_for_ever(self) -> None:
         while not self._ending.is_set():
             try:
-                with _quiet.telling, session_scope(self._engine) as session:
+                with _fork_guard.reporting, session_scope(self._engine) as session:
                     reason = workers.report_worker(session, self.report())
             except SQLAlchemyError as error:
                 if not self._failing and not is_away(error):
@@ -100,11 +100,11 @@ class StatusReporter:
             if reason and not self._ending.is_set():
                 self._end(reason)
                 return
-            self._ending.wait(TELL_SECONDS)
+            self._ending.wait(REPORT_SECONDS)
 
 
 def busy() -> list[Any]:
-    """The tasks in hand, without those of processes that were stopped."""
+    """The running tasks, without those of stopped processes."""
     return [each for each in tuple(state.active_requests) if not _is_stopped(each.worker_pid)]
 
 
@@ -116,8 +116,8 @@ def _is_stopped(pid: int | None) -> bool:
     return False
 
 
-class _Quiet:
-    """A process forked while a thread holds a lock would wait for that for ever: forks wait until nothing is told."""
+class _ForkGuard:
+    """Makes forks wait for a report under way; a child forked while a thread holds a lock would wait for ever."""
 
     LONGEST_WAIT_SECONDS = 2.0
 
@@ -125,26 +125,30 @@ class _Quiet:
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """In a new process nobody tells."""
-        self.telling, self._is_held = threading.Lock(), False
+        """Reset the lock; a new process has no reporting thread."""
+        self.reporting, self._is_held = threading.Lock(), False
 
     def before_fork(self) -> None:
-        """Wait for the word under way, if it does not take too long."""
-        self._is_held = self.telling.acquire(timeout=self.LONGEST_WAIT_SECONDS)
+        """Wait for the report under way, at most LONGEST_WAIT_SECONDS."""
+        self._is_held = self.reporting.acquire(timeout=self.LONGEST_WAIT_SECONDS)
 
     def after_fork(self) -> None:
-        """Let the next word come."""
+        """Permit the next report."""
         if self._is_held:
             self._is_held = False
-            self.telling.release()
+            self.reporting.release()
 
 
-_quiet = _Quiet()
-os.register_at_fork(before=_quiet.before_fork, after_in_parent=_quiet.after_fork, after_in_child=_quiet.begin_anew)
+_fork_guard = _ForkGuard()
+os.register_at_fork(
+    before=_fork_guard.before_fork,
+    after_in_parent=_fork_guard.after_fork,
+    after_in_child=_fork_guard.begin_anew,
+)
 
 
 def stop_worker(reason: str) -> None:
-    """End this worker: its tasks get a moment, then everything of it goes. Its supervisor starts another."""
+    """End this worker: after GRACE_SECONDS for its tasks, kill its processes. Its supervisor starts another one."""
     log.error("worker_deaf_ending", reason=reason, exit_code=DEAF_EXIT_CODE)
     state.should_stop = DEAF_EXIT_CODE
     until = time.monotonic() + GRACE_SECONDS
@@ -160,17 +164,17 @@ def stop_worker(reason: str) -> None:
 
 @signals.celeryd_after_setup.connect
 def start_private_queue(instance: Any, **_: Any) -> None:
-    """Let the worker listen to a queue of its own as well, on the connection all others are read from."""
+    """Make the worker consume its private queue as well, on the same connection as the shared ones."""
     queue = Queue(private_queue_name(), exchange=Exchange(""), routing_key=private_queue_name(), expires=EAR_SECONDS)
     instance.app.amqp.queues.select_add(queue)
 
 
-_tellers: list[StatusReporter] = []
+_reporters: list[StatusReporter] = []
 
 
 @signals.worker_ready.connect
 def start_reporting(sender: Any, **_: Any) -> None:
-    """Begin to tell once the worker consumes."""
+    """Start to report once the worker consumes."""
     settings = load_settings()
     engine = make_engine(settings.database_url, pool_size=1, application="tds-listener", timeouts=settings.timeouts)
     watch_database(engine)
@@ -180,12 +184,12 @@ def start_reporting(sender: Any, **_: Any) -> None:
             workers.end_worker(session, [worker_name()], reason="deaf")
         stop_worker(reason)
 
-    _tellers.append(StatusReporter(sender, engine, end=end))
-    _tellers[-1].start()
+    _reporters.append(StatusReporter(sender, engine, end=end))
+    _reporters[-1].start()
 
 
 @signals.worker_shutdown.connect
 def stop_reporting(**_: Any) -> None:
-    """Say that the worker stopped in order."""
-    for teller in _tellers:
-        teller.stop()
+    """Record that the worker stopped in order."""
+    for reporter in _reporters:
+        reporter.stop()
