@@ -66,6 +66,39 @@ class ComparisonStatus(TypedDict):
     parts: list[PartStatus]
 
 
+class ComparisonRow(TypedDict):
+    """A comparison without its parts. `agreement`: equal, differs or unproven; `seed`: of the random sample."""
+
+    id: int
+    source: str
+    requested_by: str
+    requested_at: datetime
+    ended_at: datetime | None
+    state: str
+    agreement: str | None
+    score: Decimal | None
+    seed: int
+    sample_size: int
+
+
+class DifferenceRow(TypedDict):
+    """A record that differs. `since`: when the two sides parted, if known; `suspected_for`: what made it a suspect."""
+
+    id: int
+    comparison_id: int
+    entity: str
+    source_id: str
+    kind: str
+    state: str
+    fields: list[Any]
+    cause: str | None
+    explanation: str | None
+    since: datetime | None
+    suspected_for: str | None
+    found_at: datetime
+    decided_at: datetime | None
+
+
 _COMPARISON = text("""
 select c.id, c.source, c.state, c.agreement, c.score, c.requested_by, c.requested_at, c.ended_at, c.sample_size, c.seed,
        (select number from tds_statements s where s.comparison_id = c.id) as statement
@@ -114,7 +147,7 @@ def comparison(session: Session, comparison_id: int | None = None) -> Comparison
     return result
 
 
-def comparisons(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page:
+def comparisons(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[ComparisonRow]:
     """Comparisons, the newest first, without their parts."""
     table = Comparison.__table__
     columns = [column for column in table.columns if column.key != "correlation_id"]
@@ -132,7 +165,7 @@ def differences(
     state: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
-) -> Page:
+) -> Page[DifferenceRow]:
     """The records of a comparison that differ (confirmed), may differ (suspect), or did (repaired)."""
     table = ComparisonDifference.__table__
     statement = select(*(column for column in table.columns if column.key not in _HIDDEN)).where(
