@@ -157,6 +157,7 @@ def compare_followed(
     row which the mirror last took in has to be the one that pass saw.
     """
     states = row_states(session, entity, source_ids)
+    read_ids = _read_since(session, entity, source_ids, since) if reads_details(entity) else set(source_ids)
     result = ListComparison(source_ids=list(source_ids))
     unknown = []
     for source_id in source_ids:
@@ -166,7 +167,7 @@ def compare_followed(
         elif trusts_proofs:
             if source_id in differed or not state.is_as_proven:
                 result.suspect(source_id, DifferenceKind.DIFFERENT, "the row changed since it was compared")
-        elif reason := _not_confirmed(entity, state, since):
+        elif reason := _not_confirmed(entity, state, is_read=source_id in read_ids):
             result.suspect(source_id, DifferenceKind.DIFFERENT, reason)
         elif not (state.is_as_proven and state.proven_list_hash == state.list_hash):
             unknown.append(source_id)
@@ -174,13 +175,26 @@ def compare_followed(
     return result
 
 
-def _not_confirmed(entity: Entity, state: RowState, since: datetime) -> str:
-    """Why the pass that began at `since` did not confirm a row; empty if it did."""
+def _not_confirmed(entity: Entity, state: RowState, *, is_read: bool) -> str:
+    """Why the pass did not confirm a row; empty if it did. `is_read`: the record was read in detail since it began."""
     if not state.is_whole:
         return "it has not been read in detail yet"
     if reads_details(entity):
-        return "" if state.seen_at and state.seen_at >= since else UNLISTED
+        return "" if is_read else UNLISTED
     return "" if state.list_hash is not None else "it changed since the list was read"
+
+
+# A reading that brought nothing new leaves the row untouched, so the log of attempts is asked.
+_READ_SINCE = text("""
+select distinct source_id from tds_sync_logs
+where source = :source and entity = :entity and source_id = any(:ids) and ended_at >= :since
+  and outcome in ('created', 'updated', 'unchanged', 'restored')
+""")
+
+
+def _read_since(session: Session, entity: Entity, source_ids: Sequence[str], since: datetime) -> set[str]:
+    params = {"source": entity.stream.source, "entity": entity.name, "ids": list(source_ids), "since": since}
+    return set(session.execute(_READ_SINCE, params).scalars())
 
 
 def _prove_by_history(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 
 import msgspec
@@ -19,13 +18,11 @@ class RowState:
     """The mirror's row of a record, by digest, and its last proof (None each where there is none).
 
     `is_live`: the row exists and is not deleted. `is_whole`: the whole record was read, or its list shows all of it.
-    `seen_at`: when the source last confirmed the row.
     """
 
     source_id: str
     is_live: bool
     is_whole: bool
-    seen_at: datetime | None
     list_hash: bytes | None
     digest: bytes | None
     proven_digest: bytes | None
@@ -81,10 +78,9 @@ def _states_query(name: str) -> TextClause:
                     as spelled
                 from {table.fullname} l where l.source = t.source and l.parent_id = t.source_id) l{number} on true"""
     is_whole = "t.lines_confirmed_at is not null" if entity.header_first else "true"
-    seen_at = "t.lines_confirmed_at" if entity.header_first else "t.confirmed_at"
     return text(f"""
         select asked.id as source_id, coalesce(t.source_id is not null and t.deleted_at is null, false) as is_live,
-               coalesce({is_whole}, false) as is_whole, {seen_at} as seen_at, t.list_hash,
+               coalesce({is_whole}, false) as is_whole, t.list_hash,
                case when t.source_id is not null
                    then substring(sha256(convert_to({spelled}, 'UTF8')) for {DIGEST_BYTES}) end as digest,
                p.row_digest as proven_digest, p.list_hash as proven_list_hash,

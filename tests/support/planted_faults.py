@@ -49,10 +49,13 @@ class Ground:
     def plant_all(self) -> dict[Expected, str]:
         """Plant every fault. Returns by difference the fault it is of."""
         expected = {each: name for name, plant in FAULTS.items() for each in plant(self)}
-        # Nothing of it happened a moment ago, when a comparison would still wait.
+        self.let_settle()
+        return expected
+
+    def let_settle(self) -> None:
+        """Let nothing have happened a moment ago, when a comparison would still wait."""
         for entity in ENTITIES.values():
             self.sql(f"update {entity.table.fullname} set changed_at = changed_at - interval '1 hour'")
-        return expected
 
     def sql(self, statement: str, **given: Any) -> None:
         self.world.execute(statement, **given)

@@ -1,0 +1,91 @@
+"""Statements are what was signed, in a chain, and made of nothing unproven."""
+
+import dataclasses
+
+import msgspec
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from tds_core.audit_trail.keys import derive
+from tds_core.comparison import statements
+from tds_core.comparison.statements import SignedStatement, StatementError
+from tds_core.errors import NotFoundError
+from tds_models.db import session_scope
+from tds_tasks.context import settings
+from tests.support.comparing import compare
+from tests.support.planted_faults import FAULTS, Ground
+from tests.support.world import World
+
+
+def newest(world: World) -> SignedStatement:
+    with session_scope(world.engine) as session:
+        return statements.read(session)
+
+
+def wrong_with(statement: SignedStatement) -> list[str]:
+    key = derive(settings().secret_key)
+    return statements.verify(statement, {key.id: key.secret})
+
+
+def test_a_statement_says_what_was_equal_and_can_be_verified_without_a_database(loaded: World) -> None:
+    compare(loaded)
+    statement = statements.from_json(statements.to_json(newest(loaded)))
+    assert wrong_with(statement) == []
+    content = statement.content()
+    records = loaded.value("select sum(equal_count) from tds_comparison_reports")
+    assert (content["agreement"], content["equal_count"], content["record_count"]) == ("equal", records, records)
+    assert content["difference_count"] == 0
+    assert content["entities"]["product"]["root_here"] == content["entities"]["product"]["root_there"]
+    assert content["since_last"] is None
+
+
+def test_statements_are_a_chain_and_say_what_changed_since_the_last(ground: Ground) -> None:
+    compare(ground.world)
+    first = newest(ground.world)
+    record_id = ground.take("items")
+    ground.standin.edit("items", record_id, rate=77.75)
+    ground.world.enqueue("product", record_id)
+    ground.world.drain("product", make_due=True)
+    compare(ground.world)
+    second = newest(ground.world)
+    assert (second.number, second.previous) == (2, first.digest)
+    since = second.content()["since_last"]
+    assert (since["number"], since["changes"]["product"]) == (1, {"updated": 1})
+    roots = [each.content()["entities"]["product"]["root_there"] for each in (first, second)]
+    assert roots[0] != roots[1]
+
+
+def test_what_differs_is_stated_too(ground: Ground) -> None:
+    list(FAULTS["price_changed_here"](ground))
+    compare(ground.world)
+    content = newest(ground.world).content()
+    assert (content["agreement"], content["difference_count"]) == ("differs", 1)
+    assert content["entities"]["product"]["root_here"] != content["entities"]["product"]["root_there"]
+    assert wrong_with(newest(ground.world)) == []
+
+
+def test_a_statement_that_was_changed_is_found_out(loaded: World) -> None:
+    compare(loaded, "product", "vendor")
+    statement = newest(loaded)
+    content = statement.content()
+    content["entities"]["product"]["buckets"][0] = [7, "0" * 32]
+    forged = dataclasses.replace(statement, body=msgspec.json.encode(content).decode())
+    assert wrong_with(forged)[0] == "the signature is not of this text"
+    assert "product: its buckets do not come to its root" in wrong_with(forged)
+    assert wrong_with(dataclasses.replace(statement, previous="11" * 32)) == ["the signature is not of this text"]
+    with pytest.raises(StatementError, match="not known here: set TDS_SECRET_KEY"):
+        statements.verify(statement, {})
+    with pytest.raises(StatementError, match="This is no statement"):
+        statements.from_json(b'{"number": 1}')
+
+
+def test_the_database_refuses_edits_of_statements(loaded: World) -> None:
+    compare(loaded, "vendor")
+    for statement in ("update tds_statements set body = '{}'", "delete from tds_statements"):
+        with pytest.raises(DBAPIError, match="append-only"):
+            loaded.execute(statement)
+
+
+def test_nothing_is_stated_before_anything_was_compared(world: World) -> None:
+    with session_scope(world.engine) as session, pytest.raises(NotFoundError, match="tds compare"):
+        statements.read(session)
