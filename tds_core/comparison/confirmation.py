@@ -209,4 +209,3 @@ def _store_equal(
             content = content_hash(entity, key, _content(candidate))
             proofs.append(Proof(key, list_hashes[key], digest, content, is_detailed=True))
     store_proofs(session, entity, proofs)
-    suspects.note_repaired(session, entity, keys)

@@ -75,7 +75,6 @@ def _count(run: RunLease, result: ListComparison) -> Mapping[str, int]:
 
 def _store(session: Session, part: ComparisonPart, result: ListComparison) -> None:
     store_proofs(session, part.entity, sorted(result.proofs, key=lambda proof: proof.source_id))
-    suspects.note_repaired(session, part.entity, [proof.source_id for proof in result.proofs])
     suspects.add(session, part.comparison_id, part.entity, result.suspects)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.comparison import progress
+from tds_core.comparison import progress, suspects
 from tds_core.comparison.comparisons import ComparisonPart
 from tds_core.comparison.content_hashes import BucketSums, compared_names, reads_details
 from tds_core.quality import findings
@@ -193,6 +193,8 @@ def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
         "buckets": msgspec.json.encode(result.there.as_json()).decode(),
     }
     session.execute(_FINISH, params)
+    if not run.report.get("doubts"):
+        suspects.note_repaired(session, part.comparison_id, part.entity)
     _note(session, part, result)
     return result
 

@@ -199,12 +199,13 @@ def confirm(session: Session, comparison_id: int, entity: Entity, confirmed: Seq
 
 
 _NOTE_REPAIRED = text("""
-update tds_comparison_differences set state = 'repaired'
-where entity = :entity and source_id = any(:ids) and state = 'confirmed'
+update tds_comparison_differences d set state = 'repaired'
+where d.entity = :entity and d.state = 'confirmed' and d.comparison_id < :comparison
+  and not exists (select from tds_comparison_differences n where n.comparison_id = :comparison
+                  and n.entity = d.entity and n.source_id = d.source_id)
 """)
 
 
-def note_repaired(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
-    """Note that records which earlier comparisons found different are equal now."""
-    if source_ids:
-        session.execute(_NOTE_REPAIRED, {"entity": entity.name, "ids": list(source_ids)})
+def note_repaired(session: Session, comparison_id: int, entity: Entity) -> None:
+    """Note that what earlier comparisons found different is equal, or gone on both sides, by a whole later one."""
+    session.execute(_NOTE_REPAIRED, {"entity": entity.name, "comparison": comparison_id})
