@@ -141,6 +141,9 @@ class Settings(AuthSettings, DatabaseSettings, OutboundSettings):
         "TDS_GUARD_PERCENT", "integer", 5, "Share of its records a run may change unasked.", env.whole(0, 100)
     )
     guard_records: int = d.work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", d.CALLS)
+    time_zone: str = d.work(
+        "TDS_TIME_ZONE", "text", "UTC", "Whose midnight begins a day of statistics and reports.", env.time_zone()
+    )
 
     comparison_settle_seconds: float = d.work(
         "TDS_COMPARISON_SETTLE_SECONDS", "seconds", 60.0, "So long a change may be on its way before it is missed.",
