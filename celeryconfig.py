@@ -86,6 +86,7 @@ TIMETABLE = {
     "auto-healing": ("every:300", "heal", {}, "skip"),
     "lease-rescue": ("every:60", "rescue", {}, "skip"),
     "queue-health": ("every:60", "measure", {}, "skip"),
+    "statistics": ("5 * * * *", "statistics", {}, "once"),
     "audit-seal": ("every:60", "seal", {}, "skip"),
     "comparison": ("0 3 * * *", "compare", {"sample": 20}, "once"),
     "retention": ("30 3 * * *", "retention", {}, "once"),

@@ -18,6 +18,7 @@ from tds_models import (  # noqa: F401  (they fill the metadata)
     queue,
     runs,
     schedule,
+    statistics,
     subscriptions,
 )
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata

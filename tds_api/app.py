@@ -35,6 +35,7 @@ from tds_api.resources.quota import quota_routes
 from tds_api.resources.runs import run_routes, sync_routes
 from tds_api.resources.schedules import schedule_routes
 from tds_api.resources.sessions import session_routes
+from tds_api.resources.statistics import statistics_routes
 from tds_api.resources.subscriptions import subscription_routes
 from tds_api.resources.webhook_events import webhook_event_routes
 from tds_api.webhooks.endpoint import METHODS, REFUSAL_KEY, WEBHOOKS, webhook_routes
@@ -116,5 +117,6 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
         operator_routes(context),
         action_routes(context),
         subscription_routes(context),
+        statistics_routes(context),
     ):
         api.register_blueprint(routes)

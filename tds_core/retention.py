@@ -23,6 +23,11 @@ OLD: Mapping[str, tuple[str, str]] = {
     "tds_strangers": ("ctid", "told_at < now() - interval '90 days'"),
     "tds_kept_answers": ("ctid", "expires_at < now()"),
     "tds_comparisons": ("id", "ended_at < now() - interval '90 days'"),
+    "tds_statistics_history": (
+        "ctid",
+        "began_at < now() - case grain when 'hour' then interval '35 days' else interval '2 years' end",
+    ),
+    "tds_uptime_samples": ("ctid", "sampled_at < now() - interval '35 days'"),
     "tds_operator_sessions": ("ctid", "ends_at < now()"),
 }
 

@@ -19,6 +19,7 @@ class DeadLetter(Base):
         Index("ix_tds_dead_letter_queue_record", "entity", "source_id", postgresql_where=text("resolved_at is null")),
         Index("ix_tds_dead_letter_queue_story", "entity", "source_id", "id"),  # closed ones, too
         Index("ix_tds_dead_letter_queue_fingerprint", "fingerprint"),
+        Index("ix_tds_dead_letter_queue_resolved", "resolved_at", postgresql_where=text("resolved_at is not null")),
         Index(
             "uq_tds_dead_letter_queue_foreign_id",
             "source",

@@ -18,8 +18,10 @@ from tds_core.healing.action_log import Cause
 from tds_core.healing.context import HealingContext, healing_context
 from tds_core.observability import heartbeats
 from tds_core.processing.lease_recovery import recover_expired_leases
+from tds_core.queue.items import database_clock
 from tds_core.schedule import job_store
 from tds_core.schedule.job_store import ClaimedSlot
+from tds_core.statistics import history, uptime
 from tds_core.sync import runs
 from tds_models.entities import ENTITIES
 from tds_tasks.app import app
@@ -104,8 +106,27 @@ def _compare(arguments: Mapping[str, Any]) -> str:
 
 
 def _measure(_: Mapping[str, Any]) -> str:
+    with scope() as session:
+        is_up = uptime.record_sample(session)
     with unhurried() as session:
-        return str(heartbeats.measure(session))
+        return str(heartbeats.measure(session) | {"is_up": is_up})
+
+
+def _store_statistics(_: Mapping[str, Any]) -> str:
+    """Store the figures of every entity, then what happened in the hours since; what is left over is counted later."""
+    zone, until, hour_count = settings().time_zone, time.monotonic() + BUDGET_SECONDS, 0
+    with scope() as session:
+        now = database_clock(session)
+        spans = history.uncounted_spans(session, now=now, zone=zone)
+    for entity in ENTITIES:
+        with unhurried() as session:
+            history.store_figures(session, entity, now=now, zone=zone)
+    for since, before in spans:
+        if hour_count and time.monotonic() > until:
+            break
+        with unhurried() as session:
+            hour_count += history.store_activity(session, since=since, until=before, zone=zone)
+    return f"{len(ENTITIES)} entities measured, {hour_count} hours counted"
 
 
 def _remove_old(_: Mapping[str, Any]) -> str:
@@ -155,6 +176,7 @@ JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "heal": _heal,
     "compare": _compare,
     "measure": _measure,
+    "statistics": _store_statistics,
     "retention": _remove_old,
     "seal": _seal,
 }

@@ -11,6 +11,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from tds_api.cli import (
+    acceptance,
     audit,
     auto_healing,
     breakers,
@@ -64,6 +65,7 @@ for entry_point in sorted(entry_points(group="tds.commands"), key=lambda each: e
 app.command("sync")(sync.sync)
 app.add_typer(runs.runs, name="runs")
 app.command("stats")(stats.stats)
+app.command("acceptance")(acceptance.acceptance)
 app.add_typer(workers.workers, name="workers")
 app.command("health")(health.health)
 app.command("explain")(explain.explain)

@@ -10,6 +10,7 @@ from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.openapi import Blueprint
 from tds_api.process_context import Context
 from tds_api.resources.schedules import JobSchema
+from tds_api.schemas.statistics import SuccessRateSchema
 from tds_core.config.settings import Settings
 from tds_core.health import infrastructure
 from tds_core.health.health import ComponentStatus, HealthState, overall, score
@@ -18,6 +19,7 @@ from tds_core.queue import queries
 from tds_core.queue.queries import HealthFigures
 from tds_core.schedule.job_store import schedules
 from tds_core.sources.zoho.connection import access_report
+from tds_core.statistics.reports import success_rates
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -78,6 +80,14 @@ class WholeHealthSchema(Schema):
     figures = fields.Dict(keys=fields.String(), values=fields.Float())
 
 
+class MonitoredHealthSchema(WholeHealthSchema):
+    """The health of TDS, with the reasons and with how much of its work succeeds."""
+
+    success_rates = fields.List(
+        fields.Nested(SuccessRateSchema), metadata={"description": "of the last hour, day, week and 30 days"}
+    )
+
+
 def health_routes(context: Context) -> Blueprint:
     """Health."""
     routes = Blueprint("health", __name__, url_prefix="/api/tds", description="How TDS does")
@@ -99,10 +109,12 @@ def health_routes(context: Context) -> Blueprint:
 
     @routes.get("/monitoring/health")
     @needs(Role.VIEWER)
-    @routes.response(200, WholeHealthSchema)
+    @routes.response(200, MonitoredHealthSchema)
     def monitored() -> Any:
-        """The same under the path monitors know."""
-        return health_report(context)
+        """The same under the path monitors know, with success rates."""
+        with session_scope(context.engine) as session:
+            rates = success_rates(session, zone=context.settings.time_zone)
+        return {**health_report(context), "success_rates": rates}
 
     @routes.get("/monitoring/scheduler/jobs")
     @needs(Role.VIEWER)

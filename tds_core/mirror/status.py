@@ -27,12 +27,10 @@ from tds_models.entities.declaration import Entity
 
 _BULK_COUNT = text("select count(*) from tds_sync_queue where entity = :entity and priority >= :bulk")
 _DETAILS_LEFT = "select count(*) from {table} where lines_confirmed_at is null and deleted_at is null"
+# A run counts each record once, and its pages are kept for a week only.
 _LAST_FULL = text("""
-select r.entity, r.ended_at,
-       (select count(distinct id) from tds_sync_run_pages p cross join unnest(p.source_ids) as id where p.run_id = r.id)
-           as record_count
-from (select distinct on (entity) id, entity, ended_at from tds_sync_runs
-      where mode = 'full' and state = 'completed' order by entity, id desc) as r
+select distinct on (entity) entity, ended_at, fetched_count as record_count from tds_sync_runs
+where mode = 'full' and state = 'completed' order by entity, id desc
 """)
 _DEAD_LETTERS = text("""
 select entity, error_class, count(*) as count, max(dead_at) as last_at from tds_dead_letter_queue
