@@ -6,7 +6,7 @@ from tds_api.auth.permissions import needs
 from tds_api.openapi import Blueprint
 from tds_api.process_context import Context
 from tds_api.schemas.statistics import (
-    BothSidesSchema,
+    CombinedSchema,
     HistoryArgumentsSchema,
     HistorySchema,
     ScorecardSchema,
@@ -85,8 +85,8 @@ def _work_routes(routes: Blueprint, context: Context) -> None:
 
     @routes.get("/stats/combined")
     @needs(Role.VIEWER)
-    @routes.response(200, BothSidesSchema(many=True))
+    @routes.response(200, CombinedSchema(many=True))
     def combined() -> Any:
         """Each entity as the mirror has it, beside what the source was last seen to have, and when."""
         with session_scope(context.engine) as session:
-            return reports.both_sides(session, zone=zone)
+            return reports.combined_figures(session, zone=zone)

@@ -178,7 +178,7 @@ class WorkHealthSchema(Schema):
     latency = fields.List(fields.Nested(LatencySchema))
 
 
-class BothSidesSchema(Schema):
+class CombinedSchema(Schema):
     """An entity here and at the source."""
 
     entity = fields.String()

@@ -56,7 +56,7 @@ class Overview(TypedDict):
     success_rates: list[business.SuccessRate]
 
 
-class BothSides(TypedDict):
+class CombinedFigures(TypedDict):
     """An entity here and there. `difference_count`: records here less records there; None where one is not known."""
 
     entity: str
@@ -184,14 +184,14 @@ def overview(session: Session, *, zone: str) -> Overview:
     )
 
 
-def both_sides(session: Session, *, zone: str) -> list[BothSides]:
+def combined_figures(session: Session, *, zone: str) -> list[CombinedFigures]:
     """Each entity as the mirror has it, beside what the source was last seen to have."""
     found = []
     for report in entity_reports(session, ENTITIES, zone=zone):
         source, figures = report["source"], report["figures"]
         there = source["there_count"]
         found.append(
-            BothSides(
+            CombinedFigures(
                 entity=report["entity"], title=report["title"], measured_at=report["measured_at"], mirror=figures,
                 mirror_reason=report["reason"], source=source if there is not None else None,
                 source_reason=source["reason"],
