@@ -29,7 +29,10 @@ from tds_core.schedule import job_store
 from tds_core.sources.zoho.connection import access_report
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import LimitUsage, QuotaUnknownError
+from tds_core.statistics import business_figures, reports
+from tds_core.statistics.history import newest_figures
 from tds_models.db import session_scope
+from tds_models.entities import ENTITIES
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +105,7 @@ def metrics_registry(context: Context, governor: Governor) -> CollectorRegistry:
         partial(finding_gauges, context.engine),
         partial(quota_gauges, governor),
         partial(worker_gauges, context.engine),
+        partial(statistics_gauges, context),
     ):
         registry.register(GaugeCollector(read))
     return registry
@@ -206,3 +210,20 @@ def worker_gauges(engine: Engine) -> Iterator[Gauge]:
     for queue, seconds in queues.items():
         unheard.add_metric([queue], seconds)
     yield unheard
+
+
+def statistics_gauges(context: Context) -> Iterator[Gauge]:
+    """Records of each entity as they were last counted, how fresh the mirror is, and how much of the work succeeds."""
+    with session_scope(context.engine) as session:
+        stored, ages = newest_figures(session, ENTITIES), business_figures.freshness_seconds(session)
+        rates = reports.success_rates(session, zone=context.settings.time_zone, windows=("1h", "24h"))
+    meaning = "Records of the mirror as they were last counted: live, deleted or unconfirmed."
+    records = Gauge("tds_mirror_records", meaning, labels=["entity", "state"])
+    for entity, each in stored.items():
+        for state in ("live", "deleted", "unconfirmed"):
+            records.add_metric([entity, state], each["figures"][f"{state}_count"])
+    yield records
+    yield _by("entity", ages, "tds_mirror_age_seconds", "Since when changes at the source may not be known here.")
+    known = {rate["window"]: rate["success_rate"] for rate in rates if rate["success_rate"] is not None}
+    meaning = "Share of the work that ended which ended well, 0 to 1; none where nothing ended."
+    yield _by("window", known, "tds_success_ratio", meaning)

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 import celeryconfig
 from tds_core import retention
@@ -13,6 +15,7 @@ from tds_core.audit_trail import seal as audit_seal
 from tds_core.audit_trail.keys import seal_key
 from tds_core.audit_trail.row_digests import SEALED_TABLES
 from tds_core.comparison import comparisons
+from tds_core.database_errors import is_out_of_time
 from tds_core.healing import actions, cycle
 from tds_core.healing.action_log import Cause
 from tds_core.healing.context import HealingContext, healing_context
@@ -23,6 +26,7 @@ from tds_core.schedule import job_store
 from tds_core.schedule.job_store import ClaimedSlot
 from tds_core.statistics import history, uptime
 from tds_core.sync import runs
+from tds_models.db import set_statement_timeout
 from tds_models.entities import ENTITIES
 from tds_tasks.app import app
 from tds_tasks.context import breakers, scope, settings, unhurried, while_reachable
@@ -113,20 +117,40 @@ def _measure(_: Mapping[str, Any]) -> str:
 
 
 def _store_statistics(_: Mapping[str, Any]) -> str:
-    """Store the figures of every entity, then what happened in the hours since; what is left over is counted later."""
-    zone, until, hour_count = settings().time_zone, time.monotonic() + BUDGET_SECONDS, 0
+    """Store what happened in the hours since, then the figures of every entity, those measured longest ago first.
+
+    What is left when the budget is used has its turn with a later slot.
+    """
+    zone, until, hour_count, measured = settings().time_zone, time.monotonic() + BUDGET_SECONDS, 0, []
     with scope() as session:
         now = database_clock(session)
         spans = history.uncounted_spans(session, now=now, zone=zone)
-    for entity in ENTITIES:
-        with unhurried() as session:
-            history.store_figures(session, entity, now=now, zone=zone)
+        entities = history.longest_not_measured(session, ENTITIES)
     for since, before in spans:
         if hour_count and time.monotonic() > until:
             break
         with unhurried() as session:
             hour_count += history.store_activity(session, since=since, until=before, zone=zone)
-    return f"{len(ENTITIES)} entities measured, {hour_count} hours counted"
+    for entity in entities:
+        if time.monotonic() > until:
+            break
+        if _store_figures(entity, now=now, zone=zone):
+            measured.append(entity)
+    return f"{len(measured)} of {len(entities)} entities measured, {hour_count} hours counted"
+
+
+def _store_figures(entity: str, *, now: datetime, zone: str) -> bool:
+    """Measure one entity; one whose tables take too long costs the others nothing."""
+    try:
+        with scope() as session:
+            set_statement_timeout(session, int(BUDGET_SECONDS))
+            history.store_figures(session, entity, now=now, zone=zone)
+    except DBAPIError as error:
+        if not is_out_of_time(error):
+            raise
+        log.warning("statistics_not_measured", entity=entity, seconds=BUDGET_SECONDS)
+        return False
+    return True
 
 
 def _remove_old(_: Mapping[str, Any]) -> str:

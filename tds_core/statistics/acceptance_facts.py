@@ -61,7 +61,7 @@ def acceptance_facts(session: Session, *, zone: str) -> AcceptanceFacts:
     return AcceptanceFacts(
         now=now,
         seen_days=_days(installed, now),
-        **_work(session, now=now, since=hour_begins(since, zone)),
+        **_work(session, now=now, since=hour_begins(since, zone), zone=zone),
         **_dead_letters(session, since),
         **_interventions(session, since),
         compared=[
@@ -76,10 +76,10 @@ def _days(began_at: datetime | None, now: datetime) -> float:
     return max(0.0, (now - began_at) / timedelta(days=1)) if began_at else 0.0
 
 
-def _work(session: Session, *, now: datetime, since: datetime) -> Mapping[str, Any]:
-    recent = recent_activity(session, now=now, since=since)
-    activity = total(recent.within(since).values())
-    rate = success_rate(f"{WINDOW_DAYS}d", since, recent.counted_since(since), activity)
+def _work(session: Session, *, now: datetime, since: datetime, zone: str) -> Mapping[str, Any]:
+    within, counted_since = recent_activity(session, now=now, zone=zone).within(since)
+    activity = total(within.values())
+    rate = success_rate(f"{WINDOW_DAYS}d", since, counted_since, activity)
     p95 = latency.percentile(activity["latency"], LATENCY_SHARE)
     return {
         "succeeded_count": rate["succeeded_count"],

@@ -8,8 +8,9 @@ from typing import Final, TypedDict
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.queue.items import database_clock
 from tds_core.statistics import latency
-from tds_core.statistics.activity import HOUR, INSTALLATION, Activity, count_span, nothing, total
+from tds_core.statistics.activity import INSTALLATION, Activity, count_span, nothing, total
 from tds_core.statistics.history import counted_until, stored_activity
 from tds_core.statistics.local_time import day_begins, hour_begins, local_day
 from tds_models.entities import ENTITIES
@@ -18,7 +19,7 @@ WINDOWS: Final[Mapping[str, timedelta]] = {
     "1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30),
 }  # fmt: skip
 #: What is not stored yet is counted from the tables of events and attempts, at most so far back.
-COUNTED_NOW = timedelta(days=2)
+COUNTED_NOW = timedelta(hours=6)
 
 _FRESH = text("""
 select e.entity, r.started_at from unnest(cast(:entities as text[])) as e(entity) left join lateral (
@@ -89,32 +90,27 @@ class Today(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class RecentActivity:
-    """The stored activity of recent hours, and what was counted after them. `hours`: by hour, then entity."""
+    """What happened lately, as it was stored, and counted now what is not stored yet."""
 
+    session: Session
     now: datetime
-    hours: Mapping[datetime, Mapping[str, Activity]]
+    zone: str
     tail_began_at: datetime
     tail: Mapping[str, Activity]
 
-    def within(self, since: datetime) -> dict[str, Activity]:
-        """By entity, what happened since the begin of an hour."""
-        spans = [activities for hour, activities in self.hours.items() if hour >= since]
-        spans.append(self.tail)
-        names = {*ENTITIES, INSTALLATION, *(name for span in spans for name in span)}
-        return {name: total(span[name] for span in spans if name in span) for name in names}
-
-    def counted_since(self, since: datetime) -> datetime:
-        """Since when activity is known, `since` at the earliest."""
-        return max(since, min([*self.hours, self.tail_began_at]))
+    def within(self, since: datetime) -> tuple[dict[str, Activity], datetime]:
+        """By entity, what happened since the begin of an hour; and since when that is known."""
+        stored, known_since = stored_activity(self.session, since=since, until=self.tail_began_at, zone=self.zone)
+        names = {*ENTITIES, INSTALLATION, *stored, *self.tail}
+        both = {name: total(part[name] for part in (stored, self.tail) if name in part) for name in names}
+        return both, known_since or max(since, self.tail_began_at)
 
 
-def recent_activity(session: Session, *, now: datetime, since: datetime) -> RecentActivity:
-    """What happened since `since`: whole hours as stored, and counted now what came after them."""
-    stored_until = counted_until(session)
-    hours = stored_activity(session, since=since, until=now) if stored_until else {}
-    tail_began_at = max(stored_until or since, since, now - COUNTED_NOW)
+def recent_activity(session: Session, *, now: datetime, zone: str) -> RecentActivity:
+    """What happened lately; hours that are not stored yet are counted, back to COUNTED_NOW."""
+    tail_began_at = max(counted_until(session) or hour_begins(now - COUNTED_NOW, zone), now - COUNTED_NOW)
     tail = count_span(session, since=tail_began_at, until=now)
-    return RecentActivity(now, hours, tail_began_at, tail)
+    return RecentActivity(session, now, zone, tail_began_at, tail)
 
 
 def window_begins(now: datetime, window: str, zone: str) -> datetime:
@@ -123,15 +119,15 @@ def window_begins(now: datetime, window: str, zone: str) -> datetime:
     return since if window == "1h" else hour_begins(since, zone)
 
 
-def success_rates(session: Session, recent: RecentActivity, *, zone: str) -> list[SuccessRate]:
-    """The success rates of all windows. `recent` reaches back to the longest; the last hour is counted exactly."""
+def success_rates(recent: RecentActivity, windows: Iterable[str] = WINDOWS) -> list[SuccessRate]:
+    """The success rates of some windows; that of the last hour is counted exactly."""
     found = []
-    for window in WINDOWS:
-        since = window_begins(recent.now, window, zone)
+    for window in windows:
+        since = window_begins(recent.now, window, recent.zone)
         if window == "1h":
-            within, counted_since = count_span(session, since=since, until=recent.now), since
+            within, counted_since = count_span(recent.session, since=since, until=recent.now), since
         else:
-            within, counted_since = recent.within(since), recent.counted_since(since)
+            within, counted_since = recent.within(since)
         found.append(success_rate(window, since, counted_since, total(within.values())))
     return found
 
@@ -172,15 +168,15 @@ def _bound(histogram: Sequence[int], share: float) -> float | None:
     return None if bound == float("inf") else bound
 
 
-def today(session: Session, recent: RecentActivity, *, zone: str) -> Today:
-    """The figures since local midnight. `recent` reaches back to it."""
-    day = local_day(recent.now, zone)
-    since = day_begins(day, zone)
-    within = recent.within(since)
+def today(recent: RecentActivity) -> Today:
+    """The figures since local midnight."""
+    day = local_day(recent.now, recent.zone)
+    since = day_begins(day, recent.zone)
+    within, _ = recent.within(since)
     whole = total(within.values())
-    fresh = {row.entity: row.started_at for row in session.execute(_FRESH, {"entities": list(ENTITIES)})}
+    fresh = _fresh_at(recent.session)
     return Today(
-        day=day, time_zone=zone, since=since, webhook_count=whole["webhook_count"],
+        day=day, time_zone=recent.zone, since=since, webhook_count=whole["webhook_count"],
         rejected_count=whole["rejected_count"], unstored_count=whole["unstored_count"],
         synced_count=whole["succeeded_count"], changed_count=whole["changed_count"], failed_count=failures(whole),
         run_count=whole["run_count"], failed_run_count=whole["failed_run_count"],
@@ -197,6 +193,11 @@ def _entity_today(name: str, activity: Activity, fresh_at: datetime | None, now:
     )  # fmt: skip
 
 
-def longest_window_begins(now: datetime, zone: str) -> datetime:
-    """Where activity must reach back to, for the success rates of all windows."""
-    return min(window_begins(now, "30d", zone), now - HOUR)
+def freshness_seconds(session: Session) -> dict[str, float]:
+    """By entity, for how long changes at the source may not be known here; those never read are left out."""
+    now = database_clock(session)
+    return {name: (now - at).total_seconds() for name, at in _fresh_at(session).items() if at is not None}
+
+
+def _fresh_at(session: Session) -> dict[str, datetime | None]:
+    return {row.entity: row.started_at for row in session.execute(_FRESH, {"entities": list(ENTITIES)})}

@@ -141,13 +141,16 @@ _COVERAGE = Breakdown(
      _column("product_count"), _column("share", FigureKind.SHARE)),
     """
         with living as (
-            select source, source_id from erp.product where deleted_at is null and coalesce(status, 'active') = 'active'
+            select source, source_id from erp.product
+            where deleted_at is null and (status = 'active' or status is null)
+        ), prices as (
+            select source, parent_id, product_id, count(*) as price_count from erp.price_list_price
+            where price is not null group by source, parent_id, product_id
         ), priced as (
-            select r.source, r.parent_id, count(*) as price_count,
-                count(distinct l.source_id) as priced_product_count
-            from erp.price_list_price r
-            left join living l on l.source = r.source and l.source_id = r.product_id
-            where r.price is not null group by r.source, r.parent_id
+            select r.source, r.parent_id, sum(r.price_count)::bigint as price_count,
+                count(l.source_id) as priced_product_count
+            from prices r left join living l on l.source = r.source and l.source_id = r.product_id
+            group by r.source, r.parent_id
         )
         select p.source_id as price_list_id, p.name, p.currency_code as currency, p.status,
             coalesce(c.price_count, 0) as price_count, coalesce(c.priced_product_count, 0) as priced_product_count,
@@ -159,7 +162,7 @@ _COVERAGE = Breakdown(
 _UNPRICED = Figure(
     "unpriced_product_count",
     FigureKind.COUNT,
-    """(select count(*) from erp.product p where p.deleted_at is null and coalesce(p.status, 'active') = 'active'
+    """(select count(*) from erp.product p where p.deleted_at is null and (p.status = 'active' or p.status is null)
         and not exists (select from erp.price_list_price r join erp.price_list b
             on b.source = r.source and b.source_id = r.parent_id and b.deleted_at is null
             where r.source = p.source and r.product_id = p.source_id and r.price is not null))""",

@@ -34,8 +34,25 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as r(entity text, began_at timesta
 on conflict (entity, grain, began_at) do update set activity = excluded.activity
 """)
 _ACTIVITIES = text("""
+select entity, activity::text as activity from tds_statistics_history
+where grain = 'hour' and began_at >= :since and began_at < :until and activity is not null
+""")
+# Whole days as days, and what is left at both ends as hours.
+_WITHIN = text("""
 select entity, began_at, activity::text as activity from tds_statistics_history
-where grain = 'hour' and began_at >= :since and began_at < :until and activity is not null order by began_at, entity
+where grain = 'day' and began_at >= :first_day and began_at < :days_end and activity is not null
+union all
+select entity, began_at, activity::text from tds_statistics_history
+where grain = 'hour' and began_at >= :since and began_at < least(:first_day, :until) and activity is not null
+union all
+select entity, began_at, activity::text from tds_statistics_history
+where grain = 'hour' and began_at >= :days_end and began_at < :until and activity is not null
+""")
+_MEASURED_AT = text("""
+select e.entity from unnest(cast(:entities as text[])) with ordinality as e(entity, place) left join lateral (
+    select measured_at from tds_statistics_history h where h.entity = e.entity and h.grain = 'hour'
+      and h.figures is not null order by h.began_at desc limit 1) as h on true
+order by h.measured_at nulls first, e.place
 """)
 _COUNTED_UNTIL = text("""
 select max(began_at) + interval '1 hour' from tds_statistics_history
@@ -128,9 +145,8 @@ def store_activity(session: Session, *, since: datetime, until: datetime, zone: 
 def _store_day(session: Session, day: date, zone: str) -> None:
     begin, end = day_bounds(day, zone)
     by_entity: dict[str, list[Activity]] = {}
-    for activities in stored_activity(session, since=begin, until=end).values():
-        for entity, activity in activities.items():
-            by_entity.setdefault(entity, []).append(activity)
+    for row in session.execute(_ACTIVITIES, {"since": begin, "until": end}):
+        by_entity.setdefault(row.entity, []).append(msgspec.json.decode(row.activity, type=Activity))
     _store(session, Grain.DAY, [_row(entity, begin, total(every)) for entity, every in by_entity.items()])
 
 
@@ -142,12 +158,30 @@ def _store(session: Session, grain: Grain, rows: Sequence[Mapping[str, Any]]) ->
     session.execute(_STORE_ACTIVITY, {"grain": grain.value, "rows": msgspec.json.encode(rows).decode()})
 
 
-def stored_activity(session: Session, *, since: datetime, until: datetime) -> dict[datetime, dict[str, Activity]]:
-    """The stored activity of the hours that begin within a span, by hour and entity."""
-    found: dict[datetime, dict[str, Activity]] = {}
-    for row in session.execute(_ACTIVITIES, {"since": since, "until": until}):
-        found.setdefault(row.began_at, {})[row.entity] = msgspec.json.decode(row.activity, type=Activity)
-    return found
+def stored_activity(
+    session: Session, *, since: datetime, until: datetime, zone: str
+) -> tuple[dict[str, Activity], datetime | None]:
+    """What was stored of a span, which begins and ends with an hour, by entity; and since when there is any."""
+    days = _whole_days(since, until, zone)
+    params = {"since": since, "until": until, "first_day": days[0], "days_end": days[1]}
+    found: dict[str, list[Activity]] = {}
+    begins = []
+    for row in session.execute(_WITHIN, params):
+        found.setdefault(row.entity, []).append(msgspec.json.decode(row.activity, type=Activity))
+        begins.append(row.began_at)
+    return {entity: total(every) for entity, every in found.items()}, min(begins, default=None)
+
+
+def _whole_days(since: datetime, until: datetime, zone: str) -> tuple[datetime, datetime]:
+    """The begin of the first local day and the end of the last one that are within a span as a whole."""
+    first_begin, first_end = day_bounds(local_day(since, zone), zone)
+    first = first_begin if first_begin == since else first_end
+    return first, max(first, day_bounds(local_day(until, zone), zone)[0])
+
+
+def longest_not_measured(session: Session, entities: Iterable[str]) -> list[str]:
+    """The entities, those whose figures are the oldest first."""
+    return list(session.execute(_MEASURED_AT, {"entities": list(entities)}).scalars())
 
 
 def newest_figures(session: Session, entities: Iterable[str]) -> dict[str, StoredFigures]:

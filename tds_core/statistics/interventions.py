@@ -42,7 +42,7 @@ OTHER: Final = frozenset({
     "subscriptions.rotate", "cli.subscriptions.rotate", "subscriptions.replay", "cli.subscriptions.replay",
     "subscriptions.test", "cli.subscriptions.test",
     "work.pause", "cli.queue.pause", "work.resume", "cli.queue.resume",
-    "cli.zoho.connect", "cli.zoho.rotate_key", "cli.zoho.webhooks.applied", "cli.zoho.webhooks.removed",
+    "cli.zoho.connect", "cli.zoho.rotate_key", "cli.zoho.webhooks.install", "cli.zoho.webhooks.remove",
 })  # fmt: skip
 
 # A beginning counts like its end, so an action whose process died counts; one that was refused changed nothing.

@@ -204,23 +204,23 @@ def combined_figures(session: Session, *, zone: str) -> list[CombinedFigures]:
 def work_health(session: Session, *, zone: str) -> WorkHealth:
     """How the work does."""
     now = database_clock(session)
-    recent = business.recent_activity(session, now=now, since=business.longest_window_begins(now, zone))
+    recent = business.recent_activity(session, now=now, zone=zone)
     return WorkHealth(
         at=now,
-        success_rates=business.success_rates(session, recent, zone=zone),
-        today=business.today(session, recent, zone=zone),
+        success_rates=business.success_rates(recent),
+        today=business.today(recent),
         latency=[
-            business.latency_figures(window, recent.within(business.window_begins(now, window, zone)).values())
+            business.latency_figures(window, recent.within(business.window_begins(now, window, zone))[0].values())
             for window in ("24h", "7d")
         ],
     )
 
 
-def success_rates(session: Session, *, zone: str) -> list[business.SuccessRate]:
-    """The success rates of the last hour, day, week and 30 days."""
-    now = database_clock(session)
-    recent = business.recent_activity(session, now=now, since=business.longest_window_begins(now, zone))
-    return business.success_rates(session, recent, zone=zone)
+def success_rates(
+    session: Session, *, zone: str, windows: Iterable[str] = business.WINDOWS
+) -> list[business.SuccessRate]:
+    """The success rates of the last hour, day, week and 30 days, or of some of these."""
+    return business.success_rates(business.recent_activity(session, now=database_clock(session), zone=zone), windows)
 
 
 def history(session: Session, *, days: int, entities: Iterable[str] = ENTITIES, zone: str) -> History:

@@ -84,5 +84,6 @@ def _reason(entity: str, last_state: str | None, end_reason: str | None) -> str:
     if last_state is None:
         return f"no full sync was made yet: {ask}"
     if last_state in ("failed", "cancelled", "rejected"):
-        return f"the last full sync was {last_state}{f': {end_reason}' if end_reason else ''}; ask again: {ask}"
+        ended = "failed" if last_state == "failed" else f"was {last_state}"
+        return f"the last full sync {ended}{f': {end_reason}' if end_reason else ''}; ask again: {ask}"
     return f"the first full sync is {last_state}: tds runs"

@@ -43,7 +43,8 @@ BOUNDS = {
     "path": "|".join(sorted({each.stream.path for each in ENTITIES.values()})) + r"|settings/\w+",
     "traffic": "|".join(Traffic),
     "status": r"none|[2-5]\d\d|\dxx",
-    "state": "|".join([*HealthState, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf"]),
+    "state": "|".join([*HealthState, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf"])
+    + "|live|deleted|unconfirmed",
     "outcome": "|".join([*RowOutcome, *DeedOutcome, "retry", "snooze", "dead", "overtaken", "to_read", "invalid"]),
     "mode": "|".join([*Mode, "webhook"]),
     "error": CODE,
@@ -57,6 +58,7 @@ BOUNDS = {
     "queue": "|".join(f"tds.{name}" for name in celeryconfig.QUEUES),
     "job": "|".join(celeryconfig.TIMETABLE),
     "pulse": "dispatcher|beat",
+    "window": "1h|24h",
     "pool": "api|intake|worker|dispatcher|healing",
     "operation": "request|batch|page|source_call|statement",
     "le": r"[\d.e+-]+|\+Inf",

@@ -50,7 +50,7 @@ def named(table: Table) -> str:
 
 
 # What columns hold that may not hold anything.
-SAID = {"role": "viewer", "state": "completed", "mode": "full", "verdict": "applied"}
+SAID = {"role": "viewer", "state": "completed", "mode": "full", "verdict": "applied", "grain": "day"}
 
 
 def value_for(column: Column[Any]) -> str:

@@ -8,6 +8,8 @@ from sqlalchemy import Engine, text
 
 from tds_core.statistics.acceptance import AcceptanceFacts, Verdict
 from tds_core.statistics.acceptance_facts import acceptance_facts, scorecard
+from tds_core.statistics.history import store_activity, uncounted_spans
+from tds_core.statistics.local_time import hour_begins
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.planted_rows import action, attempt, dead_letter, event, plant
@@ -22,9 +24,9 @@ def now(engine: Engine) -> datetime:
     return moment
 
 
-def facts(engine: Engine) -> AcceptanceFacts:
+def facts(engine: Engine, zone: str = "Asia/Baghdad") -> AcceptanceFacts:
     with session_scope(engine) as session:
-        return acceptance_facts(session, zone="Asia/Baghdad")
+        return acceptance_facts(session, zone=zone)
 
 
 def test_a_new_installation_has_seen_nothing(engine: Engine) -> None:
@@ -49,7 +51,8 @@ def test_dead_letters_are_counted_by_how_many_were_open_at_once(engine: Engine, 
 def test_a_letter_waits_for_a_decision_until_it_is_retried_or_resolved(engine: Engine, now: datetime) -> None:
     plant(
         engine, "tds_dead_letter_queue", dead_letter(now - 25 * HOUR), dead_letter(now - 23 * HOUR),
-        dead_letter(now - 40 * HOUR), dead_letter(now - 50 * HOUR, now), dead_letter(now - 30 * HOUR, assigned_to="ann"),
+        dead_letter(now - 40 * HOUR), dead_letter(now - 50 * HOUR, now),
+        dead_letter(now - 30 * HOUR, assigned_to="ann"),
     )  # fmt: skip
     retry = {"letter_id": 3, "requested_by": "ann", "died_of": "x"}
     plant(engine, "tds_dead_letter_revivals", retry)
@@ -74,27 +77,28 @@ def test_only_what_people_repaired_is_an_intervention(engine: Engine, now: datet
     assert f"dead_letters.retry x by ann at {begun + MINUTE:%Y-%m-%d}" in str(found.last_intervention)
 
 
-def test_success_and_latency_are_of_stored_hours_and_what_came_since(engine: Engine, now: datetime) -> None:
-    counts = {"succeeded_count": 990, "dead_count": 8, "latency": [0] * 13 + [10, 0], **dict.fromkeys((
-        "webhook_count", "quarantined_count", "retried_count", "crashed_count", "snoozed_count", "changed_count",
-        "listed_count", "run_count", "failed_run_count", "rejected_count", "unstored_count", "up_seconds"), 0)}  # fmt: skip
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Baghdad", "Asia/Kolkata", "Pacific/Kiritimati"])
+def test_success_and_latency_are_of_whole_days_hours_and_what_came_since(
+    engine: Engine, now: datetime, zone: str
+) -> None:
+    moments = [now - MINUTE - number * timedelta(minutes=97) for number in range(130)]  # more than eight days
+    early, late = moments[3:], moments[:3]
+    plant(engine, "tds_sync_logs", *(attempt(at, "dead" if n % 9 == 0 else "updated") for n, at in enumerate(early)))
+    plant(engine, "tds_inbox_events", *(event(at, after=0.2 if n % 10 else 90.0) for n, at in enumerate(early)))
     with session_scope(engine) as session:
-        for ago in (9 * DAY, 3 * DAY, HOUR):
-            for entity in ("product", "installation"):
-                session.execute(
-                    text("insert into tds_statistics_history (entity, grain, began_at, activity) values"
-                         " (:entity, 'hour', date_trunc('hour', cast(:at as timestamptz)), cast(:activity as jsonb))"),
-                    {"entity": entity, "at": now - ago, "activity": str(counts).replace("'", '"')
-                     if entity == "product" else str({**counts, "succeeded_count": 0, "dead_count": 0,
-                                                      "latency": [0] * 15}).replace("'", '"')},
-                )  # fmt: skip
-    plant(engine, "tds_sync_logs", attempt(now - timedelta(seconds=1), "dead"), attempt(now - 2 * DAY, "dead"))
-    plant(engine, "tds_inbox_events", *(event(now - timedelta(seconds=1)) for _ in range(380)))
-    found = facts(engine)
-    at_the_hour = now.replace(minute=0, second=0, microsecond=0) > now - timedelta(seconds=1)
-    if not at_the_hour:  # what was planted a second ago is in the hour that is not stored yet
-        assert (found.succeeded_count, found.failed_count, found.event_count) == (1980, 17, 400)
-        assert (found.share_in_time, found.p95_seconds) == (0.95, 0.5)
+        for since, until in uncounted_spans(session, now=now - 6 * HOUR, zone=zone):
+            store_activity(session, since=since, until=until, zone=zone)
+        for since, until in uncounted_spans(session, now=now - 4 * HOUR, zone=zone):
+            store_activity(session, since=since, until=until, zone=zone)
+    plant(engine, "tds_sync_logs", *(attempt(at, "updated") for at in late))
+    found = facts(engine, zone)
+    since = hour_begins(now - 7 * DAY, zone)
+    ended = [n % 9 == 0 for n, at in enumerate(early) if at >= since] + [False] * len(late)
+    slow = [n % 10 == 0 for n, at in enumerate(early) if at >= since]
+    assert (found.succeeded_count, found.failed_count) == (ended.count(False), ended.count(True))
+    assert (found.event_count, found.share_in_time) == (len(slow), slow.count(False) / len(slow))
+    assert found.p95_seconds == 120.0
+    assert found.seen_days > 7
 
 
 def test_uptime_is_measured_since_the_first_sample(engine: Engine, now: datetime) -> None:
@@ -116,7 +120,8 @@ def compared(engine: Engine, **percents: Any) -> None:
         ))  # fmt: skip
         for entity in ENTITIES:
             connection.execute(
-                text("insert into tds_comparison_reports values (1, :entity, 3, 3, :percent, 100, 'equal', null, now()),"
+                text("insert into tds_comparison_reports values"
+                     " (1, :entity, 3, 3, :percent, 100, 'equal', null, now()),"
                      " (0, :entity, 3, 3, 50, 100, 'differs', null, now() - interval '1 day')"),
                 {"entity": entity, "percent": percents.get(entity, 100)},
             )  # fmt: skip

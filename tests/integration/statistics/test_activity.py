@@ -23,7 +23,9 @@ def test_hours_in_which_nothing_happened_are_there_with_every_entity(engine: Eng
     found = counted(engine, 3)
     assert list(found) == [NINE, NINE + HOUR, NINE + 2 * HOUR]
     assert all(set(hour) == {*ENTITIES, INSTALLATION} for hour in found.values())
-    assert {value for hour in found.values() for each in hour.values() for value in (*each["latency"], each["dead_count"])} == {0}
+    assert {
+        value for hour in found.values() for each in hour.values() for value in (*each["latency"], each["dead_count"])
+    } == {0}
 
 
 def test_an_event_belongs_to_the_hour_it_came_in_to_the_last_moment(engine: Engine) -> None:

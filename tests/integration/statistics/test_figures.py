@@ -165,7 +165,9 @@ def test_a_list_without_products_to_price_has_no_share(engine: Engine) -> None:
 
 
 def test_documents_are_open_or_closed_by_their_status(engine: Engine) -> None:
-    records(engine, "invoice", {"status": "sent"}, {"status": "paid"}, {"status": "void"}, {}, {"status": "sent", **GONE})
+    records(
+        engine, "invoice", {"status": "sent"}, {"status": "paid"}, {"status": "void"}, {}, {"status": "sent", **GONE}
+    )
     figures = measured(engine, "invoice")
     assert (figures["open_count"], figures["closed_count"], figures["live_count"]) == (1, 2, 4)
     assert figures["details_left"] == 0

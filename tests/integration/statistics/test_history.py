@@ -97,7 +97,10 @@ def test_before_the_first_trace_of_an_installation_nothing_is_counted(engine: En
 def test_missed_hours_are_caught_up_a_day_at_a_time_and_the_last_ones_counted_again(engine: Engine) -> None:
     plant(engine, "tds_inbox_events", event(NOON - 40 * DAY))
     found = spans(engine, NOON)
-    assert (found[0][0], found[-1][1]) == (datetime(2026, 11, 13, 12, tzinfo=UTC), datetime(2026, 11, 20, 12, tzinfo=UTC))
+    assert (found[0][0], found[-1][1]) == (
+        datetime(2026, 11, 13, 12, tzinfo=UTC),
+        datetime(2026, 11, 20, 12, tzinfo=UTC),
+    )
     assert all(until - since <= DAY for since, until in found)
     assert [since for since, _ in found[1:]] == [until for _, until in found[:-1]]
     with session_scope(engine) as session:
@@ -147,7 +150,7 @@ def test_the_slot_measures_every_entity_counts_every_hour_and_does_it_twice_as_o
     records(world.engine, "product", {"status": "active"})
     seen = []
     for _ in range(2):
-        assert schedule.JOBS["statistics"]({}).startswith(f"{len(ENTITIES)} entities measured, ")
+        assert schedule.JOBS["statistics"]({}).startswith(f"{len(ENTITIES)} of {len(ENTITIES)} entities measured, ")
         # a test may run over a full hour: what is of that one is left out
         seen.append(world.rows(
             "select entity, grain, began_at, figures, activity from tds_statistics_history"

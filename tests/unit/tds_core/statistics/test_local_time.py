@@ -1,4 +1,4 @@
-"""Days and hours of the installation's time zone, also where clocks are changed and where zones are half an hour off."""
+"""Days and hours of the installation's time zone, also where clocks change and zones are half an hour off."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -40,8 +40,11 @@ def of_customers(now: dict, then: dict | None) -> dict[tuple[str, str | None], D
 
 def test_currencies_are_compared_each_with_itself() -> None:
     now = {"live_count": 5, "outstanding": [{"currency": "IQD", "outstanding": "1500", "unused_credits": "0"}]}
-    then = {"live_count": 3, "outstanding": [{"currency": "IQD", "outstanding": "1000", "unused_credits": "5"},
-                                             {"currency": "USD", "outstanding": "20.50", "unused_credits": "0"}]}  # fmt: skip
+    earlier = [
+        {"currency": "IQD", "outstanding": "1000", "unused_credits": "5"},
+        {"currency": "USD", "outstanding": "20.50", "unused_credits": "0"},
+    ]
+    then = {"live_count": 3, "outstanding": earlier}
     changes = of_customers(now, then)
     assert changes["live_count", None] == 2
     assert changes["outstanding", "IQD"] == 500
