@@ -3,20 +3,15 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.comparison import queries
+from tds_core.comparison.queries import LatestReport
 from tds_models.entities import ENTITIES
 
-_COMPARISONS_EXIST = text("select to_regclass('tds_comparison_reports') is not null")
-_COMPARISONS = text("""
-select e.entity, r.there_count, r.here_count, r.match_percent, r.score, r.agreement, r.reason, r.ended_at
-from unnest(cast(:entities as text[])) as e(entity) cross join lateral (
-    select * from tds_comparison_reports c where c.entity = e.entity and c.ended_at is not null
-    order by c.comparison_id desc limit 1) as r
-""")
 # Full runs in a state of their own: the last that ended well, and the last of all.
 _FULL_RUNS = text("""
 select e.entity, done.id, done.fetched_count, done.ended_at, last.state as last_state, last.end_reason
@@ -63,19 +58,20 @@ def latest_reports(session: Session, entities: Iterable[str] = ENTITIES) -> dict
             compared_at=None,
             reason=None if counted else _reason(row.entity, row.last_state, row.end_reason),
         )  # fmt: skip
-    if session.execute(_COMPARISONS_EXIST).scalar():
-        for row in session.execute(_COMPARISONS, params):
-            _add_comparison(found[row.entity], row)
+    for name, compared in queries.latest_reports(session).items():
+        if name in found:
+            _add_comparison(found[name], compared)
     return found
 
 
-def _add_comparison(report: SourceReport, row: Row[Any]) -> None:
+def _add_comparison(report: SourceReport, compared: LatestReport) -> None:
     """Put a comparison into the report; a count of a later full sync stays."""
-    report["here_count"], report["agreement"], report["compared_at"] = row.here_count, row.agreement, row.ended_at
-    report["match_percent"], report["score"] = row.match_percent, row.score
-    if row.there_count is not None and (report["seen_at"] is None or row.ended_at >= report["seen_at"]):
-        report["there_count"], report["reason"] = row.there_count, None
-        report["seen_by"], report["seen_at"] = "comparison", row.ended_at
+    report["here_count"], report["agreement"] = compared["here_count"], compared["agreement"]
+    report["match_percent"], report["score"] = compared["match_percent"], compared["score"]
+    report["compared_at"] = compared["ended_at"]
+    if report["seen_at"] is None or compared["ended_at"] >= report["seen_at"]:
+        report["there_count"], report["reason"] = compared["there_count"], None
+        report["seen_by"], report["seen_at"] = "comparison", compared["ended_at"]
 
 
 def _reason(entity: str, last_state: str | None, end_reason: str | None) -> str:

@@ -62,3 +62,21 @@ def action(recorded_at: datetime, operation: str, **more: Any) -> dict:
     """A row of the action log: something an operator did."""
     return {"recorded_at": recorded_at, "caller": "ann", "caller_kind": "operator", "operation": operation,
             "subject": "x", "outcome": "done", "correlation_id": "c", **more}  # fmt: skip
+
+
+def comparison(engine: Engine, ended_at: datetime, **percents: Any) -> None:
+    """Insert a comparison of some entities that ended well, with what percentage of each was equal."""
+    with engine.begin() as connection:
+        number = connection.execute(
+            text(
+                "insert into tds_comparisons (source, requested_by, state, agreement, seed, correlation_id, ended_at)"
+                " values ('zoho', 'test', 'completed', 'equal', 1, 'c', :ended_at) returning id"
+            ),
+            {"ended_at": ended_at},
+        ).scalar_one()
+    for entity, percent in percents.items():
+        agreement = "equal" if percent == 100 else "differs"
+        plant(engine, "tds_comparison_reports", {
+            "comparison_id": number, "entity": entity, "run_id": 1, "state": "completed", "agreement": agreement,
+            "here_count": 49, "there_count": 50, "match_percent": percent, "score": 90, "ended_at": ended_at,
+        })  # fmt: skip

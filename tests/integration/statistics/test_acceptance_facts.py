@@ -1,7 +1,6 @@
 """The facts of the scorecard come from planted rows of seven days, and no further back."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -12,7 +11,7 @@ from tds_core.statistics.history import store_activity, uncounted_spans
 from tds_core.statistics.local_time import hour_begins
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tests.support.planted_rows import action, attempt, dead_letter, event, plant
+from tests.support.planted_rows import action, attempt, comparison, dead_letter, event, plant
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
@@ -110,23 +109,6 @@ def test_uptime_is_measured_since_the_first_sample(engine: Engine, now: datetime
     assert "from 20" in str(found.longest_gap)
 
 
-def compared(engine: Engine, **percents: Any) -> None:
-    """Put the table of comparison reports in place of any other, with one report for each entity."""
-    with engine.begin() as connection:
-        connection.execute(text("drop table if exists tds_comparison_reports cascade"))
-        connection.execute(text(
-            "create table tds_comparison_reports (comparison_id bigint, entity text, there_count int, here_count int,"
-            " match_percent numeric(7,4), score numeric(5,2), agreement text, reason text, ended_at timestamptz)"
-        ))  # fmt: skip
-        for entity in ENTITIES:
-            connection.execute(
-                text("insert into tds_comparison_reports values"
-                     " (1, :entity, 3, 3, :percent, 100, 'equal', null, now()),"
-                     " (0, :entity, 3, 3, 50, 100, 'differs', null, now() - interval '1 day')"),
-                {"entity": entity, "percent": percents.get(entity, 100)},
-            )  # fmt: skip
-
-
 def reconciliation(engine: Engine) -> tuple[Verdict, str]:
     with session_scope(engine) as session:
         card = scorecard(session, zone="UTC")
@@ -134,10 +116,11 @@ def reconciliation(engine: Engine) -> tuple[Verdict, str]:
     return line.verdict, line.says
 
 
-def test_reconciliation_is_the_last_comparison_of_every_entity(engine: Engine) -> None:
+def test_reconciliation_is_the_last_comparison_of_every_entity(engine: Engine, now: datetime) -> None:
     verdict, says = reconciliation(engine)
     assert (verdict, says) == (Verdict.NOT_PROVEN, "not proven yet: nothing was compared")
-    compared(engine)
+    comparison(engine, now - DAY, **dict.fromkeys(ENTITIES, 50))
+    comparison(engine, now, **dict.fromkeys(ENTITIES, 100))
     assert reconciliation(engine)[0] is Verdict.PASS
-    compared(engine, bill="99.5")
+    comparison(engine, now, bill="99.5")
     assert reconciliation(engine) == (Verdict.FAIL, "differ: bill 99.50 %")

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from tds_core.statistics.source_counts import SourceReport, latest_reports
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tests.support.planted_rows import plant, run
+from tests.support.planted_rows import comparison, plant, run
 
 HOUR = timedelta(hours=1)
 
@@ -55,21 +55,9 @@ def test_a_full_sync_that_did_not_end_well_is_named(engine: Engine, now: datetim
     assert (report(engine)["there_count"], report(engine)["reason"]) == (None, reason)
 
 
-def compared(engine: Engine, ended_at: datetime | None, **more: object) -> None:
-    columns = {"comparison_id": 1, "entity": "product", "there_count": 50, "here_count": 49, "match_percent": 98,
-               "score": 90, "agreement": "differs", "reason": None, "ended_at": ended_at, **more}  # fmt: skip
-    with engine.begin() as connection:
-        connection.execute(text("drop table if exists tds_comparison_reports cascade"))
-        connection.execute(text(
-            "create table tds_comparison_reports (comparison_id bigint, entity text, there_count int, here_count int,"
-            " match_percent numeric(7,4), score numeric(5,2), agreement text, reason text, ended_at timestamptz)"
-        ))  # fmt: skip
-    plant(engine, "tds_comparison_reports", columns)
-
-
 def test_a_later_comparison_counts_and_a_later_sync_keeps_what_it_proved(engine: Engine, now: datetime) -> None:
     plant(engine, "tds_sync_runs", run(now - 2 * HOUR, fetched_count=41))
-    compared(engine, now - HOUR)
+    comparison(engine, now - HOUR, product=98)
     found = report(engine)
     assert (found["there_count"], found["here_count"], found["seen_by"]) == (50, 49, "comparison")
     assert (found["match_percent"], found["agreement"]) == (Decimal(98), "differs")
@@ -79,9 +67,9 @@ def test_a_later_comparison_counts_and_a_later_sync_keeps_what_it_proved(engine:
     assert (found["match_percent"], found["compared_at"]) == (Decimal(98), now - HOUR)
 
 
-def test_a_comparison_that_counted_nothing_or_has_not_ended_leaves_the_count(engine: Engine, now: datetime) -> None:
+def test_a_comparison_that_has_not_ended_leaves_the_count(engine: Engine, now: datetime) -> None:
     plant(engine, "tds_sync_runs", run(now - 2 * HOUR, fetched_count=41))
-    compared(engine, now, there_count=None, match_percent=None, agreement="unproven")
-    assert (report(engine)["there_count"], report(engine)["agreement"]) == (41, "unproven")
-    compared(engine, None)
+    comparison(engine, now, product=98)
+    with engine.begin() as connection:
+        connection.execute(text("update tds_comparison_reports set state = 'running', ended_at = null"))
     assert (report(engine)["there_count"], report(engine)["compared_at"]) == (41, None)
