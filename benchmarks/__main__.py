@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, quota, seeing
+from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, proof, quota, seeing
 from benchmarks.first_days_environment import Plan
 
 Measure = Callable[[], Mapping[str, Any]]
@@ -20,6 +20,7 @@ BENCHMARKS: Mapping[str, Measure] = {
     "quota": lambda: quota.measure(seconds=200, speed=20, per_day=1000),
     "organisation": organisation.measure,
     "first_days": first_days.measure,
+    "proof": proof.measure,
     "seeing": seeing.measure,
 }
 _FEW = dict.fromkeys(("products", "customers", "vendors", "orders", "invoices", "payments", "bills"), 5)
@@ -34,6 +35,7 @@ TRIALS: Mapping[str, Measure] = {
     "first_days": lambda: first_days.measure(
         Plan(speed=4_000, per_day=5_000, edits_per_second=0.0, sizes=_FEW), headers_only=True
     ),
+    "proof": lambda: proof.measure("small", 300),
     "seeing": lambda: seeing.measure(rounds=1, webhooks=20),
 }
 

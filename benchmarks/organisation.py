@@ -52,7 +52,7 @@ select (select count(*) from tds_sync_queue) + (select count(*) from tds_dead_le
 class Organisation:
     """A stand-in and the mirror of it, and what bringing them together takes."""
 
-    def __init__(self, engine: Engine, env: Mapping[str, str], url: str) -> None:
+    def __init__(self, engine: Engine, env: dict[str, str], url: str) -> None:
         self.engine, self.env = engine, env
         self.stand_in = StandIn(url)
 
