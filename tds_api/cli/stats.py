@@ -15,7 +15,7 @@ from tds_core.inbox.queries import ReceptionHealth
 from tds_core.mirror.status import EntityVsSource, progress, source_vs_mirror
 from tds_core.sources.response_cache import ResponseCounts, open_cache
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.statistics.figures import breakdowns_of, figures_of
+from tds_core.statistics.figures import Figure, FigureKind, breakdowns_of, figures_of
 from tds_core.statistics.reports import entity_reports, work_health
 from tds_core.statistics.trends import Direction
 from tds_core.sync.run_queries import RunRow
@@ -169,11 +169,15 @@ def _show_entity(report: Mapping[str, Any], console: Console) -> None:
         say_table(title, ("figure", "value", "in 7 days", "in 30 days"), rows, console=console)
         for breakdown in breakdowns_of(name):
             columns = [column.name for column in breakdown.columns]
-            lines = [tuple(row[column] for column in columns) for row in figures[breakdown.name]]
+            lines = [tuple(_value(column, row) for column in breakdown.columns) for row in figures[breakdown.name]]
             console.print()
             say_table(breakdown.name.capitalize(), columns, lines, console=console)
     console.print()
     _source(report["source"], console)
+
+
+def _value(column: Figure, row: Mapping[str, Any]) -> Any:
+    return _percent(row[column.name]) if column.kind is FigureKind.SHARE else row[column.name]
 
 
 def _change(trend: Mapping[str, Any] | None) -> str | None:

@@ -226,7 +226,8 @@ def _uptime(facts: AcceptanceFacts) -> ScorecardLine:
         return ScorecardLine(name, objective, Verdict.NOT_PROVEN, says, evidence, "Start TDS: tds up")
     verdict, seen = _over_days(holds=facts.uptime_share >= LEAST_UPTIME, seen_days=facts.sampled_days)
     gap = f", at the longest {facts.longest_gap}" if facts.longest_gap else ""
-    says = f"{percent(facts.uptime_share)}, down for {facts.down_seconds / 60:,.1f} min{gap}{seen}"
+    hours = min(facts.sampled_days, WINDOW_DAYS) * 24
+    says = f"{percent(facts.uptime_share)}, down for {facts.down_seconds / 60:,.1f} min of {hours:,.1f} h{gap}{seen}"
     mend = "See what stands still: tds health" if verdict is Verdict.FAIL else ""
     return ScorecardLine(name, objective, verdict, says, evidence, mend)
 

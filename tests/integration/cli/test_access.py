@@ -204,3 +204,10 @@ def test_records_named_elsewhere_are_owed_a_reading(tds: CommandLine, there: Sen
     said = tds("sync", "product", "--mode", "targeted", "--id", product("7")["item_id"], "--json")
     assert said.exit_code == 0
     assert world.queue_depth("product") == 1
+
+
+def test_the_scorecard_of_a_tds_elsewhere_is_shown(tds: CommandLine, there: Sender) -> None:
+    said = tds("acceptance")
+    assert (said.exit_code, "not proven yet: nothing was compared" in said.out) == (3, True)
+    document = tds("acceptance", "--json")
+    assert (document.exit_code, document.json["verdict"], len(document.json["lines"])) == (3, "not_proven", 7)
