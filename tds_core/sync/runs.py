@@ -137,7 +137,7 @@ returning id, entity, mode, attempts, failures, position, page_count, fetched_co
 
 DUE_RUNS = text(f"""
 select id from tds_sync_runs r where state in ('queued', 'running') and lease_token is null
-  and next_attempt_at <= now() and not {IS_BLOCKED} order by requested_at limit :limit
+  and next_attempt_at <= now() and not {IS_BLOCKED} order by mode = 'comparison', requested_at limit :limit
 """)
 
 # By pages: telling a million ids apart in the database, and sending each as a row, takes longer.
@@ -147,7 +147,7 @@ BEGIN = text("update tds_sync_runs set position = cast(:position as jsonb), expe
 
 
 def due_runs(session: Session, *, limit: int) -> list[int]:
-    """Runs that wait to be taken further, the longest waiting first."""
+    """Runs that wait to be taken further, the longest waiting first; comparisons after all that bring something."""
     return list(session.execute(DUE_RUNS, {"limit": limit}).scalars())
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tds_core.comparison import comparisons, list_comparison
+from tds_core.sync import runs
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.comparing import compare, differences
@@ -194,3 +195,11 @@ def test_the_sample_finds_what_no_list_shows(ground: Ground) -> None:
     report = ground.world.one("select * from tds_comparison_reports order by comparison_id desc limit 1")
     assert report["grades"]["sample"] == {"size": 45, "faults": 1, "at_most": None}
     assert report["detail_count"] == 45
+
+
+def test_what_brings_something_goes_before_comparisons(world: World) -> None:
+    with session_scope(world.engine) as session:
+        comparisons.request_comparison(session, requested_by="test")
+    run_id = world.request_run("invoice", "incremental")
+    with session_scope(world.engine) as session:
+        assert runs.due_runs(session, limit=2)[0] == run_id
