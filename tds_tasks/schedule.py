@@ -76,6 +76,7 @@ def _request_runs(arguments: Mapping[str, Any]) -> str:
 
 def _recover_leases(_: Mapping[str, Any]) -> str:
     with scope() as session:
+        comparisons.end_stopped_parts(session)
         return str(recover_expired_leases(session))
 
 

@@ -17,6 +17,10 @@ from tds_models.runs import Mode, RunState
 MOST_IDS = 10_000
 
 
+#: Comparisons are requested as a whole, by a route of their own.
+SYNC_MODES = [mode for mode in Mode if mode is not Mode.COMPARISON]
+
+
 class RunArgumentsSchema(PageArgumentsSchema):
     """Which runs."""
 
@@ -96,7 +100,7 @@ class SyncArgumentsSchema(ArgumentsSchema):
     """What to sync."""
 
     ids = fields.List(_an_id(), validate=validate.Length(1, MOST_IDS))
-    mode = fields.String(required=True, validate=validate.OneOf(list(Mode)))
+    mode = fields.String(required=True, validate=validate.OneOf(SYNC_MODES))
     full = fields.Boolean(
         load_default=False, metadata={"description": "a dry run reads everything, not only what changed"}
     )

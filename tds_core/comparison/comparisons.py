@@ -47,6 +47,7 @@ def request_comparison(
     `sample_size`: so many records of each entity, chosen at random, are read in detail. `follow_seconds`: a full pass,
     or a comparison, that read an entity's list within this time is followed instead of reading the list again.
     """
+    end_stopped_parts(session)
     if (open_id := session.execute(_OPEN, {"source": SOURCE}).scalar()) is not None:
         return int(open_id)
     params = {

@@ -157,6 +157,8 @@ def request_sync(
     `force`: what is read of the records `ids` is applied whatever its time of change. A pass that is open already is
     not requested twice: the id returned is that of the open one.
     """
+    if mode == Mode.COMPARISON:
+        raise InvalidRequestError("A comparison is no sync: ask for it with tds compare, or POST /statistics/compare.")
     if (mode == Mode.TARGETED) != bool(ids):
         raise InvalidRequestError("Ids belong to mode targeted, and to no other.")
     if full and mode != Mode.DRY_RUN:

@@ -7,8 +7,10 @@ import pytest
 
 from tds_core.comparison import comparisons, list_comparison
 from tds_core.sync import runs
+from tds_core.sync.run_requests import InvalidRequestError, request_sync
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
+from tds_tasks import schedule
 from tests.support.comparing import compare, differences
 from tests.support.planted_faults import FAULTS, Ground
 from tests.support.standin import StandIn
@@ -203,3 +205,22 @@ def test_what_brings_something_goes_before_comparisons(world: World) -> None:
     run_id = world.request_run("invoice", "incremental")
     with session_scope(world.engine) as session:
         assert runs.due_runs(session, limit=2)[0] == run_id
+
+
+def test_a_comparison_whose_run_was_cancelled_or_failed_ends_unproven_and_stands_in_nobodys_way(world: World) -> None:
+    for state in ("cancelled", "failed"):
+        with session_scope(world.engine) as session:
+            comparison_id = comparisons.request_comparison(session, requested_by="test", entities=["vendor"])
+        world.execute(
+            "update tds_sync_runs set state = :state, end_reason = 'because' where state = 'queued'", state=state
+        )
+        schedule.JOBS["rescue"]({})
+        comparison = world.one("select * from tds_comparisons where id = :id", id=comparison_id)
+        assert (comparison["state"], comparison["agreement"]) == (state, "unproven")
+        assert world.value("select reason from tds_comparison_reports where comparison_id = :id", id=comparison_id)
+    assert world.value("select count(*) from tds_comparisons") == 2
+
+
+def test_a_comparison_is_not_asked_for_as_a_sync(world: World) -> None:
+    with session_scope(world.engine) as session, pytest.raises(InvalidRequestError, match="tds compare"):
+        request_sync(session, entity="product", mode="comparison", requested_by="test")
