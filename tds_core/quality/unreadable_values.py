@@ -40,19 +40,19 @@ def report(session: Session, entity: Entity, flaws: Mapping[str, Sequence[Flaw]]
     """Store a finding for each flaw of these records (by source id), in one statement."""
     if not flaws:
         return
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str], tuple[Severity, dict[str, Any]]] = {}
     for source_id, flaws_of_record in flaws.items():
         for flaw in flaws_of_record:
             kind, key = _kind(flaw), _without_positions(flaw.key)
             detail = {"source_id": source_id, "field": flaw.field, "key": key, "place": flaw.key,
                       "reason": flaw.reason[:300], "value": flaw.found}  # fmt: skip
-            rows.setdefault((kind, f"{source_id} {key}"), detail)
+            rows.setdefault((kind, f"{source_id} {key}"), (flaw.severity, detail))
     new_findings = [
         NewFinding(
-            kind=kind, severity=Severity.WARNING, source=entity.stream.source, entity=entity.name, subject=subject,
+            kind=kind, severity=severity, source=entity.stream.source, entity=entity.name, subject=subject,
             detail=detail,
         )
-        for (kind, subject), detail in rows.items()
+        for (kind, subject), (severity, detail) in rows.items()
     ]  # fmt: skip
     new_count = len(findings.upsert(session, new_findings))
     if new_count:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tds_core.errors import InvalidRecordError
+from tds_models.findings import Severity
 
 #: Longest text of a field, in characters.
 LONGEST_TEXT = 1_000_000
@@ -27,10 +28,10 @@ spell_exactly = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One value of a record that could not be read, or (`is_stored`) that was stored but is implausible.
+    """One value of a record that could not be read, or (`is_stored`) that was stored but breaks a rule.
 
     `key`: its position in the source's record, lines by index. `field`: TDS's name. `found`: the beginning of the
-    value, None if it may be personal.
+    value, None if it may be personal. `severity`: of the finding.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Flaw:
     reason: str
     found: str | None
     is_stored: bool
+    severity: Severity = Severity.WARNING
 
 
 class _Unstorable:

@@ -167,6 +167,7 @@ def transform(
                 lines[each.name] = rows
     if view is RecordView.DETAIL and (values or lines) and (modified_at or not entity.stream.modified_key):
         _clear(entity, record, shown, values, lines, flaws=flaws)
+    flaws += missing_values(entity.required, values, flaws)
     return Candidate(
         source_id=source_id,
         modified_at=modified_at,
@@ -289,8 +290,23 @@ def read_value(field: Field, raw: Any, path: str = "") -> tuple[Any, Flaw | None
         rest = error.rest if isinstance(error, PartlyUnreadableError) else None
         reason, found = field.reason_for(raw, error), field.excerpt_of(raw)
         return rest, Flaw(path + field.key, field.name, reason, found, is_stored=False)
-    doubt = field.doubt_of(value)
-    return value, Flaw(path + field.key, field.name, doubt, field.excerpt_of(raw), is_stored=True) if doubt else None
+    doubt, severity = field.doubt_of(value), field.least_severity
+    if not doubt:
+        return value, None
+    return value, Flaw(path + field.key, field.name, doubt, field.excerpt_of(raw), is_stored=True, severity=severity)
+
+
+def missing_values(required: Sequence[Field], values: Mapping[str, Any], flaws: Sequence[Flaw]) -> list[Flaw]:
+    """A flaw for each of the `required` fields that a record shows without a value; one that could not be read has its
+    own already.
+    """
+    missing = [each for each in required if values.get(each.name, ABSENT) is None]
+    unread = {flaw.key for flaw in flaws} if missing else ()
+    return [
+        Flaw(each.key, each.name, "required, but empty", None, is_stored=True, severity=each.required)
+        for each in missing
+        if each.required and each.key not in unread
+    ]
 
 
 def _lines(lines: Lines, record: dict[str, Any], flaws: list[Flaw]) -> list[dict[str, Any]] | None:

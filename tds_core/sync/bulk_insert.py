@@ -28,6 +28,7 @@ from tds_core.records.transform import (
     Provenance,
     RecordView,
     is_strange,
+    missing_values,
     read_value,
     transform,
 )
@@ -186,7 +187,7 @@ def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation 
     if reader.clock and any(each and reader.clock.is_behind(each) for each in moments.value_of.values()):
         return None
     columns = {field.name: read_column(field, records) for field in entity.fields}
-    flaws = _flaws(read, ids, columns)
+    flaws = _flaws(entity, read, ids, columns)
     return Creation(
         entity=entity,
         source_ids=list(raws),
@@ -243,7 +244,7 @@ def _refuse_unfit(entity: Entity, records: Records) -> None:
         raise ValueError("a record with lines")
 
 
-def _flaws(read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -> dict[str, list[Flaw]]:
+def _flaws(entity: Entity, read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -> dict[str, list[Flaw]]:
     """The flaws of the records by source id, of those that have any."""
     found: dict[str, list[Flaw]] = {}
     for source_id, record in zip(ids.values, read, strict=True):
@@ -254,7 +255,25 @@ def _flaws(read: Sequence[Record], ids: Column, columns: Mapping[str, Column]) -
             for source_id, flaw in zip(ids.values, column.flaws, strict=True):
                 if flaw:
                     found.setdefault(source_id, []).append(flaw)
+    for field in entity.required:
+        _add_missing(field, found, _without_value(field, read, ids, columns[field.name]))
     return found
+
+
+def _add_missing(field: Field, found: dict[str, list[Flaw]], source_ids: Sequence[str]) -> None:
+    """Add that these records show the required `field` without a value."""
+    for source_id in source_ids:
+        flaws = found.get(source_id, [])
+        if missing := missing_values([field], {field.name: None}, flaws):
+            found[source_id] = flaws + missing
+
+
+def _without_value(field: Field, read: Sequence[Record], ids: Column, column: Column) -> list[str]:
+    """The records that show `field` without a value."""
+    if None not in column.value_of.values():
+        return []
+    shown = zip(ids.values, read, column.values, strict=True)
+    return [source_id for source_id, record, value in shown if value is None and field.key in record.members]
 
 
 def _drift_records(reader: PageReader, ids: Column, records: Records, flawed: Container[str]) -> Records:

@@ -1,21 +1,22 @@
 """Bill: what the company owes a vendor for goods received, line by line."""
 
 from tds_models.entities.declaration import Entity, Order, Stream
-from tds_models.entities.document_common import CURRENCY, SUMS, TOTALS, lines
-from tds_models.entities.field_modifiers import place, unlisted
+from tds_models.entities.document_common import CURRENCY, LINE_TOTAL, SUMS, TOTALS, document_total, lines
+from tds_models.entities.field_modifiers import place, required, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
+from tds_models.findings import Severity
 
 BILL = Entity(
     name="bill",
     title="Bills",
     priority=5,
     fields=(
-        text("number", "bill_number"),
+        required(text("number", "bill_number"), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        refers("vendor_id", to="vendor"),
+        required(refers("vendor_id", to="vendor")),
         text("vendor_name"),
         text("status"),
-        on("billed_on", "date"),
+        required(on("billed_on", "date")),
         on("due_on", "due_date"),
         *CURRENCY,
         *unlisted(*SUMS),
@@ -27,6 +28,8 @@ BILL = Entity(
         at("source_created_at", "created_time"),
     ),
     lines=(lines(text("account_name")),),
+    line_total=LINE_TOTAL,
+    document_total=document_total("adjustment"),
     closed=("paid", "void"),
     stream=Stream(
         api="books",

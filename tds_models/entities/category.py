@@ -1,7 +1,7 @@
 """Category: the shelf a product is found on."""
 
 from tds_models.entities.declaration import Entity, Increment, Stream
-from tds_models.entities.field_modifiers import undetailed
+from tds_models.entities.field_modifiers import required, undetailed
 from tds_models.entities.fields import boolean, refers, text
 
 CATEGORY = Entity(
@@ -9,7 +9,7 @@ CATEGORY = Entity(
     title="Categories",
     priority=8,
     fields=undetailed(  # Zoho describes neither the list nor one category alone
-        text("name"),
+        required(text("name")),
         text("description"),
         refers("parent_id", to=None, key="parent_category_id"),  # the root has no record: it is called -1
         boolean("is_visible", "visibility"),

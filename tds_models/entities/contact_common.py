@@ -1,10 +1,11 @@
 """What customers and vendors have in common: both are Zoho contacts, told apart by `contact_type`."""
 
 from tds_models.entities.declaration import Order, Stream
+from tds_models.entities.field_modifiers import required
 from tds_models.entities.fields import Field, at, custom, integer, number, refers, text
 
 COMMON: tuple[Field, ...] = (
-    text("name", "contact_name"),
+    required(text("name", "contact_name")),
     text("company_name"),
     text("status"),
     text("first_name", personal=True),

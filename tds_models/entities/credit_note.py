@@ -1,21 +1,22 @@
 """Credit note: what the company owes a customer back, and the invoices it was set off against."""
 
 from tds_models.entities.declaration import Entity, Lines, Order, Stream
-from tds_models.entities.document_common import SUMS, TOTALS, lines
-from tds_models.entities.field_modifiers import place, undetailed, unlisted
+from tds_models.entities.document_common import LINE_TOTAL, SUMS, TOTALS, document_total, lines
+from tds_models.entities.field_modifiers import place, required, undetailed, unlisted
 from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
+from tds_models.findings import Severity
 
 CREDIT_NOTE = Entity(
     name="credit_note",
     title="Credit notes",
     priority=5,
     fields=(
-        text("number", "creditnote_number"),
+        required(text("number", "creditnote_number"), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        refers("customer_id", to="customer"),
+        required(refers("customer_id", to="customer")),
         text("customer_name"),
         text("status"),
-        on("credited_on", "date"),
+        required(on("credited_on", "date")),
         text("currency_code"),
         *undetailed(
             number("exchange_rate"),
@@ -41,6 +42,8 @@ CREDIT_NOTE = Entity(
             ),
         ),
     ),
+    line_total=LINE_TOTAL,
+    document_total=document_total("adjustment"),
     closed=("closed", "void"),
     stream=Stream(
         api="books",

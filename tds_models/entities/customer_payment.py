@@ -1,7 +1,7 @@
 """Customer payment: money received, and the invoices it paid."""
 
 from tds_models.entities.declaration import Entity, Lines, Order, Stream
-from tds_models.entities.field_modifiers import place, undetailed, unlisted
+from tds_models.entities.field_modifiers import place, required, undetailed, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
 
 CUSTOMER_PAYMENT = Entity(
@@ -11,13 +11,13 @@ CUSTOMER_PAYMENT = Entity(
     fields=(
         *undetailed(text("number", "payment_number")),
         text("reference_number"),
-        refers("customer_id", to="customer"),
+        required(refers("customer_id", to="customer")),
         text("customer_name"),
         text("payment_mode"),
         *unlisted(text("status")),
-        on("paid_on", "date"),
+        required(on("paid_on", "date")),
         *unlisted(text("currency_code"), number("exchange_rate")),
-        number("amount", least=0),
+        required(number("amount", least=0)),
         number("unused_amount"),
         number("tax_withheld", "tax_amount_withheld"),
         *unlisted(number("bank_charges"), number("refunded", "amount_refunded")),

@@ -12,6 +12,7 @@ from sqlalchemy import Table
 from tds_models.entities.field_modifiers import Older, older_keys
 from tds_models.entities.fields import Field, Plan, plan_for, refers
 from tds_models.entities.table_factory import line_table, mirror_table
+from tds_models.entities.totals import DocumentTotal, LineTotal
 
 
 class Increment(StrEnum):
@@ -143,6 +144,7 @@ class Entity:
     `priority`: 2 is served before 5, 5 before 8. `closed`: final statuses; details of such records are read last.
     `fed_by`: entities whose changes also change this one, with the name of their lines that refer to its records (None:
     they share its id). `cached_seconds`: how long a response about one record may be shown to people from the cache.
+    `line_total`, `document_total`: what its lines and its sums should come to.
     """
 
     name: str
@@ -154,6 +156,8 @@ class Entity:
     closed: tuple[str, ...] = ()
     fed_by: Mapping[str, str | None] = field(default_factory=dict)
     cached_seconds: int = 300
+    line_total: LineTotal | None = None
+    document_total: DocumentTotal | None = None
 
     @cached_property
     def list_is_complete(self) -> bool:
@@ -181,6 +185,11 @@ class Entity:
                 *(lines.key for lines in self.lines if lines.detailed),
             }
         )
+
+    @cached_property
+    def required(self) -> tuple[Field, ...]:
+        """The fields that should have a value."""
+        return tuple(each for each in self.fields if each.required)
 
     @cached_property
     def older_keys(self) -> tuple[Older, ...]:

@@ -1,10 +1,11 @@
-"""Fields by the endpoints that return them, and their legacy keys in organisations Zoho has not migrated."""
+"""Fields by the endpoints that return them, by their rules, and by their legacy keys in organisations not migrated."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tds_models.entities.fields import Field, refers
+from tds_models.findings import Severity
 
 
 class Older(NamedTuple):
@@ -29,6 +30,16 @@ def unlisted(*fields: Field) -> tuple[Field, ...]:
 def undetailed(*fields: Field) -> tuple[Field, ...]:
     """The same fields, which details may lack: a missing key does not mean an empty value."""
     return tuple(replace(each, detailed=False) for each in fields)
+
+
+def required(declared: Field, severity: Severity = Severity.ERROR) -> Field:
+    """The same field, which should have a value; `severity` of one without."""
+    return replace(declared, required=severity)
+
+
+def unique(declared: Field, severity: Severity = Severity.ERROR) -> Field:
+    """The same field, whose value no two living records should share; `severity` of those that do."""
+    return replace(declared, unique=severity)
 
 
 def older(key: str, declared: Field, means: Mapping[bool, Any] | None = None) -> Field:

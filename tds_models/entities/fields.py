@@ -30,6 +30,7 @@ from tds_models.entities.field_values import (
     read_reference,
     read_text,
 )
+from tds_models.findings import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,11 @@ CUSTOM = Kind("custom", read_custom, JSONB(), "jsonb")
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One value of an entity: our name for it, the source's key and its kind.
+    """One value of an entity: our name for it, the source's key, its kind, and the rules its values should keep.
 
-    `least`: a smaller number is stored and doubted. `refers_to` names the entity whose source id this is. `personal`
-    values never appear in logs or findings.
+    What breaks a rule is stored all the same; the severity says how grave it is. `least`: the smallest right number.
+    `required`: it should have a value. `unique`: no two living records should have the same.
+    `refers_to` names the entity whose source id this is. `personal` values never appear in logs or findings.
 
     `listed`: list rows show it where it has a value. `detailed`: details do, and one without the key says "nothing".
     `older`: the key that organisations have which Zoho has not moved to `key` yet; `older_means`: what its
@@ -75,6 +77,9 @@ class Field:
     key: str
     kind: Kind
     least: Decimal | None = None
+    least_severity: Severity = Severity.ERROR
+    required: Severity | None = None
+    unique: Severity | None = None
     refers_to: str | None = None
     personal: bool = False
     listed: bool = True
@@ -120,9 +125,12 @@ def discount(name: str, key: str | None = None) -> Field:
     return Field(name=name, key=key or name, kind=DISCOUNT)
 
 
-def number(name: str, key: str | None = None, *, least: int | None = None) -> Field:
-    """Money or a quantity: an exact decimal."""
-    return Field(name=name, key=key or name, kind=NUMBER, least=None if least is None else Decimal(least))
+def number(
+    name: str, key: str | None = None, *, least: int | None = None, severity: Severity = Severity.ERROR
+) -> Field:
+    """Money or a quantity: an exact decimal; `severity` of one that is smaller than `least`."""
+    smallest = None if least is None else Decimal(least)
+    return Field(name=name, key=key or name, kind=NUMBER, least=smallest, least_severity=severity)
 
 
 def percentage(name: str, key: str | None = None) -> Field:

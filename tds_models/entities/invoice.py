@@ -1,22 +1,23 @@
 """Invoice: what a customer owes for goods delivered, line by line."""
 
 from tds_models.entities.declaration import Entity, Order, Stream
-from tds_models.entities.document_common import CURRENCY, TOTALS, lines
-from tds_models.entities.field_modifiers import place, unlisted
+from tds_models.entities.document_common import CURRENCY, LINE_TOTAL, TOTALS, document_total, lines
+from tds_models.entities.field_modifiers import place, required, unlisted
 from tds_models.entities.fields import at, custom, number, on, refers, text
+from tds_models.findings import Severity
 
 INVOICE = Entity(
     name="invoice",
     title="Invoices",
     priority=2,
     fields=(
-        text("number", "invoice_number"),
+        required(text("number", "invoice_number"), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        refers("customer_id", to="customer"),
+        required(refers("customer_id", to="customer")),
         text("customer_name"),
         *unlisted(refers("sales_order_id", to="sales_order", key="salesorder_id")),
         text("status"),
-        on("invoiced_on", "date"),
+        required(on("invoiced_on", "date")),
         on("due_on", "due_date"),
         *CURRENCY,
         *unlisted(number("sub_total"), number("tax_total")),
@@ -33,6 +34,8 @@ INVOICE = Entity(
         at("source_created_at", "created_time"),
     ),
     lines=(lines(),),
+    line_total=LINE_TOTAL,
+    document_total=document_total("adjustment", "shipping_charge"),
     closed=("paid", "void"),
     stream=Stream(
         api="books",

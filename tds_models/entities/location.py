@@ -1,7 +1,7 @@
 """Location: a shop, office or warehouse that stock and documents belong to."""
 
 from tds_models.entities.declaration import Entity, Increment, OlderList, Shows, Stream
-from tds_models.entities.field_modifiers import older, unlisted
+from tds_models.entities.field_modifiers import older, required, unlisted
 from tds_models.entities.fields import boolean, refers, text
 
 LOCATION = Entity(
@@ -9,7 +9,7 @@ LOCATION = Entity(
     title="Locations",
     priority=8,
     fields=(
-        older("warehouse_name", text("name", "location_name")),
+        required(older("warehouse_name", text("name", "location_name"))),
         text("type"),
         # Lists show neither; a location alone spells them its own way.
         *unlisted(

@@ -1,7 +1,7 @@
 """Price list: the prices some customers pay, product by product."""
 
 from tds_models.entities.declaration import Entity, Increment, Lines, Shows, Stream
-from tds_models.entities.field_modifiers import undetailed
+from tds_models.entities.field_modifiers import required, undetailed
 from tds_models.entities.fields import boolean, discount, integer, nested, number, percentage, refers, text
 
 PRICE_LIST = Entity(
@@ -11,7 +11,7 @@ PRICE_LIST = Entity(
     cached_seconds=1800,
     # of one list alone there is no description: what it does not show may only be unsaid
     fields=undetailed(
-        text("name"),
+        required(text("name")),
         text("description"),
         refers("currency_id", to=None),
         text("currency_code"),

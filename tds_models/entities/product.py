@@ -1,8 +1,9 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
 from tds_models.entities.declaration import BatchCall, Entity, Order, Stream
-from tds_models.entities.field_modifiers import unlisted
+from tds_models.entities.field_modifiers import required, unique, unlisted
 from tds_models.entities.fields import at, boolean, custom, number, percentage, refers, text
+from tds_models.findings import Severity
 
 PRODUCT = Entity(
     name="product",
@@ -10,8 +11,8 @@ PRODUCT = Entity(
     priority=5,
     # our name, the key in Zoho's record where it differs, and the rules a value must keep
     fields=(
-        text("name"),
-        text("sku"),
+        required(text("name")),
+        unique(required(text("sku"))),
         text("status"),
         text("description"),
         text("unit"),
@@ -24,7 +25,7 @@ PRODUCT = Entity(
         number("purchase_price", "purchase_rate", least=0),
         refers("tax_id", to=None),
         percentage("tax_percentage"),
-        number("stock_on_hand"),
+        number("stock_on_hand", least=0, severity=Severity.WARNING),  # Zoho allows less
         number("available_stock"),
         number("actual_available_stock"),
         number("reorder_level"),

@@ -1,25 +1,26 @@
 """Sales order: what a customer ordered, and how far it is shipped, invoiced and paid."""
 
 from tds_models.entities.declaration import Entity, Order, Stream
-from tds_models.entities.document_common import TOTALS, lines
-from tds_models.entities.field_modifiers import place, unlisted
+from tds_models.entities.document_common import LINE_TOTAL, TOTALS, document_total, lines
+from tds_models.entities.field_modifiers import place, required, unlisted
 from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
+from tds_models.findings import Severity
 
 SALES_ORDER = Entity(
     name="sales_order",
     title="Sales orders",
     priority=2,
     fields=(
-        text("number", "salesorder_number"),
+        required(text("number", "salesorder_number"), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        refers("customer_id", to="customer"),
+        required(refers("customer_id", to="customer")),
         text("customer_name"),
         text("status"),
         text("order_status"),
         text("invoiced_status"),
         text("paid_status"),
         text("shipped_status"),
-        on("ordered_on", "date"),
+        required(on("ordered_on", "date")),
         on("shipment_on", "shipment_date"),
         text("currency_code"),
         *unlisted(number("exchange_rate")),
@@ -48,6 +49,8 @@ SALES_ORDER = Entity(
             number("quantity_returned"),
         ),
     ),
+    line_total=LINE_TOTAL,
+    document_total=document_total("adjustment", "shipping_charge"),
     closed=("closed", "void", "fulfilled"),
     stream=Stream(
         api="books",

@@ -1,15 +1,17 @@
 """Stock adjustment: goods counted, lost or found, outside any sale or purchase."""
 
 from tds_models.entities.declaration import Entity, Increment, Lines, Stream
-from tds_models.entities.field_modifiers import place, undetailed
+from tds_models.entities.field_modifiers import place, required, undetailed
 from tds_models.entities.fields import at, custom, number, on, refers, text
+from tds_models.entities.totals import LineTotal
+from tds_models.findings import Severity
 
 STOCK_ADJUSTMENT = Entity(
     name="stock_adjustment",
     title="Stock adjustments",
     priority=8,
     fields=(
-        on("adjusted_on", "date"),
+        required(on("adjusted_on", "date")),
         text("reason"),
         text("description"),
         text("reference_number"),
@@ -38,6 +40,7 @@ STOCK_ADJUSTMENT = Entity(
             ),
         ),
     ),
+    line_total=LineTotal(lines="lines", part="line_total", total="total", severity=Severity.WARNING),
     stream=Stream(
         api="inventory",
         path="inventoryadjustments",

@@ -3,6 +3,7 @@
 from tds_models.entities.declaration import BatchCall, Entity, Increment, Lines, Shows, Stream
 from tds_models.entities.field_modifiers import older, place, unlisted
 from tds_models.entities.fields import Field, number, text
+from tds_models.findings import Severity
 
 
 def _count(name: str) -> Field:
@@ -17,7 +18,7 @@ STOCK_LEVEL = Entity(
     cached_seconds=60,
     fields=(
         text("sku"),
-        number("stock_on_hand"),
+        number("stock_on_hand", least=0, severity=Severity.WARNING),
         number("available_stock"),
         number("actual_available_stock"),
         *unlisted(number("committed_stock")),

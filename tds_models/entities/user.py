@@ -1,7 +1,7 @@
 """User: a user account of the Zoho organisation."""
 
 from tds_models.entities.declaration import Entity, Increment, Stream
-from tds_models.entities.field_modifiers import undetailed
+from tds_models.entities.field_modifiers import required, undetailed
 from tds_models.entities.fields import refers, text
 
 USER = Entity(
@@ -9,7 +9,7 @@ USER = Entity(
     title="Users",
     priority=8,
     fields=(
-        text("name"),
+        required(text("name")),
         *undetailed(text("email", personal=True), text("mobile", personal=True)),
         refers("role_id", to=None),
         text("role", "user_role"),
