@@ -41,6 +41,7 @@ task_routes = {
     **{f"tds.sync.{entity.name}": {"queue": QUEUE_OF_PRIORITY[entity.priority]} for entity in ENTITIES.values()},
     "tds.run.advance": {"queue": "tds.bulk"},
     "tds.outbound.deliver": {"queue": "tds.low"},
+    "tds.validation.advance": {"queue": "tds.bulk"},
     "tds.timetable.tick": {"queue": "tds.upkeep"},
 }
 

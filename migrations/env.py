@@ -20,6 +20,7 @@ from tds_models import (  # noqa: F401  (they fill the metadata)
     schedule,
     statistics,
     subscriptions,
+    validation,
 )
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata
 from tds_models.db import Lock, make_engine

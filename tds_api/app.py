@@ -24,6 +24,7 @@ from tds_api.resources.api_keys import api_key_routes
 from tds_api.resources.auto_healing import healing_routes
 from tds_api.resources.breakers import breaker_routes
 from tds_api.resources.cursors import cursor_routes
+from tds_api.resources.data_validation import data_validation_routes
 from tds_api.resources.dead_letters import dead_letter_routes
 from tds_api.resources.entities import entity_routes
 from tds_api.resources.findings import finding_routes
@@ -105,6 +106,7 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
         dead_letter_routes(context),
         breaker_routes(context),
         cursor_routes(context),
+        data_validation_routes(context),
         finding_routes(context),
         live_comparison_routes(context),
         quota_routes(context),

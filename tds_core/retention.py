@@ -19,6 +19,7 @@ OLD: Mapping[str, tuple[str, str]] = {
     "tds_healing_cycles": ("id", "began_at < now() - interval '90 days'"),
     "tds_listeners": ("process", "ended_at < now() - interval '7 days'"),
     "tds_event_deliveries": ("id", "attempted_at < now() - interval '30 days' and state <> 'failing'"),
+    "tds_validation_reports": ("id", "ended_at < now() - interval '30 days'"),
     "tds_sync_run_pages": ("ctid", "read_at < now() - interval '7 days'"),
     "tds_strangers": ("ctid", "told_at < now() - interval '90 days'"),
     "tds_kept_answers": ("ctid", "expires_at < now()"),

@@ -25,6 +25,7 @@ app = Celery(
         "tds_tasks.worker.status_reporter",
         "tds_tasks.worker.metrics_server",
         "tds_tasks.subscriptions",
+        "tds_tasks.validation",
     ],
 )
 app.config_from_object("celeryconfig")

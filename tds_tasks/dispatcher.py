@@ -32,6 +32,7 @@ from tds_core.subscriptions import delivery_queue
 from tds_core.subscriptions.fan_out import due_subscriptions
 from tds_core.sync import unconfirmed_records
 from tds_core.sync.runs import due_runs
+from tds_core.validation import stored_reports
 from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
@@ -96,6 +97,7 @@ class Dispatcher:
             runs = due_runs(session, limit=RUNS_AT_ONCE)
             delivery_queue.expire(session, dead(delivery_queue.holders(session)))
             outbound, couriers = due_subscriptions(session)
+            validating = stored_reports.due_reports(session)
             heartbeats.beat(session, "dispatcher", due={due.entity: due.count for due in work})
             record_action(session, recovered_lease_results(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
@@ -105,6 +107,8 @@ class Dispatcher:
             # However much is to be told, most workers are left to syncing.
             if outbound and couriers < max(1, self._slots // 2) and self._may("outbound", TOLD_SECONDS):
                 nudge.nudge_outbound()
+            if validating and self._may("validation", OUTAGE_SECONDS):
+                nudge.nudge_validation()
         except nudge.FAILURES as error:
             if not self._failing:
                 log.warning("nudges_failing", error=type(error).__name__)

@@ -64,6 +64,11 @@ def nudge_outbound() -> None:
     _send("tds.outbound.deliver")
 
 
+def nudge_validation() -> None:
+    """Wake a worker for validation reports. Raises like `nudge`."""
+    _send("tds.validation.advance")
+
+
 def put_canary(queue: str, nonce: str, *, expires_seconds: float) -> None:
     """Put a canary on a queue, to be gone before the next one comes. Raises like `nudge`."""
     # A worker's own queue vanishes with it; those all share stay.

@@ -33,6 +33,7 @@ from tds_api.cli import (
     subscriptions,
     sync,
     up,
+    validate,
     verify,
     workers,
     zoho,
@@ -70,6 +71,7 @@ app.add_typer(workers.workers, name="workers")
 app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
+app.command("validate")(validate.validate)
 app.command("verify")(verify.verify)
 app.command("repair")(repair.repair)
 audit.audit.command("actions")(audit.actions)

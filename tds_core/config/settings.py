@@ -8,6 +8,7 @@ from typing import Any
 
 from tds_core.config import declaration as d
 from tds_core.config import sources as env
+from tds_core.config.data_quality import DataQualitySettings
 from tds_core.config.database import DatabaseSettings
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.database_urls import password_of, with_driver, without_password
@@ -74,7 +75,7 @@ class OutboundSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(AuthSettings, DatabaseSettings, OutboundSettings):
+class Settings(AuthSettings, DatabaseSettings, DataQualitySettings, OutboundSettings):
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
     database_url: str = d.storage(

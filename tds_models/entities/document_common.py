@@ -42,7 +42,6 @@ def document_total(*parts: str) -> DocumentTotal:
         parts=("sub_total", "tax_total", *parts),
         total="total",
         more=("roundoff_value",),
-        less=("discount_total",),
         tax="tax_total",
         unless=(
             *("is_reverse_charge_applied", "is_tds_applied", "tds_total", "tds_amount", "tcs_amount"),

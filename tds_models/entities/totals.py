@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from tds_models.findings import Severity
 
+#: Keys of Zoho's documents: whether rates include tax, the digits its amounts have, and a discount of the whole (its
+#: kind, what was entered, and its amount).
+INCLUSIVE, PRECISION = "is_inclusive_tax", "price_precision"
+WHOLE_DISCOUNT, DISCOUNT, DISCOUNT_TOTAL = ("discount_type", "entity_level"), "discount", "discount_total"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineTotal:
@@ -26,15 +31,14 @@ class LineTotal:
 class DocumentTotal:
     """The sum of the fields `parts` should be the field `total`.
 
-    `more` and `less`: keys of the source's record with amounts that are added and subtracted where it has them. `tax`:
-    the part that is none where the record's rates include tax. `unless`: keys of amounts and marks of which the source
-    does not say what they do to the total; a record with one of them is not judged.
+    A discount of the whole document is subtracted, or was already. `more`: keys of the source's record with amounts
+    that are added where it has them. `tax`: the part that is none where the record's rates include tax. `unless`: keys
+    of amounts and marks of which the source does not say what they do to the total; a record with one is not judged.
     """
 
     parts: tuple[str, ...]
     total: str
     more: tuple[str, ...] = ()
-    less: tuple[str, ...] = ()
     tax: str | None = None
     unless: tuple[str, ...] = ()
     severity: Severity = Severity.WARNING
