@@ -24,7 +24,6 @@ from tds_api.resources.api_keys import api_key_routes
 from tds_api.resources.auto_healing import healing_routes
 from tds_api.resources.breakers import breaker_routes
 from tds_api.resources.cursors import cursor_routes
-from tds_api.resources.data_validation import data_validation_routes
 from tds_api.resources.dead_letters import dead_letter_routes
 from tds_api.resources.entities import entity_routes
 from tds_api.resources.findings import finding_routes
@@ -38,6 +37,7 @@ from tds_api.resources.schedules import schedule_routes
 from tds_api.resources.sessions import session_routes
 from tds_api.resources.statistics import statistics_routes
 from tds_api.resources.subscriptions import subscription_routes
+from tds_api.resources.validation import validation_routes
 from tds_api.resources.webhook_events import webhook_event_routes
 from tds_api.webhooks.endpoint import METHODS, REFUSAL_KEY, WEBHOOKS, webhook_routes
 from tds_core.auth.rate_limits import RateLimiter
@@ -106,7 +106,7 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
         dead_letter_routes(context),
         breaker_routes(context),
         cursor_routes(context),
-        data_validation_routes(context),
+        validation_routes(context),
         finding_routes(context),
         live_comparison_routes(context),
         quota_routes(context),

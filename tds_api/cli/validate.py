@@ -90,7 +90,8 @@ def _local_report(engine: Engine, subject: str, progress: Progress) -> Report:
         set_statement_timeout(session, CHECK_SECONDS)
         report = report_of(session, subject, severities(load_settings()), watch)
     progress.remove_task(bar)
-    return dict(msgspec.to_builtins(report))
+    document = msgspec.to_builtins(report)
+    return {"timestamp": document.pop("made_at"), **document}
 
 
 def _remote_reports(api: Remote, subjects: Sequence[str], progress: Progress) -> Iterator[Report]:

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
     ArgumentsSchema,
+    Instant,
     PageArgumentsSchema,
     id_field,
     instant_field,
@@ -48,7 +49,7 @@ class IssueSchema(Schema):
 class ValidationReportSchema(Schema):
     """What validation found, the worst issues first."""
 
-    timestamp = instant_field()
+    timestamp = Instant(attribute="made_at", format="iso")
     entity_type = fields.String(validate=validate.OneOf(SUBJECTS))
     statistics = fields.Nested(StatisticsSchema)
     issues = fields.List(fields.Nested(IssueSchema))

@@ -8,8 +8,8 @@ from typing import Any
 
 from tds_core.config import declaration as d
 from tds_core.config import sources as env
-from tds_core.config.data_quality import DataQualitySettings
 from tds_core.config.database import DatabaseSettings
+from tds_core.config.validation import ValidationSettings
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.database_urls import password_of, with_driver, without_password
 from tds_core.errors import ConfigError
@@ -75,7 +75,7 @@ class OutboundSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(AuthSettings, DatabaseSettings, DataQualitySettings, OutboundSettings):
+class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSettings):
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
     database_url: str = d.storage(

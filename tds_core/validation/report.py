@@ -70,7 +70,7 @@ class Statistics:
 class ValidationReport:
     """What validation found; the issues and kinds are in order, the worst first."""
 
-    timestamp: datetime
+    made_at: datetime
     entity_type: str
     statistics: Statistics
     issues: Sequence[Issue]

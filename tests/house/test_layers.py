@@ -122,7 +122,15 @@ def test_entities_do_not_import_one_another() -> None:
     # what several have in common; no entities themselves
     shared = tuple(
         f"tds_models.entities.{name}"
-        for name in ("declaration", "fields", "table_factory", "field_modifiers", "contact_common", "document_common")
+        for name in (
+            "declaration",
+            "fields",
+            "table_factory",
+            "field_modifiers",
+            "totals",
+            "contact_common",
+            "document_common",
+        )
     )
     declared = {module.name: module for module in modules("tds_models")}
     for name in ENTITIES:

@@ -319,6 +319,8 @@ def test_orphans_are_references_lines_and_products_without_their_place(clean: Wo
     ]
     steps = {each.entity_id: each for each in report(clean, ORPHANS).issues}
     assert steps["o2"].issue == "leads to a deleted customer"
+    assert "nowhere" not in steps["o2"].issue
+    assert steps["lost"].issue.startswith("leads nowhere")
     assert steps["o2"].recommendation == "Read the record it names: tds sync customer --mode targeted --id k2"
     assert steps["lost"].recommendation == "Read the record it names: tds sync product --mode targeted --id lost"
 

@@ -1,4 +1,4 @@
-"""Settings of data quality: how grave is what Zoho allows and a company may not want."""
+"""Settings of validation: how grave is what Zoho allows and a company may not want."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ _SEVERITY = env.one_of("error", "warning")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataQualitySettings:
+class ValidationSettings:
     """A part of `tds_core.config.settings.Settings`."""
 
     negative_stock: str = d.quality(

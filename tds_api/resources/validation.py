@@ -30,9 +30,9 @@ _LATER = "Too many records for one answer: a worker makes the report. Its progre
 _PATH = "/api/tds/data-validation"
 
 
-def data_validation_routes(context: Context) -> Blueprint:
+def validation_routes(context: Context) -> Blueprint:
     """Data validation."""
-    routes = Blueprint("data-validation", __name__, url_prefix=_PATH, description="Which records break a rule")
+    routes = Blueprint("validation", __name__, url_prefix=_PATH, description="Which records break a rule")
 
     @routes.post("/<entity>")
     @needs(Role.OPERATOR)
