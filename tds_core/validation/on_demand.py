@@ -16,8 +16,9 @@ from tds_models.entities.by_name import entity_called
 
 Scope = Callable[[], AbstractContextManager[Session]]
 
-#: With more rows than these in all of its tables, a report is made in the background (docs/adr/0036).
-MOST_AT_ONCE = 50_000
+#: With more rows than these in all of its tables, a report is made in the background; a report on integrity, which
+#: replays the history, sooner (docs/adr/0036).
+MOST_AT_ONCE, MOST_REPLAYED = 50_000, 10_000
 #: A stored report answers the same question again for so long: one who asks for a new one, and one who looks.
 NEW_SECONDS, SHOWN_SECONDS = 600, 86_400
 
@@ -47,13 +48,14 @@ def report_on_demand(
 
 
 def _is_quick(session: Session, subject: str) -> bool:
-    """Whether a subject's tables have no more than MOST_AT_ONCE rows; counts no further than that."""
+    """Whether a subject's tables have few enough rows for one answer; counts no further than that."""
     tables = [
         table.fullname
         for entity in ([ENTITIES[subject]] if subject in ENTITIES else ENTITIES.values())
         for table in (entity.table, *entity.line_tables.values())
     ]
     tables += ["tds_audit_trail"] if subject == INTEGRITY else []
-    rows = " union all ".join(f"(select from {table} limit {MOST_AT_ONCE + 1})" for table in tables)
-    statement = text(f"select count(*) from (select from ({rows}) r limit {MOST_AT_ONCE + 1}) counted")
-    return bool(session.execute(statement).scalar_one() <= MOST_AT_ONCE)
+    most = MOST_REPLAYED if subject == INTEGRITY else MOST_AT_ONCE
+    rows = " union all ".join(f"(select from {table} limit {most + 1})" for table in tables)
+    statement = text(f"select count(*) from (select from ({rows}) r limit {most + 1}) counted")
+    return bool(session.execute(statement).scalar_one() <= most)

@@ -1,7 +1,7 @@
 """Total checks: queries for documents whose lines do not come to their sum, or whose sums do not come to their total.
 
-A difference in columns is looked at in the source's record, which says whether its rates include tax, how it rounds and
-what it calls the same sum otherwise; each sum that the record itself states is right.
+A difference in columns is looked at in the source's record, which says whether its rates include tax, how it rounds,
+what it was discounted by (`discount_total`) and how it states the same sum otherwise; each sum it states is right.
 """
 
 from collections.abc import Iterator

@@ -55,6 +55,7 @@ def invoice(source_id: str = "460000000900001", *, second: int = 0, **more: Any)
         "invoice_id": source_id,
         "invoice_number": "INV-1",
         "customer_id": "460000000300001",
+        "date": "2026-11-01",
         "status": "sent",
         "total": 30,
         "last_modified_time": at(second).isoformat(),

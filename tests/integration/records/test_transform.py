@@ -119,13 +119,18 @@ def test_a_history_that_says_empty_replays_to_a_row_that_says_null(world: World,
 
 def test_negative_prices_and_missing_numbers_stand_as_they_are(world: World, source: ScriptedSource) -> None:
     assert read(world, source, "product", product(rate=-5))["price"] == -5
-    bill = {"bill_id": ID, "bill_number": "", "status": "draft", "total": 1, "line_items": None}
+    bill = {"bill_id": ID, "bill_number": "", "vendor_id": "1", "date": "2026-11-01", "status": "draft", "total": 1}
+    bill |= {"line_items": None}
     row = read(world, source, "bill", {**bill, "last_modified_time": "2026-11-01T12:00:00+0000"})
     assert (row["number"], row["status"], row["total"]) == (None, "draft", Decimal(1))
-    found = world.rows("select kind, subject, detail from tds_findings")
-    assert [(each["kind"], each["subject"]) for each in found] == [("doubted_value", f"{ID} rate")]
+    found = world.rows("select kind, severity, subject from tds_findings order by id")
+    assert [tuple(each.values()) for each in found] == [
+        ("doubted_value", "error", f"{ID} rate"),
+        ("doubted_value", "warning", f"{ID} bill_number"),
+    ]
     read(world, source, "product", product(second=1, rate=5))
-    assert world.value("select resolved_by from tds_findings") == "sync"
+    read(world, source, "bill", {**bill, "bill_number": "B", "last_modified_time": "2026-11-01T12:00:01+0000"})
+    assert world.rows("select distinct resolved_by from tds_findings") == [{"resolved_by": "sync"}]
 
 
 def test_a_finding_names_record_field_value_and_reason_and_nothing_personal(

@@ -10,6 +10,7 @@ import pytest
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.records.transform import Candidate, Provenance, RecordView, fingerprint, transform
 from tds_models.entities import ENTITIES
+from tds_models.findings import Severity
 from tests.support.world import invoice, product
 
 
@@ -111,7 +112,9 @@ def test_every_value_that_cannot_be_read_is_a_flaw_and_costs_no_other() -> None:
         ("rate", "-1", True),
         ("purchase_rate", "9,99", False),
         ("is_returnable", "perhaps", False),
+        ("name", None, True),
     ]
+    assert candidate.flaws[3].reason == "required, but empty"
     assert candidate.flaws[1].reason == "expected a number, got '9,99'"
 
 
@@ -306,3 +309,20 @@ def test_own_fields_of_an_odd_shape_hide_no_others(own: dict[str, Any], kept: An
     candidate = read("stock_adjustment", {"inventory_adjustment_id": "1"} | own)
     assert candidate.values["custom_fields"] == kept
     assert [flaw.key for flaw in candidate.flaws] == ["custom_field_hash"]
+
+
+@pytest.mark.parametrize(("entity", "record", "missing"), [
+    ("product", {"item_id": "1", "name": "a", "sku": " "}, {"sku": Severity.ERROR}),
+    ("bill", {"bill_id": "1", "vendor_id": "2", "date": "2026-11-01", "total": 1}, {"bill_number": Severity.WARNING}),
+    ("invoice", {"invoice_id": "1", "customer_id": ["x"], "date": "", "total": 1, "invoice_number": "I"},
+     {"date": Severity.ERROR}),
+])  # fmt: skip
+def test_a_detail_without_a_required_value_is_doubted_and_stays(
+    entity: str, record: dict[str, Any], missing: dict[str, Severity]
+) -> None:
+    """A value that could not be read is told once, as what it is."""
+    whole = read(entity, {**record, "last_modified_time": "2026-11-01T12:00:00+0000"})
+    assert {flaw.key: flaw.severity for flaw in whole.flaws if flaw.is_stored} == missing
+    in_a_list = read(entity, {**record, "last_modified_time": "2026-11-01T12:00:00+0000"}, view=RecordView.LIST)
+    shown = {key for key in missing if key in record}
+    assert {flaw.key for flaw in in_a_list.flaws if flaw.is_stored} == shown
