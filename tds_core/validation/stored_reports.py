@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, case, select, text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import NotFoundError
-from tds_core.pagination import Page, read_page
+from tds_core.pagination import Page, Row, read_page
 from tds_core.validation.report import MEMORY, Tally, ValidationReport, carry_out, checks_of, conclude
 from tds_core.validation.rules import Severities
 from tds_models.validation import StoredReport
@@ -75,7 +75,7 @@ def newest(session: Session, subject: str, *, at_most_seconds: int) -> Validatio
     return None if row is None else msgspec.convert(row["report"], ValidationReport)
 
 
-def reports(session: Session, *, cursor: str | None = None, limit: int = 50, subject: str | None = None) -> Page:
+def reports(session: Session, *, cursor: str | None = None, limit: int = 50, subject: str | None = None) -> Page[Row]:
     """Stored reports without what they found, the newest first. Raises `InvalidCursorError`."""
     statement = select(*_SHOWN, _STATE)
     if subject is not None:
