@@ -79,9 +79,11 @@ beat_schedule = {
 }
 
 # The timetable TDS starts with; `tds_scheduled_jobs` holds the one in force, settable while TDS runs.
-# name: (when, UTC, five cron fields or every:SECONDS; job; arguments; what happens to missed slots)
+# name: (when: five cron fields in UTC, or a zone behind them, or every:SECONDS; job; arguments; missed slots)
+# Daily work keeps to the installation's own night.
+ZONE = "" if (_zone := load_settings().time_zone) == "UTC" else f" {_zone}"
 TIMETABLE = {
-    "full-sync": ("0 2 * * *", "runs", {"mode": "full"}, "once"),
+    "full-sync": (f"0 2 * * *{ZONE}", "runs", {"mode": "full"}, "once"),
     "incremental-sync": ("0 * * * *", "runs", {"mode": "incremental"}, "once"),
     "stock-sync": ("*/15 * * * *", "runs", {"mode": "incremental", "entities": ["stock_level"]}, "skip"),
     "auto-healing": ("every:300", "heal", {}, "skip"),
@@ -89,6 +91,6 @@ TIMETABLE = {
     "queue-health": ("every:60", "measure", {}, "skip"),
     "statistics": ("5 * * * *", "statistics", {}, "once"),
     "audit-seal": ("every:60", "seal", {}, "skip"),
-    "comparison": ("0 3 * * *", "compare", {"sample": 20}, "once"),
-    "retention": ("30 3 * * *", "retention", {}, "once"),
+    "comparison": (f"0 3 * * *{ZONE}", "compare", {"sample": 20}, "once"),
+    "retention": (f"30 3 * * *{ZONE}", "retention", {}, "once"),
 }

@@ -47,7 +47,7 @@ def list_jobs(as_json: bool = typer.Option(False, "--json", help="For programs."
         for job in jobs
     ]  # fmt: skip
     columns = ("job", "rhythm", "missed", "next", "last", "result", "why")
-    say_table("Timetable (rhythms are in UTC)", columns, rows, console=terminal())
+    say_table("Timetable (rhythms are in UTC, or in the zone they name)", columns, rows, console=terminal())
 
 
 @schedule.command()
@@ -76,7 +76,9 @@ def resume(name: str = typer.Argument(help="A job, see: tds schedule list")) -> 
 @schedule.command("set")
 def set_rhythm(
     name: str = typer.Argument(help="A job, see: tds schedule list"),
-    rhythm: str = typer.Argument(help="Five cron fields in UTC, quoted, or every:SECONDS."),
+    rhythm: str = typer.Argument(
+        help="Five cron fields in UTC, or with a zone behind them (Asia/Baghdad), quoted; or every:SECONDS."
+    ),
 ) -> None:
     """Give a job another rhythm, at once and without a restart."""
     if api := remote():

@@ -143,7 +143,11 @@ class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSetti
     )
     guard_records: int = d.work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", d.CALLS)
     time_zone: str = d.work(
-        "TDS_TIME_ZONE", "text", "UTC", "Whose midnight begins a day of statistics and reports.", env.time_zone()
+        "TDS_TIME_ZONE",
+        "text",
+        "UTC",
+        "Whose midnight begins a day of reports; new timetables keep to it.",
+        env.time_zone(),
     )
 
     comparison_settle_seconds: float = d.work(

@@ -45,7 +45,7 @@ def resume(session: Session, name: str) -> None:
 
 
 def set_rhythm(session: Session, name: str, rhythm: str) -> datetime:
-    """Change the schedule of a job to five cron fields in UTC, or every:SECONDS. Returns its next slot.
+    """Change the schedule of a job, see `slots`. Returns its next slot.
 
     Raises ConfigError for an invalid schedule, and UnknownJobError.
     """

@@ -1,7 +1,12 @@
-"""Slots: decides from a job's schedule, its last slot and the time which slot is due. It reads no clock."""
+"""Slots: decides from a job's schedule, its last slot and the time which slot is due. It reads no clock.
+
+A schedule is five cron fields in UTC, the same followed by a time zone (`0 3 * * * Asia/Baghdad`), or every:SECONDS.
+Where a zone changes its clocks, a slot is neither skipped nor doubled.
+"""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
@@ -9,6 +14,7 @@ from tds_core.errors import ConfigError
 
 # A slot longer ago than this is not run any more; jobs that run less often run at their next slot.
 LOOK_BACK = timedelta(days=8)
+_FIELDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +26,18 @@ class DueSlot:
 
 
 def latest_slot(rhythm: str, now: datetime) -> datetime | None:
-    """The latest slot at or before `now` (aware). `rhythm`: five cron fields in UTC, or every:SECONDS."""
+    """The latest slot at or before `now` (aware)."""
     if rhythm.startswith("every:"):
         seconds = _every(rhythm)
         return datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
     try:
-        previous = CronSim(rhythm, now.astimezone(UTC) + timedelta(minutes=1), reverse=True)
-        slot = next(previous)
+        fields, zone = _cron(rhythm)
+        previous = CronSim(fields, (now + timedelta(minutes=1)).astimezone(zone), reverse=True)
+        slot = next(previous).astimezone(UTC)
         while slot > now:
-            slot = next(previous)
+            slot = next(previous).astimezone(UTC)
     except CronSimError as error:
-        raise ConfigError(f"schedule {rhythm!r}: {error}. Write five cron fields (UTC) or every:SECONDS.") from None
+        raise _unreadable(rhythm, error) from None
     except StopIteration:
         return None
     return slot
@@ -42,9 +49,10 @@ def next_slot(rhythm: str, now: datetime) -> datetime:
         seconds = _every(rhythm)
         return datetime.fromtimestamp((now.timestamp() // seconds + 1) * seconds, UTC)
     try:
-        return next(CronSim(rhythm, now.astimezone(UTC)))
+        fields, zone = _cron(rhythm)
+        return next(CronSim(fields, now.astimezone(zone))).astimezone(UTC)
     except (CronSimError, StopIteration) as error:
-        raise ConfigError(f"schedule {rhythm!r}: {error}. Write five cron fields (UTC) or every:SECONDS.") from None
+        raise _unreadable(rhythm, error) from None
 
 
 def due_slot(rhythm: str, *, last: datetime, now: datetime) -> DueSlot | None:
@@ -54,6 +62,24 @@ def due_slot(rhythm: str, *, last: datetime, now: datetime) -> DueSlot | None:
         return None
     before = latest_slot(rhythm, slot - timedelta(seconds=1))
     return DueSlot(slot, missed=before is not None and before > last)
+
+
+def _cron(rhythm: str) -> tuple[str, tzinfo]:
+    """The five fields of a schedule, and its time zone. Raises ConfigError for an unknown zone."""
+    fields = rhythm.split()
+    if len(fields) != _FIELDS + 1:
+        return rhythm, UTC
+    try:
+        return " ".join(fields[:_FIELDS]), ZoneInfo(fields[_FIELDS])
+    except (KeyError, ValueError, OSError):
+        raise _unreadable(rhythm, f"there is no time zone {fields[_FIELDS]!r}") from None
+
+
+def _unreadable(rhythm: str, reason: object) -> ConfigError:
+    return ConfigError(
+        f"schedule {rhythm!r}: {reason}. Write five cron fields (UTC), perhaps with a time zone behind them such as"
+        " Asia/Baghdad, or every:SECONDS."
+    )
 
 
 def _every(rhythm: str) -> int:

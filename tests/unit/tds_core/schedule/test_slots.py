@@ -1,6 +1,7 @@
 """Slots: which one is due, told from a rhythm and two times alone."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -61,3 +62,31 @@ def test_a_rhythm_nobody_understands_says_how_to_write_one(rhythm: str) -> None:
     for ask in (latest_slot, next_slot):
         with pytest.raises(ConfigError, match="every:SECONDS"):
             ask(rhythm, on(5))
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+#: Two o'clock comes twice on one of these days, and never on the other.
+CHANGES_OF_CLOCK = (datetime(2026, 10, 20, tzinfo=BERLIN), datetime(2026, 3, 25, tzinfo=BERLIN))
+
+
+@pytest.mark.parametrize("start", CHANGES_OF_CLOCK)
+@pytest.mark.parametrize("rhythm", ["0 2 * * *", "30 2 * * *", "0 3 * * *"])
+def test_a_change_of_clocks_neither_skips_nor_doubles_a_slot(start: datetime, rhythm: str) -> None:
+    slots, now = [], start
+    for _ in range(10 * 24 * 4):
+        now += timedelta(minutes=15)
+        due = due_slot(f"{rhythm} Europe/Berlin", last=slots[-1] if slots else start, now=now.astimezone(UTC))
+        if due:
+            assert not due.missed
+            slots.append(due.slot_at)
+    assert [slot.astimezone(BERLIN).day for slot in slots] == [(start + timedelta(days=n)).day for n in range(10)]
+    assert slots == sorted(set(slots))
+    assert all(slot.tzinfo is UTC for slot in slots)
+
+
+def test_a_zone_moves_the_slot() -> None:
+    assert next_slot("0 3 * * * Asia/Baghdad", datetime(2026, 11, 1, 12, tzinfo=UTC)) == datetime(
+        2026, 11, 2, 0, tzinfo=UTC
+    )
+    with pytest.raises(ConfigError, match="there is no time zone 'Mars/Olympus'"):
+        next_slot("0 3 * * * Mars/Olympus", datetime(2026, 11, 1, 12, tzinfo=UTC))
