@@ -54,20 +54,25 @@ class LastRun(TypedDict):
     end_reason: str | None
 
 
-class EntityStatus(TypedDict):
-    """The rows of an entity by state, its newest change, its cursor and its last run.
+class EntityCounts(TypedDict):
+    """The rows of an entity by state, and its newest change.
 
     `details_left`: living rows known by a list row alone; None where a list row is all there is.
     """
 
-    entity: str
-    title: str
     live_count: int
     deleted_count: int
     unconfirmed_count: int
     details_left: int | None
     newest_modified_at: datetime | None
     last_changed_at: datetime | None
+
+
+class EntityStatus(EntityCounts):
+    """The counts of an entity with its cursor and its last run."""
+
+    entity: str
+    title: str
     cursor_at: datetime | None
     last_run: LastRun | None
 
@@ -155,8 +160,26 @@ def history(
     return Page(versions, page.next_cursor)
 
 
-def entity_status(session: Session, entity: Entity) -> EntityStatus:
-    """The state of an entity."""
+def entity_status(session: Session, entity: Entity, counts: EntityCounts | None = None) -> EntityStatus:
+    """The state of an entity; its rows are counted now unless `counts` has them."""
+    cursor = select(SyncCursor.modified_at).where(
+        SyncCursor.source == entity.stream.source, SyncCursor.entity == entity.name
+    )
+    last = select(Run.id, Run.mode, Run.state, Run.requested_at, Run.ended_at, Run.end_reason).where(
+        Run.entity == entity.name, Run.mode != Mode.DRY_RUN
+    )
+    newest = session.execute(last.order_by(Run.requested_at.desc()).limit(1)).mappings().first()
+    status = {
+        "entity": entity.name,
+        "title": entity.title,
+        **(counts or _counts(session, entity)),
+        "cursor_at": session.execute(cursor).scalar(),
+        "last_run": None if newest is None else dict(newest),
+    }
+    return cast("EntityStatus", status)
+
+
+def _counts(session: Session, entity: Entity) -> EntityCounts:
     table = entity.table
     live = table.c.deleted_at.is_(None)
     to_read = func.count().filter(live, table.c.lines_confirmed_at.is_(None)) if entity.header_first else null()
@@ -170,21 +193,7 @@ def entity_status(session: Session, entity: Entity) -> EntityStatus:
             func.max(table.c.changed_at).label("last_changed_at"),
         )
     )
-    cursor = select(SyncCursor.modified_at).where(
-        SyncCursor.source == entity.stream.source, SyncCursor.entity == entity.name
-    )
-    last = select(Run.id, Run.mode, Run.state, Run.requested_at, Run.ended_at, Run.end_reason).where(
-        Run.entity == entity.name, Run.mode != Mode.DRY_RUN
-    )
-    newest = session.execute(last.order_by(Run.requested_at.desc()).limit(1)).mappings().first()
-    status = {
-        "entity": entity.name,
-        "title": entity.title,
-        **counts.mappings().one(),
-        "cursor_at": session.execute(cursor).scalar(),
-        "last_run": None if newest is None else dict(newest),
-    }
-    return cast("EntityStatus", status)
+    return cast("EntityCounts", dict(counts.mappings().one()))
 
 
 def etag_of_row(session: Session, entity: Entity, source_id: str) -> str | None:

@@ -155,15 +155,20 @@ def with_ends(statuses: Sequence[EntityStatus], governor: Governor) -> list[Enti
     return [{**row, "details_end_at": ends.get(row["entity"])} for row in statuses]
 
 
-def source_vs_mirror(session: Session, *, run_count: int = 8) -> SourceVsMirror:
-    """Both sides of every entity, the queue, dead letters, events of the last day and the latest runs."""
+def source_vs_mirror(
+    session: Session, counts: Mapping[str, row_queries.EntityCounts], *, run_count: int = 8
+) -> SourceVsMirror:
+    """Both sides of every entity, the queue, dead letters, events of the last day and the latest runs.
+
+    `counts`: by entity, the rows of those that have been counted; others are counted now.
+    """
     source = {row.entity: row for row in session.execute(_LAST_FULL)}
     entities: list[EntityVsSource] = []
     for entity in ENTITIES.values():
         seen = source.get(entity.name)
         entities.append(
             {
-                **row_queries.entity_status(session, entity),
+                **row_queries.entity_status(session, entity, counts.get(entity.name)),
                 "source_count": seen.record_count if seen else None,
                 "source_counted_at": seen.ended_at if seen else None,
             }

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
+from tds_core.mirror.row_queries import EntityCounts
 from tds_core.queue.items import database_clock
 from tds_core.statistics import business_figures as business
 from tds_core.statistics import trends as compare
@@ -22,7 +23,10 @@ from tds_models.entities import ENTITIES
 MEASURED_AT_ONCE_BYTES = 24 * 1024**2
 LONGEST_HISTORY_DAYS = 366
 
-_SIZES = text("select t as name, pg_relation_size(t::regclass) as bytes from unnest(cast(:tables as text[])) as t")
+# A table that is not there has no size; measuring it then says so as everywhere.
+_SIZES = text("""
+select t as name, coalesce(pg_relation_size(to_regclass(t)), 0) as bytes from unnest(cast(:tables as text[])) as t
+""")
 
 
 class InvalidSpanError(TdsError):
@@ -110,6 +114,15 @@ def current_figures(session: Session, entities: Iterable[str], *, zone: str) -> 
     now = database_clock(session)
     for name in quick:
         found[name] = {"measured_at": now, "figures": read_figures(name, measure(session, name, zone=zone))}
+    return found
+
+
+def current_counts(session: Session, *, zone: str) -> dict[str, EntityCounts]:
+    """How many rows every entity has by state, as `current_figures` has it; those never measured are left out."""
+    names = EntityCounts.__annotations__
+    current = current_figures(session, ENTITIES, zone=zone)
+    counts: Any = {entity: {name: each["figures"].get(name) for name in names} for entity, each in current.items()}
+    found: dict[str, EntityCounts] = counts
     return found
 
 

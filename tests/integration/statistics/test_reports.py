@@ -203,6 +203,21 @@ def test_stats_keep_their_fields_and_tell_of_today_and_success(tds: CommandLine,
     assert "100.00 %" in said
 
 
+def test_stats_count_no_large_table_that_the_slot_has_counted(
+    tds: CommandLine, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records(world.engine, "product", {}, {"confirmed_at": None})
+    records(world.engine, "customer", {})
+    with session_scope(world.engine) as session:
+        store_figures(session, "product", now=world.value("select now()"), zone=ZONE)
+    records(world.engine, "product", {"source_id": "3"})
+    records(world.engine, "customer", {"source_id": "3"})
+    monkeypatch.setattr(reports, "MEASURED_AT_ONCE_BYTES", 0)
+    found = {each["entity"]: each for each in tds("stats", "--json").json["entities"]}
+    assert (found["product"]["live_count"], found["product"]["unconfirmed_count"]) == (2, 1)
+    assert found["customer"]["live_count"] == 2  # never counted by the slot, so counted now
+
+
 def test_stats_are_watched_until_they_are_interrupted(
     tds: CommandLine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
