@@ -90,6 +90,7 @@ TIMETABLE = {
     "lease-rescue": ("every:60", "rescue", {}, "skip"),
     "queue-health": ("every:60", "measure", {}, "skip"),
     "statistics": ("5 * * * *", "statistics", {}, "once"),
+    "webhook-coverage": ("every:60", "webhook_coverage", {}, "skip"),
     "audit-seal": ("every:60", "seal", {}, "skip"),
     "comparison": (f"0 3 * * *{ZONE}", "compare", {"sample": 20}, "once"),
     "retention": (f"30 3 * * *{ZONE}", "retention", {}, "once"),

@@ -21,6 +21,7 @@ from tds_models import (  # noqa: F401  (they fill the metadata)
     statistics,
     subscriptions,
     validation,
+    webhook_coverage,
 )
 from tds_models.base import MIRROR_SCHEMA, Base, mirror_metadata
 from tds_models.db import Lock, make_engine

@@ -38,6 +38,7 @@ from tds_api.resources.sessions import session_routes
 from tds_api.resources.statistics import statistics_routes
 from tds_api.resources.subscriptions import subscription_routes
 from tds_api.resources.validation import validation_routes
+from tds_api.resources.webhook_coverage import webhook_coverage_routes
 from tds_api.resources.webhook_events import webhook_event_routes
 from tds_api.webhooks.endpoint import METHODS, REFUSAL_KEY, WEBHOOKS, webhook_routes
 from tds_core.auth.rate_limits import RateLimiter
@@ -97,6 +98,7 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
     api = describe(app)
     api.register_blueprint(zoho_connect_routes(context, recorder, rates))
     for routes in (
+        webhook_coverage_routes(context),
         webhook_event_routes(context),
         run_routes(context),
         sync_routes(context),

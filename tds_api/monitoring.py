@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 from flask import Blueprint, Response, jsonify
@@ -31,6 +32,7 @@ from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import LimitUsage, QuotaUnknownError
 from tds_core.statistics import business_figures, reports
 from tds_core.statistics.history import newest_figures
+from tds_core.webhook_coverage import queries as webhook_coverage
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -106,6 +108,7 @@ def metrics_registry(context: Context, governor: Governor) -> CollectorRegistry:
         partial(quota_gauges, governor),
         partial(worker_gauges, context.engine),
         partial(statistics_gauges, context),
+        partial(webhook_coverage_gauges, context.engine),
     ):
         registry.register(GaugeCollector(read))
     return registry
@@ -227,3 +230,29 @@ def statistics_gauges(context: Context) -> Iterator[Gauge]:
     known = {rate["window"]: rate["success_rate"] for rate in rates if rate["success_rate"] is not None}
     meaning = "Share of the work that ended which ended well, 0 to 1; none where nothing ended."
     yield _by("window", known, "tds_success_ratio", meaning)
+
+
+def webhook_coverage_gauges(engine: Engine) -> Iterator[Gauge]:
+    """The changes of 24 hours by how webhooks announced them, and the share announced in time, by entity."""
+    with session_scope(engine) as session:
+        found = webhook_coverage.summary(session)
+    changes = Gauge(
+        "tds_webhook_coverage_changes",
+        "Changes of the last 24 hours, by how webhooks announced them.",
+        labels=["entity", "announced"],
+    )
+    ratio = Gauge(
+        "tds_webhook_coverage_ratio",
+        "Share of the last 24 hours' changes that webhooks announced in time; absent without changes.",
+        labels=["entity"],
+    )
+    for row in found["entities"]:
+        if row["state"] in webhook_coverage.UNMEASURED:
+            continue
+        counts: dict[str, Any] = {**row}
+        for name in webhook_coverage.COUNTS:
+            changes.add_metric([row["entity"], name.removesuffix("_count")], counts[name])
+        if row["coverage_ratio"] is not None:
+            ratio.add_metric([row["entity"]], row["coverage_ratio"])
+    yield changes
+    yield ratio

@@ -13,6 +13,8 @@ OLD: Mapping[str, tuple[str, str]] = {
     "tds_inbox_fingerprints": ("fingerprint", "seen_at < now() - interval '1 day'"),
     "tds_rejected_deliveries": ("id", "received_at < now() - interval '7 days'"),
     "tds_unstored_webhooks": ("ctid", "minute < now() - interval '7 days'"),
+    "tds_webhook_coverage": ("ctid", "hour_at < now() - interval '90 days'"),
+    "tds_webhook_gaps": ("entry_id", "found_at < now() - interval '30 days'"),
     "tds_sync_logs": ("id", "ended_at < now() - interval '90 days'"),
     "tds_schedule_slots": ("ctid", "slot_at < now() - interval '30 days'"),
     "tds_healing_actions": ("id", "acted_at < now() - interval '90 days'"),

@@ -26,6 +26,8 @@ from tds_core.schedule import job_store
 from tds_core.schedule.job_store import ClaimedSlot
 from tds_core.statistics import history, uptime
 from tds_core.sync import runs
+from tds_core.webhook_coverage.gap_findings import report_gaps
+from tds_core.webhook_coverage.measure import measure
 from tds_models.db import set_statement_timeout
 from tds_models.entities import ENTITIES
 from tds_tasks.app import app
@@ -193,6 +195,19 @@ def _seal(_: Mapping[str, Any]) -> str:
     return f"{row_count} rows sealed" + (", waits for writers" if sealed.waits else "")
 
 
+def _measure_webhook_coverage(_: Mapping[str, Any]) -> str:
+    """Measure what the history and the inbox got since the last slot, within the budget of time, and report gaps."""
+    until, change_count, gap_count, measured = time.monotonic() + BUDGET_SECONDS, 0, 0, None
+    while measured is None or (measured.more and time.monotonic() < until):
+        with scope() as session:
+            measured = measure(session)
+        change_count += measured.change_count
+        gap_count += measured.gap_count
+    with scope() as session:
+        open_count = report_gaps(session)
+    return f"{change_count} changes measured, {gap_count} not announced in time, {open_count} findings open"
+
+
 #: The kinds of job, as rows of tds_scheduled_jobs name them; a row may name one that no default timetable has.
 JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "runs": _request_runs,
@@ -204,4 +219,5 @@ JOBS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "statistics": _store_statistics,
     "retention": _remove_old,
     "seal": _seal,
+    "webhook_coverage": _measure_webhook_coverage,
 }

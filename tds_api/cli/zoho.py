@@ -19,6 +19,7 @@ from tds_api.cli.common.database import database
 from tds_api.cli.common.logged_transactions import acting, did
 from tds_api.cli.common.output import cell, say_json, say_table, terminal
 from tds_api.cli.quota import quota
+from tds_api.cli.webhook_coverage import coverage
 from tds_api.cli.zoho_webhooks import webhooks
 from tds_core.audit_trail import keys
 from tds_core.config.settings import Settings, load_settings
@@ -107,6 +108,7 @@ CONSENT_WITHIN_SECONDS = 300.0
 
 zoho = typer.Typer(no_args_is_help=True, help="Connect a Zoho organisation, and see how the connection does.")
 zoho.command()(quota)
+webhooks.command()(coverage)
 zoho.add_typer(webhooks, name="webhooks")
 
 

@@ -17,6 +17,7 @@ from tds_api.schemas.inbox_and_queue import (
 from tds_core.inbox import queries
 from tds_core.inbox.replay import replay
 from tds_core.sources.zoho.webhooks.parser import parse_again
+from tds_core.webhook_coverage.queries import summary
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -57,8 +58,8 @@ def webhook_event_routes(context: Context) -> Blueprint:
     @needs(Role.VIEWER)
     @routes.response(200, ReceptionSchema)
     def health() -> Any:
-        """Reception in the last 24 hours: by entity, by verdict, duplicates and refusals."""
+        """Reception in the last 24 hours: by entity, by verdict, duplicates, refusals and coverage."""
         with session_scope(context.engine) as session:
-            return queries.reception_health(session)
+            return {**queries.reception_health(session), "coverage": summary(session)}
 
     return routes

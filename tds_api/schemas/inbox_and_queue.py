@@ -11,6 +11,7 @@ from tds_api.schemas.common import (
     name_field,
     perhaps_instant_field,
 )
+from tds_api.schemas.webhook_coverage import CoverageSummarySchema
 from tds_models.inbox import Verdict
 
 
@@ -98,6 +99,7 @@ class ReceptionSchema(Schema):
     unstored = fields.List(
         fields.Nested(UnstoredWebhooksSchema), metadata={"description": "answered 503, so that the sender tries again"}
     )
+    coverage = fields.Nested(CoverageSummarySchema)
 
 
 class QueueArgumentsSchema(PageArgumentsSchema):

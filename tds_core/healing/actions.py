@@ -21,10 +21,12 @@ from tds_core.queue import breaker_wakeup
 from tds_core.queue.claim import due_work
 from tds_core.queue.items import BULK_PRIORITY
 from tds_core.sources.base import Traffic
+from tds_core.webhook_coverage.gap_filling import poll_silent_entities
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 
 BREAKERS, LEASES, LETTERS, NUDGES, STUCK, DEPTH = "breakers", "leases", "letters", "nudges", "stuck", "depth"
+GAPS = "webhook_gaps"
 
 # The dispatcher announces within a second and workers claim within another; later than this the announcement was lost.
 LATE_SECONDS = 10.0
@@ -165,6 +167,13 @@ def nudge_due(context: HealingContext) -> list[ActionResult]:
                 )
             )
     return results
+
+
+def fill_webhook_gaps(context: HealingContext) -> list[ActionResult]:
+    """Have entities polled more often whose webhooks stay away."""
+    with context.scope() as session:
+        run_ids = poll_silent_entities(session)
+    return [ActionResult(action=GAPS, entity=name, detail={"run_id": run_id}) for name, run_id in run_ids.items()]
 
 
 def report_stuck(context: HealingContext) -> list[ActionResult]:

@@ -34,6 +34,7 @@ ACTIONS: tuple[CycleAction, ...] = (
     CycleAction(actions.LETTERS, "retries dead letters whose time has come", actions.retry_dead_letters),
     CycleAction(actions.BREAKERS, "probes open breakers that no waiting work would probe", actions.probe_breakers),
     CycleAction(actions.NUDGES, "announces due work that no worker has taken", actions.nudge_due),
+    CycleAction(actions.GAPS, "polls entities whose webhooks stay away", actions.fill_webhook_gaps),
     CycleAction(actions.STUCK, "reports work that takes over an hour", actions.report_stuck),
     CycleAction(actions.DEPTH, "reports a queue that became deep", actions.report_depth),
 )

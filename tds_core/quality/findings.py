@@ -186,3 +186,17 @@ select kind, severity, count(*) from tds_findings where resolved_at is null grou
 def open_counts(session: Session) -> list[OpenFindingCount]:
     """The numbers of open findings by kind and severity."""
     return cast("list[OpenFindingCount]", [dict(row) for row in session.execute(_OPEN).mappings()])
+
+
+_CLOSE_OTHERS = text("""
+update tds_findings f set resolved_at = now(), resolved_by = 'tds'
+where f.resolved_at is null and f.kind = any(:kinds) and not exists (
+    select from jsonb_to_recordset(cast(:rows as jsonb)) as r(kind text, source text, entity text, subject text)
+    where (r.kind, r.source, r.entity, r.subject) = (f.kind, f.source, f.entity, f.subject))
+""")
+
+
+def close_others(session: Session, *, kinds: Sequence[str], still_open: Sequence[NewFinding]) -> None:
+    """Resolve the findings of `kinds` that are not among `still_open`."""
+    rows = [{name: getattr(each, name) for name in ("kind", "source", "entity", "subject")} for each in still_open]
+    session.execute(_CLOSE_OTHERS, {"kinds": list(kinds), "rows": msgspec.json.encode(rows).decode()})
