@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from tds_core.comparison import causes, suspects
 from tds_core.comparison.causes import Finding
 from tds_core.comparison.content_hashes import content_hash
-from tds_core.comparison.list_comparison import changed_by_others
-from tds_core.comparison.row_states import Proof, row_states, store_proofs
+from tds_core.comparison.list_comparison import MOVED, changed_by_others
+from tds_core.comparison.row_states import Proof, RowState, row_states, store_proofs, unmoved
 from tds_core.comparison.suspects import ConfirmedDifference, DueSuspect
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.quality.future_timestamps import Clock
@@ -102,7 +102,10 @@ def decide(
 ) -> Decisions:
     """Decide suspects by `reading`, which was asked for after `read_at`, and store what comes of it."""
     shown = partial_rows.shown_in_details(session, entity)
-    rows = read_rows(session, entity, sorted(each.source_id for each in due))
+    ids = sorted(each.source_id for each in due)
+    states = row_states(session, entity, ids)
+    rows = read_rows(session, entity, ids)
+    still = unmoved(session, entity, states)
     decisions = Decisions()
     for suspect in due:
         key = suspect.source_id
@@ -118,6 +121,8 @@ def decide(
             candidate, rows.get(key), read_at=read_at, now=now, settle=timedelta(seconds=settle_seconds),
             is_owed=suspect.is_owed,
         )  # fmt: skip
+        if key not in still:
+            judgement = Judgement(Outcome.LATER, reason=MOVED)
         if candidate is not None:
             decisions.candidates[key] = candidate
         if judgement.outcome is Outcome.EQUAL:
@@ -126,7 +131,7 @@ def decide(
             decisions.later[key] = judgement.reason
         else:
             decisions.confirmed.append((suspect, judgement, candidate))
-    _store_equal(session, entity, decisions, {each.source_id: each.list_hash for each in due})
+    _store_equal(session, entity, decisions, states, {each.source_id: each.list_hash for each in due})
     suspects.clear(session, comparison_id, entity, decisions.equal)
     suspects.postpone(session, comparison_id, entity, decisions.later, settle_seconds=settle_seconds)
     suspects.confirm(session, comparison_id, entity, _explained(session, entity, decisions, rows))
@@ -195,13 +200,16 @@ def _content(candidate: Candidate) -> dict[str, Any]:
 
 
 def _store_equal(
-    session: Session, entity: Entity, decisions: Decisions, list_hashes: Mapping[str, bytes | None]
+    session: Session,
+    entity: Entity,
+    decisions: Decisions,
+    states: Mapping[str, RowState],
+    list_hashes: Mapping[str, bytes | None],
 ) -> None:
     """What was read whole and is equal is proven, as long as neither side moves."""
     keys = [key for key in decisions.equal if key in decisions.candidates]
     if not keys:
         return
-    states = row_states(session, entity, keys)
     proofs = []
     for key in keys:
         candidate, digest = decisions.candidates[key], states[key].digest

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.comparison.content_hashes import content_hash, reads_details
-from tds_core.comparison.row_states import Proof, RowState, row_states
+from tds_core.comparison.row_states import Proof, RowState, row_states, unmoved
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.invariants import history_checks
 from tds_core.quality.future_timestamps import Clock
@@ -49,6 +49,7 @@ class ListComparison:
 
 
 UNLISTED = "the list does not show every change"
+MOVED = "the row changed while it was compared"
 CHANGED_HERE = "the row is not what its history comes to"
 
 
@@ -109,10 +110,14 @@ def _compare(
     ids = [each.source_id for each in candidates]
     rows = read_rows(session, entity, ids)
     changed_here = changed_by_others(session, entity, [key for key in ids if not states[key].is_as_proven])
+    # Each statement sees what is committed by then.
+    still = unmoved(session, entity, {key: states[key] for key in ids})
     for candidate in candidates:
         source_id, state, row = candidate.source_id, states[candidate.source_id], rows.get(candidate.source_id)
         if row is None or not state.is_live or state.digest is None:
             result.suspect(source_id, DifferenceKind.MISSING_HERE, "the list shows it", candidate.list_hash)
+        elif source_id not in still:
+            result.suspect(source_id, DifferenceKind.DIFFERENT, MOVED, candidate.list_hash)
         elif reason := _doubt(entity, candidate, row, state, changed_here):
             result.suspect(source_id, DifferenceKind.DIFFERENT, reason, candidate.list_hash)
         else:
@@ -203,8 +208,12 @@ def _prove_by_history(
     """Rows that a pass confirmed and that are what their history comes to are what the source showed."""
     changed_here = changed_by_others(session, entity, source_ids)
     rows = read_rows(session, entity, source_ids) if source_ids else {}
+    still = unmoved(session, entity, {key: states[key] for key in source_ids}) if source_ids else set()
     for source_id in source_ids:
         state = states[source_id]
+        if source_id not in still:
+            result.suspect(source_id, DifferenceKind.DIFFERENT, MOVED)
+            continue
         if source_id in changed_here or source_id not in rows or state.digest is None:
             result.suspect(source_id, DifferenceKind.DIFFERENT, CHANGED_HERE)
             continue

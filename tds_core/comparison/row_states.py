@@ -1,6 +1,6 @@
 """Row states: what the mirror has of records now, against the states that were last proven equal to the source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -55,6 +55,12 @@ def row_states(session: Session, entity: Entity, source_ids: Sequence[str]) -> d
         binary = {name: _bytes(row[name]) for name in _BINARY}
         states[row["source_id"]] = RowState(**{**row, **binary})
     return states
+
+
+def unmoved(session: Session, entity: Entity, states: Mapping[str, RowState]) -> set[str]:
+    """Those of `states` whose rows are still the same: what was read of them meanwhile is of that digest."""
+    now = row_states(session, entity, list(states))
+    return {source_id for source_id, state in states.items() if now[source_id].digest == state.digest}
 
 
 _BINARY = ("list_hash", "digest", "proven_digest", "proven_list_hash")

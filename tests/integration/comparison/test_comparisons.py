@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from tds_core.comparison import comparisons, list_comparison
+from tds_core.comparison import comparisons, confirmation, list_comparison
 from tds_core.sync import runs
 from tds_core.sync.run_requests import InvalidRequestError, request_sync
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
+from tds_tasks import runs as run_tasks
 from tds_tasks import schedule
 from tests.support.comparing import compare, differences
 from tests.support.planted_faults import FAULTS, Ground
@@ -224,3 +226,31 @@ def test_a_comparison_whose_run_was_cancelled_or_failed_ends_unproven_and_stands
 def test_a_comparison_is_not_asked_for_as_a_sync(world: World) -> None:
     with session_scope(world.engine) as session, pytest.raises(InvalidRequestError, match="tds compare"):
         request_sync(session, entity="product", mode="comparison", requested_by="test")
+
+
+@pytest.mark.parametrize("where", ["list_comparison", "confirmation"])
+def test_a_row_that_changes_while_it_is_compared_is_not_proven(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Between two statements of one comparison somebody else commits."""
+    module = {"list_comparison": list_comparison, "confirmation": confirmation}[where]
+    record_id = ground.take("items")
+    if where == "confirmation":
+        ground.sql("update erp.product set lines_confirmed_at = null where source_id = :id", id=record_id)
+    whole = module.read_rows
+
+    def read_rows(*arguments: Any) -> Any:
+        rows = whole(*arguments)
+        ground.sql("update erp.product set price = price + 1 where source_id = :id", id=record_id)
+        return rows
+
+    monkeypatch.setattr(module, "read_rows", read_rows)
+    with session_scope(ground.world.engine) as session:
+        comparison_id = comparisons.request_comparison(session, requested_by="test", entities=["product"])
+    run_id = ground.world.value("select run_id from tds_comparison_reports")
+    run_tasks.advance_run(run_id, slice_seconds=30)
+    monkeypatch.undo()
+    proven = "select count(*) from tds_record_proofs where entity = 'product' and source_id = :id"
+    assert ground.world.value(proven, id=record_id) == 0
+    assert ground.world.value("select count(*) from tds_record_proofs") > 0
+    assert comparison_id
