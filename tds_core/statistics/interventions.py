@@ -37,6 +37,7 @@ OTHER: Final = frozenset({
     "runs.cancel", "cli.runs.cancel",
     "schedules.change", "cli.schedules.set", "cli.schedules.missed", "schedules.pause", "cli.schedules.pause",
     "schedules.resume", "cli.schedules.resume", "schedules.run", "cli.schedules.run",
+    "validation.validate",
     "subscriptions.create", "cli.subscriptions.create", "subscriptions.delete", "cli.subscriptions.delete",
     "subscriptions.pause", "cli.subscriptions.pause", "subscriptions.resume", "cli.subscriptions.resume",
     "subscriptions.rotate", "cli.subscriptions.rotate", "subscriptions.replay", "cli.subscriptions.replay",
