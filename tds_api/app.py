@@ -23,6 +23,7 @@ from tds_api.resources.action_log import action_routes
 from tds_api.resources.api_keys import api_key_routes
 from tds_api.resources.auto_healing import healing_routes
 from tds_api.resources.breakers import breaker_routes
+from tds_api.resources.comparison import comparison_routes
 from tds_api.resources.cursors import cursor_routes
 from tds_api.resources.dead_letters import dead_letter_routes
 from tds_api.resources.entities import entity_routes
@@ -111,6 +112,7 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
         validation_routes(context),
         finding_routes(context),
         live_comparison_routes(context),
+        comparison_routes(context),
         quota_routes(context),
         healing_routes(context),
         health_routes(context),

@@ -113,9 +113,7 @@ def _confirm(run: RunLease, part: ComparisonPart, until: float, lease_seconds: f
             return False
         else:
             with scope() as session:
-                runs.yield_run(
-                    session, run, delay_seconds=wait, reason="suspects are looked at again once changes have settled"
-                )
+                runs.yield_run(session, run, delay_seconds=wait, reason=suspects.SETTLES)
             return False
     with scope() as session:
         runs.yield_run(session, run)

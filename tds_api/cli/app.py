@@ -7,7 +7,6 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from tds_api.cli import (
@@ -39,8 +38,10 @@ from tds_api.cli import (
     zoho,
 )
 from tds_api.cli.common.database import DatabaseAwayError
-from tds_api.cli.common.output import say, terminal
+from tds_api.cli.common.output import say, say_error
 from tds_api.cli.common.remote_api import RemoteAwayError
+from tds_api.cli.comparison import commands as comparison
+from tds_api.cli.comparison import statement
 from tds_api.cli.dead_letter import commands as dead_letter
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
@@ -72,7 +73,9 @@ app.command("health")(health.health)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("validate")(validate.validate)
-app.command("verify")(verify.verify)
+app.command("compare", cls=comparison.CompareCommand)(comparison.compare)
+verify.verify.command("statement")(statement.statement)
+app.add_typer(verify.verify, name="verify")
 app.command("repair")(repair.repair)
 audit.audit.command("actions")(audit.actions)
 app.add_typer(audit.audit, name="audit")
@@ -114,8 +117,7 @@ def main() -> None:
     try:
         app()
     except TdsError as error:
-        terminal(stderr=True).print(f"[bold red]{escape(error.code)}[/] ", end="")
-        say(str(error), err=True)
+        say_error(error)
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
     except Exception:  # a bug: the whole traceback, with control characters from outside escaped
         say(traceback.format_exc(), err=True)

@@ -25,16 +25,24 @@ from tds_core.invariants.verify import verify as look
 from tds_core.sync.foreign_rows import Hint, hints
 from tds_models.db import session_scope
 
+verify = typer.Typer()
 
-def verify(
-    against: str = typer.Option("", metavar="URL", help="A Zoho stand-in whose records the mirror must equal, too."),
+
+@verify.callback(invoke_without_command=True)
+def invariants(
+    context: typer.Context,
+    against: str = typer.Option(
+        "", metavar="URL", help="A Zoho stand-in (never Zoho itself: tds compare) whose records the mirror must equal."
+    ),
     examples: int = typer.Option(20, min=1, max=1000, help="So many cases of each broken promise are shown."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
     """Check the whole history: every event ended or is owed, nothing twice, nothing backwards, every row its replay.
 
-    Exit code 1: a promise was broken.
+    Exit code 1: a promise was broken. Whether the mirror equals Zoho: tds compare.
     """
+    if context.invoked_subcommand:
+        return
     with database() as engine:
         with session_scope(engine) as session:
             findings = look(session, examples=examples)

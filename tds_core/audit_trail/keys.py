@@ -74,6 +74,12 @@ def configured_keys(session: Session, settings: Settings) -> Mapping[bytes, byte
     return known_keys(session, _vault(settings), _secrets(settings))
 
 
+def derived_keys(settings: Settings) -> Mapping[bytes, bytes]:
+    """By id, the keys of TDS_SECRET_KEY and TDS_SECRET_KEY_PREVIOUS alone. Raises ConfigError without one."""
+    _vault(settings)  # refuses what is no key
+    return {key.id: key.secret for key in map(derive, _secrets(settings))}
+
+
 def _secrets(settings: Settings) -> list[str]:
     settings.require("TDS_SECRET_KEY")
     previous = settings.secret_key_previous

@@ -1,5 +1,6 @@
 """Queries of comparisons: progress, reports, differences, and the newest report of each entity."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypedDict
@@ -7,6 +8,7 @@ from typing import Any, TypedDict
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from tds_core.comparison.suspects import SETTLES
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, read_page
 from tds_models.comparison import Comparison, ComparisonDifference, DifferenceState
@@ -17,6 +19,7 @@ class PartStatus(TypedDict):
     """The part of a comparison about one entity: its report, or while it runs how far it is.
 
     `read_count` of about `expected_count` records have been compared; `waits_until` and `waits_for`: why it rests.
+    `is_put_off`: it rests because a quota, an outage or a refusal stands in the way, not to let changes settle.
     """
 
     entity: str
@@ -43,6 +46,7 @@ class PartStatus(TypedDict):
     expected_count: int | None
     waits_until: datetime | None
     waits_for: str | None
+    is_put_off: bool
     began_at: datetime | None
     ended_at: datetime | None
 
@@ -81,6 +85,14 @@ class ComparisonRow(TypedDict):
     sample_size: int
 
 
+class FieldDifference(TypedDict):
+    """A field, or lines, with what each side has."""
+
+    field: str
+    here: Any
+    there: Any
+
+
 class DifferenceRow(TypedDict):
     """A record that differs. `since`: when the two sides parted, if known; `suspected_for`: what made it a suspect."""
 
@@ -90,7 +102,7 @@ class DifferenceRow(TypedDict):
     source_id: str
     kind: str
     state: str
-    fields: list[Any]
+    fields: list[FieldDifference]
     cause: str | None
     explanation: str | None
     since: datetime | None
@@ -119,6 +131,8 @@ select p.entity, p.state, p.agreement, p.reason, p.here_count, p.there_count, p.
        case when p.state = 'running' and r.next_attempt_at > now() + interval '2 seconds' then r.next_attempt_at end
            as waits_until,
        case when p.state = 'running' and r.next_attempt_at > now() then r.end_reason end as waits_for,
+       p.state = 'running' and r.next_attempt_at > now() + interval '2 seconds'
+           and r.end_reason is distinct from :settles as is_put_off,
        coalesce(p.began_at, r.started_at) as began_at, p.ended_at
 from tds_comparison_reports p join tds_sync_runs r on r.id = p.run_id
 left join lateral (select count(*) as suspects from tds_comparison_differences x
@@ -134,17 +148,47 @@ def comparison(session: Session, comparison_id: int | None = None) -> Comparison
         named = "Nothing was compared yet" if comparison_id is None else f"There is no comparison {comparison_id}"
         raise NotFoundError(f"{named}: tds compare compares the mirror with its source.")
     order = list(ENTITIES)
-    found = session.execute(_PARTS, {"id": row["id"]}).mappings()
+    found = session.execute(_PARTS, {"id": row["id"], "settles": SETTLES}).mappings()
     parts: list[Any] = sorted((dict(part) for part in found), key=lambda part: order.index(part["entity"]))
-    differences = ("different_count", "missing_here_count", "missing_there_count")
+    return _status(dict(row), parts)
+
+
+def _status(row: Mapping[str, Any], parts: list[Any]) -> ComparisonStatus:
     status: Any = {
         **row,
-        "difference_count": sum(part[name] for part in parts for name in differences),
+        "difference_count": sum(part[name] for part in parts for name in _DIFFERENCE_COUNTS),
         "api_call_count": sum(part["api_call_count"] for part in parts),
         "parts": parts,
     }
     result: ComparisonStatus = status
     return result
+
+
+_DIFFERENCE_COUNTS = ("different_count", "missing_here_count", "missing_there_count")
+
+
+def of_entity(status: ComparisonStatus, entity: str) -> ComparisonStatus:
+    """A comparison as far as it is about one entity: state, agreement and counts are those of its part."""
+    parts = [part for part in status["parts"] if part["entity"] == entity]
+    if not parts:
+        raise NotFoundError(f"Comparison {status['id']} is not about {entity}: tds compare {entity}")
+    own = {name: parts[0][name] for name in ("state", "agreement", "score", "ended_at")}
+    return _status({**status, **own}, parts)
+
+
+_NEWEST = text("""
+select max(p.comparison_id) from tds_comparison_reports p join tds_comparisons c on c.id = p.comparison_id
+where (cast(:entity as text) is null or p.entity = :entity) and (not :has_ended or c.state <> 'running')
+""")
+
+
+def newest_id(session: Session, *, entity: str | None = None, has_ended: bool = False) -> int:
+    """The newest comparison: of all, or of those that compare `entity`, or that have ended. Raises NotFoundError."""
+    found = session.execute(_NEWEST, {"entity": entity, "has_ended": has_ended}).scalar()
+    if found is None:
+        command = f"tds compare {entity}" if entity else "tds compare"
+        raise NotFoundError(f"{entity or 'Nothing'} was {'never' if entity else 'not yet'} compared: {command}")
+    return int(found)
 
 
 def comparisons(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[ComparisonRow]:
@@ -174,7 +218,15 @@ def differences(
     for key, value in (("entity", entity), ("state", state)):
         if value is not None:
             statement = statement.where(table.c[key] == value)
-    return read_page(session, statement, keys=[table.c.id], cursor=cursor, limit=limit, newest_first=False)
+    page = read_page(session, statement, keys=[table.c.id], cursor=cursor, limit=limit, newest_first=False)
+    rows: list[Any] = [{**row, "fields": _field_differences(row["fields"])} for row in page.items]
+    return Page(rows, page.next_cursor)
+
+
+def _field_differences(fields: Any) -> list[FieldDifference]:
+    """What differs, as stored by field (a suspect has none yet), field by field."""
+    pairs = fields.items() if isinstance(fields, dict) else ()
+    return [{"field": name, "here": here, "there": there} for name, (here, there) in pairs]
 
 
 class LatestReport(TypedDict):
@@ -214,3 +266,20 @@ def confirmed_count(session: Session, comparison_id: int) -> int:
         table.c.comparison_id == comparison_id, table.c.state == DifferenceState.CONFIRMED
     )
     return int(session.execute(statement).scalar_one())
+
+
+# An entity of which nothing was proven counts from the end of its first full pass on.
+_PROOF_AGES = text("""
+select e.entity, extract(epoch from clock_timestamp() - coalesce(
+    (select max(p.ended_at) from tds_comparison_reports p
+        where p.entity = e.entity and p.state = 'completed' and p.agreement in ('equal', 'differs')),
+    (select min(r.ended_at) from tds_sync_runs r
+        where r.entity = e.entity and r.mode = 'full' and r.state = 'completed')))::float8 as seconds
+from unnest(cast(:entities as text[])) as e(entity)
+""")
+
+
+def proof_ages(session: Session) -> dict[str, float]:
+    """By entity, for how many seconds no comparison has left nothing of it unproven; entities without a row are out."""
+    rows = session.execute(_PROOF_AGES, {"entities": list(ENTITIES)})
+    return {row.entity: row.seconds for row in rows if row.seconds is not None}

@@ -5,7 +5,7 @@ of change. The next comparison proves what they brought.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.config.settings import Settings
-from tds_core.errors import ConfigError
+from tds_core.errors import ConfigError, NotFoundError
 from tds_core.sync import run_requests
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
@@ -101,12 +101,15 @@ def plan(
 ) -> RepairPlan:
     """What would be read again of the confirmed differences of a comparison. Writes nothing. Raises ConfigError.
 
-    `includes_asked`: a person said that fields with the policy `ask` are taken from the source.
+    `includes_asked`: a person said that fields with the policy `ask` are taken from the source. Raises NotFoundError
+    when one of `source_ids` is no confirmed difference.
     """
     policies = policies_of(settings)
     parts: dict[str, EntityRepair] = {}
     params = {"id": comparison_id, "entity": entity, "ids": list(source_ids) or None}
-    for row in session.execute(_CONFIRMED, params).mappings():
+    rows = session.execute(_CONFIRMED, params).mappings().all()
+    _refuse_unknown(comparison_id, source_ids, {row["source_id"] for row in rows})
+    for row in rows:
         part = parts.setdefault(row["entity"], EntityRepair(row["entity"]))
         policy = _strictest(policies, row["entity"], row["fields"])
         if policy is Policy.KEEP:
@@ -119,6 +122,14 @@ def plan(
         part.api_call_count = call_count(ENTITIES[part.entity], len(part.source_ids))
     ordered = [parts[name] for name in ENTITIES if name in parts]
     return RepairPlan(comparison_id, ordered, seconds(settings, sum(each.api_call_count for each in ordered)))
+
+
+def _refuse_unknown(comparison_id: int, source_ids: Sequence[str], confirmed: Set[str]) -> None:
+    if unknown := sorted(set(source_ids) - confirmed):
+        raise NotFoundError(
+            f"Comparison {comparison_id} has no confirmed difference of {', '.join(unknown[:5])}"
+            + (f" and {len(unknown) - 5} more." if len(unknown) > 5 else ".")
+        )
 
 
 def _strictest(policies: Policies, entity: str, fields: Mapping[str, Any]) -> Policy:

@@ -183,21 +183,29 @@ def verify(statement: SignedStatement, keys: Mapping[bytes, bytes]) -> list[str]
 
     `keys`: the seal keys by id. Raises StatementError when none of them signed it.
     """
-    secret = keys.get(bytes.fromhex(statement.key_id))
+    secret = next((secret for key_id, secret in keys.items() if key_id.hex() == statement.key_id), None)
     if secret is None:
         raise StatementError(
-            f"The statement was signed with key {statement.key_id}, which is not known here: set TDS_SECRET_KEY, or"
-            " TDS_SECRET_KEY_PREVIOUS, to the one of that time."
+            f"The statement was signed with key {statement.key_id[:80]}, which is not known here: set TDS_SECRET_KEY,"
+            " or TDS_SECRET_KEY_PREVIOUS, to the one of that time."
         )
     expected = _digest(
         secret, number=statement.number, body=statement.body, key_id=statement.key_id, previous=statement.previous,
         made_at=statement.made_at,
     )  # fmt: skip
-    wrong = [] if hmac.compare_digest(expected, statement.digest) else ["the signature is not of this text"]
-    content = statement.content()
-    for name, part in content["entities"].items():
-        wrong += _check_entity(name, part)
-    equal = sum(part["equal_count"] for part in content["entities"].values())
+    is_signed = hmac.compare_digest(expected.encode(), statement.digest.encode())
+    wrong = [] if is_signed else ["the signature is not of this text"]
+    try:
+        return wrong + _check_content(statement.content())
+    except (ArithmeticError, AttributeError, LookupError, StatementError, TypeError, ValueError) as error:
+        return [*wrong, f"its body is not that of a statement ({type(error).__name__}: {str(error)[:100]})"]
+
+
+def _check_content(content: Mapping[str, Any]) -> list[str]:
+    """What contradicts itself in the body of a statement. Raises whatever a body of another shape leads to."""
+    parts = content["entities"]
+    wrong = [each for name, part in parts.items() for each in _check_entity(name, part)]
+    equal = sum(part["equal_count"] for part in parts.values())
     if equal != content["equal_count"]:
         wrong.append(f"{content['equal_count']:,} equal records are stated, and the entities have {equal:,}")
     return wrong

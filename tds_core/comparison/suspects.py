@@ -15,6 +15,8 @@ from tds_models.entities.declaration import Entity
 
 #: A suspect that could not be decided so often stays one: nothing is proven of it.
 MOST_CHECKS = 3
+#: Why the run of an entity rests while it has suspects that are not due.
+SETTLES = "suspects are looked at again once changes have settled"
 
 _ADD = text("""
 insert into tds_comparison_differences (comparison_id, entity, source_id, kind, suspected_for, list_hash)

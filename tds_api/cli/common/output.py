@@ -90,6 +90,12 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     typer.echo(shown(text), err=err, nl=nl)
 
 
+def say_error(error: TdsError) -> None:
+    """Print an error's code and message to standard error."""
+    terminal(stderr=True).print(f"[bold red]{escape(error.code)}[/] ", end="")
+    say(str(error), err=True)
+
+
 def say_json(value: Any) -> None:
     """Print a value as one JSON document; times in ISO 8601, decimals as text, raw JSON as it is."""
     text = msgspec.json.encode(value, enc_hook=_encode)
