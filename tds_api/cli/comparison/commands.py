@@ -53,8 +53,10 @@ def compare(  # noqa: PLR0917 (options, which are given by name)
     include_asked: bool = typer.Option(
         False, "--include-asked", help="With --repair: take the source's value of fields with the policy ask, too."
     ),
-    show: int = typer.Option(0, min=1, metavar="ID", show_default=False, help="Go on watching, or show, this one."),
-    cancel: int = typer.Option(0, min=1, metavar="ID", show_default=False, help="Stop this one."),
+    show: int | None = typer.Option(
+        None, min=1, metavar="ID", show_default=False, help="Go on watching, or show, this one."
+    ),
+    cancel: int | None = typer.Option(None, min=1, metavar="ID", show_default=False, help="Stop this one."),
     no_wait: bool = typer.Option(False, "--no-wait", help="Request it, and do not watch."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:
@@ -65,7 +67,7 @@ def compare(  # noqa: PLR0917 (options, which are given by name)
     Ctrl-C stops watching, not the comparison. What it means and how it works: docs/proof.md.
     """
     options = CompareOptions(
-        entity=entity, deep=deep, follow=follow, shown_id=show, cancelled_id=cancel, wait=not no_wait,
+        entity=entity, deep=deep, follow=follow, shown_id=show or 0, cancelled_id=cancel or 0, wait=not no_wait,
         differences=differences, statement=statement, repair=repair, yes=yes, include_asked=include_asked,
         as_json=as_json,
     )  # fmt: skip

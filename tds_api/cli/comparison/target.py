@@ -239,10 +239,10 @@ class RemoteComparisons:
 
 def _status(found: dict[str, Any]) -> ComparisonStatus:
     """A comparison with its moments as datetimes, and its ids as numbers."""
-    parts: list[Any] = [{**part, "waits_until": _moment(part["waits_until"])} for part in found["parts"]]
+    parts: list[Any] = [part | {"waits_until": _moment(part["waits_until"])} for part in found["parts"]]
     number = found["statement"]
     own: dict[str, Any] = {"id": int(found["id"]), "statement": None if number is None else int(number)}
-    result: Any = found | own | {"parts": parts}
+    result: Any = {**found, **own, "parts": parts}
     status: ComparisonStatus = result
     return status
 
