@@ -111,15 +111,14 @@ class DifferenceRow(TypedDict):
     decided_at: datetime | None
 
 
-_COMPARISON = text("""
-select c.id, c.source, c.state, c.agreement, c.score, c.requested_by, c.requested_at, c.ended_at, c.sample_size, c.seed,
-       (select number from tds_statements s where s.comparison_id = c.id) as statement
-from tds_comparisons c
-where c.id = coalesce(:id, (select max(id) from tds_comparisons))
-""")
-# While its run goes on, a part's calls and doubts are the run's.
-_PARTS = text("""
-select p.entity, p.state, p.agreement, p.reason, p.here_count, p.there_count, p.equal_count, p.different_count,
+_OWN = (
+    "id", "source", "state", "agreement", "score", "requested_by", "requested_at", "ended_at", "sample_size", "seed",
+)  # fmt: skip
+# While its run goes on, a part's calls and doubts are the run's. One statement, so that all is of one moment.
+_PARTS = text(f"""
+select {", ".join(f"c.{name} as c_{name}" for name in _OWN)},
+       (select number from tds_statements s where s.comparison_id = c.id) as c_statement,
+       p.entity, p.state, p.agreement, p.reason, p.here_count, p.there_count, p.equal_count, p.different_count,
        p.missing_here_count, p.missing_there_count,
        case when p.state = 'running' then coalesce(d.suspects, 0) else p.suspect_count end as suspect_count,
        p.match_percent, p.score, p.grades, encode(p.root_here, 'hex') as root_here,
@@ -134,23 +133,23 @@ select p.entity, p.state, p.agreement, p.reason, p.here_count, p.there_count, p.
        p.state = 'running' and r.next_attempt_at > now() + interval '2 seconds'
            and r.end_reason is distinct from :settles as is_put_off,
        coalesce(p.began_at, r.started_at) as began_at, p.ended_at
-from tds_comparison_reports p join tds_sync_runs r on r.id = p.run_id
+from tds_comparison_reports p join tds_comparisons c on c.id = p.comparison_id join tds_sync_runs r on r.id = p.run_id
 left join lateral (select count(*) as suspects from tds_comparison_differences x
     where x.comparison_id = p.comparison_id and x.entity = p.entity and x.state = 'suspect') d on p.state = 'running'
-where p.comparison_id = :id
+where p.comparison_id = coalesce(:id, (select max(id) from tds_comparisons))
 """)
 
 
 def comparison(session: Session, comparison_id: int | None = None) -> ComparisonStatus:
     """One comparison; None: the newest. Raises NotFoundError."""
-    row = session.execute(_COMPARISON, {"id": comparison_id}).mappings().first()
-    if row is None:
+    rows = session.execute(_PARTS, {"id": comparison_id, "settles": SETTLES}).mappings().all()
+    if not rows:
         named = "Nothing was compared yet" if comparison_id is None else f"There is no comparison {comparison_id}"
         raise NotFoundError(f"{named}: tds compare compares the mirror with its source.")
+    own = {name: rows[0][f"c_{name}"] for name in (*_OWN, "statement")}
+    found = ({name: value for name, value in row.items() if not name.startswith("c_")} for row in rows)
     order = list(ENTITIES)
-    found = session.execute(_PARTS, {"id": row["id"], "settles": SETTLES}).mappings()
-    parts: list[Any] = sorted((dict(part) for part in found), key=lambda part: order.index(part["entity"]))
-    return _status(dict(row), parts)
+    return _status(own, sorted(found, key=lambda part: order.index(part["entity"])))
 
 
 def _status(row: Mapping[str, Any], parts: list[Any]) -> ComparisonStatus:

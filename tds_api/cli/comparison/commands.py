@@ -56,7 +56,7 @@ def compare(  # noqa: PLR0917 (options, which are given by name)
     show: int | None = typer.Option(
         None, min=1, metavar="ID", show_default=False, help="Go on watching, or show, this one."
     ),
-    cancel: int | None = typer.Option(None, min=1, metavar="ID", show_default=False, help="Stop this one."),
+    cancel: int | None = typer.Option(None, min=1, metavar="ID", help="Stop this one."),
     no_wait: bool = typer.Option(False, "--no-wait", help="Request it, and do not watch."),
     as_json: bool = typer.Option(False, "--json", help="For programs."),
 ) -> None:

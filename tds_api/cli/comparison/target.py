@@ -215,7 +215,7 @@ class RemoteComparisons:
 
     def repair(self, comparison_id: int, *, entity: str, include_asked: bool, dry_run: bool) -> RepairPrice:
         """See `ComparisonTarget`."""
-        body = {"comparison_id": comparison_id, "include_asked": include_asked, "dry_run": dry_run}
+        body: dict[str, Any] = {"comparison_id": comparison_id, "include_asked": include_asked, "dry_run": dry_run}
         body |= {"entity": entity} if entity else {}
         plan: RepairPrice = self.target.remote.post("/statistics/sync-differences", body)
         return plan
