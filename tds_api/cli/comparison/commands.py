@@ -113,7 +113,7 @@ class _Comparing:
         status, waits = self._watched(comparison_id)
         if options.repair and status["agreement"] == Agreement.DIFFERS:
             return self._repair(status)
-        return self._tell(status, waits)
+        return self._report(status, waits)
 
     def _look(self, comparison_id: int) -> ComparisonStatus:
         found = self._target.comparison(comparison_id)
@@ -157,7 +157,7 @@ class _Comparing:
             say(f"\nComparison {comparison_id} goes on. {_how_to_go_on(comparison_id)}", err=True)
             raise typer.Exit(UNPROVEN) from None
 
-    def _tell(self, status: ComparisonStatus, waits: str, **more: Any) -> int:
+    def _report(self, status: ComparisonStatus, waits: str, **more: Any) -> int:
         """Show what was found. Returns the exit code."""
         code = EXIT_CODES[Agreement(status["agreement"])] if status["agreement"] else UNPROVEN
         found = self._differences(status)
@@ -228,7 +228,7 @@ class _Comparing:
             f"Of {status['difference_count']:,} records that differed, {_mended(status, after):,} are equal now.",
             err=True,
         )
-        return self._tell(after, waits, repair=plan, before=status)
+        return self._report(after, waits, repair=plan, before=status)
 
     def _unrepaired(self, status: ComparisonStatus, plan: RepairPrice, waits: str) -> int:
         """End where nothing was compared again. Returns the exit code."""

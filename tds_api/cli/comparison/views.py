@@ -84,11 +84,11 @@ def _record_rows(difference: DifferenceRow) -> Iterator[tuple[Any, ...]]:
         cause = f"not decided: {difference['suspected_for']}"
     else:
         cause = difference["explanation"] or ""
-    for name, here, there in _sides(difference):
+    for name, here, there in _values(difference):
         yield difference["entity"], difference["source_id"], name, here, there, cause, since
 
 
-def _sides(difference: DifferenceRow) -> Iterator[tuple[str, str, str]]:
+def _values(difference: DifferenceRow) -> Iterator[tuple[str, str, str]]:
     """Each field with both values; a record that one side lacks in one row."""
     if difference["kind"] == DifferenceKind.MISSING_HERE:
         yield "the record", "missing", "there"
@@ -98,10 +98,10 @@ def _sides(difference: DifferenceRow) -> Iterator[tuple[str, str, str]]:
         yield "", "", ""
     else:
         for each in difference["fields"]:
-            yield from _field_sides(each)
+            yield from _field_values(each)
 
 
-def _field_sides(difference: FieldDifference) -> Iterator[tuple[str, str, str]]:
+def _field_values(difference: FieldDifference) -> Iterator[tuple[str, str, str]]:
     """A field with both values; of lines only what differs, line by line."""
     name, here, there = difference["field"], difference["here"], difference["there"]
     if not (_is_lines(here) and _is_lines(there) and (here or there)):
