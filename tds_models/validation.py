@@ -28,7 +28,7 @@ class StoredReport(Base):
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
     check_count: Mapped[int] = mapped_column(Integer, comment="how many checks it takes")
     checked_count: Mapped[int] = mapped_column(Integer, server_default=text("0"), comment="how many are done")
-    looks_at: Mapped[str | None] = mapped_column(Text, comment="the check that is next, or under way")
+    current_check: Mapped[str | None] = mapped_column(Text, comment="the check that is next, or under way")
     tally: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="what the checks that are done found")
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     error: Mapped[str | None] = mapped_column(Text, comment="why it failed")

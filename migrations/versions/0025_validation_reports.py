@@ -20,7 +20,7 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('check_count', sa.Integer(), nullable=False, comment='how many checks it takes'),
     sa.Column('checked_count', sa.Integer(), server_default=sa.text('0'), nullable=False, comment='how many are done'),
-    sa.Column('looks_at', sa.Text(), nullable=True, comment='the check that is next, or under way'),
+    sa.Column('current_check', sa.Text(), nullable=True, comment='the check that is next, or under way'),
     sa.Column('tally', postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment='what the checks that are done found'),
     sa.Column('report', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('error', sa.Text(), nullable=True, comment='why it failed'),

@@ -69,7 +69,7 @@ def validate(
 def _progress(console: Console) -> Progress:
     return Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[looks_at]}", markup=False), console=console, transient=True,
+        TextColumn("{task.fields[current_check]}", markup=False), console=console, transient=True,
     )  # fmt: skip
 
 
@@ -80,10 +80,10 @@ def _local_reports(subjects: Sequence[str], progress: Progress) -> Iterator[Repo
 
 
 def _local_report(engine: Engine, subject: str, progress: Progress) -> Report:
-    bar = progress.add_task(subject, total=None, looks_at="")
+    bar = progress.add_task(subject, total=None, current_check="")
 
     def watch(number: int, count: int, check: Check) -> None:
-        progress.update(bar, completed=number, total=count, looks_at=f"{check.entity.name}: {check.says}")
+        progress.update(bar, completed=number, total=count, current_check=f"{check.entity.name}: {check.says}")
 
     scope: AbstractContextManager[Any] = session_scope(engine)
     with scope as session:
@@ -102,11 +102,11 @@ def _remote_reports(api: Remote, subjects: Sequence[str], progress: Progress) ->
 
 def _awaited(api: Remote, shown: Report, progress: Progress) -> Report:
     """The report once its background work has ended. Raises ReportFailedError."""
-    bar = progress.add_task(shown["subject"], total=shown["check_count"], looks_at="")
+    bar = progress.add_task(shown["subject"], total=shown["check_count"], current_check="")
     while shown["ended_at"] is None:
         time.sleep(LOOK_SECONDS)
         shown = api.get(f"/data-validation/reports/{shown['id']}")
-        progress.update(bar, completed=shown["checked_count"], looks_at=shown["looks_at"] or "")
+        progress.update(bar, completed=shown["checked_count"], current_check=shown["current_check"] or "")
     progress.remove_task(bar)
     if not shown.get("report"):
         raise ReportFailedError(f"The report of {shown['subject']} could not be made: {shown['error']}")
@@ -149,7 +149,9 @@ def _summary(report: Report) -> tuple[Any, ...]:
 def _show_issues(report: Report, console: Console) -> None:
     total = sum(kind["count"] for kind in report["kinds"])
     shown = len(report["issues"])
-    title = f"{report['entity_type']}: {total:,} issues" + (f", the worst {shown:,}" if shown < total else "")
+    title = f"{report['entity_type']}: {total:,} issue{'s' if total != 1 else ''}" + (
+        f", the worst {shown:,}" if shown < total else ""
+    )
     columns = ("record", "severity", "field", "issue", "value")
     keys = ("entity_id", "severity", "field", "issue", "current_value")
     say_table(title, columns, [[issue[key] for key in keys] for issue in report["issues"]], console=console)

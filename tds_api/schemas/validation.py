@@ -83,7 +83,7 @@ class StoredReportSchema(Schema):
     ended_at = perhaps_instant_field()
     check_count = fields.Integer()
     checked_count = fields.Integer(metadata={"description": "how many of its checks are done"})
-    looks_at = fields.String(allow_none=True, metadata={"description": "the check that is next, or under way"})
+    current_check = fields.String(allow_none=True, metadata={"description": "the check that is next, or under way"})
     error = fields.String(allow_none=True, metadata={"description": "why it failed"})
 
 

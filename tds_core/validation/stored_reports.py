@@ -27,7 +27,7 @@ _SHOWN = [column for column in _TABLE.columns if column.key not in ("tally", "re
 
 
 class ReportProgress(TypedDict):
-    """How far a stored report is: `checked_count` of `check_count` checks are done, `looks_at` is the next one."""
+    """How far a stored report is: `checked_count` of `check_count` checks are done, `current_check` is the next one."""
 
     id: int
     subject: str
@@ -38,7 +38,7 @@ class ReportProgress(TypedDict):
     ended_at: datetime | None
     check_count: int
     checked_count: int
-    looks_at: str | None
+    current_check: str | None
     error: str | None
     report: ValidationReport | None
 
@@ -102,10 +102,10 @@ where id = :id and ended_at is null for update skip locked
 """)
 _ADVANCE = text("""
 update tds_validation_reports set started_at = coalesce(started_at, now()), checked_count = :checked,
-    check_count = :count, looks_at = :looks_at, tally = cast(:tally as jsonb) where id = :id
+    check_count = :count, current_check = :current_check, tally = cast(:tally as jsonb) where id = :id
 """)
 _END = text("""
-update tds_validation_reports set ended_at = clock_timestamp(), looks_at = null, tally = null,
+update tds_validation_reports set ended_at = clock_timestamp(), current_check = null, tally = null,
     report = cast(:report as jsonb) where id = :id
 """)
 _FAIL = text("""
@@ -134,8 +134,8 @@ def advance(session: Session, report_id: int, severities: Severities) -> bool:
     if row["started_at"] is not None or is_other_version:
         carry_out(session, checks, number, tally)
         number += 1
-    looks_at = f"{checks[number].entity.name}: {checks[number].says}" if number < len(checks) else "counts"
-    params = {"id": report_id, "checked": number, "count": len(checks), "looks_at": looks_at}
+    current_check = f"{checks[number].entity.name}: {checks[number].says}" if number < len(checks) else "counts"
+    params = {"id": report_id, "checked": number, "count": len(checks), "current_check": current_check}
     session.execute(_ADVANCE, {**params, "tally": msgspec.json.encode(tally).decode()})
     return True
 

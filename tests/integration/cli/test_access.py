@@ -1,5 +1,6 @@
 """`tds` and access: keys and operators by command, what commands do written down, and a TDS elsewhere."""
 
+import json
 import threading
 from collections.abc import Iterator
 from getpass import getuser
@@ -9,10 +10,13 @@ from werkzeug.serving import make_server
 
 from tds_core.auth import api_keys, operators
 from tds_core.schedule import job_store
+from tds_core.validation import stored_reports
+from tds_core.validation.rules import Severities
 from tds_local.embedded.readiness import is_free
 from tds_models.auth import Role
 from tds_models.db import session_scope
 from tests.support.command_line import CommandLine
+from tests.support.mirror_rows import put
 from tests.support.webhook_sender import Sender, sender_for
 from tests.support.world import World, product
 
@@ -211,3 +215,33 @@ def test_the_scorecard_of_a_tds_elsewhere_is_shown(tds: CommandLine, there: Send
     assert (said.exit_code, "not proven yet: nothing was compared" in said.out) == (3, True)
     document = tds("acceptance", "--json")
     assert (document.exit_code, document.json["verdict"], len(document.json["lines"])) == (3, "not_proven", 7)
+
+
+def test_validation_elsewhere_is_waited_for(
+    tds: CommandLine, there: Sender, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(world, "customer", source_id="x", name=None)
+    at_once = tds("validate", "customers", "--json")
+    assert (at_once.exit_code, at_once.json["statistics"]["invalid_records"]) == (1, 1)
+    assert "required" in tds("validate", "customers").out
+
+    def work() -> None:
+        while not done.wait(0.05):
+            with session_scope(world.engine) as session:
+                for report_id in stored_reports.due_reports(session):
+                    stored_reports.advance(session, report_id, Severities())
+
+    done, worker = threading.Event(), threading.Thread(target=work, daemon=True)
+    monkeypatch.setattr("tds_core.validation.on_demand.MOST_AT_ONCE", 0)
+    monkeypatch.setattr("tds_api.cli.validate.LOOK_SECONDS", 0.05)
+    worker.start()
+    later = tds("validate", "customers", "--json")
+    assert later.exit_code == 1
+    report = json.loads(later.out[later.out.index("{\n") :])  # the worker of this process logs before it
+    assert report["issues"] == at_once.json["issues"]
+    assert list(report) == list(at_once.json)
+    world.execute("update erp.customer set name = 'A'")
+    world.execute("delete from tds_validation_reports")
+    assert tds("validate", "customers").exit_code == 0
+    done.set()
+    worker.join()

@@ -19,7 +19,7 @@ def test_a_clean_mirror_ends_with_nought(command: CommandLine) -> None:
     assert result.exit_code == 0
     assert all(entity in result.out for entity in ENTITIES)
     assert "tds validate integrity" in result.out
-    assert "issues" not in result.out
+    assert "issue" not in result.out
 
 
 def test_warnings_alone_are_no_failure(command: CommandLine, world: World) -> None:

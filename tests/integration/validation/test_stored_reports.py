@@ -70,7 +70,7 @@ def test_progress_is_seen_from_the_first_check_on(mirrored: World) -> None:
         seen.append(progress(mirrored, report_id))
     assert [each["checked_count"] for each in seen] == [0, *range(seen[0]["check_count"] + 1)]
     assert [each["state"] for each in seen] == ["waiting"] + ["running"] * (len(seen) - 1)
-    assert seen[1]["looks_at"] == "product: fields"
+    assert seen[1]["current_check"] == "product: fields"
 
 
 def test_a_killed_worker_leaves_its_check_to_the_next(mirrored: World) -> None:
