@@ -18,6 +18,7 @@ from tds_api.process_context import Context
 from tds_api.resources.health import redis_status
 from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers
+from tds_core.comparison import queries as comparison_queries
 from tds_core.healing import stats as healing_stats
 from tds_core.health import infrastructure
 from tds_core.health.health import HealthState, score
@@ -109,6 +110,7 @@ def metrics_registry(context: Context, governor: Governor) -> CollectorRegistry:
         partial(worker_gauges, context.engine),
         partial(statistics_gauges, context),
         partial(webhook_coverage_gauges, context.engine),
+        partial(comparison_gauges, context.engine),
     ):
         registry.register(GaugeCollector(read))
     return registry
@@ -256,3 +258,23 @@ def webhook_coverage_gauges(engine: Engine) -> Iterator[Gauge]:
             ratio.add_metric([row["entity"]], row["coverage_ratio"])
     yield changes
     yield ratio
+
+
+def comparison_gauges(engine: Engine) -> Iterator[Gauge]:
+    """What the newest comparison of each entity found, and how old the newest is that left nothing unproven."""
+    with session_scope(engine) as session:
+        reports = comparison_queries.latest_reports(session)
+        ages = comparison_queries.proof_ages(session)
+    ratio = Gauge(
+        "tds_comparison_match_ratio", "Share of records the newest comparison found equal.", labels=["entity"]
+    )
+    differences = Gauge(
+        "tds_comparison_differences", "Records the newest comparison found to differ.", labels=["entity"]
+    )
+    suspects = Gauge("tds_comparison_suspects", "Records the newest comparison could not decide.", labels=["entity"])
+    for entity, report in reports.items():
+        ratio.add_metric([entity], float(report["match_percent"]) / 100)
+        differences.add_metric([entity], report["difference_count"])
+        suspects.add_metric([entity], report["suspect_count"])
+    yield from (ratio, differences, suspects)
+    yield _by("entity", ages, "tds_comparison_age_seconds", "Since a comparison last left nothing unproven.")

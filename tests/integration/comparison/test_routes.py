@@ -184,6 +184,19 @@ def test_a_statement_without_a_key_says_so(loaded: World, database: str, redis_u
     assert (answer["verifies"], "TDS_SECRET_KEY" in answer["reasons"][0]) == (None, True)
 
 
+def test_metrics_say_what_is_equal_and_how_old_the_proof_is(sender: Sender, loaded: World) -> None:
+    loaded.execute("update tds_sync_runs set ended_at = now() - interval '5 hours' where entity = 'vendor'")
+    edit_here(loaded, 9)
+    compare(loaded, "product")
+    lines = dict(line.rsplit(" ", 1) for line in sender.get("/metrics").text.splitlines() if "tds_comparison_" in line)
+    assert float(lines['tds_comparison_match_ratio{entity="product"}']) == 0.8
+    assert float(lines['tds_comparison_differences{entity="product"}']) == 9
+    assert float(lines['tds_comparison_suspects{entity="product"}']) == 0
+    assert float(lines['tds_comparison_age_seconds{entity="product"}']) < 60
+    assert float(lines['tds_comparison_age_seconds{entity="vendor"}']) == pytest.approx(5 * 3600, abs=60)
+    assert not any('entity="customer"' in line for line in lines), "it has no rows to prove"
+
+
 @pytest.fixture
 def tds(
     sender: Sender, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
