@@ -14,7 +14,7 @@ from tds_core.comparison.queries import ComparisonStatus, DifferenceRow, FieldDi
 from tds_models.comparison import Agreement, ComparisonState, DifferenceKind, DifferenceState
 
 _COLUMNS = (
-    "entity", "here", "there", "equal", "different", "missing here", "missing there", "match %", "score", "proven how",
+    "entity", "here", "there", "equal", "different", "missing here", "missing there", "match %", "score", "fields proven",
 )  # fmt: skip
 _RECORD_COLUMNS = ("entity", "record", "field", "here", "there", "cause", "since (UTC)")
 _PLAN_COLUMNS = ("entity", "records", "calls", "kept", "left until asked")
@@ -42,14 +42,14 @@ def _how(part: PartStatus) -> str:
         return f"unproven: {part['reason'] or part['state']}"
     grades: Mapping[str, Any] = part["grades"]
     words = [
-        f"{len(grades[key])} fields {word}"
+        f"{len(grades[key])} {word}"
         for key, word in (("by_list", "by list"), ("by_detail", "by detail"), ("inferred", "inferred"))
         if grades.get(key)
     ]
     sample = grades.get("sample")
     if sample and grades.get("inferred"):
-        bound = "" if sample["at_most"] is None else f", at most {sample['at_most']:.2%} differ unseen"
-        words[-1] += f" (sample of {sample['size']:,}{bound})"
+        bound = "" if sample["at_most"] is None else f": at most {sample['at_most']:.1%}"
+        words[-1] += f" ({sample['size']:,} read{bound})"
     return ", ".join(words)
 
 
