@@ -14,7 +14,8 @@ from tds_core.comparison.queries import ComparisonStatus, DifferenceRow, FieldDi
 from tds_models.comparison import Agreement, ComparisonState, DifferenceKind, DifferenceState
 
 _COLUMNS = (
-    "entity", "here", "there", "equal", "different", "missing here", "missing there", "match %", "score", "fields proven",
+    "entity", "here", "there", "equal", "different", "missing here", "missing there", "match %", "score",
+    "fields proven",
 )  # fmt: skip
 _RECORD_COLUMNS = ("entity", "record", "field", "here", "there", "cause", "since (UTC)")
 _PLAN_COLUMNS = ("entity", "records", "calls", "kept", "left until asked")
