@@ -46,7 +46,10 @@ def edit_here(world: World, count: int) -> list[str]:
     rows = world.rows("select source_id from erp.product where deleted_at is null order by source_id limit :n", n=count)
     ids = [row["source_id"] for row in rows]
     world.execute("alter table erp.product disable trigger user")  # by hand, and long ago
-    world.execute("update erp.product set price = price + 1 where source_id = any(:ids)", ids=ids)
+    world.execute(
+        "update erp.product set price = price + 1, changed_at = now() - interval '1 hour' where source_id = any(:ids)",
+        ids=ids,
+    )
     world.execute("alter table erp.product enable trigger user")
     return ids
 
