@@ -4,6 +4,7 @@ No transaction is open while the source is asked.
 """
 
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 
 import structlog
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.comparison import comparisons, confirmation, progress, reports, statements, suspects
 from tds_core.comparison.comparisons import ComparisonPart
-from tds_core.comparison.list_comparison import compare_followed, compare_page
+from tds_core.comparison.list_comparison import compare_followed, compare_rows
 from tds_core.comparison.statements import StatementError
 from tds_core.comparison.suspects import DueSuspect
 from tds_core.errors import SNOOZE, ConfigError, PermissionMissingError
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 # How many records without a batch call are read between two looks at the clock.
 SINGLE_CHUNK = 10
+GROUP_PAGES, GROUP_SECONDS = 8, 1.0
 # A run that waits for another one's list looks again after this.
 LIST_WAIT_SECONDS = 1.0
 
@@ -55,30 +57,34 @@ def advance_comparison(run: RunLease, *, until: float, lease_seconds: float) -> 
 
 def _list(run: RunLease, part: ComparisonPart, until: float, lease_seconds: float) -> bool:
     """Read and compare pages. Returns whether the list was read to its end."""
-    with prefetch(fetch_pages(run, until, traffic=Traffic.COMPARISON)) as pages:
-        for fetched in pages:
-            _compare_page(run, part, fetched, lease_seconds)
+    fetched = fetch_pages(run, until, traffic=Traffic.COMPARISON)
+    with prefetch(fetched) as pages, prefetch(_groups(pages)) as groups:
+        for group in groups:
+            _compare_pages(run, part, group, lease_seconds)
     if not run.position.ended:
         return False
     with unhurried() as session:
         return not progress.walk_again(session, run, part)
 
 
-def _compare_page(run: RunLease, part: ComparisonPart, fetched: FetchedPage, lease_seconds: float) -> None:
-    page = fetched.page
-    rows = [row for row in page.rows if row.source_id not in run.seen_ids]
+def _groups(pages: Iterator[FetchedPage]) -> Iterator[list[FetchedPage]]:
+    """Pages to be compared by the same statements: at most so many, or those of so long a time."""
+    group: list[FetchedPage] = []
+    since = time.monotonic()
+    for page in pages:
+        group.append(page)
+        if len(group) == GROUP_PAGES or time.monotonic() - since > GROUP_SECONDS:
+            yield group
+            group, since = [], time.monotonic()
+    if group:
+        yield group
+
+
+def _compare_pages(run: RunLease, part: ComparisonPart, group: list[FetchedPage], lease_seconds: float) -> None:
+    rows = [row for fetched in group for row in fetched.page.rows if row.source_id not in run.seen_ids]
     with scope() as session:
-        result = compare_page(session, part.entity, rows, read_at=fetched.read_at, clock=page.clock)
-        progress.commit_page(
-            session,
-            run,
-            part,
-            page,
-            result,
-            fetch_seconds=fetched.seconds,
-            call_count=fetched.call_count,
-            lease_seconds=lease_seconds,
-        )
+        result = compare_rows(session, part.entity, rows, read_at=group[0].read_at, clock=group[0].page.clock)
+        progress.commit_pages(session, run, part, group, result, lease_seconds=lease_seconds)
 
 
 def _follow(run: RunLease, part: ComparisonPart, until: float, lease_seconds: float) -> bool:

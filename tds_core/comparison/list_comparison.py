@@ -53,10 +53,13 @@ MOVED = "the row changed while it was compared"
 CHANGED_HERE = "the row is not what its history comes to"
 
 
-def compare_page(
+def compare_rows(
     session: Session, entity: Entity, rows: Sequence[ListedRow], *, read_at: datetime, clock: Clock | None
 ) -> ListComparison:
-    """Compare the rows of a page that was requested at `read_at` (the database's clock) with the mirror."""
+    """Compare the rows of list pages that were requested at `read_at` (the database's clock) or later with the mirror.
+
+    Of a record that several pages show, the last row counts.
+    """
     raws = {row.source_id: row.raw for row in rows}
     hashes = {source_id: fingerprint(raw) for source_id, raw in raws.items()}
     states = row_states(session, entity, list(raws))

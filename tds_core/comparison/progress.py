@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import text
@@ -30,40 +30,61 @@ def is_listed(run: RunLease) -> bool:
     return bool(run.report.get("listed"))
 
 
-def commit_page(
+class ReadPage(Protocol):
+    """A page of the list, with what reading it took: seconds and API calls."""
+
+    @property
+    def page(self) -> ListPage:
+        """The page."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        ...
+
+    @property
+    def call_count(self) -> int:
+        """How many calls it cost."""
+        ...
+
+
+def commit_pages(
     session: Session,
     run: RunLease,
     part: ComparisonPart,
-    page: ListPage,
+    pages: Sequence[ReadPage],
     result: ListComparison,
     *,
-    fetch_seconds: float,
-    call_count: int,
     lease_seconds: float,
 ) -> None:
-    """Store what a page proved, and move the run behind it. Raises LostLeaseError."""
+    """Store what pages proved, and move the run behind them. Raises LostLeaseError."""
     _store(session, part, result)
-    position = run.position.after(page)
+    position, run_pages, ours = run.position, [], set(result.source_ids)
+    for number, each in enumerate(pages, run.page_count + 1):
+        position = position.after(each.page)
+        # Rows of another kind are none of this entity's.
+        ids = [row.source_id for row in each.page.rows if row.source_id in ours or row.source_id in run.seen_ids]
+        run_pages.append({"page": number, "source_ids": ids, "fetch_seconds": each.seconds})
     seen_before = len(run.seen_ids)
-    run.seen_ids.update(result.source_ids)
+    run.seen_ids |= ours
     fetched_count = len(run.seen_ids) - seen_before
-    run_page = {"page": run.page_count + 1, "source_ids": result.source_ids, "fetch_seconds": fetch_seconds}
     params = {
         **_lease(run, lease_seconds),
         "position": encode_position(position),
         "fetched": fetched_count,
         "skipped": len(result.source_ids) - len(result.proofs) - len(result.suspects),
-        "calls": call_count,
+        "calls": sum(each.call_count for each in pages),
         "outcomes": msgspec.json.encode(_count(run, result)).decode(),
-        "page": run.page_count + 1,
+        "page": run.page_count + len(pages),
         "changed": 0,
         "report": msgspec.json.encode(run.report).decode(),
-        "pages": msgspec.json.encode([run_page]).decode(),
-        "page_count": 1,
+        "pages": msgspec.json.encode(run_pages).decode(),
+        "page_count": len(pages),
     }
     execute_fenced(session, ADVANCE_RUN, params)
     run.position, run.attempts, run.failures = position, 0, 0
-    run.page_count += 1
+    run.page_count += len(pages)
     run.fetched_count += fetched_count
 
 

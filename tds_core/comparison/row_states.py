@@ -70,6 +70,7 @@ def _bytes(value: memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
+# The ids are given once more: the planner knows how many an array has, and takes any unnested one for a hundred.
 @cache
 def _states_query(name: str) -> TextClause:
     entity = ENTITIES[name]
@@ -93,7 +94,9 @@ def _states_query(name: str) -> TextClause:
                coalesce(p.is_detailed, false) as is_detailed
         from unnest(cast(:ids as text[])) as asked(id)
         left join {entity.table.fullname} t on t.source = :source and t.source_id = asked.id
+            and t.source_id = any(cast(:ids as text[]))
         left join tds_record_proofs p on p.source = :source and p.entity = :entity and p.source_id = asked.id
+            and p.source_id = any(cast(:ids as text[]))
         {lines}""")
 
 
