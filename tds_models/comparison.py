@@ -145,7 +145,11 @@ class ComparisonDifference(Base):
     found_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
     recheck_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
     check_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    list_hash: Mapped[bytes | None] = mapped_column(LargeBinary, comment="the fingerprint of the list row")
+    is_sampled: Mapped[bool] = mapped_column(server_default=text("false"), comment="of the random sample")
+    list_modified_at: Mapped[datetime | None] = mapped_column(Instant, comment="the time of change in the list row")
+    list_hash: Mapped[bytes | None] = mapped_column(
+        LargeBinary, comment="the fingerprint of the list row, where its values were the mirror's"
+    )
     hash_here: Mapped[bytes | None] = mapped_column(LargeBinary)
     hash_there: Mapped[bytes | None] = mapped_column(LargeBinary)
     decided_at: Mapped[datetime | None] = mapped_column(Instant)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, ForeignKey, Identity, Index, Integer, Text, func, text
+from sqlalchemy import ARRAY, BigInteger, ForeignKey, Identity, Index, Integer, LargeBinary, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -131,6 +131,9 @@ class RunPage(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("tds_sync_runs.id", ondelete="CASCADE"), primary_key=True)
     page: Mapped[int] = mapped_column(Integer, primary_key=True)
     source_ids: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    list_hashes: Mapped[bytes | None] = mapped_column(
+        LargeBinary, comment="the fingerprints of these rows, 16 bytes each, in the same order"
+    )
     fetch_seconds: Mapped[float]
     apply_seconds: Mapped[float]
     read_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.comparison import comparisons, confirmation, progress, reports, statements, suspects
 from tds_core.comparison.comparisons import ComparisonPart
+from tds_core.comparison.confirmation import Moment
 from tds_core.comparison.list_comparison import compare_followed, compare_rows
 from tds_core.comparison.statements import StatementError
 from tds_core.comparison.suspects import DueSuspect
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 # How many records without a batch call are read between two looks at the clock.
 SINGLE_CHUNK = 10
 GROUP_PAGES, GROUP_SECONDS = 8, 1.0
+# Adding up a million records takes about half a minute.
+FINISH_SECONDS = 300.0
 # A run that waits for another one's list looks again after this.
 LIST_WAIT_SECONDS = 1.0
 
@@ -40,6 +43,9 @@ def advance_comparison(run: RunLease, *, until: float, lease_seconds: float) -> 
     """Take a comparison run further until `until` (`time.monotonic`). Returns whether it goes on at once."""
     with scope() as session:
         part = comparisons.part_of(session, run.id)
+        if part.list_is_lost and not part.list_is_read:
+            comparisons.read_list_itself(session, run.id)
+            part = comparisons.part_of(session, run.id)
         if part.follows and not part.list_is_read:
             runs.yield_run(session, run, delay_seconds=LIST_WAIT_SECONDS, reason="waits for the list of another run")
             return False
@@ -92,14 +98,14 @@ def _follow(run: RunLease, part: ComparisonPart, until: float, lease_seconds: fl
     trusts_proofs = part.followed_comparison_id not in (None, part.comparison_id)
     while time.monotonic() < until:
         with unhurried() as session:
-            found = progress.followed_ids(session, run, part)
+            found = progress.followed_rows(session, run, part)
             if found is None:
                 return True
-            ids, page = found
+            list_hashes, page = found
             assert part.list_began_at is not None  # noqa: S101  (a run that has pages has begun)
             result = compare_followed(
-                session, part.entity, ids, since=part.list_began_at, trusts_proofs=trusts_proofs,
-                differed=progress.differed_before(session, part, ids) if trusts_proofs else frozenset(),
+                session, part.entity, list_hashes, since=part.list_began_at, trusts_proofs=trusts_proofs,
+                differed=progress.differed_before(session, part, list(list_hashes)) if trusts_proofs else frozenset(),
             )  # fmt: skip
             progress.commit_followed(session, run, part, result, page, lease_seconds=lease_seconds)
     return False
@@ -139,27 +145,38 @@ def _decide(run: RunLease, part: ComparisonPart, due: list[DueSuspect], lease_se
     reading = FetchResult()
     if idle:
         reading = client.read(part.entity.stream, [each.source_id for each in idle], traffic=Traffic.COMPARISON)
-        for error in reading.failures.values():
-            if isinstance(error, SNOOZE) and not (isinstance(error, PermissionMissingError) and error.source_id):
-                raise error
-    call_count = client.call_count - calls
+    refusals = {key: error for key, error in reading.failures.items() if _waits(error)}
+    decided = [each for each in due if each.source_id not in refusals]
     clock = Clock(read_at, timedelta(seconds=settings().clock_tolerance_seconds))
     with scope() as session:
-        now = queue_items.database_clock(session)
+        moment = Moment(
+            read_at=read_at,
+            now=queue_items.database_clock(session),
+            settle=timedelta(seconds=settings().comparison_settle_seconds),
+        )
         confirmation.decide(
             session,
             part.comparison_id,
             part.entity,
-            suspects.refreshed(session, part.entity, due),
+            suspects.refreshed(session, part.entity, decided),
             reading,
-            read_at=read_at,
-            now=now,
-            settle_seconds=settings().comparison_settle_seconds,
+            moment=moment,
             clock=clock,
         )
         progress.commit_decisions(
-            session, run, detail_count=len(idle), call_count=call_count, lease_seconds=lease_seconds
+            session,
+            run,
+            detail_count=len(idle) - len(refusals),
+            call_count=client.call_count - calls,
+            lease_seconds=lease_seconds,
         )
+    for error in refusals.values():
+        raise error
+
+
+def _waits(error: Exception) -> bool:
+    """Whether a record was not read because nothing of its kind may be read now."""
+    return isinstance(error, SNOOZE) and not (isinstance(error, PermissionMissingError) and error.source_id)
 
 
 def _state(session: Session, comparison_id: int) -> None:
@@ -173,6 +190,7 @@ def _state(session: Session, comparison_id: int) -> None:
 def _finish(run: RunLease, part: ComparisonPart) -> None:
     """End the part of the entity, and with the last one the comparison."""
     with unhurried() as session:
+        progress.extend_lease(session, run, FINISH_SECONDS)
         tally = reports.finish_part(session, run, part)
         runs.complete(session, run, f"compared: {tally.agreement}")
         comparisons.end_stopped_parts(session)

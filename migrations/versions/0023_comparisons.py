@@ -11,6 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column('tds_sync_run_pages', sa.Column('list_hashes', sa.LargeBinary(), nullable=True, comment='the fingerprints of these rows, 16 bytes each, in the same order'))
     op.create_table('tds_comparisons',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
@@ -63,7 +64,9 @@ def upgrade() -> None:
     sa.Column('found_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('recheck_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('check_count', sa.Integer(), server_default=sa.text('0'), nullable=False),
-    sa.Column('list_hash', sa.LargeBinary(), nullable=True, comment='the fingerprint of the list row'),
+    sa.Column('is_sampled', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='of the random sample'),
+    sa.Column('list_modified_at', sa.DateTime(timezone=True), nullable=True, comment='the time of change in the list row'),
+    sa.Column('list_hash', sa.LargeBinary(), nullable=True, comment="the fingerprint of the list row, where its values were the mirror's"),
     sa.Column('hash_here', sa.LargeBinary(), nullable=True),
     sa.Column('hash_there', sa.LargeBinary(), nullable=True),
     sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
@@ -112,6 +115,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column('tds_sync_run_pages', 'list_hashes')
     op.drop_index('ix_tds_comparison_reports_run', table_name='tds_comparison_reports')
     op.drop_index('ix_tds_comparison_reports_entity', table_name='tds_comparison_reports')
     op.drop_table('tds_comparison_reports')

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.comparison.content_hashes import reads_details
-from tds_core.errors import NotFoundError
+from tds_core.errors import NotFoundError, TdsError
 from tds_core.sync import runs
 from tds_models.comparison import ComparisonState
 from tds_models.entities import ENTITIES
@@ -20,6 +20,13 @@ from tds_models.runs import Mode
 
 #: The source whose records are compared.
 SOURCE = "zoho"
+
+
+class OpenComparisonError(TdsError):
+    """Another comparison runs."""
+
+    code = "comparison_open"
+
 
 _OPEN = text("select id from tds_comparisons where source = :source and state = 'running'")
 _REQUEST = text("""
@@ -45,11 +52,15 @@ def request_comparison(
     """Request a comparison of `entities` (none: all) with the source. Returns its id, or that of the open one.
 
     `sample_size`: so many records of each entity, chosen at random, are read in detail. `follow_seconds`: a full pass,
-    or a comparison, that read an entity's list within this time is followed instead of reading the list again.
+    or a comparison, that read an entity's list within this time is followed instead of reading the list again. Raises
+    NotFoundError for an unknown entity, OpenComparisonError while a comparison of others runs.
     """
+    names = [name for name in ENTITIES if name in entities or not entities]
+    if unknown := sorted(set(entities) - set(names)):
+        raise NotFoundError(f"TDS mirrors nothing called {unknown[0]!r}. Entities: {', '.join(ENTITIES)}.")
     end_stopped_parts(session)
     if (open_id := session.execute(_OPEN, {"source": SOURCE}).scalar()) is not None:
-        return int(open_id)
+        return _covering(session, int(open_id), names)
     params = {
         "source": SOURCE,
         "requested_by": requested_by,
@@ -59,9 +70,23 @@ def request_comparison(
     }
     comparison_id = session.execute(_REQUEST, params).scalar()
     if comparison_id is None:  # another request came first
-        return int(session.execute(_OPEN, {"source": SOURCE}).scalar_one())
-    _request_runs(session, int(comparison_id), entities or list(ENTITIES), follow_seconds, params)
+        return _covering(session, int(session.execute(_OPEN, {"source": SOURCE}).scalar_one()), names)
+    _request_runs(session, int(comparison_id), names, follow_seconds, params)
     return int(comparison_id)
+
+
+_PARTS_OF = text("select entity from tds_comparison_reports where comparison_id = :id")
+
+
+def _covering(session: Session, comparison_id: int, names: Sequence[str]) -> int:
+    """The open comparison, if it compares `names` as well. Raises OpenComparisonError if it does not."""
+    compared = set(session.execute(_PARTS_OF, {"id": comparison_id}).scalars())
+    if missing := [name for name in names if name not in compared]:
+        raise OpenComparisonError(
+            f"Comparison {comparison_id} runs, and does not compare {', '.join(missing)}: wait for its end, or stop it"
+            f" with tds compare --cancel {comparison_id}."
+        )
+    return comparison_id
 
 
 def _request_runs(
@@ -69,7 +94,7 @@ def _request_runs(
 ) -> None:
     """One run for each entity; entities made of the same list rows share the reading of the list."""
     lists: dict[tuple[object, ...], int] = {}
-    for name in (each for each in ENTITIES if each in names):
+    for name in names:
         entity = ENTITIES[name]
         followed = _followed(session, entity, seconds=follow_seconds) if follow_seconds else None
         shared = followed or (lists.get(_list_of(entity)) if reads_details(entity) else None)
@@ -98,8 +123,10 @@ _FOLLOWED = text("""
 select r.id from tds_sync_runs r
 where r.source = :source and r.entity = :entity and r.mode in ('full', 'comparison') and r.state = 'completed'
   and r.started_at > now() - make_interval(secs => :seconds)
+  and coalesce(jsonb_array_length(r.report -> 'doubts'), 0) = 0
+  and not exists (select from tds_sync_run_pages p where p.run_id = r.id and p.list_hashes is null)
   and not exists (select from tds_comparison_reports c
-                  where c.run_id = r.id and (c.agreement = 'unproven' or c.follows_run_id is not null))
+                  where c.run_id = r.id and (c.reason is not null or c.follows_run_id is not null))
 order by r.started_at desc limit 1
 """)
 
@@ -115,8 +142,9 @@ def _followed(session: Session, entity: Entity, *, seconds: float) -> int | None
 class ComparisonPart:
     """The part of a comparison that a run reads for. `list_run_id`: the run whose pages show the list.
 
-    `follows_mode`: the mode of the run that is followed, `list_began_at` when it began and `list_is_read` whether it
-    read its list to the end; None, None and True where this run reads the list itself.
+    `follows_mode`: the mode of the run that is followed, `list_began_at` when it began, `list_is_read` whether it read
+    its list to the end, `list_is_lost` whether it never will, `list_doubts` why its pages may not show all; None, None,
+    True, False and nothing where this run reads the list itself.
     """
 
     comparison_id: int
@@ -126,6 +154,8 @@ class ComparisonPart:
     follows_mode: str | None
     list_began_at: datetime | None
     list_is_read: bool
+    list_is_lost: bool
+    list_doubts: Sequence[str]
     followed_comparison_id: int | None
     seed: int
     sample_size: int
@@ -140,6 +170,8 @@ _PART = text("""
 select p.comparison_id, p.entity, p.run_id, coalesce(p.follows_run_id, p.run_id) as list_run_id,
        f.mode as follows_mode, f.started_at as list_began_at,
        coalesce(f.state = 'completed' or coalesce((f.report ->> 'listed')::boolean, false), true) as list_is_read,
+       coalesce(f.state in ('failed', 'cancelled', 'rejected'), false) as list_is_lost,
+       coalesce(f.report -> 'doubts', '[]') as list_doubts,
        (select o.comparison_id from tds_comparison_reports o where o.run_id = f.id and o.entity = p.entity)
            as followed_comparison_id,
        c.seed, c.sample_size
@@ -153,6 +185,14 @@ def part_of(session: Session, run_id: int) -> ComparisonPart:
     """The part of a comparison that run `run_id` reads for."""
     row = session.execute(_PART, {"run": run_id}).mappings().one()
     return ComparisonPart(**{**row, "entity": ENTITIES[row["entity"]]})
+
+
+_READ_ITSELF = text("update tds_comparison_reports set follows_run_id = null where run_id = :run")
+
+
+def read_list_itself(session: Session, run_id: int) -> None:
+    """Let a part whose list another run should have read read it itself."""
+    session.execute(_READ_ITSELF, {"run": run_id})
 
 
 _CANCEL = text("""
@@ -182,20 +222,32 @@ set state = r.state, agreement = 'unproven', ended_at = coalesce(r.ended_at, now
     api_call_count = r.api_call_count
 from tds_sync_runs r
 where r.id = p.run_id and p.state = 'running' and r.state in ('failed', 'cancelled')
-returning p.comparison_id
+""")
+_WITHOUT_PARTS = text("""
+select c.id from tds_comparisons c where c.state = 'running'
+  and not exists (select from tds_comparison_reports p where p.comparison_id = c.id and p.state = 'running')
 """)
 
 
 def end_stopped_parts(session: Session) -> None:
     """End the parts whose runs were cancelled or failed, and comparisons of which no part goes on."""
-    for comparison_id in set(session.execute(_END_STOPPED).scalars()):
+    session.execute(_END_STOPPED)
+    for comparison_id in session.execute(_WITHOUT_PARTS).scalars().all():
         end_if_done(session, comparison_id)
+
+
+_LOCK = text("select id from tds_comparisons where id = :id for update")
+
+
+def lock(session: Session, comparison_id: int) -> None:
+    """Lock a comparison until the transaction ends: of two parts that end at once, one sees the other's end."""
+    session.execute(_LOCK, {"id": comparison_id})
 
 
 # The score of the whole weighs each entity by its records.
 _END = text("""
 with parts as (select * from tds_comparison_reports where comparison_id = :id), total as (
-    select bool_and(state <> 'running') as is_done,
+    select coalesce(bool_and(state <> 'running'), true) as is_done,
            bool_or(agreement = 'unproven') as is_unproven, bool_or(agreement = 'differs') as differs,
            coalesce(sum(here_count + there_count), 0) = 0 as is_empty,  -- nothing was compared
            bool_or(state = 'cancelled') as is_cancelled, bool_or(state = 'failed') as is_failed,
@@ -214,5 +266,6 @@ returning c.agreement
 
 def end_if_done(session: Session, comparison_id: int) -> str | None:
     """End a comparison whose parts have all ended. Returns its agreement; None while it goes on."""
+    lock(session, comparison_id)
     agreement = session.execute(_END, {"id": comparison_id}).scalar()
     return None if agreement is None else str(agreement)

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any, Protocol
 
 import msgspec
@@ -13,6 +12,7 @@ from tds_core.comparison import suspects
 from tds_core.comparison.comparisons import ComparisonPart
 from tds_core.comparison.list_comparison import ListComparison, Suspect
 from tds_core.comparison.row_states import store_proofs
+from tds_core.records.transform import fingerprint
 from tds_core.sources.base import ListPage
 from tds_core.sync import deletions, list_anomalies
 from tds_core.sync.change_limits import ChangeLimits, too_many_absences
@@ -22,7 +22,8 @@ from tds_models.comparison import DifferenceKind
 
 #: So many records that a list left out, which are more than may be missing, are read all the same: do they exist?
 PROBE_COUNT = 20
-SAMPLE = "it is part of the random sample"
+#: The size of a list row's fingerprint.
+HASH_BYTES = 16
 
 
 def is_listed(run: RunLease) -> bool:
@@ -61,11 +62,19 @@ def commit_pages(
     """Store what pages proved, and move the run behind them. Raises LostLeaseError."""
     _store(session, part, result)
     position, run_pages, ours = run.position, [], set(result.source_ids)
+    run.report["unreadable"] = run.report.get("unreadable", 0) + sum(len(each.page.strange) for each in pages)
     for number, each in enumerate(pages, run.page_count + 1):
         position = position.after(each.page)
         # Rows of another kind are none of this entity's.
-        ids = [row.source_id for row in each.page.rows if row.source_id in ours or row.source_id in run.seen_ids]
-        run_pages.append({"page": number, "source_ids": ids, "fetch_seconds": each.seconds})
+        rows = [row for row in each.page.rows if row.source_id in ours or row.source_id in run.seen_ids]
+        run_pages.append(
+            {
+                "page": number,
+                "source_ids": [row.source_id for row in rows],
+                "list_hashes": b"".join(fingerprint(row.raw) for row in rows).hex(),
+                "fetch_seconds": each.seconds,
+            }
+        )
     seen_before = len(run.seen_ids)
     run.seen_ids |= ours
     fetched_count = len(run.seen_ids) - seen_before
@@ -100,20 +109,29 @@ def _store(session: Session, part: ComparisonPart, result: ListComparison) -> No
 
 
 _FOLLOWED_PAGES = text("""
-select page, source_ids from tds_sync_run_pages where run_id = :run and page > :after order by page limit :limit
+select page, source_ids, list_hashes from tds_sync_run_pages
+where run_id = :run and page > :after order by page limit :limit
 """)
 # As many records at once as about five pages of a list.
 FOLLOWED_PAGES = 5
 
 
-def followed_ids(session: Session, run: RunLease, part: ComparisonPart) -> tuple[list[str], int] | None:
-    """The next records that the followed pass listed, and the page to go on behind; None at the end."""
+def followed_rows(session: Session, run: RunLease, part: ComparisonPart) -> tuple[dict[str, bytes], int] | None:
+    """The next rows that the followed pass listed, by id their fingerprints, and the page to go on behind.
+
+    None at the end.
+    """
     params = {"run": part.list_run_id, "after": run.report.get("page", 0), "limit": FOLLOWED_PAGES}
     pages = session.execute(_FOLLOWED_PAGES, params).all()
     if not pages:
         return None
-    ids = dict.fromkeys(chain.from_iterable(page.source_ids for page in pages))
-    return [each for each in ids if each not in run.seen_ids], int(pages[-1].page)
+    rows: dict[str, bytes] = {}
+    for page in pages:
+        hashes = bytes(page.list_hashes or b"")
+        for number, source_id in enumerate(page.source_ids):
+            if source_id not in run.seen_ids:
+                rows[source_id] = hashes[number * HASH_BYTES : (number + 1) * HASH_BYTES]
+    return rows, int(pages[-1].page)
 
 
 _FOUND_BEFORE = text("""
@@ -179,8 +197,10 @@ def _lease(run: RunLease, lease_seconds: float) -> dict[str, Any]:
 
 def walk_again(session: Session, run: RunLease, part: ComparisonPart) -> bool:
     """Whether a list that was read by page numbers has to be read once more; the run then begins again."""
+    if part.follows or run.position.sorted:
+        return False
     missing = deletions.absent(session, part.entity, run)
-    if part.follows or not list_anomalies.needs_another_walk(session, run, is_missing=bool(missing)):
+    if not list_anomalies.needs_another_walk(session, run, is_missing=bool(missing)):
         return False
     run.position = run.position.next_walk()
     params = {"id": run.id, "token": run.token, "position": encode_position(run.position)}
@@ -202,7 +222,11 @@ def finish_listing(
 
     A list that left out more than may be missing is not believed: then a few of them are read, and nothing is proven.
     """
-    doubts = [doubt] if (doubt := "" if part.follows else list_anomalies.note_doubt(session, run)) else []
+    doubts = list(part.list_doubts)
+    if not part.follows and (doubt := list_anomalies.note_doubt(session, run)):
+        doubts.append(doubt)
+    if unreadable := run.report.get("unreadable"):
+        doubts.append(f"{unreadable:,} rows of the list have no usable id")
     absent = deletions.absent(session, part.entity, _List(run, part))
     living = deletions.live_count(session, part.entity)
     doubted = too_many_absences(
@@ -211,8 +235,14 @@ def finish_listing(
     if doubted:
         doubts.append(f"the list is not believed: {doubted}")
         absent = random.Random(part.seed).sample(absent, min(PROBE_COUNT, len(absent)))  # noqa: S311  (not a secret)
-    found = [Suspect(each, DifferenceKind.MISSING_THERE, "the list does not show it") for each in absent]
-    found += [Suspect(each, DifferenceKind.DIFFERENT, SAMPLE) for each in _sample(session, part)]
+    found = [
+        Suspect(source_id=each, kind=DifferenceKind.MISSING_THERE, reason="the list does not show it")
+        for each in absent
+    ]
+    found += [
+        Suspect(source_id=each, kind=DifferenceKind.DIFFERENT, reason="it is in the random sample", is_sampled=True)
+        for each in _sample(session, part)
+    ]
     suspects.add(session, part.comparison_id, part.entity, found)
     run.report |= {"listed": True, "doubts": doubts}
     _set_progress(session, run, lease_seconds)
@@ -231,6 +261,17 @@ where p.run_id = :run order by 1
 def part_listed(session: Session, part: ComparisonPart) -> int:
     """How many records the list showed."""
     return int(session.execute(_LISTED, {"run": part.list_run_id}).scalar_one())
+
+
+_LOST_PAGES = text("""
+select page_count > (select count(*) from tds_sync_run_pages p where p.run_id = r.id)
+from tds_sync_runs r where r.id = :run
+""")
+
+
+def has_lost_pages(session: Session, part: ComparisonPart) -> bool:
+    """Whether pages of the list are no longer stored, so that nobody knows all it showed."""
+    return bool(session.execute(_LOST_PAGES, {"run": part.list_run_id}).scalar())
 
 
 def listed_ids(session: Session, part: ComparisonPart) -> list[str]:

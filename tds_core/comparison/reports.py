@@ -35,8 +35,8 @@ class Tally:
     missing_here_count: int = 0
     missing_there_count: int = 0
     suspect_count: int = 0
-    sample_count: int = 0
     sample_faults: int = 0
+    undecided_sample_count: int = 0
     doubts: list[str] = field(default_factory=list)
 
     @property
@@ -82,7 +82,7 @@ def percent(part: Decimal, whole: int, *, places: str) -> Decimal:
 
 
 _DIFFERENCES = text("""
-select source_id, kind, state, hash_here, hash_there, coalesce(suspected_for, '') as reason
+select source_id, kind, state, hash_here, hash_there, is_sampled
 from tds_comparison_differences where comparison_id = :comparison and entity = :entity
 """)
 _PROOFS = text("""
@@ -112,11 +112,12 @@ def tally(session: Session, part: ComparisonPart) -> Tally:
 def _count(result: Tally, row: Mapping[str, Any]) -> None:
     if row["state"] == DifferenceState.SUSPECT:
         result.suspect_count += 1
+        result.undecided_sample_count += row["is_sampled"]
         return
     result.different_count += row["kind"] == DifferenceKind.DIFFERENT
     result.missing_here_count += row["kind"] == DifferenceKind.MISSING_HERE
     result.missing_there_count += row["kind"] == DifferenceKind.MISSING_THERE
-    result.sample_faults += row["reason"] == progress.SAMPLE
+    result.sample_faults += row["is_sampled"]
     for side, content in ((result.here, row["hash_here"]), (result.there, row["hash_there"])):
         if content is not None:
             side.add(row["source_id"], bytes(content))
@@ -166,10 +167,12 @@ def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
     """Store the report of an entity, and open or resolve its finding."""
     result = tally(session, part)
     result.doubts = list(run.report.get("doubts", ()))
+    if progress.has_lost_pages(session, part):
+        result.doubts.append("pages of the list that were read are gone: retention removed them")
     if result.suspect_count:
         result.doubts.append(f"{result.suspect_count:,} records could not be decided: {_undecided(session, part)}")
     listed = progress.part_listed(session, part)
-    sample_count = min(part.sample_size, listed)
+    sample_count = min(part.sample_size, listed) - result.undecided_sample_count
     params = {
         "comparison": part.comparison_id,
         "entity": part.entity.name,

@@ -128,3 +128,13 @@ def store_proofs(session: Session, entity: Entity, proofs: Sequence[Proof]) -> N
     ]
     params = {"source": entity.stream.source, "entity": entity.name, "rows": msgspec.json.encode(rows).decode()}
     session.execute(_UPSERT, params)
+
+
+_REMOVE = text("delete from tds_record_proofs where source = :source and entity = :entity and source_id = any(:ids)")
+
+
+def remove_proofs(session: Session, entity: Entity, source_ids: Sequence[str]) -> None:
+    """Remove the proofs of records that neither side has any more."""
+    if source_ids:
+        params = {"source": entity.stream.source, "entity": entity.name, "ids": list(source_ids)}
+        session.execute(_REMOVE, params)

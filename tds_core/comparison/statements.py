@@ -87,7 +87,7 @@ def make(session: Session, settings: Settings, comparison_id: int) -> SignedStat
     parts = sorted(
         session.execute(_PARTS, {"id": comparison_id}).mappings(), key=lambda row: list(ENTITIES).index(row["entity"])
     )
-    unproven = [f"{row['entity']}: {row['reason']}" for row in parts if row["agreement"] == Agreement.UNPROVEN]
+    unproven = [f"{row['entity']}: {row['reason']}" for row in parts if row["reason"]]
     if comparison["agreement"] == Agreement.UNPROVEN or unproven:
         raise StatementError("Nothing is stated of what is not proven. " + "; ".join(unproven))
     last = session.execute(_LAST).mappings().first()
@@ -127,7 +127,8 @@ def _body(
         "source": "zoho",
         "organization_id": settings.zoho_organization_id,
         "comparison_id": comparison["id"],
-        "as_of": comparison["ended_at"],
+        "as_of": min(part["list_read_at"] for part in parts),
+        "ended_at": comparison["ended_at"],
         "agreement": comparison["agreement"],
         "score": str(comparison["score"]),
         "record_count": sum(part["there_count"] for part in parts),
@@ -201,13 +202,20 @@ def verify(statement: SignedStatement, keys: Mapping[bytes, bytes]) -> list[str]
         return [*wrong, f"its body is not that of a statement ({type(error).__name__}: {str(error)[:100]})"]
 
 
+#: The sums of a statement, and what of its entities they add up.
+_TOTALS = {"equal_count": "equal_count", "difference_count": "difference_count", "record_count": "there_count"}
+
+
 def _check_content(content: Mapping[str, Any]) -> list[str]:
     """What contradicts itself in the body of a statement. Raises whatever a body of another shape leads to."""
     parts = content["entities"]
     wrong = [each for name, part in parts.items() for each in _check_entity(name, part)]
-    equal = sum(part["equal_count"] for part in parts.values())
-    if equal != content["equal_count"]:
-        wrong.append(f"{content['equal_count']:,} equal records are stated, and the entities have {equal:,}")
+    for total, each in _TOTALS.items():
+        added = sum(part[each] for part in parts.values())
+        if added != content[total]:
+            wrong.append(f"{total} is stated as {content[total]:,}, and the entities have {added:,}")
+    if (content["agreement"] == Agreement.EQUAL) != (content["difference_count"] == 0):
+        wrong.append(f"the agreement is stated as {content['agreement']}, and {content['difference_count']:,} differ")
     return wrong
 
 

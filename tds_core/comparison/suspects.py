@@ -19,11 +19,13 @@ MOST_CHECKS = 3
 SETTLES = "suspects are looked at again once changes have settled"
 
 _ADD = text("""
-insert into tds_comparison_differences (comparison_id, entity, source_id, kind, suspected_for, list_hash)
-select :comparison, :entity, source_id, kind, reason, decode(list_hash, 'hex')
-from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, kind text, reason text, list_hash text)
+insert into tds_comparison_differences as d
+    (comparison_id, entity, source_id, kind, suspected_for, list_hash, list_modified_at, fields, is_sampled)
+select :comparison, :entity, source_id, kind, reason, decode(list_hash, 'hex'), list_modified_at, fields, is_sampled
+from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, kind text, reason text, list_hash text,
+    list_modified_at timestamptz, fields jsonb, is_sampled boolean)
 order by source_id
-on conflict (comparison_id, entity, source_id) do nothing
+on conflict (comparison_id, entity, source_id) do update set is_sampled = d.is_sampled or excluded.is_sampled
 """)
 
 
@@ -37,6 +39,9 @@ def add(session: Session, comparison_id: int, entity: Entity, suspects: Sequence
             "kind": each.kind,
             "reason": each.reason[:500],
             "list_hash": each.list_hash.hex() if each.list_hash else None,
+            "list_modified_at": each.list_modified_at,
+            "fields": msgspec.Raw(each.fields),
+            "is_sampled": each.is_sampled,
         }
         for each in suspects
     ]
@@ -46,14 +51,18 @@ def add(session: Session, comparison_id: int, entity: Entity, suspects: Sequence
 
 @dataclass(frozen=True, slots=True)
 class DueSuspect:
-    """A suspect to be decided now. `is_owed`: TDS has work to do for the record, or an event waits for it."""
+    """A suspect to be decided now. `is_owed`: TDS has work to do for the record, or an event waits for it.
+
+    `fields`: what its list row showed otherwise, here and there by field; `list_modified_at`: its time of change.
+    """
 
     source_id: str
     kind: DifferenceKind
-    check_count: int
+    found_at: datetime
     list_hash: bytes | None
+    list_modified_at: datetime | None
+    fields: Mapping[str, Any]
     is_owed: bool
-    reason: str
 
 
 _IS_OWED = """(exists (select from tds_sync_queue q
@@ -61,7 +70,8 @@ _IS_OWED = """(exists (select from tds_sync_queue q
        or exists (select from tds_inbox_events e where e.source = :source and e.entity = :entity
                   and e.source_id = d.source_id and e.verdict is null))"""
 _DUE = text(f"""
-select d.source_id, d.kind, d.check_count, d.list_hash, coalesce(d.suspected_for, '') as reason, {_IS_OWED} as is_owed
+select d.source_id, d.kind, d.found_at, d.list_hash, d.list_modified_at,
+       case when jsonb_typeof(d.fields) = 'object' then d.fields else '{{}}' end as fields, {_IS_OWED} as is_owed
 from tds_comparison_differences d
 where d.comparison_id = :comparison and d.entity = :entity and d.state = 'suspect' and d.recheck_at <= now()
   and d.check_count < {MOST_CHECKS}

@@ -26,12 +26,13 @@ def live_count(session: Session, entity: Entity) -> int:
 def absent(session: Session, entity: Entity, run: DeletionScope) -> list[str]:
     """Source ids of the rows, not deleted, that no page of `run` showed.
 
-    Rows created after the run began are left out: its first pages could not show them.
+    Rows created after the run began are left out: its first pages could not show them. A row that claims to have been
+    created in the future is no such row.
     """
     # "not in" would hold each row against every id listed, once those are more than fit the database's work_mem.
     statement = text(f"""
         select m.source_id from {entity.table.fullname} m join tds_sync_runs r on r.id = :run
-        where m.source = :source and m.deleted_at is null and m.created_at < r.started_at
+        where m.source = :source and m.deleted_at is null and (m.created_at < r.started_at or m.created_at > now())
           and not exists (select from tds_sync_run_pages p, unnest(p.source_ids) as listed(source_id)
                           where p.run_id = :run and listed.source_id = m.source_id)
         order by m.source_id""")

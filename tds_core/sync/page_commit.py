@@ -51,9 +51,11 @@ returning set_config('synchronous_commit', 'off', true)
 
 ADVANCE_RUN = text("""
 with pages as (
-    insert into tds_sync_run_pages (run_id, page, source_ids, fetch_seconds, apply_seconds)
-    select :id, page, source_ids, fetch_seconds, extract(epoch from clock_timestamp() - now()) / :page_count
-    from jsonb_to_recordset(cast(:pages as jsonb)) as p(page int, source_ids text[], fetch_seconds float8)
+    insert into tds_sync_run_pages (run_id, page, source_ids, list_hashes, fetch_seconds, apply_seconds)
+    select :id, page, source_ids, decode(list_hashes, 'hex'), fetch_seconds,
+        extract(epoch from clock_timestamp() - now()) / :page_count
+    from jsonb_to_recordset(cast(:pages as jsonb)) as p(
+        page int, source_ids text[], list_hashes text, fetch_seconds float8)
 )
 update tds_sync_runs set leased_until = now() + make_interval(secs => :lease),
     position = cast(:position as jsonb), page_count = :page, attempts = 0, end_reason = null,
@@ -156,7 +158,15 @@ def _commit_all(
         position = _next_position(session, run, position, each.page)
         source_ids = [row.source_id for row in each.page.rows]
         run.seen_ids.update(source_ids)
-        run_pages.append({"page": number, "source_ids": source_ids, "fetch_seconds": each.fetch_seconds})
+        hashes = b"".join(each.diff.hashes[source_id] for source_id in source_ids)
+        run_pages.append(
+            {
+                "page": number,
+                "source_ids": source_ids,
+                "list_hashes": hashes.hex(),
+                "fetch_seconds": each.fetch_seconds,
+            }
+        )
     fetched_count = len(run.seen_ids) - seen_before
     may_move_cursor = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
     if position.sorted and position.reached and may_move_cursor:
@@ -227,6 +237,8 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
         execute_fenced(session, SET_POSITION, params)
         return PassEnd.WALK_AGAIN
     doubt = list_anomalies.note_doubt(session, run)
+    if run.mode == Mode.FULL:
+        _note_doubts(session, run, doubt)
     if run.mode == Mode.DRY_RUN:
         _finish_dry_run(session, run, doubt)
         return PassEnd.COMPLETED
@@ -243,6 +255,16 @@ def finish_pass(session: Session, run: RunLease, *, limits: ChangeLimits) -> Pas
         cursors.advance(session, run.entity, run.position.reached, run_id=run.id)
     runs.complete(session, run, list_anomalies.end_reason(run, doubt))
     return PassEnd.COMPLETED
+
+
+def _note_doubts(session: Session, run: RunLease, doubt: str) -> None:
+    """Note in the report of a full pass why its pages do not show the whole list, for comparisons that follow it."""
+    doubts = [doubt] if doubt else []
+    if unreadable := run.outcomes["unreadable"]:
+        doubts.append(f"{unreadable:,} rows of the list have no usable id")
+    if doubts:
+        report = msgspec.json.encode({"doubts": doubts}).decode()
+        session.execute(SET_REPORT, {"id": run.id, "token": run.token, "report": report})
 
 
 def _finish_full_pass(session: Session, run: RunLease, entity: Entity, missing: Sequence[str]) -> None:
