@@ -193,7 +193,6 @@ def _finish(run: RunLease, part: ComparisonPart) -> None:
         progress.extend_lease(session, run, FINISH_SECONDS)
         tally = reports.finish_part(session, run, part)
         runs.complete(session, run, f"compared: {tally.agreement}")
-        comparisons.end_stopped_parts(session)
         agreement = comparisons.end_if_done(session, part.comparison_id)
         if agreement in (Agreement.EQUAL, Agreement.DIFFERS):
             _state(session, part.comparison_id)

@@ -14,7 +14,6 @@ from tds_api.inbox.group_commit import IntakeUnavailableError
 from tds_core.auth import idempotency
 from tds_core.auth import principal as access
 from tds_core.breakers.registry import BreakersAwayError
-from tds_core.comparison.comparisons import OpenComparisonError
 from tds_core.database_errors import is_away
 from tds_core.dead_letters import retry as letters
 from tds_core.errors import SNOOZE, ConfigError, InvalidCursorError, NotFoundError, RetiredError, SourceError, TdsError
@@ -53,7 +52,6 @@ STATUS: dict[type[Exception], int] = {
     access.TooManyRequestsError: 429,
     InvalidRequestError: 422,
     NotHeldError: 409,
-    OpenComparisonError: 409,
     EventPendingError: 409,
     letters.DeadLetterClosedError: 409,
     letters.RetryInProgressError: 409,

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.comparison.content_hashes import reads_details
-from tds_core.errors import NotFoundError, TdsError
+from tds_core.errors import NotFoundError
 from tds_core.sync import runs
 from tds_models.comparison import ComparisonState
 from tds_models.entities import ENTITIES
@@ -20,12 +20,6 @@ from tds_models.runs import Mode
 
 #: The source whose records are compared.
 SOURCE = "zoho"
-
-
-class OpenComparisonError(TdsError):
-    """Another comparison runs."""
-
-    code = "comparison_open"
 
 
 _OPEN = text("select id from tds_comparisons where source = :source and state = 'running'")
@@ -53,14 +47,14 @@ def request_comparison(
 
     `sample_size`: so many records of each entity, chosen at random, are read in detail. `follow_seconds`: a full pass,
     or a comparison, that read an entity's list within this time is followed instead of reading the list again. Raises
-    NotFoundError for an unknown entity, OpenComparisonError while a comparison of others runs.
+    NotFoundError for an unknown entity. The open one may compare other entities: its parts say which.
     """
     names = [name for name in ENTITIES if name in entities or not entities]
     if unknown := sorted(set(entities) - set(names)):
         raise NotFoundError(f"TDS mirrors nothing called {unknown[0]!r}. Entities: {', '.join(ENTITIES)}.")
     end_stopped_parts(session)
     if (open_id := session.execute(_OPEN, {"source": SOURCE}).scalar()) is not None:
-        return _covering(session, int(open_id), names)
+        return int(open_id)
     params = {
         "source": SOURCE,
         "requested_by": requested_by,
@@ -70,23 +64,9 @@ def request_comparison(
     }
     comparison_id = session.execute(_REQUEST, params).scalar()
     if comparison_id is None:  # another request came first
-        return _covering(session, int(session.execute(_OPEN, {"source": SOURCE}).scalar_one()), names)
+        return int(session.execute(_OPEN, {"source": SOURCE}).scalar_one())
     _request_runs(session, int(comparison_id), names, follow_seconds, params)
     return int(comparison_id)
-
-
-_PARTS_OF = text("select entity from tds_comparison_reports where comparison_id = :id")
-
-
-def _covering(session: Session, comparison_id: int, names: Sequence[str]) -> int:
-    """The open comparison, if it compares `names` as well. Raises OpenComparisonError if it does not."""
-    compared = set(session.execute(_PARTS_OF, {"id": comparison_id}).scalars())
-    if missing := [name for name in names if name not in compared]:
-        raise OpenComparisonError(
-            f"Comparison {comparison_id} runs, and does not compare {', '.join(missing)}: wait for its end, or stop it"
-            f" with tds compare --cancel {comparison_id}."
-        )
-    return comparison_id
 
 
 def _request_runs(

@@ -156,17 +156,8 @@ def _commit_all(
     for number, each in enumerate(pages, run.page_count + 1):
         counts += _commit_page(session, run, each.diff, limits)
         position = _next_position(session, run, position, each.page)
-        source_ids = [row.source_id for row in each.page.rows]
-        run.seen_ids.update(source_ids)
-        hashes = b"".join(each.diff.hashes[source_id] for source_id in source_ids)
-        run_pages.append(
-            {
-                "page": number,
-                "source_ids": source_ids,
-                "list_hashes": hashes.hex(),
-                "fetch_seconds": each.fetch_seconds,
-            }
-        )
+        run_pages.append(_run_page(number, each))
+        run.seen_ids.update(run_pages[-1]["source_ids"])
     fetched_count = len(run.seen_ids) - seen_before
     may_move_cursor = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
     if position.sorted and position.reached and may_move_cursor:
@@ -189,6 +180,18 @@ def _commit_all(
     run.page_count += len(pages)
     run.fetched_count += fetched_count
     return counts
+
+
+def _run_page(number: int, compared: ComparedPage) -> dict[str, Any]:
+    """What is stored of a page: its records, with the fingerprints of their rows."""
+    source_ids = [row.source_id for row in compared.page.rows]
+    hashes = b"".join(compared.diff.hashes[source_id] for source_id in source_ids)
+    return {
+        "page": number,
+        "source_ids": source_ids,
+        "list_hashes": hashes.hex(),
+        "fetch_seconds": compared.fetch_seconds,
+    }
 
 
 def execute_fenced(session: Session, statement: TextClause, params: Mapping[str, Any]) -> None:

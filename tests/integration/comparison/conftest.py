@@ -9,10 +9,16 @@ from tests.support.world import World, forget_context
 
 
 @pytest.fixture
-def loaded(synced: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The whole organisation, mirrored."""
+def synced(synced: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """This process's tasks on this test's database, reading a stand-in; a change counts as settled at once."""
     monkeypatch.setenv("TDS_COMPARISON_SETTLE_SECONDS", "0")
     forget_context()
+    return synced
+
+
+@pytest.fixture
+def loaded(synced: World) -> World:
+    """The whole organisation, mirrored."""
     load_all(synced)
     return synced
 

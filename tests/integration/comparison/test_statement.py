@@ -72,7 +72,7 @@ def test_a_database_that_is_away_leaves_the_proof_alone(
 
 
 TAMPERED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    (lambda body: body.update(equal_count=6), "6 equal records are stated, and the entities have 5"),
+    (lambda body: body.update(equal_count=6), "equal_count is stated as 6, and the entities have 5"),
     (lambda body: body["entities"]["vendor"].update(there_count=6), "do not have the 6 records"),
     (lambda body: body["entities"]["vendor"]["buckets"].reverse(), "do not come to its root"),
     (lambda body: body["entities"]["vendor"].update(root_here="00"), "the roots of the two sides differ"),
