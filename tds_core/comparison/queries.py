@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from tds_core.comparison.reports import Grades
 from tds_core.comparison.suspects import SETTLES
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, read_page
@@ -35,7 +36,7 @@ class PartStatus(TypedDict):
     suspect_count: int
     match_percent: Decimal | None
     score: Decimal | None
-    grades: dict[str, Any]
+    grades: Grades
     root_here: str | None
     root_there: str | None
     detail_count: int

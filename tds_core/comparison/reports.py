@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 from sqlalchemy import text
@@ -131,22 +131,39 @@ def _equal(session: Session, part: ComparisonPart, ids: list[str]) -> Iterator[t
             yield row.source_id, bytes(row.content_hash)
 
 
-def grades(entity: Entity, *, sample_count: int, sample_faults: int) -> dict[str, Any]:
-    """How each field is proven: by the list, by details, or inferred from an unchanged time of change.
+class Sample(TypedDict):
+    """The random sample: its size, how many of it differed, and the largest share of all that may differ unseen.
 
-    `sample`: of the inferred ones, how many records were read in detail, how many of them differed, and the largest
-    share of all records that may differ unseen (at 95 %: the rule of three).
+    `at_most`: at 95 %, by the rule of three; None where one of the sample differed, 0 where it was all there is.
     """
+
+    size: int
+    faults: int
+    at_most: float | None
+
+
+class Grades(TypedDict):
+    """The compared fields by how they are proven: by the list, by details, or inferred from the time of change."""
+
+    by_list: list[str]
+    by_detail: list[str]
+    inferred: list[str]
+    sample: NotRequired[Sample]
+
+
+def grades(entity: Entity, *, listed_count: int, sample_count: int, sample_faults: int) -> Grades:
+    """How each field is proven, where the list showed `listed_count` records and `sample_count` were read in detail."""
     unlisted = sorted({*(each.name for each in entity.fields), *entity.line_tables} - set(compared_names(entity)))
     names = list(compared_names(entity))
-    result: dict[str, Any] = {
+    result: Grades = {
         "by_list": [] if reads_details(entity) else names,
         "by_detail": names if reads_details(entity) else [],
         "inferred": unlisted,
     }
     if sample_count:
-        bound = None if sample_faults else round(3 / sample_count, 6)
-        result["sample"] = {"size": sample_count, "faults": sample_faults, "at_most": bound}
+        bound = 0.0 if sample_count == listed_count else round(min(1.0, 3 / sample_count), 6)
+        bound_if_sound = None if sample_faults else bound
+        result["sample"] = {"size": sample_count, "faults": sample_faults, "at_most": bound_if_sound}
     return result
 
 
@@ -189,7 +206,12 @@ def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
         "match_percent": result.match_percent,
         "score": result.score,
         "grades": msgspec.json.encode(
-            grades(part.entity, sample_count=sample_count, sample_faults=result.sample_faults)
+            grades(
+                part.entity,
+                listed_count=listed,
+                sample_count=sample_count,
+                sample_faults=result.sample_faults,
+            )
         ).decode(),
         "root_here": result.here.root(part.entity),
         "root_there": result.there.root(part.entity),
