@@ -1,5 +1,6 @@
 """`tds compare`: compares the mirror with its source, shows what differs and why, and has it repaired."""
 
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from tds_core.errors import ConfigError, TdsError
 from tds_models.comparison import Agreement, ComparisonState, DifferenceState
 
 ERROR, UNPROVEN = 2, 3
+# How long workers have to show that they can read, where this command does not know how.
+MOVES_WITHIN_SECONDS, LOOK_SECONDS = 5.0, 0.2
 EXIT_CODES = {Agreement.EQUAL: 0, Agreement.DIFFERS: 1, Agreement.UNPROVEN: UNPROVEN}
 #: So many records are shown unless all are asked for.
 FEW, ALL = 20, 2**31
@@ -145,9 +148,19 @@ class _Comparing:
         if status["state"] != ComparisonState.RUNNING:
             return status, ""
         self._target.warn_of_silence(self._console)
-        if absent := self._target.unconnected():
+        if (absent := self._target.unconnected()) and not self._moves(comparison_id):
             return status, f"it waits until TDS is connected: {absent}"
         return self._watch(comparison_id)
+
+    def _moves(self, comparison_id: int) -> bool:
+        """Whether something is read all the same: the workers may be connected by settings this command lacks."""
+        until = time.monotonic() + MOVES_WITHIN_SECONDS
+        while time.monotonic() < until:
+            status = self._look(comparison_id)
+            if status["api_call_count"] or status["state"] != ComparisonState.RUNNING:
+                return True
+            time.sleep(LOOK_SECONDS)
+        return False
 
     def _watch(self, comparison_id: int, *, is_whole: bool = False) -> tuple[ComparisonStatus, str]:
         look = self._target.comparison if is_whole else self._look

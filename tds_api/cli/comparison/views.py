@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ _COLUMNS = (
 )  # fmt: skip
 _RECORD_COLUMNS = ("entity", "record", "field", "here", "there", "cause", "since (UTC)")
 _PLAN_COLUMNS = ("entity", "records", "calls", "kept", "left until asked")
+#: So many values of one record are shown.
+MOST_VALUES = 12
 _STYLE = {Agreement.EQUAL: "green", Agreement.DIFFERS: "bold red", Agreement.UNPROVEN: "yellow"}
 
 
@@ -85,8 +88,12 @@ def _record_rows(difference: DifferenceRow) -> Iterator[tuple[Any, ...]]:
         cause = f"not decided: {difference['suspected_for']}"
     else:
         cause = difference["explanation"] or ""
-    for name, here, there in _values(difference):
+    values = list(_values(difference)) or [("the order of lines", "", "")]
+    for name, here, there in values[:MOST_VALUES]:
         yield difference["entity"], difference["source_id"], name, here, there, cause, since
+    if (more := len(values) - MOST_VALUES) > 0:
+        words = f"and {more:,} more: tds explain, or --json"
+        yield difference["entity"], difference["source_id"], words, "", "", cause, since
 
 
 def _values(difference: DifferenceRow) -> Iterator[tuple[str, str, str]]:
@@ -108,14 +115,27 @@ def _field_values(difference: FieldDifference) -> Iterator[tuple[str, str, str]]
     if not (_is_lines(here) and _is_lines(there) and (here or there)):
         yield name, _spelled(here), _spelled(there)
         return
-    for place in range(max(len(here), len(there))):
-        ours, theirs = (side[place] if place < len(side) else None for side in (here, there))
+    for ours, theirs in _pairs(here, there):
+        place = f"{name}[{(ours or theirs or {}).get('position', 0) + 1}]"
         if ours is None or theirs is None:
-            yield f"{name}[{place + 1}]", _spelled(ours), _spelled(theirs)
+            yield place, _spelled(ours), _spelled(theirs)
             continue
-        for key in dict.fromkeys([*ours, *theirs]):
+        keys = [key for key in dict.fromkeys([*ours, *theirs]) if key != "position"]
+        for key in keys:
             if ours.get(key) != theirs.get(key):
-                yield f"{name}[{place + 1}].{key}", _spelled(ours.get(key)), _spelled(theirs.get(key))
+                yield f"{place}.{key}", _spelled(ours.get(key)), _spelled(theirs.get(key))
+
+
+_Line = dict[str, Any]
+
+
+def _pairs(here: Sequence[_Line], there: Sequence[_Line]) -> Iterator[tuple[_Line | None, _Line | None]]:
+    """The lines of both sides, side by side: by their id where all have one, else by their place."""
+    if all(each.get("line_id") for each in (*here, *there)):
+        ours, theirs = ({each["line_id"]: each for each in side} for side in (here, there))
+        yield from ((ours.get(key), theirs.get(key)) for key in dict.fromkeys([*ours, *theirs]))
+    else:
+        yield from zip_longest(here, there)
 
 
 def _is_lines(value: Any) -> bool:
