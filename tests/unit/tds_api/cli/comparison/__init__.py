@@ -1,0 +1,1 @@
+"""What `tds compare` prints."""
