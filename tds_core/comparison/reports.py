@@ -186,11 +186,26 @@ def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
     result.doubts = list(run.report.get("doubts", ()))
     if progress.has_lost_pages(session, part):
         result.doubts.append("pages of the list that were read are gone: retention removed them")
+    is_whole = not result.doubts
     if result.suspect_count:
         result.doubts.append(f"{result.suspect_count:,} records could not be decided: {_undecided(session, part)}")
-    listed = progress.part_listed(session, part)
-    sample_count = min(part.sample_size, listed) - result.undecided_sample_count
-    params = {
+    listed_count = progress.part_listed(session, part)
+    found = grades(
+        part.entity,
+        listed_count=listed_count,
+        sample_count=min(part.sample_size, listed_count) - result.undecided_sample_count,
+        sample_faults=result.sample_faults,
+    )
+    session.execute(_FINISH, {**_figures(part, result, found), "details": run.report.get("details", 0)})
+    if is_whole:
+        suspects.note_repaired(session, part.comparison_id, part.entity)
+    _note(session, part, result)
+    return result
+
+
+def _figures(part: ComparisonPart, result: Tally, found: Grades) -> dict[str, Any]:
+    """The columns of a report."""
+    return {
         "comparison": part.comparison_id,
         "entity": part.entity.name,
         "agreement": result.agreement,
@@ -202,26 +217,13 @@ def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
         "missing_here": result.missing_here_count,
         "missing_there": result.missing_there_count,
         "suspects": result.suspect_count,
-        "details": run.report.get("details", 0),
         "match_percent": result.match_percent,
         "score": result.score,
-        "grades": msgspec.json.encode(
-            grades(
-                part.entity,
-                listed_count=listed,
-                sample_count=sample_count,
-                sample_faults=result.sample_faults,
-            )
-        ).decode(),
+        "grades": msgspec.json.encode(found).decode(),
         "root_here": result.here.root(part.entity),
         "root_there": result.there.root(part.entity),
         "buckets": msgspec.json.encode(result.there.as_json()).decode(),
     }
-    session.execute(_FINISH, params)
-    if not run.report.get("doubts"):
-        suspects.note_repaired(session, part.comparison_id, part.entity)
-    _note(session, part, result)
-    return result
 
 
 _REASONS = text("""
