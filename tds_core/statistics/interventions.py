@@ -22,12 +22,13 @@ REPAIRS: Final = frozenset({
     "runs.approve", "cli.runs.approve",
     "runs.reject", "cli.runs.reject",
     "syncs.sync", "cli.sync", "syncs.sync_all", "syncs.stock_now", "syncs.stock_of",
-    "syncs.repair", "cli.repair",
+    "syncs.repair", "cli.repair", "comparison.sync_differences", "cli.compare.repair",
     "cli.zoho.adopt", "cli.zoho.retry",
 })  # fmt: skip
 #: Operations that change how TDS is set up or who may use it, or only look: no record is put right by them.
 OTHER: Final = frozenset({
     "connecting.begin",
+    "comparison.start", "cli.compare", "comparison.cancel", "cli.compare.cancel",
     "dead_letters.assign", "cli.letters.assign", "dead_letters.cancel", "cli.letters.cancel", "dead_letters.look",
     "findings.resolve", "cli.findings.resolve",
     "keys.create", "cli.keys.create", "keys.revoke", "cli.keys.revoke",

@@ -14,7 +14,7 @@ from tests.support.webhook_sender import Sender, sender_for
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 #: Webhooks come from Zoho, and are no action of a person.
 NO_ACTIONS = {"webhooks.take", "webhooks.take_any"}
-COMMANDS = re.compile(r'(?:acting|acting_on|did)\((?:engine|self\.engine), "([\w.]+)"|acting\("([\w.]+)"')
+COMMANDS = re.compile(r'(?:acting|acting_on|did)\(\s*(?:self\.)?(?:target\.)?engine, "([\w.]+)"|acting\("([\w.]+)"')
 
 
 @pytest.fixture
