@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from benchmarks import bulk
 from benchmarks.organisation import PAGE, Organisation, organisation
@@ -45,6 +46,7 @@ def matrix() -> dict[str, Any]:
         tempfile.TemporaryDirectory() as home,
         EmbeddedPostgres(Path(home), durable=False) as postgres,
         serving() as standin,
+        capture_logs(),
         pytest.MonkeyPatch.context() as patch,
     ):
         upgrade(postgres.url)
@@ -159,7 +161,10 @@ def many_products(count: int) -> dict[str, Any]:
         EmbeddedRedis(Path(home)) as redis,
     ):
         upgrade(postgres.url)
-        env = bulk.environment(postgres.url, redis.url, zoho, home) | {"TDS_GUARD_PERCENT": "100"}
+        env = bulk.environment(postgres.url, redis.url, zoho, home) | {
+            "TDS_GUARD_PERCENT": "100",
+            "TDS_COMPARISON_SETTLE_SECONDS": "0",
+        }
         postmaster = psutil.Process(postgres.pid)
         for mode in ("full", "details"):
             bulk.run("benchmarks.bulk_tds", mode, env, zoho, postmaster)

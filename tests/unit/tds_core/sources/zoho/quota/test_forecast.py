@@ -9,7 +9,7 @@ from tds_core.sources.zoho.quota.forecast import forecast_backlog, forecast_day,
 from tds_core.sources.zoho.quota.limits import Limits
 from tds_core.sources.zoho.quota.usage import Counts, DayUsage, LimitUsage, Usage
 
-LIVE, OPERATOR, SCHEDULED, BACKFILL = Traffic
+LIVE, OPERATOR, SCHEDULED, BACKFILL, COMPARISON = Traffic
 LIMITS = Limits(calls_per_minute=100, calls_per_day={"books": 1000}, reserved={LIVE: 0.1, SCHEDULED: 0.2})
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE, HOUR = int(NOON.timestamp() // 60), int(NOON.timestamp() // 3600)
@@ -55,7 +55,7 @@ def test_calls_of_others_count_and_never_stop() -> None:
 
 def test_what_lasts_until_the_reset_does_not_run_out() -> None:
     found = forecast_day(day(10, every_minute(live=1)), LIMITS, NOON)
-    assert found.runs_out_at == {BACKFILL: found.runs_out_at[BACKFILL]}
+    assert found.runs_out_at.keys() == {BACKFILL, COMPARISON}
     assert found.used_at_reset == pytest.approx(730, rel=0.1)
     assert forecast_day(day(10, {}), LIMITS, NOON).runs_out_at == {}
 

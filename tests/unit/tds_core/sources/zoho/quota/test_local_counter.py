@@ -14,7 +14,7 @@ from tds_core.sources.zoho.quota.redis_counter import RedisCounter
 from tds_core.sources.zoho.quota.usage import read_usage
 
 NOON = 1_795_348_800.0  # 2026-11-22 12:00 UTC
-LIVE, OPERATOR, SCHEDULED, BACKFILL = Traffic
+LIVE, OPERATOR, SCHEDULED, BACKFILL, _COMPARISON = Traffic
 RESERVED = {LIVE: 0.1, OPERATOR: 0.05, SCHEDULED: 0.15}
 LIMITS = Limits(calls_per_minute=100, calls_per_day={"books": 1000, "inventory": 1000}, reserved=RESERVED)
 
