@@ -1,7 +1,8 @@
 """Content hashes: one hash for what a list shows of a record, and the buckets and root of many of them.
 
 A list row and its mirror row are hashed apart, and proven only with one hash. Of a record that a detail or its history
-proved equal, the mirror's row is hashed; of one that differs, each side by itself. A bucket is a count and a sum, so that a record that is missing, doubled or different changes it, in whatever order records come.
+proved equal, the mirror's row is hashed; of one that differs, each side by itself. A bucket is a count and a sum, so
+that a record that is missing, doubled or different changes it, in whatever order records come.
 """
 
 from collections.abc import Mapping, Sequence
