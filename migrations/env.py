@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from tds_models import (  # noqa: F401  (they fill the metadata)
+    alerts,
     audit_trail,
     auth,
     comparison,

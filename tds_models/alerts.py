@@ -1,6 +1,6 @@
 """Tables of alerts: rules, alerts with their transitions, silences, channels, deliveries, and measured values."""
 
-from datetime import datetime, time
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Text,
-    Time,
     func,
     text,
 )
@@ -183,9 +182,12 @@ class AlertChannel(Base):
     """A destination of messages. `locked`: its address with its secrets, encrypted with TDS_SECRET_KEY."""
 
     __tablename__ = "tds_alert_channels"
+    __table_args__ = (
+        Index("uq_tds_alert_channels_name", "name", unique=True, postgresql_where=text("deleted_at is null")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    name: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
     kind: Mapped[str] = mapped_column(Text, comment="email, slack, telegram, pagerduty, teams, ntfy or webhook")
     locked: Mapped[bytes] = mapped_column(LargeBinary)
     masked: Mapped[str] = mapped_column(Text, comment="the address without its secrets, for people")
@@ -195,8 +197,7 @@ class AlertChannel(Base):
         Integer, server_default=text("0"), comment="told after nobody acknowledged for so long: a step of escalation"
     )
     reminder_seconds: Mapped[int] = mapped_column(Integer, server_default=text("14400"), comment="0: no reminders")
-    quiet_from: Mapped[time | None] = mapped_column(Time)
-    quiet_until: Mapped[time | None] = mapped_column(Time)
+    quiet_hours: Mapped[str | None] = mapped_column(Text, comment="22:00-07:00")
     time_zone: Mapped[str] = mapped_column(Text, server_default=text("'UTC'"), comment="of the quiet hours")
     with_detail: Mapped[bool] = mapped_column(
         Boolean, server_default=text("false"), comment="messages may hold error texts, not only ids and counts"
@@ -207,6 +208,7 @@ class AlertChannel(Base):
     sent_at: Mapped[datetime | None] = mapped_column(Instant, comment="when it last took a message")
     created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    deleted_at: Mapped[datetime | None] = mapped_column(Instant, comment="kept for the deliveries it got")
 
 
 class AlertDelivery(Base):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_models.alerts import AlertTransition
 from tds_models.audit_trail import AuditEntry
 from tds_models.auth import OperatorAction
 from tds_models.base import Base
@@ -48,6 +49,7 @@ SEALED_TABLES: Mapping[str, SealedTable] = {
         SealedTable(AuditEntry, "recorded_at", ("entity", "source_id", "version"), retires=True),
         SealedTable(OperatorAction, "recorded_at", ("caller", "operation", "subject")),
         SealedTable(DeadLetterAction, "acted_at", ("letter_id", "action", "operator")),
+        SealedTable(AlertTransition, "at", ("rule", "subject", "to_state"), retires=True),
     )
 }
 
