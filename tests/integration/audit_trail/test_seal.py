@@ -253,13 +253,23 @@ SMALLEST = {
     "bigint": "coalesce({column}, 0) + 1",
     "ARRAY": "coalesce({column}, '{{}}') || array['']",
     "jsonb": "jsonb_set({column}, '{{x}}', '1')",
+    "double precision": "coalesce({column}, 0) + 1",
     "timestamp with time zone": "{column} + interval '1 microsecond'",
 }
 COLUMNS = "select column_name, data_type from information_schema.columns where table_name = :table"
 
 
+TRANSITION = """
+insert into tds_alert_transitions
+    (alert_id, rule, subject, episode, from_state, to_state, severity, value, changed_by, at)
+values (1, 'backlog', '', 1, 'pending', 'firing', 'warning', 1001, 'tds', now())
+"""
+
+
 @pytest.mark.parametrize("name", SEALED_TABLES)
 def test_the_smallest_change_of_any_column_is_found(sealed: Trail, name: str) -> None:
+    sealed.run(TRANSITION)
+    sealed.seal()
     with session_scope(sealed.engine) as session:
         columns = {row.column_name: row.data_type for row in session.execute(text(COLUMNS), {"table": name})}
     assert set(columns) == set(SEALED_TABLES[name].columns)

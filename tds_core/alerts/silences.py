@@ -1,0 +1,212 @@
+"""Silences and maintenance windows: which alerts send no messages now, and what a new silence would mute."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import TypedDict, cast
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from tds_core.alerts.alert_store import alert_records, is_active
+from tds_core.alerts.state_machine import AlertRecord
+from tds_core.errors import ConfigError, NotFoundError, TdsError
+from tds_core.pagination import Page, read_page
+from tds_core.queue.items import database_clock
+from tds_core.schedule.slots import latest_slot, next_slot
+from tds_models.alerts import AlertSeverity, AlertSilence
+
+LONGEST = timedelta(days=366)
+LONGEST_WINDOW_SECONDS = 7 * 86_400
+
+
+class InvalidSilenceError(TdsError):
+    """A silence cannot be made like this."""
+
+    code = "invalid_silence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """What a silence mutes, and when; see `tds_models.alerts.AlertSilence`. `id`: 0 before it is stored."""
+
+    rules: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    severities: tuple[str, ...] = ()
+    starts_at: datetime
+    ends_at: datetime
+    cron: str | None = None
+    duration_seconds: int | None = None
+    ends_with_alerts: bool = False
+    reason: str = ""
+    id: int = 0
+
+    def matches(self, alert: AlertRecord) -> bool:
+        """Whether it is about this alert."""
+        return (
+            _any_fits(self.rules, alert.rule)
+            and _any_fits(self.subjects, alert.subject)
+            and (not self.severities or alert.severity in self.severities)
+        )
+
+    def is_on(self, now: datetime) -> bool:
+        """Whether it mutes at this moment."""
+        if not self.starts_at <= now < self.ends_at:
+            return False
+        if self.cron is None:
+            return True
+        slot = latest_slot(self.cron, now)
+        return slot is not None and now - slot < timedelta(seconds=self.duration_seconds or 0)
+
+
+class SilenceRow(TypedDict):
+    """A silence as it is stored. `state`: active, scheduled or ended."""
+
+    id: int
+    rules: list[str]
+    subjects: list[str]
+    severities: list[str]
+    reason: str
+    starts_at: datetime
+    ends_at: datetime
+    ends_with_alerts: bool
+    cron: str | None
+    duration_seconds: int | None
+    created_by: str
+    created_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None
+
+
+class SilencePreview(TypedDict):
+    """What a silence would mute now. `warning`: None, or why it may not do what was meant."""
+
+    matching_count: int
+    matching: list[str]
+    warning: str | None
+
+
+def _any_fits(patterns: Sequence[str], value: str) -> bool:
+    return not patterns or any(fnmatchcase(value, pattern) for pattern in patterns)
+
+
+def silence_of(alert: AlertRecord, silences: Iterable[Silence], now: datetime) -> Silence | None:
+    """The silence that mutes an alert now."""
+    return next((each for each in silences if each.is_on(now) and each.matches(alert)), None)
+
+
+_COLUMNS = AlertSilence.__table__.columns
+_OPEN = text("""
+select id, rules, subjects, severities, starts_at, ends_at, cron, duration_seconds, ends_with_alerts, reason
+from tds_alert_silences where ended_at is null and ends_at > :now order by id
+""")
+_INSERT = text("""
+insert into tds_alert_silences (rules, subjects, severities, reason, starts_at, ends_at, ends_with_alerts, cron,
+                                duration_seconds, created_by)
+values (:rules, :subjects, :severities, :reason, :starts_at, :ends_at, :ends_with_alerts, :cron, :duration_seconds,
+        :by) returning *
+""")
+_END = text("""
+update tds_alert_silences set ended_at = coalesce(ended_at, now()), ended_by = coalesce(ended_by, :by)
+where id = :id returning *
+""")
+_EXTEND = text("""
+update tds_alert_silences set ends_at = :ends_at where id = :id and ended_at is null and ends_at > now() returning *
+""")
+
+
+def open_silences(session: Session, now: datetime) -> list[Silence]:
+    """The silences that are on now or later."""
+    rows = session.execute(_OPEN, {"now": now}).mappings()
+    names = ("rules", "subjects", "severities")
+    return [Silence(**{**row, **{name: tuple(row[name]) for name in names}}) for row in rows]
+
+
+def end_with_alerts(session: Session, silences: Iterable[Silence], alerts: Iterable[AlertRecord]) -> None:
+    """End the silences that were to end with their alerts, of which none is active any more."""
+    active = [alert for alert in alerts if is_active(alert)]
+    for silence in silences:
+        if silence.ends_with_alerts and not any(silence.matches(alert) for alert in active):
+            session.execute(_END, {"id": silence.id, "by": "tds"})
+
+
+def preview(session: Session, silence: Silence) -> SilencePreview:
+    """What a silence would mute if it were made now."""
+    matching = [alert for alert in alert_records(session) if is_active(alert) and silence.matches(alert)]
+    warning = None
+    if not matching and silence.ends_with_alerts:
+        warning = "No alert that matches is active, so it would end at once."
+    elif not matching:
+        warning = "No alert that matches is active now: check the rule's name (tds alerts rules) and the subject."
+    names = [f"{alert.id} {alert.rule} {alert.subject}".rstrip() for alert in matching]
+    return {"matching_count": len(names), "matching": names[:50], "warning": warning}
+
+
+def check(silence: Silence, now: datetime) -> None:
+    """Raises `InvalidSilenceError` for what cannot be stored."""
+    if not silence.reason.strip() or len(silence.reason) > 500:
+        raise InvalidSilenceError("Say why: a reason of 1 to 500 characters.")
+    if silence.ends_at <= max(silence.starts_at, now):
+        raise InvalidSilenceError("It ends before it begins, or has ended: give a later end.")
+    if silence.ends_at - silence.starts_at > LONGEST:
+        raise InvalidSilenceError("A silence lasts a year at most; to switch a rule off: tds alerts rules set.")
+    if unknown := set(silence.severities) - set(AlertSeverity):
+        raise InvalidSilenceError(f"No severity is called {min(unknown)!r:.80}: {', '.join(AlertSeverity)}.")
+    _check_window(silence, now)
+
+
+def _check_window(silence: Silence, now: datetime) -> None:
+    if (silence.cron is None) != (silence.duration_seconds is None):
+        raise InvalidSilenceError("A maintenance window has both a schedule (cron) and a duration.")
+    if silence.cron is None:
+        return
+    if silence.ends_with_alerts or not 60 <= (silence.duration_seconds or 0) <= LONGEST_WINDOW_SECONDS:
+        raise InvalidSilenceError("A maintenance window lasts a minute to seven days, and does not end with alerts.")
+    try:
+        next_slot(silence.cron, now)
+    except ConfigError as error:
+        raise InvalidSilenceError(str(error)) from None
+
+
+def create(session: Session, silence: Silence, *, by: str) -> SilenceRow:
+    """Store a silence. Raises `InvalidSilenceError`."""
+    check(silence, database_clock(session))
+    params = {name: list(getattr(silence, name)) for name in ("rules", "subjects", "severities")}
+    names = ("reason", "starts_at", "ends_at", "ends_with_alerts", "cron", "duration_seconds")
+    params |= {name: getattr(silence, name) for name in names}
+    return cast("SilenceRow", dict(session.execute(_INSERT, {**params, "by": by}).mappings().one()))
+
+
+def end(session: Session, silence_id: int, *, by: str) -> SilenceRow:
+    """End a silence now; one that ended before stays as it is. Raises `NotFoundError`."""
+    return _changed(session, silence_id, session.execute(_END, _params(silence_id, by=by)).mappings().first())
+
+
+def extend(session: Session, silence_id: int, *, ends_at: datetime) -> SilenceRow:
+    """Move the end of a silence that has not ended. Raises `NotFoundError` and `InvalidSilenceError`."""
+    if not database_clock(session) < ends_at < database_clock(session) + LONGEST:
+        raise InvalidSilenceError("The new end is in the future, and not more than a year away.")
+    row = session.execute(_EXTEND, _params(silence_id, ends_at=ends_at)).mappings().first()
+    return _changed(session, silence_id, row)
+
+
+def _params(silence_id: int, **more: object) -> dict[str, object]:
+    return {"id": silence_id if silence_id < 2**63 else -1, **more}
+
+
+def _changed(_session: Session, silence_id: int, row: object) -> SilenceRow:
+    if row is None:
+        raise NotFoundError(f"There is no silence {silence_id} that goes on; see: tds alerts silences")
+    return cast("SilenceRow", dict(cast("SilenceRow", row)))
+
+
+def silences(
+    session: Session, *, cursor: str | None = None, limit: int = 50, is_open: bool | None = None
+) -> Page[SilenceRow]:
+    """A page of silences, the newest first; ended ones are kept. Raises `InvalidCursorError`."""
+    statement = select(*_COLUMNS)
+    if is_open is not None:
+        goes_on = _COLUMNS["ended_at"].is_(None) & (_COLUMNS["ends_at"] > text("now()"))
+        statement = statement.where(goes_on if is_open else ~goes_on)
+    return read_page(session, statement, keys=[_COLUMNS["id"]], cursor=cursor, limit=limit)
