@@ -149,3 +149,11 @@ def acknowledge(alert: AlertRecord, now: datetime, *, by: str, until: datetime, 
         note=note,
     )
     return AlertChange(before=alert, after=after, changed_by=by, reason=note)
+
+
+def take_back(alert: AlertRecord, now: datetime, *, by: str) -> AlertChange:
+    """Nobody takes care of it any more, so it sends messages again."""
+    is_flapping = len(alert.recent_firings) >= FLAPPING_FIRINGS
+    state = AlertState.FLAPPING if is_flapping else AlertState.FIRING
+    after = replace(alert, state=state, acknowledged_until=now)
+    return AlertChange(before=alert, after=after, changed_by=by, reason="the acknowledgement was taken back")
