@@ -1,18 +1,51 @@
 """The facts rules are measured by: read once for one evaluation, each part when a rule first needs it."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
+from tds_core.breakers.breaker import BreakerStatus
 from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
-from tds_core.health.infrastructure import InstallationFacts, infrastructure_health, redis_answers
+from tds_core.healing.missing_workers import RecentWorker, recent_workers
+from tds_core.health.health import score
+from tds_core.health.infrastructure import InstallationFacts, evaluate, infrastructure_health, redis_answers
+from tds_core.observability.heartbeats import used_share
+from tds_core.sources.missing_permissions import entities_of
+from tds_core.sources.zoho.quota.forecast import Forecast
+from tds_core.sources.zoho.quota.governor import Governor, open_governor
 
 Scope = Callable[[], AbstractContextManager[Session]]
+
+#: So many of the newest attempts are looked at; more would say the same, and take longer.
+MOST_ATTEMPTS = 20_000
+
+_ATTEMPTS = text("""
+select count(*) filter (where outcome <> 'snooze') as attempt_count,
+    count(*) filter (where outcome in ('retry', 'dead', 'crashed')) as failed_count,
+    count(distinct (entity, source_id)) filter (where outcome in ('retry', 'dead', 'crashed')) as record_count,
+    count(distinct date_trunc('minute', ended_at)) filter (where exchange ->> 'status' = '429') as limited_minutes
+from (select outcome, entity, source_id, ended_at, exchange from tds_sync_logs
+      where ended_at > now() - interval '10 minutes' order by ended_at desc limit :most) as recent
+""")
+_FINDINGS = text("""
+select kind, severity, entity, count(*) as finding_count, min(id) as first_id,
+    coalesce(sum((detail ->> 'missed_count')::bigint) filter (where kind = 'webhook_rule_off'), 0) as missed_count,
+    array_agg(subject order by id) filter (where kind = 'webhook_rule_off') as events
+from tds_findings where resolved_at is null group by kind, severity, entity order by kind, entity
+""")
+
+
+@lru_cache(maxsize=2)
+def _governor(settings: Settings) -> Governor:
+    """The governor of a process, which connects to Redis once and not at every evaluation."""
+    return open_governor(settings)
 
 
 class AlertFacts:
@@ -30,9 +63,76 @@ class AlertFacts:
             return infrastructure_health(session, self.settings)
 
     @cached_property
+    def health_score(self) -> int:
+        """From 0 to 100, as `tds health` says it."""
+        return score(evaluate(self.health, self.settings, self.breakers))
+
+    @cached_property
     def redis_answers(self) -> bool:
         """Whether Redis answers; without an address of it there is none to be lost."""
         return not self.settings.redis_url or redis_answers(self.settings.redis_url)
+
+    @cached_property
+    def breaker_states(self) -> list[BreakerStatus]:
+        """The circuit breakers of all processes; none without Redis. Raises `BreakersAwayError` while it is away."""
+        return self.breakers.states(of_all=True) if self.settings.redis_url else []
+
+    @cached_property
+    def quota(self) -> Forecast:
+        """What is used of the calls to the source, and how that goes on. Raises `QuotaUnknownError`."""
+        return _governor(self.settings).forecast({})
+
+    @cached_property
+    def attempts(self) -> RowMapping:
+        """The attempts of ten minutes: how many, how many failed and of how many records, minutes with a 429."""
+        with self.scope() as session:
+            return session.execute(_ATTEMPTS, {"most": MOST_ATTEMPTS}).mappings().one()
+
+    @cached_property
+    def workers(self) -> list[RecentWorker]:
+        """The workers that have not ended, or ended within a week, the newest first."""
+        with self.scope() as session:
+            return recent_workers(session)
+
+    @cached_property
+    def open_findings(self) -> Sequence[RowMapping]:
+        """The open findings, counted by kind, severity and entity."""
+        with self.scope() as session:
+            return session.execute(_FINDINGS).mappings().all()
+
+    @cached_property
+    def memory_share(self) -> float:
+        """The share of memory in use on this machine, or in this container, 0 to 1."""
+        return used_share()
+
+    @cached_property
+    def disk_bytes(self) -> tuple[int, int]:
+        """The size of the disk of TDS_HOME, and what of it is free."""
+        home = self.settings.home
+        total, _, free = shutil.disk_usage(next(path for path in (home, *home.parents) if path.exists()))
+        return total, free
+
+    @cached_property
+    def unread_entities(self) -> set[str]:
+        """The entities that are not read because Zoho does not allow it, or a run of theirs is held."""
+        refused = self.rows("select source, api, path from tds_missing_permissions where source_id = ''")
+        held = self.rows("select distinct entity from tds_sync_runs where state = 'held'")
+        names = {name for row in refused for name in entities_of(row["source"], row["api"], row["path"])}
+        return names | {row["entity"] for row in held}
+
+    @cached_property
+    def database_clock(self) -> tuple[datetime, float]:
+        """The time of the database, and by how many seconds it is ahead of this process's clock."""
+        before = datetime.now(UTC)
+        [row] = self.rows("select clock_timestamp() as now")
+        after = datetime.now(UTC)
+        now: datetime = row["now"]
+        return now, (now - (before + (after - before) / 2)).total_seconds()
+
+    @property
+    def now(self) -> datetime:
+        """The time of the database when it was first read."""
+        return self.database_clock[0]
 
     def rows(self, query: str, params: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """The rows of a query, read in a transaction of its own."""
