@@ -4,6 +4,7 @@ A text from outside (a breaker's error, the name of a subject) is one bounded li
 secrets before a template sees it; templates escape it once more for their markup.
 """
 
+import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 from tds_core.alerts.message_text import detail_lines, one_line, shown_detail, shown_time, span
 from tds_core.alerts.rendering import rendered
+from tds_core.config.settings import Settings
 from tds_models.alerts import AlertMessageKind, AlertSeverity, AlertState
 
 #: Where an alert is shown, below TDS_PUBLIC_URL.
@@ -20,6 +22,8 @@ ALERT_PATH = "/api/tds/alerts/{id}"
 MOST_IN_DATA = 200
 LONGEST_TITLE, LONGEST_SENTENCE, LONGEST_NAME = 150, 500, 80
 MOST_MUTED_TITLES = 5
+#: The type of a test message in JSON, and the id in place of an alert's.
+TEST, TEST_ID = "alert.test", 0
 
 _KINDS = tuple(AlertMessageKind)
 _RANK = {severity.value: rank for rank, severity in enumerate(AlertSeverity)}
@@ -153,6 +157,26 @@ def compose(
     )  # fmt: skip
 
 
+def message_of_test(
+    *, channel: str, message_id: str, installation: str, at: datetime, is_over: bool = False
+) -> AlertMessage:
+    """The message that only shows that a channel works. `is_over`: its end, where a test opens something."""
+    kind = AlertMessageKind.RESOLVED if is_over else AlertMessageKind.FIRING
+    item = MessageItem(
+        alert_id=TEST_ID, rule="test", title="Test message", subject=channel, severity=AlertSeverity.WARNING,
+        state="test", kind=kind, since=at, ended=at if is_over else None, reason="somebody tests this channel",
+        says="messages of alerts arrive here", cause="Nothing is wrong; this is a test.",
+        automatic="Nothing.", command="tds alerts channels list",
+    )  # fmt: skip
+    message = compose([item], message_id=message_id, installation=installation, base_url="", with_detail=False, at=at)
+    return replace(message, title=f"Test message of TDS {message.installation}", data={**message.data, "type": TEST})
+
+
+def installation_name(settings: Settings) -> str:
+    """What messages call this installation: TDS_INSTALLATION, or the name of the machine."""
+    return settings.installation or socket.gethostname()
+
+
 def _shown(item: MessageItem, *, base_url: str, with_detail: bool, at: datetime) -> ShownAlert:
     severity, kind = AlertSeverity(item.severity), AlertMessageKind(item.kind)
     is_over = kind == AlertMessageKind.RESOLVED
@@ -185,7 +209,8 @@ def _rule(pairs: Sequence[tuple[MessageItem, ShownAlert]]) -> ShownRule:
     return ShownRule(
         rule=first.rule, title=alerts[0].title, cause=one_line(first.cause, LONGEST_SENTENCE), alerts=alerts,
         automatic=one_line(first.automatic, LONGEST_SENTENCE), command=one_line(first.command, LONGEST_SENTENCE),
-        runbook=one_line(first.runbook, LONGEST_SENTENCE), acknowledge=f"tds alerts ack {first.alert_id}",
+        runbook=one_line(first.runbook, LONGEST_SENTENCE),
+        acknowledge=f"tds alerts ack {first.alert_id}" if first.alert_id else "",
         silence=f'tds alerts silence {first.alert_id} --for 2h --reason "..."',
         is_over=all(alert.kind == AlertMessageKind.RESOLVED for alert in alerts),
     )  # fmt: skip

@@ -17,9 +17,16 @@ def markdown(text: object) -> str:
 
 
 def mrkdwn(text: object) -> str:
-    """A text in which Slack finds no links, mentions or code. Source: Slack, "Formatting text for app surfaces"."""
-    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"[*_~`]", lambda mark: f"\u200b{mark[0]}" if mark[0] != "`" else "'", escaped)
+    """A text in which Slack finds no links, mentions, code or emphasis. Source: Slack, "Formatting message text".
+
+    Slack knows no escape for marks of emphasis, so an invisible character keeps each from its word.
+    """
+    return re.sub(r"[*_~]", "\u200b\\g<0>\u200b", mrkdwn_code(text))
+
+
+def mrkdwn_code(text: object) -> str:
+    """A text for a span of code in Slack, which it cannot end."""
+    return code(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def code(text: object) -> str:
@@ -31,7 +38,7 @@ _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined,
     autoescape=select_autoescape(["html"]), trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
-_ENVIRONMENT.filters.update(markdown=markdown, mrkdwn=mrkdwn, code=code)
+_ENVIRONMENT.filters.update(markdown=markdown, mrkdwn=mrkdwn, mrkdwn_code=mrkdwn_code, code=code)
 
 
 def rendered(template: str, message: object, *, longest: int = 0) -> str:

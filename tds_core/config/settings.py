@@ -8,6 +8,7 @@ from typing import Any
 
 from tds_core.config import declaration as d
 from tds_core.config import sources as env
+from tds_core.config.alerts import AlertSettings
 from tds_core.config.database import DatabaseSettings
 from tds_core.config.validation import ValidationSettings
 from tds_core.data_centers import DATA_CENTERS
@@ -75,7 +76,7 @@ class OutboundSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSettings):
+class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSettings, AlertSettings):
     """The settings of one process; made by `load_settings`, never changed afterwards."""
 
     database_url: str = d.storage(
