@@ -22,8 +22,10 @@ ALERT_PATH = "/api/tds/alerts/{id}"
 MOST_IN_DATA = 200
 LONGEST_TITLE, LONGEST_SENTENCE, LONGEST_NAME = 150, 500, 80
 MOST_MUTED_TITLES = 5
-#: The type of a test message in JSON, and the id in place of an alert's.
-TEST, TEST_ID = "alert.test", 0
+#: The type of a test message in JSON.
+TEST = "alert.test"
+#: In place of an id: there is no row that could be acknowledged or shown.
+NO_ID = 0
 
 _KINDS = tuple(AlertMessageKind)
 _RANK = {severity.value: rank for rank, severity in enumerate(AlertSeverity)}
@@ -36,7 +38,7 @@ _COUNTED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageItem:
-    """One alert of a message. `since`, `ended`: aware; `ended`: None while it fires.
+    """One alert of a message. `alert_id`: NO_ID without a row. `since`, `ended`: aware; `ended`: None while it fires.
 
     `says`: the alert in words. `cause`, `automatic`, `command`: of its rule. `runbook`: its path or address; may be
     empty. `detail`: of the reading. `reason`: why it is sent now ("new", "escalation", "reminder", "silence ended").
@@ -163,7 +165,7 @@ def message_of_test(
     """The message that only shows that a channel works. `is_over`: its end, where a test opens something."""
     kind = AlertMessageKind.RESOLVED if is_over else AlertMessageKind.FIRING
     item = MessageItem(
-        alert_id=TEST_ID, rule="test", title="Test message", subject=channel, severity=AlertSeverity.WARNING,
+        alert_id=NO_ID, rule="test", title="Test message", subject=channel, severity=AlertSeverity.WARNING,
         state="test", kind=kind, since=at, ended=at if is_over else None, reason="somebody tests this channel",
         says="messages of alerts arrive here", cause="Nothing is wrong; this is a test.",
         automatic="Nothing.", command="tds alerts channels list",
@@ -190,7 +192,7 @@ def _shown(item: MessageItem, *, base_url: str, with_detail: bool, at: datetime)
         times=f"since {shown_time(item.since)}, "
         + (f"over at {shown_time(ended)} after {lasted}" if is_over else f"for {lasted}"),
         reason=one_line(item.reason, LONGEST_SENTENCE), detail=detail, details=() if is_over else detail_lines(detail),
-        muted="" if is_over else _muted(item), link=base_url and base_url + ALERT_PATH.format(id=item.alert_id),
+        muted="" if is_over else _muted(item), link=base_url + ALERT_PATH.format(id=item.alert_id) if base_url and item.alert_id != NO_ID else "",
     )  # fmt: skip
 
 
@@ -210,7 +212,7 @@ def _rule(pairs: Sequence[tuple[MessageItem, ShownAlert]]) -> ShownRule:
         rule=first.rule, title=alerts[0].title, cause=one_line(first.cause, LONGEST_SENTENCE), alerts=alerts,
         automatic=one_line(first.automatic, LONGEST_SENTENCE), command=one_line(first.command, LONGEST_SENTENCE),
         runbook=one_line(first.runbook, LONGEST_SENTENCE),
-        acknowledge=f"tds alerts ack {first.alert_id}" if first.alert_id else "",
+        acknowledge=f"tds alerts ack {first.alert_id}" if first.alert_id != NO_ID else "",
         silence=f'tds alerts silence {first.alert_id} --for 2h --reason "..."',
         is_over=all(alert.kind == AlertMessageKind.RESOLVED for alert in alerts),
     )  # fmt: skip

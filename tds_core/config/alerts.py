@@ -1,4 +1,4 @@
-"""Settings of alerts: what messages call this installation, and the outside watch that is told that TDS makes progress."""
+"""Settings of alerts: what messages call this installation, and who outside is told of its progress."""
 
 import dataclasses
 

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from tds_core.crypto import Vault
+from tds_core.errors import ConfigError
 from tds_core.subscriptions.payload import new_secret
 
 
@@ -27,6 +28,10 @@ class ChannelSecrets(msgspec.Struct, frozen=True, kw_only=True):
         is_twofold = self.previous_until is not None and at < self.previous_until
         return (self.signing, self.previous_signing) if is_twofold else (self.signing,)
 
+    def moved(self, address: str) -> "ChannelSecrets":
+        """The same with another address."""
+        return msgspec.structs.replace(self, address=address)
+
     def rotated(self, until: datetime) -> "ChannelSecrets":
         """The same with a new signing secret, beside which the present one signs `until` then."""
         return msgspec.structs.replace(self, signing=new_secret(), previous_signing=self.signing, previous_until=until)
@@ -44,4 +49,9 @@ def locked(vault: Vault, channel: ChannelSecrets) -> bytes:
 
 def opened(vault: Vault, stored: bytes) -> ChannelSecrets:
     """Decrypt them. Raises ConfigError when no key fits."""
-    return msgspec.json.decode(vault.open(stored) or "", type=ChannelSecrets)
+    try:
+        return msgspec.json.decode(vault.open(stored) or "", type=ChannelSecrets)
+    except msgspec.MsgspecError:
+        raise ConfigError(
+            "What is locked of a channel cannot be read. Write its address again: tds alerts channels change"
+        ) from None

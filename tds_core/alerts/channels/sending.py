@@ -8,15 +8,17 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
+from types import SimpleNamespace
+from typing import Any, Protocol
 from uuid import uuid4
 
 import msgspec
 
-from tds_core.alerts.channels.address import ChannelAddress, ChannelKind, scrubbed
+from tds_core.alerts.channels.address import ChannelAddress, ChannelKind, InvalidChannelError, scrubbed
 from tds_core.alerts.channels.channel_secrets import ChannelSecrets, opened
 from tds_core.alerts.channels.kinds import policy_for, read_address
 from tds_core.alerts.channels.library import LibraryCall, finished_mail, library_calls
@@ -25,6 +27,7 @@ from tds_core.alerts.message_text import one_line
 from tds_core.alerts.messages import AlertMessage, installation_name, message_of_test
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
+from tds_core.errors import ConfigError
 from tds_core.subscriptions.http_sender import HttpSender
 from tds_core.subscriptions.payload import signed_headers
 from tds_core.subscriptions.ssrf_guard import configured_policy
@@ -83,12 +86,18 @@ class SendOutcome:
     retry_after_seconds: float = 0.0
 
 
-def open_channel(row: StoredChannel, vault: Vault) -> OpenChannel:
-    """Decrypt a channel. Raises ConfigError when no key fits, InvalidChannelError for what is no longer an address."""
-    secrets = opened(vault, row.locked)
-    return OpenChannel(
-        id=row.id, name=row.name, with_detail=row.with_detail, address=read_address(secrets.address), secrets=secrets
-    )
+def open_channel(row: StoredChannel | Mapping[str, Any], vault: Vault) -> OpenChannel:
+    """Decrypt a channel, a row or its columns by name.
+
+    Raises ConfigError when no key fits, or when its address is no longer one of a kind there is.
+    """
+    stored: Any = row if not isinstance(row, Mapping) else SimpleNamespace(**row)
+    secrets = opened(vault, stored.locked)
+    try:
+        address = read_address(secrets.address)
+    except InvalidChannelError as error:
+        raise ConfigError(f"The address of the channel {stored.name} is not supported any more: {error}") from None
+    return OpenChannel(id=stored.id, name=stored.name, with_detail=stored.with_detail, address=address, secrets=secrets)
 
 
 def send(

@@ -27,7 +27,7 @@ from tds_core.subscriptions.ssrf_guard import TargetPolicy, TargetRefusedError
 #: How much of a response the library gets to read.
 MOST_BYTES = 262_144
 _CHUNK = 16_384
-_FIRST_ERROR, _DATA_ACCEPTED = 400, 250
+_FIRST_ERROR = 400
 
 #: A message of a mail, as it may be changed before it is sent.
 MailChange = Callable[[str], str]
@@ -231,15 +231,13 @@ class CheckedSmtp(smtplib.SMTP):
         return code, says
 
     def sendmail(self, from_addr: str, to_addrs: Any, msg: Any, *args: Any, **options: Any) -> Any:
-        """As in smtplib; the message is finished first."""
-        change = _exchange.get().change_mail
-        return super().sendmail(from_addr, to_addrs, change(msg) if change else msg, *args, **options)
-
-    def data(self, msg: Any) -> tuple[int, bytes]:
-        """As in smtplib."""
-        code, says = super().data(msg)
-        _exchange.get().is_taken = code == _DATA_ACCEPTED
-        return code, says
+        """As in smtplib; the message is finished first. It is taken once this returns, whatever comes after."""
+        exchange = _exchange.get()
+        refused = super().sendmail(
+            from_addr, to_addrs, exchange.change_mail(msg) if exchange.change_mail else msg, *args, **options
+        )
+        exchange.is_taken = not refused
+        return refused
 
 
 class CheckedSmtpTls(smtplib.SMTP_SSL, CheckedSmtp):
