@@ -23,7 +23,7 @@ MOST_IN_DATA = 200
 LONGEST_TITLE, LONGEST_SENTENCE, LONGEST_NAME = 150, 500, 80
 MOST_MUTED_TITLES = 5
 #: The type of a test message in JSON.
-TEST = "alert.test"
+TEST, TEST_STATE = "alert.test", "test"
 #: In place of an id: there is no row that could be acknowledged or shown.
 NO_ID = 0
 
@@ -31,6 +31,7 @@ _KINDS = tuple(AlertMessageKind)
 _RANK = {severity.value: rank for rank, severity in enumerate(AlertSeverity)}
 _COLORS = {AlertSeverity.WARNING: "#d69e2e", AlertSeverity.ERROR: "#dd6b20", AlertSeverity.CRITICAL: "#c53030"}
 _COLOR_OVER = "#2f855a"
+_BADGE_OF_TEST = "Test"
 _COUNTED = {
     AlertMessageKind.FIRING: "firing", AlertMessageKind.REMINDER: "still firing", AlertMessageKind.RESOLVED: "over"
 }  # fmt: skip
@@ -165,13 +166,13 @@ def message_of_test(
     """The message that only shows that a channel works. `is_over`: its end, where a test opens something."""
     kind = AlertMessageKind.RESOLVED if is_over else AlertMessageKind.FIRING
     item = MessageItem(
-        alert_id=NO_ID, rule="test", title="Test message", subject=channel, severity=AlertSeverity.WARNING,
-        state="test", kind=kind, since=at, ended=at if is_over else None, reason="somebody tests this channel",
+        alert_id=NO_ID, rule="test", title="Message to the channel", subject=channel, severity=AlertSeverity.WARNING,
+        state=TEST_STATE, kind=kind, since=at, ended=at if is_over else None, reason="somebody tests this channel",
         says="messages of alerts arrive here", cause="Nothing is wrong; this is a test.",
         automatic="Nothing.", command="tds alerts channels list",
     )  # fmt: skip
     message = compose([item], message_id=message_id, installation=installation, base_url="", with_detail=False, at=at)
-    return replace(message, title=f"Test message of TDS {message.installation}", data={**message.data, "type": TEST})
+    return replace(message, data={**message.data, "type": TEST})
 
 
 def installation_name(settings: Settings) -> str:
@@ -188,12 +189,24 @@ def _shown(item: MessageItem, *, base_url: str, with_detail: bool, at: datetime)
     return ShownAlert(
         alert_id=item.alert_id, title=one_line(item.title, LONGEST_NAME), subject=one_line(item.subject, LONGEST_NAME),
         severity=severity, kind=kind, says=one_line(item.says, LONGEST_SENTENCE),
-        badge="Over" if is_over else severity.upper() + (", flapping" if item.state == AlertState.FLAPPING else ""),
+        badge=_badge(item),
         times=f"since {shown_time(item.since)}, "
         + (f"over at {shown_time(ended)} after {lasted}" if is_over else f"for {lasted}"),
         reason=one_line(item.reason, LONGEST_SENTENCE), detail=detail, details=() if is_over else detail_lines(detail),
-        muted="" if is_over else _muted(item), link=base_url + ALERT_PATH.format(id=item.alert_id) if base_url and item.alert_id != NO_ID else "",
+        muted="" if is_over else _muted(item), link=_link(base_url, item.alert_id),
     )  # fmt: skip
+
+
+def _link(base_url: str, alert_id: int) -> str:
+    return base_url + ALERT_PATH.format(id=alert_id) if base_url and alert_id != NO_ID else ""
+
+
+def _badge(item: MessageItem) -> str:
+    if item.state == TEST_STATE:
+        return _BADGE_OF_TEST
+    if item.kind == AlertMessageKind.RESOLVED:
+        return "Over"
+    return item.severity.upper() + (", flapping" if item.state == AlertState.FLAPPING else "")
 
 
 def _muted(item: MessageItem) -> str:
@@ -227,6 +240,7 @@ def _title(
         AlertMessageKind.RESOLVED: "Over",
     }[kind]
     if len(alerts) == 1:
+        beginning = alerts[0].badge if alerts[0].badge == _BADGE_OF_TEST else beginning
         about = alerts[0].title + (f": {alerts[0].subject}" if alerts[0].subject else "")
         return one_line(f"{beginning}: {about}", LONGEST_TITLE)
     about = rules[0].title if len(rules) == 1 else f"{len(rules)} kinds of alerts"
