@@ -42,6 +42,24 @@ from tds_findings where resolved_at is null group by kind, severity, entity orde
 """)
 
 
+# What is rare is asked for by its existence, so that an evaluation of a quiet installation needs few statements.
+_SIGNS = text("""
+select clock_timestamp() as now,
+    (select max(received_at) from tds_inbox_events) as last_received_at,
+    exists (select from tds_sync_queue where lease_token is not null and updated_at < now() - interval '10 minutes')
+        or exists (select from tds_sync_runs where state = 'running' and mode <> 'targeted'
+            and started_at < now() - interval '10 minutes') as has_old_work,
+    exists (select from tds_rejected_deliveries where received_at > now() - interval '10 minutes') as has_rejected,
+    exists (select from tds_webhook_coverage where hour_at > now() - interval '24 hours') as has_coverage,
+    exists (select from tds_source_tokens where refused_at is not null or failed_count > 0
+        or paused_until > clock_timestamp()) as has_access_trouble,
+    exists (select from tds_validation_reports where ended_at > now() - interval '7 days') as has_reports,
+    exists (select from tds_scheduled_jobs where paused_at is not null) as has_paused_jobs,
+    exists (select from tds_subscriptions where state = 'disabled') as has_disabled_subscriptions,
+    exists (select from tds_alert_channels where is_enabled and failure_count > 0) as has_failing_channels
+""")
+
+
 @lru_cache(maxsize=2)
 def _governor(settings: Settings) -> Governor:
     """The governor of a process, which connects to Redis once and not at every evaluation."""
@@ -97,6 +115,8 @@ class AlertFacts:
     @cached_property
     def open_findings(self) -> Sequence[RowMapping]:
         """The open findings, counted by kind, severity and entity."""
+        if not self.health["finding_count"]:
+            return []
         with self.scope() as session:
             return session.execute(_FINDINGS).mappings().all()
 
@@ -115,24 +135,38 @@ class AlertFacts:
     @cached_property
     def unread_entities(self) -> set[str]:
         """The entities that are not read because Zoho does not allow it, or a run of theirs is held."""
-        refused = self.rows("select source, api, path from tds_missing_permissions where source_id = ''")
-        held = self.rows("select distinct entity from tds_sync_runs where state = 'held'")
-        names = {name for row in refused for name in entities_of(row["source"], row["api"], row["path"])}
-        return names | {row["entity"] for row in held}
+        names: set[str] = set()
+        if self.health["missing_count"]:
+            rows = self.rows("select source, api, path from tds_missing_permissions where source_id = ''")
+            names |= {name for row in rows for name in entities_of(row["source"], row["api"], row["path"])}
+        if self.health["held_runs"]:
+            names |= {row["entity"] for row in self.rows("select entity from tds_sync_runs where state = 'held'")}
+        return names
 
     @cached_property
-    def database_clock(self) -> tuple[datetime, float]:
-        """The time of the database, and by how many seconds it is ahead of this process's clock."""
-        before = datetime.now(UTC)
-        [row] = self.rows("select clock_timestamp() as now")
-        after = datetime.now(UTC)
-        now: datetime = row["now"]
-        return now, (now - (before + (after - before) / 2)).total_seconds()
+    def signs(self) -> RowMapping:
+        """Whether there is anything at all of what is rare, and when the last webhook came."""
+        return self._timed_signs[0]
 
     @property
     def now(self) -> datetime:
-        """The time of the database when it was first read."""
-        return self.database_clock[0]
+        """The time of the database."""
+        now: datetime = self.signs["now"]
+        return now
+
+    @property
+    def clock_skew_seconds(self) -> float:
+        """By how many seconds the clock of the database is ahead of this process's; below 0 behind it."""
+        return self._timed_signs[1]
+
+    @cached_property
+    def _timed_signs(self) -> tuple[RowMapping, float]:
+        with self.scope() as session:
+            session.connection()  # so that connecting takes no part in the comparison of clocks
+            before = datetime.now(UTC)
+            signs = session.execute(_SIGNS).mappings().one()
+            after = datetime.now(UTC)
+        return signs, (signs["now"] - (before + (after - before) / 2)).total_seconds()
 
     def rows(self, query: str, params: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """The rows of a query, read in a transaction of its own."""

@@ -7,7 +7,7 @@ from itertools import islice
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Reading, Rule
-from tds_core.alerts.rules.causes import PROCESS_CAUSES, SOURCE_CAUSES
+from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted
 from tds_core.errors import ConfigError
 from tds_core.schedule.slots import latest_slot
@@ -22,6 +22,8 @@ MOST_SLOTS = 12
 WITHIN_SECONDS, OBJECTIVE = 10.0, 0.99
 #: Fewer events in an hour, or late ones in five minutes, say nothing.
 LEAST_EVENTS, LEAST_LATE = 20, 3
+#: Without an event for so long none was late in five minutes.
+RECENT = timedelta(minutes=5)
 #: So many of the newest events of an hour are looked at.
 MOST_EVENTS = 20_000
 
@@ -88,6 +90,9 @@ from (select received_at > now() - interval '5 minutes' as is_new, coalesce(verd
 
 def late_share(facts: AlertFacts) -> Iterator[Reading]:
     """The share of events that were late, 0 to 1: of an hour or of five minutes, whichever is smaller."""
+    last = facts.signs["last_received_at"]
+    if last is None or facts.now - last > RECENT:
+        return
     [row] = facts.rows(_EVENTS, {"within": WITHIN_SECONDS, "most": MOST_EVENTS})
     if row["event_count"] < LEAST_EVENTS or row["new_late_count"] < LEAST_LATE:
         return
@@ -112,7 +117,7 @@ RULES = (
         automatic="Due work is announced again and again; the most urgent goes first.",
         command="tds queue",
         for_seconds=60,
-        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "queue_unheard", "no_progress", "backlog_critical"),
+        muted_by=(*PROCESS_CAUSES, *SLOWING_CAUSES, "no_progress", "backlog_critical"),
         expression="max(tds_queue_lag_seconds) > {threshold}",
     ),
     Rule(
@@ -126,7 +131,7 @@ RULES = (
         automatic="Webhooks bring changes all the same; the next read that ends brings what they left out.",
         command="tds runs list",
         for_seconds=1800,
-        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "beat_silent", "schedule_overdue"),
+        muted_by=(*PROCESS_CAUSES, *PARTIAL_CAUSES, "beat_silent", "schedule_overdue"),
         expression="max by (entity) (tds_mirror_age_seconds) > 4 * 3600",
     ),
     Rule(
@@ -139,8 +144,9 @@ RULES = (
         cause="Workers are too few or too slow for what comes, or the source is slow to answer.",
         automatic="The most urgent goes first; a complete webhook is applied without asking Zoho.",
         command="tds stats",
-        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "queue_unheard", "no_progress", "backlog", "backlog_critical",
-                  "sync_lag", "queue_paused"),
+        muted_by=(
+            *PROCESS_CAUSES, *SLOWING_CAUSES, "no_progress", "backlog", "backlog_critical", "sync_lag", "queue_paused",
+        ),
         expression="(1 - tds:freshness_within_10s:ratio_1h) > {threshold} and"
         " (1 - tds:freshness_within_10s:ratio_5m) > {threshold}",
     ),

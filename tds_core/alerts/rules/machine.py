@@ -34,11 +34,11 @@ def full_memory(facts: AlertFacts) -> Iterator[Reading]:
 
 def clock_skew(facts: AlertFacts) -> Iterator[Reading]:
     """Seconds by which the clocks of the database and of this process differ, or the database's was set back."""
-    skew = facts.database_clock[1]
+    skew = facts.clock_skew_seconds
     if abs(skew) > LEAST_SKEW_SECONDS:
         says = f"The clock of the database is {span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this machine's."
         yield Reading(value=round(abs(skew)), says=says, subject="machines")
-    for row in facts.rows(_SET_BACK, {"kind": CLOCK_SET_BACK}):
+    for row in facts.rows(_SET_BACK, {"kind": CLOCK_SET_BACK}) if facts.health["finding_count"] else ():
         if (row["seconds"] or 0.0) > 0:
             says = f"The clock of the database was set back by {span(row['seconds'])}."
             yield Reading(value=round(row["seconds"]), says=says, subject="database")
@@ -72,7 +72,8 @@ def protections_off(facts: AlertFacts) -> Iterator[Reading]:
         yield Reading(value=1, says=says, subject="workers")
     for each in filter(_is_off, Protection):
         yield Reading(value=1, says=f"{VARIABLE} switches the protection {each.value} off.", subject=each.value)
-    for row in facts.rows(_PAUSED, {"names": list(PROTECTING), "patience": PATIENCE_SECONDS}):
+    params = {"names": list(PROTECTING), "patience": PATIENCE_SECONDS}
+    for row in facts.rows(_PAUSED, params) if facts.signs["has_paused_jobs"] else ():
         says = f"The job {row['name']} has been paused for {span(row['seconds'])}."
         yield Reading(value=1, says=says, subject=row["name"])
 

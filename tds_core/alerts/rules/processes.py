@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rules.causes import PROCESS_CAUSES, SOURCE_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.errors import ConfigError
 from tds_core.schedule.slots import next_slot
@@ -127,7 +128,7 @@ RULES = (
     Rule(
         name="redis_lost",
         title="Redis does not answer",
-        severity=AlertSeverity.ERROR,
+        severity=AlertSeverity.CRITICAL,
         measure=redis_away,
         threshold=0,
         unit="state",
@@ -162,7 +163,7 @@ RULES = (
         automatic="The dispatcher runs healing in its place; slots are caught up when Beat is back.",
         command="tds schedule list",
         for_seconds=15,
-        muted_by=("redis_lost", "no_worker", "queue_unheard"),
+        muted_by=("redis_lost", "no_worker"),
         expression='max(tds_pulse_silent_seconds{pulse="beat"}) > {threshold}',
     ),
     Rule(
@@ -176,7 +177,7 @@ RULES = (
         automatic="A slot is run when a process takes it again; of several missed ones the newest.",
         command="tds schedule list",
         for_seconds=30,
-        muted_by=("redis_lost", "no_worker", "queue_unheard", "beat_silent"),
+        muted_by=("redis_lost", "no_worker", "beat_silent"),
         expression="max by (job) (tds_schedule_overdue_seconds) > {threshold}",
     ),
     Rule(
@@ -204,9 +205,8 @@ RULES = (
         command="tds health",
         for_seconds=300,
         muted_by=(
-            "redis_lost", "dispatcher_silent", "beat_silent", "schedule_overdue", "no_worker", "worker_silent",
-            "queue_unheard", "no_progress", "backlog_critical", "sync_lag", "dead_letters", "zoho_refused",
-            "schema_outdated",
+            *PROCESS_CAUSES, *SOURCE_CAUSES, "beat_silent", "schedule_overdue", "worker_silent", "no_progress",
+            "backlog_critical",
         ),
         expression="max(tds_health_score) < {threshold}",
     ),

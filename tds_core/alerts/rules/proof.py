@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Reading, Rule
-from tds_core.alerts.rules.causes import PROCESS_CAUSES, SOURCE_CAUSES
+from tds_core.alerts.rules.causes import PROCESS_CAUSES, SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.audit_trail.verification_results import stored_results
 from tds_core.comparison import queries
@@ -88,7 +88,7 @@ join tds_validation_reports r using (id) order by r.subject
 
 def invalid_records(facts: AlertFacts) -> Iterator[Reading]:
     """By subject of validation, how many records its last report found invalid."""
-    for row in facts.rows(_REPORTS):
+    for row in facts.rows(_REPORTS) if facts.signs["has_reports"] else ():
         count = row["invalid_count"]
         if count:
             made = f"{row['ended_at']:%Y-%m-%d %H:%M} UTC"
@@ -130,7 +130,7 @@ RULES = (
         cause="The daily comparison failed, was cancelled, waits for quota, or could not decide some records.",
         automatic="The next night's comparison tries again.",
         command="tds compare",
-        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "beat_silent", "schedule_overdue"),
+        muted_by=(*PROCESS_CAUSES, *SLOWING_CAUSES, "beat_silent", "schedule_overdue"),
         expression="max by (entity) (tds_comparison_age_seconds) / 3600 > {threshold}",
     ),
     Rule(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Reading, Rule
-from tds_core.alerts.rules.causes import PROCESS_CAUSES, SOURCE_CAUSES
+from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING_CAUSES, SOURCE_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.health.health import DEPTH_CRITICAL, DEPTH_WARNING
 from tds_core.queue.items import BULK_PRIORITY
@@ -92,7 +92,7 @@ order by seconds desc
 
 def stuck_seconds(facts: AlertFacts) -> Iterator[Reading]:
     """Seconds for which an item or a run has been in work without any progress."""
-    rows = facts.rows(_STUCK)
+    rows = facts.rows(_STUCK) if facts.signs["has_old_work"] else ()
     if rows:
         first = rows[0]
         what = f"Run {first['run_id']}" if first["run_id"] else counted(first["item_count"], "item")
@@ -110,7 +110,7 @@ ALL = "all"
 
 def paused_seconds(facts: AlertFacts) -> Iterator[Reading]:
     """By entity, seconds since an operator paused it; one reading where all are."""
-    rows = facts.rows(_PAUSES)
+    rows = facts.rows(_PAUSES) if facts.health["paused_queues"] else ()
     for row in rows[:1] if len(rows) == len(ENTITIES) else rows:
         subject = ALL if len(rows) == len(ENTITIES) else row["entity"]
         says = f"The work of {subject.replace(ALL, 'every entity')} has been paused for {span(row['seconds'])}."
@@ -138,7 +138,7 @@ RULES = (
         automatic="Workers that take up nothing are ended and started again; due work is announced again and again.",
         command="tds health",
         for_seconds=30,
-        muted_by=(*PROCESS_CAUSES, "queue_unheard"),
+        muted_by=PROCESS_CAUSES,
         expression='max(tds_component_state{component="workers",state="critical"}) > 0',
     ),
     Rule(
@@ -153,7 +153,7 @@ RULES = (
         command="tds stats",
         for_seconds=15,
         keep_seconds=120,
-        muted_by=(*SOURCE_CAUSES, "missing_permission"),
+        muted_by=SOURCE_CAUSES,
         expression="tds:sync_failures:ratio_10m > {threshold}",
     ),
     Rule(
@@ -167,7 +167,7 @@ RULES = (
         automatic="The most urgent goes first; several changes of one record are one piece of work.",
         command="tds workers start",
         for_seconds=30,
-        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "queue_unheard", "no_progress", "backlog_critical"),
+        muted_by=(*PROCESS_CAUSES, *SLOWING_CAUSES, "no_progress", "backlog_critical"),
         expression="max(tds_queue_backlog) > {threshold}",
     ),
     Rule(
@@ -181,7 +181,7 @@ RULES = (
         automatic="The most urgent goes first; several changes of one record are one piece of work.",
         command="tds workers start",
         for_seconds=30,
-        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "queue_unheard", "no_progress"),
+        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "no_progress"),
         expression="max(tds_queue_backlog) > {threshold}",
     ),
     Rule(
@@ -195,7 +195,7 @@ RULES = (
         automatic="Leases of dead workers are taken back within seconds; a live one is never taken for its age.",
         command="tds runs list --state running",
         for_seconds=300,
-        muted_by=(*PROCESS_CAUSES, *SOURCE_CAUSES, "no_progress"),
+        muted_by=(*PROCESS_CAUSES, *PARTIAL_CAUSES, "no_progress"),
     ),
     Rule(
         name="queue_paused",

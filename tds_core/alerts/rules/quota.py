@@ -46,7 +46,8 @@ def used_up(facts: AlertFacts) -> Iterator[Reading]:
 
 def limited_minutes(facts: AlertFacts) -> Iterator[Reading]:
     """In how many of the last ten minutes Zoho refused calls because there were too many."""
-    count = facts.attempts["limited_minutes"] or bool(facts.rows(_PAUSED))
+    is_paused = facts.signs["has_access_trouble"] and facts.rows(_PAUSED)
+    count = facts.attempts["limited_minutes"] or bool(is_paused)
     if count:
         says = f"Zoho refused calls in {counted(count, 'minute')} of the last ten because there were too many."
         yield Reading(value=int(count), says=says)
@@ -73,7 +74,7 @@ RULES = (
     Rule(
         name="quota_spent",
         title="The day's calls are used up",
-        severity=AlertSeverity.ERROR,
+        severity=AlertSeverity.CRITICAL,
         measure=used_up,
         threshold=0,
         unit="state",

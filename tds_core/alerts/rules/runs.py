@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.rule import Reading, Rule
-from tds_core.alerts.rules.causes import SOURCE_CAUSES
+from tds_core.alerts.rules.causes import SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted
 from tds_models.alerts import AlertSeverity
 from tds_models.entities import ENTITIES
@@ -26,7 +26,7 @@ where last.state = 'failed' order by e.entity
 
 def held_runs(facts: AlertFacts) -> Iterator[Reading]:
     """By entity, how many records its held run would have changed or found gone."""
-    for row in facts.rows(_HELD):
+    for row in facts.rows(_HELD) if facts.health["held_runs"] else ():
         count = row["record_count"] or 0
         what = "find gone" if row["kind"] == "deletion" else "change"
         says = f"Run {row['run_id']} of {row['entity']} would {what} {counted(count, 'record')} and waits for a person."
@@ -66,6 +66,6 @@ RULES = (
         cause="Zoho refused a page again and again, or answered with what TDS cannot use.",
         automatic="The next scheduled pass tries again from its cursor.",
         command="tds runs list --state failed",
-        muted_by=(*SOURCE_CAUSES, "schema_outdated"),
+        muted_by=(*SLOWING_CAUSES, "schema_outdated"),
     ),
 )

@@ -18,6 +18,8 @@ CERTIFICATE = "its certificate is not trusted"
 
 def access_refusals(facts: AlertFacts) -> Iterator[Reading]:
     """1 while Zoho refuses the access it once gave; an organisation that was never connected is not refused."""
+    if not facts.signs["has_access_trouble"]:
+        return
     with facts.scope() as session:
         stored = stored_connection(session)
     if access_status(stored, facts.settings) is AccessStatus.REFUSED:
@@ -34,7 +36,7 @@ select block_reason from tds_source_tokens where failed_count > 0 and block_reas
 def untrusted_certificates(facts: AlertFacts) -> Iterator[Reading]:
     """How many parts of the source are left alone because their certificate is not trusted."""
     names = [each.name for each in _opened(facts) if CERTIFICATE in (each.last_error or "")]
-    if facts.rows(_UNTRUSTED, {"words": CERTIFICATE}):
+    if facts.signs["has_access_trouble"] and facts.rows(_UNTRUSTED, {"words": CERTIFICATE}):
         names.append("the token endpoint")
     if names:
         says = f"The certificate of the source is not trusted here: {named(names)}. Nothing is read there."
@@ -64,7 +66,7 @@ from tds_missing_permissions group by api, path order by api, path
 
 def refused_modules(facts: AlertFacts) -> Iterator[Reading]:
     """By module, how many of its records may not be read; 1 where the whole module may not."""
-    for row in facts.rows(_PERMISSIONS):
+    for row in facts.rows(_PERMISSIONS) if facts.health["missing_count"] else ():
         what = "" if row["is_whole"] else f" {counted(row['record_count'], 'record')} of"
         yield Reading(
             value=1 if row["is_whole"] else row["record_count"],
@@ -102,7 +104,7 @@ RULES = (
     Rule(
         name="breaker_open",
         title="A part of Zoho is left alone",
-        severity=AlertSeverity.WARNING,
+        severity=AlertSeverity.ERROR,
         measure=open_breakers,
         threshold=0,
         unit="state",

@@ -32,7 +32,6 @@ select entity, sum(webhook_count + in_time_count)::bigint as announced_count, su
     sum(webhook_count + in_time_count + late_count + never_count + wrong_count)::bigint as change_count
 from tds_webhook_coverage where hour_at > now() - interval '24 hours' group by entity order by entity
 """
-_LAST_RECEIVED = "select max(received_at) as received_at from tds_inbox_events"
 # Whole hours that passed in silence, and what came in the same hours of the weeks before: nothing that was not counted.
 _RHYTHM = """
 with silent as (
@@ -61,6 +60,8 @@ select exists (select from tds_sync_runs where state = 'completed' and mode in (
 
 def forged_webhooks(facts: AlertFacts) -> Iterator[Reading]:
     """How many webhooks of ten minutes had no signature, or a wrong one."""
+    if not facts.signs["has_rejected"]:
+        return
     [row] = facts.rows(_FORGED)
     if row["count"]:
         says = f"{counted(row['count'], 'webhook')} in ten minutes had no signature, or a wrong one, from"
@@ -71,6 +72,8 @@ def forged_webhooks(facts: AlertFacts) -> Iterator[Reading]:
 
 def unstored_webhooks(facts: AlertFacts) -> Iterator[Reading]:
     """How many webhooks of five minutes were answered 503 and not stored."""
+    if not facts.health["unstored"]:
+        return
     [row] = facts.rows(_UNSTORED)
     if row["count"]:
         says = f"{counted(row['count'], 'webhook')} in five minutes could not be stored and were answered 503."
@@ -79,7 +82,7 @@ def unstored_webhooks(facts: AlertFacts) -> Iterator[Reading]:
 
 def announced_share(facts: AlertFacts) -> Iterator[Reading]:
     """By entity, the share of a day's changes that webhooks announced in time, 0 to 1; nothing for few changes."""
-    for row in facts.rows(_COVERAGE):
+    for row in facts.rows(_COVERAGE) if facts.signs["has_coverage"] else ():
         if row["change_count"] >= LEAST_CHANGES:
             share = row["announced_count"] / row["change_count"]
             says = f"{share:.0%} of {counted(row['change_count'], 'change')} of {row['entity']} were announced in time."
@@ -102,8 +105,7 @@ def missing_webhooks(facts: AlertFacts) -> Iterator[Reading]:
 
     Nothing while polling finds that nothing changed: a holiday is no fault.
     """
-    [row] = facts.rows(_LAST_RECEIVED)
-    last: datetime | None = row["received_at"]
+    last: datetime | None = facts.signs["last_received_at"]
     if last is None or facts.now - last < timedelta(hours=1):
         return
     params = {"last": last, "now": facts.now, "hours": MOST_HOURS, "weeks": WEEKS, "least": LEAST_WEEKS}
