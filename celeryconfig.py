@@ -92,6 +92,7 @@ TIMETABLE = {
     "statistics": ("5 * * * *", "statistics", {}, "once"),
     "webhook-coverage": ("every:60", "webhook_coverage", {}, "skip"),
     "audit-seal": ("every:60", "seal", {}, "skip"),
+    "audit-verification": ("every:30", "verify_history", {}, "skip"),
     "comparison": (f"0 3 * * *{ZONE}", "compare", {"sample": 20}, "once"),
     "retention": (f"30 3 * * *{ZONE}", "retention", {}, "once"),
 }

@@ -150,12 +150,16 @@ def _by(label: str, values: Mapping[str, float], name: str, meaning: str) -> Gau
 
 
 def health_gauges(context: Context) -> Iterator[Gauge]:
-    """Memory in use, the health score, and the state of each component."""
+    """Memory in use, urgent work, the health score, and the state of each component."""
     memory_share = heartbeats.used_share()
     yield Gauge("tds_memory_used_ratio", "Share of the memory in use where this is asked.", value=memory_share)
     with session_scope(context.engine) as session:
         measurements = infrastructure_health(session, context.settings)
     components = evaluate(measurements, context.settings, context.breakers)
+    meaning = "Live work items without those of bulk reading."
+    yield Gauge("tds_queue_backlog", meaning, value=measurements["depth"])
+    meaning = "How long the oldest of them has been due, without those of paused entities; 0 where none is."
+    yield Gauge("tds_queue_lag_seconds", meaning, value=max(0.0, measurements["oldest_due_seconds"] or 0.0))
     yield Gauge("tds_health_score", "From 0 to 100: how TDS does.", value=score(components))
     states = Gauge("tds_component_state", "1 for the state it is in.", labels=["component", "state"])
     for component in components:

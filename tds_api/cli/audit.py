@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from tds_api.cli.common.database import database, transaction
 from tds_api.cli.common.output import cell, read_moment, say, say_json, say_table, terminal
 from tds_api.cli.common.remote_api import remote
+from tds_core.audit_trail import rolling_verification
 from tds_core.audit_trail import seal as audit_seal
 from tds_core.audit_trail import verify as audit_verify
 from tds_core.audit_trail.chain import Seal
@@ -20,6 +21,7 @@ from tds_core.audit_trail.tamper_report import VerificationReport
 from tds_core.auth import action_log as core
 from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
+from tds_core.queue.items import database_clock
 from tds_models.db import session_scope
 
 _COLUMNS = ("when", "who", "as", "what", "on", "outcome", "why", "from")
@@ -74,6 +76,8 @@ def verify(
     with database(settings) as engine:
         report = _verified(engine, settings, since)
         lacks_head = _lacks(engine, head)
+        if not since:
+            _store(engine, report)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         say_json({"is_intact": not report.break_count and not lacks_head, "head_is_known": not lacks_head,
@@ -129,6 +133,13 @@ def _verified(engine: Engine, settings: Settings, since: str) -> VerificationRep
                 since=read_moment(since),
                 progress=lambda done, total: bar.update(shown, completed=done, total=total),
             )
+
+
+def _store(engine: Engine, report: VerificationReport) -> None:
+    """Let alerts know what a verification of the whole history found."""
+    with session_scope(engine) as session:
+        progress = rolling_verification.whole_round(report, database_clock(session))
+        rolling_verification.store_progress(session, progress)
 
 
 def _lacks(engine: Engine, head: str) -> bool:

@@ -5,7 +5,7 @@ The digests of a seal are compared all at once, and row by row only where they d
 
 import hmac
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import RowMapping, text
@@ -20,7 +20,8 @@ from tds_models.db import set_statement_timeout
 # The time limit of one statement.
 SECONDS = 3600
 # The history as it stood at one moment; nothing is written.
-_BEGIN = text("set transaction isolation level repeatable read read only")
+BEGIN = text("set transaction isolation level repeatable read read only")
+_TRUSTED = text("select max(last_id) from tds_audit_seals where trail = :trail and number <= :number")
 _RANGE = re.compile(r"\[(\d+),(\d+)\)")
 
 
@@ -36,19 +37,19 @@ def verify_history(
 
     `keys`: seal keys by id. `progress(done, total)` is called after each seal. `most`: how many violations are kept.
     """
-    session.execute(_BEGIN)
+    session.execute(BEGIN)
     set_statement_timeout(session, SECONDS)
     fix_spelling(session)
     report = VerificationReport(most=most)
     numbers = chain.seal_numbers(session)
     report.seal_count = len(numbers)
-    walk = _ChainWalk(session, keys, report)
+    walk = ChainWalk(session, keys, report)
     walk.follow(numbers)
-    walk.check_ends(numbers)
+    walk.check_ends(numbers[0] if numbers else 1)
     for done, (number, after) in enumerate(walk.to_check, 1):
         seal = chain.read_seal(session, number)
         if seal.last_id > report.retired.get(seal.trail, 0) and (since is None or seal.sealed_at >= since):
-            _check_rows(session, seal, max(after, report.retired.get(seal.trail, 0)), report)
+            check_rows(session, seal, max(after, report.retired.get(seal.trail, 0)), report)
         if progress:
             progress(done, len(walk.to_check))
     for table in SEALED_TABLES.values():
@@ -65,36 +66,48 @@ def has_seal(session: Session, number: int, digest: str) -> bool:
     return number in numbers and hmac.compare_digest(chain.read_seal(session, number).digest.hex(), digest.lower())
 
 
-class _ChainWalk:
-    """A pass along the chain: which seals follow their predecessor and are unchanged."""
+class ChainWalk:
+    """A pass along the chain, or a part of it: which seals follow their predecessor and are unchanged."""
 
     def __init__(self, session: Session, keys: Mapping[bytes, bytes], report: VerificationReport) -> None:
         self._session, self._keys, self._report = session, keys, report
         self._last: Seal | None = None
-        self._begins_at = 1
+        #: By table, the last id up to which the seals before vouch for its rows.
+        self._trusted: dict[str, int] = {}
+        #: The number the chain begins with, as the newest retirement says.
+        self.begins_at = 1
         #: The numbers of seals whose rows are to be checked, with the id behind which their rows begin.
         self.to_check: list[tuple[int, int]] = []
         self.reached: dict[str, int] = {}
 
-    def follow(self, numbers: list[int]) -> None:
+    def begin_behind(self, number: int) -> None:
+        """Begin in the middle: behind this seal, which was checked before."""
+        self._last = chain.read_seal(self._session, number)
+        for trail in SEALED_TABLES:
+            last_id = self._session.execute(_TRUSTED, {"trail": trail, "number": number}).scalar()
+            if last_id is not None:
+                self._trusted[trail] = last_id
+
+    def follow(self, numbers: Sequence[int]) -> None:
         """Check every seal against the one before it."""
-        trusted: dict[str, int] = {}
+        trusted = self._trusted
         for number in numbers:
             seal = chain.read_seal(self._session, number)
             # What was sealed in a gap is unknown: rows behind it have no known beginning.
             if not self._follows(seal):
                 trusted.clear()
             if self._is_unchanged(seal):
-                self._accept(seal, trusted)
+                self._accept(seal)
             else:
                 trusted.clear()
             self.reached[seal.trail] = max(seal.last_id, self.reached.get(seal.trail, 0))
             self._last = seal
 
-    def _accept(self, seal: Seal, trusted: dict[str, int]) -> None:
+    def _accept(self, seal: Seal) -> None:
+        trusted = self._trusted
         if seal.kind == RETIRED:
             self._report.retired[seal.trail] = seal.last_id
-            self._begins_at = seal.begins_at or 1
+            self.begins_at = seal.begins_at or 1
         elif seal.kind == ROWS and seal.trail in SEALED_TABLES:
             begins = 0 if seal.number == 1 else seal.first_id - 1
             self.to_check.append((seal.number, trusted.get(seal.trail, begins)))
@@ -127,12 +140,12 @@ class _ChainWalk:
             return False
         return self._last.number + 1 == seal.number
 
-    def check_ends(self, numbers: list[int]) -> None:
-        """Check that the chain begins where retention ended, and ends at its head."""
+    def check_ends(self, first: int) -> None:
+        """Check that the chain, whose first seal is `first`, begins where retention ended, and ends at its head."""
         head = chain.read_head(self._session)
         self._report.head_number, self._report.head_digest = head.number, head.digest.hex()
         last = self._last.number if self._last else 0
-        self._missing(self._begins_at, numbers[0] if numbers else 1)
+        self._missing(self.begins_at, first)
         self._missing(last + 1, head.number + 1)
         for number in range(head.number + 1, last + 1):
             self._add(ViolationKind.SEAL_ADDED, number, f"seal {number} is behind the end of the chain")
@@ -153,7 +166,7 @@ def _unsealed(session: Session, table: SealedTable, reached: int) -> Unsealed:
     return Unsealed(table.name, count, oldest_at)
 
 
-def _check_rows(session: Session, seal: Seal, after: int, report: VerificationReport) -> None:
+def check_rows(session: Session, seal: Seal, after: int, report: VerificationReport) -> None:
     """Compare the rows with ids behind `after`, up to the seal's last one, with the digests of `seal`."""
     table = SEALED_TABLES[seal.trail]
     digests = digests_of(table, seal.columns)

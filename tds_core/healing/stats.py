@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tds_core.healing.cycle import ACTIONS, CycleAction
+from tds_core.healing.missing_workers import missing_workers, recent_workers
 from tds_core.pagination import Page, read_page
 from tds_models.healing import HealingAction, HealingCycle
 
@@ -100,11 +101,12 @@ class WorkerRow(TypedDict):
 
 
 class WorkerCounts(TypedDict):
-    """The workers that have not ended, by state."""
+    """The workers that have not ended, by state. `missing`: gone without having been stopped, and not replaced."""
 
     listening: int
     silent: int
     deaf: int
+    missing: int
 
 
 class QueueRow(TypedDict):
@@ -276,8 +278,9 @@ def cycle_details(session: Session, cycle_id: int) -> CycleDetails:
 
 
 def worker_counts(session: Session) -> WorkerCounts:
-    """How many workers listen, are silent and are deaf."""
-    return cast("WorkerCounts", dict(session.execute(_WORKER_COUNTS).mappings().one()))
+    """How many workers listen, are silent, are deaf, and are missing."""
+    missing = missing_workers(recent_workers(session))
+    return cast("WorkerCounts", {**session.execute(_WORKER_COUNTS).mappings().one(), "missing": len(missing)})
 
 
 def unanswered_seconds(session: Session) -> dict[str, float]:

@@ -111,6 +111,5 @@ RULES = (
         automatic="A day later each is tried again by itself, three times at most.",
         command="tds dead-letter",
         muted_by=("dead_letters", "failure_rate"),
-        expression='sum by (entity) (increase(tds_sync_outcomes_total{outcome="dead"}[1h])) > {threshold}',
     ),
 )

@@ -148,6 +148,7 @@ RULES = (
             *PROCESS_CAUSES, *SLOWING_CAUSES, "no_progress", "backlog", "backlog_critical", "sync_lag", "queue_paused",
         ),
         expression="(1 - tds:freshness_within_10s:ratio_1h) > {threshold} and"
-        " (1 - tds:freshness_within_10s:ratio_5m) > {threshold}",
+        " (1 - tds:freshness_within_10s:ratio_5m) > {threshold}"
+        " and sum(increase(tds_freshness_seconds_count[1h])) >= 20",
     ),
 )  # fmt: skip

@@ -164,7 +164,7 @@ RULES = (
         command="tds schedule list",
         for_seconds=15,
         muted_by=("redis_lost", "no_worker"),
-        expression='max(tds_pulse_silent_seconds{pulse="beat"}) > {threshold}',
+        expression='max(tds_pulse_silent_seconds{pulse="beat"}) > 60',
     ),
     Rule(
         name="schedule_overdue",

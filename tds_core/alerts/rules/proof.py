@@ -7,7 +7,7 @@ from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Reading, Rule
 from tds_core.alerts.rules.causes import PROCESS_CAUSES, SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
-from tds_core.audit_trail.verification_results import stored_results
+from tds_core.audit_trail.rolling_verification import stored_progress
 from tds_core.comparison import queries
 from tds_core.comparison.reports import DIFFERS
 from tds_core.quality.future_timestamps import CLOCK_SET_BACK
@@ -63,18 +63,13 @@ def unproven_hours(facts: AlertFacts) -> Iterator[Reading]:
 
 
 def broken_chain(facts: AlertFacts) -> Iterator[Reading]:
-    """How many violations of the sealed history the last verifications found."""
+    """How many violations of the sealed history were found when it was last verified."""
     with facts.scope() as session:
-        results = [each for each in stored_results(session) if each["break_count"]]
-    if results:
-        worst = max(results, key=lambda each: each["break_count"])
-        many = counted(worst["break_count"], "place")
-        says = (
-            f"The history was changed behind TDS's back in {many}, found at {worst['verified_at']:%Y-%m-%d %H:%M} UTC."
-        )
-        yield Reading(
-            value=worst["break_count"], says=says, detail={"kinds": worst["kinds"], "places": worst["places"]}
-        )
+        found = stored_progress(session).worst
+    if found.count:
+        at = f", found at {found.at:%Y-%m-%d %H:%M} UTC" if found.at else ""
+        says = f"The history was changed behind TDS's back in {counted(found.count, 'place')}{at}."
+        yield Reading(value=found.count, says=says, detail={"kinds": found.kinds, "places": found.places})
 
 
 # Of each subject its newest report of a week, if that was completed.

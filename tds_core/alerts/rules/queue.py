@@ -154,7 +154,7 @@ RULES = (
         for_seconds=15,
         keep_seconds=120,
         muted_by=SOURCE_CAUSES,
-        expression="tds:sync_failures:ratio_10m > {threshold}",
+        expression="tds:sync_failures:ratio_10m > {threshold} and sum(increase(tds_sync_outcomes_total[10m])) >= 20",
     ),
     Rule(
         name="backlog",
@@ -219,6 +219,6 @@ RULES = (
         automatic="These records are tried again at growing intervals, at most half a minute apart; others go on.",
         command="tds health",
         for_seconds=60,
-        expression='max(tds_component_state{component="locks",state="warning"}) > {threshold}',
+        expression='max(tds_component_state{component="locks",state="warning"}) > 0',
     ),
 )

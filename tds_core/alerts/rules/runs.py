@@ -54,7 +54,7 @@ RULES = (
         cause="The run would change or find gone more records than the mass-change guard lets pass unasked.",
         automatic="The mirror stays as it is, and no further pass of the entity begins; webhooks are applied.",
         command="tds runs list --state held",
-        expression='max(tds_component_state{component="runs",state="warning"}) > {threshold}',
+        expression='max(tds_component_state{component="runs",state="warning"}) > 0',
     ),
     Rule(
         name="run_failed",

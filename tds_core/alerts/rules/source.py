@@ -127,6 +127,6 @@ RULES = (
         command="tds zoho status",
         for_seconds=120,
         muted_by=("zoho_refused",),
-        expression='max by (kind) (tds_findings_open{kind="permission_missing"}) > {threshold}',
+        expression='max(tds_findings_open{kind="permission_missing"}) > 0',
     ),
 )

@@ -173,7 +173,7 @@ RULES = (
         automatic="The entity is polled four times an hour until its webhooks come again.",
         command="tds zoho webhooks status",
         muted_by=("webhooks_unstored", "forged_webhooks", "api_down"),
-        expression='max(tds_findings_open{kind="webhook_rule_off"}) > {threshold}',
+        expression='max(tds_findings_open{kind="webhook_rule_off"}) > 0',
     ),
     Rule(
         name="webhooks_silent",

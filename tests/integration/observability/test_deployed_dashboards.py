@@ -92,7 +92,7 @@ def test_alerts_go_by_what_is_measured_and_say_what_to_do(told: dict[str, set[st
     assert len({rule["alert"] for rule in alerts}) == len(alerts) > 15
     for rule in alerts:
         assert rule["labels"]["severity"] in ("warning", "error", "critical"), rule["alert"]
-        assert set(rule["annotations"]) == {"summary", "mend"}, rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "mend", "runbook_url"}, rule["alert"]
 
 
 def test_dashboards_show_what_is_measured(told: dict[str, set[str]]) -> None:

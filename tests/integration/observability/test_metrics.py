@@ -43,7 +43,9 @@ BOUNDS = {
     "path": "|".join(sorted({each.stream.path for each in ENTITIES.values()})) + r"|settings/\w+",
     "traffic": "|".join(Traffic),
     "status": r"none|[2-5]\d\d|\dxx",
-    "state": "|".join([*HealthState, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf"])
+    "state": "|".join(
+        [*HealthState, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf", "missing"]
+    )
     + "|live|deleted|unconfirmed",
     "outcome": "|".join([*RowOutcome, *DeedOutcome, "retry", "snooze", "dead", "overtaken", "to_read", "invalid"]),
     "mode": "|".join([*Mode, "webhook"]),
