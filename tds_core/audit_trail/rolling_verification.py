@@ -127,7 +127,7 @@ class _Step:
         ends: Any = self._session.execute(_ENDS, {"position": position}).one()
         if ends.last is None:  # retention removed what was verified, or nothing was
             return 0
-        self._walk.begin_behind(ends.last)
+        self._walk.begin_after(ends.last)
         return int(ends.last)
 
     def next_numbers(self, position: int) -> list[int]:

@@ -80,7 +80,7 @@ class ChainWalk:
         self.to_check: list[tuple[int, int]] = []
         self.reached: dict[str, int] = {}
 
-    def begin_behind(self, number: int) -> None:
+    def begin_after(self, number: int) -> None:
         """Begin in the middle: behind this seal, which was checked before."""
         self._last = chain.read_seal(self._session, number)
         for trail in SEALED_TABLES:

@@ -16,7 +16,7 @@ from tds_models.alerts import AlertSeverity
 CERTIFICATE = "its certificate is not trusted"
 
 
-def access_refusals(facts: AlertFacts) -> Iterator[Reading]:
+def refusals(facts: AlertFacts) -> Iterator[Reading]:
     """1 while Zoho refuses the access it once gave; an organisation that was never connected is not refused."""
     if not facts.signs["has_access_trouble"]:
         return
@@ -81,7 +81,7 @@ RULES = (
         name="zoho_refused",
         title="Zoho gives no access",
         severity=AlertSeverity.CRITICAL,
-        measure=access_refusals,
+        measure=refusals,
         threshold=0,
         unit="state",
         cause="The refresh token was revoked, its user lost the right to the organisation, or the client was deleted.",
