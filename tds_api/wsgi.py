@@ -4,11 +4,13 @@ import gc
 import os
 import resource
 import sys
+import threading
 
 from tds_api.app import create_app
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
 from tds_core.observability.tracing import start_tracing
+from tds_tasks.alert_loop import start_alerts
 from tds_tasks.nudge import nudge, publish_fast
 
 # A thread that waits for the interpreter requests it this often. The loop and the committer release it by themselves,
@@ -35,4 +37,5 @@ start_tracing(_settings, process=os.environ.get("TDS_PROCESS") or "api")
 publish_fast()
 
 app = create_app(_settings, nudge=nudge)
+start_alerts(_settings, app.extensions["tds"].breakers, threading.Event(), is_first=False)
 tune_process()

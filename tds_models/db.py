@@ -139,7 +139,7 @@ def session_scope(engine: Engine) -> Iterator[Session]:
 
 @unique
 class Lock(IntEnum):
-    """Numbers of advisory locks. Each is held for a transaction, DISPATCHER for a connection."""
+    """Numbers of advisory locks. Each is held for a transaction, DISPATCHER and ALERTS for a connection."""
 
     MIGRATION = 7_404_202_611
     DISPATCHER = 7_404_202_612
@@ -149,6 +149,7 @@ class Lock(IntEnum):
     AUDIT_HEAD = 7_404_202_616
     RUN_REQUESTS = 7_404_202_617
     STATEMENTS = 7_404_202_618
+    ALERTS = 7_404_202_619
 
     def until_commit(self) -> TextClause:
         """The statement that waits for this lock and holds it until the transaction ends."""

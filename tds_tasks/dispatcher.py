@@ -36,6 +36,7 @@ from tds_core.validation import stored_reports
 from tds_models.db import Lock, make_engine
 from tds_models.entities import ENTITIES
 from tds_tasks import nudge
+from tds_tasks.alert_loop import start_alerts
 from tds_tasks.breaker_wakeup import BreakerWakeup
 from tds_tasks.worker.liveness import dead
 from tds_tasks.worker.metrics_server import serve_metrics
@@ -189,6 +190,7 @@ def main() -> None:
     for each in (engine, own):
         watch_database(each)
     start_healing(settings, own, breakers, stop)
+    start_alerts(settings, breakers, stop, is_first=True)
     log.info("dispatcher_started")
     while not stop.is_set():
         try:

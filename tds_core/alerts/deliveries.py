@@ -184,8 +184,8 @@ where kind <> 'resolved' and state = 'queued' and (leased_until is null or lease
 """)
 
 
-def claim(session: Session, now: datetime) -> list[ClaimedMessage]:
-    """Claim the messages that are due, and put aside what is no longer true. One transaction; then send them."""
+def claim(session: Session, now: datetime, *, limit: int) -> list[ClaimedMessage]:
+    """Claim up to `limit` messages that are due, and put aside what is no longer true. One transaction; then send."""
     due = session.execute(_DUE, {"limit": MOST_AT_ONCE}).all()
     if not due:
         return []
@@ -208,10 +208,11 @@ def claim(session: Session, now: datetime) -> list[ClaimedMessage]:
             aside.append({"id": row["id"], "state": verdict[0], "reason": verdict[1]})
     if aside:
         session.execute(_SET_STATE, {"rows": msgspec.json.encode(aside).decode()})
-    ended = [row["id"] for row in to_send if row["kind"] == AlertMessageKind.RESOLVED]
+    groups = _groups(to_send, alerts)[:limit]
+    ended = [row["id"] for group in groups for row in group if row["kind"] == AlertMessageKind.RESOLVED]
     if ended:
         session.execute(_VOID_FIRINGS, {"ids": ended})
-    return [_lease(session, group, alerts) for group in _groups(to_send, alerts)]
+    return [_lease(session, group, alerts) for group in groups]
 
 
 def _verdict(

@@ -1,0 +1,209 @@
+"""Outages of the database: told to the channels known last, once, and again when it is back.
+
+While PostgreSQL is away no row can be read or written, so the process that evaluated last sends by itself. What it
+knows is kept in TDS_HOME, too, with the addresses as locked as in their table: a process that is started meanwhile
+goes on with it.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.alerts.alert_store import alert_records, write_changes
+from tds_core.alerts.channels.sending import open_channel, send
+from tds_core.alerts.notifier import SEND_SECONDS, item_of, message_of
+from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule_terms import declared_terms, terms_in_force
+from tds_core.alerts.silences import Silence, open_silences, silence_of
+from tds_core.alerts.state_machine import AlertRecord, meet, resolve
+from tds_core.config.settings import Settings
+from tds_core.crypto import Vault
+from tds_core.errors import ConfigError
+from tds_models.alerts import AlertMessageKind, AlertSeverity, AlertState
+
+log = structlog.get_logger(__name__)
+
+#: A restart of PostgreSQL is shorter.
+LOST_SECONDS = 20.0
+MOST_ATTEMPTS = 8
+FIRST_PAUSE_SECONDS = 5.0
+FILE = "alert-channels.json"
+
+Scope = Callable[[], AbstractContextManager[Session]]
+
+_CHANNELS = text("""
+select id, name, kind, locked, with_detail, minimum_severity from tds_alert_channels
+where is_enabled and deleted_at is null and after_seconds = 0 order by id
+""")
+_TOLD = text("""
+insert into tds_alert_deliveries (alert_id, episode, channel_id, kind, state, message_id, attempts, sent_at)
+select a.id, a.episode, c.id, kind, 'sent', gen_random_uuid(), 1, now()
+from tds_alerts a, tds_alert_channels c, unnest(array['firing', 'resolved']) kind
+where a.rule = :rule and a.subject = '' and c.id = any(:channels) on conflict do nothing
+""")
+
+
+class KnownChannel(msgspec.Struct, frozen=True):
+    """A channel as it was known last; `locked`: its address, encrypted."""
+
+    id: int
+    name: str
+    kind: str
+    locked: bytes
+    with_detail: bool
+    minimum_severity: str
+
+
+class Knowledge(msgspec.Struct):
+    """What is known without the database. `lost_at`: since when it is away; `told`: ids of channels that know it."""
+
+    severity: AlertSeverity = AlertSeverity.CRITICAL
+    is_enabled: bool = True
+    channels: list[KnownChannel] = []
+    silences: list[Silence] = []
+    lost_at: datetime | None = None
+    told: list[int] = []
+    message_id: str = ""
+
+
+class DatabaseOutage:
+    """Watches the database for one process. `rule`: `database_lost`, whose words are sent."""
+
+    def __init__(self, settings: Settings, rule: Rule) -> None:
+        self._settings = settings
+        self._rule = rule
+        self._path = Path(settings.home) / FILE
+        self._known = Knowledge()
+        self._written = b""
+        self._failing_since: float | None = None
+        self._attempts = 0
+        self._next_attempt = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the database is away, as far as this process knows."""
+        return self._known.lost_at is not None
+
+    def adopt(self) -> None:
+        """Go on with what a process before this one knew."""
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            self._known = msgspec.json.decode(self._path.read_bytes(), type=Knowledge)
+
+    def answered(self, scope: Scope) -> None:
+        """The database answers: learn the channels, and tell that it is back if its loss was told."""
+        self._failing_since = None
+        self._attempts = 0
+        known = self._known
+        if known.lost_at is not None:
+            if known.told:
+                self._tell_back()
+                self._record(scope)
+            self._known = known = Knowledge()
+        with scope() as session:
+            terms = terms_in_force(session, [self._rule])[self._rule.name]
+            known.is_enabled, known.severity = terms.is_enabled, terms.severity
+            rows = session.execute(_CHANNELS).mappings().all()
+            known.channels = [KnownChannel(**{**row, "locked": bytes(row["locked"])}) for row in rows]
+            known.silences = open_silences(session, datetime.now(UTC))
+        self._keep()
+
+    def failed(self) -> None:
+        """The database does not answer: after a while tell the channels, each once."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        known = self._known
+        if known.lost_at is None:
+            known.lost_at, known.message_id = datetime.now(UTC), str(uuid4())
+        is_early = now - self._failing_since < LOST_SECONDS or now < self._next_attempt
+        if is_early or self._attempts >= MOST_ATTEMPTS or not self._is_due(known):
+            return
+        self._attempts += 1
+        self._next_attempt = now + FIRST_PAUSE_SECONDS * 2**self._attempts
+        alert = replace(self._alert(), fired_at=known.lost_at, state=AlertState.FIRING)
+        for channel in known.channels:
+            if channel.id not in known.told and self._send(channel, alert, AlertMessageKind.FIRING):
+                known.told.append(channel.id)
+        self._keep()
+
+    def _is_due(self, known: Knowledge) -> bool:
+        if not known.is_enabled or all(channel.id in known.told for channel in known.channels):
+            return False
+        return silence_of(self._alert(), known.silences, datetime.now(UTC)) is None
+
+    def _alert(self) -> AlertRecord:
+        return AlertRecord(
+            rule=self._rule.name, subject="", severity=self._known.severity,
+            summary="PostgreSQL does not answer: webhooks are answered 503, and nothing is synced.",
+        )  # fmt: skip
+
+    def _tell_back(self) -> None:
+        now = datetime.now(UTC)
+        alert = replace(
+            self._alert(), fired_at=self._known.lost_at, resolved_at=now, state=AlertState.RESOLVED,
+            summary="PostgreSQL answers again.",
+        )  # fmt: skip
+        for channel in self._known.channels:
+            if channel.id in self._known.told:
+                self._send(channel, alert, AlertMessageKind.RESOLVED)
+
+    def _send(self, known: KnownChannel, alert: AlertRecord, kind: AlertMessageKind) -> bool:
+        if _rank(known.minimum_severity) > _rank(alert.severity):
+            return False
+        try:
+            row: Mapping[str, Any] = msgspec.structs.asdict(known)
+            channel = open_channel(row, Vault(self._settings.secret_key, self._settings.secret_key_previous))
+        except ConfigError as error:
+            log.warning("alert_channel_not_opened", channel=known.name, error=str(error))
+            return False
+        message_id = f"{self._known.message_id}-{kind}"
+        message = message_of([item_of(alert, kind)], message_id=message_id, settings=self._settings, channel=channel)
+        outcome = send(channel, message, settings=self._settings, timeout=SEND_SECONDS)
+        facts = {"channel": known.name, "kind": kind, "rules": [alert.rule]}
+        if outcome.is_sent:
+            log.info("alert_message_sent", message=message_id, **facts)
+        else:
+            log.warning("alert_message_refused", message=message_id, error=outcome.error, **facts)
+        return outcome.is_sent
+
+    def _record(self, scope: Scope) -> None:
+        """Write the outage into the history of alerts, with who was told."""
+        lost_at, now = self._known.lost_at or datetime.now(UTC), datetime.now(UTC)
+        with scope() as session:
+            stored = {(alert.rule, alert.subject): alert for alert in alert_records(session)}
+            alert = stored.get((self._rule.name, "")) or replace(self._alert(), summary="")
+            terms = replace(declared_terms(self._rule), for_seconds=0, severity=self._known.severity)
+            reading = Reading(value=1.0, says=self._alert().summary)
+            write_changes(session, [meet(alert, reading, terms, lost_at)], lost_at)
+            fired = next(each for each in alert_records(session) if each.rule == self._rule.name)
+            write_changes(session, [resolve(fired, now, reason="it answers again")], now)
+            session.execute(_TOLD, {"rule": self._rule.name, "channels": self._known.told})
+
+    def _keep(self) -> None:
+        content = msgspec.json.encode(self._known)
+        if content == self._written:
+            return
+        with contextlib.suppress(OSError):  # it is only needed where a process is started during an outage
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._path.with_suffix(f".{os.getpid()}")
+            draft.write_bytes(content)
+            draft.chmod(0o600)
+            draft.replace(self._path)
+            self._written = content
+
+
+def _rank(severity: str) -> int:
+    order: Sequence[AlertSeverity] = tuple(AlertSeverity)
+    return order.index(AlertSeverity(severity))
