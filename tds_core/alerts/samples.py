@@ -32,7 +32,7 @@ select subject, :since, value from (
     order by subject, at desc) as before
 order by subject, at
 """)
-_FIRST = text("select min(at) from tds_metrics where at >= now() - make_interval(days => :days)")
+_FIRST = text("select greatest(min(at), :since) from tds_metrics having min(at) is not null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def dry_run(session: Session, rule: Rule, terms: RuleTerms, *, days: int = 7) ->
         by_subject[row.subject].append(Sample(row.at, row.value))
     firings = [each for subject, samples in by_subject.items() for each in _firings(subject, samples, rule, terms, now)]
     firings.sort(key=lambda each: each["began_at"])
-    measured_since = session.execute(_FIRST, {"days": days}).scalar()
+    measured_since = session.execute(_FIRST, {"since": since}).scalar()
     seconds = sum(each["seconds"] for each in firings)
     return {
         "rule": rule.name,

@@ -1,0 +1,264 @@
+"""Evaluations on a real PostgreSQL: what is measured becomes states, transitions and deliveries."""
+
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tds_core.alerts import operator_actions, rule_terms, silences
+from tds_core.alerts.evaluation import Evaluator
+from tds_core.alerts.operator_actions import AlertNotFiringError
+from tds_core.alerts.silences import Silence
+from tds_core.queue.items import database_clock
+from tds_models.alerts import AlertSeverity
+from tests.support.alert_rules import AlertWorld, Switchboard
+from tests.support.world import World
+
+
+@pytest.fixture
+def alerting(world: World) -> AlertWorld:
+    """A cause, its consequence, and a rule of their own."""
+    board = Switchboard()
+    rules = [
+        board.rule("broker", severity=AlertSeverity.CRITICAL),
+        board.rule("backlog", severity=AlertSeverity.WARNING, muted_by=("broker",)),
+        board.rule("letters"),
+    ]
+    return AlertWorld(world, Evaluator(rules), board)
+
+
+def transitions(alerting: AlertWorld) -> list[tuple[str, str, str]]:
+    rows = alerting.world.rows("select rule, from_state, to_state from tds_alert_transitions order by id")
+    return [(row["rule"], row["from_state"], row["to_state"]) for row in rows]
+
+
+def test_an_alert_is_told_once_and_its_end_to_those_who_know(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.channel("boss", after_seconds=900)
+    alerting.board.values["letters", ""] = 1
+    assert alerting.evaluate().transition_count == 1
+    [message] = alerting.send()
+    assert [each.alert.summary for each in message.deliveries] == ["letters : 1"]
+    alerting.evaluate()
+    assert alerting.send() == []
+    alerting.board.values["letters", ""] = 0
+    alerting.wait(61)
+    alerting.evaluate()
+    alerting.send()
+    assert alerting.deliveries() == [("desk", "firing", "sent"), ("desk", "resolved", "sent")]
+    assert transitions(alerting) == [("letters", "ok", "firing"), ("letters", "firing", "resolved")]
+
+
+def test_a_storm_of_one_rule_is_one_message(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.board.values |= {("letters", f"entity {number}"): 1.0 for number in range(40)}
+    alerting.evaluate()
+    [message] = alerting.send()
+    assert len(message.deliveries) == 40
+
+
+def test_many_rules_at_once_are_one_message(world: World) -> None:
+    board = Switchboard()
+    alerting = AlertWorld(world, Evaluator([board.rule(f"rule_{number}") for number in range(6)]), board)
+    alerting.channel("desk")
+    board.values |= {(f"rule_{number}", ""): 1.0 for number in range(6)}
+    alerting.evaluate()
+    assert [len(message.deliveries) for message in alerting.send()] == [6]
+
+
+def test_a_cause_is_told_and_its_consequence_is_not_until_the_cause_is_over_for_a_while(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.board.values |= {("broker", ""): 1.0, ("backlog", "product"): 1.0}
+    alerting.evaluate()
+    assert [each.alert.rule for message in alerting.send() for each in message.deliveries] == ["broker"]
+    assert alerting.world.value("select muted_by from tds_alerts where rule = 'backlog'") == "broker"
+    alerting.board.values["broker", ""] = 0
+    alerting.wait(61)
+    alerting.evaluate()
+    assert [message.kind for message in alerting.send()] == ["resolved"]
+    alerting.wait(121)
+    alerting.evaluate()
+    [message] = alerting.send()
+    assert [(each.alert.rule, each.reason) for each in message.deliveries] == [("backlog", "over: muted by broker")]
+
+
+def test_nothing_is_sent_after_an_acknowledgement(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.channel("boss", after_seconds=900)
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    alert_id = alerting.world.value("select id from tds_alerts")
+    with alerting.scope() as session:
+        acknowledged = operator_actions.acknowledge_alert(session, alert_id, by="ann", note="mine")
+    assert acknowledged.acknowledged_by == "ann"
+    alerting.wait(1000)
+    alerting.evaluate()
+    assert alerting.send() == []
+    assert alerting.deliveries() == [("desk", "firing", "superseded")]
+    alerting.wait(4 * 3600)
+    alerting.evaluate()
+    alerting.send()
+    assert alerting.deliveries() == [("desk", "firing", "sent"), ("boss", "firing", "sent")]
+
+
+def test_what_is_over_cannot_be_acknowledged(alerting: AlertWorld) -> None:
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    alert_id = alerting.world.value("select id from tds_alerts")
+    with alerting.scope() as session:
+        operator_actions.resolve_alert(session, alert_id, by="ann")
+    with pytest.raises(AlertNotFiringError, match="is resolved: nothing to acknowledge"), alerting.scope() as session:
+        operator_actions.acknowledge_alert(session, alert_id, by="ann")
+
+
+def test_resolved_before_it_was_sent_both_messages_are_void(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    with alerting.scope() as session:
+        operator_actions.resolve_alert(session, alerting.world.value("select id from tds_alerts"), by="ann")
+    assert alerting.send() == []
+    assert alerting.deliveries() == [("desk", "firing", "superseded")]
+
+
+def test_a_failing_channel_is_tried_again_with_the_same_id(alerting: AlertWorld) -> None:
+    channel = alerting.channel("desk")
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    [first] = alerting.send(error="503")
+    assert alerting.send() == []
+    alerting.wait(11)
+    [second] = alerting.send()
+    assert (second.message_id, second.deliveries[0].attempts) == (first.message_id, 2)
+    row = alerting.world.one("select tries, state from tds_alert_deliveries where channel_id = :id", id=channel)
+    assert ([each["error"] for each in row["tries"]], row["state"]) == (["503", None], "sent")
+
+
+def test_a_sender_that_died_leaves_its_message_to_the_next_one(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    [lost] = alerting.claim()
+    assert alerting.claim() == []
+    alerting.wait(61)
+    [again] = alerting.send()
+    assert again.message_id == lost.message_id
+
+
+def test_a_silence_holds_back_and_its_end_tells_at_once_in_one_message(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    with alerting.scope() as session:
+        now = database_clock(session)
+        terms = {"starts_at": now, "ends_at": now + timedelta(minutes=10), "reason": "moving"}
+        silences.create(session, Silence(rules=("letters",), **terms), by="ann")
+    alerting.board.values |= {("letters", "product"): 1.0, ("letters", "invoice"): 1.0}
+    alerting.evaluate()
+    assert alerting.send() == []
+    alerting.wait(601)
+    alerting.evaluate()
+    [message] = alerting.send()
+    assert len(message.deliveries) == 2
+    assert {each.reason for each in message.deliveries} == {"over: silence 1"}
+
+
+def test_a_silence_that_ends_with_its_alerts_ends(alerting: AlertWorld) -> None:
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    with alerting.scope() as session:
+        now = database_clock(session)
+        terms = {"starts_at": now, "ends_at": now + timedelta(hours=10), "reason": "moving"}
+        silences.create(session, Silence(rules=("letters",), ends_with_alerts=True, **terms), by="ann")
+    alerting.evaluate()
+    assert alerting.world.value("select ended_at from tds_alert_silences") is None
+    alerting.board.values.clear()
+    alerting.wait(61)
+    alerting.evaluate()
+    assert alerting.world.value("select ended_by from tds_alert_silences") == "tds"
+
+
+def test_a_rule_that_cannot_be_measured_says_so_and_keeps_no_other_from_being_measured(alerting: AlertWorld) -> None:
+    alerting.board.errors["broker"] = KeyError("x")
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    assert alerting.states() == {("broker", ""): "no_data", ("letters", ""): "firing"}
+    alerting.board.errors.clear()
+    alerting.evaluate()
+    assert alerting.states()["broker", ""] == "ok"
+
+
+def test_without_the_database_nothing_is_concluded(alerting: AlertWorld) -> None:
+    alerting.board.errors["broker"] = OperationalError("select", {}, Exception("away"))
+    with pytest.raises(OperationalError):
+        alerting.evaluate()
+    assert alerting.states() == {}
+
+
+def test_a_rule_switched_off_ends_its_alerts_and_new_terms_count_at_once(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    rule = alerting.board.rule("letters")
+    alerting.board.values |= {("letters", ""): 1.0}
+    alerting.evaluate()
+    alerting.send()
+    with alerting.scope() as session:
+        version = rule_terms.change(session, rule, {"is_enabled": False}, by="ann", reason="noise", seen_version=1)
+    assert (version["version"], version["changed_by"]) == (2, "ann")
+    alerting.evaluate()
+    alerting.send()
+    assert alerting.states() == {("letters", ""): "resolved"}
+    assert alerting.deliveries()[-1] == ("desk", "resolved", "sent")
+    with pytest.raises(rule_terms.StaleTermsError, match="is at version 2 by now, not 1"), alerting.scope() as session:
+        rule_terms.change(session, rule, {"is_enabled": True}, by="bob", seen_version=1)
+
+
+def test_declared_terms_that_change_become_a_version_unless_an_operator_chose(alerting: AlertWorld) -> None:
+    old, new = alerting.board.rule("letters"), alerting.board.rule("letters", threshold=7)
+    with alerting.scope() as session:
+        assert rule_terms.terms_in_force(session, [old])["letters"].version == 1
+        assert rule_terms.terms_in_force(session, [new])["letters"].threshold == 7
+        rule_terms.change(session, new, {"threshold": 3}, by="ann")
+        assert rule_terms.terms_in_force(session, [old])["letters"].threshold == 3
+        reset = rule_terms.reset(session, old, by="ann")
+        assert (reset["version"], reset["threshold"], reset["reason"]) == (4, 0.5, "reset by ann")
+
+
+@pytest.mark.parametrize("changes", [
+    {"severity": "mild"}, {"for_seconds": -1}, {"keep_seconds": 10**9}, {"threshold": float("nan")},
+    {"threshold": float("inf")},
+])  # fmt: skip
+def test_terms_nobody_can_mean_are_refused(alerting: AlertWorld, changes: dict[str, object]) -> None:
+    with pytest.raises(rule_terms.InvalidTermsError), alerting.scope() as session:
+        rule_terms.change(session, alerting.board.rule("letters"), changes, by="ann")
+
+
+def test_of_two_evaluations_at_once_every_transition_is_written_once(alerting: AlertWorld) -> None:
+    other = Evaluator([alerting.board.rule("letters")])
+    both = [AlertWorld(alerting.world, evaluator, alerting.board) for evaluator in (alerting.evaluator, other)]
+    for value in (1.0, 0.0, 1.0):
+        alerting.board.values["letters", ""] = value
+        alerting.wait(120)
+        together = Barrier(2)
+
+        def look(each: AlertWorld, together: Barrier = together) -> None:
+            together.wait()
+            each.evaluate()
+
+        threads = [Thread(target=look, args=(each,)) for each in both]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        alerting.evaluate()
+    story = [("letters", "ok", "firing"), ("letters", "firing", "resolved"), ("letters", "resolved", "firing")]
+    assert transitions(alerting) == story
+
+
+def test_ten_thousand_pending_alerts_are_evaluated(world: World) -> None:
+    board = Switchboard()
+    alerting = AlertWorld(world, Evaluator([board.rule("stale", for_seconds=300)]), board)
+    alerting.channel("desk")
+    board.values |= {("stale", f"entity {number}"): 1.0 for number in range(10_000)}
+    alerting.evaluate()
+    alerting.wait(301)
+    assert alerting.evaluate().transition_count == 10_000
+    assert sum(len(message.deliveries) for message in alerting.send()) == 1000
