@@ -2,7 +2,7 @@
 
 A delivery is claimed under a lease, in a transaction that holds the row of its alert: what was acknowledged, resolved
 or silenced by then is not sent. After a crash between sending and recording it is sent again, with the same id. A
-lease token that was never cleared means: it may have been sent.
+lease token that was never cleared means: it may have arrived.
 """
 
 from collections import defaultdict
@@ -57,12 +57,14 @@ on conflict (alert_id, episode, channel_id, kind, number) do update set
     state = excluded.state, reason = excluded.reason, next_attempt_at = now()
 where d.state in ('suppressed', 'superseded') and d.kind = 'firing'
 """)
+# An attempt that nobody saw the end of may have arrived, whatever became of those after it.
+_ARRIVED = """({0}state = 'sent' or {0}lease_token is not null or {0}tries @> '[{{"may_have_arrived": true}}]')"""
 # Those that got the firing, or may have got it before a crash, get the end; for the others both are void.
-_CONCLUDE = text("""
+_CONCLUDE = text(f"""
 with told as (
     select distinct alert_id, episode, channel_id from tds_alert_deliveries
     where (alert_id, episode) in (select * from unnest(cast(:ids as bigint[]), cast(:episodes as int[])))
-      and kind <> 'resolved' and (state = 'sent' or lease_token is not null)
+      and kind <> 'resolved' and {_ARRIVED.format("")}
 ), void as (
     update tds_alert_deliveries set state = 'superseded', reason = 'resolved'
     where (alert_id, episode) in (select * from unnest(cast(:ids as bigint[]), cast(:episodes as int[])))
@@ -154,11 +156,10 @@ where d.state = 'queued' and d.next_attempt_at <= now() and (d.leased_until is n
   and c.is_enabled and c.deleted_at is null
 order by d.id limit :limit
 """)
-_CANDIDATES = text("""
+_CANDIDATES = text(f"""
 select d.id, d.alert_id, d.episode, d.channel_id, d.kind, d.number, d.reason, d.message_id, d.attempts, d.created_at,
        exists (select from tds_alert_deliveries f where f.alert_id = d.alert_id and f.episode = d.episode
-          and f.channel_id = d.channel_id and f.kind <> 'resolved'
-          and (f.state = 'sent' or f.lease_token is not null)) as was_told
+          and f.channel_id = d.channel_id and f.kind <> 'resolved' and {_ARRIVED.format("f.")}) as was_told
 from tds_alert_deliveries d
 where d.id = any(:ids) and d.state = 'queued' and (d.leased_until is null or d.leased_until <= now())
 order by d.id for update of d skip locked
@@ -169,7 +170,8 @@ where alert_id = any(:alerts) and kind <> 'resolved' and state = 'queued' and le
 """)
 _LEASE = text("""
 update tds_alert_deliveries set lease_token = :token, leased_until = now() + :lease, message_id = :message_id,
-    attempts = attempts + 1
+    attempts = attempts + 1, tries = case when lease_token is null then tries else tries || jsonb_build_array(
+        jsonb_build_object('attempt', attempts, 'error', 'interrupted', 'may_have_arrived', true)) end
 where id = any(:ids)
 """)
 _SET_STATE = text("""
@@ -288,16 +290,25 @@ update tds_alert_channels set failure_count = failure_count + 1, failing_since =
 
 
 def record(
-    session: Session, message: ClaimedMessage, *, error: str | None, is_permanent: bool = False, seconds: float
+    session: Session,
+    message: ClaimedMessage,
+    *,
+    error: str | None,
+    seconds: float,
+    is_permanent: bool = False,
+    may_have_arrived: bool = False,
 ) -> None:
     """Record an attempt to send a message. `error`: None when the channel took it; `is_permanent`: no use to repeat.
 
-    Another process that took the message over after this one's lease keeps its own result.
+    `may_have_arrived`: it failed in such a way that the channel may have taken it: no answer in time. Another process
+    that took the message over after this one's lease keeps its own result.
     """
     attempts = max((each.attempts for each in message.deliveries), default=1)
     is_last = is_permanent or attempts > len(BACKOFF_SECONDS)
     wait = BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS)) - 1]
-    attempt = {"error": error, "seconds": round(seconds, 3), "attempt": attempts}
+    attempt: dict[str, Any] = {"attempt": attempts, "error": error, "seconds": round(seconds, 3)}
+    if error is not None and may_have_arrived:
+        attempt["may_have_arrived"] = True
     params: dict[str, Any] = {"ids": [each.id for each in message.deliveries], "token": message.lease_token}
     params["try"] = msgspec.json.encode([attempt]).decode()
     if error is None:

@@ -35,8 +35,8 @@ TABLES = {
     "tds_alert_deliveries": ("next_attempt_at", "leased_until", "created_at", "sent_at"),
     "tds_alert_silences": ("starts_at", "ends_at"),
 }  # fmt: skip
-#: Whoever sends: it arrives, it is refused, or the sender dies before or after it arrived.
-FATES = st.sampled_from(("sent", "sent", "sent", "refused", "died after", "died before"))
+#: A message arrives, is refused, is answered too late, or its sender dies before or after it arrived.
+FATES = st.sampled_from(("sent", "sent", "sent", "refused", "late", "died after", "died before"))
 CHANNELS = {"first": ("warning", 0), "errors": ("error", 0), "second": ("warning", 600)}
 
 
@@ -124,15 +124,15 @@ class Alerting(RuleBasedStateMachine):
     def attempt(self, message: ClaimedMessage, fate: str) -> None:
         for each in message.deliveries:
             key = (message.channel_id, each.alert.id, each.episode, each.kind, each.number)
-            if fate in ("sent", "died after"):
+            if fate in ("sent", "late", "died after"):
                 self.got.setdefault(key, []).append(str(message.message_id))
                 self.order.append(key)
-            if fate == "died after":
+            if fate in ("late", "died after"):
                 self.crashed.add(key)
-        if fate in ("sent", "refused"):
-            error = None if fate == "sent" else "503"
+        if fate in ("sent", "refused", "late"):
+            error = None if fate == "sent" else fate
             with self.scope() as session:
-                deliveries.record(session, message, error=error, seconds=0.1)
+                deliveries.record(session, message, error=error, seconds=0.1, may_have_arrived=fate == "late")
 
     @rule(which=st.integers(0, 3), hours=st.sampled_from((1, 4)))
     def acknowledge(self, which: int, hours: int) -> None:
@@ -193,7 +193,7 @@ class Alerting(RuleBasedStateMachine):
         return [
             (row["channel_id"], row["alert_id"], row["episode"])
             for row in self.world.rows("""select * from tds_alert_deliveries
-                where kind <> 'resolved' and lease_token is not null""")
+                where kind <> 'resolved' and (lease_token is not null or tries::text like '%may_have%')""")
         ]
 
     @invariant()
