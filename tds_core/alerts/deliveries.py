@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.alert_store import lock_alerts
+from tds_core.alerts.channels.sending import SendOutcome
 from tds_core.alerts.delivery_plan import (
     GROUP_INTERVAL,
     NOTIFIED_STATES,
@@ -33,6 +34,7 @@ from tds_models.alerts import AlertDeliveryState, AlertMessageKind, AlertSeverit
 LEASE = timedelta(seconds=60)
 #: Seconds before the second, third, ... attempt; after the last of them a delivery is given up.
 BACKOFF_SECONDS = (10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
+LONGEST_WAIT_SECONDS = 28_800
 #: More groups than this at once go out as one message.
 MOST_GROUPS = 5
 MOST_AT_ONCE = 1000
@@ -289,31 +291,26 @@ update tds_alert_channels set failure_count = failure_count + 1, failing_since =
 """)
 
 
-def record(
-    session: Session,
-    message: ClaimedMessage,
-    *,
-    error: str | None,
-    seconds: float,
-    is_permanent: bool = False,
-    may_have_arrived: bool = False,
-) -> None:
-    """Record an attempt to send a message. `error`: None when the channel took it; `is_permanent`: no use to repeat.
+def record(session: Session, message: ClaimedMessage, outcome: SendOutcome) -> None:
+    """Record an attempt to send a message.
 
-    `may_have_arrived`: it failed in such a way that the channel may have taken it: no answer in time. Another process
-    that took the message over after this one's lease keeps its own result.
+    Another process that took the message over after this one's lease keeps its own result.
     """
     attempts = max((each.attempts for each in message.deliveries), default=1)
-    is_last = is_permanent or attempts > len(BACKOFF_SECONDS)
-    wait = BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS)) - 1]
-    attempt: dict[str, Any] = {"attempt": attempts, "error": error, "seconds": round(seconds, 3)}
-    if error is not None and may_have_arrived:
+    wait = max(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS)) - 1], outcome.retry_after_seconds)
+    attempt: dict[str, Any] = {
+        "attempt": attempts,
+        "error": outcome.error,
+        "seconds": round(outcome.duration_seconds, 3),
+    }
+    if outcome.may_have_arrived:
         attempt["may_have_arrived"] = True
     params: dict[str, Any] = {"ids": [each.id for each in message.deliveries], "token": message.lease_token}
     params["try"] = msgspec.json.encode([attempt]).decode()
-    if error is None:
+    if outcome.is_sent:
         session.execute(_SENT, params)
         session.execute(_CHANNEL_SENT, {"id": message.channel_id})
     else:
-        session.execute(_FAILED, {**params, "is_last": is_last, "wait": wait})
-        session.execute(_CHANNEL_FAILED, {"id": message.channel_id, "error": error[:500]})
+        is_last = outcome.is_permanent or attempts > len(BACKOFF_SECONDS)
+        session.execute(_FAILED, {**params, "is_last": is_last, "wait": min(wait, LONGEST_WAIT_SECONDS)})
+        session.execute(_CHANNEL_FAILED, {"id": message.channel_id, "error": (outcome.error or "")[:500]})

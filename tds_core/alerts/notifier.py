@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from socket import gethostname
 
 import structlog
 from sqlalchemy import text
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 from tds_core.alerts import deliveries
 from tds_core.alerts.channels.sending import OpenChannel, SendOutcome, open_channel, send
 from tds_core.alerts.deliveries import ClaimedDelivery, ClaimedMessage
-from tds_core.alerts.messages import AlertMessage, MessageItem, compose
+from tds_core.alerts.messages import AlertMessage, MessageItem, compose, installation_name
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rules import RULES
 from tds_core.alerts.state_machine import AlertRecord
@@ -32,7 +31,7 @@ AT_ONCE = 4
 
 _CHANNELS = text("select * from tds_alert_channels where id = any(:ids)")
 _MUTED = text("""
-select muted_by, rule, count(*) as count from tds_alerts
+select muted_by, rule, count(*) as alert_count from tds_alerts
 where muted_by is not null and state in ('pending', 'firing', 'acknowledged', 'flapping') group by 1, 2 order by 1, 2
 """)
 _RULES: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
@@ -74,10 +73,7 @@ class Notifier:
         try:
             outcome = self._attempt(claimed, channel, muted)
             with self._scope() as session:
-                deliveries.record(
-                    session, claimed, error=None if outcome.is_sent else outcome.error or "failed",
-                    is_permanent=outcome.is_permanent, seconds=outcome.duration_seconds,
-                )  # fmt: skip
+                deliveries.record(session, claimed, outcome)
         except SQLAlchemyError as error:  # sent perhaps, and not recorded: it is sent again when its lease ends
             log.warning("alert_message_not_recorded", message=str(claimed.message_id), error=type(error).__name__)
 
@@ -111,7 +107,7 @@ def message_of(
 ) -> AlertMessage:
     """The message that a channel gets of some alerts."""
     return compose(
-        items, message_id=message_id, installation=settings.installation or gethostname(),
+        items, message_id=message_id, installation=installation_name(settings),
         base_url=settings.public_url, with_detail=channel.with_detail,
     )  # fmt: skip
 
@@ -171,5 +167,5 @@ def _muted(session: Session) -> dict[str, list[str]]:
     muted = defaultdict(list)
     for row in session.execute(_MUTED):
         title = _RULES[row.rule].title if row.rule in _RULES else row.rule
-        muted[row.muted_by].append(title if row.count == 1 else f"{title} ({row.count})")
+        muted[row.muted_by].append(title if row.alert_count == 1 else f"{title} ({row.alert_count})")
     return dict(muted)

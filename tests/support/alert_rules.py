@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tds_core.alerts import deliveries
+from tds_core.alerts.channels.sending import SendOutcome
 from tds_core.alerts.deliveries import ClaimedMessage
 from tds_core.alerts.evaluation import EvaluationResult, Evaluator
 from tds_core.alerts.facts import AlertFacts
@@ -25,6 +26,13 @@ TIMES: Mapping[str, tuple[str, ...]] = {
     "tds_alert_silences": ("starts_at", "ends_at"),
     "tds_metrics": ("at",),
 }  # fmt: skip
+
+
+def outcome(error: str | None, *, may_have_arrived: bool = False) -> SendOutcome:
+    """How an attempt ended; without an error the channel took it."""
+    return SendOutcome(
+        is_sent=error is None, error=error, is_permanent=False, duration_seconds=0.1, may_have_arrived=may_have_arrived
+    )
 
 
 @dataclass
@@ -84,7 +92,7 @@ class AlertWorld:
         claimed = self.claim()
         for message in claimed:
             with self.scope() as session:
-                deliveries.record(session, message, error=error, seconds=0.1)
+                deliveries.record(session, message, outcome(error))
         return claimed
 
     def wait(self, seconds: float) -> None:

@@ -76,7 +76,7 @@ class SendOutcome:
     """How an attempt ended. `error`: why it failed, without secrets; None after success.
 
     `is_permanent`: another attempt would fail alike, until a person changes the channel. `retry_after_seconds`: how
-    long the receiver asks to wait; 0 when it does not ask.
+    long the receiver asks to wait; 0 when it does not ask. `may_have_arrived`: no answer came in time.
     """
 
     is_sent: bool
@@ -84,6 +84,7 @@ class SendOutcome:
     is_permanent: bool
     duration_seconds: float
     retry_after_seconds: float = 0.0
+    may_have_arrived: bool = False
 
 
 def open_channel(row: StoredChannel | Mapping[str, Any], vault: Vault) -> OpenChannel:
@@ -117,6 +118,7 @@ def send(
         is_permanent=not is_sent and _is_permanent(channel.address.kind, exchange),
         duration_seconds=time.monotonic() - began,
         retry_after_seconds=0.0 if is_sent else _seconds_of(exchange.retry_after),
+        may_have_arrived=not is_sent and exchange.is_late,
     )
 
 
