@@ -14,6 +14,8 @@ LONGEST_ADDRESS = 2000
 HIDDEN = "****"
 #: Shorter parts would hide ordinary words of an error.
 LEAST_SECRET = 4
+#: How much of a scrubbed text is returned: looking for what looks secret takes long in a long text.
+MOST_SCRUBBED = 2000
 _SCHEME = re.compile(r"[a-z]{2,12}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 LARGEST_PORT = 65_535
@@ -140,19 +142,14 @@ def host_port(place: str) -> HostPort:
 
 
 def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
-    """A text without the secret parts of an address, in any of their spellings, and without what looks secret."""
+    """The beginning of a text without secret parts of an address, in any of their spellings, or what looks secret."""
     spellings = sorted({each for secret in secrets for each in _spellings(secret)}, key=len, reverse=True)
     for spelling in spellings:
         text = text.replace(spelling, REDACTED)
+    text = text[:MOST_SCRUBBED]
     # What was cut may end in the beginning of a secret.
-    cut = next(
-        (
-            size
-            for size in range(min(len(text), LONGEST_ADDRESS), LEAST_SECRET - 1, -1)
-            if _ends_in_part(text, size, spellings)
-        ),
-        0,
-    )
+    longest = max(map(len, spellings), default=0)
+    cut = next((size for size in range(longest, LEAST_SECRET - 1, -1) if _ends_in_part(text, size, spellings)), 0)
     return redact_text(text[: len(text) - cut])
 
 

@@ -6,6 +6,7 @@ looks no picture up, and has one destination.
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from email import message_from_string
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from apprise.asset import AppriseAsset
 from apprise.common import NotifyFormat, NotifyType, PersistentStoreMode
+from apprise.exception import AppriseImproperlyConfigured
 from apprise.plugins import ntfy, pagerduty, slack, telegram, workflows
 from apprise.plugins.base import NotifyBase
 from apprise.plugins.email import smtp
@@ -23,9 +25,9 @@ from apprise.plugins.slack import NotifySlack
 from apprise.plugins.telegram import NotifyTelegram
 from apprise.plugins.workflows import NotifyWorkflows
 
-from tds_core.alerts.channels.address import ChannelAddress, ChannelKind
+from tds_core.alerts.channels.address import EXAMPLES, ChannelAddress, ChannelKind, InvalidChannelError
 from tds_core.alerts.channels.transport import CheckedRequests, CheckedSmtplib
-from tds_core.alerts.messages import AlertMessage, ShownAlert, ShownRule
+from tds_core.alerts.messages import AlertMessage, ShownAlert, ShownRule, message_of_test
 from tds_core.alerts.rendering import rendered
 from tds_models.alerts import AlertMessageKind, AlertSeverity
 
@@ -48,18 +50,27 @@ _PRIORITIES = {AlertSeverity.WARNING: "default", AlertSeverity.ERROR: "high", Al
 LibraryCall = Callable[[], bool]
 
 
+def check_address(address: ChannelAddress) -> None:
+    """Check that the library takes an address. Raises InvalidChannelError."""
+    probe = message_of_test(channel="", message_id="", installation="", at=datetime.now(UTC))
+    try:
+        library_calls(address, probe, key="")
+    except AppriseImproperlyConfigured:
+        example = EXAMPLES[address.kind]
+        raise InvalidChannelError(
+            f"A part of this address of {address.kind.value} is not valid. Write: {example}"
+        ) from None
+
+
 def library_calls(address: ChannelAddress, message: AlertMessage, *, key: str) -> list[LibraryCall]:
     """The calls that send a message: one, but at PagerDuty one for each alert, as each is an incident of its own.
 
-    `key`: what the channel's incidents begin with, so that two installations never close each other's.
+    `key`: what the channel's incidents begin with, so that two installations never close each other's. Raises
+    AppriseImproperlyConfigured.
     """
     if address.kind == ChannelKind.PAGERDUTY:
-        return [
-            partial(_pagerduty, address, message, rule, alert, key=key)
-            for rule in message.rules
-            for alert in rule.alerts
-        ]
-    return [partial(_SENDERS[address.kind], address, message)]
+        return [_pagerduty(address, message, rule, each, key=key) for rule in message.rules for each in rule.alerts]
+    return [_SENDERS[address.kind](address, message)]
 
 
 def _sender(kind: Any, message: AlertMessage, **options: Any) -> NotifyBase:
@@ -73,12 +84,12 @@ def _sender(kind: Any, message: AlertMessage, **options: Any) -> NotifyBase:
     return sender
 
 
-def _notify(sender: NotifyBase, message: AlertMessage, body: str, title: str = "", **options: object) -> bool:
+def _call(sender: NotifyBase, message: AlertMessage, body: str, title: str = "", **options: object) -> LibraryCall:
     kind = NotifyType.SUCCESS if message.kind == AlertMessageKind.RESOLVED else _TYPES[message.severity]
-    return bool(sender.notify(body=body, title=title, notify_type=kind, **options))
+    return partial(sender.notify, body=body, title=title, notify_type=kind, **options)
 
 
-def _email(address: ChannelAddress, message: AlertMessage) -> bool:
+def _email(address: ChannelAddress, message: AlertMessage) -> LibraryCall:
     sender = _sender(
         NotifyEmail, message, smtp_host=address.server.host.strip("[]"), host=address.server.host,
         port=address.server.port, secure=address.is_encrypted, secure_mode=address.options["mode"],
@@ -86,7 +97,9 @@ def _email(address: ChannelAddress, message: AlertMessage) -> bool:
         from_addr=f"{NAME} <{address.options['from']}>", targets=[address.target],
         headers={"X-TDS-Message": message.id, "Auto-Submitted": "auto-generated"},
     )  # fmt: skip
-    return _notify(sender, message, message.html, message.title, body_format=NotifyFormat.HTML)
+    if not vars(sender)["targets"]:  # the library drops a mailbox it does not like without an error
+        raise AppriseImproperlyConfigured("no such mailbox")  # type: ignore[no-untyped-call]
+    return _call(sender, message, message.html, message.title, body_format=NotifyFormat.HTML)
 
 
 def finished_mail(mail: str, message: AlertMessage, *, domain: str) -> str:
@@ -101,7 +114,7 @@ def finished_mail(mail: str, message: AlertMessage, *, domain: str) -> str:
     return parsed.as_string()
 
 
-def _slack(address: ChannelAddress, message: AlertMessage) -> bool:
+def _slack(address: ChannelAddress, message: AlertMessage) -> LibraryCall:
     tokens = address.options["tokens"].split("/")
     names = ("access_token",) if len(tokens) == 1 else ("token_a", "token_b", "token_c")
     sender = _sender(
@@ -110,19 +123,19 @@ def _slack(address: ChannelAddress, message: AlertMessage) -> bool:
         use_blocks=True,
     )  # fmt: skip
     # Without a declared format the library leaves the text of a block as it is.
-    return _notify(sender, message, rendered("slack.mrkdwn", message, longest=LONGEST_SLACK), message.title)
+    return _call(sender, message, rendered("slack.mrkdwn", message, longest=LONGEST_SLACK), message.title)
 
 
-def _telegram(address: ChannelAddress, message: AlertMessage) -> bool:
+def _telegram(address: ChannelAddress, message: AlertMessage) -> LibraryCall:
     sender = _sender(
         NotifyTelegram, message, bot_token=address.options["token"], targets=[address.target], detect_owner=False,
         include_image=False, preview=False,
     )  # fmt: skip
     text = rendered("telegram.html", message, longest=LONGEST_TELEGRAM)
-    return _notify(sender, message, text, body_format=NotifyFormat.HTML)
+    return _call(sender, message, text, body_format=NotifyFormat.HTML)
 
 
-def _teams(address: ChannelAddress, message: AlertMessage) -> bool:
+def _teams(address: ChannelAddress, message: AlertMessage) -> LibraryCall:
     options = address.options
     sender = _sender(
         NotifyWorkflows, message, workflow=options["workflow"], signature=options["signature"],
@@ -131,10 +144,10 @@ def _teams(address: ChannelAddress, message: AlertMessage) -> bool:
         secure=True,
     )  # fmt: skip
     text = rendered("teams.md", message, longest=LONGEST_TEAMS)
-    return _notify(sender, message, text, body_format=NotifyFormat.MARKDOWN)
+    return _call(sender, message, text, body_format=NotifyFormat.MARKDOWN)
 
 
-def _ntfy(address: ChannelAddress, message: AlertMessage) -> bool:
+def _ntfy(address: ChannelAddress, message: AlertMessage) -> LibraryCall:
     is_over, alerts = (
         message.kind == AlertMessageKind.RESOLVED,
         [each for rule in message.rules for each in rule.alerts],
@@ -149,10 +162,12 @@ def _ntfy(address: ChannelAddress, message: AlertMessage) -> bool:
         click=alerts[0].link if len(alerts) == 1 and alerts[0].link else None, include_image=False,
     )  # fmt: skip
     text = rendered("ntfy.txt", message, longest=LONGEST_NTFY)
-    return _notify(sender, message, text, message.title, body_format=NotifyFormat.TEXT)
+    return _call(sender, message, text, message.title, body_format=NotifyFormat.TEXT)
 
 
-def _pagerduty(address: ChannelAddress, message: AlertMessage, rule: ShownRule, alert: ShownAlert, *, key: str) -> bool:
+def _pagerduty(
+    address: ChannelAddress, message: AlertMessage, rule: ShownRule, alert: ShownAlert, *, key: str
+) -> LibraryCall:
     is_over = alert.kind == AlertMessageKind.RESOLVED
     sender = _sender(
         NotifyPagerDuty, message, apikey=address.options["key"], integrationkey=address.options["key"],
@@ -162,7 +177,7 @@ def _pagerduty(address: ChannelAddress, message: AlertMessage, rule: ShownRule, 
         details=_pagerduty_details(message, rule, alert),
     )  # fmt: skip
     about = f"{alert.title}: {alert.subject}" if alert.subject else alert.title
-    return _notify(sender, message, f"{about}: {alert.says}"[:LONGEST_PAGERDUTY])
+    return _call(sender, message, f"{about}: {alert.says}"[:LONGEST_PAGERDUTY])
 
 
 def _pagerduty_details(message: AlertMessage, rule: ShownRule, alert: ShownAlert) -> dict[str, str]:
@@ -174,7 +189,7 @@ def _pagerduty_details(message: AlertMessage, rule: ShownRule, alert: ShownAlert
     return {name: value for name, value in found.items() if value}
 
 
-_SENDERS: Mapping[ChannelKind, Callable[[ChannelAddress, AlertMessage], bool]] = {
+_SENDERS: Mapping[ChannelKind, Callable[[ChannelAddress, AlertMessage], LibraryCall]] = {
     ChannelKind.EMAIL: _email,
     ChannelKind.SLACK: _slack,
     ChannelKind.TELEGRAM: _telegram,

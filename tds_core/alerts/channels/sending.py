@@ -4,7 +4,6 @@ Nothing here waits longer than it is given, and nothing raises for what a receiv
 no part of the address that is secret.
 """
 
-import asyncio
 import contextvars
 import threading
 import time
@@ -21,14 +20,13 @@ import msgspec
 from tds_core.alerts.channels.address import ChannelAddress, ChannelKind, InvalidChannelError, scrubbed
 from tds_core.alerts.channels.channel_secrets import ChannelSecrets, opened
 from tds_core.alerts.channels.kinds import policy_for, read_address
-from tds_core.alerts.channels.library import LibraryCall, finished_mail, library_calls
-from tds_core.alerts.channels.transport import Exchange, exchanging
+from tds_core.alerts.channels.library import NAME, LibraryCall, finished_mail, library_calls
+from tds_core.alerts.channels.transport import CheckedRequests, Exchange, exchanging
 from tds_core.alerts.message_text import one_line
 from tds_core.alerts.messages import AlertMessage, installation_name, message_of_test
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
-from tds_core.subscriptions.http_sender import HttpSender
 from tds_core.subscriptions.payload import signed_headers
 from tds_core.subscriptions.ssrf_guard import configured_policy
 
@@ -47,8 +45,6 @@ _REFUSED_WORDS = {
         "no_service", "no_team",
     ),
 }  # fmt: skip
-#: What every refusal of the SSRF guard names.
-_OUTBOUND = "TDS_OUTBOUND_"
 
 
 class StoredChannel(Protocol):
@@ -160,27 +156,20 @@ def _within(seconds: float, exchange: Exchange, call: LibraryCall) -> bool:
 def _sent(channel: OpenChannel, message: AlertMessage, exchange: Exchange) -> bool:
     address = channel.address
     if address.kind == ChannelKind.WEBHOOK:
-        return asyncio.run(_post(channel, message, exchange))
+        return _post(channel, message)
     if address.kind == ChannelKind.EMAIL:
         domain = address.options["from"].rpartition("@")[2]
         exchange.change_mail = partial(finished_mail, message=message, domain=domain)
     return all(call() for call in library_calls(address, message, key=channel.secrets.key))
 
 
-async def _post(channel: OpenChannel, message: AlertMessage, exchange: Exchange) -> bool:
+def _post(channel: OpenChannel, message: AlertMessage) -> bool:
     """POST the message as JSON, signed."""
-    now = datetime.now(UTC)
-    body = msgspec.json.encode(message.data)
-    keys = channel.secrets.signing_at(now)
-    headers = signed_headers(keys, message_id=message.id, at=int(now.timestamp()), body=body)
-    async with HttpSender(exchange.policy, timeout_seconds=exchange.left_seconds) as sender:
-        response = await sender.send(channel.address.target, headers=headers, body=body)
-    exchange.status, exchange.retry_after = response.status, str(int(response.retry_after_seconds))
-    exchange.says = response.error or ""
-    if response.status is None:
-        exchange.error = exchange.says
-        exchange.refusal = exchange.says if _OUTBOUND in exchange.says else ""
-    return response.status is not None and response.status // 100 == _SUCCESS
+    now, body = datetime.now(UTC), msgspec.json.encode(message.data)
+    signed = signed_headers(channel.secrets.signing_at(now), message_id=message.id, at=int(now.timestamp()), body=body)
+    headers = {"Content-Type": "application/json", "User-Agent": NAME, **signed}
+    response = CheckedRequests().post(channel.address.target, data=body, headers=headers)
+    return response.status_code // 100 == _SUCCESS
 
 
 def _error(channel: OpenChannel, exchange: Exchange, timeout: float) -> str:

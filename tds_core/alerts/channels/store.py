@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from tds_core.alerts.channels.address import ChannelAddress, ChannelKind, InvalidChannelError
 from tds_core.alerts.channels.channel_secrets import locked, new_secrets, opened
 from tds_core.alerts.channels.kinds import check_target, policy_for, read_address
+from tds_core.alerts.channels.library import check_address
 from tds_core.alerts.channels.sending import OpenChannel, open_channel
 from tds_core.config.sources import zone_named
 from tds_core.crypto import Vault
@@ -196,6 +197,8 @@ def _check_name(session: Session, name: str) -> None:
 
 def _checked_address(address: str, targets: TargetPolicy) -> ChannelAddress:
     parsed = read_address(address)
+    if parsed.kind != ChannelKind.WEBHOOK:
+        check_address(parsed)
     check_target(parsed, policy_for(parsed, targets))
     return parsed
 
