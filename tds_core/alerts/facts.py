@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -20,6 +21,8 @@ from tds_core.observability.heartbeats import used_share
 from tds_core.sources.missing_permissions import entities_of
 from tds_core.sources.zoho.quota.forecast import Forecast
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
+
+_BEGAN = monotonic()
 
 Scope = Callable[[], AbstractContextManager[Session]]
 
@@ -167,6 +170,15 @@ class AlertFacts:
             signs = session.execute(_SIGNS).mappings().one()
             after = datetime.now(UTC)
         return signs, (signs["now"] - (before + (after - before) / 2)).total_seconds()
+
+    @cached_property
+    def process_age_seconds(self) -> float:
+        """How long this process has run."""
+        return monotonic() - _BEGAN
+
+    def watched(self, seconds: float) -> float:
+        """How much of a span up to now this process has run: what was off with it is not told of when both start."""
+        return min(seconds, self.process_age_seconds)
 
     def rows(self, query: str, params: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """The rows of a query, read in a transaction of its own."""

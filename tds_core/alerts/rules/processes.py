@@ -29,7 +29,9 @@ def dispatcher_silence(facts: AlertFacts) -> Iterator[Reading]:
     """Seconds since the dispatcher last showed itself; nothing before it ever did."""
     silent = facts.health["dispatcher_silent_seconds"]
     if silent is not None and silent > STARTS_SECONDS:
-        yield Reading(value=round(silent), says=f"The dispatcher has shown no sign of life for {span(silent)}.")
+        yield Reading(
+            value=round(facts.watched(silent)), says=f"The dispatcher has shown no sign of life for {span(silent)}."
+        )
 
 
 def beat_silence(facts: AlertFacts) -> Iterator[Reading]:
@@ -38,7 +40,9 @@ def beat_silence(facts: AlertFacts) -> Iterator[Reading]:
     if silent is None or silent <= STARTS_SECONDS:
         return
     if silent > BUSY_SECONDS or any(worker["is_living"] and worker["is_free"] for worker in facts.workers):
-        yield Reading(value=round(silent), says=f"No tick of Beat has arrived for {span(silent)}: no job is begun.")
+        yield Reading(
+            value=round(facts.watched(silent)), says=f"No tick of Beat has arrived for {span(silent)}: no job is begun."
+        )
 
 
 def overdue_slots(facts: AlertFacts) -> Iterator[Reading]:
@@ -48,7 +52,7 @@ def overdue_slots(facts: AlertFacts) -> Iterator[Reading]:
         jobs = sorted(late, key=lambda job: -late[job])
         says = f"{counted(len(jobs), 'job')} of the timetable are due and no process takes them: {named(jobs)},"
         yield Reading(
-            value=round(late[jobs[0]]),
+            value=round(facts.watched(late[jobs[0]])),
             says=f"{says} the first for {span(late[jobs[0]])}.",
             detail={"jobs": {job: round(late[job]) for job in jobs}},
         )

@@ -26,7 +26,9 @@ def standstill(facts: AlertFacts) -> Iterator[Reading]:
     last = facts.health["last_attempt_seconds"]
     seconds = due if last is None else min(due, last)
     if seconds > LEAST_SECONDS:
-        yield Reading(value=round(seconds), says=f"Work has been due for {span(seconds)}, and none was done since.")
+        yield Reading(
+            value=round(facts.watched(seconds)), says=f"Work has been due for {span(seconds)}, and none was done since."
+        )
 
 
 def _bulk_due_seconds(facts: AlertFacts) -> float:

@@ -19,7 +19,9 @@ def workers_away(facts: AlertFacts) -> Iterator[Reading]:
         return
     silent = min(worker["silent_seconds"] for worker in facts.workers)
     if silent > REPORT_SECONDS:
-        yield Reading(value=round(silent), says=f"No worker consumes: the last one reported {span(silent)} ago.")
+        yield Reading(
+            value=round(facts.watched(silent)), says=f"No worker consumes: the last one reported {span(silent)} ago."
+        )
 
 
 def workers_gone(facts: AlertFacts) -> Iterator[Reading]:
