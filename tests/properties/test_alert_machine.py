@@ -130,13 +130,31 @@ class Alerting(RuleBasedStateMachine):
             self.by_hand(act, alert_id)
         self.send(["sent", "died after"], 6)
 
+    @rule(series=st.sampled_from(SERIES), act=st.sampled_from(("acknowledge", "resolve")), fate=FATES)
+    def act_while_it_is_under_way(self, series: tuple[str, str], act: str, fate: str) -> None:
+        self.fire(series)
+        claimed = self.claim(6)
+        alert_id = self.world.value("select id from tds_alerts where rule = :rule and subject = :subject",
+                                    rule=series[0], subject=series[1])  # fmt: skip
+        self.by_hand(act, alert_id)
+        for message in claimed:
+            self.attempt(message, fate)
+        self.wait(61)
+        self.send(["sent"], 6)
+        self.end(series)
+        self.send(["sent"], 6)
+
     @rule(fates=st.lists(FATES, min_size=1, max_size=4), limit=st.integers(1, 6))
     def send(self, fates: list[str], limit: int) -> None:
+        for number, message in enumerate(self.claim(limit)):
+            self.attempt(message, fates[number % len(fates)])
+
+    def claim(self, limit: int) -> list[ClaimedMessage]:
         with self.scope() as session:
             claimed = deliveries.claim(session, database_clock(session), limit=limit)
-        for number, message in enumerate(claimed):
+        for message in claimed:
             self.check_claim(message)
-            self.attempt(message, fates[number % len(fates)])
+        return claimed
 
     def check_claim(self, message: ClaimedMessage) -> None:
         for each in message.deliveries:
