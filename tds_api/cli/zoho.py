@@ -21,6 +21,7 @@ from tds_api.cli.common.output import cell, say_json, say_table, terminal
 from tds_api.cli.quota import quota
 from tds_api.cli.webhook_coverage import coverage
 from tds_api.cli.zoho_webhooks import webhooks
+from tds_core.alerts.channels import channel_secrets
 from tds_core.audit_trail import keys
 from tds_core.config.settings import Settings, load_settings
 from tds_core.crypto import Vault
@@ -211,12 +212,15 @@ def rotate_key() -> None:
         count = zoho_tokens.reencrypt(session, vault)
         seal_keys = keys.reencrypt(session, vault)
         secrets = subscriptions.reencrypt(session, vault)
+        channels = channel_secrets.reencrypt(session, vault)
     console = terminal()
     console.print(f"{count} stored tokens are locked with TDS_SECRET_KEY now.")
     if seal_keys:
         console.print(f"{seal_keys} keys of the history's seals are, too.")
     if secrets:
         console.print(f"{secrets} subscriptions' secrets are, too.")
+    if channels:
+        console.print(f"{channels} channels of alerts are, too.")
     if settings.secret_key_previous:
         console.print("TDS_SECRET_KEY_PREVIOUS can be unset now.")
 

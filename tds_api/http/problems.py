@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from tds_api.http.correlation import correlation_id
 from tds_api.inbox.group_commit import IntakeUnavailableError
+from tds_core.alerts.channels.address import InvalidChannelError
 from tds_core.auth import idempotency
 from tds_core.auth import principal as access
 from tds_core.breakers.registry import BreakersAwayError
@@ -38,6 +39,7 @@ PROBLEM = "application/problem+json"
 STATUS: dict[type[Exception], int] = {
     TdsError: 500,
     ConfigError: 503,
+    InvalidChannelError: 422,
     InvalidSubscriptionError: 422,
     TargetRefusedError: 422,
     access.UnauthorizedError: 401,

@@ -1,13 +1,17 @@
 """Secrets of a channel: its address and what signs its webhooks, encrypted together with TDS_SECRET_KEY."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
 from tds_core.subscriptions.payload import new_secret
+from tds_models.alerts import AlertChannel
 
 
 class ChannelSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,3 +59,13 @@ def opened(vault: Vault, stored: bytes) -> ChannelSecrets:
         raise ConfigError(
             "What is locked of a channel cannot be read. Write its address again: tds alerts channels change"
         ) from None
+
+
+def reencrypt(session: Session, vault: Vault) -> int:
+    """Encrypt every channel's secrets with the vault's newest key. Returns how many. Raises ConfigError."""
+    alive = select(AlertChannel).where(AlertChannel.deleted_at.is_(None)).with_for_update(key_share=True)
+    rows: Sequence[AlertChannel] = session.execute(alive).scalars().all()
+    for row in rows:
+        row.locked = vault.relock(row.locked) or b""
+    session.flush()
+    return len(rows)

@@ -5,7 +5,7 @@ without what was locked in it.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypedDict, cast
 
@@ -154,16 +154,6 @@ def delete(session: Session, name_or_id: str) -> AlertChannel:
     row.locked, row.is_enabled, row.deleted_at = b"", False, datetime.now(UTC)
     session.flush()
     return row
-
-
-def reencrypt(session: Session, vault: Vault) -> int:
-    """Encrypt every channel's secrets with the vault's newest key. Returns how many. Raises ConfigError."""
-    alive = select(AlertChannel).where(AlertChannel.deleted_at.is_(None)).with_for_update(key_share=True)
-    rows: Sequence[AlertChannel] = session.execute(alive).scalars().all()
-    for row in rows:
-        row.locked = vault.relock(row.locked) or b""
-    session.flush()
-    return len(rows)
 
 
 def _locked_channel(session: Session, name_or_id: str) -> AlertChannel:
