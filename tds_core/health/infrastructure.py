@@ -13,6 +13,7 @@ import migrations
 from tds_core.breakers.registry import Breakers, BreakersAwayError
 from tds_core.config.settings import Settings
 from tds_core.health.health import ComponentStatus, HealthFacts, HealthState, components, health_facts
+from tds_core.health.heartbeat import HeartbeatFacts, heartbeat_facts, heartbeat_health
 from tds_core.observability.heartbeats import used_share
 from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
 
@@ -22,9 +23,10 @@ _REVISION = text("select version_num from alembic_version")
 
 
 class InstallationFacts(HealthFacts):
-    """The facts of the components, and the schema revision of the database."""
+    """The facts of the components, the schema revision of the database, and the last call of the dead man's switch."""
 
     revision: str
+    heartbeat: HeartbeatFacts | None
 
 
 @cache
@@ -56,7 +58,8 @@ def redis_answers(url: str) -> bool:
 def infrastructure_health(session: Session, settings: Settings) -> InstallationFacts:
     """What `components` and `evaluate` need from the database: its facts and `revision`. Raises SQLAlchemyError."""
     facts = health_facts(session, depth_warning=settings.depth_warning, depth_critical=settings.depth_critical)
-    return {**facts, "revision": revision(session)}
+    heartbeat = heartbeat_facts(session) if settings.heartbeat_url else None
+    return {**facts, "revision": revision(session), "heartbeat": heartbeat}
 
 
 def evaluate(facts: InstallationFacts, settings: Settings, breakers: Breakers) -> list[ComponentStatus]:
@@ -73,6 +76,8 @@ def _infrastructure(facts: InstallationFacts, settings: Settings, breakers: Brea
     yield breaker_health(breakers)
     yield memory(used_share())
     yield disk(settings.home)
+    if settings.heartbeat_url:
+        yield heartbeat_health(facts["heartbeat"])
 
 
 def schema_health(revision: str) -> ComponentStatus:
