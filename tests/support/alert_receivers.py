@@ -97,6 +97,9 @@ def http_receiving(tls: ssl.SSLContext | None = None) -> Iterator[HttpReceiver]:
         def do_POST(self) -> None:
             receiver.handle(self)
 
+        def do_GET(self) -> None:
+            receiver.handle(self)
+
         def log_message(self, *_: object) -> None:
             pass
 

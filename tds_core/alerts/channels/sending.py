@@ -38,6 +38,8 @@ _SUCCESS, _REDIRECT = 2, 3
 #: Answers by which another attempt gets the same: the login, the destination or the message is wrong.
 _REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 _REFUSED_MAIL = 500
+#: Answers of what stands before the receiver, which may have the message.
+_GATEWAY_STATUSES = frozenset({502, 504})
 #: What these answer to a wrong destination or login, whatever the status.
 _REFUSED_WORDS = {
     ChannelKind.SLACK: (
@@ -72,7 +74,8 @@ class SendOutcome:
     """How an attempt ended. `error`: why it failed, without secrets; None after success.
 
     `is_permanent`: another attempt would fail alike, until a person changes the channel. `retry_after_seconds`: how
-    long the receiver asks to wait; 0 when it does not ask. `may_have_arrived`: no answer came in time.
+    long the receiver asks to wait; 0 when it does not ask. `may_have_arrived`: no answer came, or a gateway's, or a
+    part of the message was taken.
     """
 
     is_sent: bool
@@ -114,7 +117,7 @@ def send(
         is_permanent=not is_sent and _is_permanent(channel.address.kind, exchange),
         duration_seconds=time.monotonic() - began,
         retry_after_seconds=0.0 if is_sent else _seconds_of(exchange.retry_after),
-        may_have_arrived=not is_sent and exchange.is_late,
+        may_have_arrived=not is_sent and _may_have_arrived(channel.address.kind, exchange),
     )
 
 
@@ -160,7 +163,11 @@ def _sent(channel: OpenChannel, message: AlertMessage, exchange: Exchange) -> bo
     if address.kind == ChannelKind.EMAIL:
         domain = address.options["from"].rpartition("@")[2]
         exchange.change_mail = partial(finished_mail, message=message, domain=domain)
-    return all(call() for call in library_calls(address, message, key=channel.secrets.key))
+    for call in library_calls(address, message, key=channel.secrets.key):
+        if not call():
+            return False
+        exchange.is_taken_in_part = True
+    return True
 
 
 def _post(channel: OpenChannel, message: AlertMessage) -> bool:
@@ -194,6 +201,11 @@ def _is_permanent(kind: ChannelKind, exchange: Exchange) -> bool:
         return exchange.status >= _REFUSED_MAIL
     is_refused = exchange.status in _REFUSED_STATUSES or exchange.status // 100 == _REDIRECT
     return is_refused or any(word in exchange.says for word in _REFUSED_WORDS.get(kind, ()))
+
+
+def _may_have_arrived(kind: ChannelKind, exchange: Exchange) -> bool:
+    is_gateway = kind != ChannelKind.EMAIL and exchange.status in _GATEWAY_STATUSES
+    return exchange.is_late or exchange.has_begun or exchange.is_taken_in_part or is_gateway
 
 
 def _seconds_of(header: str) -> float:

@@ -75,7 +75,8 @@ class Exchange:
     """What one call of the library sent and got. `deadline`: by the monotonic clock.
 
     `status`: of the last HTTP response or the last refusal of a mail server. `refusal`: why a connection may not be
-    opened. `is_taken`: a mail server took the message, whatever came after. `is_late`: the deadline ended it.
+    opened. `is_taken`: a mail server took the message, whatever came after. `is_taken_in_part`: one of several calls
+    was answered with success. `is_late`: the deadline ended it. `has_begun`: sending began, and no answer is known.
     """
 
     policy: TargetPolicy
@@ -87,7 +88,9 @@ class Exchange:
     refusal: str = ""
     retry_after: str = ""
     is_taken: bool = False
+    is_taken_in_part: bool = False
     is_late: bool = False
+    has_begun: bool = False
     sockets: list[socket.socket] = field(default_factory=list)
     session: requests.Session = field(default_factory=_session)
 
@@ -146,7 +149,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         exchange.refusal = ""
         opened.settimeout(exchange.left_seconds)
         return opened
-    exchange.error = f"no connection to {host}:{port}: {failure}"
+    exchange.error, exchange.has_begun = f"no connection to {host}:{port}: {failure}", False
     raise failure
 
 
@@ -177,6 +180,7 @@ class CheckedRequests:
         given["headers"] = {**(given.get("headers") or {}), "Accept-Encoding": "identity"}
         try:
             exchange.policy.check_url(url)
+            exchange.has_begun = True
             response = exchange.session.request(
                 method, url, **given, timeout=(min(CONNECT_SECONDS, left), left), allow_redirects=False, stream=True
             )
@@ -186,8 +190,9 @@ class CheckedRequests:
             raise requests.ConnectionError(str(error)) from None
         except requests.RequestException as error:
             exchange.status, exchange.error = None, exchange.error or _root(error)
+            exchange.has_begun &= not isinstance(error, requests.exceptions.SSLError)
             raise
-        exchange.status, exchange.error = response.status_code, ""
+        exchange.status, exchange.error, exchange.has_begun = response.status_code, "", False
         exchange.says = response.content.decode("utf-8", "replace")
         exchange.retry_after = response.headers.get("Retry-After", "")
         return response
@@ -233,10 +238,14 @@ class CheckedSmtp(smtplib.SMTP):
     def sendmail(self, from_addr: str, to_addrs: Any, msg: Any, *args: Any, **options: Any) -> Any:
         """As in smtplib; the message is finished first. It is taken once this returns, whatever comes after."""
         exchange = _exchange.get()
-        refused = super().sendmail(
-            from_addr, to_addrs, exchange.change_mail(msg) if exchange.change_mail else msg, *args, **options
-        )
-        exchange.is_taken = not refused
+        finished = exchange.change_mail(msg) if exchange.change_mail else msg
+        exchange.has_begun = True
+        try:
+            refused = super().sendmail(from_addr, to_addrs, finished, *args, **options)
+        except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused):
+            exchange.has_begun = False
+            raise
+        exchange.is_taken, exchange.has_begun = not refused, False
         return refused
 
 

@@ -234,6 +234,7 @@ def test_a_mail_server_says_whether_to_try_again(refusal: str, is_permanent: boo
             outcome = send(channel(mail_address(mailbox)), message(), settings=settings(mailbox.port))
             assert (outcome.is_sent, outcome.is_permanent) == (False, is_permanent)
             assert outcome.error is not None
+            assert not outcome.may_have_arrived
             assert refusal[4:] in outcome.error
 
 
@@ -262,6 +263,7 @@ def test_a_receiver_in_trouble_is_tried_again(services: HttpReceiver, name: str,
     assert time.monotonic() - began < 3
     assert outcome.error
     assert outcome.retry_after_seconds == (17 if fault == "limiting" else 0)
+    assert outcome.may_have_arrived == (fault in ("silent", "breaking"))
     if fault == "silent":
         assert outcome.error == "no answer within 1 s"
 
@@ -305,6 +307,7 @@ def test_a_webhook_in_trouble_is_tried_again(fault: str) -> None:
         outcome = sent(receiver, f"http://127.0.0.1:{receiver.port}/tokenSECRET", timeout=1.0)
         assert (outcome.is_sent, outcome.is_permanent) == (False, False)
         assert outcome.error is not None
+        assert outcome.may_have_arrived == (fault in ("silent", "breaking"))
         assert outcome.duration_seconds < 3
         assert outcome.retry_after_seconds == (17 if fault == "limiting" else 0)
 
@@ -317,6 +320,14 @@ def test_a_webhook_that_refuses_is_permanent(status: int) -> None:
         assert (outcome.is_sent, outcome.is_permanent, len(receiver.got)) == (False, True, 1)
         assert outcome.error is not None
         assert "SECRET" not in outcome.error
+
+
+def test_what_a_gateway_answers_or_a_part_took_may_have_arrived(services: HttpReceiver) -> None:
+    services.answer = lambda _: Answer(status=504)
+    assert sent(services, TEAMS).may_have_arrived
+    services.answer = lambda _: Answer(status=202 if len(services.got) == 2 else 500)
+    outcome = sent(services, PAGERDUTY, item(1), item(2), item(3))
+    assert (outcome.is_sent, outcome.may_have_arrived, len(services.got)) == (False, True, 3)
 
 
 def test_slack_that_says_no_in_a_success_is_not_sent(services: HttpReceiver) -> None:
@@ -340,6 +351,7 @@ def test_nobody_listens() -> None:
             assert (outcome.is_sent, outcome.is_permanent) == (False, False)
             assert outcome.error is not None
             assert "refused" in outcome.error
+            assert not outcome.may_have_arrived
 
 
 def test_no_internal_address_is_reached_by_any_kind(services: HttpReceiver) -> None:
