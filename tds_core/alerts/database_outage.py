@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from tds_core.alerts.alert_store import alert_records, write_changes
 from tds_core.alerts.channels.sending import open_channel, send
 from tds_core.alerts.notifier import SEND_SECONDS, item_of, message_of
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rule_terms import declared_terms, terms_in_force
 from tds_core.alerts.silences import Silence, open_silences, silence_of
 from tds_core.alerts.state_machine import AlertRecord, meet, resolve
@@ -108,7 +108,7 @@ class DatabaseOutage:
         known = self._known
         if known.lost_at is not None:
             if known.told:
-                self._tell_back()
+                self._announce_recovery()
                 self._record(scope)
             self._known = known = Knowledge()
         with scope() as session:
@@ -149,7 +149,7 @@ class DatabaseOutage:
             summary="PostgreSQL does not answer: webhooks are answered 503, and nothing is synced.",
         )  # fmt: skip
 
-    def _tell_back(self) -> None:
+    def _announce_recovery(self) -> None:
         now = datetime.now(UTC)
         alert = replace(
             self._alert(), fired_at=self._known.lost_at, resolved_at=now, state=AlertState.RESOLVED,
@@ -185,7 +185,7 @@ class DatabaseOutage:
             stored = {(alert.rule, alert.subject): alert for alert in alert_records(session)}
             alert = stored.get((self._rule.name, "")) or replace(self._alert(), summary="")
             terms = replace(declared_terms(self._rule), for_seconds=0, severity=self._known.severity)
-            reading = Reading(value=1.0, says=self._alert().summary)
+            reading = RuleValue(value=1.0, says=self._alert().summary)
             write_changes(session, [meet(alert, reading, terms, lost_at)], lost_at)
             fired = next(each for each in alert_records(session) if each.rule == self._rule.name)
             write_changes(session, [resolve(fired, now, reason="it answers again")], now)

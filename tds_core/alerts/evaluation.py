@@ -12,10 +12,10 @@ from tds_core.alerts import deliveries, silences
 from tds_core.alerts.alert_store import alert_records, is_active, write_changes
 from tds_core.alerts.delivery_plan import plan
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.rule import Reading, Rule, RuleTerms
+from tds_core.alerts.rule import Rule, RuleTerms, RuleValue
 from tds_core.alerts.rule_terms import terms_in_force
 from tds_core.alerts.samples import SampleWriter
-from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, lose_data, meet
+from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, mark_unmeasured, meet
 from tds_core.database_errors import is_away
 from tds_core.observability import heartbeats
 from tds_core.queue.items import database_clock
@@ -32,7 +32,7 @@ AFTERMATH = timedelta(minutes=2)
 class Measurement:
     """What one look at all rules found: by rule, its readings, or why there are none."""
 
-    readings: Mapping[str, Sequence[Reading]]
+    readings: Mapping[str, Sequence[RuleValue]]
     errors: Mapping[str, str]
 
 
@@ -81,13 +81,13 @@ class Evaluator:
         for name, error in measurement.errors.items():
             if name not in active:
                 alert = known.get((name, "")) or _new(name, "", terms[name])
-                changes[name, ""] = lose_data(alert, error, now)
+                changes[name, ""] = mark_unmeasured(alert, error, now)
         for key, alert in known.items():
             if key not in changes and alert.rule in terms and alert.rule not in measurement.errors:
                 changes[key] = self._end(alert, terms[alert.rule], now)
         return list(changes.values())
 
-    def _met(self, measurement: Measurement, terms: Mapping[str, RuleTerms]) -> Iterator[tuple[str, Reading]]:
+    def _met(self, measurement: Measurement, terms: Mapping[str, RuleTerms]) -> Iterator[tuple[str, RuleValue]]:
         for name, readings in measurement.readings.items():
             for reading in readings:
                 if self._rules[name].is_met(reading.value, terms[name].threshold):
@@ -143,7 +143,7 @@ def measure(rules: Sequence[Rule], facts: AlertFacts) -> Measurement:
 
     Raises SQLAlchemyError when the database is away.
     """
-    readings: dict[str, list[Reading]] = {}
+    readings: dict[str, list[RuleValue]] = {}
     errors: dict[str, str] = {}
     for rule in rules:
         if rule.measure is None:

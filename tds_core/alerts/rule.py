@@ -9,7 +9,7 @@ from tds_models.alerts import AlertSeverity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class RuleValue:
     """A measured value of one subject. `subject`: an entity, a breaker, a worker; empty for the whole.
 
     `says`: the alert in words. `detail`: ids, names and counts that help to act; never contents of records.
@@ -22,7 +22,7 @@ class Reading:
 
 
 #: Reads the values of every subject of a rule; a subject it leaves out meets the condition no longer.
-Measure = Callable[[AlertFacts], Iterable[Reading]]
+Measure = Callable[[AlertFacts], Iterable[RuleValue]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tds_core.alerts.rule import Reading, RuleTerms
+from tds_core.alerts.rule import RuleTerms, RuleValue
 from tds_models.alerts import AlertSeverity, AlertState
 
 #: So many firings within FLAPPING_SPAN are flapping, which ends when the condition stays the same for CALM.
@@ -57,14 +57,14 @@ class AlertChange:
     @property
     def is_transition(self) -> bool:
         """Whether the state changed, the alert fired anew, or somebody acknowledged it again."""
-        return _stage(self.before) != _stage(self.after)
+        return _decided(self.before) != _decided(self.after)
 
 
-def _stage(alert: AlertRecord) -> tuple[object, ...]:
+def _decided(alert: AlertRecord) -> tuple[object, ...]:
     return alert.state, alert.episode, alert.acknowledged_at
 
 
-def meet(alert: AlertRecord, reading: Reading, terms: RuleTerms, now: datetime) -> AlertChange:
+def meet(alert: AlertRecord, reading: RuleValue, terms: RuleTerms, now: datetime) -> AlertChange:
     """The condition is met."""
     seen = replace(
         alert,
@@ -130,7 +130,7 @@ def resolve(alert: AlertRecord, now: datetime, *, by: str = "tds", reason: str |
     return AlertChange(before=alert, after=after, changed_by=by, reason=reason)
 
 
-def lose_data(alert: AlertRecord, error: str, now: datetime) -> AlertChange:
+def mark_unmeasured(alert: AlertRecord, error: str, now: datetime) -> AlertChange:
     """The rule could not be measured: an alert that is active stays as it is, for nothing shows that it ended."""
     if alert.state not in _INACTIVE or alert.state is AlertState.NO_DATA:
         return AlertChange(before=alert, after=alert)

@@ -19,7 +19,7 @@ from tds_core.alerts.deliveries import BACKOFF_SECONDS, ClaimedMessage
 from tds_core.alerts.evaluation import Evaluator
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.operator_actions import AlertNotFiringError
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.silences import Silence
 from tds_core.queue.items import database_clock
 from tds_models.alerts import AlertSeverity
@@ -42,11 +42,11 @@ CHANNELS = {"first": ("warning", 0), "errors": ("error", 0), "second": ("warning
 
 
 def _rule(name: str, conditions: set[tuple[str, str]], **more: Any) -> Rule:
-    def measure(_facts: AlertFacts) -> Iterator[Reading]:
+    def measure(_facts: AlertFacts) -> Iterator[RuleValue]:
         for rule_name, subject in SERIES:
             if rule_name == name:
                 is_on = (rule_name, subject) in conditions
-                yield Reading(value=float(is_on), says=f"{name} {subject}", subject=subject)
+                yield RuleValue(value=float(is_on), says=f"{name} {subject}", subject=subject)
 
     words = {"title": name, "unit": "state", "cause": "", "automatic": "", "command": "", "threshold": 0.5}
     return Rule(name=name, measure=measure, **{**words, **more})

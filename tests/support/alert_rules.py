@@ -12,7 +12,7 @@ from tds_core.alerts.channels.sending import SendOutcome
 from tds_core.alerts.deliveries import ClaimedMessage
 from tds_core.alerts.evaluation import EvaluationResult, Evaluator
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.queue.items import database_clock
 from tds_models.alerts import AlertSeverity
 from tds_models.db import session_scope
@@ -45,12 +45,12 @@ class Switchboard:
     def rule(self, name: str, *, severity: AlertSeverity = AlertSeverity.ERROR, **more: Any) -> Rule:
         """A rule that measures this; it fires above 0.5."""
 
-        def measure(_facts: AlertFacts) -> Iterator[Reading]:
+        def measure(_facts: AlertFacts) -> Iterator[RuleValue]:
             if error := self.errors.get(name):
                 raise error
             for (rule, subject), value in self.values.items():
                 if rule == name:
-                    yield Reading(value=value, says=f"{name} {subject}: {value:g}", subject=subject)
+                    yield RuleValue(value=value, says=f"{name} {subject}: {value:g}", subject=subject)
 
         words = {"title": name.title(), "unit": "state", "cause": "a cause", "automatic": "nothing", "command": "tds"}
         return Rule(name=name, severity=severity, measure=measure, **{"threshold": 0.5, **words, **more})

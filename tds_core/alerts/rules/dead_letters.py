@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import MOST_NAMED, counted
 from tds_models.alerts import AlertSeverity
 
@@ -32,7 +32,7 @@ where resolved_at is null and last_dead_at > now() - interval '1 hour' and attem
 """
 
 
-def open_dead_letters(facts: AlertFacts) -> Iterator[Reading]:
+def open_dead_letters(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many dead letters are open; the three largest groups are named."""
     count = facts.health["dead_letter_count"]
     if not count:
@@ -48,10 +48,10 @@ def open_dead_letters(facts: AlertFacts) -> Iterator[Reading]:
         ],
         "command": f"tds dead-letter list --entity {groups[0]['entity']}" if groups else "tds dead-letter",
     }  # fmt: skip
-    yield Reading(value=count, says=f"{says} {', '.join(shown)}. See: tds dead-letter", detail=detail)
+    yield RuleValue(value=count, says=f"{says} {', '.join(shown)}. See: tds dead-letter", detail=detail)
 
 
-def undecided_hours(facts: AlertFacts) -> Iterator[Reading]:
+def undecided_hours(facts: AlertFacts) -> Iterator[RuleValue]:
     """Hours for which the dead letter longest undecided has waited."""
     if not facts.health["dead_letter_count"]:
         return
@@ -59,10 +59,10 @@ def undecided_hours(facts: AlertFacts) -> Iterator[Reading]:
     if row["letter_count"]:
         many = counted(row["letter_count"], "dead letter is", "dead letters are")
         says = f"{many} decided by nobody, the first for {span(row['seconds'])}."
-        yield Reading(value=round(row["seconds"] / 3600, 1), says=says, detail={"letter_count": row["letter_count"]})
+        yield RuleValue(value=round(row["seconds"] / 3600, 1), says=says, detail={"letter_count": row["letter_count"]})
 
 
-def exhausted_records(facts: AlertFacts) -> Iterator[Reading]:
+def exhausted_records(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many records of an hour were given up after all attempts, and are not mended."""
     if not facts.health["dead_letter_count"]:
         return
@@ -71,7 +71,7 @@ def exhausted_records(facts: AlertFacts) -> Iterator[Reading]:
         of = row["entity"] if row["entity_count"] == 1 else counted(row["entity_count"], "entity", "entities")
         many = counted(row["letter_count"], "record")
         says = f"{many} of {of} given up within an hour, after {counted(row['attempts'], 'attempt')}."
-        yield Reading(value=row["letter_count"], says=says, detail={"entity_count": row["entity_count"]})
+        yield RuleValue(value=row["letter_count"], says=says, detail={"entity_count": row["entity_count"]})
 
 
 RULES = (
@@ -107,7 +107,7 @@ RULES = (
         measure=exhausted_records,
         threshold=0,
         unit="records",
-        cause="Reading or writing these records failed again and again: a fault of Zoho, or a bug of TDS.",
+        cause="RuleValue or writing these records failed again and again: a fault of Zoho, or a bug of TDS.",
         automatic="A day later each is tried again by itself, three times at most.",
         command="tds dead-letter",
         muted_by=("dead_letters", "failure_rate"),

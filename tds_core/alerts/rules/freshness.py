@@ -6,7 +6,7 @@ from itertools import islice
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted
 from tds_core.errors import ConfigError
@@ -28,11 +28,11 @@ RECENT = timedelta(minutes=5)
 MOST_EVENTS = 20_000
 
 
-def lag_seconds(facts: AlertFacts) -> Iterator[Reading]:
+def lag_seconds(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds for which the work longest due has waited, without bulk work and without paused entities."""
     oldest = facts.health["oldest_due_seconds"] or 0.0
     if oldest > LEAST_LAG_SECONDS:
-        yield Reading(value=round(oldest), says=f"The oldest work has been due for {span(oldest)}.")
+        yield RuleValue(value=round(oldest), says=f"The oldest work has been due for {span(oldest)}.")
 
 
 _JOBS = """
@@ -41,7 +41,7 @@ where task = 'runs' and paused_at is null and arguments ->> 'mode' in ('full', '
 """
 
 
-def missed_reads(facts: AlertFacts) -> Iterator[Reading]:
+def missed_reads(facts: AlertFacts) -> Iterator[RuleValue]:
     """By entity, how many of its scheduled reads went by since the one that is the last to have been completed."""
     with facts.scope() as session:
         ages = business_figures.freshness_seconds(session)
@@ -54,7 +54,7 @@ def missed_reads(facts: AlertFacts) -> Iterator[Reading]:
         if count > 1:
             title = ENTITIES[entity].title
             says = f"{title} were last read {span(age)} ago; {counted(count, 'read')} that were due since did not end."
-            yield Reading(value=min(count, MOST_SLOTS), says=says, subject=entity, detail={"age_seconds": round(age)})
+            yield RuleValue(value=min(count, MOST_SLOTS), says=says, subject=entity, detail={"age_seconds": round(age)})
 
 
 def _slots_by_entity(facts: AlertFacts) -> Mapping[str, set[datetime]]:
@@ -88,7 +88,7 @@ from (select received_at > now() - interval '5 minutes' as is_new, coalesce(verd
 """
 
 
-def late_share(facts: AlertFacts) -> Iterator[Reading]:
+def late_share(facts: AlertFacts) -> Iterator[RuleValue]:
     """The share of events that were late, 0 to 1: of an hour or of five minutes, whichever is smaller."""
     last = facts.signs["last_received_at"]
     if last is None or facts.now - last > RECENT:
@@ -98,7 +98,7 @@ def late_share(facts: AlertFacts) -> Iterator[Reading]:
         return
     hour, lately = row["late_count"] / row["event_count"], row["new_late_count"] / row["new_count"]
     says = f"{hour:.0%} of the events of an hour and {lately:.0%} of those of five minutes took longer than"
-    yield Reading(
+    yield RuleValue(
         value=round(min(hour, lately), 3),
         says=f"{says} {WITHIN_SECONDS:.0f} s to become rows; the objective is {1 - OBJECTIVE:.0%} at most.",
         detail={"event_count": row["event_count"], "late_count": row["late_count"]},

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.errors import ConfigError
 from tds_core.health.infrastructure import DISK_SHARE, MEMORY_SHARE, is_migrated
 from tds_core.protection_switches import VARIABLE, Protection, is_off
@@ -19,29 +19,29 @@ LEAST_SKEW_SECONDS = 2.0
 PROTECTING = ("auto-healing", "lease-rescue", "audit-seal", "comparison", "retention", "incremental-sync", "full-sync")
 
 
-def full_disk(facts: AlertFacts) -> Iterator[Reading]:
+def full_disk(facts: AlertFacts) -> Iterator[RuleValue]:
     """The share of the disk of TDS_HOME that is used, 0 to 1; nothing while there is room enough."""
     total, free = facts.disk_bytes
     if free < ENOUGH_BYTES:
         says = f"{1 - free / total:.0%} of the disk of TDS_HOME is used: {free / 1e9:,.1f} GB are free."
-        yield Reading(value=round(1 - free / total, 2), says=says, detail={"free_bytes": free})
+        yield RuleValue(value=round(1 - free / total, 2), says=says, detail={"free_bytes": free})
 
 
-def full_memory(facts: AlertFacts) -> Iterator[Reading]:
+def full_memory(facts: AlertFacts) -> Iterator[RuleValue]:
     """The share of memory in use where this is measured, 0 to 1."""
-    yield Reading(value=round(facts.memory_share, 2), says=f"{facts.memory_share:.0%} of the memory is used.")
+    yield RuleValue(value=round(facts.memory_share, 2), says=f"{facts.memory_share:.0%} of the memory is used.")
 
 
-def clock_skew(facts: AlertFacts) -> Iterator[Reading]:
+def clock_skew(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds by which the clocks of the database and of this process differ, or the database's was set back."""
     skew = facts.clock_skew_seconds
     if abs(skew) > LEAST_SKEW_SECONDS:
         says = f"The clock of the database is {span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this machine's."
-        yield Reading(value=round(abs(skew)), says=says, subject="machines")
+        yield RuleValue(value=round(abs(skew)), says=says, subject="machines")
     for row in facts.rows(_SET_BACK, {"kind": CLOCK_SET_BACK}) if facts.health["finding_count"] else ():
         if (row["seconds"] or 0.0) > 0:
             says = f"The clock of the database was set back by {span(row['seconds'])}."
-            yield Reading(value=round(row["seconds"]), says=says, subject="database")
+            yield RuleValue(value=round(row["seconds"]), says=says, subject="database")
 
 
 _SET_BACK = """
@@ -50,11 +50,11 @@ from tds_findings where resolved_at is null and kind = :kind
 """
 
 
-def old_schema(facts: AlertFacts) -> Iterator[Reading]:
+def old_schema(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 while the database lacks migrations that this version needs."""
     revision = facts.health["revision"]
     if not is_migrated(revision):
-        yield Reading(value=1, says=f"The database is at revision {revision}, and this version needs a newer one.")
+        yield RuleValue(value=1, says=f"The database is at revision {revision}, and this version needs a newer one.")
 
 
 _PAUSED = """
@@ -65,17 +65,17 @@ where paused_at < clock_timestamp() - make_interval(secs => :patience) and name 
 PATIENCE_SECONDS = 4 * 3600.0
 
 
-def protections_off(facts: AlertFacts) -> Iterator[Reading]:
+def protections_off(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 for each protection that is switched off by a setting, and each protecting job that is paused for long."""
     if not facts.settings.deaf_seconds:
         says = "Workers that consume nothing are not ended: TDS_DEAF_SECONDS is 0."
-        yield Reading(value=1, says=says, subject="workers")
+        yield RuleValue(value=1, says=says, subject="workers")
     for each in filter(_is_off, Protection):
-        yield Reading(value=1, says=f"{VARIABLE} switches the protection {each.value} off.", subject=each.value)
+        yield RuleValue(value=1, says=f"{VARIABLE} switches the protection {each.value} off.", subject=each.value)
     params = {"names": list(PROTECTING), "patience": PATIENCE_SECONDS}
     for row in facts.rows(_PAUSED, params) if facts.signs["has_paused_jobs"] else ():
         says = f"The job {row['name']} has been paused for {span(row['seconds'])}."
-        yield Reading(value=1, says=says, subject=row["name"])
+        yield RuleValue(value=1, says=says, subject=row["name"])
 
 
 def _is_off(protection: Protection) -> bool:

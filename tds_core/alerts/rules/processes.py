@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PROCESS_CAUSES, SOURCE_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.errors import ConfigError
@@ -19,39 +19,39 @@ BUSY_SECONDS = 180.0
 OFTEN_SECONDS, IN_A_ROW = 600.0, 3
 
 
-def redis_away(facts: AlertFacts) -> Iterator[Reading]:
+def redis_away(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 while Redis does not answer."""
     if not facts.redis_answers:
-        yield Reading(value=1, says="Redis does not answer: workers get no messages, so syncs wait; nothing is lost.")
+        yield RuleValue(value=1, says="Redis does not answer: workers get no messages, so syncs wait; nothing is lost.")
 
 
-def dispatcher_silence(facts: AlertFacts) -> Iterator[Reading]:
+def dispatcher_silence(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds since the dispatcher last showed itself; nothing before it ever did."""
     silent = facts.health["dispatcher_silent_seconds"]
     if silent is not None and silent > STARTS_SECONDS:
-        yield Reading(
+        yield RuleValue(
             value=round(facts.watched(silent)), says=f"The dispatcher has shown no sign of life for {span(silent)}."
         )
 
 
-def beat_silence(facts: AlertFacts) -> Iterator[Reading]:
+def beat_silence(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds since a worker last carried out a tick of Beat, while one had a slot free for it."""
     silent = facts.health["beat_silent_seconds"]
     if silent is None or silent <= STARTS_SECONDS:
         return
     if silent > BUSY_SECONDS or any(worker["is_living"] and worker["is_free"] for worker in facts.workers):
-        yield Reading(
+        yield RuleValue(
             value=round(facts.watched(silent)), says=f"No tick of Beat has arrived for {span(silent)}: no job is begun."
         )
 
 
-def overdue_slots(facts: AlertFacts) -> Iterator[Reading]:
+def overdue_slots(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds for which the slot longest due has waited for a process to take it."""
     late = facts.health["overdue_slots"]
     if late:
         jobs = sorted(late, key=lambda job: -late[job])
         says = f"{counted(len(jobs), 'job')} of the timetable are due and no process takes them: {named(jobs)},"
-        yield Reading(
+        yield RuleValue(
             value=round(facts.watched(late[jobs[0]])),
             says=f"{says} the first for {span(late[jobs[0]])}.",
             detail={"jobs": {job: round(late[job]) for job in jobs}},
@@ -68,13 +68,13 @@ where j.paused_at is null and s.results[1] in ('failed', 'lost') order by j.name
 """
 
 
-def failed_slots(facts: AlertFacts) -> Iterator[Reading]:
+def failed_slots(facts: AlertFacts) -> Iterator[RuleValue]:
     """By job, how many of its newest slots failed in a row, or lost the process that ran them."""
     for row in facts.rows(_SLOTS):
         count = _in_a_row(row["results"])
         if count < IN_A_ROW and _is_often(row["cron"], row["newest_at"]):
             continue
-        yield Reading(
+        yield RuleValue(
             value=count,
             says=f"The job {row['name']} ended badly {counted(count, 'time')} in a row.",
             subject=row["name"],
@@ -96,10 +96,10 @@ def _is_often(rhythm: str, slot_at: object) -> bool:
         return False
 
 
-def health_below(facts: AlertFacts) -> Iterator[Reading]:
+def health_below(facts: AlertFacts) -> Iterator[RuleValue]:
     """The score of health; nothing before TDS ever ran."""
     if facts.health["dispatcher_silent_seconds"] is not None:
-        yield Reading(value=facts.health_score, says=f"Health is {facts.health_score} of 100.")
+        yield RuleValue(value=facts.health_score, says=f"Health is {facts.health_score} of 100.")
 
 
 RULES = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PROCESS_CAUSES, SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.audit_trail.rolling_verification import stored_progress
@@ -23,7 +23,7 @@ _OTHERS = f'kind!~"{"|".join(TOLD_ELSEWHERE)}"'
 LONGEST_RUNNING_HOURS = 24
 
 
-def differing_records(facts: AlertFacts) -> Iterator[Reading]:
+def differing_records(facts: AlertFacts) -> Iterator[RuleValue]:
     """By entity, how many records differed when they were last compared."""
     with facts.scope() as session:
         reports = queries.latest_reports(session)
@@ -33,7 +33,7 @@ def differing_records(facts: AlertFacts) -> Iterator[Reading]:
             number = report["comparison_id"]
             says = f"{counted(count, 'record differs', 'records differ')} between Zoho and the mirror: {entity}."
             detail = {"comparison_id": number, "match_percent": float(report["match_percent"])}
-            yield Reading(value=count, says=says, subject=entity, detail=detail)
+            yield RuleValue(value=count, says=says, subject=entity, detail=detail)
 
 
 _COMPARING = """
@@ -45,7 +45,7 @@ select (select bool_or(paused_at is null) from tds_scheduled_jobs where task = '
 """
 
 
-def unproven_hours(facts: AlertFacts) -> Iterator[Reading]:
+def unproven_hours(facts: AlertFacts) -> Iterator[RuleValue]:
     """Hours since the entity longest unproven was, of those that are compared by the timetable and not just now."""
     with facts.scope() as session:
         ages = queries.proof_ages(session)
@@ -59,17 +59,17 @@ def unproven_hours(facts: AlertFacts) -> Iterator[Reading]:
         names = sorted(late, key=lambda entity: -late[entity])
         says = f"No comparison has proven {named(names)} for {span(late[names[0]])} or less."
         detail = {"hours": {entity: round(late[entity] / 3600, 1) for entity in names}}
-        yield Reading(value=round(late[names[0]] / 3600, 1), says=says, detail=detail)
+        yield RuleValue(value=round(late[names[0]] / 3600, 1), says=says, detail=detail)
 
 
-def broken_chain(facts: AlertFacts) -> Iterator[Reading]:
+def broken_chain(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many violations of the sealed history were found when it was last verified."""
     with facts.scope() as session:
         found = stored_progress(session).worst
     if found.count:
         at = f", found at {found.at:%Y-%m-%d %H:%M} UTC" if found.at else ""
         says = f"The history was changed behind TDS's back in {counted(found.count, 'place')}{at}."
-        yield Reading(value=found.count, says=says, detail={"kinds": found.kinds, "places": found.places})
+        yield RuleValue(value=found.count, says=says, detail={"kinds": found.kinds, "places": found.places})
 
 
 # Of each subject its newest report of a week, if that was completed.
@@ -81,17 +81,17 @@ join tds_validation_reports r using (id) order by r.subject
 """
 
 
-def invalid_records(facts: AlertFacts) -> Iterator[Reading]:
+def invalid_records(facts: AlertFacts) -> Iterator[RuleValue]:
     """By subject of validation, how many records its last report found invalid."""
     for row in facts.rows(_REPORTS) if facts.signs["has_reports"] else ():
         count = row["invalid_count"]
         if count:
             made = f"{row['ended_at']:%Y-%m-%d %H:%M} UTC"
             says = f"{counted(count, 'record')} of {row['subject']} broke a rule when they were validated at {made}."
-            yield Reading(value=count, says=says, subject=row["subject"], detail={"report_id": row["id"]})
+            yield RuleValue(value=count, says=says, subject=row["subject"], detail={"report_id": row["id"]})
 
 
-def erroneous_findings(facts: AlertFacts) -> Iterator[Reading]:
+def erroneous_findings(facts: AlertFacts) -> Iterator[RuleValue]:
     """By kind, how many findings are open that say that something is wrong and have no rule of their own."""
     found = [row for row in facts.open_findings if row["severity"] == Severity.ERROR]
     for kind in sorted({row["kind"] for row in found} - set(TOLD_ELSEWHERE)):
@@ -99,7 +99,7 @@ def erroneous_findings(facts: AlertFacts) -> Iterator[Reading]:
         count, entities = sum(row["finding_count"] for row in rows), [row["entity"] for row in rows]
         says = f"{counted(count, 'finding is', 'findings are')} open of kind {kind}: {named(entities)}."
         detail = {"entities": entities, "first_id": min(row["first_id"] for row in rows)}
-        yield Reading(value=count, says=says, subject=kind, detail=detail)
+        yield RuleValue(value=count, says=says, subject=kind, detail=detail)
 
 
 RULES = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING_CAUSES, SOURCE_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.health.health import DEPTH_CRITICAL, DEPTH_WARNING
@@ -20,13 +20,13 @@ LEAST_DEPTH = 100
 LEAST_SECONDS = 30.0
 
 
-def standstill(facts: AlertFacts) -> Iterator[Reading]:
+def standstill(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds for which work has been due without any attempt having ended."""
     due = max(facts.health["oldest_due_seconds"] or 0.0, _bulk_due_seconds(facts))
     last = facts.health["last_attempt_seconds"]
     seconds = due if last is None else min(due, last)
     if seconds > LEAST_SECONDS:
-        yield Reading(
+        yield RuleValue(
             value=round(facts.watched(seconds)), says=f"Work has been due for {span(seconds)}, and none was done since."
         )
 
@@ -40,14 +40,14 @@ def _bulk_due_seconds(facts: AlertFacts) -> float:
     return 0.0 if row["waits"] else due
 
 
-def failed_share(facts: AlertFacts) -> Iterator[Reading]:
+def failed_share(facts: AlertFacts) -> Iterator[RuleValue]:
     """The share of the attempts of ten minutes that failed, 0 to 1; nothing while there are too few to tell."""
     found = facts.attempts
     if found["attempt_count"] < LEAST_ATTEMPTS or found["record_count"] < LEAST_RECORDS:
         return
     share = found["failed_count"] / found["attempt_count"]
     says = f"{share:.0%} of {counted(found['attempt_count'], 'attempt')} in ten minutes failed"
-    yield Reading(
+    yield RuleValue(
         value=round(share, 3),
         says=f"{says}, about {counted(found['record_count'], 'record')}.",
         detail={"failed_count": found["failed_count"], "record_count": found["record_count"]},
@@ -60,7 +60,7 @@ where priority < :bulk and not {PAUSED.format(entity="q.entity")} group by entit
 """
 
 
-def depth(facts: AlertFacts) -> Iterator[Reading]:
+def depth(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many work items wait, without bulk work and without paused entities."""
     if facts.health["depth"] < LEAST_DEPTH:
         return
@@ -69,7 +69,7 @@ def depth(facts: AlertFacts) -> Iterator[Reading]:
     by_entity = {row["entity"]: row["depth"] for row in rows}
     says = f"{counted(count, 'work item')} wait, most of them of {named(list(by_entity))}."
     if count:
-        yield Reading(value=count, says=says, detail={"items": by_entity})
+        yield RuleValue(value=count, says=says, detail={"items": by_entity})
 
 
 # A live lease is renewed, so age alone says nothing of an item; an event or another claim moves updated_at.
@@ -92,7 +92,7 @@ order by seconds desc
 """
 
 
-def stuck_seconds(facts: AlertFacts) -> Iterator[Reading]:
+def stuck_seconds(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds for which an item or a run has been in work without any progress."""
     rows = facts.rows(_STUCK) if facts.signs["has_old_work"] else ()
     if rows:
@@ -100,7 +100,7 @@ def stuck_seconds(facts: AlertFacts) -> Iterator[Reading]:
         what = f"Run {first['run_id']}" if first["run_id"] else counted(first["item_count"], "item")
         says = f"{what} of {first['entity']} made no progress for {span(first['seconds'])}."
         held = [{"holder": row["holder"], "entity": row["entity"], "run_id": row["run_id"]} for row in rows[:5]]
-        yield Reading(value=round(first["seconds"]), says=says, detail={"stuck": held, "count": len(rows)})
+        yield RuleValue(value=round(first["seconds"]), says=says, detail={"stuck": held, "count": len(rows)})
 
 
 _PAUSES = """
@@ -110,22 +110,22 @@ from tds_queue_pauses order by seconds desc, entity
 ALL = "all"
 
 
-def paused_seconds(facts: AlertFacts) -> Iterator[Reading]:
+def paused_seconds(facts: AlertFacts) -> Iterator[RuleValue]:
     """By entity, seconds since an operator paused it; one reading where all are."""
     rows = facts.rows(_PAUSES) if facts.health["paused_queues"] else ()
     for row in rows[:1] if len(rows) == len(ENTITIES) else rows:
         subject = ALL if len(rows) == len(ENTITIES) else row["entity"]
         says = f"The work of {subject.replace(ALL, 'every entity')} has been paused for {span(row['seconds'])}."
-        yield Reading(value=round(row["seconds"]), says=says, subject=subject, detail={"paused_by": row["paused_by"]})
+        yield RuleValue(value=round(row["seconds"]), says=says, subject=subject, detail={"paused_by": row["paused_by"]})
 
 
-def locked_records(facts: AlertFacts) -> Iterator[Reading]:
+def locked_records(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many records wait for a lock that another program holds."""
     waits = facts.health["lock_waits"]
     if waits:
         count = max(1, facts.health["locked_count"])
         says = f"{counted(count, 'record waits', 'records wait')} for a lock that another program holds."
-        yield Reading(value=count, says=says, detail={"locks": waits})
+        yield RuleValue(value=count, says=says, detail={"locks": waits})
 
 
 RULES = (

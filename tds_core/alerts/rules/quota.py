@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import counted
 from tds_core.sources.base import Traffic
 from tds_models.alerts import AlertSeverity
@@ -17,7 +17,7 @@ where paused_until > clock_timestamp() and pause_reason like 'rate_limited%' lim
 """
 
 
-def missing_hours(facts: AlertFacts) -> Iterator[Reading]:
+def missing_hours(facts: AlertFacts) -> Iterator[RuleValue]:
     """By product, for how many hours before the reset the calls for what webhooks announce will be used up."""
     for usage, ahead in zip(facts.quota.usage.days.values(), facts.quota.days, strict=True):
         ends_at = ahead.runs_out_at.get(Traffic.LIVE)
@@ -27,12 +27,12 @@ def missing_hours(facts: AlertFacts) -> Iterator[Reading]:
         if hours > LEAST_HOURS:
             says = f"At this pace the calls to {ahead.api} are used up at {ends_at:%H:%M} UTC, {hours:.1f} h before"
             detail = {"left": usage.level.left, "used": usage.level.used, "calls_per_hour": dict(ahead.calls_per_hour)}
-            yield Reading(
+            yield RuleValue(
                 value=round(hours, 1), says=f"{says} they are counted anew.", subject=ahead.api, detail=detail
             )
 
 
-def used_up(facts: AlertFacts) -> Iterator[Reading]:
+def used_up(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 for each product whose calls of the day are used up."""
     for day in facts.quota.usage.days.values():
         if day.spent_until or day.level.left == 0:
@@ -41,16 +41,16 @@ def used_up(facts: AlertFacts) -> Iterator[Reading]:
             )
             others = day.by_class.get("others", 0)
             detail = {"used": day.level.used, "limit": day.level.limit, "by_others": others}
-            yield Reading(value=1, says=says, subject=day.api, detail=detail)
+            yield RuleValue(value=1, says=says, subject=day.api, detail=detail)
 
 
-def limited_minutes(facts: AlertFacts) -> Iterator[Reading]:
+def limited_minutes(facts: AlertFacts) -> Iterator[RuleValue]:
     """In how many of the last ten minutes Zoho refused calls because there were too many."""
     is_paused = facts.signs["has_access_trouble"] and facts.rows(_PAUSED)
     count = facts.attempts["limited_minutes"] or bool(is_paused)
     if count:
         says = f"Zoho refused calls in {counted(count, 'minute')} of the last ten because there were too many."
-        yield Reading(value=int(count), says=says)
+        yield RuleValue(value=int(count), says=says)
 
 
 RULES = (

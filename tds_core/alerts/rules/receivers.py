@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import counted
 from tds_models.alerts import AlertSeverity
 
@@ -18,20 +18,20 @@ where is_enabled and failure_count > 0 order by name
 """
 
 
-def disabled_subscriptions(facts: AlertFacts) -> Iterator[Reading]:
+def disabled_subscriptions(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 for each subscription that TDS stopped sending to."""
     for row in facts.rows(_DISABLED) if facts.signs["has_disabled_subscriptions"] else ():
         says = f"The subscription {row['name']} was disabled {span(row['seconds'])} ago; it is told of no change."
-        yield Reading(value=1, says=says, subject=row["name"], detail={"subscription_id": row["id"]})
+        yield RuleValue(value=1, says=says, subject=row["name"], detail={"subscription_id": row["id"]})
 
 
-def failing_channels(facts: AlertFacts) -> Iterator[Reading]:
+def failing_channels(facts: AlertFacts) -> Iterator[RuleValue]:
     """By channel of alerts, how many messages it failed to take in a row."""
     for row in facts.rows(_FAILING) if facts.signs["has_failing_channels"] else ():
         many = counted(row["failure_count"], "message")
         says = f"The channel {row['name']} ({row['kind']}) failed to take {many} in a row."
         detail = {"channel_id": row["id"], "since": row["failing_since"], "error": row["error"]}
-        yield Reading(value=row["failure_count"], says=says, subject=row["name"], detail=detail)
+        yield RuleValue(value=row["failure_count"], says=says, subject=row["name"], detail=detail)
 
 
 RULES = (

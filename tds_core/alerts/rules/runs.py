@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted
 from tds_models.alerts import AlertSeverity
@@ -24,23 +24,23 @@ where last.state = 'failed' order by e.entity
 """
 
 
-def held_runs(facts: AlertFacts) -> Iterator[Reading]:
+def held_runs(facts: AlertFacts) -> Iterator[RuleValue]:
     """By entity, how many records its held run would have changed or found gone."""
     for row in facts.rows(_HELD) if facts.health["held_runs"] else ():
         count = row["record_count"] or 0
         what = "find gone" if row["kind"] == "deletion" else "change"
         says = f"Run {row['run_id']} of {row['entity']} would {what} {counted(count, 'record')} and waits for a person."
         detail = {"run_id": row["run_id"], "mode": row["mode"], "command": f"tds runs show {row['run_id']}"}
-        yield Reading(value=max(1, count), says=says, subject=row["entity"], detail=detail)
+        yield RuleValue(value=max(1, count), says=says, subject=row["entity"], detail=detail)
 
 
-def failed_runs(facts: AlertFacts) -> Iterator[Reading]:
+def failed_runs(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 for each entity whose last pass failed."""
     readable = [entity for entity in ENTITIES if entity not in facts.unread_entities]
     for row in facts.rows(_FAILED, {"entities": readable}):
         says = f"The last pass over {row['entity']}, run {row['run_id']} ({row['mode']}), failed."
         detail = {"run_id": row["run_id"], "reason": (row["end_reason"] or "")[:200]}
-        yield Reading(value=1, says=says, subject=row["entity"], detail=detail)
+        yield RuleValue(value=1, says=says, subject=row["entity"], detail=detail)
 
 
 RULES = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.breakers.breaker import BreakerStatus
 from tds_core.breakers.circuit import CircuitState
@@ -16,7 +16,7 @@ from tds_models.alerts import AlertSeverity
 CERTIFICATE = "its certificate is not trusted"
 
 
-def refusals(facts: AlertFacts) -> Iterator[Reading]:
+def refusals(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 while Zoho refuses the access it once gave; an organisation that was never connected is not refused."""
     if not facts.signs["has_access_trouble"]:
         return
@@ -25,7 +25,7 @@ def refusals(facts: AlertFacts) -> Iterator[Reading]:
     if access_status(stored, facts.settings) is AccessStatus.REFUSED:
         since = stored.get("refused_at")
         says = f"Zoho has given no access since {since:%Y-%m-%d %H:%M} UTC, so nothing is read."
-        yield Reading(value=1, says=says, detail={"reason": (stored.get("refusal") or "")[:200], "since": since})
+        yield RuleValue(value=1, says=says, detail={"reason": (stored.get("refusal") or "")[:200], "since": since})
 
 
 _UNTRUSTED = """
@@ -33,23 +33,23 @@ select block_reason from tds_source_tokens where failed_count > 0 and block_reas
 """
 
 
-def untrusted_certificates(facts: AlertFacts) -> Iterator[Reading]:
+def untrusted_certificates(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many parts of the source are left alone because their certificate is not trusted."""
     names = [each.name for each in _opened(facts) if CERTIFICATE in (each.last_error or "")]
     if facts.signs["has_access_trouble"] and facts.rows(_UNTRUSTED, {"words": CERTIFICATE}):
         names.append("the token endpoint")
     if names:
         says = f"The certificate of the source is not trusted here: {named(names)}. Nothing is read there."
-        yield Reading(value=len(names), says=says, detail={"breakers": names})
+        yield RuleValue(value=len(names), says=says, detail={"breakers": names})
 
 
-def open_breakers(facts: AlertFacts) -> Iterator[Reading]:
+def open_breakers(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 for each breaker that is not closed. That of the database only reports, and is not asked."""
     for each in _opened(facts):
         seconds = (facts.now - each.opened_at).total_seconds() if each.opened_at else 0.0
         says = f"{each.name} has been left alone for {span(seconds)}, after {counted(each.failures_in_row, 'failure')}."
         detail = {"state": each.state.value, "opened_at": each.opened_at, "error": (each.last_error or "")[:200]}
-        yield Reading(value=1, says=says, subject=each.name, detail=detail)
+        yield RuleValue(value=1, says=says, subject=each.name, detail=detail)
 
 
 def _opened(facts: AlertFacts) -> list[BreakerStatus]:
@@ -64,11 +64,11 @@ from tds_missing_permissions group by api, path order by api, path
 """
 
 
-def refused_modules(facts: AlertFacts) -> Iterator[Reading]:
+def refused_modules(facts: AlertFacts) -> Iterator[RuleValue]:
     """By module, how many of its records may not be read; 1 where the whole module may not."""
     for row in facts.rows(_PERMISSIONS) if facts.health["missing_count"] else ():
         what = "" if row["is_whole"] else f" {counted(row['record_count'], 'record')} of"
-        yield Reading(
+        yield RuleValue(
             value=1 if row["is_whole"] else row["record_count"],
             says=f"Zoho does not let TDS read{what} {row['path']}; the scope {row['scope']} may be missing.",
             subject=f"{row['api']}.{row['path']}",

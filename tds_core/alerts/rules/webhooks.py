@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.webhook_coverage.gap_findings import RULE_OFF
 from tds_models.alerts import AlertSeverity
@@ -58,7 +58,7 @@ select exists (select from tds_sync_runs where state = 'completed' and mode in (
 """
 
 
-def forged_webhooks(facts: AlertFacts) -> Iterator[Reading]:
+def forged_webhooks(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many webhooks of ten minutes had no signature, or a wrong one."""
     if not facts.signs["has_rejected"]:
         return
@@ -67,40 +67,40 @@ def forged_webhooks(facts: AlertFacts) -> Iterator[Reading]:
         says = f"{counted(row['count'], 'webhook')} in ten minutes had no signature, or a wrong one, from"
         detail = {"address_count": row["address_count"], "reason": row["reason"]}
         addresses = counted(row["address_count"], "address", "addresses")
-        yield Reading(value=row["count"], says=f"{says} {addresses}.", detail=detail)
+        yield RuleValue(value=row["count"], says=f"{says} {addresses}.", detail=detail)
 
 
-def unstored_webhooks(facts: AlertFacts) -> Iterator[Reading]:
+def unstored_webhooks(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many webhooks of five minutes were answered 503 and not stored."""
     if not facts.health["unstored"]:
         return
     [row] = facts.rows(_UNSTORED)
     if row["count"]:
         says = f"{counted(row['count'], 'webhook')} in five minutes could not be stored and were answered 503."
-        yield Reading(value=row["count"], says=says, detail={"reasons": row["reasons"]})
+        yield RuleValue(value=row["count"], says=says, detail={"reasons": row["reasons"]})
 
 
-def announced_share(facts: AlertFacts) -> Iterator[Reading]:
+def announced_share(facts: AlertFacts) -> Iterator[RuleValue]:
     """By entity, the share of a day's changes that webhooks announced in time, 0 to 1; nothing for few changes."""
     for row in facts.rows(_COVERAGE) if facts.signs["has_coverage"] else ():
         if row["change_count"] >= LEAST_CHANGES:
             share = row["announced_count"] / row["change_count"]
             says = f"{share:.0%} of {counted(row['change_count'], 'change')} of {row['entity']} were announced in time."
             detail = {"change_count": row["change_count"], "never_count": row["never_count"]}
-            yield Reading(value=round(share, 3), says=says, subject=row["entity"], detail=detail)
+            yield RuleValue(value=round(share, 3), says=says, subject=row["entity"], detail=detail)
 
 
-def switched_off_rules(facts: AlertFacts) -> Iterator[Reading]:
+def switched_off_rules(facts: AlertFacts) -> Iterator[RuleValue]:
     """By entity, how many changes no webhook told of since its workflow rule, or that of an event, was last heard."""
     for row in facts.open_findings:
         if row["kind"] == RULE_OFF and row["entity"] in ENTITIES:
             count = row["missed_count"]
             says = f"No webhook of {row['entity']} ({named(row['events'])}) comes, though records changed:"
             says = f"{says} {counted(count, 'change')} so far."
-            yield Reading(value=max(1, count), says=says, subject=row["entity"], detail={"events": row["events"]})
+            yield RuleValue(value=max(1, count), says=says, subject=row["entity"], detail={"events": row["events"]})
 
 
-def missing_webhooks(facts: AlertFacts) -> Iterator[Reading]:
+def missing_webhooks(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many webhooks came at least in the same hours of every week before, where none came now.
 
     Nothing while polling finds that nothing changed: a holiday is no fault.
@@ -113,7 +113,9 @@ def missing_webhooks(facts: AlertFacts) -> Iterator[Reading]:
     if found["expected_count"] and not _is_quiet(facts, last):
         silent = span((facts.now - last).total_seconds())
         says = f"No webhook has come for {silent}; in these hours of the week at least {found['expected_count']:,} did."
-        yield Reading(value=found["expected_count"], says=says, detail={"hours": found["hour_count"], "last_at": last})
+        yield RuleValue(
+            value=found["expected_count"], says=says, detail={"hours": found["hour_count"], "last_at": last}
+        )
 
 
 def _is_quiet(facts: AlertFacts, last: datetime) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.message_text import span
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.healing.missing_workers import missing_workers
 from tds_models.alerts import AlertSeverity
@@ -13,34 +13,34 @@ from tds_models.alerts import AlertSeverity
 REPORT_SECONDS = 10.0
 
 
-def workers_away(facts: AlertFacts) -> Iterator[Reading]:
+def workers_away(facts: AlertFacts) -> Iterator[RuleValue]:
     """Seconds since any worker last reported that it consumes; nothing before there ever was one."""
     if not facts.workers:
         return
     silent = min(worker["silent_seconds"] for worker in facts.workers)
     if silent > REPORT_SECONDS:
-        yield Reading(
+        yield RuleValue(
             value=round(facts.watched(silent)), says=f"No worker consumes: the last one reported {span(silent)} ago."
         )
 
 
-def workers_gone(facts: AlertFacts) -> Iterator[Reading]:
+def workers_gone(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many workers are gone without having been stopped, and were not replaced."""
     missing = missing_workers(facts.workers)
     if missing:
         names = [worker["name"] for worker in missing]
         many = counted(len(missing), "worker is", "workers are")
         says = f"{many} gone and not replaced, the first for {span(missing[0]['silent_seconds'])}: {named(names)}."
-        yield Reading(value=len(missing), says=says, detail={"workers": names})
+        yield RuleValue(value=len(missing), says=says, detail={"workers": names})
 
 
-def unheard_queues(facts: AlertFacts) -> Iterator[Reading]:
+def unheard_queues(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many queues have no consumer though workers run."""
     queues = facts.health["unheard_queues"]
     if queues and facts.health["listening_count"]:
         names = queues.split(", ")
         says = f"No worker consumes {named(names)}; the messages go to other queues meanwhile."
-        yield Reading(value=len(names), says=says, detail={"queues": names})
+        yield RuleValue(value=len(names), says=says, detail={"queues": names})
 
 
 RULES = (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tds_core.alerts import state_machine
-from tds_core.alerts.rule import Reading, RuleTerms
+from tds_core.alerts.rule import RuleTerms, RuleValue
 from tds_core.alerts.state_machine import AlertChange, AlertRecord
 from tds_models.alerts import AlertSeverity, AlertState
 
@@ -17,7 +17,7 @@ TERMS = RuleTerms(
 )  # fmt: skip
 AT_ONCE = replace(TERMS, for_seconds=0)
 QUIET = AlertRecord(rule="backlog", subject="", severity=AlertSeverity.WARNING)
-READING = Reading(value=1200, says="1,200 items wait")
+READING = RuleValue(value=1200, says="1,200 items wait")
 
 
 def later(seconds: float) -> datetime:
@@ -122,7 +122,7 @@ def test_an_acknowledged_flapping_alert_needs_calm_to_end_too() -> None:
 
 @pytest.mark.parametrize("state", [AlertState.OK, AlertState.RESOLVED])
 def test_without_data_a_quiet_alert_says_so(state: AlertState) -> None:
-    lost = state_machine.lose_data(replace(QUIET, state=state), "not measured: KeyError", NOON)
+    lost = state_machine.mark_unmeasured(replace(QUIET, state=state), "not measured: KeyError", NOON)
     assert (lost.after.state, lost.after.summary) == (AlertState.NO_DATA, "not measured: KeyError")
     assert end(lost.after, 15).after.state is AlertState.OK
     assert meet(lost.after, 15).after.state is AlertState.PENDING
@@ -130,7 +130,7 @@ def test_without_data_a_quiet_alert_says_so(state: AlertState) -> None:
 
 @pytest.mark.parametrize("state", [AlertState.PENDING, AlertState.FIRING, AlertState.ACKNOWLEDGED])
 def test_without_data_nothing_ends(state: AlertState) -> None:
-    assert not state_machine.lose_data(replace(fired(), state=state), "x", later(600)).is_transition
+    assert not state_machine.mark_unmeasured(replace(fired(), state=state), "x", later(600)).is_transition
 
 
 def test_a_rule_that_is_switched_off_ends_its_alerts_at_once() -> None:
