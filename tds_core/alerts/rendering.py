@@ -5,10 +5,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-#: By turns, how many rules, alerts of each, and lines of detail of each are shown.
-SHORTER = ((10, 10, 12), (5, 5, 5), (3, 3, 3), (2, 2, 0), (1, 1, 0))
+#: By turns, how many rules, alerts of each, lines of detail of each, and characters of a sentence are shown.
+SHORTER = ((10, 10, 12, 500), (5, 5, 5, 500), (3, 3, 3, 300), (2, 2, 0, 300), (1, 1, 0, 300), (1, 1, 0, 80))
 #: What CommonMark could read as markup, and what it reads as a list only where a line begins.
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[+-]|(?<=^\d)[.)])")
+
+_EMPHASIS = re.compile(r"(?<![^\W_])[*_~]+|[*_~]+(?![^\W_])")
 
 
 def markdown(text: object) -> str:
@@ -19,9 +21,9 @@ def markdown(text: object) -> str:
 def mrkdwn(text: object) -> str:
     """A text in which Slack finds no links, mentions, code or emphasis. Source: Slack, "Formatting message text".
 
-    Slack knows no escape for marks of emphasis, so an invisible character keeps each from its word.
+    Slack has no escape for marks of emphasis. They stand at the edges of words: an invisible character keeps them off.
     """
-    return re.sub(r"[*_~]", "\u200b\\g<0>\u200b", mrkdwn_code(text))
+    return _EMPHASIS.sub("\u200b\\g<0>\u200b", mrkdwn_code(text))
 
 
 def mrkdwn_code(text: object) -> str:
@@ -42,12 +44,14 @@ _ENVIRONMENT.filters.update(markdown=markdown, mrkdwn=mrkdwn, mrkdwn_code=mrkdwn
 
 
 def rendered(template: str, message: object, *, longest: int = 0) -> str:
-    """A message by a template, in at most `longest` characters (0: any number): so many alerts are shown as fit."""
+    """A message by a template, in at most `longest` bytes (0: any number): so much is shown as fits."""
     loaded = _ENVIRONMENT.get_template(template)
     text = ""
-    for rules, alerts, details in SHORTER:
-        text = loaded.render(message=message, most_rules=rules, most_alerts=alerts, most_details=details).strip()
-        text = re.sub(r"\n{3,}", "\n\n", text)
-        if not longest or len(text) <= longest:
+    for rules, alerts, details, words in SHORTER:
+        shown = loaded.render(
+            message=message, most_rules=rules, most_alerts=alerts, most_details=details, most_words=words
+        )
+        text = re.sub(r"\n{3,}", "\n\n", shown.strip())
+        if not longest or len(text.encode()) <= longest:
             break
     return text

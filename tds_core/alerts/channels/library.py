@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email import message_from_string
 from functools import partial
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +28,7 @@ from apprise.plugins.workflows import NotifyWorkflows
 
 from tds_core.alerts.channels.address import EXAMPLES, ChannelAddress, ChannelKind, InvalidChannelError
 from tds_core.alerts.channels.transport import CheckedRequests, CheckedSmtplib
-from tds_core.alerts.messages import AlertMessage, ShownAlert, ShownRule, message_of_test
+from tds_core.alerts.messages import LONGEST_TITLE, AlertMessage, ShownAlert, ShownRule, message_of_test
 from tds_core.alerts.rendering import rendered
 from tds_models.alerts import AlertMessageKind, AlertSeverity
 
@@ -102,8 +103,11 @@ def _email(address: ChannelAddress, message: AlertMessage) -> LibraryCall:
     return _call(sender, message, message.html, message.title, body_format=NotifyFormat.HTML)
 
 
-def finished_mail(mail: str, message: AlertMessage, *, domain: str) -> str:
-    """A mail as the library made it, with our plain text, and with an id that is the same at every attempt."""
+def finished_mail(mail: str, message: AlertMessage, *, domain: str, key: str) -> str:
+    """A mail as the library made it, with our plain text, and with an id that is the same at every attempt.
+
+    `key`: of the channel. Mails about one alert refer to one, so that its end is shown beside its beginning.
+    """
     parsed = message_from_string(mail)
     plain = next((part for part in parsed.walk() if part.get_content_type() == "text/plain"), None)
     if plain is not None:
@@ -111,6 +115,9 @@ def finished_mail(mail: str, message: AlertMessage, *, domain: str) -> str:
         plain.set_payload(message.text, "utf-8")
     del parsed["Message-ID"]
     parsed["Message-ID"] = f"<{message.id}@{domain}>"
+    numbers = [alert.alert_id for rule in message.rules for alert in rule.alerts]
+    if len(numbers) == 1:
+        parsed["References"] = f"<{key}-{numbers[0]}@{domain}>"
     return parsed.as_string()
 
 
@@ -122,8 +129,10 @@ def _slack(address: ChannelAddress, message: AlertMessage) -> LibraryCall:
         targets=[address.target] if address.target else None, include_image=False, include_footer=False,
         use_blocks=True,
     )  # fmt: skip
+    excess = len(escape(message.title, quote=False)) - LONGEST_TITLE  # as the library escapes it
+    title = message.title[:-excess] if excess > 0 else message.title
     # Without a declared format the library leaves the text of a block as it is.
-    return _call(sender, message, rendered("slack.mrkdwn", message, longest=LONGEST_SLACK), message.title)
+    return _call(sender, message, rendered("slack.mrkdwn", message, longest=LONGEST_SLACK), title)
 
 
 def _telegram(address: ChannelAddress, message: AlertMessage) -> LibraryCall:

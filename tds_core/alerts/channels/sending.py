@@ -162,7 +162,7 @@ def _sent(channel: OpenChannel, message: AlertMessage, exchange: Exchange) -> bo
         return _post(channel, message)
     if address.kind == ChannelKind.EMAIL:
         domain = address.options["from"].rpartition("@")[2]
-        exchange.change_mail = partial(finished_mail, message=message, domain=domain)
+        exchange.change_mail = partial(finished_mail, message=message, domain=domain, key=channel.secrets.key)
     for call in library_calls(address, message, key=channel.secrets.key):
         if not call():
             return False

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import re
 import socket
 import time
@@ -187,6 +188,7 @@ def test_a_mail_has_text_and_html_and_the_same_id_at_every_attempt() -> None:
         assert mailbox.envelopes[0] == ("tds@example.com", ["ops@example.com"])
         assert first["subject"] == "CRITICAL: Work waits: prodüct"
         assert first["message-id"] == second["message-id"] == f"<{message().id}@example.com>"
+        assert first["references"] == second["references"] == f"<{opened.secrets.key}-12@example.com>"
         assert first["auto-submitted"] == "auto-generated"
         plain, html = first.get_body(("plain",)), first.get_body(("html",))
         assert plain is not None
@@ -399,7 +401,7 @@ def test_thirty_alerts_fit_every_service(services: HttpReceiver) -> None:
         assert len(services.got) == (30 if name == "pagerduty" else 1)
         body = services.got[0].json
         if name == "telegram":
-            assert len(body["text"]) <= 4096
+            assert len(body["text"].encode("utf-16-le")) / 2 <= 4096
         elif name in ("slack", "bot"):
             assert len(body["attachments"][0]["blocks"][1]["text"]["text"]) <= 3000
             assert len(body["attachments"][0]["blocks"][0]["text"]["text"]) <= 150
@@ -438,6 +440,21 @@ def test_hostile_text_is_only_text_everywhere(services: HttpReceiver) -> None:
         html = mail.get_body(("html",))
         assert html is not None
         assert "<script>" not in html.get_content()
+
+
+def test_the_library_logs_nothing(services: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines show addresses and payloads."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: lines.append(record.getMessage()))
+    library = logging.getLogger("apprise")
+    library.addHandler(handler)
+    monkeypatch.setattr(library, "level", logging.DEBUG)
+    services.answer = lambda _: Answer(status=400)
+    for address in ADDRESSES.values():
+        sent(services, address)
+    library.removeHandler(handler)
+    assert lines == []
 
 
 @pytest.mark.parametrize("module", [ntfy, pagerduty, slack, telegram, workflows, smtp])
