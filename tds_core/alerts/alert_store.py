@@ -18,6 +18,11 @@ log = structlog.get_logger(__name__)
 _COLUMNS = ", ".join(each.name for each in fields(AlertRecord))
 _ALL = text(f"select {_COLUMNS} from tds_alerts order by id")
 _LOCK = text(f"select {_COLUMNS} from tds_alerts where id = any(:ids) order by id for update")
+_LOCK_SUBJECTS = text(f"""
+select {_COLUMNS} from tds_alerts
+where (rule, subject) in (select * from unnest(cast(:rules as text[]), cast(:subjects as text[])))
+order by id for update
+""")
 
 _RECORDSET = """
 jsonb_to_recordset(cast(:rows as jsonb)) as r(
@@ -37,7 +42,7 @@ returning id, rule, subject
 """)
 _UPDATE = text(f"""
 update tds_alerts a set
-    state = r.state, version = a.version + cast(r.is_transition as int), severity = r.severity, episode = r.episode,
+    state = r.state, version = a.version + 1, severity = r.severity, episode = r.episode,
     value = r.value, summary = r.summary, detail = r.detail, since_at = r.since_at, seen_at = r.seen_at,
     fired_at = r.fired_at, resolved_at = r.resolved_at, recent_firings = {_FIRINGS},
     acknowledged_by = r.acknowledged_by, acknowledged_at = r.acknowledged_at,
@@ -67,6 +72,15 @@ def alert_records(session: Session) -> list[AlertRecord]:
 def lock_alerts(session: Session, alert_ids: Sequence[int]) -> list[AlertRecord]:
     """Some alerts, locked until the transaction ends."""
     return [_record(row) for row in session.execute(_LOCK, {"ids": sorted(alert_ids)}).mappings()]
+
+
+def lock_subjects(session: Session, keys: Sequence[tuple[str, str]]) -> list[AlertRecord]:
+    """The alerts of some rules and subjects, as far as there are any, locked until the transaction ends."""
+    if not keys:
+        return []
+    rules, subjects = zip(*keys, strict=True)
+    rows = session.execute(_LOCK_SUBJECTS, {"rules": list(rules), "subjects": list(subjects)}).mappings()
+    return [_record(row) for row in rows]
 
 
 def _record(row: RowMapping) -> AlertRecord:

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tds_core.alerts import deliveries, silences
+from tds_core.alerts import deliveries, external_alerts, silences
 from tds_core.alerts.alert_store import alert_records, is_active, write_changes
 from tds_core.alerts.delivery_plan import plan
 from tds_core.alerts.facts import AlertFacts
@@ -96,8 +96,8 @@ class Evaluator:
     def _end(self, alert: AlertRecord, terms: RuleTerms, now: datetime) -> AlertChange:
         if not terms.is_enabled:
             return end(alert, terms, now, reason="the rule was switched off")
-        if self._rules[alert.rule].measure is None:  # others measure it
-            return AlertChange(before=alert, after=alert)
+        if self._rules[alert.rule].measure is None:
+            return external_alerts.go_on(alert, terms, now)
         return end(alert, terms, now)
 
     def _mute(self, changes: Sequence[AlertChange], before: Sequence[AlertRecord], now: datetime) -> list[AlertChange]:

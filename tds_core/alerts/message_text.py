@@ -95,6 +95,6 @@ def _shown_mapping(values: Mapping[Any, Any], *, with_text: bool, levels: int) -
     shown = {
         one_line(str(key), 80): _shown_value(value, key=str(key), with_text=with_text, levels=levels)
         for key, value in list(values.items())[:MOST_ENTRIES]
-        if with_text or _ID.fullmatch(str(key))
+        if (with_text or _ID.fullmatch(str(key))) and not str(key).startswith("_")
     }
     return {key: value for key, value in shown.items() if value is not None}
