@@ -1,11 +1,14 @@
-"""What operators do with an alert: acknowledge it, take the acknowledgement back, or resolve it by hand."""
+"""What operators do with an alert: acknowledge it, take the acknowledgement back, silence it, or resolve it by hand."""
 
 from datetime import datetime, timedelta
+from glob import escape
+from typing import TypedDict
 
 from sqlalchemy.orm import Session
 
-from tds_core.alerts import deliveries
+from tds_core.alerts import deliveries, silences
 from tds_core.alerts.alert_store import lock_alerts, write_changes
+from tds_core.alerts.silences import Silence, SilencePreview, SilenceRow
 from tds_core.alerts.state_machine import AlertChange, AlertRecord, acknowledge, resolve, take_back
 from tds_core.errors import NotFoundError, TdsError
 from tds_core.queue.items import database_clock
@@ -17,6 +20,13 @@ LONGEST_ACKNOWLEDGEMENT = timedelta(days=7)
 LONGEST_NOTE = 500
 
 _FIRING = (AlertState.FIRING, AlertState.FLAPPING, AlertState.ACKNOWLEDGED)
+
+
+class SilenceMade(TypedDict):
+    """A silence that was just made, and what it mutes now."""
+
+    silence: SilenceRow
+    mutes: SilencePreview
 
 
 class AlertNotFiringError(TdsError):
@@ -67,15 +77,38 @@ def resolve_alert(session: Session, alert_id: int, *, by: str, note: str | None 
     return resolved
 
 
-def _lock_firing(session: Session, alert_id: int, verb: str) -> tuple[AlertRecord, datetime]:
+def silence_alert(
+    session: Session, alert_id: int, *, by: str, lasts: timedelta, reason: str, ends_with_alert: bool = False
+) -> SilenceMade:
+    """Silence exactly this alert, its rule and subject. Raises NotFoundError and `InvalidSilenceError`."""
+    alert = _lock(session, alert_id)
+    silence = silences.planned(
+        session, rules=[escape(alert.rule)], subjects=[escape(alert.subject)], lasts=lasts, reason=reason,
+        ends_with_alerts=ends_with_alert,
+    )  # fmt: skip
+    return make_silence(session, silence, by=by)
+
+
+def make_silence(session: Session, silence: Silence, *, by: str) -> SilenceMade:
+    """Make a silence. Returns it with what it mutes now. Raises `InvalidSilenceError`."""
+    mutes = silences.preview(session, silence)
+    return {"silence": silences.create(session, silence, by=by), "mutes": mutes}
+
+
+def _lock(session: Session, alert_id: int) -> AlertRecord:
     alerts = lock_alerts(session, [alert_id]) if alert_id < 2**63 else []
     if not alerts:
         raise NotFoundError(f"There is no alert {alert_id}; see: tds alerts list")
-    if alerts[0].state not in _FIRING:
+    return alerts[0]
+
+
+def _lock_firing(session: Session, alert_id: int, verb: str) -> tuple[AlertRecord, datetime]:
+    alert = _lock(session, alert_id)
+    if alert.state not in _FIRING:
         raise AlertNotFiringError(
-            f"Alert {alert_id} is {alerts[0].state}: nothing to {verb}; its story: tds alerts show {alert_id}"
+            f"Alert {alert_id} is {alert.state}: nothing to {verb}; its story: tds alerts show {alert_id}"
         )
-    return alerts[0], database_clock(session)
+    return alert, database_clock(session)
 
 
 def _write(session: Session, change: AlertChange, now: datetime) -> AlertRecord:

@@ -1,10 +1,10 @@
 """Queries of alerts: lists, one alert with its story, rules as they are in force, and counts for metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, cast
 
-from sqlalchemy import select, text
+from sqlalchemy import RowMapping, select, text
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.rule import Rule
@@ -136,7 +136,22 @@ def alerts(
     if is_active is not None:
         active = _ALERT["state"].in_([each.value for each in ACTIVE_STATES])
         statement = statement.where(active if is_active else ~active)
-    return read_page(session, statement, keys=[_ALERT["changed_at"], _ALERT["id"]], cursor=cursor, limit=limit)
+    page = read_page(session, statement, keys=[_ALERT["changed_at"], _ALERT["id"]], cursor=cursor, limit=limit)
+    return Page([_alert_row(row) for row in page.items], page.next_cursor)
+
+
+def alert(session: Session, alert_id: int) -> AlertRow:
+    """One alert. Raises NotFoundError."""
+    row = session.execute(select(*_ALERT).where(_ALERT["id"] == min(alert_id, 2**63 - 1))).mappings().first()
+    if row is None:
+        raise NotFoundError(f"There is no alert {alert_id}; see: tds alerts list")
+    return _alert_row(row)
+
+
+def _alert_row(row: RowMapping | Mapping[str, Any]) -> AlertRow:
+    """The row without what its detail keeps for TDS itself."""
+    detail = {name: value for name, value in row["detail"].items() if not name.startswith("_")}
+    return cast("AlertRow", {**row, "detail": detail})
 
 
 _DELIVERIES = """
@@ -154,13 +169,11 @@ where muted_by = :rule and state in ('pending', 'firing', 'acknowledged', 'flapp
 
 def story(session: Session, alert_id: int, *, limit: int = 100) -> AlertStory:
     """An alert with its newest transitions and deliveries. Raises NotFoundError."""
-    row = session.execute(select(*_ALERT).where(_ALERT["id"] == min(alert_id, 2**63 - 1))).mappings().first()
-    if row is None:
-        raise NotFoundError(f"There is no alert {alert_id}; see: tds alerts list")
+    row = alert(session, alert_id)
     changes = select(*_TRANSITION).where(_TRANSITION["alert_id"] == alert_id)
     changes = changes.order_by(_TRANSITION["id"].desc()).limit(limit)
     return {
-        "alert": cast("AlertRow", dict(row)),
+        "alert": row,
         "transitions": [cast("TransitionRow", dict(each)) for each in session.execute(changes).mappings()],
         "deliveries": [
             cast("DeliveryRow", dict(each))

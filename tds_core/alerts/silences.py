@@ -1,12 +1,13 @@
 """Silences and maintenance windows: which alerts send no messages now, and what a new silence would mute."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
-from sqlalchemy import select, text
+from sqlalchemy import RowMapping, select, text
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.alert_store import alert_records, is_active
@@ -61,9 +62,10 @@ class Silence:
 
 
 class SilenceRow(TypedDict):
-    """A silence as it is stored. `state`: active, scheduled or ended."""
+    """A silence as it is stored, and its `SilenceState`."""
 
     id: int
+    state: str
     rules: list[str]
     subjects: list[str]
     severities: list[str]
@@ -79,12 +81,50 @@ class SilenceRow(TypedDict):
     ended_by: str | None
 
 
+class SilenceState(StrEnum):
+    """Whether a silence mutes."""
+
+    ACTIVE = "active"
+    SCHEDULED = "scheduled"  # later, or between two of its windows
+    ENDED = "ended"
+
+
 class SilencePreview(TypedDict):
     """What a silence would mute now. `warning`: None, or why it may not do what was meant."""
 
     matching_count: int
     matching: list[str]
     warning: str | None
+
+
+def planned(
+    session: Session,
+    *,
+    reason: str,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+    lasts: timedelta | None = None,
+    cron: str | None = None,
+    **more: Any,
+) -> Silence:
+    """A silence as an operator asks for it: from now on, for `lasts` or until `ends_at`; a window goes on for a year.
+
+    `more`: other members of `Silence`. Raises `InvalidSilenceError`.
+    """
+    begins_at = starts_at or database_clock(session)
+    if ends_at is not None and lasts is not None:
+        raise InvalidSilenceError("Say either how long it lasts or when it ends, not both.")
+    if ends_at is None and lasts is None and cron is None:
+        raise InvalidSilenceError("Say how long it lasts, or when it ends.")
+    if lasts is not None and not timedelta(0) < lasts <= LONGEST:
+        raise InvalidSilenceError("A silence lasts a year at most; to switch a rule off: tds alerts rules disable.")
+    terms: dict[str, Any] = {
+        name: tuple(value) if name in ("rules", "subjects", "severities") else value for name, value in more.items()
+    }
+    end_at = ends_at or begins_at + (lasts or LONGEST)
+    silence = Silence(reason=reason, starts_at=begins_at, ends_at=end_at, cron=cron, **terms)
+    check(silence, begins_at)
+    return silence
 
 
 def _any_fits(patterns: Sequence[str], value: str) -> bool:
@@ -150,7 +190,7 @@ def check(silence: Silence, now: datetime) -> None:
     if silence.ends_at <= max(silence.starts_at, now):
         raise InvalidSilenceError("It ends before it begins, or has ended: give a later end.")
     if silence.ends_at - silence.starts_at > LONGEST:
-        raise InvalidSilenceError("A silence lasts a year at most; to switch a rule off: tds alerts rules set.")
+        raise InvalidSilenceError("A silence lasts a year at most; to switch a rule off: tds alerts rules disable.")
     if unknown := set(silence.severities) - set(AlertSeverity):
         raise InvalidSilenceError(f"No severity is called {min(unknown)!r:.80}: {', '.join(AlertSeverity)}.")
     _check_window(silence, now)
@@ -175,7 +215,7 @@ def create(session: Session, silence: Silence, *, by: str) -> SilenceRow:
     params = {name: list(getattr(silence, name)) for name in ("rules", "subjects", "severities")}
     names = ("reason", "starts_at", "ends_at", "ends_with_alerts", "cron", "duration_seconds")
     params |= {name: getattr(silence, name) for name in names}
-    return cast("SilenceRow", dict(session.execute(_INSERT, {**params, "by": by}).mappings().one()))
+    return _row(session, session.execute(_INSERT, {**params, "by": by}).mappings().one())
 
 
 def end(session: Session, silence_id: int, *, by: str) -> SilenceRow:
@@ -195,10 +235,22 @@ def _params(silence_id: int, **more: object) -> dict[str, object]:
     return {"id": silence_id if silence_id < 2**63 else -1, **more}
 
 
-def _changed(_session: Session, silence_id: int, row: object) -> SilenceRow:
+def _changed(session: Session, silence_id: int, row: RowMapping | None) -> SilenceRow:
     if row is None:
         raise NotFoundError(f"There is no silence {silence_id} that goes on; see: tds alerts silences")
-    return cast("SilenceRow", dict(cast("SilenceRow", row)))
+    return _row(session, row)
+
+
+def _row(session: Session, row: RowMapping | Mapping[str, Any]) -> SilenceRow:
+    return cast("SilenceRow", {**row, "state": _state(row, database_clock(session))})
+
+
+def _state(row: RowMapping | Mapping[str, Any], now: datetime) -> SilenceState:
+    if row["ended_at"] is not None or row["ends_at"] <= now:
+        return SilenceState.ENDED
+    names = ("starts_at", "ends_at", "cron", "duration_seconds")
+    is_on = Silence(**{name: row[name] for name in names}).is_on(now)
+    return SilenceState.ACTIVE if is_on else SilenceState.SCHEDULED
 
 
 def silences(
@@ -209,4 +261,5 @@ def silences(
     if is_open is not None:
         goes_on = _COLUMNS["ended_at"].is_(None) & (_COLUMNS["ends_at"] > text("now()"))
         statement = statement.where(goes_on if is_open else ~goes_on)
-    return read_page(session, statement, keys=[_COLUMNS["id"]], cursor=cursor, limit=limit)
+    page = read_page(session, statement, keys=[_COLUMNS["id"]], cursor=cursor, limit=limit)
+    return Page([_row(session, row) for row in page.items], page.next_cursor)
