@@ -11,7 +11,11 @@ from werkzeug.exceptions import HTTPException
 
 from tds_api.http.correlation import correlation_id
 from tds_api.inbox.group_commit import IntakeUnavailableError
+from tds_core.alerts.alertmanager import InvalidNotificationError
 from tds_core.alerts.channels.address import InvalidChannelError
+from tds_core.alerts.operator_actions import AlertNotFiringError, InvalidAcknowledgementError
+from tds_core.alerts.rule_terms import InvalidTermsError, StaleTermsError
+from tds_core.alerts.silences import InvalidSilenceError
 from tds_core.auth import idempotency
 from tds_core.auth import principal as access
 from tds_core.breakers.registry import BreakersAwayError
@@ -54,6 +58,12 @@ STATUS: dict[type[Exception], int] = {
     access.TooManyRequestsError: 429,
     InvalidRequestError: 422,
     NotHeldError: 409,
+    AlertNotFiringError: 409,
+    StaleTermsError: 409,
+    InvalidTermsError: 422,
+    InvalidAcknowledgementError: 422,
+    InvalidSilenceError: 422,
+    InvalidNotificationError: 422,
     EventPendingError: 409,
     letters.DeadLetterClosedError: 409,
     letters.RetryInProgressError: 409,

@@ -83,10 +83,24 @@ class DeliveryRow(TypedDict):
     sent_at: datetime | None
 
 
+class RuleWords(TypedDict):
+    """What a rule says about its alerts: the likely cause, what TDS does by itself, the command to run."""
+
+    title: str
+    unit: str
+    cause: str
+    automatic: str
+    command: str
+
+
 class AlertStory(TypedDict):
-    """An alert with its newest transitions and deliveries, the newest first, and the alerts it mutes as their cause."""
+    """An alert with its newest transitions and deliveries, the newest first, and the alerts it mutes as their cause.
+
+    `words`: of its rule; None for a rule this version no longer has.
+    """
 
     alert: AlertRow
+    words: RuleWords | None
     transitions: list[TransitionRow]
     deliveries: list[DeliveryRow]
     mutes: list[str]
@@ -167,13 +181,14 @@ where muted_by = :rule and state in ('pending', 'firing', 'acknowledged', 'flapp
 """)
 
 
-def story(session: Session, alert_id: int, *, limit: int = 100) -> AlertStory:
+def story(session: Session, alert_id: int, declared: Sequence[Rule], *, limit: int = 100) -> AlertStory:
     """An alert with its newest transitions and deliveries. Raises NotFoundError."""
     row = alert(session, alert_id)
     changes = select(*_TRANSITION).where(_TRANSITION["alert_id"] == alert_id)
     changes = changes.order_by(_TRANSITION["id"].desc()).limit(limit)
     return {
         "alert": row,
+        "words": next((_words(rule) for rule in declared if rule.name == row["rule"]), None),
         "transitions": [cast("TransitionRow", dict(each)) for each in session.execute(changes).mappings()],
         "deliveries": [
             cast("DeliveryRow", dict(each))
@@ -181,6 +196,12 @@ def story(session: Session, alert_id: int, *, limit: int = 100) -> AlertStory:
         ],
         "mutes": list(session.execute(_MUTED, {"rule": row["rule"]}).scalars()),
     }
+
+
+def _words(rule: Rule) -> RuleWords:
+    return RuleWords(
+        title=rule.title, unit=rule.unit, cause=rule.cause, automatic=rule.automatic, command=rule.command
+    )  # fmt: skip
 
 
 def transitions(

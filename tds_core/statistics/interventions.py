@@ -27,6 +27,11 @@ REPAIRS: Final = frozenset({
 })  # fmt: skip
 #: Operations that change how TDS is set up or who may use it, or only look: no record is put right by them.
 OTHER: Final = frozenset({
+    "alerts.acknowledge", "cli.alerts.acknowledge", "alerts.unacknowledge", "cli.alerts.unacknowledge",
+    "alerts.silence", "cli.alerts.silence", "alerts.resolve", "cli.alerts.resolve", "alerts.prometheus",
+    "alert-silences.create", "cli.alerts.silences.create", "alert-silences.preview",
+    "alert-silences.end", "cli.alerts.silences.end", "alert-silences.extend", "cli.alerts.silences.extend",
+    "alert-rules.change", "cli.alerts.rules.set", "alert-rules.reset", "cli.alerts.rules.reset",
     "connecting.begin",
     "comparison.start", "cli.compare", "comparison.cancel", "cli.compare.cancel",
     "dead_letters.assign", "cli.letters.assign", "dead_letters.cancel", "cli.letters.cancel", "dead_letters.look",
