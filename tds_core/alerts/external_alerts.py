@@ -30,6 +30,8 @@ EXTERNAL_RULE = "external"
 #: An alert that is not repeated for so long is over: Alertmanager repeats it, each `repeat_interval`.
 LONGEST_SILENCE = timedelta(hours=24)
 LONGEST_SUBJECT = 200
+#: TDS tells of these by itself, though no measure reads them: without the database there is nothing to read.
+MEASURED_OTHERWISE = ("database_lost",)
 #: Alerts of Alertmanager that one row remembers; shown to nobody.
 MEMBERS, MOST_MEMBERS = "_members", 500
 #: Labels that say where the alert was measured, not what it is about.
@@ -105,7 +107,7 @@ def _key_of(alert: ExternalAlert, rules: Sequence[Rule], terms: Mapping[str, Rul
     rule = next((each for each in rules if prometheus_name(each.name) == alert.name), None)
     if rule is None and alert.severity is None:
         return None
-    if rule is not None and rule.measure is not None:
+    if rule is not None and (rule.measure is not None or rule.name in MEASURED_OTHERWISE):
         log.debug("external_alert_measured_here", rule=rule.name, is_firing=alert.is_firing)
         return None
     name, subject = (rule.name, _values(alert)) if rule else (EXTERNAL_RULE, _name_and_labels(alert))

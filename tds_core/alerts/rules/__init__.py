@@ -3,6 +3,7 @@
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rules import (
     dead_letters,
+    external,
     freshness,
     machine,
     processes,
@@ -21,6 +22,7 @@ from tds_core.errors import NotFoundError
 RULES: tuple[Rule, ...] = (
     *processes.RULES, *workers.RULES, *source.RULES, *quota.RULES, *queue.RULES, *freshness.RULES, *runs.RULES,
     *dead_letters.RULES, *webhooks.RULES, *proof.RULES, *machine.RULES, *receivers.RULES,
+    *external.RULES,
 )  # fmt: skip
 
 _BY_NAME = {rule.name: rule for rule in RULES}
