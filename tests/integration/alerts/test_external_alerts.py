@@ -206,7 +206,7 @@ def test_two_notifications_at_once_make_one_alert(prometheus: Prometheus) -> Non
         barrier.wait()
         try:
             prometheus.sends(alert_of_prometheus("Full"), alert_of_prometheus("Other", severity="error"))
-        except Exception as error:  # noqa: BLE001 (whatever it is, the test shows it)
+        except Exception as error:
             errors.append(error)
 
     threads = [Thread(target=send) for _ in range(4)]
