@@ -20,6 +20,7 @@ from tds_api.pages.login import login_routes
 from tds_api.pages.zoho_connect import zoho_connect_routes
 from tds_api.process_context import Context, make_context
 from tds_api.resources.action_log import action_routes
+from tds_api.resources.alert_channels import alert_channel_routes
 from tds_api.resources.alert_rules import alert_rule_routes
 from tds_api.resources.alert_silences import alert_silence_routes
 from tds_api.resources.alerts import alert_routes
@@ -129,6 +130,7 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
         alert_routes(context),
         alert_silence_routes(context),
         alert_rule_routes(context),
+        alert_channel_routes(context),
         statistics_routes(context),
     ):
         api.register_blueprint(routes)

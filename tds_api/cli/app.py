@@ -37,6 +37,7 @@ from tds_api.cli import (
     workers,
     zoho,
 )
+from tds_api.cli.alerts import commands as alerts
 from tds_api.cli.common.database import DatabaseAwayError
 from tds_api.cli.common.output import say, say_error
 from tds_api.cli.common.remote_api import RemoteAwayError
@@ -86,6 +87,7 @@ app.add_typer(schedule.schedule, name="schedule")
 app.add_typer(breakers.breakers, name="breakers")
 app.add_typer(cursors.cursors, name="cursors")
 app.add_typer(queue.queue, name="queue")
+app.add_typer(alerts.alerts, name="alerts")
 app.add_typer(findings.findings, name="findings")
 app.add_typer(auto_healing.heal, name="heal")
 app.add_typer(subscriptions.subscriptions, name="subscriptions")

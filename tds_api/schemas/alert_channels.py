@@ -1,7 +1,5 @@
 """Schemas of alert channels: made, changed, shown without their secrets, tested; and of the messages they got."""
 
-from typing import Any
-
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.alerts import SEVERITY
@@ -42,9 +40,7 @@ class ChannelTermsSchema(ArgumentsSchema):
     time_zone = fields.String(
         validate=[validate.Length(1, 60), validate.ContainsNoneOf("\0")], metadata={"description": "of quiet hours"}
     )
-    with_detail = fields.Boolean(
-        metadata={"description": "messages may hold texts of errors, not only ids and counts"}
-    )
+    with_detail = fields.Boolean(metadata={"description": "messages may hold texts of errors, not only ids and counts"})
 
 
 class ChannelRequestSchema(ChannelTermsSchema):
@@ -107,8 +103,3 @@ class ChannelDeliveryArgumentsSchema(PageArgumentsSchema):
     """Which messages."""
 
     state = fields.String(validate=validate.OneOf(list(AlertDeliveryState)))
-
-
-def terms_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those of the arguments that are terms of a channel."""
-    return {name: value for name, value in arguments.items() if name not in ("name", "address")}

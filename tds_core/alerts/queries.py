@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, cast
 
-from sqlalchemy import RowMapping, select, text
+from sqlalchemy import RowMapping, Text, select, text
+from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rule_terms import TermsVersion, newest_versions, terms_in_force
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, read_page
-from tds_models.alerts import ACTIVE_STATES, Alert, AlertDelivery, AlertTransition
+from tds_models.alerts import ACTIVE_STATES, Alert, AlertChannel, AlertDelivery, AlertTransition
 
 _ALERT = Alert.__table__.columns
 _TRANSITION = AlertTransition.__table__.columns
@@ -212,6 +213,27 @@ def transitions(
     if rule is not None:
         statement = statement.where(_TRANSITION["rule"] == rule)
     return read_page(session, statement, keys=[_TRANSITION["id"]], cursor=cursor, limit=limit)
+
+
+_OF_CHANNEL = (
+    select(
+        *(each for each in _DELIVERY if each.key not in ("lease_token", "leased_until", "message_id")),
+        cast_to(_DELIVERY["message_id"], Text).label("message_id"),
+        _ALERT["rule"], _ALERT["subject"], AlertChannel.name.label("channel"),
+    )
+    .join(Alert, _ALERT["id"] == _DELIVERY["alert_id"])
+    .join(AlertChannel, AlertChannel.id == _DELIVERY["channel_id"])
+)  # fmt: skip
+
+
+def deliveries(
+    session: Session, channel_id: int, *, cursor: str | None = None, limit: int = 50, state: str | None = None
+) -> Page[DeliveryRow]:
+    """A page of the messages of a channel, the newest first. Raises `InvalidCursorError`."""
+    statement = _OF_CHANNEL.where(_DELIVERY["channel_id"] == channel_id)
+    if state is not None:
+        statement = statement.where(_DELIVERY["state"] == state)
+    return read_page(session, statement, keys=[_DELIVERY["id"]], cursor=cursor, limit=limit)
 
 
 _COUNTS = text("select rule, severity, state, count(*) as count from tds_alerts group by 1, 2, 3 order by 1, 2, 3")

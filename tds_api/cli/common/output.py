@@ -27,7 +27,8 @@ from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 
 _AGO = re.compile(r"(\d{1,6})\s*(s|min|h|d)")
-_TIME_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+_LASTS = re.compile(r"(\d{1,6})\s*(s|min|m|h|d)")
+_TIME_UNITS = {"s": "seconds", "min": "minutes", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def read_moment(text: str) -> datetime | None:
@@ -46,6 +47,14 @@ def read_moment(text: str) -> datetime | None:
             f"{text[:40]!r} is no moment. Write 2026-11-22, 2026-11-22T09:30:00Z, or how long ago: 15min, 2h, 3d."
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_duration(text: str) -> timedelta:
+    """How long something lasts: `90s`, `15min`, `2h`, `3d`. Raises ConfigError."""
+    lasts = _LASTS.fullmatch(text.strip())
+    if lasts is None:
+        raise ConfigError(f"{text[:40]!r} is no length of time. Write 90s, 15min, 2h or 3d.")
+    return timedelta(**{_TIME_UNITS[lasts[2]]: int(lasts[1])})
 
 
 # A pipe has no width.

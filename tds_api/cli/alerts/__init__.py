@@ -1,0 +1,1 @@
+"""Commands of alerts: the alerts themselves, silences, rules and channels."""
