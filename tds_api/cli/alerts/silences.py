@@ -1,4 +1,4 @@
-"""`tds alerts silence` and `tds alerts silences`: makes, previews, extends and ends silences and maintenance windows."""
+"""`tds alerts silence` and `tds alerts silences`: makes, previews, extends, ends silences and maintenance windows."""
 
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
