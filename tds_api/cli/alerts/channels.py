@@ -22,7 +22,7 @@ _AFTER = typer.Option("", metavar="TIME", help="Told only of what nobody acknowl
 _REMINDER = typer.Option("", "--remind", metavar="TIME", help="Reminded so often of what still fires; 0s: never.")
 _QUIET = typer.Option("", "--quiet", metavar="22:00-07:00", help="Told only what is critical then; none: never quiet.")
 _ZONE = typer.Option("", "--zone", metavar="ZONE", help="Of the quiet hours, for example Asia/Baghdad; else UTC.")
-_DETAIL = typer.Option(None, "--detail/--no-detail", help="Messages hold texts of errors too, not only ids and counts.")
+_DETAIL = typer.Option("--detail/--no-detail", help="Messages hold texts of errors too, not only ids and counts.")
 
 channels_app = typer.Typer(help="Where alerts are sent: made, changed, tested, removed; and what was sent.")
 

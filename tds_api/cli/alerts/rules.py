@@ -22,7 +22,7 @@ PATH = "/alert-rules"
 Name = Annotated[str, typer.Argument(help="A rule, see: tds alerts rules")]
 
 _AS_JSON = typer.Option(False, "--json", help="For programs.")
-_THRESHOLD = typer.Option(None, help="The value it compares with, in the rule's unit.")
+_THRESHOLD = typer.Option(help="The value it compares with, in the rule's unit.")
 _FOR = typer.Option("", "--for", metavar="TIME", help="So long the condition is met before it fires: 0s, 5min.")
 _KEEP = typer.Option("", "--keep", metavar="TIME", help="So long it is not met before it is resolved.")
 _REASON = typer.Option("", help="Why; kept with the version.")
