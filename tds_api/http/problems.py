@@ -61,7 +61,6 @@ STATUS: dict[type[Exception], int] = {
     AlertNotFiringError: 409,
     StaleTermsError: 409,
     InvalidTermsError: 422,
-    InvalidChannelError: 422,
     InvalidAcknowledgementError: 422,
     InvalidSilenceError: 422,
     InvalidNotificationError: 422,

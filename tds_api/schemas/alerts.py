@@ -101,7 +101,7 @@ class AlertDeliverySchema(Schema):
     sent_at = perhaps_instant_field()
 
 
-class RuleWordsSchema(Schema):
+class RuleAdviceSchema(Schema):
     """What a rule says about its alerts."""
 
     title = fields.String()
@@ -115,7 +115,7 @@ class AlertStorySchema(Schema):
     """An alert with its newest transitions and messages."""
 
     alert = fields.Nested(AlertSchema)
-    words = fields.Nested(RuleWordsSchema, allow_none=True)
+    advice = fields.Nested(RuleAdviceSchema, allow_none=True)
     transitions = fields.List(fields.Nested(TransitionSchema))
     deliveries = fields.List(fields.Nested(AlertDeliverySchema))
     mutes = fields.List(fields.String(), metadata={"description": "the active alerts it is the cause of"})

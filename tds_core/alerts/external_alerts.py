@@ -17,6 +17,7 @@ from tds_core.alerts import deliveries
 from tds_core.alerts.alert_store import is_active, lock_subjects, write_changes
 from tds_core.alerts.alertmanager import ExternalAlert, Notification
 from tds_core.alerts.message_text import one_line
+from tds_core.alerts.prometheus_rules import alert_name
 from tds_core.alerts.rule import Reading, Rule, RuleTerms
 from tds_core.alerts.rule_terms import terms_in_force
 from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, meet
@@ -34,8 +35,10 @@ LONGEST_SUBJECT = 200
 MEASURED_OTHERWISE = ("database_lost",)
 #: Alerts of Alertmanager that one row remembers; shown to nobody.
 MEMBERS, MOST_MEMBERS = "_members", 500
-#: Labels that say where the alert was measured, not what it is about.
-_OF_PROMETHEUS = frozenset({"job", "instance", "prometheus", "prometheus_replica", "replica", "monitor", "cluster"})
+#: Labels that say where and by which rule the alert was measured, not what it is about.
+_OF_PROMETHEUS = frozenset(
+    {"job", "instance", "prometheus", "prometheus_replica", "replica", "monitor", "cluster", "rule"}
+)
 _RANK: Final = {severity: rank for rank, severity in enumerate(AlertSeverity)}
 
 
@@ -104,7 +107,7 @@ def _result(
 
 def _key_of(alert: ExternalAlert, rules: Sequence[Rule], terms: Mapping[str, RuleTerms]) -> _Key | None:
     """The row of an alert; None where it is only noted."""
-    rule = next((each for each in rules if prometheus_name(each.name) == alert.name), None)
+    rule = next((each for each in rules if alert_name(each) == alert.name), None)
     if rule is None and alert.severity is None:
         return None
     if rule is not None and (rule.measure is not None or rule.name in MEASURED_OTHERWISE):
@@ -112,11 +115,6 @@ def _key_of(alert: ExternalAlert, rules: Sequence[Rule], terms: Mapping[str, Rul
         return None
     name, subject = (rule.name, _values(alert)) if rule else (EXTERNAL_RULE, _name_and_labels(alert))
     return (name, subject) if name in terms and terms[name].is_enabled else None
-
-
-def prometheus_name(rule: str) -> str:
-    """What a rule is called in Prometheus: `TdsApiDown` for `api_down`."""
-    return "Tds" + "".join(word.capitalize() for word in rule.split("_"))
 
 
 def _values(alert: ExternalAlert) -> str:

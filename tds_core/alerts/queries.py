@@ -84,7 +84,7 @@ class DeliveryRow(TypedDict):
     sent_at: datetime | None
 
 
-class RuleWords(TypedDict):
+class RuleAdvice(TypedDict):
     """What a rule says about its alerts: the likely cause, what TDS does by itself, the command to run."""
 
     title: str
@@ -97,11 +97,11 @@ class RuleWords(TypedDict):
 class AlertStory(TypedDict):
     """An alert with its newest transitions and deliveries, the newest first, and the alerts it mutes as their cause.
 
-    `words`: of its rule; None for a rule this version no longer has.
+    `advice`: of its rule; None for a rule this version no longer has.
     """
 
     alert: AlertRow
-    words: RuleWords | None
+    advice: RuleAdvice | None
     transitions: list[TransitionRow]
     deliveries: list[DeliveryRow]
     mutes: list[str]
@@ -189,7 +189,7 @@ def story(session: Session, alert_id: int, declared: Sequence[Rule], *, limit: i
     changes = changes.order_by(_TRANSITION["id"].desc()).limit(limit)
     return {
         "alert": row,
-        "words": next((_words(rule) for rule in declared if rule.name == row["rule"]), None),
+        "advice": next((_advice(rule) for rule in declared if rule.name == row["rule"]), None),
         "transitions": [cast("TransitionRow", dict(each)) for each in session.execute(changes).mappings()],
         "deliveries": [
             cast("DeliveryRow", dict(each))
@@ -199,8 +199,8 @@ def story(session: Session, alert_id: int, declared: Sequence[Rule], *, limit: i
     }
 
 
-def _words(rule: Rule) -> RuleWords:
-    return RuleWords(
+def _advice(rule: Rule) -> RuleAdvice:
+    return RuleAdvice(
         title=rule.title, unit=rule.unit, cause=rule.cause, automatic=rule.automatic, command=rule.command
     )  # fmt: skip
 

@@ -31,8 +31,8 @@ def _carer(alert: Row) -> str | None:
 
 def show_story(story: Row) -> None:
     """One alert: what it says, what is behind it, what to do; its changes and messages."""
-    alert, words, console = story["alert"], story["words"], terminal()
-    title = words["title"] if words else alert["rule"]
+    alert, advice, console = story["alert"], story["advice"], terminal()
+    title = advice["title"] if advice else alert["rule"]
     about = f": {alert['subject']}" if alert["subject"] else ""
     color = _COLORS.get(alert["severity"], "")
     heading = f"[{color}]{alert['severity'].upper()}[/] [bold]{escape(title + about)}[/] is {alert['state']}"
@@ -47,10 +47,10 @@ def show_story(story: Row) -> None:
         _say(console, f"acknowledged by {alert['acknowledged_by']} until {until}{note}")
     if alert["muted_by"]:
         _say(console, f"sends no messages while its cause fires: {alert['muted_by']}")
-    if words:
-        _say(console, f"usually: {words['cause']}")
-        _say(console, f"TDS by itself: {words['automatic']}")
-        _say(console, f"to do: {words['command']}")
+    if advice:
+        _say(console, f"usually: {advice['cause']}")
+        _say(console, f"TDS by itself: {advice['automatic']}")
+        _say(console, f"to do: {advice['command']}")
     if story["mutes"]:
         _say(console, f"mutes what it causes: {', '.join(story['mutes'])}")
     console.print()

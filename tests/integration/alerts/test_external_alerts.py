@@ -13,7 +13,8 @@ from tds_core.alerts import operator_actions, rule_terms
 from tds_core.alerts.alert_store import alert_records, write_changes
 from tds_core.alerts.alertmanager import read_notification
 from tds_core.alerts.evaluation import Evaluator
-from tds_core.alerts.external_alerts import IntakeResult, prometheus_name, take
+from tds_core.alerts.external_alerts import IntakeResult, take
+from tds_core.alerts.prometheus_rules import alert_name
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rules import RULES, rule_of
 from tds_core.alerts.state_machine import AlertChange
@@ -53,8 +54,8 @@ def prometheus(world: World) -> Prometheus:
 
 
 def test_names_in_prometheus_are_those_of_the_rules() -> None:
-    assert prometheus_name("api_down") == "TdsApiDown"
-    assert len({prometheus_name(rule.name) for rule in RULES}) == len(RULES)
+    assert alert_name(rule_of("api_down")) == "TdsApiDown"
+    assert len({alert_name(rule) for rule in RULES}) == len(RULES)
 
 
 def test_an_alert_fires_is_told_and_its_end_too(prometheus: Prometheus) -> None:
@@ -107,7 +108,11 @@ def test_an_end_from_before_the_beginning_is_an_old_one(prometheus: Prometheus) 
 def test_a_rule_of_tds_that_only_prometheus_measures_has_its_own_alerts(prometheus: Prometheus) -> None:
     with prometheus.alerts.scope() as session:
         rule_terms.change(session, rule_of("pool_exhausted"), {"severity": "error"}, by="ann")
-    prometheus.sends(alert_of_prometheus("TdsPoolExhausted", severity="warning", pool="api", job="tds", instance="a:1"))
+    prometheus.sends(
+        alert_of_prometheus(
+            "TdsPoolExhausted", severity="warning", pool="api", job="tds", instance="a:1", rule="pool_exhausted"
+        )
+    )
     row = prometheus.row()
     assert (row["rule"], row["subject"], row["state"], row["severity"]) == ("pool_exhausted", "api", "firing", "error")
 

@@ -68,7 +68,7 @@ def test_an_alert_has_its_words_and_its_story_and_nothing_of_tds_itself(sender: 
     assert (story["alert"]["subject"], story["alert"]["severity"]) == ("Full disk=sda", "critical")
     assert story["alert"]["detail"]["labels"] == {"disk": "sda"}
     assert "_members" not in story["alert"]["detail"]
-    assert story["words"]["title"] == "An alert of Prometheus"
+    assert story["advice"]["title"] == "An alert of Prometheus"
     assert [(each["from_state"], each["to_state"]) for each in story["transitions"]] == [("ok", "firing")]
     assert (story["deliveries"], story["mutes"]) == ([], [])
     assert "_members" not in sender.get(ALERTS).text
