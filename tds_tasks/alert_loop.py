@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.database_outage import DatabaseOutage
+from tds_core.alerts.dead_man import DeadManSwitch
 from tds_core.alerts.evaluation import EVERY_SECONDS, Evaluator
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.notifier import Notifier
@@ -51,6 +52,7 @@ class AlertLoop:
         self._evaluator = Evaluator(RULES)
         self._notifier = Notifier(self._scope, settings)
         self._outage = DatabaseOutage(settings, rule_of("database_lost"))
+        self._switch = DeadManSwitch(settings)
         self._is_first = is_first
         self._was_leader = is_first
         self._evaluated_at: float | None = None
@@ -116,12 +118,14 @@ class AlertLoop:
             "alerts_evaluated", active_count=result.active_count, transition_count=result.transition_count,
             duration_seconds=round(time.perf_counter() - began, 3),
         )  # fmt: skip
+        self._switch.look(facts, self._evaluated_at)
 
     def _database_failed(self, error: SQLAlchemyError) -> None:
         if not is_away(error):  # what is away is told once, by the engine
             log.warning("alert_evaluation_failed", error=f"{type(error).__name__}: {error}"[:300])
         elif self._was_leader:
             self._outage.failed()
+            self._switch.look(None, self._evaluated_at)
 
 
 def start_alerts(settings: Settings, breakers: Breakers, stop: threading.Event, *, is_first: bool) -> threading.Thread:
