@@ -16,6 +16,7 @@ from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.http.problems import problem
 from tds_api.process_context import Context
 from tds_api.resources.health import redis_status
+from tds_core.alerts import queries as alert_queries
 from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import Breakers
 from tds_core.comparison import queries as comparison_queries
@@ -111,6 +112,7 @@ def metrics_registry(context: Context, governor: Governor) -> CollectorRegistry:
         partial(statistics_gauges, context),
         partial(webhook_coverage_gauges, context.engine),
         partial(comparison_gauges, context.engine),
+        partial(alert_gauges, context.engine),
     ):
         registry.register(GaugeCollector(read))
     return registry
@@ -282,3 +284,23 @@ def comparison_gauges(engine: Engine) -> Iterator[Gauge]:
         suspects.add_metric([entity], report["suspect_count"])
     yield from (ratio, differences, suspects)
     yield _by("entity", ages, "tds_comparison_age_seconds", "Since a comparison last left nothing unproven.")
+
+
+def alert_gauges(engine: Engine) -> Iterator[Gauge]:
+    """Alerts that are active, the messages of a day by channel, and since when no evaluation has ended."""
+    with session_scope(engine) as session:
+        alerts, messages = alert_queries.alert_counts(session), alert_queries.delivery_counts(session)
+        ages = heartbeats.silent_seconds(session, ["alerts"])
+    active = Gauge(
+        "tds_alerts", "Alerts that are active, or whose rule cannot be measured.", labels=["rule", "severity", "state"]
+    )
+    for alert in alerts:
+        active.add_metric([alert["rule"], alert["severity"], alert["state"]], alert["count"])
+    sent = Gauge(
+        "tds_alert_deliveries", "Messages of alerts of the last 24 hours, by their state.", labels=["channel", "state"]
+    )
+    for message in messages:
+        sent.add_metric([message["channel"], message["state"]], message["count"])
+    yield from (active, sent)
+    meaning = "Since the rules of alerts were last evaluated."
+    yield Gauge("tds_alert_evaluation_age_seconds", meaning, value=ages.get("alerts"))

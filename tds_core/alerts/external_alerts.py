@@ -18,7 +18,7 @@ from tds_core.alerts.alert_store import is_active, lock_subjects, write_changes
 from tds_core.alerts.alertmanager import ExternalAlert, Notification
 from tds_core.alerts.message_text import one_line
 from tds_core.alerts.prometheus_rules import alert_name
-from tds_core.alerts.rule import Reading, Rule, RuleTerms
+from tds_core.alerts.rule import Rule, RuleTerms, RuleValue
 from tds_core.alerts.rule_terms import terms_in_force
 from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, meet
 from tds_core.queue.items import database_clock
@@ -176,7 +176,7 @@ def _fire(
     severity = terms.severity
     if before.rule == EXTERNAL_RULE:
         severity = max((AlertSeverity(each["severity"]) for each in members.values()), key=_RANK.__getitem__)
-    reading = Reading(value=len(members), says=says, subject=before.subject, detail={**detail, MEMBERS: members})
+    reading = RuleValue(value=len(members), says=says, subject=before.subject, detail={**detail, MEMBERS: members})
     return _without_value(meet(before, reading, _at_once(terms, severity), now))
 
 
@@ -208,6 +208,6 @@ def go_on(alert: AlertRecord, terms: RuleTerms, now: datetime) -> AlertChange:
     at_once = _at_once(terms, alert.severity)
     if not alert.detail.get(MEMBERS):
         return end(alert, at_once, now)
-    reading = Reading(value=1, says=alert.summary, subject=alert.subject, detail=alert.detail)
+    reading = RuleValue(value=1, says=alert.summary, subject=alert.subject, detail=alert.detail)
     change = _without_value(meet(alert, reading, at_once, now))
     return replace(change, after=replace(change.after, seen_at=alert.seen_at))

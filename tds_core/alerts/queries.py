@@ -236,7 +236,10 @@ def deliveries(
     return read_page(session, statement, keys=[_DELIVERY["id"]], cursor=cursor, limit=limit)
 
 
-_COUNTS = text("select rule, severity, state, count(*) as count from tds_alerts group by 1, 2, 3 order by 1, 2, 3")
+_COUNTS = text("""
+select rule, severity, state, count(*) as count from tds_alerts
+where state in ('pending', 'firing', 'acknowledged', 'flapping', 'no_data') group by 1, 2, 3 order by 1, 2, 3
+""")
 _DELIVERY_COUNTS = text("""
 select c.name as channel, d.state, count(*) as count
 from tds_alert_deliveries d join tds_alert_channels c on c.id = d.channel_id
@@ -262,7 +265,7 @@ class DeliveryCount(TypedDict):
 
 
 def alert_counts(session: Session) -> list[AlertCount]:
-    """The numbers of alerts by rule, severity and state."""
+    """The numbers of alerts that are active, or cannot be measured, by rule, severity and state."""
     return [cast("AlertCount", dict(row)) for row in session.execute(_COUNTS).mappings()]
 
 

@@ -1,5 +1,6 @@
 """Process health: heartbeats that show when a process last made progress, and the share of memory in use."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -42,9 +43,9 @@ where name = any(:names)
 """)
 
 
-def silent_seconds(session: Session) -> dict[str, float]:
-    """Seconds since the last heartbeats of `dispatcher` and `beat`; one that never ran is left out."""
-    rows = session.execute(SILENT, {"names": ["dispatcher", "beat"]})
+def silent_seconds(session: Session, names: Sequence[str] = ("dispatcher", "beat")) -> dict[str, float]:
+    """Seconds since the last heartbeats of these names; one that never came is left out."""
+    rows = session.execute(SILENT, {"names": list(names)})
     return {row.name: max(0.0, row.seconds) for row in rows}
 
 

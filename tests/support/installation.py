@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.rule import Reading
+from tds_core.alerts.rule import RuleValue
 from tds_core.alerts.rules import RULES, rule_of
 from tds_core.breakers.registry import Breakers, open_breakers
 from tds_core.config.settings import Settings, load_settings
@@ -51,7 +51,7 @@ class Installation:
         facts.__dict__.update(self.machine)
         return facts
 
-    def met(self, name: str, facts: AlertFacts | None = None) -> dict[str, Reading]:
+    def met(self, name: str, facts: AlertFacts | None = None) -> dict[str, RuleValue]:
         """By subject, the readings of a rule that meet its condition."""
         rule = rule_of(name)
         assert rule.measure is not None

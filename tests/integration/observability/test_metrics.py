@@ -12,10 +12,11 @@ import requests
 import responses
 from prometheus_client import Metric
 from prometheus_client.registry import REGISTRY
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 import celeryconfig
 from tds_api.monitoring import metrics_registry
+from tds_core.alerts.rules import RULES
 from tds_core.breakers.circuit import CircuitState as BreakerState
 from tds_core.breakers.circuit import Thresholds
 from tds_core.breakers.registry import Breakers
@@ -23,14 +24,17 @@ from tds_core.dead_letters import store
 from tds_core.errors import QuotaError, TransientError
 from tds_core.healing.action_log import HealingOutcome as DeedOutcome
 from tds_core.health.health import HealthState
+from tds_core.observability import heartbeats
 from tds_core.records.compare import RowOutcome
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.api_request import ApiCall
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.quota.governor import open_governor
+from tds_models.alerts import AlertDeliveryState, AlertState
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
+from tests.support.alertmanager import alert_of_prometheus, notification
 from tests.support.webhook_sender import Sender, sender_for, wrapped
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +50,10 @@ BOUNDS = {
     "state": "|".join(
         [*HealthState, *BreakerState, "due", "waiting", "leased", "listening", "silent", "deaf", "missing"]
     )
-    + "|live|deleted|unconfirmed",
+    + "|live|deleted|unconfirmed|"
+    + "|".join([*AlertState, *AlertDeliveryState]),
+    "rule": "|".join(rule.name for rule in RULES),
+    "channel": "desk",
     "outcome": "|".join([*RowOutcome, *DeedOutcome, "retry", "snooze", "dead", "overtaken", "to_read", "invalid"]),
     "mode": "|".join([*Mode, "webhook"]),
     "error": CODE,
@@ -106,6 +113,8 @@ def hostile(sender: Sender) -> None:
         sender.send(b'{"item": {}}', query=f"entity=made-up-{number}&event=e{number}")
         sender.send(wrapped(str(number)), secret=f"wrong-secret-{number}")
         sender.app.test_client().get(f"/api/tds/entities/product/{number}")
+    made_up = [alert_of_prometheus(f"Alert{number}", severity=f"s{number}", pod=f"p{number}") for number in range(30)]
+    sender.post("/api/tds/alerts/prometheus", notification(*made_up))
     with session_scope(sender.engine) as session:
         errors = [TransientError("slow"), QuotaError("none left", after_seconds=1), ValueError("a bug")]
         letters = [
@@ -172,3 +181,27 @@ def test_names_and_types_are_as_prometheus_wants_them(sender: Sender) -> None:
     page = "\n".join(line for line in sender.get("/metrics").text.splitlines() if "tds_" in line) + "\n"
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_alerts_and_their_messages_are_counted(sender: Sender) -> None:
+    sender.post("/api/tds/alerts/prometheus", notification(*(alert_of_prometheus(name) for name in ("A", "B"))))
+    with session_scope(sender.engine) as session:
+        session.execute(
+            text("""
+            insert into tds_alert_channels (name, kind, locked, masked, created_by)
+            values ('desk', 'webhook', '', '', 'ann')""")
+        )
+        session.execute(
+            text("""
+            insert into tds_alert_deliveries (alert_id, episode, channel_id, kind, state, created_at)
+            select a.id, 1, c.id, 'firing', 'sent', now() - interval '1 hour' * 20 * a.id
+            from tds_alerts a, tds_alert_channels c""")
+        )
+        heartbeats.beat(session, "alerts")
+    found = {family.name: family.samples for family in families(sender)}
+    [firing] = found["tds_alerts"]
+    assert (firing.labels, firing.value) == ({"rule": "external", "severity": "warning", "state": "firing"}, 2)
+    [sent] = found["tds_alert_deliveries"]
+    assert (sent.labels, sent.value) == ({"channel": "desk", "state": "sent"}, 1)
+    [age] = found["tds_alert_evaluation_age_seconds"]
+    assert 0 <= age.value < 60
