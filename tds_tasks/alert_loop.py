@@ -77,13 +77,13 @@ class AlertLoop:
 
     def _take_part(self, stop: threading.Event) -> None:
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock:
+            if not self._is_my_turn() or not lock.execute(_TAKE, {"key": Lock.ALERTS}).scalar():
+                self._was_leader = False
+                if self._outage.is_on:  # this process told of it, so it tells of its end
+                    self._outage.answered(self._scope)
+                stop.wait(STANDBY_SECONDS)
+                return
             try:
-                if not self._is_my_turn() or not lock.execute(_TAKE, {"key": Lock.ALERTS}).scalar():
-                    self._was_leader = False
-                    if self._outage.is_on:  # this process told of it, so it tells of its end
-                        self._outage.answered(self._scope)
-                    stop.wait(STANDBY_SECONDS)
-                    return
                 self._was_leader = True
                 self._lead(lock, stop)
             finally:
