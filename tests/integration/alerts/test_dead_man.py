@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import create_engine
 
 from tds_core.alerts import dead_man
+from tds_core.alerts import facts as alert_facts
 from tds_core.alerts.dead_man import DeadManSwitch, Progress, why_not
 from tds_core.alerts.facts import AlertFacts
 from tds_core.breakers.registry import open_breakers
@@ -39,9 +40,10 @@ def test_progress_is_more_than_a_living_process(changed: dict[str, Any], says: s
 
 @pytest.fixture
 def watcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpReceiver]:
-    """Who watches outside, and a minute that takes half a second."""
+    """Who watches outside a process that has run for an hour, and a minute that takes half a second."""
     for name, value in {"EVERY_SECONDS": 0.5, "LOOK_TOLERANCE_SECONDS": 0.0, "PATIENCE_SECONDS": 0.3}.items():
         monkeypatch.setattr(dead_man, name, value)
+    monkeypatch.setattr(alert_facts, "_BEGAN", time.monotonic() - 3600)  # this process has seen it all
     with http_receiving() as receiver:
         yield receiver
 
