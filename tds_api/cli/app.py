@@ -41,7 +41,7 @@ from tds_api.cli.common.database import DatabaseAwayError
 from tds_api.cli.common.output import say, say_error
 from tds_api.cli.common.remote_api import RemoteAwayError
 from tds_api.cli.comparison import commands as comparison
-from tds_api.cli.comparison import statement
+from tds_api.cli.comparison import verify_statement
 from tds_api.cli.dead_letter import commands as dead_letter
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
@@ -74,7 +74,7 @@ app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("validate")(validate.validate)
 app.command("compare", cls=comparison.CompareCommand)(comparison.compare)
-verify.verify.command("statement")(statement.statement)
+verify.verify.command("statement")(verify_statement.statement)
 app.add_typer(verify.verify, name="verify")
 app.command("repair")(repair.repair)
 audit.audit.command("actions")(audit.actions)

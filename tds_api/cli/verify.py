@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tds_api.cli.common.database import database
 from tds_api.cli.common.output import say_json, say_table, terminal
-from tds_api.cli.doctor_checks.foreign_rows import (
+from tds_api.cli.doctor_checks.foreign_organization_rows import (
     STRANGERS_MEND,
     UNLISTED_MEND,
     describe_hold,
@@ -22,7 +22,7 @@ from tds_api.cli.doctor_checks.foreign_rows import (
 from tds_core.errors import ConfigError
 from tds_core.invariants.verify import InvariantResult
 from tds_core.invariants.verify import verify as look
-from tds_core.sync.foreign_rows import Hint, hints
+from tds_core.sync.foreign_organization_rows import Hint, hints
 from tds_models.db import session_scope
 
 verify = typer.Typer()

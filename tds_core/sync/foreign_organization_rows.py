@@ -1,4 +1,4 @@
-"""Foreign rows: living rows that belong to another organisation than the mirrored one, and hints at such rows.
+"""Rows of a foreign organisation: living rows that are not of the mirrored one, and hints at such rows.
 
 Few of Zoho's records name their organisation. Rows that name another one are counted. Three kinds of rows may belong to
 another without naming it: rows that no list of the mirrored organisation shows, for which a full pass is held; rows

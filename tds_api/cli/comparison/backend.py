@@ -1,4 +1,4 @@
-"""The TDS that `tds compare` asks: the one of the settings' database, or one over HTTP."""
+"""The backend of `tds compare`: the TDS of the settings' database, or one over HTTP."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypedDict
 from rich.console import Console
 
 from tds_api.cli.common.logged_transactions import acting_on
-from tds_api.cli.common.remote_api import LARGEST_PAGE, LocalTarget, RemoteTarget, target_of_settings
+from tds_api.cli.common.remote_api import LARGEST_PAGE
+from tds_api.cli.common.sync_backend import LocalBackend, RemoteBackend, backend_of_settings
 from tds_core.comparison import comparisons, queries, repair, statements
 from tds_core.comparison.queries import ComparisonStatus, DifferenceRow
 from tds_core.comparison.statements import SignedStatement
@@ -41,7 +42,7 @@ class RepairPrice(TypedDict):
     run_ids: list[int]
 
 
-class ComparisonTarget(Protocol):
+class ComparisonBackend(Protocol):
     """What `tds compare` asks of a TDS."""
 
     def request(self, entities: Sequence[str], *, sample: int, follow: bool) -> int:
@@ -89,12 +90,12 @@ class ComparisonTarget(Protocol):
 class LocalComparisons:
     """Comparisons by the database."""
 
-    target: LocalTarget
+    backend: LocalBackend
 
     def request(self, entities: Sequence[str], *, sample: int, follow: bool) -> int:
-        """See `ComparisonTarget`."""
+        """See `ComparisonBackend`."""
         detail = {"entities": list(entities), "sample": sample, "follow": follow}
-        with acting_on(self.target.engine, "compare", " ".join(entities) or "all", detail=detail) as session:
+        with acting_on(self.backend.engine, "compare", " ".join(entities) or "all", detail=detail) as session:
             return comparisons.request_comparison(
                 session,
                 requested_by=getuser(),
@@ -104,15 +105,15 @@ class LocalComparisons:
             )
 
     def comparison(self, comparison_id: int) -> ComparisonStatus:
-        """See `ComparisonTarget`."""
-        with session_scope(self.target.engine) as session:
+        """See `ComparisonBackend`."""
+        with session_scope(self.backend.engine) as session:
             return queries.comparison(session, comparison_id)
 
     def differences(self, comparison_id: int, *, entity: str, state: str, limit: int) -> list[DifferenceRow]:
-        """See `ComparisonTarget`."""
+        """See `ComparisonBackend`."""
         rows: list[DifferenceRow] = []
         cursor: str | None = None
-        with session_scope(self.target.engine) as session:
+        with session_scope(self.backend.engine) as session:
             while True:
                 page = queries.differences(
                     session, comparison_id, entity=entity or None, state=state, cursor=cursor, limit=limit - len(rows)
@@ -122,28 +123,28 @@ class LocalComparisons:
                     return rows
 
     def cancel(self, comparison_id: int) -> ComparisonStatus:
-        """See `ComparisonTarget`."""
-        with acting_on(self.target.engine, "compare.cancel", comparison_id) as session:
+        """See `ComparisonBackend`."""
+        with acting_on(self.backend.engine, "compare.cancel", comparison_id) as session:
             comparisons.cancel(session, comparison_id, by=getuser())
             return queries.comparison(session, comparison_id)
 
     def statement(self, number: int) -> SignedStatement:
-        """See `ComparisonTarget`."""
-        with session_scope(self.target.engine) as session:
+        """See `ComparisonBackend`."""
+        with session_scope(self.backend.engine) as session:
             return statements.read(session, number)
 
     def repair(self, comparison_id: int, *, entity: str, include_asked: bool, dry_run: bool) -> RepairPrice:
-        """See `ComparisonTarget`."""
+        """See `ComparisonBackend`."""
         settings, of_entity = load_settings(), entity or None
         if dry_run:
-            with session_scope(self.target.engine) as session:
+            with session_scope(self.backend.engine) as session:
                 plan = repair.plan(
                     session, settings, comparison_id, entity=of_entity, includes_asked=include_asked
                 )  # fmt: skip
         else:
             detail = {"include_asked": include_asked}
             with acting_on(
-                self.target.engine, "compare.repair", comparison_id, entity=of_entity, detail=detail
+                self.backend.engine, "compare.repair", comparison_id, entity=of_entity, detail=detail
             ) as session:
                 plan = repair.plan(session, settings, comparison_id, entity=of_entity, includes_asked=include_asked)
                 repair.request(session, plan, requested_by=getuser())
@@ -157,45 +158,45 @@ class LocalComparisons:
         }
 
     def run(self, run_id: int) -> RunDetails:
-        """See `ComparisonTarget`."""
-        return self.target.run(run_id)
+        """See `ComparisonBackend`."""
+        return self.backend.run(run_id)
 
     def warn_of_silence(self, console: Console) -> None:
-        """See `ComparisonTarget`."""
-        self.target.warn_of_silence(console)
+        """See `ComparisonBackend`."""
+        self.backend.warn_of_silence(console)
 
     def is_silent(self) -> bool:
-        """See `ComparisonTarget`."""
-        with session_scope(self.target.engine) as session:
+        """See `ComparisonBackend`."""
+        with session_scope(self.backend.engine) as session:
             silent = health_facts(session)["dispatcher_silent_seconds"]
         return silent is None or silent > DISPATCHER_SILENT_SECONDS
 
     def unconnected(self) -> str:
-        """See `ComparisonTarget`."""
-        return self.target.unconnected()
+        """See `ComparisonBackend`."""
+        return self.backend.unconnected()
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteComparisons:
     """Comparisons over HTTP."""
 
-    target: RemoteTarget
+    backend: RemoteBackend
 
     def request(self, entities: Sequence[str], *, sample: int, follow: bool) -> int:
-        """See `ComparisonTarget`."""
+        """See `ComparisonBackend`."""
         body = {"entities": list(entities), "sample": sample, "follow": follow}
-        return int(self.target.remote.post("/statistics/compare", body)["id"])
+        return int(self.backend.remote.post("/statistics/compare", body)["id"])
 
     def comparison(self, comparison_id: int) -> ComparisonStatus:
-        """See `ComparisonTarget`."""
-        return _status(self.target.remote.get(f"/statistics/compare/{comparison_id}"))
+        """See `ComparisonBackend`."""
+        return _status(self.backend.remote.get(f"/statistics/compare/{comparison_id}"))
 
     def differences(self, comparison_id: int, *, entity: str, state: str, limit: int) -> list[DifferenceRow]:
-        """See `ComparisonTarget`."""
+        """See `ComparisonBackend`."""
         rows: list[Any] = []
         cursor: str | None = None
         while True:
-            page = self.target.remote.get(
+            page = self.backend.remote.get(
                 f"/statistics/compare/{comparison_id}/differences",
                 entity=entity, state=state, cursor=cursor, limit=min(limit - len(rows), LARGEST_PAGE),
             )  # fmt: skip
@@ -205,36 +206,36 @@ class RemoteComparisons:
                 return rows
 
     def cancel(self, comparison_id: int) -> ComparisonStatus:
-        """See `ComparisonTarget`."""
-        return _status(self.target.remote.post(f"/statistics/compare/{comparison_id}/cancel"))
+        """See `ComparisonBackend`."""
+        return _status(self.backend.remote.post(f"/statistics/compare/{comparison_id}/cancel"))
 
     def statement(self, number: int) -> SignedStatement:
-        """See `ComparisonTarget`."""
-        found = self.target.remote.get(f"/statistics/statement/{number}")
+        """See `ComparisonBackend`."""
+        found = self.backend.remote.get(f"/statistics/statement/{number}")
         return SignedStatement(**{name: found[name] for name in SignedStatement.__slots__})
 
     def repair(self, comparison_id: int, *, entity: str, include_asked: bool, dry_run: bool) -> RepairPrice:
-        """See `ComparisonTarget`."""
+        """See `ComparisonBackend`."""
         body: dict[str, Any] = {"comparison_id": comparison_id, "include_asked": include_asked, "dry_run": dry_run}
         body |= {"entity": entity} if entity else {}
-        plan: RepairPrice = self.target.remote.post("/statistics/sync-differences", body)
+        plan: RepairPrice = self.backend.remote.post("/statistics/sync-differences", body)
         return plan
 
     def run(self, run_id: int) -> RunDetails:
-        """See `ComparisonTarget`."""
-        return self.target.run(run_id)
+        """See `ComparisonBackend`."""
+        return self.backend.run(run_id)
 
     def warn_of_silence(self, console: Console) -> None:
-        """See `ComparisonTarget`."""
-        self.target.warn_of_silence(console)
+        """See `ComparisonBackend`."""
+        self.backend.warn_of_silence(console)
 
     def is_silent(self) -> bool:
         """False: a remote TDS reports its health itself."""
         return False
 
     def unconnected(self) -> str:
-        """See `ComparisonTarget`."""
-        return self.target.unconnected()
+        """See `ComparisonBackend`."""
+        return self.backend.unconnected()
 
 
 def _status(found: dict[str, Any]) -> ComparisonStatus:
@@ -252,7 +253,7 @@ def _moment(value: str | None) -> datetime | None:
 
 
 @contextmanager
-def comparison_target() -> Iterator[ComparisonTarget]:
+def comparison_backend() -> Iterator[ComparisonBackend]:
     """The remote TDS that TDS_URL names, or the one of the settings' database."""
-    with target_of_settings() as target:
-        yield RemoteComparisons(target) if isinstance(target, RemoteTarget) else LocalComparisons(target)
+    with backend_of_settings() as backend:
+        yield RemoteComparisons(backend) if isinstance(backend, RemoteBackend) else LocalComparisons(backend)

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from tds_core.statistics.acceptance import AcceptanceFacts, ComparedEntity, ScorecardLine, Verdict, decide, percent
+from tds_core.statistics.acceptance_scorecard import (
+    AcceptanceFacts,
+    ComparedEntity,
+    ScorecardLine,
+    Verdict,
+    decide,
+    percent,
+)
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 EQUAL = ComparedEntity("product", Decimal("100.0000"), "equal", NOW - timedelta(hours=9))

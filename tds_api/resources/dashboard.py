@@ -1,4 +1,4 @@
-"""Routes of the overview: everything a dashboard shows, in one response."""
+"""Routes of the dashboard: everything it shows, in one response."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tds_core.statistics.interventions import OTHER, REPAIRS
+from tds_core.statistics.manual_interventions import OTHER, REPAIRS
 from tests.house.code import ROOT
 from tests.support.webhook_sender import Sender, sender_for
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 #: Webhooks come from Zoho, and are no action of a person.
 NO_ACTIONS = {"webhooks.take", "webhooks.take_any"}
-COMMANDS = re.compile(r'(?:acting|acting_on|did)\(\s*(?:self\.)?(?:target\.)?engine, "([\w.]+)"|acting\("([\w.]+)"')
+COMMANDS = re.compile(r'(?:acting|acting_on|did)\(\s*(?:self\.)?(?:backend\.)?engine, "([\w.]+)"|acting\("([\w.]+)"')
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_every_changing_route_is_a_repair_or_not(sender: Sender) -> None:
         for rule in sender.app.url_map.iter_rules()
         if CHANGING & (rule.methods or set()) and rule.endpoint not in NO_ACTIONS
     }
-    assert operations - REPAIRS - OTHER == set(), "add them to tds_core/statistics/interventions.py"
+    assert operations - REPAIRS - OTHER == set(), "add them to tds_core/statistics/manual_interventions.py"
     known = {name for name in REPAIRS | OTHER if not name.startswith("cli.")}
     assert known - operations == set(), "there is no such route any more"
 
@@ -43,7 +43,7 @@ def commands(folder: Path) -> set[str]:
 def test_every_changing_command_is_a_repair_or_not() -> None:
     operations = commands(ROOT / "tds_api" / "cli")
     assert len(operations) > 40
-    assert operations - REPAIRS - OTHER == set(), "add them to tds_core/statistics/interventions.py"
+    assert operations - REPAIRS - OTHER == set(), "add them to tds_core/statistics/manual_interventions.py"
     assert {name for name in REPAIRS | OTHER if name.startswith("cli.")} - operations == set()
 
 

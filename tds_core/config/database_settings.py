@@ -1,4 +1,4 @@
-"""Settings of database timeouts, by use."""
+"""Settings of the database: its timeouts, by use."""
 
 import dataclasses
 

@@ -1,7 +1,7 @@
-"""Check of a refusal by Zoho: whether it concerns the token, the organisation, a module, or one record of a module.
+"""Diagnosis of an authorisation failure at Zoho: it concerns the token, the organisation, a module, or one record.
 
 `KnownRefusals` reads earlier refusals and the granted scopes from the database; only where these do not decide it,
-`AccessCheck` makes further calls.
+`RefusalDiagnosis` makes further calls.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tds_core.statistics.figures import FigureKind, breakdowns_of, figures_of, measure, read_figures
+from tds_core.statistics.entity_figures import FigureKind, breakdowns_of, figures_of, measure, read_figures
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.planted_rows import plant, records

@@ -3,7 +3,7 @@
 import pytest
 
 from tds_models.entities import ENTITIES
-from tds_models.entities.by_name import entity_called
+from tds_models.entities.entity_names import entity_called
 
 
 @pytest.mark.parametrize(("name", "entity"), [

@@ -1,4 +1,4 @@
-"""Orphans: work items whose worker was killed, watched until another worker claims them."""
+"""Recovery of killed workers: how long the work items each held waited until another worker claimed them."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Isolation: runs work that may have killed a worker in a forked process, so that a crash costs only the fork.
+"""Crash isolation: runs work that may have killed a worker in a forked process, so that a crash costs only the fork.
 
 A batch whose process dies is halved and tried again. An item is dead-lettered after it was alone in two processes that
 died.

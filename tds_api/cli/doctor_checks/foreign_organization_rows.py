@@ -8,7 +8,7 @@ from tds_api.cli.doctor_checks.result import CheckResult, database_session, doub
 from tds_core.config.settings import Settings
 from tds_core.database_errors import is_out_of_time
 from tds_core.sources import mirrored_organization
-from tds_core.sync.foreign_rows import ForeignRows, Hint, foreign_rows, hints
+from tds_core.sync.foreign_organization_rows import ForeignRows, Hint, foreign_rows, hints
 from tds_models.db import set_statement_timeout
 
 _CHECK = "Organisation"

@@ -24,7 +24,7 @@ sys.stdin.readline()
 """
 SCRAPE = """
 from prometheus_client import generate_latest
-from tds_core.observability.prometheus import scraped_registry
+from tds_core.observability.multiprocess_collector import scraped_registry
 print(generate_latest(scraped_registry()).decode())
 """
 Start = Callable[[int], "subprocess.Popen[str]"]

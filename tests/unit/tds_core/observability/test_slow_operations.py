@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
-from tds_core.observability.metrics import SlowOperations, slow
+from tds_core.observability.slow_operations import SlowOperations, slow
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tds_api.cli.doctor_checks.foreign_rows import one_organization
+from tds_api.cli.doctor_checks.foreign_organization_rows import one_organization
 from tds_core.config.settings import load_settings
 from tds_core.sync import mass_change_guard, unconfirmed_records
 from tds_core.sync.change_limits import ChangeLimits
@@ -150,10 +150,10 @@ def test_a_mirror_too_large_to_be_read_at_once_is_left_to_verify(
 ) -> None:
     synced.run("product", "full")
     monkeypatch.setattr(
-        "tds_core.sync.foreign_rows._COUNTED",
+        "tds_core.sync.foreign_organization_rows._COUNTED",
         text("select '' as entity, '' as theirs, 0 as row_count from pg_sleep(30)"),
     )
-    monkeypatch.setattr("tds_api.cli.doctor_checks.foreign_rows.SECONDS", 1)
+    monkeypatch.setattr("tds_api.cli.doctor_checks.foreign_organization_rows.SECONDS", 1)
     [told] = one_organization(load_settings())
     assert (told.state.value, told.mend) == ("warning", "tds verify")
 

@@ -13,7 +13,7 @@ from tds_core.errors import TransientError
 from tds_core.processing.lease_recovery import recover_expired_leases
 from tds_core.sources.base import FetchResult
 from tds_models.db import session_scope
-from tds_tasks.isolation import IsolatedEnd
+from tds_tasks.crash_isolation import IsolatedEnd
 from tds_tasks.work_batches import sync_batch
 from tests.integration.queue.test_items import expire
 from tests.support import world as worlds
@@ -131,7 +131,7 @@ def test_a_trial_whose_lease_was_lost_convicts_nobody(
             recover_expired_leases(session)
         return IsolatedEnd.DEAD
 
-    monkeypatch.setattr("tds_tasks.isolation._end_of", lost)
+    monkeypatch.setattr("tds_tasks.crash_isolation._end_of", lost)
     sync_batch("product")
     assert world.rows("select * from tds_dead_letter_queue") == []
     assert world.queue_depth("product") == 1
@@ -161,7 +161,7 @@ def test_what_was_asked_for_while_its_record_was_on_trial_is_work_still(
         world.deliver(delivery("product", product(KILLER, second=9)))
         return IsolatedEnd.DEAD
 
-    monkeypatch.setattr("tds_tasks.isolation._end_of", overtaken)
+    monkeypatch.setattr("tds_tasks.crash_isolation._end_of", overtaken)
     sync_batch("product")
     assert world.value("select verdict from tds_inbox_events order by id limit 1") == "dead_lettered"
     assert world.value("select verdict from tds_inbox_events order by id desc limit 1") is None
@@ -179,7 +179,7 @@ def test_records_that_are_not_done_in_time_have_failed_and_are_not_guilty(
     world.enqueue("product", *OTHERS[:3])
     world.claim()
     expire(world)
-    monkeypatch.setattr("tds_tasks.isolation.LONGEST_SECONDS", 1)
+    monkeypatch.setattr("tds_tasks.crash_isolation.LONGEST_SECONDS", 1)
     monkeypatch.setattr("tds_tasks.work_batches._bring_over", lambda *_: time.sleep(30))
     sync_batch("product")
     assert world.rows("select * from tds_dead_letter_queue") == []
