@@ -21,7 +21,6 @@ from tds_core.processing.fetch_results import interpret_fetch
 from tds_core.quality.future_timestamps import Clock
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import items as queue_items
-from tds_core.queue import pauses
 from tds_core.queue.items import Claim, Item
 from tds_core.queue.pending_events import Event, bodies, pending_events
 from tds_core.records import schema_drift
@@ -145,7 +144,9 @@ def _hold_back(claim: Claim, error: SourceError) -> None:
         _release(claim, error.after_seconds, error.waits_for)
         return
     with suppress(SQLAlchemyError), scope() as session:
-        pauses.throttle_backfill(session, source=claim.source, api=ENTITIES[claim.entity].stream.api, refusal=error)
+        queue_claim.throttle_backfill(
+            session, source=claim.source, api=ENTITIES[claim.entity].stream.api, refusal=error
+        )
     _release(claim, 0.0)
 
 

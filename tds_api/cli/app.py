@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from tds_api.cli import (
     acceptance,
+    api_keys,
     audit,
     auto_healing,
     breakers,
@@ -20,7 +21,6 @@ from tds_api.cli import (
     explain,
     findings,
     health,
-    keys,
     migrate,
     operators,
     queue,
@@ -33,7 +33,7 @@ from tds_api.cli import (
     sync,
     up,
     validate,
-    verify,
+    verify_invariants,
     workers,
     zoho,
 )
@@ -74,12 +74,12 @@ app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("validate")(validate.validate)
 app.command("compare", cls=comparison.CompareCommand)(comparison.compare)
-verify.verify.command("statement")(verify_statement.statement)
-app.add_typer(verify.verify, name="verify")
+verify_invariants.verify.command("statement")(verify_statement.statement)
+app.add_typer(verify_invariants.verify, name="verify")
 app.command("repair")(repair.repair)
 audit.audit.command("actions")(audit.actions)
 app.add_typer(audit.audit, name="audit")
-app.add_typer(keys.keys, name="keys")
+app.add_typer(api_keys.keys, name="keys")
 app.add_typer(operators.operators, name="operators")
 app.add_typer(dead_letter.dead_letter_app, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")
