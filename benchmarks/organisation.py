@@ -36,7 +36,7 @@ from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity, Increment, Shows
-from zoho_sandbox.edits.moves import REMOVALS, USUAL_MIX
+from zoho_sandbox.edits.edit_kinds import REMOVALS, USUAL_MIX
 
 EDITS_AN_HOUR = 600
 EDITS_PER_SECOND = 200.0

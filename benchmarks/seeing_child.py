@@ -21,7 +21,7 @@ from tds_api.app import create_app
 from tds_api.wsgi import tune_process
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
-from tds_core.observability.metrics import SlowOperations
+from tds_core.observability.slow_operations import SlowOperations
 from tds_tasks import nudge
 from tds_tasks.work_batches import drain
 

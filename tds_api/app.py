@@ -8,7 +8,6 @@ from flask import Flask
 
 from tds_api.auth.action_log import ActionRecorder
 from tds_api.auth.middleware import install_auth
-from tds_api.dashboard.overview import overview_routes
 from tds_api.http.correlation import choose_correlation_id, install_correlation
 from tds_api.http.json import ExactJson
 from tds_api.http.problems import install_errors
@@ -29,6 +28,7 @@ from tds_api.resources.auto_healing import healing_routes
 from tds_api.resources.breakers import breaker_routes
 from tds_api.resources.comparison import comparison_routes
 from tds_api.resources.cursors import cursor_routes
+from tds_api.resources.dashboard import overview_routes
 from tds_api.resources.dead_letters import dead_letter_routes
 from tds_api.resources.entities import entity_routes
 from tds_api.resources.findings import finding_routes

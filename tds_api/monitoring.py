@@ -25,7 +25,8 @@ from tds_core.health import infrastructure
 from tds_core.health.health import HealthState, score
 from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_core.observability import heartbeats
-from tds_core.observability.prometheus import scraped_registry
+from tds_core.observability.memory_usage import used_share
+from tds_core.observability.multiprocess_collector import scraped_registry
 from tds_core.quality import findings
 from tds_core.queue import queries
 from tds_core.schedule import job_store
@@ -153,7 +154,7 @@ def _by(label: str, values: Mapping[str, float], name: str, meaning: str) -> Gau
 
 def health_gauges(context: Context) -> Iterator[Gauge]:
     """Memory in use, urgent work, the health score, and the state of each component."""
-    memory_share = heartbeats.used_share()
+    memory_share = used_share()
     yield Gauge("tds_memory_used_ratio", "Share of the memory in use where this is asked.", value=memory_share)
     with session_scope(context.engine) as session:
         measurements = infrastructure_health(session, context.settings)

@@ -10,8 +10,9 @@ from tds_api.inbox.unstored_counter import UnavailabilityCounter
 from tds_api.nudger import Nudger
 from tds_core.breakers.registry import Breakers, open_breakers, report_database
 from tds_core.config.settings import Settings
-from tds_core.observability.metrics import watch_pool, watch_statements
+from tds_core.observability.metrics import watch_pool
 from tds_core.observability.outages import watch_database
+from tds_core.observability.slow_operations import watch_statements
 from tds_core.sources import mirrored_organization
 from tds_models.db import make_engine, session_scope
 

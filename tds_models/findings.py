@@ -1,4 +1,4 @@
-"""Tables of data quality: known keys of records, and findings."""
+"""The table of findings: problems of entities and records that an operator should know."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -14,8 +14,9 @@ from tds_core.breakers.registry import Breakers, open_breakers, report_database
 from tds_core.config.settings import Settings, load_settings
 from tds_core.database_errors import is_away
 from tds_core.errors import AuthError, ConfigError
-from tds_core.observability.metrics import watch_pool, watch_statements
+from tds_core.observability.metrics import watch_pool
 from tds_core.observability.outages import watch_database
+from tds_core.observability.slow_operations import watch_statements
 from tds_core.sources import mirrored_organization, registry
 from tds_core.sources.base import Source
 from tds_models.db import autocommit_scope, make_engine, session_scope, set_statement_timeout

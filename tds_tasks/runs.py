@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tds_core.database_errors import is_away, is_contended, named, refuses
 from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsError, TransientError
 from tds_core.observability import metrics, tracing
-from tds_core.observability.metrics import slow
+from tds_core.observability.slow_operations import slow
 from tds_core.queue.retry_policy import RetryOutcome, decide_retry
 from tds_core.records import lock_conflicts
 from tds_core.records.lock_conflicts import LockedError

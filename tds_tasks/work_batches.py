@@ -15,13 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core.database_errors import is_away
 from tds_core.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.observability import metrics
-from tds_core.observability.metrics import slow
+from tds_core.observability.slow_operations import slow
 from tds_core.processing.complete import Completion
 from tds_core.processing.fetch_results import interpret_fetch
 from tds_core.quality.future_timestamps import Clock
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import items as queue_items
-from tds_core.queue import pauses
 from tds_core.queue.items import Claim, Item
 from tds_core.queue.pending_events import Event, bodies, pending_events
 from tds_core.records import schema_drift
@@ -34,9 +33,10 @@ from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import partial_rows, unconfirmed_records
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Stream
-from tds_tasks import isolation, nudge
+from tds_tasks import nudge
 from tds_tasks.app import app
 from tds_tasks.context import is_elsewhere, scope, settings, source
+from tds_tasks.crash_isolation import run_isolated
 from tds_tasks.work_batch_commit import OUTAGES, commit_batch, table_held, traced
 from tds_tasks.worker.liveness import beating, worker_name
 
@@ -72,15 +72,16 @@ def sync_batch(entity: str) -> Claim | None:
         events = pending_events(session, claim) if claim else {}
     if claim is None:
         return None
+
+    def sync_part(part: Claim) -> None:
+        _work_out(part, lambda: _bring_over(part, events))
+
     # One call to the source serves many records; the batch id connects its log lines with those of the items.
     with structlog.contextvars.bound_contextvars(batch=str(claim.token)), traced(claim, events):
         if claim.is_suspect:
-            _work_out(
-                claim,
-                lambda: isolation.run_isolated(claim, lambda part: _work_out(part, lambda: _bring_over(part, events))),
-            )
+            _work_out(claim, lambda: run_isolated(claim, sync_part))
         else:
-            _work_out(claim, lambda: _bring_over(claim, events))
+            sync_part(claim)
         seconds = time.monotonic() - began
         log.info("sync_batch_completed", entity=entity, item_count=len(claim.items), duration_seconds=round(seconds, 3))
     metrics.sync_seconds.labels(entity, "webhook").observe(seconds)
@@ -143,7 +144,9 @@ def _hold_back(claim: Claim, error: SourceError) -> None:
         _release(claim, error.after_seconds, error.waits_for)
         return
     with suppress(SQLAlchemyError), scope() as session:
-        pauses.throttle_backfill(session, source=claim.source, api=ENTITIES[claim.entity].stream.api, refusal=error)
+        queue_claim.throttle_backfill(
+            session, source=claim.source, api=ENTITIES[claim.entity].stream.api, refusal=error
+        )
     _release(claim, 0.0)
 
 

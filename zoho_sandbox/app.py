@@ -4,9 +4,9 @@ from email.utils import formatdate
 
 from flask import Flask, Response, current_app, request
 
-from zoho_sandbox.api.accounts import accounts_routes
-from zoho_sandbox.api.gate import answer_errors, note_arrival, note_call
-from zoho_sandbox.api.roots import PREFIXES, api_root
+from zoho_sandbox.api.middleware import answer_errors, note_arrival, note_call
+from zoho_sandbox.api.oauth_routes import accounts_routes
+from zoho_sandbox.api.routes import PREFIXES, api_root
 from zoho_sandbox.control import control_routes
 from zoho_sandbox.sandbox import Sandbox
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from zoho_sandbox.records import Record, Shape
+from zoho_sandbox.record import Record, Shape
 
 Entry = tuple[Any, str]
 Facets = tuple[tuple[str, str], ...]

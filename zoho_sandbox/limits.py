@@ -4,8 +4,8 @@ import math
 import threading
 from collections import deque
 
+from zoho_sandbox.api_errors import too_many_at_once, too_many_per_day, too_many_per_minute
 from zoho_sandbox.clock import FastClock, OrgClock
-from zoho_sandbox.refusals import too_many_at_once, too_many_per_day, too_many_per_minute
 from zoho_sandbox.settings import Settings
 
 DAY_SECONDS = 86_400

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from zoho_sandbox.api_errors import invalid_value
 from zoho_sandbox.clock import OrgClock
-from zoho_sandbox.refusals import invalid_value
 from zoho_sandbox.settings import Settings
 
 # Fixed rows have fixed ids below the seeded ones, so that two sandboxes agree on them.

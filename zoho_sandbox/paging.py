@@ -6,9 +6,9 @@ from operator import itemgetter
 import msgspec
 
 from zoho_sandbox.collection import Collection, Entry
-from zoho_sandbox.listing import ListSwitches, ended, shuffled
-from zoho_sandbox.query import DATE_BOUNDS, ListQuery
-from zoho_sandbox.records import Record
+from zoho_sandbox.list_query import DATE_BOUNDS, ListQuery
+from zoho_sandbox.list_quirks import ListSwitches, ended, shuffled
+from zoho_sandbox.record import Record
 
 _encode = msgspec.json.Encoder().encode
 _BY_KEY = itemgetter(0, 1)

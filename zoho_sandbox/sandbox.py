@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any
 
 from zoho_sandbox.api_faults import ApiFaults
-from zoho_sandbox.automation.book import AutomationBook
-from zoho_sandbox.calls import CallLog
+from zoho_sandbox.automation.registry import AutomationRegistry
+from zoho_sandbox.call_log import CallLog
 from zoho_sandbox.clock import FastClock, OrgClock
 from zoho_sandbox.edits.stream import EditStream
 from zoho_sandbox.limits import Quota
@@ -13,7 +13,7 @@ from zoho_sandbox.oauth import Accounts
 from zoho_sandbox.outage import Outage
 from zoho_sandbox.seeding import seed_world
 from zoho_sandbox.settings import Settings
-from zoho_sandbox.webhooks.desk import WebhookDesk
+from zoho_sandbox.webhooks.dispatch import WebhookDispatch
 from zoho_sandbox.world import World
 
 
@@ -29,9 +29,9 @@ class Sandbox:
         self.window_clock = FastClock(self.clock.source, settings.window_speed)
         self.quota = Quota(settings, self.clock, self.window_clock)
         self.faults = ApiFaults(settings.seed)
-        self.desk = WebhookDesk(settings, self.clock, self.window_clock)
-        self.world.listeners.append(self.desk.announce)
-        self.automation = AutomationBook(self.world.new_id, partial(self.desk.set_rules, origin="workflows"))
+        self.webhooks = WebhookDispatch(settings, self.clock, self.window_clock)
+        self.world.listeners.append(self.webhooks.announce)
+        self.automation = AutomationRegistry(self.world.new_id, partial(self.webhooks.set_rules, origin="workflows"))
         self.stream = EditStream(self.world, settings.seed)
         self.rate_limit_headers = settings.rate_limit_headers
         self.default_filter = settings.default_filter
@@ -40,13 +40,13 @@ class Sandbox:
         self.call_log = CallLog()
 
     def start(self) -> None:
-        self.desk.start()
+        self.webhooks.start()
         if self.settings.edits_per_second:
             self.stream.start(self.settings.edits_per_second)
 
     def stop(self) -> None:
         self.stream.stop()
-        self.desk.stop()
+        self.webhooks.stop()
 
     @property
     def calls(self) -> dict[tuple[str, int], int]:
@@ -62,7 +62,7 @@ class Sandbox:
             "token_refreshes": self.accounts.refreshes_max,
             "token_seconds": self.accounts.token_seconds,
             "token_scope": self.accounts.tells_scope,
-            "webhooks_per_day": self.desk.cap.limit,
+            "webhooks_per_day": self.webhooks.cap.limit,
             "rate_limit_headers": self.rate_limit_headers,
             "window_speed": self.window_clock.speed,
             "default_filter": self.default_filter,
@@ -86,7 +86,7 @@ class Sandbox:
         self.accounts.refreshes_max = new["token_refreshes"]
         self.accounts.token_seconds = new["token_seconds"]
         self.accounts.tells_scope = new["token_scope"]
-        self.desk.cap.limit = new["webhooks_per_day"]
+        self.webhooks.cap.limit = new["webhooks_per_day"]
         self.window_clock.set_speed(new["window_speed"])
         self.rate_limit_headers = new["rate_limit_headers"]
         self.default_filter = new["default_filter"]

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from zoho_sandbox.api_errors import missing
 from zoho_sandbox.clock import OrgClock
 from zoho_sandbox.collection import Collection
 from zoho_sandbox.entities import all_shapes
 from zoho_sandbox.organization import BASE_ID, Organization
 from zoho_sandbox.paging import Pages
-from zoho_sandbox.records import Record, State
-from zoho_sandbox.refusals import missing
+from zoho_sandbox.record import Record, State
 from zoho_sandbox.settings import Settings
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from zoho_sandbox.announcing import announce_when_answering
-from zoho_sandbox.api.faulty import STREAMED
+from zoho_sandbox.api.faulty_responses import STREAMED
 from zoho_sandbox.app import create_app
+from zoho_sandbox.ready_message import announce_when_answering
 from zoho_sandbox.sandbox import Sandbox
 from zoho_sandbox.settings import Settings
 

@@ -13,8 +13,8 @@ from tds_api.cli.common.database import database
 from tds_api.cli.common.output import say_json, table_of, terminal
 from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
-from tds_core.statistics.acceptance import Verdict
 from tds_core.statistics.acceptance_facts import scorecard
+from tds_core.statistics.acceptance_scorecard import Verdict
 from tds_models.db import session_scope
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.NOT_PROVEN: 3}

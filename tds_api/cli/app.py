@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from tds_api.cli import (
     acceptance,
+    api_keys,
     audit,
     auto_healing,
     breakers,
@@ -20,7 +21,6 @@ from tds_api.cli import (
     explain,
     findings,
     health,
-    keys,
     migrate,
     operators,
     queue,
@@ -33,7 +33,7 @@ from tds_api.cli import (
     sync,
     up,
     validate,
-    verify,
+    verify_invariants,
     workers,
     zoho,
 )
@@ -42,7 +42,7 @@ from tds_api.cli.common.database import DatabaseAwayError
 from tds_api.cli.common.output import say, say_error
 from tds_api.cli.common.remote_api import RemoteAwayError
 from tds_api.cli.comparison import commands as comparison
-from tds_api.cli.comparison import statement
+from tds_api.cli.comparison import verify_statement
 from tds_api.cli.dead_letter import commands as dead_letter
 from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
 
@@ -75,12 +75,12 @@ app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("validate")(validate.validate)
 app.command("compare", cls=comparison.CompareCommand)(comparison.compare)
-verify.verify.command("statement")(statement.statement)
-app.add_typer(verify.verify, name="verify")
+verify_invariants.verify.command("statement")(verify_statement.statement)
+app.add_typer(verify_invariants.verify, name="verify")
 app.command("repair")(repair.repair)
 audit.audit.command("actions")(audit.actions)
 app.add_typer(audit.audit, name="audit")
-app.add_typer(keys.keys, name="keys")
+app.add_typer(api_keys.keys, name="keys")
 app.add_typer(operators.operators, name="operators")
 app.add_typer(dead_letter.dead_letter_app, name="dead-letter")
 app.add_typer(schedule.schedule, name="schedule")

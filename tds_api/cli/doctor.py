@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.common.output import say_json, table_of, terminal
-from tds_api.cli.doctor_checks.foreign_rows import one_organization
+from tds_api.cli.doctor_checks.foreign_organization_rows import one_organization
 from tds_api.cli.doctor_checks.machine import disk, memory, packages, ports, python, secrets
 from tds_api.cli.doctor_checks.postgres import postgres
 from tds_api.cli.doctor_checks.redis_server import redis_server

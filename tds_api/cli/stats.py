@@ -15,7 +15,7 @@ from tds_core.inbox.queries import ReceptionHealth
 from tds_core.mirror.status import EntityVsSource, progress, source_vs_mirror
 from tds_core.sources.response_cache import ResponseCounts, open_cache
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.statistics.figures import Figure, FigureKind, breakdowns_of, figures_of
+from tds_core.statistics.entity_figures import Figure, FigureKind, breakdowns_of, figures_of
 from tds_core.statistics.reports import current_counts, entity_reports, work_health
 from tds_core.statistics.trends import Direction
 from tds_core.sync.run_queries import RunRow

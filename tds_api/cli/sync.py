@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tds_api.cli.common.output import entity_named, say, say_json, say_table, terminal
-from tds_api.cli.common.remote_api import Target, target_of_settings
+from tds_api.cli.common.sync_backend import SyncBackend, backend_of_settings
 from tds_api.cli.runs import show_report, show_runs
 from tds_core.errors import ConfigError
 from tds_core.sync.run_queries import RunDetails
@@ -57,14 +57,14 @@ def sync(  # noqa: PLR0917 (options, which are given by name)
     names = list(ENTITIES) if entity == "all" else [entity_named(entity).name]
     console = terminal(stderr=True, quiet=as_json)
     wait = wait or mode is SyncMode.DRY_RUN
-    with target_of_settings() as target:
+    with backend_of_settings() as backend:
         if wait:
-            target.warn_of_silence(console)
-        absent = target.unconnected() if wait else ""
+            backend.warn_of_silence(console)
+        absent = backend.unconnected() if wait else ""
         run_rows = _runs(
-            target, names, mode, source_ids, full=full, force=force, wait=wait and not absent, console=console
+            backend, names, mode, source_ids, full=full, force=force, wait=wait and not absent, console=console
         )
-        records = target.records(run_rows[0]) if source_ids else []
+        records = backend.records(run_rows[0]) if source_ids else []
     if as_json:
         say_json(records or run_rows)
     else:
@@ -162,7 +162,7 @@ def _all_good(run_rows: Sequence[RunDetails], records: Sequence[RecordOutcome]) 
 
 
 def _runs(
-    target: Target,
+    backend: SyncBackend,
     names: Sequence[str],
     mode: SyncMode,
     ids: Sequence[str],
@@ -172,13 +172,13 @@ def _runs(
     wait: bool,
     console: Console,
 ) -> list[RunDetails]:
-    run_ids = [target.ask(name, mode.value.replace("-", "_"), ids, full=full, force=force) for name in names]
+    run_ids = [backend.ask(name, mode.value.replace("-", "_"), ids, full=full, force=force) for name in names]
     if wait:
-        _watch(target, run_ids, console)
-    return [target.run(run_id) for run_id in run_ids]
+        _watch(backend, run_ids, console)
+    return [backend.run(run_id) for run_id in run_ids]
 
 
-def _watch(target: Target, run_ids: Sequence[int], console: Console) -> None:
+def _watch(backend: SyncBackend, run_ids: Sequence[int], console: Console) -> None:
     columns = (
         SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("{task.fields[says]}", markup=False),
@@ -186,7 +186,7 @@ def _watch(target: Target, run_ids: Sequence[int], console: Console) -> None:
     with Progress(*columns, console=console) as progress:
         bars = {run_id: progress.add_task("", total=None, says="") for run_id in run_ids}
         while True:
-            run_rows = [target.run(run_id) for run_id in run_ids]
+            run_rows = [backend.run(run_id) for run_id in run_ids]
             for run in run_rows:
                 # How many there will be is a guess from what the mirror knows; the end of the list decides.
                 count, is_open = run["fetched_count"], run["state"] in _OPEN

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from flask import Flask, Response, request
 
-from tds_core.observability.metrics import slow
+from tds_core.observability.slow_operations import slow
 
 HEADER = "X-Correlation-Id"
 

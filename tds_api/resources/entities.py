@@ -3,7 +3,7 @@
 from typing import Any
 
 from tds_api.auth.permissions import needs
-from tds_api.http.json import ETAG_HEADER, IF_NONE_MATCH, with_etag
+from tds_api.http.etags import ETAG_HEADER, IF_NONE_MATCH, with_etag
 from tds_api.openapi import Blueprint
 from tds_api.process_context import Context
 from tds_api.schemas.common import PageArgumentsSchema, page_schema

@@ -24,7 +24,7 @@ from tds_api.schemas.runs import (
 )
 from tds_core.errors import NotFoundError
 from tds_core.invariants.history_repair import request_repair
-from tds_core.mirror import status
+from tds_core.mirror.stock_statistics import stock_status
 from tds_core.sync import mass_change_guard, run_queries, run_requests, runs
 from tds_models.auth import Role
 from tds_models.db import session_scope
@@ -196,4 +196,4 @@ def _stock_routes(routes: Blueprint, context: Context) -> None:
     def stats() -> Any:
         """The mirrored stock, its freshness, and its runs of the last day."""
         with session_scope(context.engine) as session:
-            return status.stock_status(session)
+            return stock_status(session)

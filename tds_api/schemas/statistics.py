@@ -12,9 +12,9 @@ from tds_api.schemas.common import (
     instant_field,
     perhaps_instant_field,
 )
-from tds_core.statistics.acceptance import Verdict
+from tds_core.statistics.acceptance_scorecard import Verdict
 from tds_core.statistics.business_figures import WINDOWS
-from tds_core.statistics.figures import Figure, FigureKind, breakdowns_of, figures_of
+from tds_core.statistics.entity_figures import Figure, FigureKind, breakdowns_of, figures_of
 from tds_core.statistics.reports import LONGEST_HISTORY_DAYS
 from tds_core.statistics.trends import Direction
 

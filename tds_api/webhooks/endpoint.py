@@ -27,7 +27,8 @@ from tds_api.webhooks.rejections import keep_quarantined, reject
 from tds_core.config.settings import Settings
 from tds_core.inbox.receive import Delivery, Receipt
 from tds_core.observability import tracing
-from tds_core.observability.metrics import slow, webhooks
+from tds_core.observability.metrics import webhooks
+from tds_core.observability.slow_operations import slow
 from tds_core.sources.zoho.webhooks.body import is_form
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, UnprovenError, WebhookRefusedError
 from tds_core.sources.zoho.webhooks.parser import parse

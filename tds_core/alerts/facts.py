@@ -17,7 +17,7 @@ from tds_core.config.settings import Settings
 from tds_core.healing.missing_workers import RecentWorker, recent_workers
 from tds_core.health.health import score
 from tds_core.health.infrastructure import InstallationFacts, evaluate, infrastructure_health, redis_answers
-from tds_core.observability.heartbeats import used_share
+from tds_core.observability.memory_usage import used_share
 from tds_core.sources.missing_permissions import entities_of
 from tds_core.sources.zoho.quota.forecast import Forecast
 from tds_core.sources.zoho.quota.governor import Governor, open_governor

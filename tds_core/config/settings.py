@@ -8,9 +8,9 @@ from typing import Any
 
 from tds_core.config import declaration as d
 from tds_core.config import sources as env
-from tds_core.config.alerts import AlertSettings
-from tds_core.config.database import DatabaseSettings
-from tds_core.config.validation import ValidationSettings
+from tds_core.config.alert_settings import AlertSettings
+from tds_core.config.database_settings import DatabaseSettings
+from tds_core.config.validation_settings import ValidationSettings
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.database_urls import password_of, with_driver, without_password
 from tds_core.errors import ConfigError

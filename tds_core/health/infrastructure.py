@@ -14,7 +14,7 @@ from tds_core.breakers.registry import Breakers, BreakersAwayError
 from tds_core.config.settings import Settings
 from tds_core.health.health import ComponentStatus, HealthFacts, HealthState, components, health_facts
 from tds_core.health.heartbeat import HeartbeatFacts, heartbeat_facts, heartbeat_health
-from tds_core.observability.heartbeats import used_share
+from tds_core.observability.memory_usage import used_share
 from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
 
 MEMORY_SHARE, DISK_SHARE = 0.80, 0.90

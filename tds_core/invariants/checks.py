@@ -7,7 +7,7 @@ record misses no version, repeats no effect and never goes backwards; rows belon
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tds_core.sync.foreign_rows import foreign
+from tds_core.sync.foreign_organization_rows import foreign
 from tds_models.entities import ENTITIES
 
 #: Whether old history was retired; then the remaining history begins in the middle of records' lives.

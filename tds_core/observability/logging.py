@@ -12,8 +12,8 @@ import structlog
 from structlog.typing import Processor
 
 from tds_core.config.settings import Settings
-from tds_core.observability.metrics import slow
 from tds_core.observability.redaction import KnownSecrets, known_secrets, redact
+from tds_core.observability.slow_operations import slow
 from tds_core.terminal_text import shown, shown_json
 
 Event = MutableMapping[str, Any]

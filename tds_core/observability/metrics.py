@@ -1,4 +1,4 @@
-"""Prometheus metrics of TDS, use of connection pools, and warnings about slow operations.
+"""Prometheus metrics of TDS, use of connection pools included.
 
 Several processes are counted together when PROMETHEUS_MULTIPROC_DIR is set. Labels take few values, never ids or text
 from senders; docs/metrics.md lists them, and a test compares.
@@ -6,10 +6,8 @@ from senders; docs/metrics.md lists them, and a test compares.
 
 import os
 from pathlib import Path
-from time import perf_counter
 from typing import Any, cast
 
-import structlog
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from sqlalchemy import Engine, QueuePool, event
 
@@ -113,43 +111,3 @@ def watch_pool(engine: Engine, name: str) -> None:
     @event.listens_for(engine, "checkin")
     def checked_in(_connection: Any, _record: Any) -> None:
         in_use.set(max(0, cast(QueuePool, engine.pool).checkedout() - 1))  # this one is still counted
-
-
-log = structlog.get_logger(__name__)
-
-# Length of a statement in the log.
-_STATEMENT_LENGTH = 120
-
-
-class SlowOperations:
-    """Reports operations slower than `limit_seconds`, which `configure_logging` sets from TDS_SLOW_SECONDS."""
-
-    def __init__(self) -> None:
-        self.limit_seconds = 5.0
-
-    def observe(self, operation: str, seconds: float, **facts: Any) -> None:
-        """Log and count `operation` if it took longer than the limit. `facts`: ids and names, never contents."""
-        if seconds > self.limit_seconds:
-            slow_operations.labels(operation).inc()
-            log.warning("operation_slow", operation=operation, duration_seconds=round(seconds, 3), **facts)
-
-
-#: This process's instance.
-slow = SlowOperations()
-
-
-def watch_statements(engine: Engine) -> None:
-    """Report slow statements of `engine`, without their parameters."""
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def began(_connection: Any, _cursor: Any, _statement: str, _params: Any, context: Any, _many: bool) -> None:
-        if context is not None:
-            context.tds_began = perf_counter()
-
-    @event.listens_for(engine, "after_cursor_execute")
-    def ended(_connection: Any, _cursor: Any, statement: str, _params: Any, context: Any, _many: bool) -> None:
-        began_at = getattr(context, "tds_began", None)
-        if began_at is not None:
-            seconds = perf_counter() - began_at
-            if seconds > slow.limit_seconds:
-                slow.observe("statement", seconds, statement=" ".join(statement.split())[:_STATEMENT_LENGTH])

@@ -15,7 +15,6 @@ from tds_core.errors import InvalidRecordError, SourceError, TdsError, Transient
 from tds_core.processing import related_entities
 from tds_core.processing.related_entities import enqueue_dependents
 from tds_core.quality import future_timestamps
-from tds_core.queue import attempts
 from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
 from tds_core.queue.retry_policy import FailureHistory, RetryOutcome, code_of, decide_retry
@@ -154,7 +153,9 @@ def _finish(
     queue_items.finish(session, claim, items)
     outcomes = {each.candidate.source_id: each.outcome for each in ended}
     store.resolve(session, source=claim.source, entity=claim.entity, outcomes=outcomes)
-    attempts.log(session, claim, [attempts.ended(item, outcomes[item.source_id]) for item in items])
+    queue_items.log_attempts(
+        session, claim, [queue_items.succeeded_attempt(item, outcomes[item.source_id]) for item in items]
+    )
     completion.counts.update(outcomes.values())
     completion.ends += [_end(each.candidate, each.outcome) for each in ended]
     completion.freshness_seconds += end_events(
@@ -238,7 +239,7 @@ def _record_failures(
     for item, error in failed:
         decision = decide_retry(error, _history(item), max_attempts=max_attempts, jitter=jitter())
         completion.counts[decision.outcome] += 1
-        logged.append(attempts.failed(item, decision.outcome, error))
+        logged.append(queue_items.failed_attempt(item, decision.outcome, error))
         completion.ends.append(_end(item, decision.outcome, error=code_of(error), attempt=item.attempts))
         if decision.outcome is RetryOutcome.DEAD:
             dead.append(item)
@@ -250,7 +251,7 @@ def _record_failures(
     queue_items.put_back(session, claim, back)
     store.bury(session, source=claim.source, entity=claim.entity, letters=letters)
     queue_items.finish(session, claim, dead)  # an item enqueued again in the meantime stays
-    attempts.log(session, claim, logged)
+    queue_items.log_attempts(session, claim, logged)
 
 
 def _end(subject: Item | Candidate, outcome: str, **more: object) -> dict[str, Any]:

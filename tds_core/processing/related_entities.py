@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.dead_letters import store
 from tds_core.errors import InvalidRecordError
-from tds_core.queue import attempts, items
+from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
 from tds_core.records.apply import Applied, LockedRows, apply, try_lock_rows
 from tds_core.records.compare import WRITES, RowOutcome
@@ -146,8 +146,8 @@ def finish_answered(session: Session, claim: Claim, result: SiblingResult) -> No
             continue
         items = _answered(session, ENTITIES[name], list(outcomes), read_at)
         store.resolve(session, source=claim.source, entity=name, outcomes=outcomes)
-        lines = [attempts.ended(item, outcomes[item.source_id]) for item in items]
-        attempts.log(session, replace(claim, entity=name), lines)
+        lines = [queue_items.succeeded_attempt(item, outcomes[item.source_id]) for item in items]
+        queue_items.log_attempts(session, replace(claim, entity=name), lines)
 
 
 def _answered(session: Session, entity: Entity, ids: Sequence[str], read_at: datetime) -> list[Item]:
@@ -203,4 +203,4 @@ def enqueue_dependents(
         else:
             params = {"source": entity.stream.source, "ids": [each.candidate.source_id for each in written]}
             ids = list(session.execute(query, params).scalars())
-        items.enqueue(session, entity=dependent.name, source_ids=ids, origin="fed", correlation_id=correlation_id)
+        queue_items.enqueue(session, entity=dependent.name, source_ids=ids, origin="fed", correlation_id=correlation_id)

@@ -1,4 +1,8 @@
-"""Claims: a worker leases due work items of one entity under one token, the most urgent first."""
+"""Claims: a worker leases due work items of one entity under one token, the most urgent first.
+
+Due items stay unclaimed while their entity is paused. Back-fill also waits while lists are being read, and, by one row
+for each API, while its share of the quota is used up (`throttle_backfill`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +11,8 @@ from uuid import uuid4
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tds_core.errors import SourceError
 from tds_core.queue.items import BULK_PRIORITY, Claim, Item
-from tds_core.queue.pauses import LISTS_FIRST, PAUSED
 from tds_models.db import Lock
 from tds_models.entities import ENTITIES
 
@@ -16,6 +20,18 @@ from tds_models.entities import ENTITIES
 BULK_CLAIM = 20
 # More than the number of workers: no limit.
 MANY = 1_000_000
+
+#: Whether an entity is paused; items claimed before are still completed.
+PAUSED = "exists (select from tds_queue_pauses p where p.entity = {entity})"
+
+#: Whether lists are being read, or will be within a minute: they come first, for a list call shows 200 records and a
+#: detail one. A run that waits behind another of its entity (a failing or a held one) does not count.
+LISTS_FIRST = """exists (
+    select from tds_sync_runs p where p.mode in ('full', 'incremental') and p.state in ('queued', 'running')
+      and (p.lease_token is not null or p.next_attempt_at <= now() + interval '1 minute')
+      and not exists (select from tds_sync_runs o
+                      where o.source = p.source and o.entity = p.entity and o.mode in ('full', 'incremental')
+                        and (o.state = 'held' or (o.id < p.id and o.state in ('queued', 'running')))))"""
 
 ITEM_FIELDS = frozenset(Item.__dataclass_fields__)
 
@@ -100,6 +116,24 @@ def _may_claim_bulk(session: Session, bulk_workers: int) -> bool:
     """Whether one more worker may read in bulk. A lock held to the end of the transaction makes workers ask in turn."""
     session.execute(BULK_LOCK)
     return int(session.execute(BULK_WORKERS, {"any_bulk": BULK_PRIORITY}).scalar_one()) < bulk_workers
+
+
+# The shortest throttle: claiming anew every second costs more than it brings.
+LEAST_SECONDS = 3.0
+# The longest: the quota may be raised, or corrected by a response, so it is tried again now and then.
+MOST_SECONDS = 900.0
+
+REST = text("""
+insert into tds_backfill_rests (source, api, rests_until, reason)
+values (:source, :api, clock_timestamp() + make_interval(secs => :seconds), :reason)
+on conflict (source, api) do update set rests_until = excluded.rests_until, reason = excluded.reason
+""")
+
+
+def throttle_backfill(session: Session, *, source: str, api: str, refusal: SourceError) -> None:
+    """Keep back-fill of `api` unclaimed for as long as `refusal` asks, between 3 s and 15 min."""
+    seconds = min(max(refusal.after_seconds, LEAST_SECONDS), MOST_SECONDS)
+    session.execute(REST, {"source": source, "api": api, "seconds": seconds, "reason": str(refusal)[:300]})
 
 
 # Counting stops at a cap: beyond it no exact figure is needed to wake all workers.

@@ -1,8 +1,12 @@
-"""Work items: the queue has one live item per record. Every write states under which lease it may change the item."""
+"""Work items: the queue has one live item per record. Every write states under which lease it may change the item.
+
+Items that were completed are gone; the attempts log has a line for every attempt at one, with how it ended.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NotRequired, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -10,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.protection_switches import Protection, is_off
+from tds_core.queue.retry_policy import code_of
 from tds_core.sources.base import CallSummary
 from tds_models.entities import ENTITIES
 
@@ -229,3 +234,66 @@ def release(session: Session, claim: Claim, *, delay_seconds: float, waits_for: 
 
 def _count(result: object) -> int:
     return int(getattr(result, "rowcount", 0))
+
+
+class AttemptLine(TypedDict):
+    """A line of the attempts log. `error_class`, `error`: None after success; `exchange`: the call that read it."""
+
+    source_id: str
+    generation: int
+    attempt: int
+    outcome: str
+    error_class: str | None
+    error: str | None
+    correlation_id: str
+    created_at: datetime
+    exchange: NotRequired[CallSummary | None]
+
+
+_LOG_ATTEMPTS = text("""
+insert into tds_sync_logs (source, entity, source_id, generation, attempt, outcome, error_class, error, worker,
+                           correlation_id, waited_seconds, exchange)
+select :source, :entity, r.source_id, r.generation, r.attempt, r.outcome, r.error_class, r.error, :worker,
+       r.correlation_id, extract(epoch from clock_timestamp() - r.created_at), r.exchange
+from jsonb_to_recordset(cast(:rows as jsonb)) as r(source_id text, generation bigint, attempt int, outcome text,
+    error_class text, error text, correlation_id text, created_at timestamptz, exchange jsonb)
+""")
+
+
+def succeeded_attempt(item: Item, outcome: str) -> AttemptLine:
+    """The line of an attempt that succeeded."""
+    return _attempt_line(item, outcome, None, None)
+
+
+def failed_attempt(item: Item, outcome: str, error: Exception) -> AttemptLine:
+    """The line of an attempt that failed."""
+    return _attempt_line(item, outcome, code_of(error), str(error)[:2000])
+
+
+def log_attempts(session: Session, claim: Claim, lines: Sequence[AttemptLine]) -> None:
+    """Write `lines`, each with a summary of the call that read its record, if there was one."""
+    for line in lines if claim.exchanges else ():
+        line["exchange"] = claim.exchanges.get(line["source_id"])
+    if lines:
+        session.execute(
+            _LOG_ATTEMPTS,
+            {
+                "source": claim.source,
+                "entity": claim.entity,
+                "worker": claim.worker,
+                "rows": msgspec.json.encode(lines).decode(),
+            },
+        )
+
+
+def _attempt_line(item: Item, outcome: str, error_class: str | None, error: str | None) -> AttemptLine:
+    return {
+        "source_id": item.source_id,
+        "generation": item.generation,
+        "attempt": item.attempts,
+        "outcome": outcome,
+        "error_class": error_class,
+        "error": error,
+        "correlation_id": item.correlation_id,
+        "created_at": item.created_at,
+    }

@@ -1,8 +1,4 @@
-"""Eligibility of queued work: what keeps due items from being claimed, for all workers, without touching the items.
-
-An operator pauses an entity: its events are received as ever, and its work waits. Back-fill waits while lists are being
-read, and, by one row for each API, while its share of the quota is used up.
-"""
+"""Pauses of the queue: an operator pauses an entity; its events are received as ever, and its work waits."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +7,6 @@ from typing import TypedDict, cast
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.errors import SourceError
 from tds_models.entities import ENTITIES
 
 
@@ -23,9 +18,6 @@ class QueuePause(TypedDict):
     paused_by: str
     reason: str | None
 
-
-#: Whether an entity is paused; items claimed before are still completed.
-PAUSED = "exists (select from tds_queue_pauses p where p.entity = {entity})"
 
 _PAUSE = text("""
 insert into tds_queue_pauses (entity, paused_by, reason)
@@ -55,30 +47,3 @@ def pauses(session: Session) -> list[QueuePause]:
 
 def _names(entity: str | None) -> Sequence[str]:
     return [entity] if entity is not None else list(ENTITIES)
-
-
-# The shortest throttle: claiming anew every second costs more than it brings.
-LEAST_SECONDS = 3.0
-# The longest: the quota may be raised, or corrected by a response, so it is tried again now and then.
-MOST_SECONDS = 900.0
-
-#: Whether lists are being read, or will be within a minute: they come first, for a list call shows 200 records and a
-#: detail one. A run that waits behind another of its entity (a failing or a held one) does not count.
-LISTS_FIRST = """exists (
-    select from tds_sync_runs p where p.mode in ('full', 'incremental') and p.state in ('queued', 'running')
-      and (p.lease_token is not null or p.next_attempt_at <= now() + interval '1 minute')
-      and not exists (select from tds_sync_runs o
-                      where o.source = p.source and o.entity = p.entity and o.mode in ('full', 'incremental')
-                        and (o.state = 'held' or (o.id < p.id and o.state in ('queued', 'running')))))"""
-
-REST = text("""
-insert into tds_backfill_rests (source, api, rests_until, reason)
-values (:source, :api, clock_timestamp() + make_interval(secs => :seconds), :reason)
-on conflict (source, api) do update set rests_until = excluded.rests_until, reason = excluded.reason
-""")
-
-
-def throttle_backfill(session: Session, *, source: str, api: str, refusal: SourceError) -> None:
-    """Keep back-fill of `api` unclaimed for as long as `refusal` asks, between 3 s and 15 min."""
-    seconds = min(max(refusal.after_seconds, LEAST_SECONDS), MOST_SECONDS)
-    session.execute(REST, {"source": source, "api": api, "seconds": seconds, "reason": str(refusal)[:300]})

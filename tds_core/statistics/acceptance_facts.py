@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.queue.items import database_clock
 from tds_core.statistics import latency, uptime
-from tds_core.statistics.acceptance import (
+from tds_core.statistics.acceptance_scorecard import (
     LATENCY_SHARE,
     P95_SECONDS,
     UNDECIDED_HOURS,
@@ -22,8 +22,8 @@ from tds_core.statistics.acceptance import (
 from tds_core.statistics.activity import total
 from tds_core.statistics.business_figures import recent_activity, success_rate
 from tds_core.statistics.history import installed_at
-from tds_core.statistics.interventions import interventions
 from tds_core.statistics.local_time import hour_begins
+from tds_core.statistics.manual_interventions import interventions
 from tds_core.statistics.source_counts import latest_reports
 
 # One letter more when it died, one less when it was resolved; before the span some were open already.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.statistics import uptime
 from tds_core.statistics.activity import HOUR, INSTALLATION, Activity, count_hours, total
-from tds_core.statistics.figures import measure, read_figures
+from tds_core.statistics.entity_figures import measure, read_figures
 from tds_core.statistics.local_time import day_bounds, hour_begins, local_day
 from tds_models.statistics import Grain
 

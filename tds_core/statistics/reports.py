@@ -12,7 +12,14 @@ from tds_core.mirror.row_queries import EntityCounts
 from tds_core.queue.items import database_clock
 from tds_core.statistics import business_figures as business
 from tds_core.statistics import trends as compare
-from tds_core.statistics.figures import OTHER_TABLES, FigureKind, breakdowns_of, figures_of, measure, read_figures
+from tds_core.statistics.entity_figures import (
+    OTHER_TABLES,
+    FigureKind,
+    breakdowns_of,
+    figures_of,
+    measure,
+    read_figures,
+)
 from tds_core.statistics.history import StoredFigures, figures_of_days, newest_figures
 from tds_core.statistics.local_time import local_day
 from tds_core.statistics.source_counts import SourceReport, latest_reports

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from tds_core.statistics.figures import Breakdown, FigureKind
+from tds_core.statistics.entity_figures import Breakdown, FigureKind
 
 DAYS = (7, 30)
 _HUNDREDTH = Decimal("0.01")

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.sync import deletions, foreign_rows
+from tds_core.sync import deletions, foreign_organization_rows
 from tds_core.sync.change_limits import ChangeLimits, HoldReason, too_many_absences, too_many_changes, with_margin
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
@@ -139,7 +139,7 @@ def count_absences(
     names = names_of(session, entity, source_ids[:EXAMPLE_COUNT])
     examples: list[AbsentRecord] = [{"source_id": each, "name": names.get(each)} for each in source_ids[:EXAMPLE_COUNT]]
     preview: AbsencePreview = {"living_count": living, "listed_count": run.fetched_count, "examples": examples}
-    foreign = foreign_rows.named_among(session, entity, source_ids)
+    foreign = foreign_organization_rows.named_among(session, entity, source_ids)
     foreign_reasons = [f"{count:,} of them say that they are of organisation {name}" for name, count in foreign.items()]
     return MassChange(HoldReason.DELETION, "; ".join([reason, *foreign_reasons]), len(source_ids), preview)
 

@@ -12,7 +12,7 @@ from tds_core.validation.report import INTEGRITY, SUBJECTS, ValidationReport, va
 from tds_core.validation.rules import Severities
 from tds_core.validation.stored_reports import ReportProgress
 from tds_models.entities import ENTITIES
-from tds_models.entities.by_name import entity_called
+from tds_models.entities.entity_names import entity_called
 
 Scope = Callable[[], AbstractContextManager[Session]]
 

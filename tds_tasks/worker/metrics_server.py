@@ -7,7 +7,7 @@ from celery import signals
 from prometheus_client import start_http_server
 
 from tds_core.config.settings import Settings, load_settings
-from tds_core.observability.prometheus import scraped_registry
+from tds_core.observability.multiprocess_collector import scraped_registry
 
 log = structlog.get_logger(__name__)
 

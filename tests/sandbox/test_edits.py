@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.sandbox.conftest import Listener
-from zoho_sandbox.edits.moves import USUAL_MIX
+from zoho_sandbox.edits.edit_kinds import USUAL_MIX
 from zoho_sandbox.edits.stream import EditStream
 from zoho_sandbox.entities.creditnotes import credit_left
-from zoho_sandbox.entities.lines import totals
+from zoho_sandbox.entities.document_common import totals
 from zoho_sandbox.sandbox import Sandbox
 from zoho_sandbox.webhooks.rules import MODULES
 from zoho_sandbox.world import Change

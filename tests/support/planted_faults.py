@@ -15,7 +15,7 @@ from tds_models.entities import ENTITIES
 from tests.contract.edits import change_unseen
 from tests.support.standin import StandIn
 from tests.support.world import World
-from zoho_sandbox.records import Record
+from zoho_sandbox.record import Record
 
 DIFFERENT, MISSING_HERE, MISSING_THERE = (
     DifferenceKind.DIFFERENT,

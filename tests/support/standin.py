@@ -14,7 +14,7 @@ from zoho_sandbox import writes
 from zoho_sandbox.api_faults import Appointment
 from zoho_sandbox.app import create_app
 from zoho_sandbox.clock import OrgClock
-from zoho_sandbox.records import Record
+from zoho_sandbox.record import Record
 from zoho_sandbox.sandbox import Sandbox
 from zoho_sandbox.settings import Settings
 

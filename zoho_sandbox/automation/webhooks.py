@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from zoho_sandbox.refusals import invalid_value
+from zoho_sandbox.api_errors import invalid_value
 from zoho_sandbox.webhooks.rules import MODULES, Format
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from zoho_sandbox.refusals import invalid_value
+from zoho_sandbox.api_errors import invalid_value
 from zoho_sandbox.webhooks.rules import MODULES, Event
 
 # `add` and `add_edit` are known from use; what Zoho calls a rule for edits alone or for deletions is a guess.

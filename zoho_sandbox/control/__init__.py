@@ -2,12 +2,12 @@
 
 from flask import Blueprint
 
+from zoho_sandbox.api_errors import RefusalError
 from zoho_sandbox.control.edits import add_edit_routes
-from zoho_sandbox.control.reading import answer_bad_input, answer_refusal
-from zoho_sandbox.control.switches import add_switch_routes
-from zoho_sandbox.control.views import add_view_routes
+from zoho_sandbox.control.inspection import add_view_routes
+from zoho_sandbox.control.limits_and_faults import add_switch_routes
+from zoho_sandbox.control.request_parsing import answer_bad_input, answer_refusal
 from zoho_sandbox.control.webhooks import add_webhook_routes
-from zoho_sandbox.refusals import RefusalError
 
 
 def control_routes() -> Blueprint:

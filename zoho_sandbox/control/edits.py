@@ -5,9 +5,9 @@ from typing import Any, Literal
 import msgspec
 from flask import Blueprint, Response
 
-from zoho_sandbox.answers import encoded_answer, json_answer
-from zoho_sandbox.api.gate import current_sandbox
-from zoho_sandbox.control.reading import body_as
+from zoho_sandbox.api.middleware import current_sandbox
+from zoho_sandbox.control.request_parsing import body_as
+from zoho_sandbox.json_responses import encoded_answer, json_answer
 from zoho_sandbox.writes import create, delete, update
 
 _COLLECTIONS = {

@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response, request
 
-from zoho_sandbox.answers import json_answer
-from zoho_sandbox.api.gate import current_sandbox
-from zoho_sandbox.control.reading import body_as
+from zoho_sandbox.api.middleware import current_sandbox
+from zoho_sandbox.control.request_parsing import body_as
+from zoho_sandbox.json_responses import json_answer
 from zoho_sandbox.webhooks.rules import Rule
 
 
@@ -17,24 +17,24 @@ def add_webhook_routes(control: Blueprint) -> None:
 
 
 def rules() -> Response:
-    return json_answer({"webhooks": current_sandbox().desk.rules()})
+    return json_answer({"webhooks": current_sandbox().webhooks.rules()})
 
 
 def set_rules() -> Response:
     """Replace all rules by a list of {module, event, url, secret?, format?, query?, headers?, body?, content_type?}."""
-    current_sandbox().desk.set_rules(body_as(list[Rule]))
+    current_sandbox().webhooks.set_rules(body_as(list[Rule]))
     return rules()
 
 
 def remove_rules() -> Response:
-    current_sandbox().desk.set_rules([])
+    current_sandbox().webhooks.set_rules([])
     return rules()
 
 
 def deliveries() -> Response:
     """The latest deliveries, oldest first: `?after=`, `limit=`, `kind=`, `record_id=`."""
     asked = request.args
-    found = current_sandbox().desk.ledger.rows(
+    found = current_sandbox().webhooks.log.rows(
         after=int(asked.get("after", "0")),
         limit=int(asked.get("limit", "1000")),
         kind=asked.get("kind", ""),
@@ -46,5 +46,5 @@ def deliveries() -> Response:
 def flush() -> Response:
     """Wait until nothing is pending: {timeout_seconds?}; 504 when something still is."""
     wanted = body_as(dict[str, float])
-    pending = current_sandbox().desk.flush(wanted.get("timeout_seconds", 30.0))
+    pending = current_sandbox().webhooks.flush(wanted.get("timeout_seconds", 30.0))
     return json_answer({"pending_count": pending}, 504 if pending else 200)

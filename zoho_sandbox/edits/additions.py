@@ -4,12 +4,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from zoho_sandbox import words
-from zoho_sandbox.edits.picking import CUSTOMERS, VENDORS, held_at, random_record
+from zoho_sandbox import sample_words
+from zoho_sandbox.edits.random_records import CUSTOMERS, VENDORS, held_at, random_record
+from zoho_sandbox.entities.document_common import money, totals
 from zoho_sandbox.entities.inventoryadjustments import REASONS
-from zoho_sandbox.entities.lines import money, totals
-from zoho_sandbox.seeding.goods import price
-from zoho_sandbox.seeding.people import person
+from zoho_sandbox.seeding.catalogue import price
+from zoho_sandbox.seeding.people_and_places import person
 from zoho_sandbox.world import World
 
 Payload = dict[str, Any]
@@ -18,14 +18,14 @@ Addition = Callable[[World, random.Random], Payload | None]
 
 def item(_world: World, rng: random.Random) -> Payload:
     number = rng.randrange(10**9)
-    kind = f"{rng.choice(words.BRANDS)} {rng.choice(words.KINDS)} {number}"
+    kind = f"{rng.choice(sample_words.BRANDS)} {rng.choice(sample_words.KINDS)} {number}"
     return {"name": kind, "sku": f"NEW-{number}", "rate": price(rng), "initial_stock": rng.randrange(200)}
 
 
 def contact(_world: World, rng: random.Random) -> Payload:
     number = rng.randrange(10**9)
     side = "customer" if rng.random() < 0.9 else "vendor"
-    company = f"{rng.choice(words.LAST_NAMES)} {rng.choice(words.TRADES)} {number}"
+    company = f"{rng.choice(sample_words.LAST_NAMES)} {rng.choice(sample_words.TRADES)} {number}"
     return {"contact_name": company, "contact_type": side, **person(rng, number)}
 
 
@@ -81,4 +81,4 @@ def price_list(world: World, rng: random.Random) -> Payload | None:
 
 def user(_world: World, rng: random.Random) -> Payload:
     number = rng.randrange(10**9)
-    return {"name": f"{rng.choice(words.FIRST_NAMES)} {number}", "email": f"new{number}@tworivers.test"}
+    return {"name": f"{rng.choice(sample_words.FIRST_NAMES)} {number}", "email": f"new{number}@tworivers.test"}

@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from zoho_sandbox.edits.moves import (
+from zoho_sandbox.api_errors import RefusalError
+from zoho_sandbox.edits.edit_kinds import (
     ADDITIONS,
     REMOVALS,
     UPDATES,
@@ -15,9 +16,8 @@ from zoho_sandbox.edits.moves import (
     make_removal,
     make_update,
 )
-from zoho_sandbox.edits.picking import random_record
-from zoho_sandbox.records import Record
-from zoho_sandbox.refusals import RefusalError
+from zoho_sandbox.edits.random_records import random_record
+from zoho_sandbox.record import Record
 from zoho_sandbox.world import World
 
 HOT_RECORDS = 20

@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from zoho_sandbox import words
-from zoho_sandbox.edits.picking import held_at, random_record
+from zoho_sandbox import sample_words
+from zoho_sandbox.edits.random_records import held_at, random_record
 from zoho_sandbox.entities.creditnotes import credit_left
-from zoho_sandbox.entities.lines import money, totals
-from zoho_sandbox.records import Record
+from zoho_sandbox.entities.document_common import money, totals
+from zoho_sandbox.record import Record
 from zoho_sandbox.world import World
 
 Payload = dict[str, Any]
@@ -42,7 +42,7 @@ def item_rename(_world: World, rng: random.Random, record: Record) -> Payload:
     stem, _mark, _number = record.state["name"].partition(" rev ")
     return {
         "name": f"{stem} rev {rng.randrange(10**9)}",
-        "description": f"{rng.choice(words.KINDS)} {rng.random():.6f}",
+        "description": f"{rng.choice(sample_words.KINDS)} {rng.random():.6f}",
     }
 
 

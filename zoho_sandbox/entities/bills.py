@@ -1,9 +1,9 @@
 """Bills: what vendors charge for what they delivered, with the payments made to them."""
 
-from zoho_sandbox.entities.facts import Facts, status_filters
-from zoho_sandbox.entities.lines import SUM_KEYS, figures, line_parts, stands_on
+from zoho_sandbox.entities.declaration import Declaration, status_filters
+from zoho_sandbox.entities.document_common import SUM_KEYS, figures, line_parts, stands_on
 from zoho_sandbox.organization import fixed_id
-from zoho_sandbox.records import BOOKS, Rendered
+from zoho_sandbox.record import BOOKS, Rendered
 
 STATUSES = ("draft", "open", "overdue", "paid", "partially_paid", "void")
 _SHARED: Rendered = {
@@ -61,7 +61,7 @@ _LINE: Rendered = {
     "is_billable": False,
     "customer_id": "",
 }
-BILLS = Facts(
+BILLS = Declaration(
     plural="bills",
     singular="bill",
     noun="Bill",

@@ -1,7 +1,7 @@
 """Contacts: the customers and vendors of the organisation, one kind of record with a `contact_type`."""
 
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import BOOKS, TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
+from zoho_sandbox.record import BOOKS, TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
 
 _ROW: Rendered = {
     "contact_id": "",

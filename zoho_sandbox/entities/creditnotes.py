@@ -1,9 +1,9 @@
 """Credit notes: what customers get back, and the invoices it was set against."""
 
-from zoho_sandbox.entities.facts import Facts, status_filters
-from zoho_sandbox.entities.lines import figures, line_parts, money, stands_on, sum_key, totals
+from zoho_sandbox.entities.declaration import Declaration, status_filters
+from zoho_sandbox.entities.document_common import figures, line_parts, money, stands_on, sum_key, totals
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import BOOKS, Record, Rendered, State
+from zoho_sandbox.record import BOOKS, Record, Rendered, State
 
 STATUSES = ("draft", "open", "closed", "void")
 _SHARED: Rendered = {
@@ -73,7 +73,7 @@ def _values(organization: Organization, record: Record) -> Rendered:
     }
 
 
-CREDIT_NOTES = Facts(
+CREDIT_NOTES = Declaration(
     plural="creditnotes",
     singular="creditnote",
     noun="Credit Note",

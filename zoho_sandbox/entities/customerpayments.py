@@ -1,9 +1,9 @@
 """Customer payments: money that came in, and the invoices it was applied to."""
 
-from zoho_sandbox.entities.facts import Facts
-from zoho_sandbox.entities.lines import money
+from zoho_sandbox.entities.declaration import Declaration
+from zoho_sandbox.entities.document_common import money
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import BOOKS, Record, Rendered, State, number_key
+from zoho_sandbox.record import BOOKS, Record, Rendered, State, number_key
 
 _MODES_SHOWN = ("Cash", "BankTransfer", "Check", "CreditCard")
 MODES = tuple(shown.lower() for shown in _MODES_SHOWN)
@@ -69,7 +69,7 @@ def _values(_organization: Organization, record: Record) -> Rendered:
     }
 
 
-CUSTOMER_PAYMENTS = Facts(
+CUSTOMER_PAYMENTS = Declaration(
     plural="customerpayments",
     singular="payment",
     noun="Payment",

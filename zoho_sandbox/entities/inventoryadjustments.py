@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from zoho_sandbox.entities.facts import Facts, selected, status_filters
-from zoho_sandbox.entities.lines import money
+from zoho_sandbox.entities.declaration import Declaration, selected, status_filters
+from zoho_sandbox.entities.document_common import money
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import Record, Rendered
+from zoho_sandbox.record import Record, Rendered
 
 REASONS = ("Stocktaking results", "Damaged goods", "Stolen goods", "Inventory Revaluation")
 STATUSES = ("adjusted", "draft")
@@ -91,7 +91,7 @@ def _parts(organization: Organization, record: Record) -> Rendered:
     }
 
 
-INVENTORY_ADJUSTMENTS = Facts(
+INVENTORY_ADJUSTMENTS = Declaration(
     name="inventoryadjustments",
     plural="inventory_adjustments",
     singular="inventory_adjustment",

@@ -1,9 +1,9 @@
 """Invoices: what was sold to whom; what is owed follows from the lines, the payments and the credits."""
 
-from zoho_sandbox.entities.facts import Facts, status_filters
-from zoho_sandbox.entities.lines import ADDRESS, SUM_KEYS, figures, line_parts, stands_on
+from zoho_sandbox.entities.declaration import Declaration, status_filters
+from zoho_sandbox.entities.document_common import ADDRESS, SUM_KEYS, figures, line_parts, stands_on
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import BOOKS, Record, Rendered
+from zoho_sandbox.record import BOOKS, Record, Rendered
 
 STATUSES = ("draft", "sent", "viewed", "overdue", "paid", "partially_paid", "void", "unpaid")
 _SHARED: Rendered = {
@@ -87,7 +87,7 @@ def _values(organization: Organization, record: Record) -> Rendered:
     }
 
 
-INVOICES = Facts(
+INVOICES = Declaration(
     plural="invoices",
     singular="invoice",
     noun="Invoice",

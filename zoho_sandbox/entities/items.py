@@ -3,7 +3,7 @@
 from typing import Any
 
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
+from zoho_sandbox.record import TIME_COLUMNS, Record, Rendered, Shape, number_key, state_facet, text_key
 
 _ROW: Rendered = {
     "item_id": "",

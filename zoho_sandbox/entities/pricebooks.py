@@ -1,8 +1,8 @@
 """Price lists: another price for some items, or a percentage on all. Nothing tells when one changed."""
 
-from zoho_sandbox.entities.facts import Facts
+from zoho_sandbox.entities.declaration import Declaration
 from zoho_sandbox.organization import Organization
-from zoho_sandbox.records import Record, Rendered
+from zoho_sandbox.record import Record, Rendered
 
 _ROW: Rendered = {
     "pricebook_id": "",
@@ -37,7 +37,7 @@ def _parts(_organization: Organization, record: Record) -> Rendered:
     return {"pricebook_items": rows}
 
 
-PRICE_LISTS = Facts(
+PRICE_LISTS = Declaration(
     plural="pricebooks",
     singular="pricebook",
     noun="Price List",

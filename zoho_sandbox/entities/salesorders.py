@@ -1,9 +1,9 @@
 """Sales orders: what customers asked for, and how far it is packed, shipped, invoiced and paid."""
 
-from zoho_sandbox.entities.facts import Facts, status_filters
-from zoho_sandbox.entities.lines import SUM_KEYS, figures, line_parts, stands_on
+from zoho_sandbox.entities.declaration import Declaration, status_filters
+from zoho_sandbox.entities.document_common import SUM_KEYS, figures, line_parts, stands_on
 from zoho_sandbox.organization import Organization, fixed_id
-from zoho_sandbox.records import BOOKS, Record, Rendered, State
+from zoho_sandbox.record import BOOKS, Record, Rendered, State
 
 STATUSES = ("draft", "confirmed", "closed", "void")
 PROGRESS = ("quantity_packed", "quantity_shipped", "quantity_invoiced")
@@ -143,7 +143,7 @@ def _values(organization: Organization, record: Record) -> Rendered:
     return sums | counted | worked_out
 
 
-SALES_ORDERS = Facts(
+SALES_ORDERS = Declaration(
     plural="salesorders",
     singular="salesorder",
     noun="Sales Order",

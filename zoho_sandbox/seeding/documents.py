@@ -1,37 +1,37 @@
-"""Orders, invoices, payments, bills, credit notes and adjustments that agree with one another."""
+"""Seeds orders, invoices, payments, bills, credit notes and adjustments that agree with one another."""
 
 from datetime import date, timedelta
 
 from zoho_sandbox.entities.creditnotes import credit_left
+from zoho_sandbox.entities.document_common import money, totals
 from zoho_sandbox.entities.inventoryadjustments import REASONS
-from zoho_sandbox.entities.lines import money, totals
 from zoho_sandbox.entities.salesorders import PROGRESS
-from zoho_sandbox.records import Record, State
-from zoho_sandbox.seeding.past import Past
-from zoho_sandbox.seeding.trade import Trade
+from zoho_sandbox.record import Record, State
+from zoho_sandbox.seeding.backdated_records import Past
+from zoho_sandbox.seeding.document_contents import DocumentContents
 from zoho_sandbox.settings import Settings
 from zoho_sandbox.writes import bills, creditnotes, customerpayments, salesorders
-from zoho_sandbox.writes.settling import settled
+from zoho_sandbox.writes.side_effects import settled
 
 
-def seed_documents(past: Past, trade: Trade, settings: Settings) -> None:
+def seed_documents(past: Past, contents: DocumentContents, settings: Settings) -> None:
     """Seed what can be: documents need somebody and something."""
     world, seed = past.world, past.world.seed
-    if trade.items and trade.customers:
-        seed("salesorders", [_order(past, trade) for _ in range(settings.orders)])
-        invoices = [_invoice(past, trade) for _ in range(settings.invoices)]
+    if contents.items and contents.customers:
+        seed("salesorders", [_order(past, contents) for _ in range(settings.orders)])
+        invoices = [_invoice(past, contents) for _ in range(settings.invoices)]
         # The payments and credits to come settle each invoice before anyone sees it.
-        payments = _payments(past, trade, invoices, settings.payments)
-        seed("creditnotes", [_credit_note(past, trade, invoices) for _ in range(settings.credit_notes)])
+        payments = _payments(past, contents, invoices, settings.payments)
+        seed("creditnotes", [_credit_note(past, contents, invoices) for _ in range(settings.credit_notes)])
         seed("invoices", invoices)
         seed("customerpayments", payments)
-    if trade.items and trade.vendors:
-        seed("bills", [_bill(past, trade) for _ in range(settings.bills)])
-    stocked = [item for item in trade.items if "stocks" in item.state]
+    if contents.items and contents.vendors:
+        seed("bills", [_bill(past, contents) for _ in range(settings.bills)])
+    stocked = [item for item in contents.items if "stocks" in item.state]
     if stocked:
         places = len(world.organization.locations)
         count = settings.adjustments
-        seed("inventoryadjustments", [_adjustment(past, trade, stocked, places) for _ in range(count)])
+        seed("inventoryadjustments", [_adjustment(past, contents, stocked, places) for _ in range(count)])
 
 
 def _dated(past: Past, state: State, due: str = "") -> Record:
@@ -43,8 +43,8 @@ def _dated(past: Past, state: State, due: str = "") -> Record:
     return record
 
 
-def _order(past: Past, trade: Trade) -> Record:
-    state = trade.document("customer", "SO-", "salesorder_number", ("web", "desk", ""))
+def _order(past: Past, contents: DocumentContents) -> Record:
+    state = contents.document("customer", "SO-", "salesorder_number", ("web", "desk", ""))
     luck = past.rng.random()
     state["status"] = "closed" if luck < 0.8 else "void" if luck < 0.84 else "draft"
     if state["status"] == "closed":
@@ -69,8 +69,8 @@ def _confirm(past: Past, state: State) -> None:
             item["committed"][place] += count
 
 
-def _invoice(past: Past, trade: Trade) -> Record:
-    state = trade.document("customer", "INV-", "invoice_number", ("web", "desk", ""))
+def _invoice(past: Past, contents: DocumentContents) -> Record:
+    state = contents.document("customer", "INV-", "invoice_number", ("web", "desk", ""))
     luck = past.rng.random()
     state["shipping_charge"] = float(past.rng.choice((0, 0, 0, 10, 25)))
     state["status"] = "sent" if luck < 0.9 else "void" if luck < 0.95 else "draft"
@@ -81,17 +81,17 @@ def _invoice(past: Past, trade: Trade) -> Record:
     return record
 
 
-def _payments(past: Past, trade: Trade, invoices: list[Record], count: int) -> list[Record]:
+def _payments(past: Past, contents: DocumentContents, invoices: list[Record], count: int) -> list[Record]:
     """Payments of open invoices, mostly in full; once none is open, advances."""
     unpaid = [invoice for invoice in invoices if invoice.state["status"] in {"sent", "overdue"}]
     past.rng.shuffle(unpaid)
-    return [_payment(past, trade, unpaid) for _ in range(count)]
+    return [_payment(past, contents, unpaid) for _ in range(count)]
 
 
-def _payment(past: Past, trade: Trade, unpaid: list[Record]) -> Record:
+def _payment(past: Past, contents: DocumentContents, unpaid: list[Record]) -> Record:
     rng, world = past.rng, past.world
     invoice = unpaid.pop() if unpaid else None
-    customer_id = invoice.state["customer_id"] if invoice else trade.popular(trade.customers).id
+    customer_id = invoice.state["customer_id"] if invoice else contents.popular(contents.customers).id
     state: State = {
         "payment_number": world.new_number(""),
         "customer_id": customer_id,
@@ -114,9 +114,9 @@ def _payment(past: Past, trade: Trade, unpaid: list[Record]) -> Record:
     return record
 
 
-def _credit_note(past: Past, trade: Trade, invoices: list[Record]) -> Record:
+def _credit_note(past: Past, contents: DocumentContents, invoices: list[Record]) -> Record:
     rng = past.rng
-    state = trade.document("customer", "CN-", "creditnote_number", ("damaged", "returned", ""))
+    state = contents.document("customer", "CN-", "creditnote_number", ("damaged", "returned", ""))
     state |= {"status": "draft" if rng.random() < 0.1 else "open", "invoices": []}
     for line in state["lines"]:
         line["is_returned_to_stock"] = rng.random() < 0.5
@@ -132,8 +132,8 @@ def _credit_note(past: Past, trade: Trade, invoices: list[Record]) -> Record:
     return record
 
 
-def _bill(past: Past, trade: Trade) -> Record:
-    state = trade.document("vendor", "BILL-", "bill_number", ("MSKU-1", "MSKU-2", ""))
+def _bill(past: Past, contents: DocumentContents) -> Record:
+    state = contents.document("vendor", "BILL-", "bill_number", ("MSKU-1", "MSKU-2", ""))
     luck = past.rng.random()
     state["status"] = "open" if luck < 0.92 else "void" if luck < 0.96 else "draft"
     record = _dated(past, state, "due_date")
@@ -147,9 +147,9 @@ def _bill(past: Past, trade: Trade) -> Record:
     return record
 
 
-def _adjustment(past: Past, trade: Trade, stocked: list[Record], places: int) -> Record:
+def _adjustment(past: Past, contents: DocumentContents, stocked: list[Record], places: int) -> Record:
     rng = past.rng
-    chosen = {item.id: item for item in (trade.popular(stocked) for _ in range(rng.randrange(1, 4)))}
+    chosen = {item.id: item for item in (contents.popular(stocked) for _ in range(rng.randrange(1, 4)))}
     lines = [
         {
             "line_item_id": past.world.new_id(),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from zoho_sandbox.records import Record, State
+from zoho_sandbox.record import Record, State
 from zoho_sandbox.world import World
 from zoho_sandbox.writes.bills import BILL_WRITES
 from zoho_sandbox.writes.contacts import ContactWrites
@@ -12,15 +12,15 @@ from zoho_sandbox.writes.customerpayments import PaymentWrites
 from zoho_sandbox.writes.inventoryadjustments import AdjustmentWrites
 from zoho_sandbox.writes.invoices import INVOICE_WRITES
 from zoho_sandbox.writes.items import STOCK_FIELDS, ItemWrites
-from zoho_sandbox.writes.plain import (
+from zoho_sandbox.writes.salesorders import SALES_ORDER_WRITES
+from zoho_sandbox.writes.side_effects import NO_EFFECTS, Effects, forget_item, spread
+from zoho_sandbox.writes.simple_records import (
     CATEGORY_WRITES,
     LOCATION_WRITES,
     PRICE_LIST_WRITES,
     TAX_WRITES,
     USER_WRITES,
 )
-from zoho_sandbox.writes.salesorders import SALES_ORDER_WRITES
-from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, forget_item, spread
 
 
 class Writes(Protocol):

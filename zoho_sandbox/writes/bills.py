@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zoho_sandbox.api_errors import RefusalError
 from zoho_sandbox.entities.bills import STATUSES
-from zoho_sandbox.entities.lines import money
-from zoho_sandbox.records import State
-from zoho_sandbox.refusals import RefusalError
+from zoho_sandbox.entities.document_common import money
+from zoho_sandbox.record import State
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
 from zoho_sandbox.writes.documents import DocumentWrites, check_not_overpaid
-from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, line_stock, settled
+from zoho_sandbox.writes.side_effects import NO_EFFECTS, Effects, line_stock, settled
 
 
 def paid(world: World, state: State, amount: float, date: str) -> State:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zoho_sandbox.api_errors import RefusalError
 from zoho_sandbox.entities.creditnotes import STATUSES, credit_left
-from zoho_sandbox.records import Record, State
-from zoho_sandbox.refusals import RefusalError
+from zoho_sandbox.record import Record, State
 from zoho_sandbox.world import World
-from zoho_sandbox.writes.applying import applied_effects, read_applied
 from zoho_sandbox.writes.documents import DocumentWrites
-from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, line_stock
+from zoho_sandbox.writes.payment_allocation import applied_effects, read_applied
+from zoho_sandbox.writes.side_effects import NO_EFFECTS, Effects, line_stock
 
 
 def applied(world: World, invoice: Record, amount: float) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from zoho_sandbox.api_errors import RefusalError, invalid_value
 from zoho_sandbox.entities.customerpayments import MODES, unused
-from zoho_sandbox.entities.lines import money, totals
-from zoho_sandbox.records import Record, State
-from zoho_sandbox.refusals import RefusalError, invalid_value
+from zoho_sandbox.entities.document_common import money, totals
+from zoho_sandbox.record import Record, State
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
-from zoho_sandbox.writes.applying import applied_effects, read_applied
 from zoho_sandbox.writes.documents import read_party
-from zoho_sandbox.writes.settling import Effects
+from zoho_sandbox.writes.payment_allocation import applied_effects, read_applied
+from zoho_sandbox.writes.side_effects import Effects
 
 _READERS: dict[str, fields.Reader] = {
     "customer_id": fields.needed_text,

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from zoho_sandbox.entities.lines import totals
-from zoho_sandbox.records import Record, State
-from zoho_sandbox.refusals import RefusalError, invalid_value
+from zoho_sandbox.api_errors import RefusalError, invalid_value
+from zoho_sandbox.entities.document_common import totals
+from zoho_sandbox.record import Record, State
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
-from zoho_sandbox.writes.settling import NO_EFFECTS, Effects
+from zoho_sandbox.writes.side_effects import NO_EFFECTS, Effects
 
 _TERM_DAYS = 15
 _COMMON: dict[str, fields.Reader] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from zoho_sandbox.refusals import invalid_value
+from zoho_sandbox.api_errors import invalid_value
 
 Reader = Callable[[str, Any], Any]
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from zoho_sandbox.api_errors import invalid_value
 from zoho_sandbox.entities.inventoryadjustments import REASONS, STATUSES
-from zoho_sandbox.records import Record, State
-from zoho_sandbox.refusals import invalid_value
+from zoho_sandbox.record import Record, State
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
 from zoho_sandbox.writes.documents import read_lines
-from zoho_sandbox.writes.settling import NO_EFFECTS, Effects, line_stock
+from zoho_sandbox.writes.side_effects import NO_EFFECTS, Effects, line_stock
 
 _READERS: dict[str, fields.Reader] = {
     "date": fields.day,

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zoho_sandbox.api_errors import RefusalError
+from zoho_sandbox.entities.document_common import totals
 from zoho_sandbox.entities.invoices import STATUSES
-from zoho_sandbox.entities.lines import totals
-from zoho_sandbox.records import State
-from zoho_sandbox.refusals import RefusalError
+from zoho_sandbox.record import State
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
 from zoho_sandbox.writes.documents import DocumentWrites, check_not_overpaid
-from zoho_sandbox.writes.settling import settled
+from zoho_sandbox.writes.side_effects import settled
 
 
 def _settle(_world: World, state: State, payload: Mapping[str, Any]) -> State:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from zoho_sandbox.records import Record, State
-from zoho_sandbox.refusals import RefusalError, invalid_value
+from zoho_sandbox.api_errors import RefusalError, invalid_value
+from zoho_sandbox.record import Record, State
 from zoho_sandbox.world import World
 from zoho_sandbox.writes import fields
-from zoho_sandbox.writes.settling import NO_EFFECTS, Effects
+from zoho_sandbox.writes.side_effects import NO_EFFECTS, Effects
 
 _READERS: dict[str, fields.Reader] = {
     "name": fields.needed_text,

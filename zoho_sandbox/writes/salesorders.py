@@ -1,11 +1,11 @@
 """Writing sales orders: confirmed ones commit stock, shipped ones take it."""
 
+from zoho_sandbox.api_errors import RefusalError
 from zoho_sandbox.entities.salesorders import PROGRESS, STATUSES
-from zoho_sandbox.records import State
-from zoho_sandbox.refusals import RefusalError
+from zoho_sandbox.record import State
 from zoho_sandbox.writes import fields
 from zoho_sandbox.writes.documents import DocumentWrites
-from zoho_sandbox.writes.settling import Effects, line_stock
+from zoho_sandbox.writes.side_effects import Effects, line_stock
 
 
 def effects(state: State) -> Effects:

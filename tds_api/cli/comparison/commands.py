@@ -12,9 +12,9 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from tds_api.cli.common.output import say, say_error, say_json, terminal
+from tds_api.cli.comparison.backend import ComparisonBackend, RepairPrice, comparison_backend
 from tds_api.cli.comparison.options import OUTPUT, CompareOptions
 from tds_api.cli.comparison.repair import repair
-from tds_api.cli.comparison.target import ComparisonTarget, RepairPrice, comparison_target
 from tds_api.cli.comparison.views import show_comparison, show_differences
 from tds_api.cli.comparison.watch import watch
 from tds_core.comparison import queries, statements
@@ -76,8 +76,8 @@ def compare(  # noqa: PLR0917 (options, which are given by name)
     )  # fmt: skip
     with _errors_end_with(ERROR):
         options.refuse_contradictions()
-        with comparison_target() as target:
-            raise typer.Exit(_Comparing(target, options).run())
+        with comparison_backend() as backend:
+            raise typer.Exit(_Comparing(backend, options).run())
 
 
 @contextmanager
@@ -98,8 +98,8 @@ def _errors_end_with(code: int) -> Iterator[None]:
 class _Comparing:
     """One call of `tds compare`."""
 
-    def __init__(self, target: ComparisonTarget, options: CompareOptions) -> None:
-        self._target, self._options = target, options
+    def __init__(self, backend: ComparisonBackend, options: CompareOptions) -> None:
+        self._backend, self._options = backend, options
         self._console: Console = terminal(stderr=True, quiet=options.as_json)
 
     def run(self) -> int:
@@ -119,11 +119,11 @@ class _Comparing:
         return self._report(status, waits)
 
     def _look(self, comparison_id: int) -> ComparisonStatus:
-        found = self._target.comparison(comparison_id)
+        found = self._backend.comparison(comparison_id)
         return queries.of_entity(found, self._options.entity) if self._options.entity else found
 
     def _cancel(self) -> int:
-        status = self._target.cancel(self._options.cancelled_id)
+        status = self._backend.cancel(self._options.cancelled_id)
         if self._options.as_json:
             say_json(status)
         else:
@@ -135,8 +135,8 @@ class _Comparing:
         options = self._options
         names = [options.entity] if options.entity else []
         while True:
-            comparison_id = self._target.request(names, sample=options.deep, follow=follow or options.follow)
-            status = self._target.comparison(comparison_id)
+            comparison_id = self._backend.request(names, sample=options.deep, follow=follow or options.follow)
+            status = self._backend.comparison(comparison_id)
             if not names or options.entity in {part["entity"] for part in status["parts"]}:
                 return comparison_id
             say(f"Comparison {comparison_id} of something else goes first; it is watched until it ends.", err=True)
@@ -147,8 +147,8 @@ class _Comparing:
         status = self._look(comparison_id)
         if status["state"] != ComparisonState.RUNNING:
             return status, ""
-        self._target.warn_of_silence(self._console)
-        if (absent := self._target.unconnected()) and not self._moves(comparison_id):
+        self._backend.warn_of_silence(self._console)
+        if (absent := self._backend.unconnected()) and not self._moves(comparison_id):
             return status, f"it waits until TDS is connected: {absent}"
         return self._watch(comparison_id)
 
@@ -163,9 +163,9 @@ class _Comparing:
         return False
 
     def _watch(self, comparison_id: int, *, is_whole: bool = False) -> tuple[ComparisonStatus, str]:
-        look = self._target.comparison if is_whole else self._look
+        look = self._backend.comparison if is_whole else self._look
         try:
-            return watch(self._target, lambda: look(comparison_id), self._console)
+            return watch(self._backend, lambda: look(comparison_id), self._console)
         except KeyboardInterrupt:
             say(f"\nComparison {comparison_id} goes on. {_how_to_go_on(comparison_id)}", err=True)
             raise typer.Exit(UNPROVEN) from None
@@ -190,7 +190,7 @@ class _Comparing:
         states += [DifferenceState.SUSPECT] if any(part["suspect_count"] for part in status["parts"]) else []
         found: list[DifferenceRow] = []
         for state in states:
-            found += self._target.differences(status["id"], entity=self._options.entity, state=state, limit=limit)
+            found += self._backend.differences(status["id"], entity=self._options.entity, state=state, limit=limit)
         return found[:limit]
 
     def _show(self, status: ComparisonStatus, found: list[DifferenceRow]) -> None:
@@ -212,7 +212,7 @@ class _Comparing:
             )
             say(f"Comparison {status['id']} made no statement: {why}.", err=True)
             return ERROR if proven else UNPROVEN
-        text = statements.to_json(self._target.statement(status["statement"]))
+        text = statements.to_json(self._backend.statement(status["statement"]))
         if self._options.statement == OUTPUT:
             say(text.decode())
             return code
@@ -230,7 +230,7 @@ class _Comparing:
         if not options.as_json:
             self._show(status, self._differences(status))
         plan, waits = repair(
-            self._target, status, entity=options.entity, include_asked=options.include_asked, yes=options.yes,
+            self._backend, status, entity=options.entity, include_asked=options.include_asked, yes=options.yes,
             console=self._console,
         )  # fmt: skip
         if waits or not plan["run_ids"]:

@@ -4,14 +4,14 @@ import typer
 from rich.console import Console
 
 from tds_api.cli.common.output import say
-from tds_api.cli.comparison.target import ComparisonTarget, RepairPrice
+from tds_api.cli.comparison.backend import ComparisonBackend, RepairPrice
 from tds_api.cli.comparison.views import show_plan
 from tds_api.cli.comparison.watch import watch_runs
 from tds_core.comparison.queries import ComparisonStatus
 
 
 def repair(
-    target: ComparisonTarget,
+    backend: ComparisonBackend,
     status: ComparisonStatus,
     *,
     entity: str,
@@ -22,7 +22,7 @@ def repair(
     """Repair the confirmed differences of a comparison. Returns the plan, with runs if it was requested, and what is
     still waited for; "" if all records were read.
     """
-    plan = target.repair(status["id"], entity=entity, include_asked=include_asked, dry_run=True)
+    plan = backend.repair(status["id"], entity=entity, include_asked=include_asked, dry_run=True)
     show_plan(plan, console)
     _say_left_alone(plan)
     if not plan["record_count"]:
@@ -31,9 +31,9 @@ def repair(
     if not yes and not typer.confirm("Repair?", err=True):
         say(f"Nothing was done. Go on: tds compare --show {status['id']} --repair", err=True)
         return plan, ""
-    plan = target.repair(status["id"], entity=entity, include_asked=include_asked, dry_run=False)
+    plan = backend.repair(status["id"], entity=entity, include_asked=include_asked, dry_run=False)
     try:
-        _, waits = watch_runs(target, [int(run_id) for run_id in plan["run_ids"]], console)
+        _, waits = watch_runs(backend, [int(run_id) for run_id in plan["run_ids"]], console)
     except KeyboardInterrupt:
         waits = "you stopped watching"
     return plan, waits

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tds_api.cli.common.output import moment, say_table
-from tds_api.cli.comparison.target import RepairPrice
+from tds_api.cli.comparison.backend import RepairPrice
 from tds_core.comparison.queries import ComparisonStatus, DifferenceRow, FieldDifference, PartStatus
 from tds_models.comparison import Agreement, ComparisonState, DifferenceKind, DifferenceState
 

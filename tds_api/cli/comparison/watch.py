@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tds_api.cli.common.output import moment
-from tds_api.cli.comparison.target import ComparisonTarget
+from tds_api.cli.comparison.backend import ComparisonBackend
 from tds_core.comparison.queries import ComparisonStatus, PartStatus
 from tds_core.sync.run_queries import RunDetails
 from tds_models.comparison import ComparisonState
@@ -23,7 +23,7 @@ _OPEN_RUN = (RunState.QUEUED, RunState.RUNNING)
 Look = Callable[[], ComparisonStatus]
 
 
-def watch(target: ComparisonTarget, look: Look, console: Console) -> tuple[ComparisonStatus, str]:
+def watch(backend: ComparisonBackend, look: Look, console: Console) -> tuple[ComparisonStatus, str]:
     """Show how a comparison gets on until it has ended. Returns it, and why watching ended before; "" if it did not."""
     pace = _Pace()
     with _progress(console) as progress:
@@ -38,7 +38,7 @@ def watch(target: ComparisonTarget, look: Look, console: Console) -> tuple[Compa
             if status["state"] != ComparisonState.RUNNING:
                 return status, ""
             pace.note([(part["state"], part["read_count"], _calls(part)) for part in status["parts"]])
-            if waits := _long_wait(status, pace) or _silence(target, pace):
+            if waits := _long_wait(status, pace) or _silence(backend, pace):
                 return status, waits
             time.sleep(LOOK_SECONDS)
 
@@ -106,19 +106,19 @@ def _long_wait(status: ComparisonStatus, pace: _Pace) -> str:
     return f"{names}: waits until {moment(until)}: {'; '.join(reasons)}"
 
 
-def _silence(target: ComparisonTarget, pace: _Pace) -> str:
-    if pace.is_lost and target.is_silent():
+def _silence(backend: ComparisonBackend, pace: _Pace) -> str:
+    if pace.is_lost and backend.is_silent():
         return "nothing runs that could compare now; it goes on once TDS is started: tds up"
     return ""
 
 
-def watch_runs(target: ComparisonTarget, run_ids: Sequence[int], console: Console) -> tuple[list[RunDetails], str]:
+def watch_runs(backend: ComparisonBackend, run_ids: Sequence[int], console: Console) -> tuple[list[RunDetails], str]:
     """Show how the targeted runs of a repair get on. Returns them, and why watching ended before they did."""
     pace = _Pace()
     with _progress(console) as progress:
         bars = {run_id: progress.add_task("", total=None, says="") for run_id in run_ids}
         while True:
-            runs = [target.run(run_id) for run_id in run_ids]
+            runs = [backend.run(run_id) for run_id in run_ids]
             for run_id, run in zip(run_ids, runs, strict=True):
                 bar = _bar(run["fetched_count"], run["expected_count"], is_open=run["state"] in _OPEN_RUN)
                 says = run["end_reason"] or run["state"]
@@ -129,5 +129,5 @@ def watch_runs(target: ComparisonTarget, run_ids: Sequence[int], console: Consol
             pace.note([(run["state"], run["fetched_count"]) for run in runs])
             if pace.is_lost:
                 reasons = dict.fromkeys(run["refused"] or run["end_reason"] or "workers are busy" for run in open_runs)
-                return runs, _silence(target, pace) or f"the records still wait: {'; '.join(reasons)}"
+                return runs, _silence(backend, pace) or f"the records still wait: {'; '.join(reasons)}"
             time.sleep(LOOK_SECONDS)

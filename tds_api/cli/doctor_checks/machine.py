@@ -12,7 +12,7 @@ from tds_api.cli.doctor_checks.result import CheckResult, doubtful, judged, well
 from tds_core.config.settings import Settings
 from tds_core.config.sources import SECRETS_FILE, stack_of_home
 from tds_core.health import infrastructure
-from tds_core.observability.heartbeats import used_share
+from tds_core.observability.memory_usage import used_share
 from tds_local.embedded.readiness import is_free
 
 

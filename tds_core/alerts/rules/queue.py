@@ -8,8 +8,8 @@ from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING_CAUSES, SOURCE_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.health.health import DEPTH_CRITICAL, DEPTH_WARNING
+from tds_core.queue.claim import LISTS_FIRST, PAUSED
 from tds_core.queue.items import BULK_PRIORITY
-from tds_core.queue.pauses import LISTS_FIRST, PAUSED
 from tds_models.alerts import AlertSeverity
 from tds_models.entities import ENTITIES
 

@@ -9,10 +9,10 @@ from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.sources import mirrored_organization
+from tds_core.sources.zoho.auth_failure_diagnosis import KnownRefusals
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.sources.zoho.refusal_diagnosis import KnownRefusals
 from tds_core.sources.zoho.tokens import TokenStore
 
 

@@ -17,7 +17,7 @@ from tests.support.comparing import compare, differences
 from tests.support.planted_faults import FAULTS, Ground
 from tests.support.standin import StandIn
 from tests.support.world import World, forget_context
-from zoho_sandbox.records import Record
+from zoho_sandbox.record import Record
 
 
 def test_a_mirror_that_is_right_is_proven_equal_by_its_lists(loaded: World, standin: StandIn) -> None:

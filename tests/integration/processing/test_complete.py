@@ -208,7 +208,7 @@ def settled(world: World, claim: Any, record: dict[str, Any]) -> complete.Comple
         )
 
 
-@pytest.mark.parametrize("where", ["attempts.log", "end_events", "queue_items.finish", "store.resolve"])
+@pytest.mark.parametrize("where", ["queue_items.log_attempts", "end_events", "queue_items.finish", "store.resolve"])
 def test_nothing_of_an_interrupted_settlement_is_visible(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

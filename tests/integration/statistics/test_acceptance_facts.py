@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from tds_core.statistics.acceptance import AcceptanceFacts, Verdict
 from tds_core.statistics.acceptance_facts import acceptance_facts, scorecard
+from tds_core.statistics.acceptance_scorecard import AcceptanceFacts, Verdict
 from tds_core.statistics.history import store_activity, uncounted_spans
 from tds_core.statistics.local_time import hour_begins
 from tds_models.db import session_scope

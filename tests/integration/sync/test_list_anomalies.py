@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.standin import StandIn, before_page
 from tests.support.world import World
-from zoho_sandbox.listing import ListSwitches
+from zoho_sandbox.list_quirks import ListSwitches
 
 LISTS = {
     "product": ("items", "/inventory/v1/items"),

@@ -139,7 +139,7 @@ def test_a_filter_the_source_ignores_ends_the_run_and_deletes_nothing(
     synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced.run("product", "full")
-    monkeypatch.setattr("zoho_sandbox.query._since", lambda params, clock: None)
+    monkeypatch.setattr("zoho_sandbox.list_query._since", lambda params, clock: None)
     run = synced.run("product", "incremental")
     assert (run["state"], "filter was ignored" in run["end_reason"]) == ("failed", True)
     assert len(synced.mirror("product", "name")) == 45

@@ -44,10 +44,10 @@ def tds(
 
 def switch(standin: StandIn, entity: str, status: str) -> None:
     """Switch the rules of an entity as a person does in Zoho."""
-    book = standin.sandbox.automation
+    automation = standin.sandbox.automation
     module = ENTITIES[entity].stream.rule_module
-    for key in [key for key, rule in book.workflows.items() if rule.entity == module]:
-        book.switch_workflow(key, status)
+    for key in [key for key, rule in automation.workflows.items() if rule.entity == module]:
+        automation.switch_workflow(key, status)
 
 
 def edit(standin: StandIn, world: World, *numbers: int) -> None:
@@ -55,7 +55,7 @@ def edit(standin: StandIn, world: World, *numbers: int) -> None:
     ids = standin.ids("items")
     for number in numbers:
         standin.edit("items", ids[number], name=f"Edited {time.monotonic_ns()}")
-    assert standin.sandbox.desk.flush(20) == 0
+    assert standin.sandbox.webhooks.flush(20) == 0
     world.drain("product")
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tds_core.statistics.figures import breakdowns_of, figures_of
+from tds_core.statistics.entity_figures import breakdowns_of, figures_of
 from tds_core.statistics.trends import Direction, trend, trends
 
 DAY = date(2026, 11, 22)

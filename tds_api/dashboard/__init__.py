@@ -1,1 +1,0 @@
-"""The dashboard: figures for those who operate TDS."""

@@ -1,0 +1,85 @@
+"""Recovery of killed workers: how long the work items each held waited until another worker claimed them."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import quantiles
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+LOOK_SECONDS = 0.1
+
+HELD = text("select id, lease_token from tds_sync_queue where split_part(leased_by, ':', 2) = any(:pids)")
+LOOK = text("select id, lease_token from tds_sync_queue where id = any(:ids)")
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanRecovery:
+    """Seconds until orphans were claimed again, and how many are not yet."""
+
+    seconds: list[float]
+    left_count: int
+
+    def figures(self) -> dict[str, float | int | None]:
+        """Seconds for half and for 99 in a hundred of them."""
+        cuts = quantiles(self.seconds, n=100, method="inclusive") if len(self.seconds) > 1 else self.seconds * 99
+        p50, p99 = (round(cuts[49], 2), round(cuts[98], 2)) if cuts else (None, None)
+        return {"p50": p50, "p99": p99, "count": len(self.seconds), "left": self.left_count}
+
+
+class Orphans:
+    """Ten looks a second at what killed workers held. A database that is away only makes the wait longer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: dict[tuple[int, UUID], float] = {}
+        self._seconds: list[float] = []
+        self._lock, self._ending = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="orphans", daemon=True)
+        self._thread.start()
+
+    def held_by(self, pids: Iterable[int]) -> dict[int, UUID]:
+        """The items these processes hold, with their lease tokens. Raises SQLAlchemyError."""
+        with self._engine.connect() as connection:
+            found = connection.execute(HELD, {"pids": [str(pid) for pid in pids]})
+            return {row.id: row.lease_token for row in found}
+
+    def watch(self, held: Mapping[int, UUID]) -> None:
+        """The holder of these items is killed at this moment."""
+        with self._lock:
+            self._waiting.update(dict.fromkeys(held.items(), time.monotonic()))
+
+    def so_far(self) -> OrphanRecovery:
+        """What was seen until now."""
+        with self._lock:
+            return OrphanRecovery(list(self._seconds), len(self._waiting))
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._ending.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ending.wait(LOOK_SECONDS):
+            with self._lock:
+                waiting = dict(self._waiting)
+            if waiting:
+                try:
+                    self._look(waiting)
+                except SQLAlchemyError:
+                    continue
+
+    def _look(self, waiting: Mapping[tuple[int, UUID], float]) -> None:
+        with self._engine.connect() as connection:
+            rows = connection.execute(LOOK, {"ids": [item_id for item_id, _ in waiting]})
+            leases = {row.id: row.lease_token for row in rows}
+        now = time.monotonic()
+        for (item_id, token), killed_at in waiting.items():
+            # Gone: claimed and settled since the last look. Without a lease: taken back, and not yet claimed.
+            if item_id not in leases or leases[item_id] not in (None, token):
+                with self._lock:
+                    self._seconds.append(now - killed_at)
+                    del self._waiting[item_id, token]
