@@ -30,7 +30,7 @@ from tds_core.observability.multiprocess_collector import scraped_registry
 from tds_core.quality import findings
 from tds_core.queue import queries
 from tds_core.schedule import job_store
-from tds_core.sources.zoho.connection import access_report
+from tds_core.sources.zoho.organization_connection import access_report
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import LimitUsage, QuotaUnknownError
 from tds_core.statistics import business_figures, reports

@@ -31,11 +31,16 @@ from tds_core.observability.logging import configure_logging
 from tds_core.schema import migrations
 from tds_core.sources import mirrored_organization
 from tds_core.sources.missing_permissions import MissingPermissionRow, describe, missing_permissions, retry_now
-from tds_core.sources.zoho import connection
 from tds_core.sources.zoho import tokens as zoho_tokens
-from tds_core.sources.zoho.connection import ConnectionResult, Connector
 from tds_core.sources.zoho.factory import open_oauth, open_tokens, open_vault
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, OAuthClient, known_server, lacking
+from tds_core.sources.zoho.organization_connection import (
+    ConnectionResult,
+    Connector,
+    StoredConnection,
+    not_among,
+    stored_connection,
+)
 from tds_core.sources.zoho.organizations import OrganizationSeen, organizations
 from tds_core.sources.zoho.responses import TokenRefusedError
 from tds_core.subscriptions import subscriptions
@@ -155,7 +160,7 @@ def status(
     missing: list[MissingPermissionRow] = []
     with database(settings) as engine:
         with session_scope(engine) as session:
-            stored = connection.stored_connection(session)
+            stored = stored_connection(session)
             missing = missing_permissions(session)
         if not offline:
             try:
@@ -163,7 +168,7 @@ def status(
             except TdsError as error:
                 problem = f"{error.code}: {error}"
     if not problem and not offline and settings.zoho_organization_id not in [each.id for each in seen]:
-        problem = connection.not_among(settings.zoho_organization_id, seen)
+        problem = not_among(settings.zoho_organization_id, seen)
     if missing and not problem:
         problem = f"not all of it may be read: {'; '.join(describe(each) for each in missing)}"
     if as_json:
@@ -281,7 +286,7 @@ def _show_connected(console: Console, settings: Settings, result: ConnectionResu
         console.print("Connect again with all scopes: tds zoho connect", soft_wrap=True)
     first = "tds sync all --mode full --wait"
     if not settings.zoho_organization_id:
-        says = escape(connection.not_among("", seen))
+        says = escape(not_among("", seen))
         console.print(f"[yellow]{says} Set it, then: {_next(first, is_running=is_running)}[/]", soft_wrap=True)
     else:
         console.print(f"Next: {_next(first, is_running=is_running)}", soft_wrap=True)
@@ -296,7 +301,7 @@ def _show_organizations(console: Console, seen: list[OrganizationSeen]) -> None:
     say_table("Organisations", ("id", "name", "currency", "time zone"), rows, console=console)
 
 
-def _show_status(settings: Settings, stored: connection.StoredConnection, seen: list[OrganizationSeen]) -> None:
+def _show_status(settings: Settings, stored: StoredConnection, seen: list[OrganizationSeen]) -> None:
     console = terminal()
     token_place = (
         "in the database"
@@ -321,7 +326,7 @@ def _show_status(settings: Settings, stored: connection.StoredConnection, seen: 
         _show_organizations(console, seen)
 
 
-def _show_missing(stored: connection.StoredConnection, missing: list[MissingPermissionRow], problem: str) -> None:
+def _show_missing(stored: StoredConnection, missing: list[MissingPermissionRow], problem: str) -> None:
     console = terminal()
     for scope, entities in sorted(lacking(stored.get("scopes")).items()):
         says = f"not granted: {scope}, which {', '.join(entities)} needs"

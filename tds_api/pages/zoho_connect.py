@@ -24,9 +24,15 @@ from tds_core.config.settings import DECLARATIONS
 from tds_core.errors import AuthError, TdsError
 from tds_core.sources.missing_permissions import describe, missing_permissions
 from tds_core.sources.zoho import oauth as zoho_oauth
-from tds_core.sources.zoho.connection import Connector, access_status, data_center_of, not_among, stored_connection
 from tds_core.sources.zoho.factory import open_oauth, open_vault
 from tds_core.sources.zoho.oauth import AUTOMATION_SCOPES, SCOPES, lacking
+from tds_core.sources.zoho.organization_connection import (
+    Connector,
+    access_status,
+    data_center_of,
+    not_among,
+    stored_connection,
+)
 from tds_models.db import session_scope
 
 

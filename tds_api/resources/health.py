@@ -18,7 +18,7 @@ from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_core.queue import queries
 from tds_core.queue.queries import HealthFigures
 from tds_core.schedule.job_store import schedules
-from tds_core.sources.zoho.connection import access_report
+from tds_core.sources.zoho.organization_connection import access_report
 from tds_core.statistics.reports import success_rates
 from tds_models.auth import Role
 from tds_models.db import session_scope

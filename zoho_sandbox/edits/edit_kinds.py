@@ -6,7 +6,7 @@ from collections.abc import Callable
 from zoho_sandbox.api_errors import RefusalError
 from zoho_sandbox.edits import additions, updates
 from zoho_sandbox.edits.additions import Addition
-from zoho_sandbox.edits.random_records import random_record
+from zoho_sandbox.edits.record_picking import random_record
 from zoho_sandbox.edits.updates import Update
 from zoho_sandbox.record import Record, State
 from zoho_sandbox.world import World

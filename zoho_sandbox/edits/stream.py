@@ -16,7 +16,7 @@ from zoho_sandbox.edits.edit_kinds import (
     make_removal,
     make_update,
 )
-from zoho_sandbox.edits.random_records import random_record
+from zoho_sandbox.edits.record_picking import random_record
 from zoho_sandbox.record import Record
 from zoho_sandbox.world import World
 

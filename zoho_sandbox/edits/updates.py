@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zoho_sandbox import sample_words
-from zoho_sandbox.edits.random_records import held_at, random_record
+from zoho_sandbox.edits.record_picking import held_at, random_record
 from zoho_sandbox.entities.creditnotes import credit_left
 from zoho_sandbox.entities.document_common import money, totals
 from zoho_sandbox.record import Record

@@ -13,7 +13,7 @@ from tds_api.cli.common.logged_transactions import acting_on
 from tds_api.cli.common.remote_api import Remote, remote
 from tds_core.config.settings import load_settings
 from tds_core.health.health import DISPATCHER_SILENT_SECONDS, health_facts
-from tds_core.sources.zoho.connection import AccessStatus, access_report
+from tds_core.sources.zoho.organization_connection import AccessStatus, access_report
 from tds_core.sync import run_queries, run_requests
 from tds_core.sync.run_queries import RunDetails
 from tds_core.sync.run_requests import RecordOutcome, request_sync

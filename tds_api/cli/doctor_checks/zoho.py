@@ -14,9 +14,14 @@ from tds_core.config.settings import Settings
 from tds_core.errors import ConfigError, TdsError
 from tds_core.sources import mirrored_organization
 from tds_core.sources.missing_permissions import MissingPermissionRow, describe
-from tds_core.sources.zoho.connection import AccessStatus, StoredConnection, access_report, stored_connection
 from tds_core.sources.zoho.factory import open_zoho
 from tds_core.sources.zoho.oauth import lacking
+from tds_core.sources.zoho.organization_connection import (
+    AccessStatus,
+    StoredConnection,
+    access_report,
+    stored_connection,
+)
 from tds_core.sources.zoho.responses import no_answer
 from tds_core.sources.zoho.webhook_setup.apply import open_installer
 from tds_models.db import make_engine, session_scope

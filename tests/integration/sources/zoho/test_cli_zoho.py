@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from tds_api.cli import zoho
 from tds_core.data_centers import DATA_CENTERS
-from tds_core.sources.zoho.connection import data_center_of
+from tds_core.sources.zoho.organization_connection import data_center_of
 from tds_local.embedded.readiness import choose_port
 from tests.support.command_line import CommandLine
 from tests.support.standin import StandIn

@@ -1,4 +1,4 @@
-"""Random records: picked by chance, evenly, out of those alive."""
+"""Picking of records by chance, evenly, out of those alive."""
 
 import random
 
