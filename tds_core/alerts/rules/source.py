@@ -9,7 +9,7 @@ from tds_core.alerts.rules.phrases import counted, named
 from tds_core.breakers.breaker import BreakerStatus
 from tds_core.breakers.circuit import CircuitState
 from tds_core.breakers.registry import DATABASE
-from tds_core.sources.zoho.connection import AccessStatus, access_status, stored_connection
+from tds_core.sources.zoho.organization_connection import AccessStatus, access_status, stored_connection
 from tds_models.alerts import AlertSeverity
 
 #: How the errors of TDS begin to speak of a certificate.
