@@ -18,6 +18,8 @@ from tds_core.healing.missing_workers import RecentWorker, recent_workers
 from tds_core.health.health import score
 from tds_core.health.infrastructure import InstallationFacts, evaluate, infrastructure_health, redis_answers
 from tds_core.observability.memory_usage import used_share
+from tds_core.queue.claim import PAUSED
+from tds_core.queue.items import BULK_PRIORITY
 from tds_core.sources.missing_permissions import entities_of
 from tds_core.sources.zoho.quota.forecast import Forecast
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
@@ -45,6 +47,10 @@ from tds_findings where resolved_at is null group by kind, severity, entity orde
 """)
 
 
+_BACKLOG = f"""
+select entity, count(*) as depth from tds_sync_queue q
+where priority < :bulk and not {PAUSED.format(entity="q.entity")} group by entity order by depth desc, entity
+"""
 # What is rare is asked for by its existence, so that an evaluation of a quiet installation needs few statements.
 _SIGNS = text("""
 select clock_timestamp() as now,
@@ -122,6 +128,11 @@ class AlertFacts:
             return []
         with self.scope() as session:
             return session.execute(_FINDINGS).mappings().all()
+
+    @cached_property
+    def backlog(self) -> dict[str, int]:
+        """By entity that is not paused, its work items without bulk work, most of them first."""
+        return {row["entity"]: row["depth"] for row in self.rows(_BACKLOG, {"bulk": BULK_PRIORITY})}
 
     @cached_property
     def memory_share(self) -> float:

@@ -21,8 +21,8 @@ from tds_core.observability import heartbeats
 
 #: The heartbeat that carries the progress.
 HEARTBEAT = "audit_verification"
-#: Seals that are verified before the clock is looked at again, and violations of which table and id are kept.
-SEALS_AT_ONCE, MOST_PLACES = 10, 5
+#: Seals of which the numbers are read at once, and violations of which table and id are kept.
+SEALS_AT_ONCE, MOST_PLACES = 50, 5
 
 _PROGRESS = text("select detail from tds_pulses where name = :name")
 _NEXT = text("select number from tds_audit_seals where number > :after order by number limit :limit")
@@ -95,15 +95,9 @@ def verify_next(
     session.execute(BEGIN)
     fix_spelling(session)
     step = _Step(session, keys)
-    until = time.monotonic() + seconds
-    position = step.begin(progress.position)
-    while numbers := step.next_numbers(position):
-        step.verify(numbers)
-        position = numbers[-1]
-        if time.monotonic() > until:
-            break
+    position, is_whole = step.advance(step.begin(progress.position), until=time.monotonic() + seconds)
     found = progress.present if progress.position else Violations(at=at)
-    if numbers:
+    if not is_whole:
         step.check_head(known=found.places)
         found.add(step.report)
         return VerificationProgress(position=position, present=found, last=progress.last)
@@ -130,14 +124,20 @@ class _Step:
         self._walk.begin_after(ends.last)
         return int(ends.last)
 
-    def next_numbers(self, position: int) -> list[int]:
-        """The numbers of the next seals."""
-        return list(self._session.execute(_NEXT, {"after": position, "limit": SEALS_AT_ONCE}).scalars())
+    def advance(self, position: int, *, until: float) -> tuple[int, bool]:
+        """Verify the seals after `position` until then, at least one. Returns how far, and whether that is the end."""
+        while numbers := self._session.execute(_NEXT, {"after": position, "limit": SEALS_AT_ONCE}).scalars().all():
+            for number in numbers:
+                if time.monotonic() > until and self._walk.reached:
+                    return position, False
+                self._verify(number)
+                position = number
+        return position, True
 
-    def verify(self, numbers: list[int]) -> None:
-        """Verify these seals, and the rows they cover."""
-        self._walk.follow(numbers)
-        for number, after in self._walk.to_check:
+    def _verify(self, number: int) -> None:
+        """Verify a seal, and the rows it covers."""
+        self._walk.follow([number])
+        for _, after in self._walk.to_check:
             seal = chain.read_seal(self._session, number)
             doubts = VerificationReport()
             check_rows(self._session, seal, after, doubts)

@@ -9,7 +9,6 @@ from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING
 from tds_core.alerts.rules.phrases import counted, named
 from tds_core.health.health import DEPTH_CRITICAL, DEPTH_WARNING
 from tds_core.queue.claim import LISTS_FIRST, PAUSED
-from tds_core.queue.items import BULK_PRIORITY
 from tds_models.alerts import AlertSeverity
 from tds_models.entities import ENTITIES
 
@@ -54,19 +53,12 @@ def failed_share(facts: AlertFacts) -> Iterator[RuleValue]:
     )
 
 
-_DEPTH = f"""
-select entity, count(*) as depth from tds_sync_queue q
-where priority < :bulk and not {PAUSED.format(entity="q.entity")} group by entity order by depth desc, entity
-"""
-
-
 def depth(facts: AlertFacts) -> Iterator[RuleValue]:
     """How many work items wait, without bulk work and without paused entities."""
     if facts.health["depth"] < LEAST_DEPTH:
         return
-    rows = facts.rows(_DEPTH, {"bulk": BULK_PRIORITY})
-    count = sum(row["depth"] for row in rows)
-    by_entity = {row["entity"]: row["depth"] for row in rows}
+    by_entity = facts.backlog
+    count = sum(by_entity.values())
     says = f"{counted(count, 'work item')} wait, most of them of {named(list(by_entity))}."
     if count:
         yield RuleValue(value=count, says=says, detail={"items": by_entity})
