@@ -17,6 +17,9 @@ log = structlog.get_logger(__name__)
 
 _COLUMNS = ", ".join(each.name for each in fields(AlertRecord))
 _ALL = text(f"select {_COLUMNS} from tds_alerts order by id")
+_ACTIVE = text(f"""
+select {_COLUMNS} from tds_alerts where state in ('pending', 'firing', 'acknowledged', 'flapping') order by id
+""")
 _LOCK = text(f"select {_COLUMNS} from tds_alerts where id = any(:ids) order by id for update")
 _LOCK_SUBJECTS = text(f"""
 select {_COLUMNS} from tds_alerts
@@ -67,6 +70,11 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as r(
 def alert_records(session: Session) -> list[AlertRecord]:
     """Every alert there is."""
     return [_record(row) for row in session.execute(_ALL).mappings()]
+
+
+def active_alerts(session: Session) -> list[AlertRecord]:
+    """The alerts whose condition is met, for however long."""
+    return [_record(row) for row in session.execute(_ACTIVE).mappings()]
 
 
 def lock_alerts(session: Session, alert_ids: Sequence[int]) -> list[AlertRecord]:

@@ -101,7 +101,8 @@ def _result(
         noted_count=len(notification.alerts) - taken, unreadable_count=notification.unreadable_count,
         truncated_count=notification.truncated_count,
     )  # fmt: skip
-    log.info("external_alerts_taken", **result)
+    level = log.warning if notification.truncated_count else log.info
+    level("external_alerts_taken", **result)
     return result
 
 

@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 from sqlalchemy import text
@@ -23,24 +22,24 @@ select name, subject, at, value from jsonb_to_recordset(cast(:rows as jsonb)) as
     name text, subject text, at timestamptz, value float8)
 on conflict do nothing
 """)
-# With the last value before the span, which still held when it began.
-_READ = text("""
-select subject, at, value from tds_metrics where name = :name and at >= :since
-union all
-select subject, :since, value from (
-    select distinct on (subject) subject, value from tds_metrics where name = :name and at < :since
-    order by subject, at desc) as before
-order by subject, at
+# When the condition began or ceased to be met, by subject; with the last value before the span, which still held when
+# it began. A subject that is gone meets nothing.
+_CHANGES = text("""
+with measured as (
+    select subject, at, value from tds_metrics where name = :name and at >= :since
+    union all
+    select subject, cast(:since as timestamptz), value from (
+        select distinct on (subject) subject, value from tds_metrics where name = :name and at < :since
+        order by subject, at desc) as before
+), judged as (
+    select subject, at, coalesce(case when :is_below then value < :threshold else value > :threshold end, false) as met
+    from measured
+), compared as (
+    select subject, at, met, lag(met) over (partition by subject order by at) as met_before from judged
+)
+select subject, at, met from compared where met is distinct from met_before order by subject, at
 """)
 _FIRST = text("select greatest(min(at), :since) from tds_metrics having min(at) is not null")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A value and when it was measured; it holds until the next one. None: the subject was gone."""
-
-    at: datetime
-    value: float | None
 
 
 class Firing(TypedDict):
@@ -101,10 +100,14 @@ def dry_run(session: Session, rule: Rule, terms: RuleTerms, *, days: int = 7) ->
     """When a rule with these terms would have fired over the last days, by the values that were measured."""
     now = database_clock(session)
     since = now - timedelta(days=days)
-    by_subject: dict[str, list[Sample]] = defaultdict(list)
-    for row in session.execute(_READ, {"name": rule.name, "since": since}):
-        by_subject[row.subject].append(Sample(row.at, row.value))
-    firings = [each for subject, samples in by_subject.items() for each in _firings(subject, samples, rule, terms, now)]
+    params = {"name": rule.name, "since": since, "threshold": terms.threshold, "is_below": rule.below}
+    spans: dict[str, list[_Span]] = defaultdict(list)
+    for subject, at, is_met in session.execute(_CHANGES, params):
+        if is_met:
+            spans[subject].append(_Span(at, now))
+        elif spans[subject]:
+            spans[subject][-1] = _Span(spans[subject][-1].met_at, at)
+    firings = [each for subject, of_it in spans.items() for each in _firings(subject, of_it, terms, now)]
     firings.sort(key=lambda each: each["began_at"])
     measured_since = session.execute(_FIRST, {"since": since}).scalar()
     seconds = sum(each["seconds"] for each in firings)
@@ -119,24 +122,28 @@ def dry_run(session: Session, rule: Rule, terms: RuleTerms, *, days: int = 7) ->
     }
 
 
-def _firings(subject: str, samples: Sequence[Sample], rule: Rule, terms: RuleTerms, now: datetime) -> Iterable[Firing]:
+class _Span(NamedTuple):
+    """A time in which a condition was met."""
+
+    met_at: datetime
+    unmet_at: datetime
+
+
+def _firings(subject: str, spans: Sequence[_Span], terms: RuleTerms, now: datetime) -> Iterable[Firing]:
     """The spans in which the condition was met for long enough; gaps shorter than `keep_seconds` do not end one."""
     keep, patience = timedelta(seconds=terms.keep_seconds), timedelta(seconds=terms.for_seconds)
-    spans: list[tuple[datetime, datetime]] = []
-    for sample, following in zip(samples, [*samples[1:], Sample(now, None)], strict=True):
-        if sample.value is None or not rule.is_met(sample.value, terms.threshold):
-            continue
-        if spans and sample.at - spans[-1][1] < (
-            keep if spans[-1][1] - spans[-1][0] >= patience else timedelta.resolution
-        ):
-            spans[-1] = (spans[-1][0], following.at)
+    joined: list[_Span] = []
+    for span in spans:
+        last = joined[-1] if joined else None
+        if last and last.unmet_at - last.met_at >= patience and span.met_at - last.unmet_at < keep:
+            joined[-1] = _Span(last.met_at, span.unmet_at)
         else:
-            spans.append((sample.at, following.at))
-    for met_at, unmet_at in spans:
-        began_at = met_at + patience
-        if unmet_at < began_at:
+            joined.append(span)
+    for span in joined:
+        began_at = span.met_at + patience
+        if span.unmet_at < began_at:
             continue
-        ended_at = None if unmet_at == now else unmet_at + keep
+        ended_at = None if span.unmet_at == now else span.unmet_at + keep
         seconds = ((ended_at or now) - began_at).total_seconds()
         yield {"subject": subject, "began_at": began_at, "ended_at": ended_at, "seconds": max(seconds, 0.0)}
 

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, cast
 from sqlalchemy import RowMapping, select, text
 from sqlalchemy.orm import Session
 
-from tds_core.alerts.alert_store import alert_records, is_active
+from tds_core.alerts.alert_store import active_alerts, is_active
 from tds_core.alerts.state_machine import AlertRecord
 from tds_core.errors import ConfigError, NotFoundError, TdsError
 from tds_core.pagination import Page, read_page
@@ -173,7 +173,7 @@ def end_with_alerts(session: Session, silences: Iterable[Silence], alerts: Itera
 
 def preview(session: Session, silence: Silence) -> SilencePreview:
     """What a silence would mute if it were made now."""
-    matching = [alert for alert in alert_records(session) if is_active(alert) and silence.matches(alert)]
+    matching = [alert for alert in active_alerts(session) if silence.matches(alert)]
     warning = None
     if not matching and silence.ends_with_alerts:
         warning = "No alert that matches is active, so it would end at once."

@@ -4,21 +4,26 @@ import base64
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from tds_core.alerts.alertmanager import MOST_ALERTS
+from tds_core.alerts.external_alerts import LONGEST_SILENCE
 from tds_core.config.settings import DECLARATIONS, load_settings
 from tds_local.programs import programs_of
 
 ROOT = Path(__file__).parents[2]
-SEEING = ("prometheus", "grafana")
+SEEING = ("prometheus", "alertmanager", "grafana")
 PROGRAMS = ("api", "worker", "dispatcher", "beat", "flower")
 OWN = ("migrate", *PROGRAMS)
 
@@ -150,6 +155,77 @@ def test_every_program_counts_where_somebody_answers_for_it() -> None:
     # In its own memory: process ids of containers are not each other's.
     assert environment["PROMETHEUS_MULTIPROC_DIR"].startswith("/tmp/")  # noqa: S108
     assert "/tmp" in compose()["services"]["worker"]["tmpfs"]  # noqa: S108
+
+
+def alertmanager_config() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text()))
+
+
+def test_alertmanager_runs_where_it_is_wanted_and_prometheus_finds_it() -> None:
+    service = compose()["services"]["alertmanager"]
+    assert service["profiles"] == ["alertmanager"]
+    assert "./deploy/alertmanager:/etc/alertmanager:ro" in service["volumes"]
+    [found] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["alerting"]["alertmanagers"]
+    assert [(each["names"], each["port"]) for each in found["dns_sd_configs"]] == [(["alertmanager"], 9093)]
+    assert "127.0.0.1:9093" in service["healthcheck"]["test"][-1]
+
+
+def test_alertmanager_sends_everything_to_a_route_of_tds_before_tds_forgets_it() -> None:
+    config = alertmanager_config()
+    assert "routes" not in config["route"]
+    [receiver] = [each for each in config["receivers"] if each["name"] == config["route"]["receiver"]]
+    [webhook] = receiver["webhook_configs"]
+    address = urlsplit(webhook["url"])
+    assert (address.hostname, address.port) == ("api", 8800)
+    routes = (ROOT / "tds_api/resources/alerts.py").read_text()
+    prefix, path = re.findall(r'url_prefix="([^"]+)"', routes)[0], address.path.rpartition("/")[2]
+    assert address.path == f"{prefix}/{path}"
+    assert f'@routes.post("/{path}")' in routes
+    assert webhook["send_resolved"] is True
+    assert webhook["max_alerts"] <= MOST_ALERTS
+    hours = re.fullmatch(r"(\d+)h", config["route"]["repeat_interval"])
+    assert hours is not None
+    assert timedelta(hours=int(hours[1])) * 2 < LONGEST_SILENCE
+
+
+def start_alertmanager(tmp_path: Path, key: str) -> subprocess.CompletedProcess[str]:
+    """Run the container's entrypoint with a program in Alertmanager's place, which shows what it was given."""
+    shell, option, script, *options = compose()["services"]["alertmanager"]["entrypoint"]
+    program = tmp_path / "alertmanager"
+    program.write_text(
+        '#!/bin/sh\necho "$@"; cat "$KEY"; stat -c %a "$KEY"; echo "key ${TDS_ALERTMANAGER_KEY:-gone}"\n'
+    )
+    program.chmod(0o755)
+    key_file = alertmanager_config()["receivers"][0]["webhook_configs"][0]["http_config"]["authorization"][
+        "credentials_file"
+    ]
+    here = script.replace("$$", "$").replace("/bin/alertmanager", str(program))
+    assert f"> {key_file} " in here
+    environ = {**os.environ, "KEY": str(tmp_path / "key"), "TDS_ALERTMANAGER_KEY": key}
+    return subprocess.run(
+        [shell, option, here.replace(key_file, str(tmp_path / "key")), *options],
+        env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_alertmanager_gets_its_key_as_a_file_that_nobody_else_reads(tmp_path: Path) -> None:
+    done = start_alertmanager(tmp_path, "tds_1f2e3d4c_secret")
+    options, rest, state = done.stdout.splitlines()
+    assert options.split() == ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager",
+                               "--cluster.listen-address="]  # fmt: skip
+    assert (rest, state) == ("tds_1f2e3d4c_secret600", "key gone")
+    without = start_alertmanager(tmp_path, "")
+    assert (without.returncode, "TDS_ALERTMANAGER_KEY" in without.stderr) == (1, True)
+
+
+def test_alertmanager_takes_its_file() -> None:
+    if not (amtool := shutil.which("amtool")):
+        pytest.skip("amtool is not installed (Debian: apt-get install prometheus-alertmanager)")
+    checked = subprocess.run(
+        [amtool, "check-config", "deploy/alertmanager/alertmanager.yml"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_image_installs_by_hash_and_runs_as_a_plain_user() -> None:
