@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, proof, quota, seeing
+from benchmarks import alerts, bulk, drain, fast_fail, first_days, ingest, organisation, proof, quota, seeing
 from benchmarks.first_days_environment import Plan
 
 Measure = Callable[[], Mapping[str, Any]]
@@ -22,6 +22,7 @@ BENCHMARKS: Mapping[str, Measure] = {
     "first_days": first_days.measure,
     "proof": proof.measure,
     "seeing": seeing.measure,
+    "alerts": alerts.measure,
 }
 _FEW = dict.fromkeys(("products", "customers", "vendors", "orders", "invoices", "payments", "bills"), 5)
 #: The same, so small that their figures mean nothing: whether they still run.
@@ -37,6 +38,7 @@ TRIALS: Mapping[str, Measure] = {
     ),
     "proof": lambda: proof.measure("small", 300),
     "seeing": lambda: seeing.measure(rounds=1, webhooks=20),
+    "alerts": lambda: alerts.measure(20.0, every=1.0, lease=5.0),
 }
 
 

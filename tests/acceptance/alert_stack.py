@@ -185,7 +185,8 @@ def _settle(running: AlertStack, arrivals: Arrivals) -> None:
     running.execute(
         "insert into tds_schedule_slots (job, slot_at, claimed_at) values ('audit-seal', clock_timestamp(), null)"
     )
-    assert wait_for(lambda: running.value("select count(*) from tds_audit_seals where kind <> 'retired'") > 1, 90)
+    sealed = "select count(*) from tds_audit_seals where trail = 'tds_audit_trail' and kind = 'rows'"
+    assert wait_for(lambda: running.value(sealed) > 0, 90), running.rows("select * from tds_schedule_slots")
     assert wait_for(lambda: running.value("select count(*) from tds_pulses where name = 'alerts'") == 1, 60)
     vault, policy = Vault(running.settings.secret_key), configured_policy(running.settings)
     make: Callable[..., tuple[int, str | None]] = store.create
