@@ -9,7 +9,8 @@ from datetime import timedelta
 from tds_core.alerts import deliveries
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.rule import Reading, Rule
-from tds_core.breakers.registry import Breakers
+from tds_core.alerts.rules import RULES
+from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
 from tds_models.alerts import AlertSeverity
@@ -33,15 +34,16 @@ RULE = Rule(
 
 
 def main() -> None:
-    """Take part until killed: arguments are the seconds between evaluations and those of a lease."""
-    every_seconds, lease_seconds = map(float, sys.argv[1:])
+    """Take part until killed. Arguments: seconds between evaluations, those of a lease, perhaps `catalogue`."""
+    every_seconds, lease_seconds = map(float, sys.argv[1:3])
+    rules = RULES if sys.argv[3:] == ["catalogue"] else [RULE]
     settings = load_settings()
     configure_logging(settings, process="alert-loop")
     deliveries.LEASE = timedelta(seconds=lease_seconds)
     engine = make_engine(settings.database_url, pool_size=4, application="tds-alerts", timeouts=settings.timeouts)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    loop = AlertLoop(settings, engine, Breakers(), is_first=True, rules=[RULE], every_seconds=every_seconds)
+    loop = AlertLoop(settings, engine, open_breakers(settings), is_first=True, rules=rules, every_seconds=every_seconds)
     loop.run(stop)
 
 

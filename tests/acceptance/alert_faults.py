@@ -40,14 +40,16 @@ class FaultLog:
         for rule in rules:
             self.faults[rule].mended = time.monotonic()
 
-    def arrived(self, *rules: str) -> bool:
-        """Whether the alerts of these faults are at both receivers; waits for it as long as was promised."""
+    def late(self, *rules: str) -> list[tuple[str, str]]:
+        """Rule and receiver of the alerts of these faults that do not arrive as soon as was promised."""
         until = max(self.faults[rule].began for rule in rules) + WITHIN_SECONDS
-        return wait_for(lambda: not self.missing("firing", rules), max(0.0, until - time.monotonic()))
+        wait_for(lambda: not self.missing("firing", rules), max(0.0, until - time.monotonic()))
+        return self.missing("firing", rules)
 
-    def over(self, *rules: str) -> bool:
-        """Whether the ends of these faults are at both receivers; waits for it."""
-        return wait_for(lambda: not self.missing("resolved", rules), OVER_SECONDS)
+    def open(self, *rules: str) -> list[tuple[str, str]]:
+        """Rule and receiver of the faults whose end does not arrive; waits for it."""
+        wait_for(lambda: not self.missing("resolved", rules), OVER_SECONDS)
+        return self.missing("resolved", rules)
 
     def missing(self, kind: str, rules: tuple[str, ...]) -> list[tuple[str, str]]:
         """Rule and receiver of what did not arrive."""

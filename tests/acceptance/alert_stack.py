@@ -34,6 +34,8 @@ from tests.support.alert_arrivals import Arrivals
 from tests.support.webhook_sender import SECRET, item, signature
 
 DISPATCHER, BEAT = "dispatcher", "beat"
+#: A rule of the database that items of this name break.
+BREAK_RULE = "alter table erp.product add constraint no_evil check (name <> 'Evil')"
 CLI = (sys.executable, "-m", "tds_api.cli")
 
 
@@ -62,6 +64,11 @@ class AlertStack:
 
     def value(self, statement: str, **values: Any) -> Any:
         return self.rows(statement, **values)[0][0]
+
+    def alerts(self) -> list[Any]:
+        """Every alert, and how many attempts ended how: for the message of a test that fails."""
+        found = self.rows("select rule, subject, state, muted_by, value, summary from tds_alerts order by id")
+        return found + self.rows("select entity, outcome, error_class, count(*) from tds_sync_logs group by 1, 2, 3")
 
     def start(self, name: str) -> None:
         """Start the dispatcher or Beat, anew."""
@@ -127,8 +134,8 @@ class AlertStack:
 
 
 def broken_item(number: int) -> bytes:
-    """An item with a price that no item may have."""
-    return requests.models.complexjson.dumps({"item": item(f"4699{number:08d}", rate=-4)}).encode()
+    """An item that the mirror refuses, once BREAK_RULE is in force."""
+    return requests.models.complexjson.dumps({"item": item(f"4699{number:08d}", name="Evil")}).encode()
 
 
 def _settings(home: Path, spec: StandInSpec, arrivals: Arrivals) -> Settings:
