@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from tds_core.alerts import deliveries
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.rule import Reading, Rule
+from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules import RULES
 from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import load_settings
@@ -20,10 +20,10 @@ from tds_tasks.alert_loop import AlertLoop
 KEEP_SECONDS = 2
 
 
-def conditions(facts: AlertFacts) -> Iterator[Reading]:
+def conditions(facts: AlertFacts) -> Iterator[RuleValue]:
     """1 for each subject that is on."""
     for row in facts.rows("select subject from bench_conditions order by subject"):
-        yield Reading(value=1.0, says=f"{row['subject']} is on", subject=row["subject"])
+        yield RuleValue(value=1.0, says=f"{row['subject']} is on", subject=row["subject"])
 
 
 #: Critical, so that no alert waits for others of its rule.

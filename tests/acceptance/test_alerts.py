@@ -20,8 +20,8 @@ from tds_core.sync import mass_change_guard
 from tds_core.webhook_coverage.gap_findings import RULE_OFF
 from tds_models.db import session_scope
 from tds_models.findings import Severity
-from tests.acceptance.fault_log import FaultLog
 from tests.acceptance.alert_stack import BREAK_RULE, DISPATCHER, AlertStack, alerting, broken_item
+from tests.acceptance.fault_log import FaultLog
 from tests.acceptance.workers import wait_for
 from tests.support.alert_arrivals import MAIL, WEBHOOK, Arrivals, arriving
 
