@@ -37,7 +37,7 @@ MUTED_BY_CAUSES = (
 FILL = """
 insert into tds_sync_queue (source, entity, source_id, priority, correlation_id, next_attempt_at)
 select 'zoho', 'bill', 'waits-' || n, 5, 'test', now() + interval '1 hour'
-from generate_series(cast(:first as int), cast(:last as int)) n
+from generate_series(cast(:first as int), cast(:last as int)) n on conflict do nothing
 """
 EMPTY = "delete from tds_sync_queue where source_id like 'waits-%'"
 
