@@ -6,7 +6,19 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import bulk, drain, fast_fail, first_days, ingest, organisation, proof, quota, seeing
+from benchmarks import (
+    alert_costs,
+    alerts,
+    bulk,
+    drain,
+    fast_fail,
+    first_days,
+    ingest,
+    organisation,
+    proof,
+    quota,
+    seeing,
+)
 from benchmarks.first_days_environment import Plan
 
 Measure = Callable[[], Mapping[str, Any]]
@@ -22,6 +34,8 @@ BENCHMARKS: Mapping[str, Measure] = {
     "first_days": first_days.measure,
     "proof": proof.measure,
     "seeing": seeing.measure,
+    "alerts": alerts.measure,
+    "alert_costs": alert_costs.measure,
 }
 _FEW = dict.fromkeys(("products", "customers", "vendors", "orders", "invoices", "payments", "bills"), 5)
 #: The same, so small that their figures mean nothing: whether they still run.
@@ -37,6 +51,8 @@ TRIALS: Mapping[str, Measure] = {
     ),
     "proof": lambda: proof.measure("small", 300),
     "seeing": lambda: seeing.measure(rounds=1, webhooks=20),
+    "alerts": lambda: alerts.measure(20.0, every=1.0, lease=5.0),
+    "alert_costs": lambda: alert_costs.measure(3.0, 100),
 }
 
 

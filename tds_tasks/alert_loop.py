@@ -6,6 +6,7 @@ involved; without PostgreSQL the process that held the lock tells so by itself.
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import structlog
@@ -18,6 +19,7 @@ from tds_core.alerts.dead_man import DeadManSwitch
 from tds_core.alerts.evaluation import EVERY_SECONDS, Evaluator
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.notifier import Notifier
+from tds_core.alerts.rule import Rule
 from tds_core.alerts.rules import RULES, rule_of
 from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
@@ -45,11 +47,21 @@ class AlertLoop:
     The first also adopts what a process before it knew, if the database is away at its start.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, breakers: Breakers, *, is_first: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        breakers: Breakers,
+        *,
+        is_first: bool,
+        rules: Sequence[Rule] = RULES,
+        every_seconds: float = EVERY_SECONDS,
+    ) -> None:
         self._settings = settings
         self._engine = engine
         self._breakers = breakers
-        self._evaluator = Evaluator(RULES)
+        self._evaluator = Evaluator(rules)
+        self._every_seconds = every_seconds
         self._notifier = Notifier(self._scope, settings)
         self._outage = DatabaseOutage(settings, rule_of("database_lost"))
         self._switch = DeadManSwitch(settings)
@@ -103,7 +115,7 @@ class AlertLoop:
             if time.monotonic() >= due_at:
                 if not self._is_my_turn():
                     return
-                due_at = time.monotonic() + EVERY_SECONDS
+                due_at = time.monotonic() + self._every_seconds
                 self._evaluate()
             self._notifier.send_due()
             stop.wait(LOOK_SECONDS)

@@ -2,13 +2,14 @@
 
 While PostgreSQL is away no row can be read or written, so the process that evaluated last sends by itself. What it
 knows is kept in TDS_HOME, too, with the addresses as locked as in their table: a process that is started meanwhile
-goes on with it.
+goes on with it, and of several that miss the database each channel hears once. The end is a delivery like any other.
 """
 
 import contextlib
+import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,8 +20,10 @@ from uuid import uuid4
 import msgspec
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from tds_core.alerts import deliveries
 from tds_core.alerts.alert_store import alert_records, write_changes
 from tds_core.alerts.channels.sending import open_channel, send
 from tds_core.alerts.notifier import SEND_SECONDS, item_of, message_of
@@ -30,6 +33,7 @@ from tds_core.alerts.silences import Silence, open_silences, silence_of
 from tds_core.alerts.state_machine import AlertRecord, meet, resolve
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
+from tds_core.database_errors import is_away
 from tds_core.errors import ConfigError
 from tds_models.alerts import AlertMessageKind, AlertSeverity, AlertState
 
@@ -49,8 +53,8 @@ where is_enabled and deleted_at is null and after_seconds = 0 order by id
 """)
 _TOLD = text("""
 insert into tds_alert_deliveries (alert_id, episode, channel_id, kind, state, message_id, attempts, sent_at)
-select a.id, a.episode, c.id, kind, 'sent', gen_random_uuid(), 1, now()
-from tds_alerts a, tds_alert_channels c, unnest(array['firing', 'resolved']) kind
+select a.id, a.episode, c.id, 'firing', 'sent', cast(:message_id as uuid), 1, now()
+from tds_alerts a, tds_alert_channels c
 where a.rule = :rule and a.subject = '' and c.id = any(:channels) on conflict do nothing
 """)
 
@@ -102,15 +106,16 @@ class DatabaseOutage:
             self._known = msgspec.json.decode(self._path.read_bytes(), type=Knowledge)
 
     def answered(self, scope: Scope) -> None:
-        """The database answers: learn the channels, and tell that it is back if its loss was told."""
+        """The database answers: learn the channels, and have those told of its loss told that it is back."""
         self._failing_since = None
         self._attempts = 0
+        if self.is_on:
+            with self._alone():
+                if self.is_on and self._known.told:
+                    self._try_to_record(scope)
+                self._known = Knowledge()
+                self._keep()
         known = self._known
-        if known.lost_at is not None:
-            if known.told:
-                self._announce_recovery()
-                self._record(scope)
-            self._known = known = Knowledge()
         with scope() as session:
             terms = terms_in_force(session, [self._rule])[self._rule.name]
             known.is_enabled, known.severity = terms.is_enabled, terms.severity
@@ -132,11 +137,35 @@ class DatabaseOutage:
             return
         self._attempts += 1
         self._next_attempt = now + FIRST_PAUSE_SECONDS * 2**self._attempts
+        with self._alone():
+            if self.is_on:
+                self._tell()
+
+    def _tell(self) -> None:
+        known = self._known
         alert = replace(self._alert(), fired_at=known.lost_at, state=AlertState.FIRING)
         for channel in known.channels:
-            if channel.id not in known.told and self._send(channel, alert, AlertMessageKind.FIRING):
+            if channel.id not in known.told and self._send(channel, alert):
                 known.told.append(channel.id)
-        self._keep()
+                self._keep()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process of this TDS_HOME tells of an outage; what another told of it is known from then on."""
+        with contextlib.ExitStack() as ends:
+            with contextlib.suppress(OSError, msgspec.DecodeError):  # without files there is nobody to agree with
+                lock = ends.enter_context(self._path.with_suffix(".lock").open("wb"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._agree(msgspec.json.decode(self._path.read_bytes(), type=Knowledge))
+            yield
+
+    def _agree(self, other: Knowledge) -> None:
+        """Take over what another process told, or that it has told the end of what this one knew from it."""
+        known = self._known
+        if other.lost_at is not None and other.told:
+            known.lost_at, known.message_id, known.told = other.lost_at, other.message_id, other.told
+        elif other.lost_at is None and known.told:
+            self._known = Knowledge(channels=other.channels)
 
     def _is_due(self, known: Knowledge) -> bool:
         if not known.is_enabled or all(channel.id in known.told for channel in known.channels):
@@ -149,17 +178,7 @@ class DatabaseOutage:
             summary="PostgreSQL does not answer: webhooks are answered 503, and nothing is synced.",
         )  # fmt: skip
 
-    def _announce_recovery(self) -> None:
-        now = datetime.now(UTC)
-        alert = replace(
-            self._alert(), fired_at=self._known.lost_at, resolved_at=now, state=AlertState.RESOLVED,
-            summary="PostgreSQL answers again.",
-        )  # fmt: skip
-        for channel in self._known.channels:
-            if channel.id in self._known.told:
-                self._send(channel, alert, AlertMessageKind.RESOLVED)
-
-    def _send(self, known: KnownChannel, alert: AlertRecord, kind: AlertMessageKind) -> bool:
+    def _send(self, known: KnownChannel, alert: AlertRecord) -> bool:
         if _rank(known.minimum_severity) > _rank(alert.severity):
             return False
         try:
@@ -168,7 +187,7 @@ class DatabaseOutage:
         except ConfigError as error:
             log.warning("alert_channel_not_opened", channel=known.name, error=str(error))
             return False
-        message_id = f"{self._known.message_id}-{kind}"
+        kind, message_id = AlertMessageKind.FIRING, self._known.message_id
         message = message_of([item_of(alert, kind)], message_id=message_id, settings=self._settings, channel=channel)
         outcome = send(channel, message, settings=self._settings, timeout=SEND_SECONDS)
         facts = {"channel": known.name, "kind": kind, "rules": [alert.rule]}
@@ -178,18 +197,34 @@ class DatabaseOutage:
             log.warning("alert_message_refused", message=message_id, error=outcome.error, **facts)
         return outcome.is_sent
 
+    def _try_to_record(self, scope: Scope) -> None:
+        """Record the outage. Raises SQLAlchemyError when the database is away again; another fault must not hold up
+        the evaluation for ever.
+        """
+        try:
+            self._record(scope)
+        except SQLAlchemyError as error:
+            if is_away(error):
+                raise
+            log.exception("database_outage_not_recorded")
+
     def _record(self, scope: Scope) -> None:
-        """Write the outage into the history of alerts, with who was told."""
-        lost_at, now = self._known.lost_at or datetime.now(UTC), datetime.now(UTC)
+        """Write the outage into the history of alerts, with who was told; those get its end as that of any alert."""
+        known, now = self._known, datetime.now(UTC)
+        lost_at = known.lost_at or now
         with scope() as session:
             stored = {(alert.rule, alert.subject): alert for alert in alert_records(session)}
             alert = stored.get((self._rule.name, "")) or replace(self._alert(), summary="")
-            terms = replace(declared_terms(self._rule), for_seconds=0, severity=self._known.severity)
+            terms = replace(declared_terms(self._rule), for_seconds=0, severity=known.severity)
             reading = RuleValue(value=1.0, says=self._alert().summary)
             write_changes(session, [meet(alert, reading, terms, lost_at)], lost_at)
             fired = next(each for each in alert_records(session) if each.rule == self._rule.name)
-            write_changes(session, [resolve(fired, now, reason="it answers again")], now)
-            session.execute(_TOLD, {"rule": self._rule.name, "channels": self._known.told})
+            told = {"rule": self._rule.name, "channels": known.told, "message_id": known.message_id}
+            session.execute(_TOLD, told)
+            ended = resolve(fired, now, reason="it answers again")
+            over = replace(ended, after=replace(ended.after, summary="PostgreSQL answers again."))
+            write_changes(session, [over], now)
+            deliveries.conclude(session, [over.after])
 
     def _keep(self) -> None:
         content = msgspec.json.encode(self._known)

@@ -54,10 +54,11 @@ class Evaluator:
     def evaluate(self, facts: AlertFacts) -> EvaluationResult:
         """Measure and move on. Raises SQLAlchemyError when the database is away; nothing is lost then."""
         with facts.scope() as session:
+            # Before measuring, which takes longer at one time than at another: `for_seconds` would need one more round.
+            now = database_clock(session)
             terms = terms_in_force(session, self._rules.values())
         measurement = measure([rule for rule in self._rules.values() if terms[rule.name].is_enabled], facts)
         with facts.scope() as session:
-            now = database_clock(session)
             before = alert_records(session)
             changes = self._mute(self._step(before, measurement, terms, now), before, now)
             written = write_changes(session, changes, now)

@@ -11,17 +11,23 @@ from tds_models.alerts import AlertSeverity
 
 # Workers report every two seconds.
 REPORT_SECONDS = 10.0
+#: Workers that were told to end are most often started again: in a deploy, by `tds workers stop` and `start`.
+RESTART_SECONDS = 60.0
 
 
 def workers_away(facts: AlertFacts) -> Iterator[RuleValue]:
-    """Seconds since any worker last reported that it consumes; nothing before there ever was one."""
+    """Seconds since any worker last reported that it consumes, RESTART_SECONDS fewer where it was told to end.
+
+    Nothing before there ever was one.
+    """
     if not facts.workers:
         return
-    silent = min(worker["silent_seconds"] for worker in facts.workers)
-    if silent > REPORT_SECONDS:
-        yield RuleValue(
-            value=round(facts.watched(silent)), says=f"No worker consumes: the last one reported {span(silent)} ago."
-        )
+    last = min(facts.workers, key=lambda worker: worker["silent_seconds"])
+    missed = last["silent_seconds"] - (RESTART_SECONDS if last["is_stopped"] else 0.0)
+    if missed > REPORT_SECONDS:
+        how = ", and was told to end" if last["is_stopped"] else ""
+        says = f"No worker consumes: the last one reported {span(last['silent_seconds'])} ago{how}."
+        yield RuleValue(value=round(facts.watched(missed)), says=says)
 
 
 def workers_gone(facts: AlertFacts) -> Iterator[RuleValue]:

@@ -185,6 +185,12 @@ SCENARIOS: dict[str, list[tuple[Act, float]]] = {
         (all_of(start, stopped()), 15),
         (all_of(started("here:2:worker"), start), 3600),
     ],
+    "workers that are stopped, and take a minute to start on a busy machine": [
+        (all_of(start, stopped()), 15),
+        (died(seconds=45), 15),
+        (died(seconds=70), 15),
+        (all_of(started("here:2:worker"), start), 3600),
+    ],
     "a container that was killed and replaced": [
         (all_of(start, started("b:1:worker"), died("b:1:worker")), 15),
         (started("c:1:worker"), 86_400),
