@@ -23,21 +23,27 @@ select name, subject, at, value from jsonb_to_recordset(cast(:rows as jsonb)) as
 on conflict do nothing
 """)
 # When the condition began or ceased to be met, by subject; with the last value before the span, which still held when
-# it began. A subject that is gone meets nothing.
+# it began. A subject that is gone meets nothing. Subjects are looked up one by one in the index: there are few, with many
+# values each.
 _CHANGES = text("""
-with measured as (
-    select subject, at, value from tds_metrics where name = :name and at >= :since
+with recursive subjects as (
+    (select subject from tds_metrics where name = :name order by subject limit 1)
     union all
-    select subject, cast(:since as timestamptz), value from (
-        select distinct on (subject) subject, value from tds_metrics where name = :name and at < :since
-        order by subject, at desc) as before
-), judged as (
-    select subject, at, coalesce(case when :is_below then value < :threshold else value > :threshold end, false) as met
-    from measured
-), compared as (
-    select subject, at, met, lag(met) over (partition by subject order by at) as met_before from judged
+    select (select m.subject from tds_metrics m where m.name = :name and m.subject > s.subject order by 1 limit 1)
+    from subjects s where s.subject is not null
 )
-select subject, at, met from compared where met is distinct from met_before order by subject, at
+select s.subject, c.at, c.met from subjects s cross join lateral (
+    select at, met, lag(met) over (order by at) as met_before from (
+        select at, coalesce(case when :is_below then value < :threshold else value > :threshold end, false) as met
+        from (
+            (select cast(:since as timestamptz) as at, value from tds_metrics
+             where name = :name and subject = s.subject and at < :since order by tds_metrics.at desc limit 1)
+            union all
+            select at, value from tds_metrics where name = :name and subject = s.subject and at >= :since
+        ) as measured
+    ) as judged
+) as c
+where s.subject is not null and c.met is distinct from c.met_before order by s.subject, c.at
 """)
 _FIRST = text("select greatest(min(at), :since) from tds_metrics having min(at) is not null")
 
