@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import structlog
 from sqlalchemy import Engine, text
 
 from benchmarks.alerts_child import conditions
@@ -38,6 +39,7 @@ _PENDING = Rule(
 
 def measure(idle_seconds: float = IDLE_SECONDS, alerts: int = ALERTS) -> dict[str, Any]:
     """Milliseconds of processor time for each 15 s in which nothing happens; seconds to evaluate pending alerts."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     home = Path(tempfile.mkdtemp(prefix="tds-bench-"))
     home.chmod(0o755)
     try:

@@ -34,7 +34,7 @@ FAULTS = {
     "reorder": 0.03,
     "stale": 0.02,
     "partial": 0.05,
-    "forge": 0.0005,  # at the usual rate fewer than the alert forged_webhooks tells of
+    "forge": 0.02,
     "delay_seconds": [0.0, 0.3],
     "reorder_hold_seconds": 2.0,
 }

@@ -1,5 +1,6 @@
 """A log of the faults of one stack: when each was caused and ended, and when both receivers knew."""
 
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ class FaultLog:
 
     def _seconds(self, rule: str, kind: str) -> float:
         since = self.faults[rule].began if kind == "firing" else self.faults[rule].mended
-        return max(self._of(rule, kind, name)[0].at for name in (WEBHOOK, MAIL)) - since
+        came = [self._of(rule, kind, name) for name in (WEBHOOK, MAIL)]
+        return max(each[0].at if each else math.inf for each in came) - since
 
     def table(self) -> str:
         """What was measured, as Markdown."""
