@@ -37,7 +37,7 @@ select entity, error_class, count(*) as count, max(dead_at) as last_at from tds_
 where resolved_at is null group by entity, error_class order by count(*) desc, entity, error_class
 """)
 _LEVELS = text("""
-select count(*) as product_count,
+select clock_timestamp() as measured_at, count(*) as product_count,
        count(*) filter (where lines_confirmed_at is null) as details_left,
        count(*) filter (where stock_on_hand <= 0) as out_of_stock_count,
        count(*) filter (where stock_on_hand < 0) as negative_count,
@@ -128,9 +128,13 @@ class StockRunStats(TypedDict):
     average_seconds: float | None
 
 
-class StockStatus(TypedDict):
-    """How much stock is mirrored and how fresh it is. `details_left`: products without their locations yet."""
+class StockCounts(TypedDict):
+    """How much stock is mirrored and how fresh it is, as it was at `measured_at`.
 
+    `details_left`: products without their locations yet.
+    """
+
+    measured_at: datetime
     product_count: int
     details_left: int
     out_of_stock_count: int
@@ -139,13 +143,18 @@ class StockStatus(TypedDict):
     oldest_confirmed_at: datetime | None
     last_changed_at: datetime | None
     locations: list[StockLocation]
+
+
+class StockStatus(StockCounts):
+    """The same with the runs of the stock."""
+
     last_day: StockRunStats
     last_run: RunRow | None
 
 
-def entity_statuses(session: Session) -> list[EntityStatus]:
-    """The status of each entity."""
-    return [row_queries.entity_status(session, entity) for entity in ENTITIES.values()]
+def entity_statuses(session: Session, counts: Mapping[str, row_queries.EntityCounts]) -> list[EntityStatus]:
+    """The status of each entity. `counts`: by entity, the rows of those that have been counted; others are now."""
+    return [row_queries.entity_status(session, entity, counts.get(name)) for name, entity in ENTITIES.items()]
 
 
 def with_ends(statuses: Sequence[EntityStatus], governor: Governor) -> list[EntityStatusWithEnd]:
@@ -183,16 +192,20 @@ def source_vs_mirror(
     }
 
 
-def stock_status(session: Session) -> StockStatus:
-    """The statistics of the stock, with its newest run; quantities are exact."""
+def stock_status(session: Session, counts: StockCounts | None) -> StockStatus:
+    """The statistics of the stock, with its newest run; it is counted now unless `counts` has it."""
     newest = run_queries.runs(session, entity="stock_level", limit=1).items
     row = {
-        **session.execute(_LEVELS).mappings().one(),
-        "locations": [dict(location) for location in session.execute(_LOCATIONS).mappings()],
+        **(counts or _stock_counts(session)),
         "last_day": dict(session.execute(_PASSES).mappings().one()),
         "last_run": newest[0] if newest else None,
     }
     return cast("StockStatus", row)
+
+
+def _stock_counts(session: Session) -> StockCounts:
+    locations = [dict(location) for location in session.execute(_LOCATIONS).mappings()]
+    return cast("StockCounts", {**session.execute(_LEVELS).mappings().one(), "locations": locations})
 
 
 def details_left(session: Session) -> dict[str, int]:
