@@ -23,8 +23,8 @@ select name, subject, at, value from jsonb_to_recordset(cast(:rows as jsonb)) as
 on conflict do nothing
 """)
 # When the condition began or ceased to be met, by subject; with the last value before the span, which still held when
-# it began. A subject that is gone meets nothing. Subjects are looked up one by one in the index: there are few, with many
-# values each.
+# it began. A subject that is gone meets nothing. Subjects are looked up one by one in the index: there are few, with
+# many values each.
 _CHANGES = text("""
 with recursive subjects as (
     (select subject from tds_metrics where name = :name order by subject limit 1)

@@ -1,11 +1,12 @@
 """Row states: what the mirror has of records now, against the states that were last proven equal to the source."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import TextClause, text
+from sqlalchemy import Result, TextClause, text
 from sqlalchemy.orm import Session
 
 from tds_core.audit_trail.row_digests import DIGEST_BYTES, fix_spelling
@@ -48,31 +49,76 @@ class Proof:
 
 def row_states(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, RowState]:
     """By source id, the state of each record, also of those the mirror does not have."""
-    fix_spelling(session)
-    params = {"source": entity.stream.source, "entity": entity.name, "ids": list(source_ids)}
-    states = {}
-    for row in session.execute(_states_query(entity.name), params).mappings():
-        binary = {name: _bytes(row[name]) for name in _BINARY}
-        states[row["source_id"]] = RowState(**{**row, **binary})
-    return states
+    return _by_id(_execute(session, entity, _states_query(entity.name), source_ids))
+
+
+def unproven_states(session: Session, entity: Entity, list_hashes: Mapping[str, bytes]) -> dict[str, RowState]:
+    """By source id, the states of those records that were not proven equal as they are now on both sides.
+
+    `list_hashes`: by source id, the fingerprint of the list row.
+    """
+    return _by_id(_execute(session, entity, _unproven_query(entity.name), list_hashes, list_hashes.values()))
 
 
 def unmoved(session: Session, entity: Entity, states: Mapping[str, RowState]) -> set[str]:
     """Those of `states` whose rows are still the same: what was read of them meanwhile is of that digest."""
-    now = row_states(session, entity, list(states))
-    return {source_id for source_id, state in states.items() if now[source_id].digest == state.digest}
+    digests = (state.digest or b"" for state in states.values())
+    return states.keys() - set(_execute(session, entity, _moved_query(entity.name), states, digests).scalars())
 
 
-_BINARY = ("list_hash", "digest", "proven_digest", "proven_list_hash")
+def _by_id(rows: Result[Any]) -> dict[str, RowState]:
+    states = {}
+    for row in rows:
+        values: list[Any] = [bytes(value) if type(value) is memoryview else value for value in row]
+        states[row.source_id] = RowState(*values)
+    return states
 
 
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
+def _execute(
+    session: Session, entity: Entity, query: TextClause, source_ids: Iterable[str], hashes: Iterable[bytes] = ()
+) -> Result[Any]:
+    fix_spelling(session)
+    params = {
+        "source": entity.stream.source,
+        "entity": entity.name,
+        "ids": _array(source_ids),
+        "hashes": _array(each.hex() for each in hashes),
+    }
+    return session.execute(query, params)
+
+
+def _array(values: Iterable[str]) -> str:
+    """An array of texts as one literal, which costs driver and server less than an expression for each of them."""
+    quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
+
+
+@cache
+def _states_query(name: str) -> TextClause:
+    return text(_states(name, "unnest(cast(:ids as text[])) as asked(id)"))
+
+
+_HASHED = "unnest(cast(:ids as text[]), cast(:hashes as text[])) as asked(id, hash)"
+
+
+# The columns are those of RowState. The inner query is not flattened, so that each row is digested once.
+@cache
+def _unproven_query(name: str) -> TextClause:
+    columns = ", ".join(each.name for each in fields(RowState))
+    return text(f"""
+        select {columns} from ({_states(name, _HASHED, ", asked.hash")} offset 0) as s
+        where (is_live and digest = proven_digest and proven_list_hash = decode(hash, 'hex')) is not true""")
+
+
+@cache
+def _moved_query(name: str) -> TextClause:
+    return text(f"""
+        select source_id from ({_states(name, _HASHED, ", asked.hash")} offset 0) as s
+        where digest is distinct from decode(nullif(hash, ''), 'hex')""")
 
 
 # The ids are given once more: the planner knows how many an array has, and takes any unnested one for a hundred.
-@cache
-def _states_query(name: str) -> TextClause:
+def _states(name: str, asked: str, more: str = "") -> str:
     entity = ENTITIES[name]
     values = ", ".join(f"t.{field.name}" for field in entity.fields)
     spelled, lines = f"cast(row({values}, t.source_modified_at) as text)", ""
@@ -85,19 +131,19 @@ def _states_query(name: str) -> TextClause:
                     as spelled
                 from {table.fullname} l where l.source = t.source and l.parent_id = t.source_id) l{number} on true"""
     is_whole = "t.lines_confirmed_at is not null" if entity.header_first else "true"
-    return text(f"""
+    return f"""
         select asked.id as source_id, coalesce(t.source_id is not null and t.deleted_at is null, false) as is_live,
                coalesce({is_whole}, false) as is_whole, t.list_hash,
                case when t.source_id is not null
                    then substring(sha256(convert_to({spelled}, 'UTF8')) for {DIGEST_BYTES}) end as digest,
                p.row_digest as proven_digest, p.list_hash as proven_list_hash,
-               coalesce(p.is_detailed, false) as is_detailed
-        from unnest(cast(:ids as text[])) as asked(id)
+               coalesce(p.is_detailed, false) as is_detailed{more}
+        from {asked}
         left join {entity.table.fullname} t on t.source = :source and t.source_id = asked.id
             and t.source_id = any(cast(:ids as text[]))
         left join tds_record_proofs p on p.source = :source and p.entity = :entity and p.source_id = asked.id
             and p.source_id = any(cast(:ids as text[]))
-        {lines}""")
+        {lines}"""
 
 
 _UPSERT = text("""
