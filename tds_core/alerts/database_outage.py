@@ -139,9 +139,9 @@ class DatabaseOutage:
         self._next_attempt = now + FIRST_PAUSE_SECONDS * 2**self._attempts
         with self._alone():
             if self.is_on:
-                self._tell()
+                self._announce_loss()
 
-    def _tell(self) -> None:
+    def _announce_loss(self) -> None:
         known = self._known
         alert = replace(self._alert(), fired_at=known.lost_at, state=AlertState.FIRING)
         for channel in known.channels:
