@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import Connection, Engine, text
@@ -27,7 +28,7 @@ from tds_core.database_errors import is_away
 from tds_core.observability.heartbeats import silent_seconds
 from tds_core.observability.metrics import watch_pool
 from tds_core.observability.outages import watch_database
-from tds_models.db import Lock, make_engine, session_scope
+from tds_models.db import Lock, Timeouts, make_engine, session_scope
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ LOOK_SECONDS = 1.0
 STANDBY_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 DISPATCHER_SECONDS = 20.0
+HANGING_SECONDS = 30
 
 _TAKE = text("select pg_try_advisory_lock(:key)")
 _STILL_HERE = text("select 1")
@@ -140,9 +142,14 @@ class AlertLoop:
             self._switch.look(None, self._evaluated_at)
 
 
+def _timeouts(settings: Settings) -> Timeouts:
+    """A process that hangs loses its connections, and with them the lock; one that lives uses them all the time."""
+    return replace(settings.timeouts, session=HANGING_SECONDS)
+
+
 def start_alerts(settings: Settings, breakers: Breakers, stop: threading.Event, *, is_first: bool) -> threading.Thread:
     """Start the loop in a thread with connections of its own, until `stop`."""
-    engine = make_engine(settings.database_url, pool_size=4, application="tds-alerts", timeouts=settings.timeouts)
+    engine = make_engine(settings.database_url, pool_size=10, application="tds-alerts", timeouts=_timeouts(settings))
     watch_pool(engine, "alerts")
     watch_database(engine)
     loop = AlertLoop(settings, engine, breakers, is_first=is_first)

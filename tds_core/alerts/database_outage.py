@@ -29,7 +29,7 @@ from tds_core.alerts.channels.sending import open_channel, send
 from tds_core.alerts.notifier import SEND_SECONDS, item_of, message_of
 from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rule_terms import declared_terms, terms_in_force
-from tds_core.alerts.silences import Silence, open_silences, silence_of
+from tds_core.alerts.silences import Silence, open_silences, silence_of, silences_on
 from tds_core.alerts.state_machine import AlertRecord, meet, resolve
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
@@ -41,15 +41,14 @@ log = structlog.get_logger(__name__)
 
 #: A restart of PostgreSQL is shorter.
 LOST_SECONDS = 20.0
-MOST_ATTEMPTS = 8
-FIRST_PAUSE_SECONDS = 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 600.0
 FILE = "alert-channels.json"
 
 Scope = Callable[[], AbstractContextManager[Session]]
 
 _CHANNELS = text("""
-select id, name, kind, locked, with_detail, minimum_severity from tds_alert_channels
-where is_enabled and deleted_at is null and after_seconds = 0 order by id
+select id, name, kind, locked, with_detail, minimum_severity, after_seconds from tds_alert_channels
+where is_enabled and deleted_at is null order by after_seconds, id
 """)
 _TOLD = text("""
 insert into tds_alert_deliveries (alert_id, episode, channel_id, kind, state, message_id, attempts, sent_at)
@@ -68,6 +67,7 @@ class KnownChannel(msgspec.Struct, frozen=True):
     locked: bytes
     with_detail: bool
     minimum_severity: str
+    after_seconds: int = 0
 
 
 class Knowledge(msgspec.Struct):
@@ -111,7 +111,7 @@ class DatabaseOutage:
         self._attempts = 0
         if self.is_on:
             with self._alone():
-                if self.is_on and self._known.told:
+                if self._was_lost():
                     self._try_to_record(scope)
                 self._known = Knowledge()
                 self._keep()
@@ -124,6 +124,13 @@ class DatabaseOutage:
             known.silences = open_silences(session, datetime.now(UTC))
         self._keep()
 
+    def _was_lost(self) -> bool:
+        """Whether it was away for longer than a restart takes, or somebody was told so."""
+        lost_at = self._known.lost_at
+        if lost_at is None:
+            return False
+        return bool(self._known.told) or (datetime.now(UTC) - lost_at).total_seconds() >= LOST_SECONDS
+
     def failed(self) -> None:
         """The database does not answer: after a while tell the channels, each once."""
         now = time.monotonic()
@@ -133,10 +140,10 @@ class DatabaseOutage:
         if known.lost_at is None:
             known.lost_at, known.message_id = datetime.now(UTC), str(uuid4())
         is_early = now - self._failing_since < LOST_SECONDS or now < self._next_attempt
-        if is_early or self._attempts >= MOST_ATTEMPTS or not self._is_due(known):
+        if is_early or not self._is_due(known):
             return
         self._attempts += 1
-        self._next_attempt = now + FIRST_PAUSE_SECONDS * 2**self._attempts
+        self._next_attempt = now + min(FIRST_PAUSE_SECONDS * 2**self._attempts, LONGEST_PAUSE_SECONDS)
         with self._alone():
             if self.is_on:
                 self._announce_loss()
@@ -144,10 +151,22 @@ class DatabaseOutage:
     def _announce_loss(self) -> None:
         known = self._known
         alert = replace(self._alert(), fired_at=known.lost_at, state=AlertState.FIRING)
-        for channel in known.channels:
-            if channel.id not in known.told and self._send(channel, alert):
+        for channel in self._next_channels():
+            if self._send(channel, alert):
                 known.told.append(channel.id)
                 self._keep()
+
+    def _next_channels(self) -> list[KnownChannel]:
+        """Those that should know by now and do not: nobody can acknowledge, so every step of escalation is taken."""
+        known = self._known
+        lost_seconds = (datetime.now(UTC) - known.lost_at).total_seconds() if known.lost_at else 0.0
+        return [
+            channel
+            for channel in known.channels
+            if channel.id not in known.told
+            and channel.after_seconds <= lost_seconds
+            and _rank(channel.minimum_severity) <= _rank(known.severity)
+        ]
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -168,9 +187,9 @@ class DatabaseOutage:
             self._known = Knowledge(channels=other.channels)
 
     def _is_due(self, known: Knowledge) -> bool:
-        if not known.is_enabled or all(channel.id in known.told for channel in known.channels):
+        if not known.is_enabled or not self._next_channels():
             return False
-        return silence_of(self._alert(), known.silences, datetime.now(UTC)) is None
+        return silence_of(self._alert(), silences_on(known.silences, datetime.now(UTC))) is None
 
     def _alert(self) -> AlertRecord:
         return AlertRecord(
@@ -179,8 +198,6 @@ class DatabaseOutage:
         )  # fmt: skip
 
     def _send(self, known: KnownChannel, alert: AlertRecord) -> bool:
-        if _rank(known.minimum_severity) > _rank(alert.severity):
-            return False
         try:
             row: Mapping[str, Any] = msgspec.structs.asdict(known)
             channel = open_channel(row, Vault(self._settings.secret_key, self._settings.secret_key_previous))

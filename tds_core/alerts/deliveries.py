@@ -6,7 +6,7 @@ lease token that was never cleared means: it may have arrived.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,9 +25,10 @@ from tds_core.alerts.delivery_plan import (
     ChannelTerms,
     DeliverySummary,
     PlannedDelivery,
+    rank_of,
     suppression,
 )
-from tds_core.alerts.silences import Silence, open_silences
+from tds_core.alerts.silences import Silence, open_silences, silences_on
 from tds_core.alerts.state_machine import AlertRecord
 from tds_models.alerts import AlertDeliveryState, AlertMessageKind, AlertSeverity
 
@@ -155,8 +156,8 @@ def conclude(session: Session, resolved: Iterable[AlertRecord]) -> None:
 _DUE = text("""
 select d.id, d.alert_id from tds_alert_deliveries d join tds_alert_channels c on c.id = d.channel_id
 where d.state = 'queued' and d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now())
-  and c.is_enabled and c.deleted_at is null
-order by d.id limit :limit
+  and c.is_enabled and c.deleted_at is null and d.channel_id <> all(cast(:busy as bigint[]))
+order by d.attempts, d.id limit :limit
 """)
 _CANDIDATES = text(f"""
 select d.id, d.alert_id, d.episode, d.channel_id, d.kind, d.number, d.reason, d.message_id, d.attempts, d.created_at,
@@ -188,16 +189,20 @@ where kind <> 'resolved' and state = 'queued' and (leased_until is null or lease
 """)
 
 
-def claim(session: Session, now: datetime, *, limit: int) -> list[ClaimedMessage]:
-    """Claim up to `limit` messages that are due, and put aside what is no longer true. One transaction; then send."""
-    due = session.execute(_DUE, {"limit": MOST_AT_ONCE}).all()
+def claim(session: Session, now: datetime, *, limit: int, busy: Collection[int] = ()) -> list[ClaimedMessage]:
+    """Claim up to `limit` messages that are due, and put aside what is no longer true. One transaction; then send.
+
+    One message for each channel, and none for those that are `busy`, so a channel that hangs holds up no other. The
+    worst goes first, and what was not tried yet before what was.
+    """
+    due = session.execute(_DUE, {"limit": MOST_AT_ONCE, "busy": list(busy)}).all()
     if not due:
         return []
     alerts = {alert.id: alert for alert in lock_alerts(session, sorted({row.alert_id for row in due}))}
     rows = session.execute(_CANDIDATES, {"ids": [row.id for row in due]}).mappings().all()
     under_way = {tuple(row) for row in session.execute(_UNDER_WAY, {"alerts": list(alerts)})}
     channels = {channel.id: channel for channel in channel_terms(session)}
-    silences = open_silences(session, now)
+    silences = silences_on(open_silences(session, now), now)
     to_send, aside = [], []
     for row in rows:
         if row["kind"] == AlertMessageKind.RESOLVED and (row["alert_id"], row["channel_id"]) in under_way:
@@ -212,7 +217,7 @@ def claim(session: Session, now: datetime, *, limit: int) -> list[ClaimedMessage
             aside.append({"id": row["id"], "state": verdict[0], "reason": verdict[1]})
     if aside:
         session.execute(_SET_STATE, {"rows": msgspec.json.encode(aside).decode()})
-    groups = _groups(to_send, alerts)[:limit]
+    groups = _one_each(_groups(to_send, alerts), alerts)[:limit]
     ended = [row["id"] for group in groups for row in group if row["kind"] == AlertMessageKind.RESOLVED]
     if ended:
         session.execute(_VOID_FIRINGS, {"ids": ended})
@@ -247,6 +252,19 @@ def _groups(rows: Sequence[RowMapping], alerts: dict[int | None, AlertRecord]) -
         together = [row for each in by_rule.values() for row in each]
         groups += by_rule.values() if len(by_rule) <= MOST_GROUPS else [together]
     return groups
+
+
+def _one_each(groups: Sequence[list[RowMapping]], alerts: Mapping[int | None, AlertRecord]) -> list[list[RowMapping]]:
+    """The most urgent group of each channel."""
+
+    def urgency(rows: list[RowMapping]) -> tuple[int, int, int]:
+        worst = max(rank_of(alerts[row["alert_id"]].severity) for row in rows)
+        return min(row["attempts"] for row in rows), -worst, rows[0]["id"]
+
+    first: dict[int, list[RowMapping]] = {}
+    for rows in sorted(groups, key=urgency):
+        first.setdefault(rows[0]["channel_id"], rows)
+    return list(first.values())
 
 
 def _lease(session: Session, rows: list[RowMapping], alerts: dict[int | None, AlertRecord]) -> ClaimedMessage:

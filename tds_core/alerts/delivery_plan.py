@@ -16,6 +16,13 @@ from tds_models.alerts import AlertDeliveryState, AlertMessageKind, AlertSeverit
 #: After a message about a rule, further alerts of it wait for each other so long. What is critical does not wait.
 GROUP_INTERVAL = timedelta(minutes=5)
 _RANK = {severity: rank for rank, severity in enumerate(AlertSeverity)}
+
+
+def rank_of(severity: AlertSeverity) -> int:
+    """How bad a severity is; a worse one has a higher rank."""
+    return _RANK[severity]
+
+
 # Superseded, and yet firing in the same episode: its acknowledgement expired.
 _NOT_SENT = (AlertDeliveryState.SUPPRESSED, AlertDeliveryState.SUPERSEDED)
 NOTIFIED_STATES = (AlertState.FIRING, AlertState.FLAPPING)
@@ -78,10 +85,10 @@ class PlannedDelivery:
 
 
 def suppression(alert: AlertRecord, channel: ChannelTerms, silences: Iterable[Silence], now: datetime) -> str | None:
-    """Why a channel gets no message of an alert now; None: it gets one."""
+    """Why a channel gets no message of an alert now; None: it gets one. `silences`: those that are on now."""
     if alert.muted_by:
         return f"muted by {alert.muted_by}"
-    if silence := silence_of(alert, silences, now):
+    if silence := silence_of(alert, silences):
         return f"silence {silence.id}"
     if channel.is_quiet(now) and not _is_critical(alert):
         return f"quiet hours {channel.quiet_hours}"
@@ -99,7 +106,7 @@ def plan(
     silences: Sequence[Silence],
     now: datetime,
 ) -> list[PlannedDelivery]:
-    """The deliveries to be made or changed."""
+    """The deliveries to be made or changed. `silences`: those that are on now."""
     planned = []
     for alert in alerts:
         if alert.state not in NOTIFIED_STATES or alert.id is None:
@@ -116,7 +123,7 @@ def plan(
 def _plan_one(
     alert: AlertRecord, channel: ChannelTerms, summary: DeliverySummary | None, why_not: str | None, now: datetime
 ) -> PlannedDelivery | None:
-    if _RANK[alert.severity] < _RANK[channel.minimum_severity] or not alert.fired_at:
+    if rank_of(alert.severity) < rank_of(channel.minimum_severity) or not alert.fired_at:
         return None
     kind, reason, number = AlertMessageKind.FIRING, None, 0
     if summary is None:

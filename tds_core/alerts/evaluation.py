@@ -15,7 +15,7 @@ from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.rule import Rule, RuleTerms, RuleValue
 from tds_core.alerts.rule_terms import terms_in_force
 from tds_core.alerts.samples import SampleWriter
-from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, mark_unmeasured, meet
+from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, mark_unmeasured, meet, resolve
 from tds_core.database_errors import is_away
 from tds_core.observability import heartbeats
 from tds_core.queue.items import database_clock
@@ -84,7 +84,10 @@ class Evaluator:
                 alert = known.get((name, "")) or _new(name, "", terms[name])
                 changes[name, ""] = mark_unmeasured(alert, error, now)
         for key, alert in known.items():
-            if key not in changes and alert.rule in terms and alert.rule not in measurement.errors:
+            if alert.rule not in terms:
+                if is_active(alert):
+                    changes[key] = resolve(alert, now, reason="this version of TDS has no such rule")
+            elif key not in changes and alert.rule not in measurement.errors:
                 changes[key] = self._end(alert, terms[alert.rule], now)
         return list(changes.values())
 
@@ -123,7 +126,7 @@ class Evaluator:
 
     @staticmethod
     def _plan(session: Session, alerts: Sequence[AlertRecord], now: datetime) -> None:
-        on_now = silences.open_silences(session, now)
+        on_now = silences.silences_on(silences.open_silences(session, now), now)
         history = deliveries.channel_history(session)
         deliveries.store(session, plan(alerts, deliveries.channel_terms(session), history, on_now, now))
         silences.end_with_alerts(session, on_now, alerts)

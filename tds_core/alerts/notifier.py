@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 #: A channel gets so long for one message; the lease is longer.
 SEND_SECONDS = 10.0
-AT_ONCE = 4
+AT_ONCE = 8
 
 _CHANNELS = text("select * from tds_alert_channels where id = any(:ids)")
 _MUTED = text("""
@@ -46,21 +46,23 @@ class Notifier:
         self._scope = scope
         self._settings = settings
         self._pool = ThreadPoolExecutor(AT_ONCE, "alert-messages")
-        self._flying: set[Future[None]] = set()
+        self._flying: dict[Future[None], int] = {}
 
     def send_due(self) -> int:
         """Claim what is due and begin to send it. Returns how many messages. Raises SQLAlchemyError."""
-        self._flying = {each for each in self._flying if not each.done()}
+        self._flying = {each: channel for each, channel in self._flying.items() if not each.done()}
         if len(self._flying) >= AT_ONCE:
             return 0  # what waits for a thread would lose its lease
         with self._scope() as session:
-            messages = deliveries.claim(session, database_clock(session), limit=AT_ONCE - len(self._flying))
+            busy = set(self._flying.values())
+            messages = deliveries.claim(session, database_clock(session), limit=AT_ONCE - len(busy), busy=busy)
             if not messages:
                 return 0
             channels = _open_channels(session, messages, self._settings)
             muted = _muted(session)
         for message in messages:
-            self._flying.add(self._pool.submit(self._send, message, channels.get(message.channel_id), muted))
+            sending = self._pool.submit(self._send, message, channels.get(message.channel_id), muted)
+            self._flying[sending] = message.channel_id
         return len(messages)
 
     def close(self) -> None:

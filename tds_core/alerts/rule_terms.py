@@ -135,7 +135,7 @@ def change(
     reason: str | None = None,
     seen_version: int | None = None,
 ) -> TermsVersion:
-    """Put new terms in force, as the next version. Returns it.
+    """Put new terms in force, as the next version. Returns it, or the present one where nothing changes.
 
     `seen_version`: the version the operator looked at. Raises `InvalidTermsError`, and `StaleTermsError` when another
     version came meanwhile.
@@ -146,8 +146,10 @@ def change(
             f"{rule.name} is at version {terms.version} by now, not {seen_version}: look again, tds alerts rules show"
             f" {rule.name}"
         )
-    changed = replace(changed_terms(terms, changes), version=terms.version + 1)
-    return _put(session, changed, by, reason)
+    changed = changed_terms(terms, changes)
+    if changed == terms:
+        return versions(session, rule.name)[0]
+    return _put(session, replace(changed, version=terms.version + 1), by, reason)
 
 
 def reset(session: Session, rule: Rule, *, by: str) -> TermsVersion:

@@ -20,6 +20,7 @@ from tds_models.alerts import AlertSeverity, AlertSilence
 
 LONGEST = timedelta(days=366)
 LONGEST_WINDOW_SECONDS = 7 * 86_400
+MOST_YEAR = 9000
 
 
 class InvalidSilenceError(TdsError):
@@ -111,19 +112,24 @@ def planned(
 
     `more`: other members of `Silence`. Raises `InvalidSilenceError`.
     """
-    begins_at = starts_at or database_clock(session)
+    now = database_clock(session)
+    begins_at = starts_at or now
+    if not begins_at.year < MOST_YEAR:
+        raise InvalidSilenceError(f"It begins before the year {MOST_YEAR}.")
     if ends_at is not None and lasts is not None:
         raise InvalidSilenceError("Say either how long it lasts or when it ends, not both.")
     if ends_at is None and lasts is None and cron is None:
         raise InvalidSilenceError("Say how long it lasts, or when it ends.")
-    if lasts is not None and not timedelta(0) < lasts <= LONGEST:
+    if lasts is not None and lasts <= timedelta(0):
+        raise InvalidSilenceError("It ends before it begins, or has ended: give a later end.")
+    if lasts is not None and lasts > LONGEST:
         raise InvalidSilenceError("A silence lasts a year at most; to switch a rule off: tds alerts rules disable.")
     terms: dict[str, Any] = {
         name: tuple(value) if name in ("rules", "subjects", "severities") else value for name, value in more.items()
     }
     end_at = ends_at or begins_at + (lasts or LONGEST)
     silence = Silence(reason=reason, starts_at=begins_at, ends_at=end_at, cron=cron, **terms)
-    check(silence, begins_at)
+    check(silence, now)
     return silence
 
 
@@ -131,9 +137,14 @@ def _any_fits(patterns: Sequence[str], value: str) -> bool:
     return not patterns or any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
-def silence_of(alert: AlertRecord, silences: Iterable[Silence], now: datetime) -> Silence | None:
-    """The silence that mutes an alert now."""
-    return next((each for each in silences if each.is_on(now) and each.matches(alert)), None)
+def silences_on(silences: Iterable[Silence], now: datetime) -> list[Silence]:
+    """The silences that mute now; a window's schedule is read once, not for every alert."""
+    return [each for each in silences if each.is_on(now)]
+
+
+def silence_of(alert: AlertRecord, on_now: Iterable[Silence]) -> Silence | None:
+    """The silence that mutes an alert, of those that are on now."""
+    return next((each for each in on_now if each.matches(alert)), None)
 
 
 _COLUMNS = AlertSilence.__table__.columns
@@ -151,6 +162,7 @@ _END = text("""
 update tds_alert_silences set ended_at = coalesce(ended_at, now()), ended_by = coalesce(ended_by, :by)
 where id = :id returning *
 """)
+_BEGINS = text("select starts_at from tds_alert_silences where id = :id")
 _EXTEND = text("""
 update tds_alert_silences set ends_at = :ends_at where id = :id and ended_at is null and ends_at > now() returning *
 """)
@@ -163,10 +175,10 @@ def open_silences(session: Session, now: datetime) -> list[Silence]:
     return [Silence(**{**row, **{name: tuple(row[name]) for name in names}}) for row in rows]
 
 
-def end_with_alerts(session: Session, silences: Iterable[Silence], alerts: Iterable[AlertRecord]) -> None:
-    """End the silences that were to end with their alerts, of which none is active any more."""
+def end_with_alerts(session: Session, on_now: Iterable[Silence], alerts: Iterable[AlertRecord]) -> None:
+    """End those silences that are on and were to end with their alerts, of which none is active any more."""
     active = [alert for alert in alerts if is_active(alert)]
-    for silence in silences:
+    for silence in on_now:
         if silence.ends_with_alerts and not any(silence.matches(alert) for alert in active):
             session.execute(_END, {"id": silence.id, "by": "tds"})
 
@@ -227,6 +239,9 @@ def extend(session: Session, silence_id: int, *, ends_at: datetime) -> SilenceRo
     """Move the end of a silence that has not ended. Raises `NotFoundError` and `InvalidSilenceError`."""
     if not database_clock(session) < ends_at < database_clock(session) + LONGEST:
         raise InvalidSilenceError("The new end is in the future, and not more than a year away.")
+    before = session.execute(_BEGINS, _params(silence_id)).scalar()
+    if before is not None and not timedelta(0) < ends_at - before <= LONGEST:
+        raise InvalidSilenceError("It ends after it begins, and lasts a year at most.")
     row = session.execute(_EXTEND, _params(silence_id, ends_at=ends_at)).mappings().first()
     return _changed(session, silence_id, row)
 

@@ -116,7 +116,8 @@ def end(alert: AlertRecord, terms: RuleTerms, now: datetime, *, reason: str | No
         return AlertChange(before=alert, after=replace(alert, state=AlertState.OK, since_at=None), reason=reason)
     if alert.state in _INACTIVE:
         return AlertChange(before=alert, after=alert)
-    is_flapping = len(alert.recent_firings) >= FLAPPING_FIRINGS
+    lately = [at for at in alert.recent_firings if now - at < FLAPPING_SPAN + CALM]
+    is_flapping = alert.state is AlertState.FLAPPING or len(lately) >= FLAPPING_FIRINGS
     keep = CALM if is_flapping else timedelta(seconds=terms.keep_seconds)
     if reason is None and now - seen_at < keep:
         after = replace(alert, since_at=None) if alert.state is AlertState.FLAPPING else alert

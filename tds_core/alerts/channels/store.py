@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypedDict, cast
 
 from marshmallow import ValidationError
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.channels.address import ChannelAddress, ChannelKind, InvalidChannelError
@@ -91,6 +91,16 @@ def opened_channel(session: Session, vault: Vault, name_or_id: str) -> OpenChann
     return open_channel(_locked_channel(session, name_or_id), vault)
 
 
+# What a channel refused for good is sent after all, if its alert still fires.
+_TRY_AGAIN = text("""
+update tds_alert_deliveries d set state = 'queued', attempts = 0, next_attempt_at = now(),
+    reason = 'the channel was changed'
+from tds_alerts a
+where d.channel_id = :id and d.state = 'failed' and d.kind = 'firing' and a.id = d.alert_id and a.episode = d.episode
+  and a.state in ('firing', 'flapping')
+""")
+
+
 def create(
     session: Session, vault: Vault, targets: TargetPolicy, *, name: str, address: str, by: str, terms: ChannelTerms
 ) -> tuple[int, str | None]:
@@ -128,6 +138,7 @@ def change(
         row.masked = parsed.masked
     row.failure_count, row.failing_since, row.last_error = 0, None, None
     session.flush()
+    session.execute(_TRY_AGAIN, {"id": row.id})
     return row
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tds_core.alerts.delivery_plan import ChannelHistory, ChannelTerms, DeliverySummary, PlannedDelivery, plan
-from tds_core.alerts.silences import Silence
+from tds_core.alerts.silences import Silence, silences_on
 from tds_core.alerts.state_machine import AlertRecord
 from tds_models.alerts import AlertDeliveryState, AlertMessageKind, AlertSeverity, AlertState
 
@@ -35,7 +35,8 @@ def planned(
     seconds: float = 1.0,
 ) -> PlannedDelivery | None:
     history = ChannelHistory(summaries={(7, channel.id): got} if got else {})
-    found = plan([alert], [channel], history, silences, later(seconds))
+    on_now = silences_on(silences, later(seconds))
+    found = plan([alert], [channel], history, on_now, later(seconds))
     assert len(found) <= 1
     return found[0] if found else None
 

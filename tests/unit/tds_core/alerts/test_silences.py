@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tds_core.alerts.silences import InvalidSilenceError, Silence, check, silence_of
+from tds_core.alerts.silences import InvalidSilenceError, Silence, check, silence_of, silences_on
 from tds_core.alerts.state_machine import AlertRecord
 from tds_models.alerts import AlertSeverity
 
@@ -39,8 +39,8 @@ def test_it_matches_by_rule_subject_and_severity_together(terms: dict[str, Any],
 def test_it_is_on_from_its_beginning_to_its_end() -> None:
     moments = {seconds: SILENCE.is_on(NOON + timedelta(seconds=seconds)) for seconds in (-1, 0, 3599, 3600)}
     assert moments == {-1: False, 0: True, 3599: True, 3600: False}
-    assert silence_of(ALERT, [SILENCE], NOON) is SILENCE
-    assert silence_of(ALERT, [SILENCE], NOON - timedelta(seconds=1)) is None
+    assert silence_of(ALERT, silences_on([SILENCE], NOON)) is SILENCE
+    assert silence_of(ALERT, silences_on([SILENCE], NOON - timedelta(seconds=1))) is None
 
 
 def test_a_window_recurs() -> None:
