@@ -150,6 +150,7 @@ class Lock(IntEnum):
     RUN_REQUESTS = 7_404_202_617
     STATEMENTS = 7_404_202_618
     ALERTS = 7_404_202_619
+    ALERT_INTAKE = 7_404_202_620
 
     def until_commit(self) -> TextClause:
         """The statement that waits for this lock and holds it until the transaction ends."""

@@ -62,6 +62,8 @@ class SilenceRequestSchema(ArgumentsSchema):
     @validates_schema
     def check(self, arguments: dict[str, Any], **_: Any) -> None:
         """One end, and both parts of a window. Raises ValidationError."""
+        if not (arguments["rules"] or arguments["subjects"] or arguments["severities"]):
+            raise ValidationError('Say which alerts: `rules`, `subjects` or `severities`; all of them: "rules": ["*"].')
         if ("ends_at" in arguments) + ("lasts_seconds" in arguments) + ("cron" in arguments) == 0:
             raise ValidationError("Give `ends_at` or `lasts_seconds`; a window (`cron`) goes on for a year.")
         if "ends_at" in arguments and "lasts_seconds" in arguments:

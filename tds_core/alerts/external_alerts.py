@@ -23,6 +23,7 @@ from tds_core.alerts.rule_terms import terms_in_force
 from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, meet
 from tds_core.queue.items import database_clock
 from tds_models.alerts import AlertSeverity, AlertState
+from tds_models.db import Lock
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,8 @@ def take(session: Session, notification: Notification, rules: Sequence[Rule]) ->
 
     `rules`: the declared rules, with `EXTERNAL_RULE` among them. Safe to repeat.
     """
+    # Two notifications at once about an alert that is new would each make its row, and one be lost.
+    session.execute(Lock.ALERT_INTAKE.until_commit())
     terms = terms_in_force(session, rules)
     by_key: dict[_Key, list[ExternalAlert]] = defaultdict(list)
     for each in notification.alerts:

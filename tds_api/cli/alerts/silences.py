@@ -60,6 +60,8 @@ def silence(
     if alert_id is not None:
         _silence_one(alert_id, reason, _one_end(lasts, until, cron), with_alert, dry_run, as_json)
         return
+    if everything:
+        terms["rules"] = ["*"]
     if lasts:
         terms["lasts_seconds"] = read_duration(lasts).total_seconds()
     if until:

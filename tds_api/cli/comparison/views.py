@@ -72,7 +72,7 @@ def _headline(status: ComparisonStatus) -> str:
         says += f" (it was {status['state']})"
     score = "" if status["score"] is None else f", score {status['score']}"
     stated = f"; statement {status['statement']}" if status["statement"] is not None else ""
-    as_of = f", as of {moment(status['ended_at'])}" if status["ended_at"] else ""
+    as_of = f", ended {moment(status['ended_at'])}" if status["ended_at"] else ""
     return f"[{_STYLE[Agreement(agreement)]}]{escape(says)}[/] ({price}{score}{as_of}{stated})."
 
 

@@ -4,13 +4,18 @@ from datetime import timedelta
 from threading import Barrier, Thread
 
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy.exc import OperationalError
 
-from tds_core.alerts import operator_actions, rule_terms, silences
+from tds_core.alerts import deliveries, operator_actions, rule_terms, silences
+from tds_core.alerts.channels import store
+from tds_core.alerts.channels.sending import SendOutcome
 from tds_core.alerts.evaluation import Evaluator
 from tds_core.alerts.operator_actions import AlertNotFiringError
-from tds_core.alerts.silences import Silence
+from tds_core.alerts.silences import InvalidSilenceError, Silence
+from tds_core.crypto import Vault
 from tds_core.queue.items import database_clock
+from tds_core.subscriptions.ssrf_guard import TargetPolicy
 from tds_models.alerts import AlertSeverity
 from tests.support.alert_rules import AlertWorld, Switchboard
 from tests.support.world import World
@@ -133,6 +138,61 @@ def test_a_failing_channel_is_tried_again_with_the_same_id(alerting: AlertWorld)
     assert (second.message_id, second.deliveries[0].attempts) == (first.message_id, 2)
     row = alerting.world.one("select tries, state from tds_alert_deliveries where channel_id = :id", id=channel)
     assert ([each["error"] for each in row["tries"]], row["state"]) == (["503", None], "sent")
+
+
+def test_a_channel_that_hangs_holds_up_no_other_and_what_is_worst_goes_first(alerting: AlertWorld) -> None:
+    hanging, desk = alerting.channel("hanging"), alerting.channel("desk")
+    alerting.board.values |= {("letters", ""): 1.0, ("backlog", "product"): 1.0}
+    alerting.evaluate()
+    assert {message.channel_id for message in alerting.claim()} == {hanging, desk}
+    alerting.wait(61)
+    alerting.board.values["broker", ""] = 1
+    alerting.evaluate()
+    with alerting.scope() as session:
+        claimed = deliveries.claim(session, database_clock(session), limit=50, busy={hanging})
+    assert [(each.channel_id, [d.alert.rule for d in each.deliveries]) for each in claimed] == [(desk, ["broker"])]
+
+
+def test_a_message_refused_for_good_is_sent_when_its_channel_is_mended(alerting: AlertWorld) -> None:
+    vault, targets = Vault(Fernet.generate_key().decode()), TargetPolicy(ports=frozenset({443}))
+    with alerting.scope() as session:
+        store.create(session, vault, targets, name="desk", address="https://93.184.216.34/a", by="ann")
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    [message] = alerting.claim()
+    refused = SendOutcome(is_sent=False, error="401", is_permanent=True, duration_seconds=0.1)
+    with alerting.scope() as session:
+        deliveries.record(session, message, refused)
+    alerting.wait(600)
+    assert alerting.claim() == []
+    with alerting.scope() as session:
+        store.change(session, vault, targets, "desk", terms={}, address="https://93.184.216.34/b")
+    [again] = alerting.send()
+    assert [each.reason for each in again.deliveries] == ["the channel was changed"]
+
+
+def test_the_alert_of_a_rule_that_is_gone_ends(alerting: AlertWorld) -> None:
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    newer = AlertWorld(alerting.world, Evaluator([alerting.board.rule("broker")]), alerting.board)
+    newer.evaluate()
+    assert alerting.states() == {("letters", ""): "resolved"}
+
+
+def test_a_silence_that_has_not_begun_does_not_end_with_its_alerts(alerting: AlertWorld) -> None:
+    with alerting.scope() as session:
+        tomorrow = database_clock(session) + timedelta(days=1)
+        terms = {"starts_at": tomorrow, "ends_at": tomorrow + timedelta(hours=1), "reason": "moving"}
+        made = silences.create(session, Silence(rules=("letters",), ends_with_alerts=True, **terms), by="ann")
+        with pytest.raises(InvalidSilenceError, match="ends after it begins"):
+            silences.extend(session, made["id"], ends_at=tomorrow - timedelta(hours=3))
+    alerting.evaluate()
+    assert alerting.world.value("select ended_at from tds_alert_silences") is None
+
+
+def test_terms_that_do_not_change_make_no_version(alerting: AlertWorld) -> None:
+    with alerting.scope() as session:
+        assert rule_terms.change(session, alerting.board.rule("letters"), {}, by="ann")["version"] == 1
 
 
 def test_a_sender_that_died_leaves_its_message_to_the_next_one(alerting: AlertWorld) -> None:

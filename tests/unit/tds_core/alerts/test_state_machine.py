@@ -115,6 +115,12 @@ def test_what_flapped_and_then_stays_on_fires() -> None:
     assert (steady.after.state, steady.after.episode) == (AlertState.FIRING, alert.episode)
 
 
+def test_what_flapped_long_ago_ends_like_any_other() -> None:
+    days = 3 * 86_400
+    steady = meet(replace(flapping(), state=AlertState.FIRING), days).after
+    assert end(steady, days + 30).after.state is AlertState.RESOLVED
+
+
 def test_an_acknowledged_flapping_alert_needs_calm_to_end_too() -> None:
     acknowledged = state_machine.acknowledge(flapping(), later(2000), by="ann", until=later(9999), note=None).after
     assert end(acknowledged, 2100).after.state is AlertState.ACKNOWLEDGED
