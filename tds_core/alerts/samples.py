@@ -23,7 +23,7 @@ select name, subject, at, value from jsonb_to_recordset(cast(:rows as jsonb)) as
 on conflict do nothing
 """)
 # When the condition began or ceased to be met, by subject; with the last value before the span, which still held when
-# it began. A subject that is gone meets nothing. Subjects are looked up one by one in the index: there are few, with
+# it began. A subject that is gone meets nothing. Subjects are looked up one by one in the index: they are few, with
 # many values each.
 _CHANGES = text("""
 with recursive subjects as (

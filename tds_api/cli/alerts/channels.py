@@ -58,7 +58,7 @@ def listed(as_json: bool = _AS_JSON) -> None:
     columns = ("channel", "kind", "address", "on", "from", "after", "reminds", "quiet", "sent", "failing", "error")
     say_table("Channels", columns, map(_row, rows), console=terminal())
     if not rows:
-        say("Make one: tds alerts channels add NAME ADDRESS (docs/alerts.md has one of each kind)", err=True)
+        say("Make one: tds alerts channels add NAME ADDRESS (docs/alert-channels.md has one of each kind)", err=True)
 
 
 def _row(channel: Any) -> tuple[Any, ...]:
@@ -77,7 +77,9 @@ def _span(seconds: int) -> str | None:
 @channels_app.command()
 def add(
     name: Annotated[str, typer.Argument(help="What commands call it by.")],
-    address: Annotated[str, typer.Argument(help="Where messages go (docs/alerts.md); - reads it from standard input.")],
+    address: Annotated[
+        str, typer.Argument(help="Where messages go (docs/alert-channels.md); - reads it from standard input.")
+    ],
     *,
     severity: Annotated[AlertSeverity | None, _SEVERITY] = None,
     after: str = _AFTER,

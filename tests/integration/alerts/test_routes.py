@@ -17,7 +17,7 @@ from tds_models.db import session_scope
 from tests.support.alertmanager import alert_of_prometheus, notification
 from tests.support.webhook_sender import TOKEN, Sender, sender_for
 
-ALERTS, SILENCES, RULES_PATH = (f"/api/tds/{name}" for name in ("alerts", "alert-silences", "alert-rules"))
+ALERTS, SILENCES, RULES_PATH = "/api/tds/alerts", "/api/tds/alert-silences", "/api/tds/alert-rules"
 INTAKE = f"{ALERTS}/prometheus"
 ENDED = datetime(2026, 11, 29, 8, 30, tzinfo=UTC)
 
