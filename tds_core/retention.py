@@ -32,6 +32,7 @@ OLD: Mapping[str, tuple[str, str]] = {
     ),
     "tds_uptime_samples": ("ctid", "sampled_at < now() - interval '35 days'"),
     "tds_alert_deliveries": ("id", "created_at < now() - interval '90 days' and state <> 'queued'"),
+    "tds_alerts": ("id", "changed_at < now() - interval '90 days' and state in ('ok', 'resolved')"),
     "tds_metrics": ("ctid", "at < now() - interval '30 days'"),
     "tds_operator_sessions": ("ctid", "ends_at < now()"),
 }

@@ -229,7 +229,7 @@ def test_a_dry_run_says_what_other_terms_would_have_done(sender: Sender) -> None
     found = sender.get(path, threshold=500, for_seconds=60, keep_seconds=60, days=1).json
     assert (found["firing_count"], found["firings"][0]["subject"], found["days"]) == (1, "", 1)
     assert 3400 < found["firing_seconds"] < 3700
-    assert "would have fired 1 time" in found["says"]
+    assert "would have fired once" in found["says"]
     for wrong in ({"days": 0}, {"days": 31}, {"threshold": "x"}, {"threshold": "nan"}, {"for_seconds": -1}):
         assert sender.get(path, **wrong).status_code == 422, wrong
     assert len(sender.get(f"{RULES_PATH}/backlog").json["versions"]) == 1
