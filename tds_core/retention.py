@@ -31,8 +31,8 @@ OLD: Mapping[str, tuple[str, str]] = {
         "began_at < now() - case grain when 'hour' then interval '35 days' else interval '2 years' end",
     ),
     "tds_uptime_samples": ("ctid", "sampled_at < now() - interval '35 days'"),
-    "tds_alerts": ("id", "changed_at < now() - interval '90 days' and state in ('ok', 'resolved', 'no_data')"),
     "tds_alert_deliveries": ("id", "created_at < now() - interval '90 days' and state <> 'queued'"),
+    "tds_alerts": ("id", "changed_at < now() - interval '90 days' and state in ('ok', 'resolved')"),
     "tds_metrics": ("ctid", "at < now() - interval '30 days'"),
     "tds_operator_sessions": ("ctid", "ends_at < now()"),
 }

@@ -164,4 +164,5 @@ def _says(count: int, seconds: float, days: int, measured_since: datetime | None
     )
     if not count:
         return f"It would not have fired in {span}."
-    return f"It would have fired {count} times in {span}, {seconds / 60:.0f} minutes in all."
+    times = "once" if count == 1 else f"{count:,} times"
+    return f"It would have fired {times} in {span}, {seconds / 60:.0f} minutes in all."

@@ -15,6 +15,8 @@ from tds_api.cli.common.output import read_duration, say, say_json
 from tds_api.cli.common.remote_api import remote
 from tds_core.alerts import operator_actions, queries
 from tds_core.alerts.rules import RULES
+from tds_core.config.settings import load_settings
+from tds_core.observability.logging import configure_logging
 from tds_models.alerts import AlertSeverity, AlertState
 
 PATH, MOST = "/alerts", 500
@@ -24,6 +26,12 @@ AlertId = Annotated[int, typer.Argument(help="An alert's number, see: tds alerts
 _AS_JSON = typer.Option(False, "--json", help="For programs.")
 
 alerts = typer.Typer(no_args_is_help=True, help="What a person has to know now: alerts, silences, rules, channels.")
+
+
+@alerts.callback()
+def without_log_lines() -> None:
+    """Changes of alerts are logged; here, only what a command says is printed."""
+    configure_logging(load_settings().replace("command line", log_level="ERROR"), process="cli")
 
 
 @alerts.command("list")

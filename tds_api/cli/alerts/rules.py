@@ -69,7 +69,14 @@ def _condition(rule: Any, terms: Any) -> str:
         return "as Prometheus says"
     if rule["unit"] == "state":
         return "when it is so"
-    return f"{'below' if rule['is_below'] else 'above'} {terms['threshold']:,.10g} {rule['unit']}"
+    return f"{'below' if rule['is_below'] else 'above'} {_amount(terms['threshold'], rule['unit'])}"
+
+
+def _amount(value: float, unit: str) -> str:
+    """A value of a rule with its unit."""
+    if unit == "ratio":
+        return f"{value * 100:.10g}%"
+    return span(value) if unit == "seconds" else f"{value:,.10g} {unit}"
 
 
 @rules_app.command()
@@ -96,7 +103,8 @@ def _show(rule: Any, as_json: bool) -> None:
         say(f"sends no messages while one of these fires: {', '.join(rule['muted_by'])}")
     columns = ("version", "since", "on", "severity", "threshold", "for", "keep", "by", "why")
     rows = [
-        (each["version"], moment(each["changed_at"]), each["is_enabled"], each["severity"], each["threshold"],
+        (each["version"], moment(each["changed_at"]), each["is_enabled"], each["severity"],
+         _amount(each["threshold"], rule["unit"]),
          span(each["for_seconds"]), span(each["keep_seconds"]), each["changed_by"], each["reason"])
         for each in rule["versions"]
     ]  # fmt: skip

@@ -35,7 +35,7 @@ def show_story(story: Row) -> None:
     title = advice["title"] if advice else alert["rule"]
     about = f": {alert['subject']}" if alert["subject"] else ""
     color = _COLORS.get(alert["severity"], "")
-    heading = f"[{color}]{alert['severity'].upper()}[/] [bold]{escape(title + about)}[/] is {alert['state']}"
+    heading = f"[{color}]{alert['severity'].upper()}[/], {alert['state']}: [bold]{escape(title + about)}[/]"
     console.print(heading, soft_wrap=True)
     _say(console, alert["summary"])
     for line in detail_lines(shown_detail(alert["detail"], with_text=True)):
@@ -69,7 +69,8 @@ def _times(alert: Row) -> str:
     ended = alert["resolved_at"]
     lasted = span(((ended or datetime.now(UTC)) - alert["fired_at"]).total_seconds())
     end = f", over at {moment(ended)} after {lasted}" if ended else f", for {lasted}"
-    return f"since {moment(alert['fired_at'])}{end}; fired {alert['episode']:,} times in all"
+    times = "once" if alert["episode"] == 1 else f"{alert['episode']:,} times"
+    return f"since {moment(alert['fired_at'])}{end}; fired {times} in all"
 
 
 def show_transitions(title: str, rows: Iterable[Row], *, with_alert: bool = True) -> None:
@@ -120,7 +121,7 @@ def show_silences(rows: Iterable[Row]) -> None:
 
 
 def _patterns(values: Sequence[str]) -> str:
-    return ", ".join(value or '""' for value in values) or "all"
+    return ", ".join(value or "(the whole)" for value in values) or "all"
 
 
 def _window(silence: Row) -> str | None:

@@ -18,6 +18,7 @@ from tds_core.alerts.prometheus_rules import alert_name
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rules import RULES, rule_of
 from tds_core.alerts.state_machine import AlertChange
+from tds_core.retention import remove_old
 from tests.support.alert_rules import AlertWorld, Switchboard
 from tests.support.alertmanager import alert_of_prometheus, notification
 from tests.support.world import World
@@ -183,6 +184,19 @@ def test_one_that_comes_and_goes_flaps_until_it_is_calm(prometheus: Prometheus) 
     prometheus.alerts.wait(1801)
     prometheus.alerts.evaluate()
     assert prometheus.row()["state"] == "resolved"
+
+
+def test_what_has_been_over_for_long_is_removed_and_its_history_kept(prometheus: Prometheus) -> None:
+    prometheus.sends(*(alert_of_prometheus("PodDown", pod=name) for name in ("old", "new", "still")))
+    prometheus.sends(*(alert_of_prometheus("PodDown", pod=name, ended=ENDED) for name in ("old", "new")))
+    prometheus.alerts.world.execute("""
+        update tds_alerts set changed_at = now() - interval '91 days' where subject not like '%new'""")
+    with prometheus.alerts.scope() as session:
+        assert remove_old(session, "tds_alerts") == 1
+    assert {subject for _, subject in prometheus.alerts.states()} == {"PodDown pod=new", "PodDown pod=still"}
+    assert prometheus.alerts.world.value("select count(*) from tds_alert_transitions") == 5
+    prometheus.sends(alert_of_prometheus("PodDown", pod="old"))
+    assert prometheus.alerts.states()["external", "PodDown pod=old"] == "firing"
 
 
 def test_hundreds_are_taken_in_by_few_statements_and_told_as_one_message(prometheus: Prometheus) -> None:
