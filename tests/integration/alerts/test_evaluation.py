@@ -156,7 +156,7 @@ def test_a_channel_that_hangs_holds_up_no_other_and_what_is_worst_goes_first(ale
 def test_a_message_refused_for_good_is_sent_when_its_channel_is_mended(alerting: AlertWorld) -> None:
     vault, targets = Vault(Fernet.generate_key().decode()), TargetPolicy(ports=frozenset({443}))
     with alerting.scope() as session:
-        store.create(session, vault, targets, name="desk", address="https://93.184.216.34/a", by="ann")
+        store.create(session, vault, targets, name="desk", address="https://93.184.216.34/a", by="ann", terms={})
     alerting.board.values["letters", ""] = 1
     alerting.evaluate()
     [message] = alerting.claim()

@@ -156,7 +156,9 @@ def test_silences_are_previewed_made_extended_and_ended(sender: Sender) -> None:
 
 
 def test_a_maintenance_window_recurs_for_a_year(sender: Sender) -> None:
-    made = sender.post(SILENCES, {"rules": ["*"], "cron": "0 2 * * 0 Asia/Baghdad", "duration_seconds": 7200, "reason": "backup"})
+    made = sender.post(
+        SILENCES, {"rules": ["*"], "cron": "0 2 * * 0 Asia/Baghdad", "duration_seconds": 7200, "reason": "backup"}
+    )
     silence = made.json["silence"]
     assert (made.status_code, silence["cron"], silence["duration_seconds"]) == (201, "0 2 * * 0 Asia/Baghdad", 7200)
     assert datetime.fromisoformat(silence["ends_at"]) - datetime.now(UTC) > timedelta(days=365)
@@ -177,8 +179,20 @@ def test_a_maintenance_window_recurs_for_a_year(sender: Sender) -> None:
 ])  # fmt: skip
 @pytest.mark.parametrize("path", [SILENCES, f"{SILENCES}/preview"])
 def test_a_silence_that_makes_no_sense_is_refused(sender: Sender, path: str, wrong: dict[str, Any]) -> None:
-    assert sender.post(path, {"reason": "x", **wrong}).status_code == 422
+    assert sender.post(path, {"reason": "x", "rules": ["backlog"], **wrong}).status_code == 422
     assert sender.count("tds_alert_silences") == 0
+
+
+def test_a_silence_of_everything_says_so(sender: Sender) -> None:
+    refused = sender.post(SILENCES, {"reason": "x", "lasts_seconds": 60})
+    assert (refused.status_code, "Say which alerts" in refused.text) == (422, True)
+    assert sender.post(SILENCES, {"reason": "x", "lasts_seconds": 60, "rules": ["*"]}).status_code == 201
+
+
+@pytest.mark.parametrize("more", [{"lasts_seconds": 1000}, {"cron": "0 2 * * *", "duration_seconds": 60}])
+def test_a_silence_at_the_end_of_time_is_refused(sender: Sender, more: dict[str, Any]) -> None:
+    body = {"reason": "x", "rules": ["backlog"], "starts_at": "9999-12-31T23:59:59Z", **more}
+    assert sender.post(SILENCES, body).status_code == 422
 
 
 def test_rules_are_shown_with_their_words_and_terms(sender: Sender) -> None:
