@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install dev demo up test fuzz check bench lock clean
+.PHONY: help install dev demo up test faults fuzz check bench lock clean
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
@@ -42,8 +42,11 @@ test: dev  ## style, types, house rules and every test
 	@# Whole stacks are started one at a time, with nothing beside them: what they promise is about time, too.
 	@status=0; set -x; \
 	$(BIN)/python -m pytest -n 2 --ignore tests/acceptance --durations 5 || status=$$?; \
-	$(BIN)/python -m pytest tests/acceptance --durations 10 || status=$$?; \
+	$(BIN)/python -m pytest tests/acceptance -m 'not long' --durations 10 || status=$$?; \
 	exit $$status
+
+faults: dev  ## cause a fault of every kind on a real stack, and wait for its alert and for the end of it (ten minutes)
+	$(BIN)/python -m pytest tests/acceptance -m long -rP
 
 fuzz: dev  ## ask the API everything its description allows and forbids, as nobody and as each role (nine minutes)
 	$(BIN)/python -m tests.fuzzing

@@ -25,7 +25,7 @@ from tests.acceptance.fault_log import FaultLog
 from tests.acceptance.workers import wait_for
 from tests.support.alert_arrivals import MAIL, WEBHOOK, Arrivals, arriving
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 #: Of the machine the test runs on, not of what is done here.
 OF_THE_MACHINE = {"disk", "memory"}
