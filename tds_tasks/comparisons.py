@@ -4,7 +4,8 @@ No transaction is open while the source is asked.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -19,8 +20,9 @@ from tds_core.comparison.suspects import DueSuspect
 from tds_core.errors import SNOOZE, ConfigError, PermissionMissingError
 from tds_core.quality.future_timestamps import Clock
 from tds_core.queue import items as queue_items
+from tds_core.records.transform import fingerprint
 from tds_core.sources import rate_limit_pause
-from tds_core.sources.base import FetchResult, Traffic
+from tds_core.sources.base import FetchResult, ListPage, Traffic
 from tds_core.sync import runs
 from tds_core.sync.change_limits import ChangeLimits
 from tds_core.sync.runs import RunLease
@@ -73,12 +75,35 @@ def _list(run: RunLease, part: ComparisonPart, until: float, lease_seconds: floa
         return not progress.walk_again(session, run, part)
 
 
-def _groups(pages: Iterator[FetchedPage]) -> Iterator[list[FetchedPage]]:
+@dataclass(frozen=True, slots=True)
+class HashedPage:
+    """A fetched page with the fingerprint of each of its rows."""
+
+    fetched: FetchedPage
+    list_hashes: Sequence[bytes]
+
+    @property
+    def page(self) -> ListPage:
+        """The page."""
+        return self.fetched.page
+
+    @property
+    def seconds(self) -> float:
+        """How long fetching it took."""
+        return self.fetched.seconds
+
+    @property
+    def call_count(self) -> int:
+        """How many calls it cost."""
+        return self.fetched.call_count
+
+
+def _groups(pages: Iterator[FetchedPage]) -> Iterator[list[HashedPage]]:
     """Pages to be compared by the same statements: at most so many, or those of so long a time."""
-    group: list[FetchedPage] = []
+    group: list[HashedPage] = []
     since = time.monotonic()
-    for page in pages:
-        group.append(page)
+    for fetched in pages:
+        group.append(HashedPage(fetched, [fingerprint(row.raw) for row in fetched.page.rows]))
         if len(group) == GROUP_PAGES or time.monotonic() - since > GROUP_SECONDS:
             yield group
             group, since = [], time.monotonic()
@@ -86,10 +111,16 @@ def _groups(pages: Iterator[FetchedPage]) -> Iterator[list[FetchedPage]]:
         yield group
 
 
-def _compare_pages(run: RunLease, part: ComparisonPart, group: list[FetchedPage], lease_seconds: float) -> None:
-    rows = [row for fetched in group for row in fetched.page.rows if row.source_id not in run.seen_ids]
+def _compare_pages(run: RunLease, part: ComparisonPart, group: list[HashedPage], lease_seconds: float) -> None:
+    """Compare and commit pages. Of a record that several of them show, the last row counts."""
+    raws, list_hashes = {}, {}
+    for each in group:
+        for row, list_hash in zip(each.page.rows, each.list_hashes, strict=True):
+            if row.source_id not in run.seen_ids:
+                raws[row.source_id], list_hashes[row.source_id] = row.raw, list_hash
+    first = group[0].fetched
     with scope() as session:
-        result = compare_rows(session, part.entity, rows, read_at=group[0].read_at, clock=group[0].page.clock)
+        result = compare_rows(session, part.entity, raws, list_hashes, read_at=first.read_at, clock=first.page.clock)
         progress.commit_pages(session, run, part, group, result, lease_seconds=lease_seconds)
 
 

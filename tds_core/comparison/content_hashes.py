@@ -5,7 +5,7 @@ proved equal, the mirror's row is hashed; of one that differs, each side by itse
 that a record that is missing, doubled or different changes it, in whatever order records come.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b, sha256
@@ -64,11 +64,19 @@ class BucketSums:
         size = BUCKETS_OF_MANY if record_count > MANY else BUCKETS
         return cls([0] * size, [0] * size)
 
-    def add(self, source_id: str, content: bytes) -> None:
-        """Add one record."""
-        place = bucket_of(source_id, len(self.counts))
-        self.counts[place] += 1
-        self.sums[place] = (self.sums[place] + int.from_bytes(content)) % _MODULUS
+    def add(self, records: Iterable[tuple[str, bytes | memoryview]]) -> None:
+        """Add records, each as its id and its content hash."""
+        counts, sums, size = self.counts, self.sums, len(self.counts)
+        for source_id, content in records:
+            place = bucket_of(source_id, size)
+            counts[place] += 1
+            sums[place] += int.from_bytes(content)
+        self.sums = [total % _MODULUS for total in sums]
+
+    def merge(self, other: "BucketSums") -> None:
+        """Add the records of `other`, which has as many buckets."""
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sums = [(ours + theirs) % _MODULUS for ours, theirs in zip(self.sums, other.sums, strict=True)]
 
     def root(self, entity: Entity) -> bytes:
         """The root of these buckets."""

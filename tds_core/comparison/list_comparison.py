@@ -12,15 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.comparison.content_hashes import content_hash, reads_details
-from tds_core.comparison.row_states import Proof, RowState, row_states, unmoved
+from tds_core.comparison.row_states import Proof, RowState, row_states, unmoved, unproven_states
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.invariants import history_checks
 from tds_core.quality.future_timestamps import Clock
 from tds_core.records import history
 from tds_core.records.apply import read_rows
 from tds_core.records.compare import differences
-from tds_core.records.transform import Candidate, Provenance, RecordView, fingerprint, transform
-from tds_core.sources.base import ListedRow
+from tds_core.records.transform import Candidate, Provenance, RecordView, transform
 from tds_core.sync.partial_rows import lacks_listed_value
 from tds_models.comparison import DifferenceKind
 from tds_models.entities.declaration import Entity
@@ -62,31 +61,38 @@ CHANGED_HERE = "the row is not what its history comes to"
 
 
 def compare_rows(
-    session: Session, entity: Entity, rows: Sequence[ListedRow], *, read_at: datetime, clock: Clock | None
+    session: Session,
+    entity: Entity,
+    raws: Mapping[str, bytes],
+    list_hashes: Mapping[str, bytes],
+    *,
+    read_at: datetime,
+    clock: Clock | None,
 ) -> ListComparison:
     """Compare the rows of list pages that were requested at `read_at` (the database's clock) or later with the mirror.
 
-    Of a record that several pages show, the last row counts.
+    `raws`, `list_hashes`: by source id, the bytes of the row and their fingerprint.
     """
-    raws = {row.source_id: row.raw for row in rows}
-    hashes = {source_id: fingerprint(raw) for source_id, raw in raws.items()}
-    states = row_states(session, entity, list(raws))
-    result = ListComparison()
-    unknown: dict[str, bytes] = {}
-    for source_id, raw in raws.items():
-        state = states[source_id]
-        if state.is_as_proven and state.proven_list_hash == hashes[source_id] and not reads_details(entity):
-            result.source_ids.append(source_id)
-        else:
-            unknown[source_id] = raw
-    candidates = _read(entity, unknown, read_at, clock, result)
+    if reads_details(entity):
+        states = row_states(session, entity, list(raws))
+    else:
+        states = unproven_states(session, entity, list_hashes)
+    result = ListComparison(source_ids=[source_id for source_id in raws if source_id not in states])
+    unknown = {source_id: raw for source_id, raw in raws.items() if source_id in states}
+    candidates = _read(entity, unknown, list_hashes, read_at=read_at, clock=clock, result=result)
     if candidates:
         _compare(session, entity, candidates, states, result)
     return result
 
 
 def _read(
-    entity: Entity, raws: Mapping[str, bytes], read_at: datetime, clock: Clock | None, result: ListComparison
+    entity: Entity,
+    raws: Mapping[str, bytes],
+    list_hashes: Mapping[str, bytes],
+    *,
+    read_at: datetime,
+    clock: Clock | None,
+    result: ListComparison,
 ) -> list[Candidate]:
     """Parse rows. One that cannot be a row is suspect; one of another kind is none of this entity's."""
     candidates = []
@@ -99,7 +105,7 @@ def _read(
                     view=RecordView.LIST,
                     provenance=Provenance("comparison"),
                     read_at=read_at,
-                    list_hash=fingerprint(raw),
+                    list_hash=list_hashes[source_id],
                     clock=clock,
                 )
             )

@@ -1,7 +1,8 @@
 """Progress of a comparison: what a run has read so far, committed with its position; it resumes after a crash."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import chain
 from typing import Any, Protocol
 
 import msgspec
@@ -12,7 +13,6 @@ from tds_core.comparison import suspects
 from tds_core.comparison.comparisons import ComparisonPart
 from tds_core.comparison.list_comparison import ListComparison, Suspect
 from tds_core.comparison.row_states import store_proofs
-from tds_core.records.transform import fingerprint
 from tds_core.sources.base import ListPage
 from tds_core.sync import deletions, list_anomalies
 from tds_core.sync.change_limits import ChangeLimits, too_many_absences
@@ -32,11 +32,16 @@ def is_listed(run: RunLease) -> bool:
 
 
 class ReadPage(Protocol):
-    """A page of the list, with what reading it took: seconds and API calls."""
+    """A page of the list with the fingerprints of its rows, and what reading it took: seconds and API calls."""
 
     @property
     def page(self) -> ListPage:
         """The page."""
+        ...
+
+    @property
+    def list_hashes(self) -> Sequence[bytes]:
+        """The fingerprint of each of its rows."""
         ...
 
     @property
@@ -66,12 +71,16 @@ def commit_pages(
     for number, each in enumerate(pages, run.page_count + 1):
         position = position.after(each.page)
         # Rows of another kind are none of this entity's.
-        rows = [row for row in each.page.rows if row.source_id in ours or row.source_id in run.seen_ids]
+        hashes = [
+            (row.source_id, list_hash)
+            for row, list_hash in zip(each.page.rows, each.list_hashes, strict=True)
+            if row.source_id in ours or row.source_id in run.seen_ids
+        ]
         run_pages.append(
             {
                 "page": number,
-                "source_ids": [row.source_id for row in rows],
-                "list_hashes": b"".join(fingerprint(row.raw) for row in rows).hex(),
+                "source_ids": [source_id for source_id, _ in hashes],
+                "list_hashes": b"".join(list_hash for _, list_hash in hashes).hex(),
                 "fetch_seconds": each.seconds,
             }
         )
@@ -228,11 +237,7 @@ def finish_listing(
     if unreadable := run.report.get("unreadable"):
         doubts.append(f"{unreadable:,} rows of the list have no usable id")
     absent = deletions.absent(session, part.entity, _List(run, part))
-    living = deletions.live_count(session, part.entity)
-    doubted = too_many_absences(
-        len(absent), living=living, listed=part_listed(session, part), approved=0, limits=limits
-    )
-    if doubted:
+    if doubted := _doubt_absences(session, run, part, len(absent), limits):
         doubts.append(f"the list is not believed: {doubted}")
         absent = random.Random(part.seed).sample(absent, min(PROBE_COUNT, len(absent)))  # noqa: S311  (not a secret)
     found = [
@@ -241,26 +246,31 @@ def finish_listing(
     ]
     found += [
         Suspect(source_id=each, kind=DifferenceKind.DIFFERENT, reason="it is in the random sample", is_sampled=True)
-        for each in _sample(session, part)
+        for each in _sample(session, run, part)
     ]
     suspects.add(session, part.comparison_id, part.entity, found)
     run.report |= {"listed": True, "doubts": doubts}
     _set_progress(session, run, lease_seconds)
 
 
-_LISTED = text("""
-select count(distinct listed.source_id) from tds_sync_run_pages p, unnest(p.source_ids) as listed(source_id)
-where p.run_id = :run
-""")
-_IDS = text("""
-select distinct listed.source_id from tds_sync_run_pages p, unnest(p.source_ids) as listed(source_id)
-where p.run_id = :run order by 1
-""")
+def _doubt_absences(
+    session: Session, run: RunLease, part: ComparisonPart, absent_count: int, limits: ChangeLimits
+) -> str | None:
+    """Why a list that left out so many records is not believed."""
+    if not absent_count:
+        return None
+    living, listed = deletions.live_count(session, part.entity), len(listed_ids(session, run, part))
+    return too_many_absences(absent_count, living=living, listed=listed, approved=0, limits=limits)
 
 
-def part_listed(session: Session, part: ComparisonPart) -> int:
-    """How many records the list showed."""
-    return int(session.execute(_LISTED, {"run": part.list_run_id}).scalar_one())
+_LISTED = text("select source_ids from tds_sync_run_pages where run_id = :run")
+
+
+def listed_ids(session: Session, run: RunLease, part: ComparisonPart) -> Set[str]:
+    """The records the list showed."""
+    if not part.follows:
+        return run.seen_ids
+    return set(chain.from_iterable(session.execute(_LISTED, {"run": part.list_run_id}).scalars()))
 
 
 _LOST_PAGES = text("""
@@ -274,14 +284,9 @@ def has_lost_pages(session: Session, part: ComparisonPart) -> bool:
     return bool(session.execute(_LOST_PAGES, {"run": part.list_run_id}).scalar())
 
 
-def listed_ids(session: Session, part: ComparisonPart) -> list[str]:
-    """The records the list showed, in order of their ids."""
-    return list(session.execute(_IDS, {"run": part.list_run_id}).scalars())
-
-
-def _sample(session: Session, part: ComparisonPart) -> list[str]:
+def _sample(session: Session, run: RunLease, part: ComparisonPart) -> list[str]:
     """The records to be read in detail, chosen at random by the comparison's seed."""
     if not part.sample_size:
         return []
-    ids = listed_ids(session, part)
+    ids = sorted(listed_ids(session, run, part))
     return random.Random(part.seed).sample(ids, min(part.sample_size, len(ids)))  # noqa: S311  (not a secret)

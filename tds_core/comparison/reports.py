@@ -1,6 +1,6 @@
 """Reports: what the comparison of an entity comes to: counts, score, grades of its fields, buckets and roots."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, NotRequired, TypedDict
@@ -83,29 +83,31 @@ def percent(part: Decimal, whole: int, *, places: str) -> Decimal:
 
 _DIFFERENCES = text("""
 select source_id, kind, state, hash_here, hash_there, is_sampled
-from tds_comparison_differences where comparison_id = :comparison and entity = :entity
-""")
+from tds_comparison_differences
+where comparison_id = :comparison and entity = :entity and state <> 'repaired'
+""").execution_options(yield_per=10_000)
 _PROOFS = text("""
-select source_id, content_hash from tds_record_proofs
-where source = :source and entity = :entity and source_id = any(:ids)
-""")
-_CHUNK = 5000
+select source_id, content_hash from tds_record_proofs where source = :source and entity = :entity
+""").execution_options(yield_per=10_000)
 
 
-def tally(session: Session, part: ComparisonPart) -> Tally:
-    """Count the records of an entity from what its comparison stored."""
-    ids = progress.listed_ids(session, part)
-    result = Tally(BucketSums.of_size(len(ids)), BucketSums.of_size(len(ids)))
-    differing = set()
+def tally(session: Session, part: ComparisonPart, listed_ids: Set[str]) -> Tally:
+    """Count the records of an entity, of which its list showed `listed_ids`, from what its comparison stored."""
+    here, there, equal = (BucketSums.of_size(len(listed_ids)) for _ in range(3))
+    result, differing = Tally(here, there), set()
     params = {"comparison": part.comparison_id, "entity": part.entity.name}
     for row in session.execute(_DIFFERENCES, params).mappings():
-        if row["state"] != DifferenceState.REPAIRED:
-            differing.add(row["source_id"])
-            _count(result, dict(row))
-    for source_id, content in _equal(session, part, [each for each in ids if each not in differing]):
-        result.equal_count += 1
-        result.here.add(source_id, content)
-        result.there.add(source_id, content)
+        differing.add(row["source_id"])
+        _count(result, dict(row))
+    proofs = session.execute(_PROOFS, {"source": part.entity.stream.source, "entity": part.entity.name})
+    equal.add(
+        (each.source_id, each.content_hash)
+        for each in proofs
+        if each.source_id in listed_ids and each.source_id not in differing
+    )
+    result.equal_count = sum(equal.counts)
+    here.merge(equal)
+    there.merge(equal)
     return result
 
 
@@ -120,15 +122,7 @@ def _count(result: Tally, row: Mapping[str, Any]) -> None:
     result.sample_faults += row["is_sampled"]
     for side, content in ((result.here, row["hash_here"]), (result.there, row["hash_there"])):
         if content is not None:
-            side.add(row["source_id"], bytes(content))
-
-
-def _equal(session: Session, part: ComparisonPart, ids: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The records that were proven equal, with their content hashes."""
-    params = {"source": part.entity.stream.source, "entity": part.entity.name}
-    for begin in range(0, len(ids), _CHUNK):
-        for row in session.execute(_PROOFS, {**params, "ids": ids[begin : begin + _CHUNK]}):
-            yield row.source_id, bytes(row.content_hash)
+            side.add([(row["source_id"], content)])
 
 
 class Sample(TypedDict):
@@ -182,18 +176,18 @@ where p.comparison_id = :comparison and p.entity = :entity and r.id = p.run_id
 
 def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
     """Store the report of an entity, and open or resolve its finding."""
-    result = tally(session, part)
+    listed_ids = progress.listed_ids(session, run, part)
+    result = tally(session, part, listed_ids)
     result.doubts = list(run.report.get("doubts", ()))
     if progress.has_lost_pages(session, part):
         result.doubts.append("pages of the list that were read are gone: retention removed them")
     is_whole = not result.doubts
     if result.suspect_count:
         result.doubts.append(f"{result.suspect_count:,} records could not be decided: {_undecided(session, part)}")
-    listed_count = progress.part_listed(session, part)
     found = grades(
         part.entity,
-        listed_count=listed_count,
-        sample_count=min(part.sample_size, listed_count) - result.undecided_sample_count,
+        listed_count=len(listed_ids),
+        sample_count=min(part.sample_size, len(listed_ids)) - result.undecided_sample_count,
         sample_faults=result.sample_faults,
     )
     session.execute(_FINISH, {**_figures(part, result, found), "details": run.report.get("details", 0)})

@@ -1,7 +1,7 @@
 """Row states: what the mirror has of records now, against the states that were last proven equal to the source."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 
 import msgspec
@@ -48,10 +48,28 @@ class Proof:
 
 def row_states(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, RowState]:
     """By source id, the state of each record, also of those the mirror does not have."""
+    return _read_states(session, entity, _states_query(entity.name), {"ids": _array(source_ids)})
+
+
+def unproven_states(session: Session, entity: Entity, list_hashes: Mapping[str, bytes]) -> dict[str, RowState]:
+    """By source id, the states of those records that were not proven equal as they are now on both sides.
+
+    `list_hashes`: by source id, the fingerprint of the list row.
+    """
+    params = {"ids": _array(list_hashes), "hashes": _array(each.hex() for each in list_hashes.values())}
+    return _read_states(session, entity, _unproven_query(entity.name), params)
+
+
+def _array(values: Iterable[str]) -> str:
+    """An array of texts as one literal, which costs driver and server less than an expression for each of them."""
+    quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
+
+
+def _read_states(session: Session, entity: Entity, query: TextClause, params: Mapping[str, str]) -> dict[str, RowState]:
     fix_spelling(session)
-    params = {"source": entity.stream.source, "entity": entity.name, "ids": list(source_ids)}
     states = {}
-    for row in session.execute(_states_query(entity.name), params).mappings():
+    for row in session.execute(query, {"source": entity.stream.source, "entity": entity.name, **params}).mappings():
         binary = {name: _bytes(row[name]) for name in _BINARY}
         states[row["source_id"]] = RowState(**{**row, **binary})
     return states
@@ -70,9 +88,23 @@ def _bytes(value: memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-# The ids are given once more: the planner knows how many an array has, and takes any unnested one for a hundred.
 @cache
 def _states_query(name: str) -> TextClause:
+    return text(_states(name, "unnest(cast(:ids as text[])) as asked(id)"))
+
+
+# The inner query is not flattened, so that each row is digested once.
+@cache
+def _unproven_query(name: str) -> TextClause:
+    asked = "unnest(cast(:ids as text[]), cast(:hashes as text[])) as asked(id, hash)"
+    columns = ", ".join(each.name for each in fields(RowState))
+    return text(f"""
+        select {columns} from ({_states(name, asked, ", asked.hash")} offset 0) as s
+        where (is_live and digest = proven_digest and proven_list_hash = decode(hash, 'hex')) is not true""")
+
+
+# The ids are given once more: the planner knows how many an array has, and takes any unnested one for a hundred.
+def _states(name: str, asked: str, more: str = "") -> str:
     entity = ENTITIES[name]
     values = ", ".join(f"t.{field.name}" for field in entity.fields)
     spelled, lines = f"cast(row({values}, t.source_modified_at) as text)", ""
@@ -85,19 +117,19 @@ def _states_query(name: str) -> TextClause:
                     as spelled
                 from {table.fullname} l where l.source = t.source and l.parent_id = t.source_id) l{number} on true"""
     is_whole = "t.lines_confirmed_at is not null" if entity.header_first else "true"
-    return text(f"""
+    return f"""
         select asked.id as source_id, coalesce(t.source_id is not null and t.deleted_at is null, false) as is_live,
                coalesce({is_whole}, false) as is_whole, t.list_hash,
                case when t.source_id is not null
                    then substring(sha256(convert_to({spelled}, 'UTF8')) for {DIGEST_BYTES}) end as digest,
                p.row_digest as proven_digest, p.list_hash as proven_list_hash,
-               coalesce(p.is_detailed, false) as is_detailed
-        from unnest(cast(:ids as text[])) as asked(id)
+               coalesce(p.is_detailed, false) as is_detailed{more}
+        from {asked}
         left join {entity.table.fullname} t on t.source = :source and t.source_id = asked.id
             and t.source_id = any(cast(:ids as text[]))
         left join tds_record_proofs p on p.source = :source and p.entity = :entity and p.source_id = asked.id
             and p.source_id = any(cast(:ids as text[]))
-        {lines}""")
+        {lines}"""
 
 
 _UPSERT = text("""

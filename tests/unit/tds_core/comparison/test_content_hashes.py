@@ -71,8 +71,7 @@ RECORDS = st.dictionaries(
 
 def root(records: list[tuple[str, bytes]]) -> bytes:
     sums = BucketSums.of_size(10)
-    for source_id, content in records:
-        sums.add(source_id, content)
+    sums.add(records)
     return sums.root(PRODUCT)
 
 
