@@ -6,8 +6,12 @@ import time
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
-from tds_models.db import make_engine
+from tds_core.queue.items import database_clock
+from tds_core.statistics.history import store_figures
+from tds_models.db import UNLIMITED, make_engine
+from tds_models.entities import ENTITIES
 
 #: The first of the records all tables speak of; source ids follow one another.
 FIRST_ID = 1_783_541_000_000_000_000
@@ -23,8 +27,10 @@ class Size:
     runs: int = 20_000
     changes: int = 400_000
     records: int = 50_000
+    differences: int = 50_000
 
 
+_ENTITIES = ", ".join(f"'{name}'" for name in ENTITIES)
 _RECORD = "(:first + n % :records)::text"
 _ENTITY = "(array['product', 'product', 'product', 'invoice', 'customer'])[1 + n % 5]"
 _STATEMENTS = {
@@ -136,7 +142,67 @@ _STATEMENTS = {
                'runs', (array['done', 'done', 'refused'])[1 + n % 3], 'action-' || n
            from generate_series(1, :changes / 8) n""",
     ],
+    "stock": [
+        """insert into erp.stock_level (source, source_id, sku, stock_on_hand, version, changed_at, confirmed_at,
+                lines_confirmed_at)
+            select 'zoho', (:first + n)::text, 'sku-' || n, n % 100 - 2, 1, now() - n * interval '1 second', now(),
+                now() from generate_series(0, :records - 1) n""",
+        """insert into erp.stock_level_location (source, parent_id, position, location_id, location_name, stock_on_hand)
+           select 'zoho', (:first + n)::text, p, p::text, 'place ' || p, n % 50 from generate_series(0, :records - 1) n,
+               generate_series(0, 1) p""",
+    ],
+    "comparisons": [
+        """insert into tds_comparisons (source, requested_by, requested_at, ended_at, state, agreement, score, seed,
+                correlation_id)
+            select 'zoho', 'beat', at, at, 'completed', 'differs', 50, n, 'comparison-' || n
+            from (select n, now() - (91 - n) * interval '1 day' as at from generate_series(1, 90) n) c order by n""",
+        f"""insert into tds_comparison_reports (comparison_id, entity, run_id, state, agreement, here_count,
+                there_count, equal_count, different_count, match_percent, score, root_here, root_there, buckets,
+                began_at, ended_at)
+            select c.id, e.name, 1 + c.id, 'completed', 'differs', :records, :records, :records - 1, 1, 99, 99,
+                sha256('here'), sha256('there'), (select jsonb_agg(jsonb_build_array(:records / 4096, repeat('0', 32)))
+                    from generate_series(1, 4096)), c.requested_at, c.ended_at
+            from tds_comparisons c, unnest(array[{_ENTITIES}]) as e(name)
+            order by c.id, e.name""",
+        """insert into tds_comparison_differences (comparison_id, entity, source_id, kind, state, fields, cause,
+                explanation, suspected_for, check_count, hash_here, hash_there, decided_at)
+            select (select max(id) from tds_comparisons), 'product', (:first + n)::text, 'different',
+                case when n % 1000 = 0 then 'suspect' else 'confirmed' end, '{"price": [1, 2]}', 'changed_here',
+                'The row is not what its history comes to: not TDS changed it.', 'the list shows another value: price',
+                1, sha256(n::text::bytea), sha256(n::text::bytea), now() from generate_series(0, :differences - 1) n""",
+        """insert into tds_record_proofs (source, entity, source_id, list_hash, row_digest, content_hash, is_detailed)
+            select 'zoho', 'product', (:first + n)::text, h, h, h, false from (select n,
+                substring(sha256(n::text::bytea) for 16) as h from generate_series(0, :records - 1) n) p""",
+    ],
+    "coverage": [
+        f"""insert into tds_webhook_coverage (source, entity, operation, hour_at, webhook_count, in_time_count,
+                never_count)
+            select 'zoho', e.name, o.name, date_trunc('hour', now()) - n * interval '1 hour', 10, 8, 2
+            from unnest(array[{_ENTITIES}]) as e(name),
+                unnest(array['created', 'updated', 'deleted']) as o(name), generate_series(0, 24 * 90) n""",
+        f"""insert into tds_webhook_gaps (entry_id, source, entity, source_id, operation, origin, correlation_id,
+                changed_at, found_at, verdict)
+            select n, 'zoho', {_ENTITY}, {_RECORD}, 'updated', 'run', 'run-' || n, at, at, 'never'
+            from (select n, now() - (:changes - n) * interval '10 seconds' as at from generate_series(1, :changes) n) g
+            order by n""",
+    ],
 }
+
+# The figures of now, for every hour and day that is kept.
+_HISTORY = """
+    insert into tds_statistics_history (entity, grain, began_at, figures, measured_at)
+    select h.entity, g.grain, g.began_at, h.figures, g.began_at from tds_statistics_history h, (
+        select 'hour' as grain, date_trunc('hour', now()) - n * interval '1 hour' as began_at
+        from generate_series(1, 24 * 35) n union all
+        select 'day', date_trunc('day', now()) - n * interval '1 day' from generate_series(1, 730) n) g
+    where h.grain = 'hour' on conflict do nothing"""
+
+
+def _fill_statistics(session: Session) -> None:
+    now = database_clock(session)
+    for name in ENTITIES:
+        store_figures(session, name, now=now, zone="UTC")
+    session.execute(text(_HISTORY))
 
 
 def fill(engine: Engine, size: Size) -> dict[str, float]:
@@ -151,6 +217,11 @@ def fill(engine: Engine, size: Size) -> dict[str, float]:
                 connection.execute(text(statement), given)
         took[part] = round(time.perf_counter() - began, 1)
     began = time.perf_counter()
+    with Session(engine) as session, session.begin():
+        session.execute(text("set local statement_timeout = 0"))
+        _fill_statistics(session)
+    took["statistics"] = round(time.perf_counter() - began, 1)
+    began = time.perf_counter()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("set statement_timeout = 0"))
         connection.execute(text("vacuum analyze"))
@@ -163,7 +234,9 @@ def main() -> None:
     for name, count in asdict(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=count)
     chosen = parser.parse_args()
-    for part, seconds in fill(make_engine(os.environ["TDS_DATABASE_URL"]), Size(**vars(chosen))).items():
+    for part, seconds in fill(
+        make_engine(os.environ["TDS_DATABASE_URL"], timeouts=UNLIMITED), Size(**vars(chosen))
+    ).items():
         print(f"{part:16} {seconds:8.1f} s")
 
 

@@ -16,7 +16,7 @@ from tds_core.mirror.status import EntityVsSource, progress, source_vs_mirror
 from tds_core.sources.response_cache import ResponseCounts, open_cache
 from tds_core.sources.zoho.quota.governor import open_governor
 from tds_core.statistics.entity_figures import Figure, FigureKind, breakdowns_of, figures_of
-from tds_core.statistics.reports import current_counts, entity_reports, work_health
+from tds_core.statistics.reports import entity_reports, stored_counts, work_health
 from tds_core.statistics.trends import Direction
 from tds_core.sync.run_queries import RunRow
 from tds_models.db import session_scope
@@ -55,8 +55,7 @@ def stats(
 def _all_figures() -> dict[str, Any]:
     settings = load_settings()
     with transaction() as session:
-        counts = current_counts(session, zone=settings.time_zone)
-        figures: dict[str, Any] = {**source_vs_mirror(session, counts)}
+        figures: dict[str, Any] = {**source_vs_mirror(session, stored_counts(session))}
         health = work_health(session, zone=settings.time_zone)
     left = {row["entity"]: row["details_left"] or 0 for row in figures["entities"]}
     figures["details"] = progress(left, open_governor(settings))

@@ -24,6 +24,7 @@ from tds_core.schedule.job_store import schedules
 from tds_core.sources.zoho.quota.forecast import QuotaDocument, quota_document
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
+from tds_core.statistics.reports import stored_counts
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -65,7 +66,7 @@ def overview_routes(context: Context) -> Blueprint:
     def overview() -> Overview:
         with session_scope(context.engine) as session:
             at, reception = database_clock(session), inbox_queries.reception_health(session)
-            entities = entity_statuses(session)
+            entities = entity_statuses(session, stored_counts(session))
         return {
             "at": at,
             "health": health_report(context),

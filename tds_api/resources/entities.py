@@ -24,6 +24,7 @@ from tds_core.mirror import row_queries as mirror_rows
 from tds_core.mirror.row_queries import etag_of_row, etag_of_rows
 from tds_core.mirror.status import entity_statuses, with_ends
 from tds_core.sources.zoho.quota.governor import open_governor
+from tds_core.statistics.reports import stored_counts
 from tds_core.sync.run_requests import InvalidRequestError
 from tds_models.auth import Role
 from tds_models.db import session_scope
@@ -48,9 +49,11 @@ def entity_routes(context: Context) -> Blueprint:
     @needs(Role.VIEWER)
     @routes.response(200, EntityStatusSchema(many=True))
     def statuses() -> Any:
-        """The status of every entity: rows, newest change, details to come, cursor and last run."""
+        """The status of every entity: rows, newest change, details to come, cursor and last run.
+
+        The rows of large tables are counted every hour: `counted_at` says when."""
         with session_scope(context.engine) as session:
-            entities = entity_statuses(session)
+            entities = entity_statuses(session, stored_counts(session))
         return with_ends(entities, governor)
 
     for entity in ENTITIES.values():

@@ -25,6 +25,7 @@ from tds_api.schemas.runs import (
 from tds_core.errors import NotFoundError
 from tds_core.invariants.history_repair import request_repair
 from tds_core.mirror.stock_statistics import stock_status
+from tds_core.statistics.reports import stored_stock
 from tds_core.sync import mass_change_guard, run_queries, run_requests, runs
 from tds_models.auth import Role
 from tds_models.db import session_scope
@@ -194,6 +195,8 @@ def _stock_routes(routes: Blueprint, context: Context) -> None:
     @needs(Role.VIEWER)
     @routes.response(200, StockStatsSchema)
     def stats() -> Any:
-        """The mirrored stock, its freshness, and its runs of the last day."""
+        """The mirrored stock, its freshness, and its runs of the last day.
+
+        Of many products it is measured every hour: `measured_at` says when."""
         with session_scope(context.engine) as session:
-            return stock_status(session)
+            return stock_status(session, stored_stock(session))

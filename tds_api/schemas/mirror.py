@@ -128,6 +128,7 @@ class EntityStatusSchema(Schema):
 
     entity = fields.String()
     title = fields.String()
+    counted_at = instant_field()
     live_count = fields.Integer()
     deleted_count = fields.Integer()
     unconfirmed_count = fields.Integer(metadata={"description": "known from a webhook only, not confirmed by a list"})

@@ -168,6 +168,7 @@ class StockRunsSchema(Schema):
 class StockStatsSchema(Schema):
     """The mirrored stock, its freshness, and its runs."""
 
+    measured_at = instant_field()
     product_count = fields.Integer()
     details_left = fields.Integer(metadata={"description": "products whose stock by location is still to be read"})
     out_of_stock_count = fields.Integer()

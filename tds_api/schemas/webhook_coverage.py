@@ -1,5 +1,7 @@
 """Schemas of webhook coverage: by entity and hour, in short, and the gaps one by one."""
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
@@ -67,10 +69,17 @@ class EntityCoverageSummarySchema(CoverageCountsSchema):
     last_received_at = perhaps_instant_field("the newest webhook")
 
 
+class CellsField(fields.List):
+    """The cells of an entity: up to two thousand, too many to be dumped field by field."""
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return [{**cell, "hour_at": cell["hour_at"].isoformat()} for cell in value]
+
+
 class EntityCoverageSchema(EntityCoverageSummarySchema):
     """The coverage of one entity, hour by hour."""
 
-    cells = fields.List(
+    cells = CellsField(
         fields.Nested(CoverageCellSchema), metadata={"description": "the hours with changes; a quiet hour has none"}
     )
 

@@ -7,7 +7,8 @@ that a record that is missing, doubled or different changes it, in whatever orde
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from hashlib import blake2b, sha256
 from typing import Any
 
@@ -39,16 +40,30 @@ def reads_details(entity: Entity) -> bool:
 
 def content_hash(entity: Entity, source_id: str, values: Mapping[str, Any]) -> bytes:
     """The hash of a record's compared values in one spelling; a value that is missing counts as nothing."""
-    content = {
-        name: _spelled(value) for name in compared_names(entity) if (value := canonical(values.get(name))) is not None
-    }
+    content = {name: value for name in compared_names(entity) if (value := _spelled(values.get(name))) is not None}
     digest = blake2b(f"{entity.name}\0{source_id}\0".encode(), digest_size=HASH_BYTES)
     digest.update(msgspec.json.encode(content, order="deterministic"))
     return digest.digest()
 
 
+def have_same_content(entity: Entity, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a record with these values, or with those, has one content hash."""
+    return all(_are_alike(one.get(name), other.get(name)) for name in compared_names(entity))
+
+
+# Equal values of one of these types are spelled alike.
+_SCALARS = frozenset({str, Decimal, bool, int, date, datetime})
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    if one is other or (type(one) in _SCALARS and type(one) is type(other) and one == other):
+        return True
+    return bool(_spelled(one) == _spelled(other))
+
+
 def _spelled(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
+    spelled = canonical(value)
+    return spelled.astimezone(UTC) if isinstance(spelled, datetime) else spelled
 
 
 @dataclass(slots=True)

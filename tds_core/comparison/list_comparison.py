@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.comparison.content_hashes import content_hash, reads_details
+from tds_core.comparison.content_hashes import content_hash, have_same_content, reads_details
 from tds_core.comparison.row_states import Proof, RowState, row_states, unmoved, unproven_states
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.invariants import history_checks
@@ -142,12 +142,12 @@ def _compare(
             reason = "the list shows another value: " + ", ".join(sorted(changes))
         else:
             reason = _doubt(entity, candidate, row, state, changed_here)
-        content = content_hash(entity, source_id, candidate.values)
-        if not reason and content != content_hash(entity, source_id, row):
+        if not reason and not have_same_content(entity, candidate.values, row):
             reason = "the two sides are spelled differently"
         if reason:
             result.suspects.append(_suspect(entity, candidate, reason, changes))
         else:
+            content = content_hash(entity, source_id, row)
             result.proofs.append(Proof(source_id, candidate.list_hash, state.digest, content, is_detailed=False))
 
 

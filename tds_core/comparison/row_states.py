@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import TextClause, text
+from sqlalchemy import Result, TextClause, text
 from sqlalchemy.orm import Session
 
 from tds_core.audit_trail.row_digests import DIGEST_BYTES, fix_spelling
@@ -48,7 +49,7 @@ class Proof:
 
 def row_states(session: Session, entity: Entity, source_ids: Sequence[str]) -> dict[str, RowState]:
     """By source id, the state of each record, also of those the mirror does not have."""
-    return _read_states(session, entity, _states_query(entity.name), {"ids": _array(source_ids)})
+    return _by_id(_execute(session, entity, _states_query(entity.name), source_ids))
 
 
 def unproven_states(session: Session, entity: Entity, list_hashes: Mapping[str, bytes]) -> dict[str, RowState]:
@@ -56,8 +57,34 @@ def unproven_states(session: Session, entity: Entity, list_hashes: Mapping[str, 
 
     `list_hashes`: by source id, the fingerprint of the list row.
     """
-    params = {"ids": _array(list_hashes), "hashes": _array(each.hex() for each in list_hashes.values())}
-    return _read_states(session, entity, _unproven_query(entity.name), params)
+    return _by_id(_execute(session, entity, _unproven_query(entity.name), list_hashes, list_hashes.values()))
+
+
+def unmoved(session: Session, entity: Entity, states: Mapping[str, RowState]) -> set[str]:
+    """Those of `states` whose rows are still the same: what was read of them meanwhile is of that digest."""
+    digests = (state.digest or b"" for state in states.values())
+    return states.keys() - set(_execute(session, entity, _moved_query(entity.name), states, digests).scalars())
+
+
+def _by_id(rows: Result[Any]) -> dict[str, RowState]:
+    states = {}
+    for row in rows:
+        values: list[Any] = [bytes(value) if type(value) is memoryview else value for value in row]
+        states[row.source_id] = RowState(*values)
+    return states
+
+
+def _execute(
+    session: Session, entity: Entity, query: TextClause, source_ids: Iterable[str], hashes: Iterable[bytes] = ()
+) -> Result[Any]:
+    fix_spelling(session)
+    params = {
+        "source": entity.stream.source,
+        "entity": entity.name,
+        "ids": _array(source_ids),
+        "hashes": _array(each.hex() for each in hashes),
+    }
+    return session.execute(query, params)
 
 
 def _array(values: Iterable[str]) -> str:
@@ -66,41 +93,28 @@ def _array(values: Iterable[str]) -> str:
     return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
 
 
-def _read_states(session: Session, entity: Entity, query: TextClause, params: Mapping[str, str]) -> dict[str, RowState]:
-    fix_spelling(session)
-    states = {}
-    for row in session.execute(query, {"source": entity.stream.source, "entity": entity.name, **params}).mappings():
-        binary = {name: _bytes(row[name]) for name in _BINARY}
-        states[row["source_id"]] = RowState(**{**row, **binary})
-    return states
-
-
-def unmoved(session: Session, entity: Entity, states: Mapping[str, RowState]) -> set[str]:
-    """Those of `states` whose rows are still the same: what was read of them meanwhile is of that digest."""
-    now = row_states(session, entity, list(states))
-    return {source_id for source_id, state in states.items() if now[source_id].digest == state.digest}
-
-
-_BINARY = ("list_hash", "digest", "proven_digest", "proven_list_hash")
-
-
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
-
-
 @cache
 def _states_query(name: str) -> TextClause:
     return text(_states(name, "unnest(cast(:ids as text[])) as asked(id)"))
 
 
-# The inner query is not flattened, so that each row is digested once.
+_HASHED = "unnest(cast(:ids as text[]), cast(:hashes as text[])) as asked(id, hash)"
+
+
+# The columns are those of RowState. The inner query is not flattened, so that each row is digested once.
 @cache
 def _unproven_query(name: str) -> TextClause:
-    asked = "unnest(cast(:ids as text[]), cast(:hashes as text[])) as asked(id, hash)"
     columns = ", ".join(each.name for each in fields(RowState))
     return text(f"""
-        select {columns} from ({_states(name, asked, ", asked.hash")} offset 0) as s
+        select {columns} from ({_states(name, _HASHED, ", asked.hash")} offset 0) as s
         where (is_live and digest = proven_digest and proven_list_hash = decode(hash, 'hex')) is not true""")
+
+
+@cache
+def _moved_query(name: str) -> TextClause:
+    return text(f"""
+        select source_id from ({_states(name, _HASHED, ", asked.hash")} offset 0) as s
+        where digest is distinct from decode(nullif(hash, ''), 'hex')""")
 
 
 # The ids are given once more: the planner knows how many an array has, and takes any unnested one for a hundred.

@@ -67,6 +67,7 @@ def _versions_query(entity: Entity, only: str) -> str:
             or (h.reached is not null and (t.source_modified_at is null or t.source_modified_at < h.reached)))"""
 
 
+# Of a key that several versions changed, an object keeps the value that was added last.
 def _fields_query(entity: Entity, only: str) -> str:
     stands = ", ".join(f"t.{field.name}" for field in entity.fields)
     came_to = ", ".join(_non_blank(f"r.{field.name}", field) for field in entity.fields)
@@ -76,12 +77,9 @@ def _fields_query(entity: Entity, only: str) -> str:
     )
     return f"""
         with rebuilt as (
-            select source, source_id, jsonb_object_agg(field, value) as state from (
-                select distinct on (a.source, a.source_id, c.key) a.source, a.source_id, c.key as field,
-                    c.value -> 1 as value
-                from tds_audit_trail a cross join lateral jsonb_each(a.changes) c
-                where a.entity = '{entity.name}' and {only} order by a.source, a.source_id, c.key, a.version desc
-            ) newest group by source, source_id
+            select a.source, a.source_id, jsonb_object_agg(c.key, c.value -> 1 order by a.version) as state
+            from tds_audit_trail a cross join lateral jsonb_each(a.changes) c
+            where a.entity = '{entity.name}' and {only} group by a.source, a.source_id
         )
         select '{entity.name}' as entity, t.source_id, 'not what the history comes to: '
             || array_to_string(array_remove(array[{names}], null), ', ') as found

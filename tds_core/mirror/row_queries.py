@@ -55,11 +55,12 @@ class LastRun(TypedDict):
 
 
 class EntityCounts(TypedDict):
-    """The rows of an entity by state, and its newest change.
+    """The rows of an entity by state, and its newest change, as they were at `counted_at`.
 
     `details_left`: living rows known by a list row alone; None where a list row is all there is.
     """
 
+    counted_at: datetime
     live_count: int
     deleted_count: int
     unconfirmed_count: int
@@ -185,6 +186,7 @@ def _counts(session: Session, entity: Entity) -> EntityCounts:
     to_read = func.count().filter(live, table.c.lines_confirmed_at.is_(None)) if entity.header_first else null()
     counts = session.execute(
         select(
+            func.clock_timestamp().label("counted_at"),
             func.count().filter(live).label("live_count"),
             func.count().filter(~live).label("deleted_count"),
             func.count().filter(live, table.c.confirmed_at.is_(None)).label("unconfirmed_count"),

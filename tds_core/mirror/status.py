@@ -87,9 +87,9 @@ class SourceVsMirror(TypedDict):
     runs: list[RunRow]
 
 
-def entity_statuses(session: Session) -> list[EntityStatus]:
-    """The status of each entity."""
-    return [row_queries.entity_status(session, entity) for entity in ENTITIES.values()]
+def entity_statuses(session: Session, counts: Mapping[str, row_queries.EntityCounts]) -> list[EntityStatus]:
+    """The status of each entity. `counts`: by entity, the rows of those that have been counted; others are now."""
+    return [row_queries.entity_status(session, entity, counts.get(name)) for name, entity in ENTITIES.items()]
 
 
 def with_ends(statuses: Sequence[EntityStatus], governor: Governor) -> list[EntityStatusWithEnd]:

@@ -11,7 +11,7 @@ from tds_core.sync import run_queries
 from tds_core.sync.run_queries import RunRow
 
 _LEVELS = text("""
-select count(*) as product_count,
+select clock_timestamp() as measured_at, count(*) as product_count,
        count(*) filter (where lines_confirmed_at is null) as details_left,
        count(*) filter (where stock_on_hand <= 0) as out_of_stock_count,
        count(*) filter (where stock_on_hand < 0) as negative_count,
@@ -52,9 +52,13 @@ class StockRunStats(TypedDict):
     average_seconds: float | None
 
 
-class StockStatus(TypedDict):
-    """How much stock is mirrored and how fresh it is. `details_left`: products without their locations yet."""
+class StockCounts(TypedDict):
+    """How much stock is mirrored and how fresh it is, as it was at `measured_at`.
 
+    `details_left`: products without their locations yet.
+    """
+
+    measured_at: datetime
     product_count: int
     details_left: int
     out_of_stock_count: int
@@ -63,17 +67,26 @@ class StockStatus(TypedDict):
     oldest_confirmed_at: datetime | None
     last_changed_at: datetime | None
     locations: list[StockLocation]
+
+
+class StockStatus(StockCounts):
+    """The same with the runs of the stock."""
+
     last_day: StockRunStats
     last_run: RunRow | None
 
 
-def stock_status(session: Session) -> StockStatus:
-    """The statistics of the stock, with its newest run; quantities are exact."""
+def stock_status(session: Session, counts: StockCounts | None) -> StockStatus:
+    """The statistics of the stock, with its newest run; it is counted now unless `counts` has it."""
     newest = run_queries.runs(session, entity="stock_level", limit=1).items
     row = {
-        **session.execute(_LEVELS).mappings().one(),
-        "locations": [dict(location) for location in session.execute(_LOCATIONS).mappings()],
+        **(counts or _stock_counts(session)),
         "last_day": dict(session.execute(_PASSES).mappings().one()),
         "last_run": newest[0] if newest else None,
     }
     return cast("StockStatus", row)
+
+
+def _stock_counts(session: Session) -> StockCounts:
+    locations = [dict(location) for location in session.execute(_LOCATIONS).mappings()]
+    return cast("StockCounts", {**session.execute(_LEVELS).mappings().one(), "locations": locations})

@@ -164,13 +164,16 @@ def differ(before: Any, after: Any) -> bool:
 
 def canonical(value: Any) -> Any:
     """A stored value in one spelling: a number as text; empty members and values are left out."""
+    # Most values are of these types, and whether something is a mapping takes longer to find out.
+    if value is None or type(value) is str:
+        return None if is_nothing(value) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Decimal)):
+        return plain_number(Decimal(value))
     if isinstance(value, Mapping):
         members = {key: each for key, member in value.items() if (each := canonical(member)) is not None}
         return members or None
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [canonical(each) for each in value] or None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, Decimal)):
-        return plain_number(Decimal(value))
     return None if is_nothing(value) else value

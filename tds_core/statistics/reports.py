@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypedDict
 
 from sqlalchemy import text
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
 from tds_core.mirror.row_queries import EntityCounts
+from tds_core.mirror.stock_statistics import StockCounts, StockLocation
 from tds_core.queue.items import database_clock
 from tds_core.statistics import business_figures as business
 from tds_core.statistics import trends as compare
@@ -124,13 +126,50 @@ def current_figures(session: Session, entities: Iterable[str], *, zone: str) -> 
     return found
 
 
-def current_counts(session: Session, *, zone: str) -> dict[str, EntityCounts]:
-    """How many rows every entity has by state, as `current_figures` has it; those never measured are left out."""
+def stored_counts(session: Session) -> dict[str, EntityCounts]:
+    """How many rows large entities have by state, as they were measured last; those never measured are left out."""
     names = EntityCounts.__annotations__
-    current = current_figures(session, ENTITIES, zone=zone)
-    counts: Any = {entity: {name: each["figures"].get(name) for name in names} for entity, each in current.items()}
+    counts: Any = {
+        entity: {name: each["figures"].get(name) for name in names} | {"counted_at": each["measured_at"]}
+        for entity, each in _of_large(session, ENTITIES).items()
+    }
     found: dict[str, EntityCounts] = counts
     return found
+
+
+def stored_stock(session: Session) -> StockCounts | None:
+    """The stock as it was measured last; None where it is counted quickly, or was never measured."""
+    stored = _of_large(session, ["stock_level"]).get("stock_level")
+    if stored is None:
+        return None
+    figures = stored["figures"]
+    return StockCounts(
+        measured_at=stored["measured_at"],
+        product_count=figures["live_count"],
+        details_left=figures["details_left"],
+        out_of_stock_count=figures["without_stock_count"],
+        negative_count=figures["negative_stock_count"],
+        stock_on_hand=Decimal(figures["stock_on_hand"]),
+        oldest_confirmed_at=figures["oldest_confirmed_at"],
+        last_changed_at=figures["last_changed_at"],
+        locations=[_stock_location(each) for each in figures["locations"]],
+    )
+
+
+def _stock_location(row: Mapping[str, Any]) -> StockLocation:
+    return StockLocation(
+        location_id=row["location_id"],
+        location_name=row["location_name"],
+        product_count=row["product_count"],
+        stock_on_hand=Decimal(row["stock_on_hand"]),
+    )
+
+
+def _of_large(session: Session, entities: Iterable[str]) -> dict[str, StoredFigures]:
+    """The figures measured last of entities whose tables are too large to be read when asked for."""
+    names = list(entities)
+    quick = _quickly_measured(session, names)
+    return newest_figures(session, [name for name in names if name not in quick])
 
 
 def _quickly_measured(session: Session, names: Iterable[str]) -> set[str]:

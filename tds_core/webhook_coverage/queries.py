@@ -109,7 +109,7 @@ _HOURS = text(f"""
 select entity, hour_at, {_SUMS} from tds_webhook_coverage
 where hour_at >= date_trunc('hour', now()) - make_interval(hours => :hours - 1)
   and (cast(:entity as text) is null or entity = :entity)
-group by entity, hour_at order by entity, hour_at
+group by entity, hour_at order by hour_at
 """)
 _RULES = text("""
 select entity, min(begins_at) as begins_at, max(last_received_at) as last_received_at
@@ -127,8 +127,8 @@ def coverage(session: Session, *, hours: int = 24, entity: str | None = None) ->
     rules = {row["entity"]: row for row in session.execute(_RULES).mappings()}
     states = rule_states(session)
     cells: dict[str, list[CoverageCell]] = {}
-    for row in session.execute(_HOURS, {"hours": hours, "entity": entity}).mappings():
-        cells.setdefault(row["entity"], []).append({"hour_at": row["hour_at"], **_with_ratio(dict(row))})
+    for name, hour_at, *counts in session.execute(_HOURS, {"hours": hours, "entity": entity}):
+        cells.setdefault(name, []).append({"hour_at": hour_at, **_with_ratio(dict(zip(COUNTS, counts, strict=True)))})
     names = [entity] if entity else list(ENTITIES)
     entities = [_entity(name, cells.get(name, []), dict(rules.get(name, {})), states) for name in names]
     last: datetime = position["hour_at"]
@@ -178,7 +178,8 @@ def _sum(rows: Iterable[CoverageCounts]) -> CoverageCounts:
 
 
 def _with_ratio(row: Mapping[str, int]) -> CoverageCounts:
-    changed, in_time = sum(row[name] for name in COUNTS), row["webhook_count"] + row["in_time_count"]
+    in_time = row["webhook_count"] + row["in_time_count"]
+    changed = in_time + row["late_count"] + row["never_count"] + row["wrong_count"]
     return {
         "changed_count": changed,
         "webhook_count": row["webhook_count"],

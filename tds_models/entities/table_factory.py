@@ -34,6 +34,7 @@ def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = F
         *([_lines_confirmed_at()] if header_first else []),
         *(Index(None, field.name) for field in fields if field.refers_to),
         Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
+        Index(f"ix_{name}_changed_at", "changed_at"),
     )
 
 
