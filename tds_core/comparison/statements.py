@@ -1,11 +1,11 @@
 """Statements of agreement: dated, signed with the seal key, and chained, so that a later reader can check them.
 
-A statement repeats what a comparison found: counts, the root and the buckets of each side, how each field is proven,
-and the calls it took. Nothing is stated of a comparison that left anything unproven.
+A statement repeats what a comparison found: counts, which records differ, the root and the buckets of each side, how
+each field is proven, and the calls it took. Nothing is stated of a comparison that left anything unproven.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,14 +19,16 @@ from sqlalchemy.orm import Session
 from tds_core.audit_trail.chain import BEGINNING
 from tds_core.audit_trail.keys import SealKey, seal_key
 from tds_core.comparison.content_hashes import compared_names, root_of
+from tds_core.comparison.stated_differences import StatedDifferences, contradictions, differences_by_entity, stated
 from tds_core.config.settings import Settings
 from tds_core.errors import NotFoundError, TdsError
 from tds_models.comparison import Agreement
 from tds_models.db import Lock
 from tds_models.entities import ENTITIES
 
-#: The layout of a statement's body.
-FORMAT = 1
+#: The layout of a statement's body, and the earlier ones. The first named no records that differ.
+FORMAT = 2
+FORMATS = (1, FORMAT)
 
 
 class StatementError(TdsError):
@@ -92,7 +94,9 @@ def make(session: Session, settings: Settings, comparison_id: int) -> SignedStat
         raise StatementError("Nothing is stated of what is not proven. " + "; ".join(unproven))
     last = session.execute(_LAST).mappings().first()
     now = session.execute(_NOW).scalar_one()
-    body = _body(dict(comparison), [dict(row) for row in parts], _changes(session, last, now), settings)
+    found = differences_by_entity(session, comparison_id)
+    entities = {row["entity"]: _entity(dict(row), found.get(row["entity"]) or stated(())) for row in parts}
+    body = _body(dict(comparison), entities, _changes(session, last, now), settings)
     statement = _sign(key, number=last["number"] + 1 if last else 1, body=body, made_at=now,
                       previous=bytes(last["digest"]).hex() if last else BEGINNING.hex())  # fmt: skip
     session.execute(_INSERT, {**asdict(statement), "comparison": comparison_id})
@@ -117,10 +121,11 @@ def _changes(session: Session, last: Any, now: datetime) -> dict[str, Any] | Non
 
 def _body(
     comparison: Mapping[str, Any],
-    parts: Sequence[Mapping[str, Any]],
+    entities: Mapping[str, Mapping[str, Any]],
     since_last: Mapping[str, Any] | None,
     settings: Settings,
 ) -> str:
+    parts = entities.values()
     content = {
         "format": FORMAT,
         "version": metadata.version("tds"),
@@ -133,27 +138,24 @@ def _body(
         "score": str(comparison["score"]),
         "record_count": sum(part["there_count"] for part in parts),
         "equal_count": sum(part["equal_count"] for part in parts),
-        "difference_count": sum(map(_differences, parts)),
+        "difference_count": sum(part["difference_count"] for part in parts),
         "api_call_count": sum(part["api_call_count"] for part in parts),
         "seed": comparison["seed"],
-        "entities": {part["entity"]: _entity(part) for part in parts},
+        "entities": entities,
         "since_last": since_last,
     }
     return msgspec.json.encode(content).decode()
 
 
-def _differences(part: Mapping[str, Any]) -> int:
-    return int(part["different_count"] + part["missing_here_count"] + part["missing_there_count"])
-
-
-def _entity(part: Mapping[str, Any]) -> dict[str, Any]:
+def _entity(part: Mapping[str, Any], differences: StatedDifferences) -> dict[str, Any]:
     return {
         "agreement": part["agreement"],
         "list_read_at": part["list_read_at"],
         "here_count": part["here_count"],
         "there_count": part["there_count"],
         "equal_count": part["equal_count"],
-        "difference_count": _differences(part),
+        "difference_count": part["different_count"] + part["missing_here_count"] + part["missing_there_count"],
+        "differences": differences,
         "root_here": bytes(part["root_here"]).hex(),
         "root_there": bytes(part["root_there"]).hex(),
         "compared": list(compared_names(ENTITIES[part["entity"]])),
@@ -209,6 +211,9 @@ _TOTALS = {"equal_count": "equal_count", "difference_count": "difference_count",
 def _check_content(content: Mapping[str, Any]) -> list[str]:
     """What contradicts itself in the body of a statement. Raises whatever a body of another shape leads to."""
     parts = content["entities"]
+    if content["format"] not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
+        return [f"its format is {content['format']!r}, and this version of TDS knows {known}"]
     wrong = [each for name, part in parts.items() for each in _check_entity(name, part)]
     for total, each in _TOTALS.items():
         added = sum(part[each] for part in parts.values())
@@ -216,6 +221,8 @@ def _check_content(content: Mapping[str, Any]) -> list[str]:
             wrong.append(f"{total} is stated as {content[total]:,}, and the entities have {added:,}")
     if (content["agreement"] == Agreement.EQUAL) != (content["difference_count"] == 0):
         wrong.append(f"the agreement is stated as {content['agreement']}, and {content['difference_count']:,} differ")
+    if content["format"] > 1:
+        wrong += [each for name, part in parts.items() for each in contradictions(name, part)]
     return wrong
 
 

@@ -107,3 +107,6 @@ def _show(found: Verification, signed: SignedStatement) -> None:
     )
     for name, part in content["entities"].items():
         say(f"  {name}: {part['agreement']}, {part['there_count']:,} records, root {part['root_there']}")
+        for record in part.get("differences", {}).get("records", ()):
+            fields = ", ".join(record["fields"])
+            say(f"    {record['id']}: {record['kind'].replace('_', ' ')}{f' in {fields}' if fields else ''}")

@@ -1,13 +1,14 @@
 """Statements are what was signed, in a chain, and made of nothing unproven."""
 
 import dataclasses
+from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy.exc import DBAPIError
 
 from tds_core.audit_trail.keys import derive
-from tds_core.comparison import statements
+from tds_core.comparison import stated_differences, statements
 from tds_core.comparison.statements import SignedStatement, StatementError
 from tds_core.errors import NotFoundError
 from tds_models.db import session_scope
@@ -56,12 +57,50 @@ def test_statements_are_a_chain_and_say_what_changed_since_the_last(ground: Grou
 
 
 def test_what_differs_is_stated_too(ground: Ground) -> None:
-    list(FAULTS["price_changed_here"](ground))
+    [(_, record_id, _)] = FAULTS["price_changed_here"](ground)
     compare(ground.world)
     content = newest(ground.world).content()
     assert (content["agreement"], content["difference_count"]) == ("differs", 1)
     assert content["entities"]["product"]["root_here"] != content["entities"]["product"]["root_there"]
+    differences = content["entities"]["product"]["differences"]
+    assert differences["records"] == [{"id": record_id, "kind": "different", "fields": ["price"]}]
+    assert differences["kinds"] == {"different": 1, "missing_here": 0, "missing_there": 0}
+    assert content["entities"]["vendor"]["differences"]["records"] == []
     assert wrong_with(newest(ground.world)) == []
+
+
+def test_of_many_differences_a_statement_has_their_digest(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stated_differences, "MOST_NAMED", 2)
+    for fault in ("price_changed_here", "product_created_there", "product_deleted_there"):
+        list(FAULTS[fault](ground))
+    compare(ground.world, "product")
+    part = newest(ground.world).content()["entities"]["product"]
+    assert part["differences"]["kinds"] == dict.fromkeys(("different", "missing_here", "missing_there"), 1)
+    assert (part["difference_count"], "records" in part["differences"]) == (3, False)
+    confirmed = ground.world.rows("select source_id as id, kind, fields from tds_comparison_differences order by 1")
+    records = [{**row, "fields": sorted(row["fields"])} for row in confirmed]
+    assert stated_differences.stated(records)["digest"] == part["differences"]["digest"]  # type: ignore[arg-type]
+    assert wrong_with(newest(ground.world)) == []
+
+
+def resigned(statement: SignedStatement, content: dict[str, Any]) -> SignedStatement:
+    """A statement of another body, signed as the first was."""
+    key = derive(settings().secret_key)
+    return statements._sign(key, number=statement.number, body=msgspec.json.encode(content).decode(),
+                            previous=statement.previous, made_at=statement.made_at)  # fmt: skip
+
+
+def test_statements_of_the_first_format_named_no_records_and_still_verify(loaded: World) -> None:
+    compare(loaded, "vendor")
+    statement = newest(loaded)
+    content = {**statement.content(), "format": 1}
+    del content["entities"]["vendor"]["differences"]
+    assert wrong_with(resigned(statement, content)) == []
+    assert wrong_with(resigned(statement, {**content, "format": 2}))[0].startswith(
+        "its body is not that of a statement"
+    )
+    unknown = "its format is 3, and this version of TDS knows 1 and 2"
+    assert wrong_with(resigned(statement, {**content, "format": 3})) == [unknown]
 
 
 def test_a_statement_that_was_changed_is_found_out(loaded: World) -> None:

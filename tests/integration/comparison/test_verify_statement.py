@@ -57,6 +57,28 @@ def test_a_statement_is_proven_without_a_database(
     assert told["statement"]["entities"]["vendor"]["there_count"] == 5
 
 
+def test_the_records_that_differ_are_named(tds: CommandLine, synced: World, tmp_path: Path) -> None:
+    record_id = synced.value("update erp.product set price = price + 1 where source_id = (select min(source_id)"
+                             " from erp.product) returning source_id")  # fmt: skip
+    compare(synced, "product")
+    path = tmp_path / "statement.json"
+    tds("compare", "--show", "1", "--statement", str(path))
+    said = tds("verify", "statement", str(path))
+    assert (said.exit_code, f"{record_id}: different in price" in said.out) == (0, True), said.out
+    named = tds("verify", "statement", str(path), "--json").json["statement"]["entities"]["product"]["differences"]
+    assert named["records"] == [{"id": record_id, "kind": "different", "fields": ["price"]}]
+
+
+def test_a_named_record_that_is_left_out_is_found_out(tds: CommandLine, synced: World, tmp_path: Path) -> None:
+    synced.execute("update erp.product set price = price + 1")
+    compare(synced, "product")
+    path = tmp_path / "statement.json"
+    tds("compare", "--show", "1", "--statement", str(path))
+    forge_body(path, lambda body: body["entities"]["product"]["differences"]["records"].pop())
+    said = tds("verify", "statement", str(path))
+    assert "product: the records that are named do not come to its digest" in said.out
+
+
 def test_beside_a_database_the_chain_must_have_it(tds: CommandLine, file: Path) -> None:
     said = tds("verify", "statement", str(file))
     assert (said.exit_code, "the chain has it in its place" in said.out) == (0, True)
