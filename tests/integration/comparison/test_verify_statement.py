@@ -57,26 +57,29 @@ def test_a_statement_is_proven_without_a_database(
     assert told["statement"]["entities"]["vendor"]["there_count"] == 5
 
 
-def test_the_records_that_differ_are_named(tds: CommandLine, synced: World, tmp_path: Path) -> None:
-    record_id = synced.value("update erp.product set price = price + 1 where source_id = (select min(source_id)"
-                             " from erp.product) returning source_id")  # fmt: skip
-    compare(synced, "product")
+@pytest.fixture
+def differing(synced: World, tds: CommandLine, tmp_path: Path) -> Path:
+    """A statement of vendors that all have another name, in a file."""
+    synced.run("vendor", "full")
+    synced.execute("update erp.vendor set name = 'changed'")
+    compare(synced, "vendor")
     path = tmp_path / "statement.json"
     tds("compare", "--show", "1", "--statement", str(path))
-    said = tds("verify", "statement", str(path))
-    assert (said.exit_code, f"{record_id}: different in price" in said.out) == (0, True), said.out
-    named = tds("verify", "statement", str(path), "--json").json["statement"]["entities"]["product"]["differences"]
-    assert named["records"] == [{"id": record_id, "kind": "different", "fields": ["price"]}]
+    return path
 
 
-def test_a_named_record_that_is_left_out_is_found_out(tds: CommandLine, synced: World, tmp_path: Path) -> None:
-    synced.execute("update erp.product set price = price + 1")
-    compare(synced, "product")
-    path = tmp_path / "statement.json"
-    tds("compare", "--show", "1", "--statement", str(path))
-    forge_body(path, lambda body: body["entities"]["product"]["differences"]["records"].pop())
-    said = tds("verify", "statement", str(path))
-    assert "product: the records that are named do not come to its digest" in said.out
+def test_the_records_that_differ_are_named(tds: CommandLine, differing: Path, synced: World) -> None:
+    ids = [row["source_id"] for row in synced.rows("select source_id from erp.vendor order by 1")]
+    said = tds("verify", "statement", str(differing))
+    assert (said.exit_code, f"{ids[0]}: different in name" in said.out) == (0, True), said.out
+    named = tds("verify", "statement", str(differing), "--json").json["statement"]["entities"]["vendor"]["differences"]
+    assert named["records"] == [{"id": each, "kind": "different", "fields": ["name"]} for each in ids]
+
+
+def test_a_named_record_that_is_left_out_is_found_out(tds: CommandLine, differing: Path) -> None:
+    forge_body(differing, lambda body: body["entities"]["vendor"]["differences"]["records"].pop())
+    said = tds("verify", "statement", str(differing))
+    assert "vendor: the records that are named do not come to its digest" in said.out
 
 
 def test_beside_a_database_the_chain_must_have_it(tds: CommandLine, file: Path) -> None:
