@@ -1,5 +1,7 @@
 """Schemas of comparisons: requests, progress, reports, differences, statements, repairs and recommendations."""
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
@@ -157,11 +159,18 @@ class RepairRequestSchema(ArgumentsSchema):
     dry_run = fields.Boolean(load_default=True, metadata={"description": "false: have the records read again"})
 
 
+class IdsField(fields.List):
+    """Ids that are texts already: as many as differ, too many to be dumped one by one."""
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+        return list(value)
+
+
 class EntityRepairSchema(Schema):
     """What a repair does about one entity."""
 
     entity = fields.String()
-    source_ids = fields.List(id_field())
+    source_ids = IdsField(id_field())
     kept_count = fields.Integer(metadata={"description": "left alone: a field has the policy `keep`"})
     asked_count = fields.Integer(metadata={"description": "left alone: a field has the policy `ask`"})
     api_call_count = fields.Integer()

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -82,11 +81,23 @@ class RepairPlan:
         return sum(each.api_call_count for each in self.parts)
 
 
-_CONFIRMED = text("""
-select entity, source_id, fields from tds_comparison_differences
-where comparison_id = :id and state = 'confirmed' and (cast(:entity as text) is null or entity = :entity)
-  and (cast(:ids as text[]) is null or source_id = any(:ids))
-order by entity, source_id
+# A record is read as a whole: of its differing fields, the one that allows least decides. Without policies their names
+# are not looked at.
+_POLICY = """
+    case when :has_policies and jsonb_typeof(d.fields) = 'object' then
+        (select case when bool_or(d.entity || '.' || name = any(:keep)) then 'keep'
+                     when bool_or(d.entity || '.' || name = any(:ask)) then 'ask' end
+         from jsonb_object_keys(d.fields) as name) end"""
+_CONFIRMED = text(f"""
+select entity, coalesce(array_agg(source_id order by source_id)
+           filter (where coalesce(policy, '') <> 'keep' and (:includes_asked or coalesce(policy, '') <> 'ask')), '{{}}')
+           as source_ids,
+       count(*) filter (where policy = 'keep') as kept_count,
+       count(*) filter (where policy = 'ask' and not :includes_asked) as asked_count
+from (select d.entity, d.source_id, {_POLICY} as policy from tds_comparison_differences d
+      where d.comparison_id = :id and d.state = 'confirmed' and (cast(:entity as text) is null or d.entity = :entity)
+        and (cast(:ids as text[]) is null or d.source_id = any(:ids))) as confirmed
+group by entity
 """)
 
 
@@ -105,23 +116,26 @@ def plan(
     when one of `source_ids` is no confirmed difference.
     """
     policies = policies_of(settings)
-    parts: dict[str, EntityRepair] = {}
+    of_policy = {
+        policy.value: [f"{name}.{field_name}" for (name, field_name), each in policies.items() if each is policy]
+        for policy in (Policy.KEEP, Policy.ASK)
+    }
     params = {"id": comparison_id, "entity": entity, "ids": list(source_ids) or None}
-    rows = session.execute(_CONFIRMED, params).mappings().all()
-    _refuse_unknown(comparison_id, source_ids, {row["source_id"] for row in rows})
-    for row in rows:
-        part = parts.setdefault(row["entity"], EntityRepair(row["entity"]))
-        policy = _strictest(policies, row["entity"], row["fields"])
-        if policy is Policy.KEEP:
-            part.kept_count += 1
-        elif policy is Policy.ASK and not includes_asked:
-            part.asked_count += 1
-        else:
-            part.source_ids.append(row["source_id"])
+    if source_ids:
+        _refuse_unknown(comparison_id, source_ids, set(session.execute(_KNOWN, params).scalars()))
+    params |= {**of_policy, "has_policies": bool(policies), "includes_asked": includes_asked}
+    parts = {row["entity"]: EntityRepair(**row) for row in session.execute(_CONFIRMED, params).mappings()}
     for part in parts.values():
         part.api_call_count = call_count(ENTITIES[part.entity], len(part.source_ids))
     ordered = [parts[name] for name in ENTITIES if name in parts]
     return RepairPlan(comparison_id, ordered, seconds(settings, sum(each.api_call_count for each in ordered)))
+
+
+_KNOWN = text("""
+select source_id from tds_comparison_differences
+where comparison_id = :id and state = 'confirmed' and (cast(:entity as text) is null or entity = :entity)
+  and source_id = any(:ids)
+""")
 
 
 def _refuse_unknown(comparison_id: int, source_ids: Sequence[str], confirmed: Set[str]) -> None:
@@ -130,12 +144,6 @@ def _refuse_unknown(comparison_id: int, source_ids: Sequence[str], confirmed: Se
             f"Comparison {comparison_id} has no confirmed difference of {', '.join(unknown[:5])}"
             + (f" and {len(unknown) - 5} more." if len(unknown) > 5 else ".")
         )
-
-
-def _strictest(policies: Policies, entity: str, fields: Mapping[str, Any]) -> Policy:
-    """The policy of a record: of its differing fields, the one that allows least; a record is read as a whole."""
-    found = {policies.get((entity, name), Policy.SOURCE) for name in fields}
-    return next((policy for policy in (Policy.KEEP, Policy.ASK) if policy in found), Policy.SOURCE)
 
 
 def call_count(entity: Entity, record_count: int) -> int:
