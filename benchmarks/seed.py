@@ -3,6 +3,7 @@
 import argparse
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine, text
@@ -27,7 +28,6 @@ class Size:
     runs: int = 20_000
     changes: int = 400_000
     records: int = 50_000
-    differences: int = 50_000
 
 
 _ENTITIES = ", ".join(f"'{name}'" for name in ENTITIES)
@@ -157,11 +157,10 @@ _STATEMENTS = {
             select 'zoho', 'beat', at, at, 'completed', 'differs', 50, n, 'comparison-' || n
             from (select n, now() - (91 - n) * interval '1 day' as at from generate_series(1, 90) n) c order by n""",
         f"""insert into tds_comparison_reports (comparison_id, entity, run_id, state, agreement, here_count,
-                there_count, equal_count, different_count, match_percent, score, root_here, root_there, buckets,
-                began_at, ended_at)
-            select c.id, e.name, 1 + c.id, 'completed', 'differs', :records, :records, :records - 1, 1, 99, 99,
-                sha256('here'), sha256('there'), (select jsonb_agg(jsonb_build_array(:records / 4096, repeat('0', 32)))
-                    from generate_series(1, 4096)), c.requested_at, c.ended_at
+                there_count, equal_count, different_count, match_percent, score, root_here, root_there, began_at,
+                ended_at)
+            select c.id, e.name, 1 + c.id % 50, 'completed', 'differs', :records, :records, :records - 1, 1, 99, 99,
+                sha256('here'), sha256('there'), c.requested_at, c.ended_at
             from tds_comparisons c, unnest(array[{_ENTITIES}]) as e(name)
             order by c.id, e.name""",
         """insert into tds_comparison_differences (comparison_id, entity, source_id, kind, state, fields, cause,
@@ -169,7 +168,7 @@ _STATEMENTS = {
             select (select max(id) from tds_comparisons), 'product', (:first + n)::text, 'different',
                 case when n % 1000 = 0 then 'suspect' else 'confirmed' end, '{"price": [1, 2]}', 'changed_here',
                 'The row is not what its history comes to: not TDS changed it.', 'the list shows another value: price',
-                1, sha256(n::text::bytea), sha256(n::text::bytea), now() from generate_series(0, :differences - 1) n""",
+                1, sha256(n::text::bytea), sha256(n::text::bytea), now() from generate_series(0, :records - 1) n""",
         """insert into tds_record_proofs (source, entity, source_id, list_hash, row_digest, content_hash, is_detailed)
             select 'zoho', 'product', (:first + n)::text, h, h, h, false from (select n,
                 substring(sha256(n::text::bytea) for 16) as h from generate_series(0, :records - 1) n) p""",
@@ -179,7 +178,8 @@ _STATEMENTS = {
                 never_count)
             select 'zoho', e.name, o.name, date_trunc('hour', now()) - n * interval '1 hour', 10, 8, 2
             from unnest(array[{_ENTITIES}]) as e(name),
-                unnest(array['created', 'updated', 'deleted']) as o(name), generate_series(0, 24 * 90) n""",
+                unnest(array['created', 'updated', 'deleted']) as o(name),
+                generate_series(0, least(24 * 90, :changes / 100)) n""",
         f"""insert into tds_webhook_gaps (entry_id, source, entity, source_id, operation, origin, correlation_id,
                 changed_at, found_at, verdict)
             select n, 'zoho', {_ENTITY}, {_RECORD}, 'updated', 'run', 'run-' || n, at, at, 'never'
@@ -188,21 +188,23 @@ _STATEMENTS = {
     ],
 }
 
-# The figures of now, for every hour and day that is kept.
+# The figures of now, for every hour and day that is kept; fewer of a small database.
 _HISTORY = """
     insert into tds_statistics_history (entity, grain, began_at, figures, measured_at)
-    select h.entity, g.grain, g.began_at, h.figures, g.began_at from tds_statistics_history h, (
+    select h.entity, g.grain, g.began_at, h.figures, g.began_at
+    from tds_statistics_history h, (
         select 'hour' as grain, date_trunc('hour', now()) - n * interval '1 hour' as began_at
-        from generate_series(1, 24 * 35) n union all
-        select 'day', date_trunc('day', now()) - n * interval '1 day' from generate_series(1, 730) n) g
+        from generate_series(1, least(24 * 35, :changes / 100)) n union all
+        select 'day', date_trunc('day', now()) - n * interval '1 day'
+        from generate_series(1, least(730, :changes / 100)) n) g
     where h.grain = 'hour' on conflict do nothing"""
 
 
-def _fill_statistics(session: Session) -> None:
+def _fill_statistics(session: Session, given: Mapping[str, int]) -> None:
     now = database_clock(session)
     for name in ENTITIES:
         store_figures(session, name, now=now, zone="UTC")
-    session.execute(text(_HISTORY))
+    session.execute(text(_HISTORY), given)
 
 
 def fill(engine: Engine, size: Size) -> dict[str, float]:
@@ -219,7 +221,7 @@ def fill(engine: Engine, size: Size) -> dict[str, float]:
     began = time.perf_counter()
     with Session(engine) as session, session.begin():
         session.execute(text("set local statement_timeout = 0"))
-        _fill_statistics(session)
+        _fill_statistics(session, given)
     took["statistics"] = round(time.perf_counter() - began, 1)
     began = time.perf_counter()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -15,8 +15,9 @@ from tds_core.inbox.queries import ReceptionHealth
 from tds_core.mirror.status import EntityVsSource, progress, source_vs_mirror
 from tds_core.sources.response_cache import ResponseCounts, open_cache
 from tds_core.sources.zoho.quota.governor import open_governor
+from tds_core.statistics.current_figures import stored_counts
 from tds_core.statistics.entity_figures import Figure, FigureKind, breakdowns_of, figures_of
-from tds_core.statistics.reports import entity_reports, stored_counts, work_health
+from tds_core.statistics.reports import entity_reports, work_health
 from tds_core.statistics.trends import Direction
 from tds_core.sync.run_queries import RunRow
 from tds_models.db import session_scope

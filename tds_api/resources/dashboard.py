@@ -24,7 +24,7 @@ from tds_core.schedule.job_store import schedules
 from tds_core.sources.zoho.quota.forecast import QuotaDocument, quota_document
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
 from tds_core.sources.zoho.quota.usage import QuotaUnknownError
-from tds_core.statistics.reports import stored_counts
+from tds_core.statistics.current_figures import stored_counts
 from tds_models.auth import Role
 from tds_models.db import session_scope
 

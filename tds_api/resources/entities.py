@@ -24,7 +24,7 @@ from tds_core.mirror import row_queries as mirror_rows
 from tds_core.mirror.row_queries import etag_of_row, etag_of_rows
 from tds_core.mirror.status import entity_statuses, with_ends
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.statistics.reports import stored_counts
+from tds_core.statistics.current_figures import stored_counts
 from tds_core.sync.run_requests import InvalidRequestError
 from tds_models.auth import Role
 from tds_models.db import session_scope

@@ -2,40 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any, TypedDict
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import TdsError
-from tds_core.mirror.row_queries import EntityCounts
-from tds_core.mirror.stock_statistics import StockCounts, StockLocation
 from tds_core.queue.items import database_clock
 from tds_core.statistics import business_figures as business
 from tds_core.statistics import trends as compare
-from tds_core.statistics.entity_figures import (
-    OTHER_TABLES,
-    FigureKind,
-    breakdowns_of,
-    figures_of,
-    measure,
-    read_figures,
-)
-from tds_core.statistics.history import StoredFigures, figures_of_days, newest_figures
+from tds_core.statistics.current_figures import current_figures
+from tds_core.statistics.entity_figures import FigureKind, breakdowns_of, figures_of
+from tds_core.statistics.history import StoredFigures, figures_of_days
 from tds_core.statistics.local_time import local_day
 from tds_core.statistics.source_counts import SourceReport, latest_reports
 from tds_core.statistics.trends import Trend
 from tds_models.entities import ENTITIES
 
-#: Tables of an entity that are smaller than this together are measured when asked for; larger ones every hour.
-MEASURED_AT_ONCE_BYTES = 24 * 1024**2
 LONGEST_HISTORY_DAYS = 366
-
-# A table that is not there has no size; measuring it then says so as everywhere.
-_SIZES = text("""
-select t as name, coalesce(pg_relation_size(to_regclass(t)), 0) as bytes from unnest(cast(:tables as text[])) as t
-""")
 
 
 class InvalidSpanError(TdsError):
@@ -113,75 +96,6 @@ class History(TypedDict):
     time_zone: str
     days: int
     entities: list[EntityHistory]
-
-
-def current_figures(session: Session, entities: Iterable[str], *, zone: str) -> dict[str, StoredFigures]:
-    """The figures of entities as they are: measured now where that is quick, else as they were measured last."""
-    names = list(entities)
-    quick = _quickly_measured(session, names)
-    found = newest_figures(session, [name for name in names if name not in quick])
-    now = database_clock(session)
-    for name in quick:
-        found[name] = {"measured_at": now, "figures": read_figures(name, measure(session, name, zone=zone))}
-    return found
-
-
-def stored_counts(session: Session) -> dict[str, EntityCounts]:
-    """How many rows large entities have by state, as they were measured last; those never measured are left out."""
-    names = EntityCounts.__annotations__
-    counts: Any = {
-        entity: {name: each["figures"].get(name) for name in names} | {"counted_at": each["measured_at"]}
-        for entity, each in _of_large(session, ENTITIES).items()
-    }
-    found: dict[str, EntityCounts] = counts
-    return found
-
-
-def stored_stock(session: Session) -> StockCounts | None:
-    """The stock as it was measured last; None where it is counted quickly, or was never measured."""
-    stored = _of_large(session, ["stock_level"]).get("stock_level")
-    if stored is None:
-        return None
-    figures = stored["figures"]
-    return StockCounts(
-        measured_at=stored["measured_at"],
-        product_count=figures["live_count"],
-        details_left=figures["details_left"],
-        out_of_stock_count=figures["without_stock_count"],
-        negative_count=figures["negative_stock_count"],
-        stock_on_hand=Decimal(figures["stock_on_hand"]),
-        oldest_confirmed_at=figures["oldest_confirmed_at"],
-        last_changed_at=figures["last_changed_at"],
-        locations=[_stock_location(each) for each in figures["locations"]],
-    )
-
-
-def _stock_location(row: Mapping[str, Any]) -> StockLocation:
-    return StockLocation(
-        location_id=row["location_id"],
-        location_name=row["location_name"],
-        product_count=row["product_count"],
-        stock_on_hand=Decimal(row["stock_on_hand"]),
-    )
-
-
-def _of_large(session: Session, entities: Iterable[str]) -> dict[str, StoredFigures]:
-    """The figures measured last of entities whose tables are too large to be read when asked for."""
-    names = list(entities)
-    quick = _quickly_measured(session, names)
-    return newest_figures(session, [name for name in names if name not in quick])
-
-
-def _quickly_measured(session: Session, names: Iterable[str]) -> set[str]:
-    """Which entities have tables so small that reading them whole takes some milliseconds."""
-    tables = {
-        name: [ENTITIES[name].table.fullname, *(each.fullname for each in ENTITIES[name].line_tables.values()),
-               *OTHER_TABLES.get(name, ())]
-        for name in names
-    }  # fmt: skip
-    every = sorted({table for each in tables.values() for table in each})
-    sizes = {row.name: row.bytes for row in session.execute(_SIZES, {"tables": every})}
-    return {name for name, each in tables.items() if sum(sizes[table] for table in each) <= MEASURED_AT_ONCE_BYTES}
 
 
 def entity_reports(session: Session, entities: Iterable[str], *, zone: str) -> list[EntityReport]:

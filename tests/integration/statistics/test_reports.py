@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from tds_api.cli import stats
 from tds_api.resources.statistics import PATHS
 from tds_core.auth import api_keys
-from tds_core.statistics import reports
+from tds_core.statistics import current_figures, reports
 from tds_core.statistics.history import store_figures
 from tds_models.auth import Role
 from tds_models.db import session_scope
@@ -106,7 +106,7 @@ def test_large_tables_are_shown_as_they_were_measured_last(
     sender: Sender, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records(sender.engine, "product", {}, {})
-    monkeypatch.setattr(reports, "MEASURED_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(current_figures, "MEASURED_AT_ONCE_BYTES", 0)
     found = get(sender, "/statistics/items")
     assert (found["figures"], found["measured_at"]) == (None, None)
     assert found["reason"] == "Products are too many to be counted on request: tds schedule run statistics"
@@ -212,10 +212,31 @@ def test_stats_count_no_large_table_that_the_slot_has_counted(
         store_figures(session, "product", now=world.value("select now()"), zone=ZONE)
     records(world.engine, "product", {"source_id": "3"})
     records(world.engine, "customer", {"source_id": "3"})
-    monkeypatch.setattr(reports, "MEASURED_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(current_figures, "MEASURED_AT_ONCE_BYTES", 0)
     found = {each["entity"]: each for each in tds("stats", "--json").json["entities"]}
     assert (found["product"]["live_count"], found["product"]["unconfirmed_count"]) == (2, 1)
     assert found["customer"]["live_count"] == 2  # never counted by the slot, so counted now
+
+
+def test_neither_does_the_api(sender: Sender, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    records(world.engine, "product", {}, {"confirmed_at": None})
+    records(world.engine, "stock_level", {"stock_on_hand": -1}, {"stock_on_hand": 5})
+    with session_scope(world.engine) as session:
+        for entity in ("product", "stock_level"):
+            store_figures(session, entity, now=world.value("select now()"), zone=ZONE)
+    stored_by = world.value("select clock_timestamp()")
+    records(world.engine, "product", {"source_id": "3"})
+    records(world.engine, "stock_level", {"source_id": "3", "stock_on_hand": 7})
+    paths = {"/entities": lambda found: found, "/dashboard": lambda found: found["entities"]}
+    for bytes_at_once, count in ((current_figures.MEASURED_AT_ONCE_BYTES, 3), (0, 2)):
+        monkeypatch.setattr(current_figures, "MEASURED_AT_ONCE_BYTES", bytes_at_once)
+        for path, entities in paths.items():
+            found = {each["entity"]: each for each in entities(get(sender, path))}["product"]
+            assert (found["live_count"], found["unconfirmed_count"]) == (count, 1), path
+            assert (datetime.fromisoformat(found["counted_at"]) < stored_by) == (count == 2), path
+        stock = get(sender, "/sync/stock/stats")
+        assert (stock["product_count"], stock["negative_count"]) == (count, 1)
+        assert float(stock["stock_on_hand"]) == (11 if count == 3 else 4)
 
 
 def test_stats_are_watched_until_they_are_interrupted(

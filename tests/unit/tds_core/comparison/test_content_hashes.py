@@ -15,6 +15,7 @@ from tds_core.comparison.content_hashes import (
     bucket_of,
     compared_names,
     content_hash,
+    have_same_content,
     reads_details,
 )
 from tds_models.entities import ENTITIES
@@ -44,6 +45,7 @@ def test_what_lists_show_is_compared_and_all_of_what_is_read_in_detail() -> None
 )
 def test_one_content_has_one_hash(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert content_hash(PRODUCT, "1", one) == content_hash(PRODUCT, "1", other)
+    assert have_same_content(PRODUCT, one, other)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,29 @@ def test_one_content_has_one_hash(one: dict[str, Any], other: dict[str, Any]) ->
 )
 def test_other_content_has_another_hash(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert content_hash(PRODUCT, "1", one) != content_hash(PRODUCT, "1", other)
+    assert not have_same_content(PRODUCT, one, other)
+
+
+NUMBERS = st.sampled_from([Decimal(text) for text in ("0", "-0", "0.00", "1", "1.0", "1E+1", "10", "0.1", "-0.10")])
+SCALARS = (
+    st.none() | st.booleans() | st.sampled_from(["", " ", "1", "true", "é", "e\u0301"]) | NUMBERS | st.integers(0, 2)
+)
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "price": NUMBERS | st.none(),
+        "name": st.sampled_from(["", " ", "1", "a", "A"]) | st.none(),
+        "is_returnable": st.booleans() | st.none(),
+        "source_created_at": st.sampled_from([MOMENT, MOMENT.astimezone(timezone(timedelta(hours=3))), None]),
+        "custom_fields": st.none() | st.dictionaries(st.sampled_from("ab"), SCALARS | st.lists(SCALARS, max_size=2)),
+    },
+)
+
+
+@given(VALUES, VALUES)
+def test_two_records_have_one_content_when_they_have_one_hash(one: dict[str, Any], other: dict[str, Any]) -> None:
+    is_one_hash = content_hash(PRODUCT, "1", one) == content_hash(PRODUCT, "1", other)
+    assert have_same_content(PRODUCT, one, other) == is_one_hash
 
 
 def test_the_record_is_part_of_its_hash() -> None:
