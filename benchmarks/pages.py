@@ -84,26 +84,6 @@ LISTS = (
     List("keys"),
     List("operators"),
     List("health"),
-    List("monitoring/health"),
-    List("dashboard"),
-    List("dashboard/complete"),
-    *(List(f"statistics/{name}") for name in (
-        "overview", "items", "customers", "vendors", "pricelists", "stock", "health", "acceptance", "compare",
-        "compare/90", "recommendations",
-    )),
-    List("statistics/history", "", ({"days": "366"}, {"days": "366", "entity": "product"})),
-    List("statistics/comparisons", "tds_comparisons"),
-    List("statistics/compare/90/differences", "tds_comparison_differences", (
-        {"entity": "product"}, {"state": "suspect"}, {"state": "repaired"},
-        {"state": "confirmed", "entity": "customer"},
-    )),
-    List("stats/combined"),
-    List("data-validation/integrity"),
-    List("data-validation/orphans"),
-    List("data-validation/reports"),
-    List("zoho/webhooks/coverage", "", ({"hours": "2160"}, {"entity": "product"})),
-    List("zoho/webhooks/coverage/gaps", "", ({"entity": "customer"}, {"verdict": "late"})),
-    List("sync/stock/stats"),
 )  # fmt: skip
 #: What is asked of whole tables.
 REPORTS = (
