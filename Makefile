@@ -34,7 +34,7 @@ demo: install  ## run everything against a Zoho stand-in and watch it agree
 up: install  ## run TDS on this machine (embedded PostgreSQL and Redis unless TDS_DATABASE_URL / TDS_REDIS_URL are set)
 	@$(BIN)/tds up
 
-test: dev  ## style, types, house rules and every test
+test: dev  ## style, types, house rules and every test but those of `make faults`
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -45,7 +45,7 @@ test: dev  ## style, types, house rules and every test
 	$(BIN)/python -m pytest tests/acceptance -m 'not long' --durations 10 || status=$$?; \
 	exit $$status
 
-faults: dev  ## cause a fault of every kind on a real stack, and wait for its alert and for the end of it (ten minutes)
+faults: dev  ## what takes longer: chaos, workers that die or hang, a comparison while records change, an alert for every kind of fault (half an hour)
 	$(BIN)/python -m pytest tests/acceptance -m long -rP
 
 fuzz: dev  ## ask the API everything its description allows and forbids, as nobody and as each role (nine minutes)

@@ -14,7 +14,7 @@ import pytest
 from tds_lab.chaos.nemesis_registry import NEMESES
 from tds_lab.testbed import clean, free_port
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 
 def chaos(*options: str, seconds: float = 580) -> dict[str, Any]:

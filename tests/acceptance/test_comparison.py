@@ -17,7 +17,7 @@ from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.acceptance.demo_process import eventually
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 SIZES = {
     "products": 300, "customers": 60, "vendors": 8, "price-lists": 2, "prices": 20, "users": 3, "locations": 2,

@@ -33,7 +33,7 @@ from tests.acceptance.workers import wait_for
 from tests.support.standin import SMALL, StandIn, serving
 from tests.support.world import World, believe_started, delivery
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 REAL_PACE = "TDS_TEST_REAL_PACE" in os.environ
 PATIENCE_SECONDS = 1500 if REAL_PACE else 180

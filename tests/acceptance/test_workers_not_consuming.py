@@ -14,7 +14,7 @@ from tests.acceptance.conftest import DEAF_SECONDS
 from tests.acceptance.workers import is_done, is_over, owe, receive, start, wait_for
 from tests.support.world import World
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 # Two minutes with the settings as they come (TDS_DEAF_SECONDS=60), as much less as they are shorter here.
 FOUND_SECONDS, TAKEN_OVER_SECONDS = 60.0, 10.0
