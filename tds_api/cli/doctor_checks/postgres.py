@@ -14,10 +14,11 @@ from tds_local.embedded import binaries
 from tds_models.connection_watchdog import WatchedConnection
 
 SKEW_SECONDS = 5.0
-# Of each API process: routes and intake; of each task's process: work, heartbeat and one to spare; a worker's own.
-_API, _TASK, _WORKER = 5, 3, 1
-# The dispatcher with healing, a second one that waits, and commands.
-_OTHERS = 10
+# Of each API process: routes, intake, and waiting to evaluate alerts; of each task's process: work, heartbeat and one
+# to spare; a worker's own.
+_API, _TASK, _WORKER = 7, 3, 1
+# The dispatcher with healing and alerts, a second one that waits, and commands.
+_OTHERS = 20
 
 _SETTINGS = """
 select name, setting from pg_settings

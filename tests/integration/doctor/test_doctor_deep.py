@@ -28,7 +28,7 @@ def by_name(findings: Iterator[CheckResult]) -> dict[str, CheckResult]:
 
 @pytest.mark.parametrize(
     ("workers", "state"),
-    [("2", HealthState.OK), ("10", HealthState.WARNING), ("16", HealthState.CRITICAL)],
+    [("2", HealthState.OK), ("8", HealthState.WARNING), ("16", HealthState.CRITICAL)],
     ids=["few", "many", "too many"],
 )
 def test_connections_must_do_for_every_process_the_settings_start(workers: str, state: HealthState) -> None:
