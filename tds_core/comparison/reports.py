@@ -1,6 +1,6 @@
 """Reports: what the comparison of an entity comes to: counts, score, grades of its fields, buckets and roots."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, NotRequired, TypedDict
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.comparison import progress, suspects
 from tds_core.comparison.comparisons import ComparisonPart
-from tds_core.comparison.content_hashes import BucketSums, compared_names, reads_details
+from tds_core.comparison.content_hashes import HASH_BYTES, BucketSums, compared_names, reads_details
 from tds_core.quality import findings
 from tds_core.sync.runs import RunLease
 from tds_models.comparison import Agreement, DifferenceKind, DifferenceState
@@ -86,9 +86,13 @@ select source_id, kind, state, hash_here, hash_there, is_sampled
 from tds_comparison_differences
 where comparison_id = :comparison and entity = :entity and state <> 'repaired'
 """).execution_options(yield_per=10_000)
+# As arrays: a row of each proof takes longer to receive than to add up.
 _PROOFS = text("""
-select source_id, content_hash from tds_record_proofs where source = :source and entity = :entity
-""").execution_options(yield_per=10_000)
+select array_agg(source_id) as source_ids, string_agg(content_hash, '') as content_hashes from (
+    select source_id, content_hash from tds_record_proofs
+    where source = :source and entity = :entity and (cast(:after as text) is null or source_id > :after)
+    order by source_id limit 10000) as page
+""")
 
 
 def tally(session: Session, part: ComparisonPart, listed_ids: Set[str]) -> Tally:
@@ -99,16 +103,25 @@ def tally(session: Session, part: ComparisonPart, listed_ids: Set[str]) -> Tally
     for row in session.execute(_DIFFERENCES, params).mappings():
         differing.add(row["source_id"])
         _count(result, dict(row))
-    proofs = session.execute(_PROOFS, {"source": part.entity.stream.source, "entity": part.entity.name})
     equal.add(
-        (each.source_id, each.content_hash)
-        for each in proofs
-        if each.source_id in listed_ids and each.source_id not in differing
+        (source_id, content)
+        for source_id, content in _proofs(session, part.entity)
+        if source_id in listed_ids and source_id not in differing
     )
     result.equal_count = sum(equal.counts)
     here.merge(equal)
     there.merge(equal)
     return result
+
+
+def _proofs(session: Session, entity: Entity) -> Iterator[tuple[str, bytes]]:
+    """The content hash of every record of an entity that was ever proven equal."""
+    params: dict[str, Any] = {"source": entity.stream.source, "entity": entity.name, "after": None}
+    while (page := session.execute(_PROOFS, params).one()).source_ids:
+        hashes = bytes(page.content_hashes)
+        for number, source_id in enumerate(page.source_ids):
+            yield source_id, hashes[number * HASH_BYTES : (number + 1) * HASH_BYTES]
+        params["after"] = page.source_ids[-1]
 
 
 def _count(result: Tally, row: Mapping[str, Any]) -> None:
