@@ -55,6 +55,7 @@ class AlertMessageKind(StrEnum):
     FIRING = "firing"
     REMINDER = "reminder"  # it still fires, and nobody acknowledged it
     RESOLVED = "resolved"
+    TEST = "test"  # nothing of an alert: that the channel works
 
 
 class AlertDeliveryState(StrEnum):
@@ -226,7 +227,9 @@ class AlertDelivery(Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    alert_id: Mapped[int] = mapped_column(ForeignKey("tds_alerts.id", ondelete="CASCADE"))
+    alert_id: Mapped[int | None] = mapped_column(
+        ForeignKey("tds_alerts.id", ondelete="CASCADE"), comment="none: a test of the channel"
+    )
     episode: Mapped[int] = mapped_column(Integer)
     channel_id: Mapped[int] = mapped_column(ForeignKey("tds_alert_channels.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(Text)
@@ -244,10 +247,13 @@ class AlertDelivery(Base):
 
 
 class MetricSample(Base):
-    """A measured value of a rule, written when it changed; it holds until the next one of its series."""
+    """A measured value of a rule, written when it changed; it holds until the next one of its series.
+
+    Partitioned by week; see `tds_models.partitions`.
+    """
 
     __tablename__ = "tds_metrics"
-    __table_args__ = (Index("ix_tds_metrics_at", "at"),)
+    __table_args__ = (Index("ix_tds_metrics_at", "at"), {"postgresql_partition_by": "RANGE (at)"})
 
     name: Mapped[str] = mapped_column(Text, primary_key=True, comment="the rule")
     subject: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -21,6 +21,7 @@ class AuditEntry(Base):
         # A version exists once: the same change cannot be recorded, or made, twice.
         Index("uq_tds_audit_trail_version", "entity", "source_id", "source", "version", unique=True),
         Index("ix_tds_audit_trail_recorded_at", "recorded_at", postgresql_using="brin"),  # it only grows
+        Index("ix_tds_audit_trail_newest", "entity", "recorded_at", "id"),  # in the order of lists
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -41,21 +42,26 @@ class AuditSeal(Base):
     """A link of the chain of seals. Triggers refuse edits.
 
     A `rows` seal covers the rows of one append-only table with its `ids`; a `retired` one records that retention
-    removed all rows of its table up to `last_id`. `digest` is a keyed digest of the other columns and the previous one.
+    removed all rows of its table up to `last_id`; with a `restarted` one the chain is begun anew, because a key of the
+    seals before was lost: those behind it cover every row again; an `erased` one records that a person's values were
+    erased from the rows with its `ids`. `digest` is a keyed digest of the other columns and
+    the previous one.
     """
 
     __tablename__ = "tds_audit_seals"
     __table_args__ = (Index("ix_tds_audit_seals_trail", "trail", "last_id"),)
 
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    kind: Mapped[str] = mapped_column(Text, comment="rows or retired")
+    kind: Mapped[str] = mapped_column(Text, comment="rows, retired, restarted or erased")
     trail: Mapped[str] = mapped_column(Text, comment="the table it is about")
     columns: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="what of a row is digested, in this order")
     first_id: Mapped[int] = mapped_column(BigInteger)
     last_id: Mapped[int] = mapped_column(BigInteger)
     row_count: Mapped[int] = mapped_column(Integer)
     ids: Mapped[Any] = mapped_column(INT8MULTIRANGE, comment="the rows; no other id up to last_id will ever have one")
-    digests: Mapped[bytes] = mapped_column(LargeBinary, comment="16 bytes for each row, in the order of ids")
+    digests: Mapped[bytes] = mapped_column(
+        LargeBinary, comment="16 bytes for each row, in the order of ids; of an erased seal 32: before and after"
+    )
     begins_at: Mapped[int | None] = mapped_column(
         BigInteger, comment="of a retired seal: the chain begins with this number from now on"
     )
@@ -63,6 +69,7 @@ class AuditSeal(Base):
     previous: Mapped[bytes] = mapped_column(LargeBinary, comment="the digest of the seal before")
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     sealed_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    note: Mapped[str | None] = mapped_column(Text, comment="of a restarted or erased seal: who did it, and why")
 
 
 class AuditHead(Base):

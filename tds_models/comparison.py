@@ -127,6 +127,14 @@ class ComparisonDifference(Base):
             "source_id",
             postgresql_where=text("state = 'confirmed'"),
         ),
+        # Counts what a repair would read without reading the differences themselves.
+        Index(
+            "ix_tds_comparison_differences_repairable",
+            "comparison_id",
+            "entity",
+            "source_id",
+            postgresql_where=text("state = 'confirmed'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

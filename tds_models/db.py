@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import Any
 
-from sqlalchemy import Engine, TextClause, create_engine, text
+from sqlalchemy import Connection, Engine, TextClause, create_engine, text
 from sqlalchemy.orm import Session
 
 from tds_models.connection_watchdog import GRACE_SECONDS, WatchedConnection
@@ -94,6 +94,16 @@ def make_engine(
     return engine
 
 
+#: A replica that answers no sooner counts as away.
+REPLICA_CONNECT_SECONDS = 2
+
+
+def make_replica_engine(url: str, *, pool_size: int, statement_seconds: int) -> Engine:
+    """An engine for reads on a replica at `url`, which gives up connecting soon, since the primary can serve."""
+    timeouts = Timeouts(connect=REPLICA_CONNECT_SECONDS, statement=statement_seconds)
+    return make_engine(url, pool_size=pool_size, application="tds-reads", timeouts=timeouts)
+
+
 def _with_ping_timeout(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
     def pinged(connection: Any) -> bool:
         default, connection.timeout_seconds = connection.timeout_seconds, PING_SECONDS
@@ -137,9 +147,17 @@ def session_scope(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+@contextmanager
+def connection_scope(connection: Connection) -> Iterator[Session]:
+    """One transaction on this very connection, whose temporary tables outlive it; ends as `session_scope` does."""
+    with Session(connection, expire_on_commit=False) as session, connection.begin():
+        yield session
+        session.flush()
+
+
 @unique
 class Lock(IntEnum):
-    """Numbers of advisory locks. Each is held for a transaction, DISPATCHER and ALERTS for a connection."""
+    """Numbers of advisory locks. Each is held for a transaction; DISPATCHER, ALERTS, CUTOVER and PARTITIONS longer."""
 
     MIGRATION = 7_404_202_611
     DISPATCHER = 7_404_202_612
@@ -151,6 +169,8 @@ class Lock(IntEnum):
     STATEMENTS = 7_404_202_618
     ALERTS = 7_404_202_619
     ALERT_INTAKE = 7_404_202_620
+    CUTOVER = 7_404_202_621
+    PARTITIONS = 7_404_202_622
 
     def until_commit(self) -> TextClause:
         """The statement that waits for this lock and holds it until the transaction ends."""

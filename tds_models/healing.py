@@ -80,6 +80,7 @@ class WorkerProcess(Base):
         Float, comment="when the process began, so that its id is not taken for another's"
     )
     ear: Mapped[str] = mapped_column(Text, comment="the queue only it listens to")
+    version: Mapped[str | None] = mapped_column(Text, comment="of TDS; null: of a worker that does not tell")
     slot_count: Mapped[int] = mapped_column(Integer)
     busy_count: Mapped[int] = mapped_column(Integer)
     queues: Mapped[list[str]] = mapped_column(ARRAY(Text))

@@ -30,7 +30,10 @@ _RARE = text("verdict in ('superseded', 'stale', 'deleted', 'quarantined', 'dead
 
 
 class InboxEvent(Base):
-    """A webhook as received. `verdict` is null until its record was synced."""
+    """A webhook as received. `verdict` is null until its record was synced.
+
+    Partitioned by day; see `tds_models.partitions`. Ids come from one sequence, so an id alone names an event.
+    """
 
     __tablename__ = "tds_inbox_events"
     __table_args__ = (
@@ -45,6 +48,7 @@ class InboxEvent(Base):
         Index("ix_tds_inbox_events_received", "received_at", "id", postgresql_include=["entity", "verdict"]),
         Index("ix_tds_inbox_events_rare", "verdict", "received_at", "id", postgresql_where=_RARE),
         Index("ix_tds_inbox_events_record", "entity", "source_id", "id"),
+        {"postgresql_partition_by": "RANGE (received_at)"},
     )
 
     id: Mapped[int] = mapped_column(BigInteger, EVENT_ID, server_default=EVENT_ID.next_value(), primary_key=True)
@@ -58,7 +62,7 @@ class InboxEvent(Base):
     complete: Mapped[bool] = mapped_column(server_default=text("false"), comment="the record may be applied as it is")
     generation: Mapped[int | None] = mapped_column(BigInteger, comment="the work item's generation it asked for")
     correlation_id: Mapped[str] = mapped_column(Text)
-    received_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    received_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now(), primary_key=True)
     verdict: Mapped[str | None] = mapped_column(Text)
     verdict_at: Mapped[datetime | None] = mapped_column(Instant)
     verdict_reason: Mapped[str | None] = mapped_column(Text)

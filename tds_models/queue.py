@@ -132,12 +132,13 @@ class QueuePause(Base):
 
 
 class Attempt(Base):
-    """One attempt at a work item and its outcome."""
+    """One attempt at a work item and its outcome. Partitioned by week; see `tds_models.partitions`."""
 
     __tablename__ = "tds_sync_logs"
     __table_args__ = (
         Index("ix_tds_sync_logs_record", "entity", "source_id", "ended_at"),
         Index("ix_tds_sync_logs_ended_at", "ended_at"),
+        {"postgresql_partition_by": "RANGE (ended_at)"},
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -155,4 +156,4 @@ class Attempt(Base):
     exchange: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB, comment="the call it was read with: path, status, code, seconds; none where a webhook's body was enough"
     )
-    ended_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    ended_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now(), primary_key=True)

@@ -1,10 +1,10 @@
-"""Tables of statistics: figures by hour and by day, and samples of whether TDS was up."""
+"""Tables of statistics: figures by hour and by day, samples of whether TDS was up, and deployments."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Text
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -48,3 +48,14 @@ class UptimeSample(Base):
     sampled_at: Mapped[datetime] = mapped_column(Instant, primary_key=True)
     is_up: Mapped[bool]
     reason: Mapped[str | None] = mapped_column(Text, comment="what stood still; null while up")
+
+
+class Deployment(Base):
+    """A version of TDS that began to run here, another than the one before it."""
+
+    __tablename__ = "tds_deployments"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    began_at: Mapped[datetime] = mapped_column(Instant, server_default=func.clock_timestamp())
+    version: Mapped[str] = mapped_column(Text)
+    schema_revision: Mapped[str] = mapped_column(Text, comment="of the database, when it began")

@@ -2,8 +2,8 @@
 
 from tds_models.entities.declaration import Entity, Order, Stream
 from tds_models.entities.document_common import CURRENCY, LINE_TOTAL, SUMS, TOTALS, document_total, lines
-from tds_models.entities.field_modifiers import place, required, unlisted
-from tds_models.entities.fields import at, custom, number, on, refers, text
+from tds_models.entities.field_modifiers import filtered, identifying, place, required, unlisted
+from tds_models.entities.fields import Filter, at, custom, number, on, refers, text
 from tds_models.findings import Severity
 
 BILL = Entity(
@@ -11,11 +11,11 @@ BILL = Entity(
     title="Bills",
     priority=5,
     fields=(
-        required(text("number", "bill_number"), Severity.WARNING),  # a draft may have none
+        required(filtered(text("number", "bill_number"), Filter.CODE), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        required(refers("vendor_id", to="vendor")),
-        text("vendor_name"),
-        text("status"),
+        filtered(required(refers("vendor_id", to="vendor")), Filter.REFERENCE),
+        identifying(text("vendor_name")),
+        filtered(text("status")),
         required(on("billed_on", "date")),
         on("due_on", "due_date"),
         *CURRENCY,

@@ -1,19 +1,19 @@
 """Category: the shelf a product is found on."""
 
 from tds_models.entities.declaration import Entity, Increment, Stream
-from tds_models.entities.field_modifiers import required, undetailed
-from tds_models.entities.fields import boolean, refers, text
+from tds_models.entities.field_modifiers import filtered, required, undetailed
+from tds_models.entities.fields import Filter, boolean, refers, text
 
 CATEGORY = Entity(
     name="category",
     title="Categories",
     priority=8,
     fields=undetailed(  # Zoho describes neither the list nor one category alone
-        required(text("name")),
+        filtered(required(text("name")), Filter.BEGINNING),
         text("description"),
         refers("parent_id", to=None, key="parent_category_id"),  # the root has no record: it is called -1
         boolean("is_visible", "visibility"),
-        text("status"),
+        filtered(text("status")),
     ),
     stream=Stream(
         api="inventory",

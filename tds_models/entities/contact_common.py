@@ -1,13 +1,13 @@
 """What customers and vendors have in common: both are Zoho contacts, told apart by `contact_type`."""
 
 from tds_models.entities.declaration import Order, Stream
-from tds_models.entities.field_modifiers import required
-from tds_models.entities.fields import Field, at, custom, integer, number, refers, text
+from tds_models.entities.field_modifiers import filtered, identifying, required
+from tds_models.entities.fields import Field, Filter, at, custom, integer, number, refers, text
 
 COMMON: tuple[Field, ...] = (
-    required(text("name", "contact_name")),
-    text("company_name"),
-    text("status"),
+    identifying(filtered(required(text("name", "contact_name")), Filter.BEGINNING)),
+    identifying(text("company_name")),
+    filtered(text("status")),
     text("first_name", personal=True),
     text("last_name", personal=True),
     text("email", personal=True),
@@ -20,6 +20,19 @@ COMMON: tuple[Field, ...] = (
     custom(),
     at("source_created_at", "created_time"),
 )
+
+#: What Zoho copies of a contact into records that refer to it, by its keys, at any depth.
+COPIED_KEYS: frozenset[str] = frozenset({
+    "attention", "billing_address", "company_name", "contact", "contact_name", "contact_person_details",
+    "contact_persons", "contact_persons_associated", "contact_persons_details", "customer_custom_field_hash",
+    "customer_custom_fields", "customer_name", "email", "facebook", "fax", "first_name", "last_name", "mobile", "phone",
+    "shipping_address", "skype", "twitter", "vendor_custom_fields", "vendor_name", "website",
+})  # fmt: skip
+#: Keys whose values a person is recognised by, wherever they stand: of an address its street, not its city.
+RECOGNISED_BY: frozenset[str] = frozenset({
+    "address", "attention", "company_name", "contact_name", "email", "facebook", "fax", "first_name", "last_name",
+    "mobile", "name", "phone", "skype", "street", "street2", "twitter", "website",
+})  # fmt: skip
 
 
 def contact_stream(contact_type: str) -> Stream:

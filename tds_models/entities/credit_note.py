@@ -2,8 +2,8 @@
 
 from tds_models.entities.declaration import Entity, Lines, Order, Stream
 from tds_models.entities.document_common import LINE_TOTAL, SUMS, TOTALS, document_total, lines
-from tds_models.entities.field_modifiers import place, required, undetailed, unlisted
-from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
+from tds_models.entities.field_modifiers import filtered, identifying, place, required, undetailed, unlisted
+from tds_models.entities.fields import Filter, at, boolean, custom, number, on, refers, text
 from tds_models.findings import Severity
 
 CREDIT_NOTE = Entity(
@@ -11,11 +11,11 @@ CREDIT_NOTE = Entity(
     title="Credit notes",
     priority=5,
     fields=(
-        required(text("number", "creditnote_number"), Severity.WARNING),  # a draft may have none
+        required(filtered(text("number", "creditnote_number"), Filter.CODE), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        required(refers("customer_id", to="customer")),
-        text("customer_name"),
-        text("status"),
+        filtered(required(refers("customer_id", to="customer")), Filter.REFERENCE),
+        identifying(text("customer_name")),
+        filtered(text("status")),
         required(on("credited_on", "date")),
         text("currency_code"),
         *undetailed(

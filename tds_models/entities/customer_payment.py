@@ -1,20 +1,20 @@
 """Customer payment: money received, and the invoices it paid."""
 
 from tds_models.entities.declaration import Entity, Lines, Order, Stream
-from tds_models.entities.field_modifiers import place, required, undetailed, unlisted
-from tds_models.entities.fields import at, custom, number, on, refers, text
+from tds_models.entities.field_modifiers import filtered, identifying, place, required, undetailed, unlisted
+from tds_models.entities.fields import Filter, at, custom, number, on, refers, text
 
 CUSTOMER_PAYMENT = Entity(
     name="customer_payment",
     title="Customer payments",
     priority=5,
     fields=(
-        *undetailed(text("number", "payment_number")),
+        *undetailed(filtered(text("number", "payment_number"), Filter.CODE)),
         text("reference_number"),
-        required(refers("customer_id", to="customer")),
-        text("customer_name"),
+        filtered(required(refers("customer_id", to="customer")), Filter.REFERENCE),
+        identifying(text("customer_name")),
         text("payment_mode"),
-        *unlisted(text("status")),
+        *unlisted(filtered(text("status"))),
         required(on("paid_on", "date")),
         *unlisted(text("currency_code"), number("exchange_rate")),
         required(number("amount", least=0)),

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from tds_models.entities.field_modifiers import Older, older_keys
-from tds_models.entities.fields import Field, Plan, plan_for, refers
+from tds_models.entities.fields import Field, Filter, Plan, plan_for, refers
 from tds_models.entities.table_factory import line_table, mirror_table
 from tds_models.entities.totals import DocumentTotal, LineTotal
 
@@ -190,6 +190,16 @@ class Entity:
     def required(self) -> tuple[Field, ...]:
         """The fields that should have a value."""
         return tuple(each for each in self.fields if each.required)
+
+    @cached_property
+    def filters(self) -> dict[str, Field]:
+        """The fields by which rows can be filtered, by the name of the filter."""
+        return {each.filter_name: each for each in self.fields if each.filtered_by}
+
+    @cached_property
+    def searched(self) -> tuple[Field, ...]:
+        """The fields a search looks at beside the id; their values tell a person which record it is."""
+        return tuple(each for each in self.fields if each.filtered_by in (Filter.CODE, Filter.BEGINNING))
 
     @cached_property
     def older_keys(self) -> tuple[Older, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tds_models.entities.fields import Field, refers
+from tds_models.entities.fields import Field, Filter, refers
 from tds_models.findings import Severity
 
 
@@ -40,6 +40,16 @@ def required(declared: Field, severity: Severity = Severity.ERROR) -> Field:
 def unique(declared: Field, severity: Severity = Severity.ERROR) -> Field:
     """The same field, whose value no two living records should share; `severity` of those that do."""
     return replace(declared, unique=severity)
+
+
+def identifying(declared: Field) -> Field:
+    """The same field, whose values say which person or company a record is about."""
+    return replace(declared, identifying=True)
+
+
+def filtered(declared: Field, by: Filter = Filter.VALUE) -> Field:
+    """The same field, by which rows can be filtered."""
+    return replace(declared, filtered_by=by)
 
 
 def older(key: str, declared: Field, means: Mapping[bool, Any] | None = None) -> Field:

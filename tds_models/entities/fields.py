@@ -8,6 +8,7 @@ empty list or object as well) is read nowhere: it is no value, in every kind.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Date, Numeric, Text
@@ -60,6 +61,15 @@ JSON = Kind("json", read_json, JSONB(), "jsonb")
 CUSTOM = Kind("custom", read_custom, JSONB(), "jsonb")
 
 
+class Filter(StrEnum):
+    """How rows are filtered by a field, and whether a search looks there."""
+
+    VALUE = "value"  # the whole value, which many rows share
+    CODE = "code"  # the whole value, in any case; searched by its beginning
+    BEGINNING = "beginning"  # the beginning of the value, in any case; searched by it
+    REFERENCE = "reference"  # the id of the record it refers to, or that record's whole name
+
+
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """One value of an entity: our name for it, the source's key, its kind, and the rules its values should keep.
@@ -67,6 +77,9 @@ class Field:
     What breaks a rule is stored all the same; the severity says how grave it is. `least`: the smallest right number.
     `required`: it should have a value. `unique`: no two living records should have the same.
     `refers_to` names the entity whose source id this is. `personal` values never appear in logs or findings.
+    `identifying` ones say who a record is about: shown to everybody, and erased with the person like personal ones.
+
+    `filtered_by`: how rows are filtered by it; such a field has an index.
 
     `listed`: list rows show it where it has a value. `detailed`: details do, and one without the key says "nothing".
     `older`: the key that organisations have which Zoho has not moved to `key` yet; `older_means`: what its
@@ -82,10 +95,17 @@ class Field:
     unique: Severity | None = None
     refers_to: str | None = None
     personal: bool = False
+    identifying: bool = False
+    filtered_by: Filter | None = None
     listed: bool = True
     detailed: bool = True
     older: str | None = None
     older_means: Mapping[bool, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def filter_name(self) -> str:
+        """What the filter by this field is called: its own name, of a reference without `_id`."""
+        return self.name.removesuffix("_id") if self.filtered_by is Filter.REFERENCE else self.name
 
     def value_of(self, raw: Any) -> Any:
         """The stored value of `raw`, `None` where it says nothing; raises `ValueError` with the reason."""

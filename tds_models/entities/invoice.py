@@ -2,8 +2,8 @@
 
 from tds_models.entities.declaration import Entity, Order, Stream
 from tds_models.entities.document_common import CURRENCY, LINE_TOTAL, TOTALS, document_total, lines
-from tds_models.entities.field_modifiers import place, required, unlisted
-from tds_models.entities.fields import at, custom, number, on, refers, text
+from tds_models.entities.field_modifiers import filtered, identifying, place, required, unlisted
+from tds_models.entities.fields import Filter, at, custom, number, on, refers, text
 from tds_models.findings import Severity
 
 INVOICE = Entity(
@@ -11,12 +11,12 @@ INVOICE = Entity(
     title="Invoices",
     priority=2,
     fields=(
-        required(text("number", "invoice_number"), Severity.WARNING),  # a draft may have none
+        required(filtered(text("number", "invoice_number"), Filter.CODE), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        required(refers("customer_id", to="customer")),
-        text("customer_name"),
+        filtered(required(refers("customer_id", to="customer")), Filter.REFERENCE),
+        identifying(text("customer_name")),
         *unlisted(refers("sales_order_id", to="sales_order", key="salesorder_id")),
-        text("status"),
+        filtered(text("status")),
         required(on("invoiced_on", "date")),
         on("due_on", "due_date"),
         *CURRENCY,

@@ -1,8 +1,8 @@
 """Price list: the prices some customers pay, product by product."""
 
 from tds_models.entities.declaration import Entity, Increment, Lines, Shows, Stream
-from tds_models.entities.field_modifiers import required, undetailed
-from tds_models.entities.fields import boolean, discount, integer, nested, number, percentage, refers, text
+from tds_models.entities.field_modifiers import filtered, required, undetailed
+from tds_models.entities.fields import Filter, boolean, discount, integer, nested, number, percentage, refers, text
 
 PRICE_LIST = Entity(
     name="price_list",
@@ -11,11 +11,11 @@ PRICE_LIST = Entity(
     cached_seconds=1800,
     # of one list alone there is no description: what it does not show may only be unsaid
     fields=undetailed(
-        required(text("name")),
+        filtered(required(text("name")), Filter.BEGINNING),
         text("description"),
         refers("currency_id", to=None),
         text("currency_code"),
-        text("status"),
+        filtered(text("status")),
         text("pricebook_type"),
         text("pricing_scheme"),
         text("rounding_type"),

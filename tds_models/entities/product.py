@@ -1,8 +1,8 @@
 """Product: something the company sells or stocks. Zoho calls it an item."""
 
 from tds_models.entities.declaration import BatchCall, Entity, Order, Stream
-from tds_models.entities.field_modifiers import required, unique, unlisted
-from tds_models.entities.fields import at, boolean, custom, number, percentage, refers, text
+from tds_models.entities.field_modifiers import filtered, required, unique, unlisted
+from tds_models.entities.fields import Filter, at, boolean, custom, number, percentage, refers, text
 from tds_models.findings import Severity
 
 PRODUCT = Entity(
@@ -11,9 +11,9 @@ PRODUCT = Entity(
     priority=5,
     # our name, the key in Zoho's record where it differs, and the rules a value must keep
     fields=(
-        required(text("name")),
-        unique(required(text("sku"))),
-        text("status"),
+        filtered(required(text("name")), Filter.BEGINNING),
+        filtered(unique(required(text("sku"))), Filter.CODE),
+        filtered(text("status")),
         text("description"),
         text("unit"),
         text("product_type"),

@@ -2,8 +2,8 @@
 
 from tds_models.entities.declaration import Entity, Order, Stream
 from tds_models.entities.document_common import LINE_TOTAL, TOTALS, document_total, lines
-from tds_models.entities.field_modifiers import place, required, unlisted
-from tds_models.entities.fields import at, boolean, custom, number, on, refers, text
+from tds_models.entities.field_modifiers import filtered, identifying, place, required, unlisted
+from tds_models.entities.fields import Filter, at, boolean, custom, number, on, refers, text
 from tds_models.findings import Severity
 
 SALES_ORDER = Entity(
@@ -11,11 +11,11 @@ SALES_ORDER = Entity(
     title="Sales orders",
     priority=2,
     fields=(
-        required(text("number", "salesorder_number"), Severity.WARNING),  # a draft may have none
+        required(filtered(text("number", "salesorder_number"), Filter.CODE), Severity.WARNING),  # a draft may have none
         text("reference_number"),
-        required(refers("customer_id", to="customer")),
-        text("customer_name"),
-        text("status"),
+        filtered(required(refers("customer_id", to="customer")), Filter.REFERENCE),
+        identifying(text("customer_name")),
+        filtered(text("status")),
         text("order_status"),
         text("invoiced_status"),
         text("paid_status"),

@@ -1,8 +1,8 @@
 """Stock adjustment: goods counted, lost or found, outside any sale or purchase."""
 
 from tds_models.entities.declaration import Entity, Increment, Lines, Stream
-from tds_models.entities.field_modifiers import place, required, undetailed
-from tds_models.entities.fields import at, custom, number, on, refers, text
+from tds_models.entities.field_modifiers import filtered, place, required, undetailed
+from tds_models.entities.fields import Filter, at, custom, number, on, refers, text
 from tds_models.entities.totals import LineTotal
 from tds_models.findings import Severity
 
@@ -14,9 +14,9 @@ STOCK_ADJUSTMENT = Entity(
         required(on("adjusted_on", "date")),
         text("reason"),
         text("description"),
-        text("reference_number"),
+        filtered(text("reference_number"), Filter.CODE),
         text("adjustment_type"),
-        *undetailed(text("status")),
+        *undetailed(filtered(text("status"))),
         number("total"),
         place(),
         *undetailed(text("created_by", "created_by_name")),

@@ -1,8 +1,8 @@
 """Stock level: the stock of a product by location. Zoho returns it inside the item."""
 
 from tds_models.entities.declaration import BatchCall, Entity, Increment, Lines, Shows, Stream
-from tds_models.entities.field_modifiers import older, place, unlisted
-from tds_models.entities.fields import Field, number, text
+from tds_models.entities.field_modifiers import filtered, older, place, unlisted
+from tds_models.entities.fields import Field, Filter, number, text
 from tds_models.findings import Severity
 
 
@@ -17,7 +17,7 @@ STOCK_LEVEL = Entity(
     priority=8,
     cached_seconds=60,
     fields=(
-        text("sku"),
+        filtered(text("sku"), Filter.CODE),
         number("stock_on_hand", least=0, severity=Severity.WARNING),
         number("available_stock"),
         number("actual_available_stock"),

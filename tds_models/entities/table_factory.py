@@ -10,13 +10,14 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    column,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from tds_models.base import Instant, mirror_metadata
-from tds_models.entities.fields import Field
+from tds_models.entities.fields import Field, Filter
 
 
 def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = False) -> Table:
@@ -35,7 +36,20 @@ def mirror_table(name: str, fields: tuple[Field, ...], *, header_first: bool = F
         *(Index(None, field.name) for field in fields if field.refers_to),
         Index(f"ix_{name}_live", "source_modified_at", postgresql_where=text("deleted_at is null")),
         Index(f"ix_{name}_changed_at", "changed_at"),
+        *(_filter_index(name, field) for field in fields if field.filtered_by not in (None, Filter.REFERENCE)),
     )
+
+
+#: Of a longer value the beginning is indexed: an index entry has room for no text of any length.
+INDEXED_CHARACTERS = 200
+
+
+def _filter_index(table: str, field: Field) -> Index:
+    """The index of a filter. A value that many rows share is indexed in the order of lists."""
+    name, beginning = f"ix_{table}_{field.name}", func.left(column(field.name), INDEXED_CHARACTERS)
+    if field.filtered_by is Filter.VALUE:
+        return Index(name, beginning, "source", "source_id")
+    return Index(name, func.lower(beginning).label("folded"), postgresql_ops={"folded": "text_pattern_ops"})
 
 
 def _sync_columns() -> list[Column[Any]]:

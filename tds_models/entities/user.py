@@ -1,20 +1,20 @@
 """User: a user account of the Zoho organisation."""
 
 from tds_models.entities.declaration import Entity, Increment, Stream
-from tds_models.entities.field_modifiers import required, undetailed
-from tds_models.entities.fields import refers, text
+from tds_models.entities.field_modifiers import filtered, identifying, required, undetailed
+from tds_models.entities.fields import Filter, refers, text
 
 USER = Entity(
     name="user",
     title="Users",
     priority=8,
     fields=(
-        required(text("name")),
+        identifying(filtered(required(text("name")), Filter.BEGINNING)),
         *undetailed(text("email", personal=True), text("mobile", personal=True)),
         refers("role_id", to=None),
         text("role", "user_role"),
         text("user_type"),
-        text("status"),
+        filtered(text("status")),
     ),
     stream=Stream(
         api="books",
