@@ -8,15 +8,17 @@ from flask import Flask
 
 from tds_api.auth.action_log import ActionRecorder
 from tds_api.auth.middleware import install_auth
+from tds_api.former_addresses import install_former_addresses
 from tds_api.http.correlation import choose_correlation_id, install_correlation
 from tds_api.http.json import ExactJson
 from tds_api.http.problems import install_errors
 from tds_api.http.request_body import install_limits
 from tds_api.http.security_headers import install_protection
-from tds_api.monitoring import monitoring_routes
-from tds_api.openapi import describe
+from tds_api.openapi import Blueprint, describe
 from tds_api.pages.login import login_routes
+from tds_api.pages.registry import install_pages
 from tds_api.pages.zoho_connect import zoho_connect_routes
+from tds_api.probes_and_metrics import monitoring_routes
 from tds_api.process_context import Context, make_context
 from tds_api.resources.action_log import action_routes
 from tds_api.resources.alert_channels import alert_channel_routes
@@ -24,21 +26,29 @@ from tds_api.resources.alert_rules import alert_rule_routes
 from tds_api.resources.alert_silences import alert_silence_routes
 from tds_api.resources.alerts import alert_routes
 from tds_api.resources.api_keys import api_key_routes
-from tds_api.resources.auto_healing import healing_routes
+from tds_api.resources.auto_healing import healing_routes, worker_routes
 from tds_api.resources.breakers import breaker_routes
 from tds_api.resources.comparison import comparison_routes
+from tds_api.resources.configuration import configuration_routes
 from tds_api.resources.cursors import cursor_routes
 from tds_api.resources.dashboard import overview_routes
 from tds_api.resources.dead_letters import dead_letter_routes
 from tds_api.resources.entities import entity_routes
+from tds_api.resources.erasure import erasure_routes
+from tds_api.resources.event_replays import replay_routes
 from tds_api.resources.findings import finding_routes
 from tds_api.resources.health import health_routes
 from tds_api.resources.live_comparison import live_comparison_routes
+from tds_api.resources.locks import lock_routes
+from tds_api.resources.manual_deletion import deletion_routes
+from tds_api.resources.operator_sessions import operator_session_routes
 from tds_api.resources.operators import operator_routes
 from tds_api.resources.queue import queue_routes
 from tds_api.resources.quota import quota_routes
+from tds_api.resources.reveals import reveal_routes
 from tds_api.resources.runs import run_routes, sync_routes
 from tds_api.resources.schedules import schedule_routes
+from tds_api.resources.search import search_routes
 from tds_api.resources.sessions import session_routes
 from tds_api.resources.statistics import statistics_routes
 from tds_api.resources.subscriptions import subscription_routes
@@ -87,6 +97,8 @@ def create_app(settings: Settings, *, nudge: Callable[[str], None]) -> Flask:
     install_limits(app)
     install_auth(app, context, rates, recorder)
     _install_routes(app, context, rates, recorder)
+    install_pages(app, context)
+    install_former_addresses(app)
     install_errors(app)
     if tracing.is_on():
         app.wsgi_app = TracingMiddleware(app.wsgi_app)
@@ -105,27 +117,27 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
     for routes in (
         webhook_coverage_routes(context),
         webhook_event_routes(context),
+        replay_routes(context),
         run_routes(context),
         sync_routes(context),
-        queue_routes(context),
-        schedule_routes(context),
+        *_work_routes(context),
         entity_routes(context),
-        dead_letter_routes(context),
+        reveal_routes(context),
+        deletion_routes(context),
+        erasure_routes(context),
+        search_routes(context),
         breaker_routes(context),
         cursor_routes(context),
+        configuration_routes(context),
         validation_routes(context),
         finding_routes(context),
         live_comparison_routes(context),
         comparison_routes(context),
         quota_routes(context),
-        healing_routes(context),
         health_routes(context),
         overview_routes(context),
-        session_routes(context, rates, recorder),
-        login_routes(context, rates, recorder),
-        api_key_routes(context),
-        operator_routes(context),
-        action_routes(context),
+        *_identity_routes(context, rates, recorder),
+        lock_routes(context),
         subscription_routes(context),
         alert_routes(context),
         alert_silence_routes(context),
@@ -134,3 +146,22 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
         statistics_routes(context),
     ):
         api.register_blueprint(routes)
+
+
+def _work_routes(context: Context) -> Iterable[Blueprint]:
+    """What waits, what is done when, what was given up, and which processes do it."""
+    yield queue_routes(context)
+    yield schedule_routes(context)
+    yield dead_letter_routes(context)
+    yield healing_routes(context)
+    yield worker_routes(context)
+
+
+def _identity_routes(context: Context, rates: RateLimiter, recorder: ActionRecorder) -> Iterable[Blueprint]:
+    """Who may log in, who did, and what they did."""
+    yield session_routes(context, rates, recorder)
+    yield login_routes(context, rates, recorder)
+    yield api_key_routes(context)
+    yield operator_routes(context)
+    yield operator_session_routes(context)
+    yield action_routes(context)

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from tds_api.auth.authentication import BEARER_SCHEME, SESSION_COOKIE, SESSION_SCHEME
 from tds_api.auth.permissions import PermissionsPlugin
+from tds_api.http.etags import IF_NONE_MATCH
 from tds_api.http.json import read_json
 from tds_api.http.problems import PROBLEM, problem_of_http
 from tds_api.schemas.common import ProblemSchema
@@ -75,6 +76,16 @@ class SchemaConditionsPlugin(BasePlugin):
         return getattr(options.get("schema"), "DESCRIBED", None)
 
 
+class EtagPlugin(BasePlugin):
+    """apispec plugin: describes the header of conditional reads for operations that may answer 304."""
+
+    def operation_helper(self, path: Any = None, operations: Any = None, **options: Any) -> None:  # noqa: ARG002 (apispec's)
+        """Complete the operations of one route, behind the parameters of its schemas."""
+        for operation in (operations or {}).values():
+            if "304" in {str(getattr(each, "value", each)) for each in operation.get("responses", {})}:
+                operation.setdefault("parameters", []).append(IF_NONE_MATCH)
+
+
 class Api(flask_smorest.Api):
     """flask-smorest with problem documents for errors."""
 
@@ -97,7 +108,7 @@ class Api(flask_smorest.Api):
 def describe(app: Flask) -> Api:
     """The API document of `app`, which has the webhook routes already; other blueprints are registered on it."""
     app.config.update(_SETTINGS)
-    api = Api(app, spec_kwargs={"extra_plugins": [PermissionsPlugin(app), SchemaConditionsPlugin()]})
+    api = Api(app, spec_kwargs={"extra_plugins": [PermissionsPlugin(app), EtagPlugin(), SchemaConditionsPlugin()]})
     for endpoint, with_event in (("webhooks.take", True), ("webhooks.take_any", False)):
         for rule in app.url_map.iter_rules(endpoint):
             operations = {m.lower(): _webhook_operation(with_event=with_event) for m in sorted(METHODS)}

@@ -10,6 +10,7 @@ from tds_api.inbox.unstored_counter import UnavailabilityCounter
 from tds_api.nudger import Nudger
 from tds_core.breakers.registry import Breakers, open_breakers, report_database
 from tds_core.config.settings import Settings
+from tds_core.health.read_replica import ReadEngines, replica_engine
 from tds_core.observability.metrics import watch_pool
 from tds_core.observability.outages import watch_database
 from tds_core.observability.slow_operations import watch_statements
@@ -19,7 +20,10 @@ from tds_models.db import make_engine, session_scope
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One API process. Group commit has its own connection, so slow reads never delay a webhook."""
+    """One API process. Group commit has its own connection, so slow reads never delay a webhook.
+
+    `reads`: where reads go that may lag; they see the replica, if there is one that keeps up.
+    """
 
     settings: Settings
     engine: Engine
@@ -27,11 +31,13 @@ class Context:
     nudger: Nudger
     breakers: Breakers
     unstored: UnavailabilityCounter
+    reads: ReadEngines
 
     def close(self) -> None:
         """Close the connections. For tests and orderly shutdown; a killed process loses nothing either."""
         self.group_commit.close()
         self.unstored.write()
+        self.reads.dispose()
         self.engine.dispose()
 
 
@@ -49,7 +55,7 @@ def make_context(settings: Settings, *, nudge: Callable[[str], None]) -> Context
     )
     group_commit = GroupCommit(
         intake_engine,
-        duplicate_window_seconds=settings.duplicate_window_seconds,
+        duplicate_window_seconds=lambda: settings.duplicate_window_seconds,
         on_new_work=nudger.request,
         refusal=mirror.refusal,
     )
@@ -58,4 +64,8 @@ def make_context(settings: Settings, *, nudge: Callable[[str], None]) -> Context
     watch_pool(engine, "api")
     watch_statements(engine)
     watch_database(engine)
-    return Context(settings, engine, group_commit, nudger, breakers, UnavailabilityCounter(engine))
+    reads = ReadEngines(engine, replica_engine(settings), most_lag_seconds=settings.replica_lag_seconds)
+    if reads.replica is not None:
+        watch_pool(reads.replica, "reads")
+        watch_statements(reads.replica)
+    return Context(settings, engine, group_commit, nudger, breakers, UnavailabilityCounter(engine), reads)

@@ -7,11 +7,13 @@ from contextvars import copy_context
 from flask import Flask
 
 from tds_api.http.correlation import CORRELATION_KEY, choose_correlation_id
+from tds_api.http.listening_socket import end_in_order_on_sigterm
 from tds_api.http.probe_coalescing import PROBES, Probes
 from tds_api.http.request_body import LARGEST_BYTES, UNREAD_KEY, BodyReader
 from tds_api.http.wsgi_adapter import Environ, HttpExchange, Scope, environ_of, put_body, run_wsgi
 from tds_api.process_context import Context
 from tds_api.webhooks.endpoint import METHODS, WEBHOOKS, WebhookEndpoint, names_of_address
+from tds_core.observability.process_usage import name_as_serving
 from tds_core.sources.zoho.webhooks.errors import WebhookRefusedError
 
 # For webhooks that need a thread: large ones, and those that Flask answers.
@@ -32,6 +34,11 @@ class Application:
         self._bodies = BodyReader()
         self._probes = Probes(lambda environ: run_wsgi(app, environ))
         self._webhooks = WebhookEndpoint(context, self._bodies, self._webhook_threads, self._answer_with_flask)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by the server when the code is loaded."""
+        name_as_serving()
+        end_in_order_on_sigterm(loop)
 
     async def __rsgi__(self, scope: Scope, exchange: HttpExchange) -> None:
         environ = environ_of(scope)

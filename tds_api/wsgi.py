@@ -5,13 +5,16 @@ import os
 import resource
 import sys
 import threading
+from functools import partial
 
 from tds_api.app import create_app
 from tds_core.config.settings import load_settings
+from tds_core.configuration.refresh import follow_configuration
 from tds_core.observability.logging import configure_logging
 from tds_core.observability.tracing import start_tracing
+from tds_models.db import session_scope
 from tds_tasks.alert_loop import start_alerts
-from tds_tasks.nudge import nudge, publish_fast
+from tds_tasks.worker_nudges import nudge, publish_fast
 
 # A thread that waits for the interpreter requests it this often. The loop and the committer release it by themselves,
 # many times a burst; the default of 5 ms costs a tenth of the processor time.
@@ -37,5 +40,6 @@ start_tracing(_settings, process=os.environ.get("TDS_PROCESS") or "api")
 publish_fast()
 
 app = create_app(_settings, nudge=nudge)
+follow_configuration(partial(session_scope, app.extensions["tds"].engine))
 start_alerts(_settings, app.extensions["tds"].breakers, threading.Event(), is_first=False)
 tune_process()

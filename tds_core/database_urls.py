@@ -5,7 +5,8 @@ import re
 _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+psycopg2)?://")
 
 
-_CREDENTIALS = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]*@", re.IGNORECASE)
+# No scheme is longer than this. Without a bound, a long word without :// is read to its end from each of its letters.
+_CREDENTIALS = re.compile(r"(?P<before>[a-z][a-z0-9+.-]{0,39}://[^/\s:@]*):[^/\s@]*@", re.IGNORECASE)
 
 
 def with_driver(url: str) -> str:

@@ -34,6 +34,12 @@ class AlreadyRunningError(TdsError):
     code = "already_running"
 
 
+class NotRunningError(TdsError):
+    """Nothing runs in this home directory that could be asked."""
+
+    code = "not_running"
+
+
 class EmbeddedServerError(TdsError):
     """An embedded PostgreSQL or Redis could not be found, created, started or stopped."""
 

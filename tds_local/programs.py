@@ -1,6 +1,7 @@
 """The programs of a running TDS and their command lines, in the order they start."""
 
 import os
+import signal
 import socket
 import sys
 import urllib.error
@@ -8,35 +9,38 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 from tds_core.config.settings import Settings
+from tds_core.observability.process_usage import SERVING
 from tds_local.supervisor import Program
 
+#: While one server of the API restarts, or was killed, the other takes what comes: Zoho sends a webhook once.
+LEAST_SERVERS = 2
 _CELERY = (sys.executable, "-m", "celery", "-A", "tds_tasks.app")
 # Each costs connections and messages that nothing here uses; the heartbeat stays, since Flower needs it.
 _QUIET = ("--without-gossip", "--without-mingle")
 
 
 def programs_of(settings: Settings) -> Iterator[Program]:
-    """Yield the API, the workers, the dispatcher, Beat and Flower."""
-    yield api(settings)
+    """Yield the API's servers, the workers, the dispatcher, Beat, Flower, and where backups go somewhere their loop."""
+    for number in range(1, max(settings.api_processes, LEAST_SERVERS) + 1):
+        yield api(settings, number)
     for number in range(1, settings.workers + 1):
         yield worker(settings, number)
     yield Program(name="dispatcher", argv=(sys.executable, "-m", "tds_tasks.dispatcher"))
     yield beat(settings)
     yield flower(settings)
+    if settings.backup_directory:
+        yield Program(name="backup", argv=(sys.executable, "-m", "tds_local.backups.backup_loop"))
 
 
-def api(settings: Settings) -> Program:
-    """The HTTP server. It closes connections whose request head does not arrive, and queues very many slow ones.
-
-    HTTP/1 only, since Granian has a timeout for heads only there.
-    """
+def api(settings: Settings, number: int = 1) -> Program:
+    """One HTTP server; all share the port, and the kernel gives each its part."""
     argv = (
-        sys.executable, "-m", "granian", "--interface", "rsgi", "--no-ws", "--http", "1",
-        "--http1-header-read-timeout", "15000", "--backlog", "4096", "--backpressure", "4096",
-        "--host", settings.host, "--port", str(settings.port), "--workers", str(settings.api_processes),
-        "--respawn-failed-workers", "--workers-kill-timeout", "10", "tds_api.rsgi:app",
+        sys.executable, "-m", "tds_api.server", "--host", settings.host, "--port", str(settings.port),
+        "--processes", "1",
     )  # fmt: skip
-    return Program(name="api", argv=argv, is_ready=answering(f"{local_address(settings)}/healthz"))
+    name = "api" if number == 1 else f"api-{number}"
+    is_ready = answering(f"{local_address(settings)}/healthz")
+    return Program(name=name, argv=argv, is_ready=is_ready, reload_signal=signal.SIGHUP, serving=SERVING)
 
 
 def worker(settings: Settings, number: int, *, kind: str = "worker") -> Program:

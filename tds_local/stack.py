@@ -11,12 +11,15 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from tds_core import secret_key
 from tds_core.auth.operators import first_admin
 from tds_core.config.settings import Settings
 from tds_core.config.sources import RUNNING_FILE, SECRETS_FILE
 from tds_core.errors import ConfigError
 from tds_core.schema import migrations
+from tds_core.schema.database_roles import logins_of
 from tds_core.sources import mirrored_organization
+from tds_local.control_socket import ControlSocket
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_local.embedded.guardian import Guardian
 from tds_local.embedded.home import Ownership, secret_of_home, write_private
@@ -70,9 +73,11 @@ def running_stack(
         guard = Guardian()
         ends.callback(guard.close)
         servers: dict[str, Server] = {}
-        settings = _with_stores(_with_secrets(settings), ends, servers, on_step)
+        _check_secrets_of_home(home)
+        settings = _with_stores(settings, ends, servers, on_step)
         with _step(on_step, "migrate") as set_detail:
-            set_detail(f"revision {migrations.upgrade(settings.database_url)}")
+            set_detail(f"revision {_migrate(settings)}")
+        settings = _with_secrets(settings)
         _check_organization(settings)
         admin = _first_admin(settings)
         if admin:
@@ -87,8 +92,19 @@ def running_stack(
         )
         ends.callback(supervisor.stop)
         _start_all(supervisor, programs(settings), on_step)
+        control = ControlSocket(home, supervisor, servers)
+        control.open()
+        ends.callback(control.close)
         _announce(settings, ends)
         yield Stack(settings, _addresses(settings), supervisor, servers, admin)
+
+
+def _migrate(settings: Settings) -> str | None:
+    """Bring the schema to its newest revision, as the owner where the settings name one. Returns the revision."""
+    if settings.source_of("TDS_DATABASE_URL") == "embedded" or not settings.migration_database_url:
+        return migrations.upgrade(settings.database_url)
+    logins = logins_of(settings.database_url, settings.migration_database_url, settings.reader_password)
+    return migrations.upgrade(settings.migration_database_url, logins=logins)
 
 
 def _check_organization(settings: Settings) -> None:
@@ -111,8 +127,31 @@ def _start_all(supervisor: Supervisor, programs: Iterable[Program], on_step: OnS
     supervisor.supervise()
 
 
+def _check_secrets_of_home(home: Path) -> None:
+    """Raise ConfigError where the home has a database and its secrets are gone: new ones would open nothing of it."""
+    has_database = any((home / "postgres" / name).exists() for name in ("data", "place"))
+    if has_database and not (home / SECRETS_FILE).exists():
+        raise ConfigError(
+            f"{home / SECRETS_FILE} is gone, and with it the password and the key of the database in {home}. Put it "
+            "back. If it is lost for good, restore a backup: tds restore --overwrite --without-key; or begin anew with "
+            "TDS_HOME set to another directory. See docs/secret-key.md"
+        )
+
+
+def _check_secret_key(settings: Settings) -> None:
+    """Raise LostKeyError where values are stored that the key does not open, before a new one is made."""
+    engine = make_engine(settings.database_url, pool_size=1, application="tds up")
+    try:
+        with session_scope(engine) as session:
+            source = settings.source_of("TDS_SECRET_KEY")
+            secret_key.check(session, settings.secret_key, settings.secret_key_previous, source=source)
+    finally:
+        engine.dispose()
+
+
 def _with_secrets(settings: Settings) -> Settings:
-    """Fill in unset secrets with ones generated once and kept in the home directory."""
+    """Fill in unset secrets with ones generated once and kept in the home directory. Raises LostKeyError."""
+    _check_secret_key(settings)
     generated = {
         "secret_key": ("TDS_SECRET_KEY", lambda: Fernet.generate_key().decode()),
         "api_token": ("TDS_API_TOKEN", None),
@@ -190,6 +229,7 @@ def _announce(settings: Settings, ends: contextlib.ExitStack) -> None:
 def _addresses(settings: Settings) -> dict[str, str]:
     here = local_address(settings)
     return {
+        "dashboard": f"{here}/dashboard",
         "health": f"{here}/healthz",
         "api": f"{here}/api/tds",
         "docs": f"{here}/api/tds/docs",

@@ -13,7 +13,7 @@ from subprocess import SubprocessError
 
 import psutil
 
-from tds_core.errors import ProgramFailedError
+from tds_core.errors import NotFoundError, ProgramFailedError
 from tds_core.observability.logging import get_logger
 from tds_local.embedded.child_process import Child, spawn
 from tds_local.embedded.guardian import Guardian
@@ -30,13 +30,19 @@ _THREAD_CHECK_SECONDS = 1.0  # how often `wait` checks that the supervising thre
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program:
-    """One program of the stack: its name (also of its log), command, and readiness probe."""
+    """One program of the stack: its name (also of its log), command, and readiness probe.
+
+    `reload_signal`: what makes it load its code again without an end; None: it ends and is started.
+    `serving`: how those of its processes are called that have loaded their code and serve.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_ready: Callable[[], bool] | None = None
     ready_seconds: float = 60.0
+    reload_signal: signal.Signals | None = None
+    serving: str = ""
 
 
 @dataclasses.dataclass
@@ -51,11 +57,29 @@ class Running:
     quick_death_count: int = 0
     failure_count: int = 0
     due_at: float | None = None  # when to start it again; None while it runs
+    is_restarting: bool = False  # it was asked to end, and is no failure
 
     @property
     def pid(self) -> int:
         """The process id, which is also its process group's and session's."""
         return self.process.pid
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProgramStatus:
+    """How a program does, with its descendants. `pid`: None while it waits for its next start.
+
+    `serving`: the processes of a server that have loaded its code and serve.
+    """
+
+    name: str
+    state: str
+    pid: int | None
+    seconds: float
+    restart_count: int
+    memory_bytes: int
+    serving: list[int]
+    log: str
 
 
 class Supervisor:
@@ -134,6 +158,44 @@ class Supervisor:
                 if not watch.is_alive():
                     raise ProgramFailedError(f"The {watch.name} has ended; what dies would not be started again.")
             self._ending.wait(_THREAD_CHECK_SECONDS)
+
+    def statuses(self) -> list[ProgramStatus]:
+        """How each program does, in the order of their start."""
+        return [self._status(each) for each in list(self._running.values())]
+
+    def restart(self, name: str) -> str:
+        """Have a program load its code again, at once. Raises NotFoundError. Returns what is done.
+
+        It "restarts": ends in order, so that work in hand is finished or handed back, and is started like one that
+        ended. Or it "reloads" while it serves. One that "starts" is left alone, since it would take turns with nobody:
+        ask again.
+        """
+        running = self._running.get(name)
+        if running is None:
+            raise NotFoundError(f"No program is called {name}. There are {', '.join(self._running)}.")
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if running.due_at is not None:
+                running.due_at = time.monotonic()
+            elif running.program.reload_signal is not None:
+                if not _use_of(running)[1]:
+                    return "starts"
+                os.kill(running.pid, running.program.reload_signal)
+                return "reloads"
+            else:
+                running.is_restarting = True
+                os.kill(running.pid, signal.SIGTERM)
+        return "restarts"
+
+    def _status(self, running: Running) -> ProgramStatus:
+        waits = running.due_at is not None
+        memory_bytes, serving = (0, []) if waits else _use_of(running)
+        starts = bool(running.program.serving) and not serving
+        state = "waits to start again" if waits else "ends" if running.is_restarting else "starts" if starts else "runs"
+        return ProgramStatus(
+            name=running.program.name, state=state, pid=None if waits else running.pid,
+            seconds=round(time.monotonic() - running.started_at, 1), restart_count=running.restart_count,
+            memory_bytes=memory_bytes, serving=serving, log=str(self.log_of(running.program.name)),
+        )  # fmt: skip
 
     def hurry(self) -> None:
         """End the grace period of a running `stop`."""
@@ -219,10 +281,10 @@ class Supervisor:
             self._clean_up(running)
             # A kill from outside is no failure of the program.
             long_lived = now - running.started_at > _HEALTHY_AFTER_SECONDS
-            is_healthy = long_lived or running.process.returncode == -signal.SIGKILL
+            is_healthy = long_lived or running.is_restarting or running.process.returncode == -signal.SIGKILL
             running.quick_death_count = 0 if is_healthy else running.quick_death_count + 1
-            pause = _pause(running.quick_death_count)
-            running.due_at = now + pause
+            pause = 0.0 if running.is_restarting else _pause(running.quick_death_count)
+            running.due_at, running.is_restarting = now + pause, False
             log.warning("program_ended", program=name, exit_code=running.process.returncode, restart_in_seconds=pause)
         elif running.due_at is not None and now >= running.due_at:
             self._start_again(running)
@@ -239,6 +301,20 @@ class Supervisor:
         running.started_at, running.due_at, running.failure_count = now, None, 0
         running.restart_count += 1
         log.info("program_restarted", program=name, pid=running.pid, restart_count=running.restart_count)
+
+
+def _use_of(running: Running) -> tuple[int, list[int]]:
+    """Resident bytes of a program's processes, pages they share counted for each; and those that serve."""
+    memory_bytes, serving, wanted = 0, [], running.program.serving
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(running.pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                memory_bytes += process.memory_info().rss
+                # Elsewhere than on Linux no process tells its name: there, each child counts.
+                if wanted and (process.name() == wanted or (sys.platform != "linux" and process != parent)):
+                    serving.append(process.pid)
+    return memory_bytes, serving
 
 
 def _pause(count: int) -> float:

@@ -23,13 +23,11 @@ MOST_AT_ONCE = 2000
 class BreakerWakeup:
     """Wakes at every look what may be read until the next one. Redis is asked only while work waits."""
 
-    def __init__(self, breakers: Breakers, *, calls_per_minute: int, look_seconds: float) -> None:
+    def __init__(self, breakers: Breakers, *, calls_per_minute: Callable[[], int], look_seconds: float) -> None:
+        """`calls_per_minute`: the limit in force; 0: none."""
         self._breakers = breakers
-        calls = ceil(calls_per_minute / 60 * look_seconds) if calls_per_minute else MOST_AT_ONCE
-        batches = {name: entity.stream.batch for name, entity in ENTITIES.items()}
-        self._counts = {
-            name: min(MOST_AT_ONCE, calls * (batch.size if batch else 1)) for name, batch in batches.items()
-        }
+        self._calls_per_minute, self._look_seconds = calls_per_minute, look_seconds
+        self._batches = {name: entity.stream.batch for name, entity in ENTITIES.items()}
         self._woken_at: dict[str, float] = {}
 
     def look(self, scope: Callable[[], AbstractContextManager[Session]]) -> None:
@@ -46,10 +44,19 @@ class BreakerWakeup:
         probes = self._due_probes(states)
         with scope() as session:
             breaker_wakeup.wake_blocked_work(
-                session, closed=[s.name for s in states if s.state is CircuitState.CLOSED], counts=self._counts
+                session, closed=[s.name for s in states if self._may_be_called(s)], counts=self._counts()
             )
             for name in probes:
-                breaker_wakeup.wake_one(session, name, entities=list(self._counts))
+                breaker_wakeup.wake_one(session, name, entities=list(self._batches))
+
+    def _counts(self) -> dict[str, int]:
+        """By entity, how many items may be read until the next look."""
+        per_minute = self._calls_per_minute()
+        calls = ceil(per_minute / 60 * self._look_seconds) if per_minute else MOST_AT_ONCE
+        return {name: min(MOST_AT_ONCE, calls * (batch.size if batch else 1)) for name, batch in self._batches.items()}
+
+    def _may_be_called(self, status: BreakerStatus) -> bool:
+        return status.state is CircuitState.CLOSED or not self._breakers.refuses()
 
     def _due_probes(self, states: Sequence[BreakerStatus]) -> list[str]:
         now, moment = datetime.now(UTC), time.monotonic()

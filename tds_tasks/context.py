@@ -19,6 +19,7 @@ from tds_core.observability.outages import watch_database
 from tds_core.observability.slow_operations import watch_statements
 from tds_core.sources import mirrored_organization, registry
 from tds_core.sources.base import Source
+from tds_core.worker_slots import WorkerSlots
 from tds_models.db import autocommit_scope, make_engine, session_scope, set_statement_timeout
 
 log = structlog.get_logger(__name__)
@@ -64,6 +65,16 @@ def unhurried() -> Iterator[Session]:
     with scope() as session:
         set_statement_timeout(session, settings().database_report_seconds)
         yield session
+
+
+@cache
+def _worker_slots(_pid: int) -> WorkerSlots:
+    return WorkerSlots(scope, least=settings().worker_concurrency)
+
+
+def worker_slots() -> WorkerSlots:
+    """How many tasks the living workers run at once, as this process last counted."""
+    return _worker_slots(getpid())
 
 
 def read_scope() -> AbstractContextManager[Session]:

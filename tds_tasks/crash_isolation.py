@@ -17,9 +17,11 @@ from tds_core.observability import tracing
 from tds_core.processing import lease_recovery
 from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
+from tds_core.queue.retry_policy import RetryOutcome
+from tds_tasks import task_results
 from tds_tasks.context import scope
 from tds_tasks.work_batch_commit import commit_batch
-from tds_tasks.worker.liveness import beating
+from tds_tasks.worker.lease_holder_liveness import beating
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +43,14 @@ def run_isolated(claim: Claim, work: Callable[[Claim], None]) -> None:
     """
     for part, end in _try_parts(claim, claim.items, work):
         if end is IsolatedEnd.WELL:
+            task_results.count_records({task_results.ALONE: len(part.items)})
             with scope() as session:
                 queue_items.clear(session, part.items)
         elif end is IsolatedEnd.LATE:
             late = TransientError(f"not done within {LONGEST_SECONDS} seconds, in a process of its own")
             commit_batch(part, candidates={}, failures={item.source_id: late for item in part.items})
         else:
+            task_results.count_records({RetryOutcome.DEAD: 1})
             log.error("record_kills_its_process", entity=claim.entity, source_id=part.items[0].source_id)
             with scope() as session:
                 lease_recovery.bury_poison(session, claim, part.items[0])

@@ -8,7 +8,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, Engine, text
@@ -17,30 +18,36 @@ from sqlalchemy.orm import Session
 
 from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import load_settings
+from tds_core.configuration.refresh import follow_configuration
 from tds_core.database_errors import is_away
 from tds_core.dead_letters import retry_batches
 from tds_core.healing.action_log import Cause, record_action
 from tds_core.healing.actions import recovered_lease_results
+from tds_core.inbox import replay_batches
 from tds_core.observability import heartbeats
+from tds_core.observability.heartbeat_files import touch_heartbeat
 from tds_core.observability.logging import configure_logging
 from tds_core.observability.metrics import watch_pool
 from tds_core.observability.outages import watch_database
 from tds_core.processing.lease_recovery import expire, lease_holders, recover_expired_leases
 from tds_core.protection_switches import Protection, is_off
 from tds_core.queue.claim import Due, due_work
+from tds_core.sources.zoho.webhooks.parser import parse_again
+from tds_core.statistics.deployments import record_deployment
 from tds_core.subscriptions import delivery_queue
 from tds_core.subscriptions.fan_out import due_subscriptions
 from tds_core.sync import unconfirmed_records
 from tds_core.sync.runs import due_runs
 from tds_core.validation import stored_reports
-from tds_models.db import Lock, make_engine
+from tds_core.worker_slots import WorkerSlots
+from tds_models.db import Lock, make_engine, session_scope
 from tds_models.entities import ENTITIES
-from tds_tasks import nudge
+from tds_tasks import worker_nudges
 from tds_tasks.alert_loop import start_alerts
 from tds_tasks.breaker_wakeup import BreakerWakeup
-from tds_tasks.worker.liveness import dead
+from tds_tasks.healing_loop import start_healing
+from tds_tasks.worker.lease_holder_liveness import dead
 from tds_tasks.worker.metrics_server import serve_metrics
-from tds_tasks.worker_watchdog import start_healing
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +59,12 @@ class RetryBatchRunner:
         self._failing = False
 
     def look(self, scope: Callable[[], AbstractContextManager[Session]]) -> None:
-        """Retry the next dead letters of every batch. Raises nothing, so that lease recovery goes on."""
+        """Take the next steps of every batch of dead letters and events. Raises nothing, so lease recovery goes on."""
         try:
             with scope() as session:
                 retry_batches.step(session)
+            with scope() as session:
+                replay_batches.step(session, parse=parse_again)
         except Exception as error:  # an outage shows itself in the next transaction, a bug must not hold that up
             if not self._failing:
                 log.exception("letter_batches_failing", error=type(error).__name__)
@@ -67,17 +76,23 @@ class RetryBatchRunner:
 LOOK_SECONDS = 0.5
 # Work that was just announced is given this long to be claimed before it is announced again.
 PATIENCE_SECONDS = 0.3
-# Bulk reading never takes all the workers.
+# Runs are told of in twos at least, and never so many that they take most of the workers.
 RUNS_AT_ONCE = 2
 OUTAGE_SECONDS = 2.0
 # A task that tells of changes ends when nothing is due, so the next change has it called again sooner.
 TOLD_SECONDS = 0.9
 
 
+def runs_at_once(slots: int) -> int:
+    """How many runs are told of at once while the living workers run `slots` tasks."""
+    return max(RUNS_AT_ONCE, slots // 2)
+
+
 class Dispatcher:
     """Looks at one moment at a time; its state only keeps it from logging or nudging twice."""
 
-    def __init__(self, waker: BreakerWakeup, *, slots: int, claim_size: int) -> None:
+    def __init__(self, waker: BreakerWakeup, *, slots: Callable[[], int], claim_size: Callable[[], int]) -> None:
+        """`slots`: how many tasks the living workers run at once."""
         self._waker = waker
         self._reviver = RetryBatchRunner()
         self._slots = slots
@@ -87,6 +102,7 @@ class Dispatcher:
 
     def look(self, connection: Connection) -> None:
         """Rescue, wake and revive, then nudge."""
+        slots = self._slots()
         self._waker.look(lambda: _transaction(connection))
         self._reviver.look(lambda: _transaction(connection))
         with _transaction(connection) as session:
@@ -95,7 +111,7 @@ class Dispatcher:
             expire(session, dead(lease_holders(session)))
             rescued = recover_expired_leases(session)
             work = due_work(session, list(ENTITIES))
-            runs = due_runs(session, limit=RUNS_AT_ONCE)
+            runs = due_runs(session, limit=runs_at_once(slots))
             delivery_queue.expire(session, dead(delivery_queue.holders(session)))
             outbound, couriers = due_subscriptions(session)
             validating = stored_reports.due_reports(session)
@@ -104,13 +120,13 @@ class Dispatcher:
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
         try:
-            told_count = self._wake(work, runs)
+            told_count = self._wake(work, runs, slots)
             # However much is to be told, most workers are left to syncing.
-            if outbound and couriers < max(1, self._slots // 2) and self._may("outbound", TOLD_SECONDS):
-                nudge.nudge_outbound()
+            if outbound and couriers < max(1, slots // 2) and self._may("outbound", TOLD_SECONDS):
+                worker_nudges.nudge_outbound()
             if validating and self._may("validation", OUTAGE_SECONDS):
-                nudge.nudge_validation()
-        except nudge.FAILURES as error:
+                worker_nudges.nudge_validation()
+        except worker_nudges.FAILURES as error:
             if not self._failing:
                 log.warning("nudges_failing", error=type(error).__name__)
             self._failing = True
@@ -119,17 +135,17 @@ class Dispatcher:
                 log.info("nudges_working_again")
             self._failing = self._failing and not told_count
 
-    def _wake(self, work: list[Due], runs: list[int]) -> int:
+    def _wake(self, work: list[Due], runs: list[int], slots: int) -> int:
         """Tell of what is due. Returns how often."""
         told_count = 0
         for due in () if is_off(Protection.SWEEP) else work:
             if due.oldest_seconds < PATIENCE_SECONDS or not self._may(due.entity, OUTAGE_SECONDS):
                 continue
-            nudge.nudge(due.entity, count=min(self._slots, -(-due.count // self._claim_size)))
+            worker_nudges.nudge(due.entity, count=min(slots, -(-due.count // self._claim_size())))
             told_count += 1
         for run_id in runs:
             if self._may(f"run:{run_id}", OUTAGE_SECONDS):
-                nudge.nudge_run(run_id)
+                worker_nudges.nudge_run(run_id)
                 told_count += 1
         return told_count
 
@@ -148,20 +164,33 @@ def _transaction(connection: Connection) -> Iterator[Session]:
         yield session
 
 
-def lead(engine: Engine, dispatcher: Dispatcher, stop: threading.Event) -> None:
-    """Hold the leader's lock and look, until stopped or the connection dies. Waits while another leads."""
+def lead(
+    engine: Engine, dispatcher: Dispatcher, stop: threading.Event, on_round: Callable[[], None] = lambda: None
+) -> None:
+    """Hold the leader's lock and look, until stopped or the connection dies. Waits while another leads.
+
+    `on_round` is called before each look, and each time the lock was asked for in vain.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock, engine.connect() as connection:
         try:
-            _lead(lock, connection, dispatcher, stop)
+            _lead(lock, connection, dispatcher, stop, on_round)
         finally:
             lock.invalidate()  # back in the pool it would hold the leader's lock, against ourselves too
 
 
-def _lead(lock: Connection, connection: Connection, dispatcher: Dispatcher, stop: threading.Event) -> None:
+def _lead(
+    lock: Connection,
+    connection: Connection,
+    dispatcher: Dispatcher,
+    stop: threading.Event,
+    on_round: Callable[[], None],
+) -> None:
     asked = text("select pg_try_advisory_lock(:key)")
     while not stop.is_set() and not lock.execute(asked, {"key": Lock.DISPATCHER}).scalar():
+        on_round()
         stop.wait(LOOK_SECONDS)
     while not stop.is_set():
+        on_round()
         lock.execute(text("select 1"))  # the lock lives as long as this connection
         dispatcher.look(connection)
         stop.wait(LOOK_SECONDS)
@@ -175,26 +204,34 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    nudge.publish_fast()
+    worker_nudges.publish_fast()
     engine = make_engine(
         settings.database_url, pool_size=2, application="tds-dispatcher", timeouts=settings.leader_timeouts
     )
-    slots = max(1, settings.workers * settings.worker_concurrency)
     breakers = open_breakers(settings)
-    waker = BreakerWakeup(breakers, calls_per_minute=settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
-    dispatcher = Dispatcher(waker, slots=slots, claim_size=settings.claim_size)
+    waker = BreakerWakeup(breakers, calls_per_minute=lambda: settings.zoho_calls_per_minute, look_seconds=LOOK_SECONDS)
     own = make_engine(settings.database_url, pool_size=1, application="tds-healing", timeouts=settings.timeouts)
     watch_pool(engine, "dispatcher")
     watch_pool(own, "healing")
     serve_metrics(settings)
-    for each in (engine, own):
+    reader = make_engine(
+        settings.database_url, pool_size=1, application="tds-configuration", timeouts=settings.timeouts
+    )
+    slots = WorkerSlots(lambda: session_scope(reader)).count
+    dispatcher = Dispatcher(waker, slots=slots, claim_size=lambda: settings.claim_size)
+    for each in (engine, own, reader):
         watch_database(each)
+    follow_configuration(lambda: session_scope(reader), stop)
     start_healing(settings, own, breakers, stop)
     start_alerts(settings, breakers, stop, is_first=True)
+    show_round = partial(touch_heartbeat, settings.home, "dispatcher")
+    with suppress(SQLAlchemyError), session_scope(own) as session:
+        record_deployment(session, settings.version)
     log.info("dispatcher_started")
     while not stop.is_set():
+        show_round()
         try:
-            lead(engine, dispatcher, stop)
+            lead(engine, dispatcher, stop, show_round)
         except SQLAlchemyError as error:
             if not is_away(error):  # what is away is told once, by the engine
                 log.warning("look_failed", error=type(error).__name__)

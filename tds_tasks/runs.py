@@ -20,8 +20,8 @@ from tds_core.errors import SNOOZE, PermissionMissingError, SourceError, TdsErro
 from tds_core.observability import metrics, tracing
 from tds_core.observability.slow_operations import slow
 from tds_core.queue.retry_policy import RetryOutcome, decide_retry
-from tds_core.records import lock_conflicts
-from tds_core.records.lock_conflicts import LockedError
+from tds_core.records import row_lock_waits
+from tds_core.records.row_lock_waits import LockedError
 from tds_core.sources import missing_permissions, rate_limit_pause
 from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import page_commit, run_requests, runs
@@ -29,13 +29,13 @@ from tds_core.sync.change_limits import ChangeLimits
 from tds_core.sync.page_commit import ComparedPage, LostLeaseError, MassChangeError, PassEnd
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
-from tds_models.runs import Mode
-from tds_tasks import comparisons, nudge
+from tds_models.runs import Mode, Run, RunState
+from tds_tasks import comparison_runs, task_results, worker_nudges
 from tds_tasks.app import app
 from tds_tasks.context import is_elsewhere, read_scope, scope, settings, unhurried, while_reachable
 from tds_tasks.page_fetch import FetchedPage, fetch_pages, prefetch
 from tds_tasks.work_batch_commit import OUTAGES
-from tds_tasks.worker.liveness import worker_name
+from tds_tasks.worker.lease_holder_liveness import worker_name
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +50,16 @@ OUTAGE_SECONDS = 2.0
 LOCK_SECONDS = 5.0
 
 
-@app.task(name="tds.run.advance")
-def advance(run_id: int) -> None:
+@app.task(name="tds.run.advance", throws=(task_results.WorkFailedError,))
+def advance(run_id: int) -> str:
     """Take the run some pages further."""
+    sentence, failed = f"run {run_id}: PostgreSQL was away", False
     with while_reachable():
         advance_run(run_id)
+        with scope() as session:
+            if run := session.get(Run, run_id):
+                sentence, failed = task_results.run_sentence(run), run.state == RunState.FAILED
+    return task_results.ended(sentence, failed=failed)
 
 
 def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
@@ -65,12 +70,14 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     if run.mode == Mode.TARGETED:
         _record_outcomes(run)
         return False
-    structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, run_id=run.id, entity=run.entity)
+    structlog.contextvars.bind_contextvars(
+        correlation_id=run.correlation_id, run_id=run.id, entity=run.entity, caller=run.requested_by
+    )
     try:
         with tracing.span("run", correlation_id=run.correlation_id, entity=run.entity, mode=run.mode, run_id=run.id):
             until = time.monotonic() + slice_seconds
             if run.mode == Mode.COMPARISON:
-                goes_on = comparisons.advance_comparison(run, until=until, lease_seconds=RUN_LEASE_SECONDS)
+                goes_on = comparison_runs.advance_comparison(run, until=until, lease_seconds=RUN_LEASE_SECONDS)
             else:
                 goes_on = _read_pages(run, permissions, until=until)
     except SourceError as error:
@@ -87,8 +94,8 @@ def advance_run(run_id: int, *, slice_seconds: float = SLICE_SECONDS) -> bool:
     finally:
         structlog.contextvars.clear_contextvars()
     if goes_on:
-        with suppress(*nudge.FAILURES):  # the dispatcher looks too
-            nudge.nudge_run(run.id)
+        with suppress(*worker_nudges.FAILURES):  # the dispatcher looks too
+            worker_nudges.nudge_run(run.id)
     return goes_on
 
 
@@ -242,7 +249,7 @@ def _interrupt(run: RunLease, error: BaseException) -> None:
 
 def _wait_for_lock(run: RunLease) -> None:
     with scope() as session:
-        lock = lock_conflicts.table_held(session, ENTITIES[run.entity])
+        lock = row_lock_waits.table_held(session, ENTITIES[run.entity])
         runs.yield_run(session, run, delay_seconds=LOCK_SECONDS, reason=str(lock))
     log.info("run_waits_for_lock", detail=str(lock))
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-import celeryconfig
 from tds_core import retention
 from tds_core.audit_trail import retention as audit_retention
 from tds_core.audit_trail import rolling_verification
 from tds_core.audit_trail import seal as audit_seal
-from tds_core.audit_trail.keys import configured_keys, seal_key
 from tds_core.audit_trail.row_digests import SEALED_TABLES
+from tds_core.audit_trail.seal_keys import configured_keys, seal_key
 from tds_core.comparison import comparisons
+from tds_core.configuration import versions
 from tds_core.database_errors import is_out_of_time
 from tds_core.healing import actions, cycle
 from tds_core.healing.action_log import Cause
@@ -31,33 +32,60 @@ from tds_core.webhook_coverage.gap_findings import report_gaps
 from tds_core.webhook_coverage.measure import measure
 from tds_models.db import set_statement_timeout
 from tds_models.entities import ENTITIES
+from tds_tasks import celeryconfig, partition_upkeep, task_results
 from tds_tasks.app import app
 from tds_tasks.context import breakers, scope, settings, unhurried, while_reachable
-from tds_tasks.worker import liveness
-from tds_tasks.worker_watchdog import announce
+from tds_tasks.healing_loop import announce
+from tds_tasks.worker import lease_holder_liveness
 
 log = structlog.get_logger(__name__)
+
+_followed: dict[str, str] = {}  # the time zone this process saw the timetable in, once it did
 
 # Less than the time limit of a task: what is left has its turn with a later slot.
 BUDGET_SECONDS = 40.0
 # So that verifying the history all the time takes less than a hundredth of a processor.
 VERIFY_SECONDS = 0.25
+#: What a slot of healing says that did nothing.
+SWITCHED_OFF = "switched off: AUTO_HEALING_ENABLED is no"
 
 
-@app.task(name="tds.timetable.tick")
-def tick() -> None:
+@app.task(name="tds.timetable.tick", throws=(task_results.WorkFailedError,))
+def run_timetable() -> str:
     """Run every slot that is due."""
+    ends = tick()
+    sentence = ", ".join(f"{job} {'completed' if well else 'failed'}" for job, well in ends.items())
+    return task_results.ended(sentence or "no job was due", failed=not all(ends.values()))
+
+
+def tick() -> dict[str, bool]:
+    """Run every slot that is due. Returns whether each job ended well."""
+    ends: dict[str, bool] = {}
     with while_reachable():
         with scope() as session:
-            job_store.seed(session, celeryconfig.TIMETABLE)
+            zone = _keep_to_zone(session)
             heartbeats.beat(session, "beat")
             slots = job_store.claim_due(session)
+        _followed["zone"] = zone  # once that is committed
         for slot in slots:
-            run_slot(slot)
+            ends[slot.job] = run_slot(slot)
+    return ends
 
 
-def run_slot(slot: ClaimedSlot) -> None:
-    """Run the job of a slot and record how it ended; the failure of one job stops no other."""
+def _keep_to_zone(session: Session) -> str:
+    """Let the timetable begin, and follow the installation's time zone when that was changed. Returns the zone."""
+    zone = settings().time_zone
+    job_store.seed(session, celeryconfig.TIMETABLE, zone=zone)
+    if _followed.get("zone") != zone:
+        zones = {"UTC", *versions.earlier_values(session, "TDS_TIME_ZONE"), *_followed.values()}
+        moved = job_store.move_to_zone(session, celeryconfig.TIMETABLE, zones=sorted(zones), zone=zone)
+        if moved:
+            log.info("timetable_moved", zone=zone, jobs=moved)
+    return zone
+
+
+def run_slot(slot: ClaimedSlot) -> bool:
+    """Run the job of a slot and record how it ended. Returns whether well; the failure of one job stops no other."""
     try:
         detail = JOBS[slot.task](slot.arguments)
     except Exception as error:
@@ -68,6 +96,7 @@ def run_slot(slot: ClaimedSlot) -> None:
         result = "completed"
     with scope() as session:
         job_store.end(session, slot, result=result, detail=detail)
+    return result == "completed"
 
 
 def _request_runs(arguments: Mapping[str, Any]) -> str:
@@ -87,11 +116,15 @@ def _recover_leases(_: Mapping[str, Any]) -> str:
 
 def _retry_dead_letters(_: Mapping[str, Any]) -> str:
     """The healing cycle retries them as well; this job lets a timetable do so at other times."""
+    if not settings().auto_healing_enabled:
+        return SWITCHED_OFF
     results = actions.retry_dead_letters(_healing_context())
     return f"{sum(result.count for result in results)} dead letters"
 
 
 def _heal(_: Mapping[str, Any]) -> str:
+    if not settings().auto_healing_enabled:
+        return SWITCHED_OFF
     with scope() as session:
         cycle_id = cycle.begin(session, cause=Cause.BEAT)
     counts = cycle.run(_healing_context(), cycle_id, cause=Cause.BEAT)
@@ -99,7 +132,7 @@ def _heal(_: Mapping[str, Any]) -> str:
 
 
 def _healing_context() -> HealingContext:
-    return healing_context(settings(), scope, breakers(), announce=announce, dead=liveness.dead)
+    return healing_context(settings(), scope, breakers(), announce=announce, dead=lease_holder_liveness.dead)
 
 
 def _compare(arguments: Mapping[str, Any]) -> str:
@@ -160,13 +193,18 @@ def _store_figures(entity: str, *, now: datetime, zone: str) -> bool:
 
 
 def _remove_old(_: Mapping[str, Any]) -> str:
-    """Remove old rows of every table that has a retention, then history older than TDS_AUDIT_DAYS."""
-    removed: dict[str, int] = {}
+    """Remove old rows of every table that has a retention, then history older than TDS_AUDIT_DAYS.
+
+    Partitions come first: those of the days to come must be there whatever else fails.
+    """
+    chosen = settings()
+    days = {"events": chosen.events_days, "attempts": chosen.attempts_days, "metrics": chosen.metrics_days}
+    removed: dict[str, Any] = {name: str(result) for name, result in partition_upkeep.keep_up(days).items()}
     for table in retention.OLD:
         removed[table] = 0
         while True:
             with unhurried() as session:
-                count = retention.remove_old(session, table)
+                count = retention.remove_old(session, table, days)
             removed[table] += count
             if count < retention.BATCH_SIZE:
                 break

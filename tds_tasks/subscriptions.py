@@ -17,16 +17,16 @@ from tds_core.subscriptions import delivery_queue
 from tds_core.subscriptions.delivery_queue import PreparedDelivery, prepare
 from tds_core.subscriptions.fan_out import Watermark, fan_out
 from tds_core.subscriptions.http_sender import DeliveryResult, HttpSender, ReceiverResponse
-from tds_core.subscriptions.payload import signed_headers
 from tds_core.subscriptions.result_recording import record_results
 from tds_core.subscriptions.retry_policy import is_away, is_success
+from tds_core.subscriptions.signed_events import signed_headers
 from tds_core.subscriptions.ssrf_guard import configured_policy
 from tds_core.subscriptions.subscriptions import vault_of
-from tds_tasks import nudge
+from tds_tasks import worker_nudges
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings
 from tds_tasks.work_batch_commit import OUTAGES
-from tds_tasks.worker.liveness import worker_name
+from tds_tasks.worker.lease_holder_liveness import worker_name
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +46,9 @@ _watermark = Watermark()
 
 
 @app.task(name="tds.outbound.deliver")
-def deliver() -> None:
+def deliver() -> str:
     """Send what is due."""
-    deliver_due()
+    return f"{deliver_due()} requests to receivers"
 
 
 def deliver_due(*, budget_seconds: float = BUDGET_SECONDS) -> int:
@@ -59,8 +59,8 @@ def deliver_due(*, budget_seconds: float = BUDGET_SECONDS) -> int:
         log.warning("deliveries_interrupted", error=type(error).__name__)
         return 0
     if left:
-        with suppress(*nudge.FAILURES):  # the dispatcher looks too
-            nudge.nudge_outbound()
+        with suppress(*worker_nudges.FAILURES):  # the dispatcher looks too
+            worker_nudges.nudge_outbound()
     return count
 
 

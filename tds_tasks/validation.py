@@ -10,7 +10,7 @@ from tds_core.database_errors import is_away
 from tds_core.validation import stored_reports
 from tds_core.validation.rules import severities
 from tds_models.db import set_statement_timeout
-from tds_tasks import nudge
+from tds_tasks import worker_nudges
 from tds_tasks.app import app
 from tds_tasks.context import scope, settings, while_reachable
 
@@ -23,12 +23,15 @@ CHECK_SECONDS, TASK_SECONDS = 1800, 2000
 
 
 @app.task(name="tds.validation.advance", soft_time_limit=TASK_SECONDS, time_limit=TASK_SECONDS + 60)
-def advance() -> None:
+def advance() -> str:
     """Take the stored reports further."""
+    goes_on = False
     with while_reachable():
-        if advance_reports(slice_seconds=SLICE_SECONDS):
-            with suppress(*nudge.FAILURES):  # the dispatcher looks too
-                nudge.nudge_validation()
+        goes_on = advance_reports(slice_seconds=SLICE_SECONDS)
+        if goes_on:
+            with suppress(*worker_nudges.FAILURES):  # the dispatcher looks too
+                worker_nudges.nudge_validation()
+    return "validation reports: more is to be checked" if goes_on else "validation reports: nothing is left to check"
 
 
 def advance_reports(*, slice_seconds: float) -> bool:

@@ -19,14 +19,18 @@ from tds_core.observability import metrics, tracing
 from tds_core.processing.complete import Completion, complete_batch
 from tds_core.protection_switches import Protection, is_off
 from tds_core.queue.items import Claim
-from tds_core.queue.pending_events import Event
 from tds_core.queue.retry_policy import RetryOutcome
-from tds_core.records import lock_conflicts
-from tds_core.records.lock_conflicts import LockedError
+from tds_core.queue.webhook_body_selection import Event
+from tds_core.records import row_lock_waits
+from tds_core.records.row_lock_waits import LockedError
 from tds_core.records.transform import Candidate
 from tds_models.entities import ENTITIES
+from tds_tasks import task_results
 from tds_tasks.context import scope, settings
-from tds_tasks.worker.liveness import beating
+from tds_tasks.worker.lease_holder_liveness import beating
+
+#: A call names so many of the correlation ids it serves; one record may have any number of events.
+MOST_SERVED = 200
 
 
 def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractContextManager[None]:
@@ -41,6 +45,22 @@ def traced(claim: Claim, events: Mapping[str, Sequence[Event]]) -> AbstractConte
     return tracing.span(
         "sync batch", correlation_id=first, linked_ids=also, **facts, **({"celery.task_id": task} if task else {})
     )
+
+
+def served(
+    claim: Claim, source_ids: Sequence[str], events: Mapping[str, Sequence[Event]]
+) -> AbstractContextManager[object]:
+    """Log lines of the block, those of calls to the source, carry the correlation ids that the records are read for.
+
+    Those of one page of a batch at most; callers are added where people asked.
+    """
+    wanted = set(source_ids)
+    items = [item for item in claim.items if item.source_id in wanted]
+    ids = [item.correlation_id for item in items]
+    ids += [event.correlation_id for item in items for event in events.get(item.source_id, ())]
+    callers = sorted({claim.callers[each] for each in ids if each in claim.callers})
+    bound: dict[str, Any] = {"correlation_ids": list(dict.fromkeys(filter(None, ids)))[:MOST_SERVED]}
+    return structlog.contextvars.bound_contextvars(**bound, **({"callers": callers} if callers else {}))
 
 
 def end_traces(claim: Claim, end: Mapping[str, Any]) -> None:
@@ -76,12 +96,14 @@ def commit_batch(claim: Claim, *, candidates: Mapping[str, Candidate], failures:
             raise
         with beating(claim.token):  # it may have taken long, and may again
             completion = _complete_singly(claim, candidates, failures, error)
+    task_results.count_records(completion.counts)
     for outcome, count in completion.counts.items():
         metrics.sync_outcomes.labels(claim.entity, outcome).inc(count)
     for seconds in completion.freshness_seconds:
         metrics.freshness_seconds.labels(claim.entity).observe(seconds)
     for end in completion.ends:
-        log.info("sync_item_completed", entity=claim.entity, **end)
+        caller = claim.callers.get(end["correlation_id"])
+        log.info("sync_item_completed", entity=claim.entity, **end, **({"caller": caller} if caller else {}))
         end_traces(claim, end)
         if end["outcome"] == RetryOutcome.RETRY:
             metrics.retries.labels(claim.entity, end["error"]).inc()
@@ -104,7 +126,7 @@ def _complete_or_wait(
 def table_held(claim: Claim) -> LockedError:
     """The lock that another session holds on the tables of the claim's entity."""
     with scope() as session:
-        return lock_conflicts.table_held(session, ENTITIES[claim.entity])
+        return row_lock_waits.table_held(session, ENTITIES[claim.entity])
 
 
 def _complete(claim: Claim, candidates: Mapping[str, Candidate], failures: Mapping[str, Exception]) -> Completion:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from tds_core.auth.action_log import callers_by_correlation_id
 from tds_core.database_errors import is_away
 from tds_core.errors import SNOOZE, PermissionMissingError, QuotaError, RateError, SourceError
 from tds_core.observability import metrics
@@ -22,10 +23,10 @@ from tds_core.quality.future_timestamps import Clock
 from tds_core.queue import claim as queue_claim
 from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
-from tds_core.queue.pending_events import Event, bodies, pending_events
+from tds_core.queue.webhook_body_selection import Event, bodies, pending_events
 from tds_core.records import schema_drift
 from tds_core.records.apply import try_lock_rows
-from tds_core.records.lock_conflicts import LockedError
+from tds_core.records.row_lock_waits import LockedError
 from tds_core.records.transform import FORCED, RecordView
 from tds_core.sources import missing_permissions, rate_limit_pause
 from tds_core.sources.base import FetchResult, Traffic
@@ -33,12 +34,12 @@ from tds_core.sources.missing_permissions import PermissionStatus
 from tds_core.sync import partial_rows, unconfirmed_records
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Stream
-from tds_tasks import nudge
+from tds_tasks import task_results, worker_nudges
 from tds_tasks.app import app
-from tds_tasks.context import is_elsewhere, scope, settings, source
+from tds_tasks.context import is_elsewhere, scope, settings, source, worker_slots
 from tds_tasks.crash_isolation import run_isolated
-from tds_tasks.work_batch_commit import OUTAGES, commit_batch, table_held, traced
-from tds_tasks.worker.liveness import beating, worker_name
+from tds_tasks.work_batch_commit import OUTAGES, commit_batch, served, table_held, traced
+from tds_tasks.worker.lease_holder_liveness import beating, worker_name
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,8 @@ def sync_batch(entity: str) -> Claim | None:
         return None
     began = time.monotonic()
     chosen = settings()
+    # One slot at least stays free for urgent work.
+    bulk_workers = max(1, worker_slots().count() - 1)
     with scope() as session:
         claim = queue_claim.claim(
             session,
@@ -67,11 +70,14 @@ def sync_batch(entity: str) -> Claim | None:
             limit=chosen.claim_size,
             lease_seconds=chosen.lease_seconds,
             worker=worker_name(),
-            bulk_workers=max(1, chosen.workers * chosen.worker_concurrency - 1),
+            bulk_workers=bulk_workers,
         )
         events = pending_events(session, claim) if claim else {}
+        if claim and (asked := [each.correlation_id for each in claim.items if each.origin in FOR_OPERATORS]):
+            claim = replace(claim, callers=callers_by_correlation_id(session, asked))
     if claim is None:
         return None
+    task_results.count_events(event.id for each in events.values() for event in each)
 
     def sync_part(part: Claim) -> None:
         _work_out(part, lambda: _bring_over(part, events))
@@ -165,7 +171,11 @@ def _read_chunk(claim: Claim, chunk: Sequence[Item], events: Mapping[str, Sequen
         shown = partial_rows.shown_in_details(session, ENTITIES[claim.entity])
     locked = _still_locked(claim, chunk)
     asked = [each for each in ids if each not in locked]
-    reading = FetchResult(failures=dict.fromkeys(asked, refused)) if refused or not asked else _ask(claim, asked, known)
+    reading = (
+        FetchResult(failures=dict.fromkeys(asked, refused))
+        if refused or not asked
+        else _ask(claim, asked, known, events)
+    )
     reading.failures.update(locked)
     held_back: dict[str, SourceError] = {}
     for key, error in list(reading.failures.items()):
@@ -205,7 +215,9 @@ def _traffic(claim: Claim) -> Traffic:
     return Traffic.OPERATOR if all(item.origin in FOR_OPERATORS for item in claim.items) else Traffic.LIVE
 
 
-def _ask(claim: Claim, ids: Sequence[str], known: PermissionStatus) -> FetchResult:
+def _ask(
+    claim: Claim, ids: Sequence[str], known: PermissionStatus, events: Mapping[str, Sequence[Event]]
+) -> FetchResult:
     """Read `ids`, except those that the source is known to refuse now, and store what it refuses and permits."""
     stream = ENTITIES[claim.entity].stream
     waiting = {each: error for each in ids if (error := known.waits(each))}
@@ -213,7 +225,8 @@ def _ask(claim: Claim, ids: Sequence[str], known: PermissionStatus) -> FetchResu
     reading = FetchResult()
     try:
         if asked:
-            reading = source(claim.source).read(stream, asked, traffic=_traffic(claim))
+            with served(claim, asked, events):
+                reading = source(claim.source).read(stream, asked, traffic=_traffic(claim))
     except SourceError as error:
         reading = FetchResult(failures=dict.fromkeys(asked, error))
     own = _strangers(claim, {**reading.failures, **waiting}, known)
@@ -278,15 +291,17 @@ def drain(entity: str, *, budget_seconds: float = BUDGET_SECONDS) -> int:
         total += len(claim.items) if claim else 0
         if claim is None or (claim.drained_queue and not claim.bulk):  # bulk work may have been released half read
             return total
-    with suppress(*nudge.FAILURES):  # the dispatcher looks too
-        nudge.nudge(entity)
+    with suppress(*worker_nudges.FAILURES):  # the dispatcher looks too
+        worker_nudges.nudge(entity)
     return total
 
 
 def _register(name: str) -> None:
-    @app.task(name=f"tds.sync.{name}")
-    def sync_entity() -> None:
-        drain(name)
+    @app.task(name=f"tds.sync.{name}", throws=(task_results.WorkFailedError,))
+    def sync_entity() -> str:
+        with task_results.summarized() as summary:
+            drain(name)
+        return task_results.ended(summary.sentence(name), failed=summary.has_failures)
 
 
 for _name in ENTITIES:

@@ -1,10 +1,14 @@
 """Authentication of a request: an API key or the settings' token as bearer, or an operator's session cookie."""
 
 import hmac
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from ipaddress import ip_address
+from threading import Lock
+from time import monotonic
 from urllib.parse import urlsplit
 
 from flask import Request, Response, g
@@ -19,6 +23,8 @@ from tds_models.db import session_scope
 SESSION_COOKIE = "tds_session"
 CSRF_HEADER = "X-CSRF-Token"
 BEARER_SCHEME, SESSION_SCHEME = "apiKey", "session"
+#: A session that ends, or an operator who is disabled, while PostgreSQL is away may read for so long.
+RECENT_SECONDS, MOST_RECENT_SESSIONS = 900.0, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,36 @@ def identify(context: Context, request: Request) -> Identity:
         )
     with session_scope(context.engine) as session:
         return Identity(sessions.authenticate_session(session, token, lifetime=lifetime(context.settings)), token)
+
+
+class RecentSessions:
+    """Sessions that were authenticated shortly before, for pages that answer while PostgreSQL is away."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
+        self._lock = Lock()
+
+    def remember(self, identity: Identity) -> None:
+        """Remember an identity that came with a session."""
+        if identity.session_token is None:
+            return
+        with self._lock:
+            key = _digest(identity.session_token)
+            self._seen[key] = (monotonic(), identity)
+            self._seen.move_to_end(key)
+            while len(self._seen) > MOST_RECENT_SESSIONS:
+                self._seen.popitem(last=False)
+
+    def recall(self, request: Request) -> Identity | None:
+        """The identity of the request's session if it was authenticated within the last quarter of an hour."""
+        token = request.cookies.get(SESSION_COOKIE)
+        with self._lock:
+            at, identity = self._seen.get(_digest(token or ""), (-RECENT_SECONDS, None))
+        return identity if identity is not None and monotonic() - at < RECENT_SECONDS else None
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def is_token(settings: Settings, presented: str) -> bool:

@@ -2,12 +2,14 @@
 
 from urllib.parse import quote
 
+import structlog
 from flask import Flask, Request, Response, g, make_response, redirect, request
 
 from tds_api.auth import idempotency
 from tds_api.auth.action_log import API, ActionRecorder
-from tds_api.auth.authentication import CSRF_HEADER, Identity, address_of, identify
-from tds_api.auth.permissions import ANYBODY, ITSELF, Permission, permission_of
+from tds_api.auth.authentication import CSRF_HEADER, Identity, RecentSessions, address_of, identify
+from tds_api.auth.permissions import ANYBODY, ITSELF, Permission, does_answer_during_outages, permission_of
+from tds_api.http.problems import DATABASE_ERRORS
 from tds_api.process_context import Context
 from tds_core.auth.principal import ANONYMOUS, CsrfError, ForbiddenError, TooManyRequestsError, UnauthorizedError
 from tds_core.auth.rate_limits import RateLimiter, RateLimitState, per_minute
@@ -35,6 +37,7 @@ class AuthMiddleware:
 
     def __init__(self, app: Flask, context: Context, rates: RateLimiter, recorder: ActionRecorder) -> None:
         self._app, self._context, self._rates, self._recorder = app, context, rates, recorder
+        self._recent = RecentSessions()
 
     def before_view(self) -> Response | None:
         """Admit the request, or return the stored response of an earlier one. Raises what refuses it."""
@@ -47,8 +50,9 @@ class AuthMiddleware:
         self._count(self._context.settings.address_requests_per_minute, "address", address)
         try:
             g.identity = self._authenticate(address)
+            structlog.contextvars.bind_contextvars(caller=g.identity.principal.name)
             g.rate_limit = self._count(self._context.settings.requests_per_minute, "caller", g.identity.principal.name)
-            _check_permission(g.identity, permission)
+            check_permission(g.identity, permission)
             _check_path()
         except (UnauthorizedError, ForbiddenError) as error:
             if request.method not in SAFE:
@@ -74,7 +78,14 @@ class AuthMiddleware:
 
     def _authenticate(self, address: str) -> Identity:
         try:
-            return identify(self._context, request)
+            identity = identify(self._context, request)
+            self._recent.remember(identity)
+            return identity
+        except DATABASE_ERRORS:
+            recent = self._recent.recall(request)
+            if recent is None or not does_answer_during_outages(self._app, str(request.endpoint)):
+                raise
+            return recent
         except UnauthorizedError:
             if self._rates.take(per_minute(REFUSED_PER_MINUTE), "refused", address).is_over:
                 raise TooManyRequestsError(
@@ -122,7 +133,8 @@ def _check_path() -> None:
         raise NotFoundError("There is nothing of this name.")
 
 
-def _check_permission(identity: Identity, permission: Permission) -> None:
+def check_permission(identity: Identity, permission: Permission) -> None:
+    """Return if `identity` may make the current request. Raises CsrfError or ForbiddenError."""
     principal, path = identity.principal, request.path.removeprefix(API)
     if identity.session_token is not None and request.method not in SAFE:
         token = request.headers.get(CSRF_HEADER, "")
@@ -139,6 +151,8 @@ def login_redirect(request: Request) -> Response | None:
     """A redirect to the log-in page, for a browser that wants to read a page; None for programs."""
     # A client that accepts anything gets JSON; browsers prefer HTML.
     preferred = request.accept_mimetypes.best_match(["application/json", "text/html"])
-    if request.method != "GET" or preferred != "text/html" or request.authorization is not None:
+    # A poll of a page cannot show a log-in in the place of its content: its script reads the 401.
+    is_poll = "HX-Request" in request.headers
+    if request.method != "GET" or preferred != "text/html" or request.authorization is not None or is_poll:
         return None
-    return make_response(redirect(f"{LOGIN_PATH}?next={quote(request.path)}", 303))
+    return make_response(redirect(f"{LOGIN_PATH}?next={quote(request.full_path.rstrip('?'))}", 303))

@@ -16,7 +16,7 @@ ANYBODY: Final = "anybody"
 #: The route checks by itself: a signature, the state of a consent, a form key.
 ITSELF: Final = "itself"
 
-_MARK = "tds_permission"
+_MARK, _OUTAGE_MARK = "tds_permission", "tds_answers_during_outages"
 #: Routes of libraries, which we do not declare.
 _OF_LIBRARIES: dict[str, Permission] = {
     "static": ANYBODY,
@@ -33,6 +33,17 @@ def needs(permission: Permission) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def answers_during_outages(view: View) -> View:
+    """Declare that a route also answers while PostgreSQL is away, to sessions it authenticated shortly before."""
+    setattr(view, _OUTAGE_MARK, True)
+    return view
+
+
+def does_answer_during_outages(app: Flask, endpoint: str) -> bool:
+    """Whether a route declares that."""
+    return bool(getattr(app.view_functions[endpoint], _OUTAGE_MARK, False))
 
 
 def declared_permission(app: Flask, endpoint: str) -> Permission | None:

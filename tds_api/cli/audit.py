@@ -10,13 +10,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sqlalchemy import Engine
 
 from tds_api.cli.common.database import database, transaction
-from tds_api.cli.common.output import cell, read_moment, say, say_json, say_table, terminal
+from tds_api.cli.common.output import cell, moment, read_moment, say, say_json, say_table, terminal
 from tds_api.cli.common.remote_api import remote
 from tds_core.audit_trail import rolling_verification
 from tds_core.audit_trail import seal as audit_seal
 from tds_core.audit_trail import verify as audit_verify
 from tds_core.audit_trail.chain import Seal
-from tds_core.audit_trail.keys import configured_keys, seal_key
+from tds_core.audit_trail.seal_keys import configured_keys, seal_key
 from tds_core.audit_trail.tamper_report import VerificationReport
 from tds_core.auth import action_log as core
 from tds_core.config.settings import Settings, load_settings
@@ -39,7 +39,9 @@ def actions(  # noqa: PLR0917 (options, which are given by name)
     begins_at = read_moment(since)
     filters: dict[str, Any] = {"caller": caller, "operation": operation, "outcome": outcome}
     if api := remote():
-        rows = api.page("/audit", limit=limit, since=begins_at.isoformat() if begins_at else None, **filters)
+        rows = api.page(
+            "/audit", kind="action", limit=limit, since=begins_at.isoformat() if begins_at else None, **filters
+        )
     else:
         set_filters = {name: value or None for name, value in filters.items()}
         with transaction() as session:
@@ -157,6 +159,15 @@ def _lacks(engine: Engine, head: str) -> bool:
 
 def _show(report: VerificationReport, console: Console, seconds: float) -> None:
     console.print(f"{report.seal_count:,} seals and {report.row_count:,} rows looked at in {seconds:,.1f} s.")
+    for restart in report.restarts:
+        at = moment(restart.at)
+        console.print(
+            f"The chain was begun anew with seal {restart.number:,} at {at}, by {restart.note}.", markup=False
+        )
+    if report.unproven_seal_count:
+        count = f"{report.unproven_seal_count:,} seals before that were made with a lost key and prove nothing"
+        console.print(f"[yellow]{count}: their rows are vouched for as they stood when it was begun anew.[/]")
+    _show_erasures(report, console)
     for table, upto in report.retired.items():
         console.print(f"{table}: rows up to {upto:,} were retired on purpose (TDS_AUDIT_DAYS).", markup=False)
     for each in report.unsealed:
@@ -164,8 +175,17 @@ def _show(report: VerificationReport, console: Console, seconds: float) -> None:
             since = cell(each.oldest_at)
             console.print(f"{each.trail}: {each.row_count:,} rows are not sealed yet, the oldest from {since}.")
     if not report.break_count:
-        console.print("[green]Nothing was edited, deleted or inserted.[/]")
+        since = " since the chain was begun anew" if report.restarts else ""
+        console.print(f"[green]Nothing was edited, deleted or inserted{since}.[/]")
         return
     console.print()
     rows: Sequence[tuple[str, str]] = [(each.kind.value, each.says) for each in report.breaks]
     say_table(f"{report.break_count:,} places where the history was changed", ("what", "where"), rows, console=console)
+
+
+def _show_erasures(report: VerificationReport, console: Console) -> None:
+    for erasure in report.erasures:
+        at = moment(erasure.at)
+        console.print(f"A person was erased, seal {erasure.number:,} at {at}: {erasure.note}", markup=False)
+    if report.erased_row_count:
+        console.print(f"{report.erased_row_count:,} rows stand as seals of erasures say.")

@@ -1,4 +1,4 @@
-"""`tds breakers`: shows the circuit breakers, and closes one by hand."""
+"""`tds breakers`: shows the circuit breakers, and closes one, or all, by hand."""
 
 from collections.abc import Sequence
 from getpass import getuser
@@ -16,7 +16,7 @@ from tds_core.config.settings import Settings, load_settings
 from tds_core.errors import ConfigError
 from tds_core.observability.logging import configure_logging
 
-breakers = typer.Typer(help="Show the circuit breakers; close one by hand.")
+breakers = typer.Typer(help="Show the circuit breakers; close one, or all, by hand.")
 
 _COLUMNS = ("breaker", "state", "next probe", "calls", "failures", "refused", "success", "last success", "last error")
 
@@ -38,14 +38,38 @@ def show(context: typer.Context, as_json: bool = typer.Option(False, "--json", h
 
 
 @breakers.command()
-def reset(name: str = typer.Argument(help="A breaker, see: tds breakers")) -> None:
-    """Close a breaker for all processes; they hear of it within a second."""
-    if api := remote():
-        closed = api.post(f"/circuit-breakers/{name}/reset")["name"]
+def reset(
+    name: str = typer.Argument("", help="A breaker, see: tds breakers"),
+    of_all: bool = typer.Option(False, "--all", help="Every breaker there is."),
+    as_json: bool = typer.Option(False, "--json", help="For programs."),
+) -> None:
+    """Close a breaker, or all, for all processes; they hear of it within a second."""
+    if bool(name) == of_all:
+        raise ConfigError("Name one breaker, or give --all. See which there are: tds breakers")
+    closed = _reset_all() if of_all else [_reset_one(name)]
+    if as_json:
+        say_json(closed)
+    elif closed:
+        are = "is closed. Work that waits for it" if len(closed) == 1 else "are closed. Work that waits for them"
+        say(f"{', '.join(closed)} {are} comes back by itself.")
     else:
-        closed = _shared_breakers().reset(name, by=getuser()).name
-        _record(name)
-    say(f"{closed} is closed. Work that waits for it comes back by itself.")
+        say("No breaker was used yet, so none is open.")
+
+
+def _reset_one(name: str) -> str:
+    if api := remote():
+        return str(api.post(f"/circuit-breakers/{name}/reset")["name"])
+    closed = _shared_breakers().reset(name, by=getuser()).name
+    _record(name)
+    return closed
+
+
+def _reset_all() -> list[str]:
+    if api := remote():
+        return [each["name"] for each in api.post("/circuit-breakers/reset")]
+    closed = [each.name for each in _shared_breakers().reset_all(by=getuser())]
+    _record("all")
+    return closed
 
 
 def _record(name: str) -> None:

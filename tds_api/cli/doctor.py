@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from tds_api.cli.breakers import quiet_breakers
 from tds_api.cli.common.output import say_json, table_of, terminal
+from tds_api.cli.doctor_checks.broker import broker
 from tds_api.cli.doctor_checks.foreign_organization_rows import one_organization
 from tds_api.cli.doctor_checks.machine import disk, memory, packages, ports, python, secrets
 from tds_api.cli.doctor_checks.postgres import postgres
@@ -27,6 +28,7 @@ def run_checks(settings: Settings, *, asks_zoho: bool = True) -> Iterator[CheckR
     yield disk(settings)
     yield from postgres(settings)
     yield from redis_server(settings)
+    yield from broker(settings)
     yield from ports(settings)
     yield secrets(settings)
     yield signatures(settings)

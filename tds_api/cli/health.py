@@ -8,6 +8,7 @@ from tds_api.cli.common.database import database
 from tds_api.cli.common.output import say_json, table_of, terminal
 from tds_api.cli.common.remote_api import remote
 from tds_core.config.settings import load_settings
+from tds_core.configuration.disabled_protections import SwitchedOff, switched_off
 from tds_core.errors import ConfigError
 from tds_core.health.health import ComponentStatus, HealthState, overall, score
 from tds_core.health.infrastructure import evaluate, infrastructure_health
@@ -23,19 +24,21 @@ def health(
 ) -> None:
     """Show how TDS does: score, components, what to do. Exit code 0 ok, 1 degraded, 4 no database, 5 unhealthy."""
     if api := remote():
-        components = [_component(each) for each in api.get("/health/complete")["components"]]
+        report = api.get("/health/complete")
+        components = [_component(each) for each in report["components"]]
+        switches = [SwitchedOff(**each) for each in report.get("switched_off", ())]
     else:
         settings = load_settings()
         with database(settings) as engine, session_scope(engine) as session:
             seen = infrastructure_health(session, settings)
-        components = evaluate(seen, settings, quiet_breakers(settings))
+        components, switches = evaluate(seen, settings, quiet_breakers(settings)), switched_off(settings)
     if only:
         components = _component_named(components, only)
     verdict = overall(components)
     if as_json:
-        say_json({"status": verdict, "score": score(components), "components": components})
+        say_json({"status": verdict, "score": score(components), "components": components, "switched_off": switches})
     else:
-        _show(verdict, components)
+        _show(verdict, components, switches)
     raise typer.Exit(EXIT_CODES[verdict])
 
 
@@ -50,11 +53,13 @@ def _component_named(components: list[ComponentStatus], name: str) -> list[Compo
     return matching
 
 
-def _show(verdict: str, components: list[ComponentStatus]) -> None:
+def _show(verdict: str, components: list[ComponentStatus], switches: list[SwitchedOff]) -> None:
     table = table_of("component", "state", "found")
     for each in components:
         mend = f"\n[yellow]{escape(each.mend)}[/]" if each.mend and each.state is not HealthState.OK else ""
         table.add_row(each.name, f"[{_COLOURS[each.state]}]{each.state}[/]", escape(each.says) + mend)
     console = terminal()
+    for switch in switches:
+        console.print(f"[bold white on red] {escape(switch.says.upper())} [/]")
     console.print(f"[bold]{verdict}[/], score {score(components)} of 100")
     console.print(table)

@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 
 from tds_api.cli.common.database import database, transaction
-from tds_api.cli.common.output import cell, entity_named, say_json, say_table, terminal
+from tds_api.cli.common.output import cell, entity_named, say, say_json, say_table, terminal
 from tds_api.cli.runs import show_details
 from tds_core.config.settings import load_settings
 from tds_core.inbox.queries import ReceptionHealth
 from tds_core.mirror.status import EntityVsSource, progress, source_vs_mirror
 from tds_core.sources.response_cache import ResponseCounts, open_cache
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.statistics.current_figures import stored_counts
 from tds_core.statistics.entity_figures import Figure, FigureKind, breakdowns_of, figures_of
+from tds_core.statistics.latest_entity_figures import stored_counts
 from tds_core.statistics.reports import entity_reports, work_health
 from tds_core.statistics.trends import Direction
 from tds_core.sync.run_queries import RunRow
@@ -77,6 +77,8 @@ def _show_all(figures: Mapping[str, Any], console: Console) -> None:
         [_entity(row) for row in figures["entities"]],
         console=console,
     )
+    if about := [row["entity"] for row in figures["entities"] if row["is_estimated"]]:
+        say(f"{', '.join(about)}: about so many; they are counted every hour, or now: tds schedule run statistics")
     show_details(figures["details"], console)
     console.print()
     _today(console, figures["today"])

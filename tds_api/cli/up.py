@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from types import FrameType
 
 import typer
 from rich.console import Console
 
+from tds_api.cli.common.lab import lab_missing
 from tds_api.cli.common.output import say, terminal
 from tds_core.config.settings import Settings, load_settings
 from tds_core.config.sources import SECRETS_FILE
@@ -22,6 +24,8 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def sandbox(context: typer.Context) -> None:
     """Run the Zoho stand-in; every option is its own (try --help)."""
+    if find_spec("zoho_sandbox") is None:
+        raise lab_missing("`tds sandbox`")
     command = [sys.executable, "-m", "zoho_sandbox", *context.args]
     os.execv(sys.executable, command)  # noqa: S606 (it takes our place, so signals reach it)
 
@@ -105,5 +109,6 @@ def _show_addresses(console: Console, stack: Stack) -> None:
     if settings.unsigned_webhooks:
         console.print("\n  [bold red]Webhooks are taken UNSIGNED (TDS_UNSIGNED_WEBHOOKS): anybody can post them.[/]")
     if not settings.zoho_organization_id:
-        console.print("\n  Next: connect Zoho (`tds doctor` says what is missing).")
+        console.print(f"\n  Next: connect Zoho; {stack.urls['dashboard']}/set-up leads through it.", soft_wrap=True)
+        console.print("  `tds doctor` says what is missing.")
     console.print("\n  Ctrl-C stops everything.")

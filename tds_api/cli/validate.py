@@ -16,9 +16,9 @@ from tds_api.cli.common.output import NoSuchEntityError, say_json, say_table, te
 from tds_api.cli.common.remote_api import Remote, remote
 from tds_core.config.settings import load_settings
 from tds_core.errors import NotFoundError, TdsError
-from tds_core.validation.on_demand import subject_called
 from tds_core.validation.report import INTEGRITY, MOST_NAMED, ORPHANS
 from tds_core.validation.report import validate as report_of
+from tds_core.validation.report_requests import subject_called
 from tds_core.validation.rules import Check, severities
 from tds_models.db import session_scope, set_statement_timeout
 from tds_models.entities import ENTITIES

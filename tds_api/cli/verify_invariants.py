@@ -10,6 +10,7 @@ from rich.markup import escape
 from sqlalchemy.orm import Session
 
 from tds_api.cli.common.database import database
+from tds_api.cli.common.lab import lab_missing
 from tds_api.cli.common.output import say_json, say_table, terminal
 from tds_api.cli.doctor_checks.foreign_organization_rows import (
     STRANGERS_MEND,
@@ -19,7 +20,6 @@ from tds_api.cli.doctor_checks.foreign_organization_rows import (
     describe_unlisted,
     next_step,
 )
-from tds_core.errors import ConfigError
 from tds_core.invariants.verify import InvariantResult
 from tds_core.invariants.verify import verify as look
 from tds_core.sync.foreign_organization_rows import Hint, hints
@@ -73,10 +73,7 @@ class ComparisonResult(Protocol):
 def _compare(session: Session, url: str) -> ComparisonResult:
     entry_point = next(iter(entry_points(group="tds.comparisons", name="stand-in")), None)
     if entry_point is None:
-        raise ConfigError(
-            "--against is not installed: no entry point of the group tds.comparisons is called stand-in. "
-            "Install TDS again: make install"
-        )
+        raise lab_missing("`tds verify --against`")
     comparison: ComparisonResult = entry_point.load()(session.connection(), url)
     return comparison
 

@@ -36,6 +36,10 @@ KEEPER_FILE = "workers.json"
 START_SECONDS, STOP_SECONDS = 60.0, 45.0
 _JSON = typer.Option(False, "--json", help="For programs.")
 _COUNT = typer.Option(0, "--count", "-n", min=0, max=64, help="How many; 0: TDS_WORKERS.")
+_NONE = (
+    "None were started here by `tds workers start` ({}). Those of `tds up` and `tds demo` end with it: Ctrl-C where it"
+    " runs. All of them, wherever they run: tds workers status"
+)
 _COLUMNS = ("worker", "state", "busy", "queues", "started", "last heard", "process")
 
 
@@ -82,7 +86,7 @@ def stop(as_json: bool = _JSON) -> None:
     if as_json:
         say_json({"ended": ended})
     else:
-        say(f"{ended} workers ended." if keeper else f"None were started here ({settings.home}); see: tds workers")
+        say(f"{ended} workers ended. Which still run: tds workers status" if keeper else _NONE.format(settings.home))
 
 
 @workers.command()

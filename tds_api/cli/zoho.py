@@ -20,9 +20,10 @@ from tds_api.cli.common.logged_transactions import acting, did
 from tds_api.cli.common.output import cell, say_json, say_table, terminal
 from tds_api.cli.quota import quota
 from tds_api.cli.webhook_coverage import coverage
+from tds_api.cli.webhook_events import recent, rejected
 from tds_api.cli.zoho_webhooks import webhooks
 from tds_core.alerts.channels import channel_secrets
-from tds_core.audit_trail import keys
+from tds_core.audit_trail import seal_keys as audit_trail_seal_keys
 from tds_core.config.settings import Settings, load_settings
 from tds_core.crypto import Vault
 from tds_core.errors import AuthError, ConfigError, TdsError
@@ -115,6 +116,8 @@ CONSENT_WITHIN_SECONDS = 300.0
 zoho = typer.Typer(no_args_is_help=True, help="Connect a Zoho organisation, and see how the connection does.")
 zoho.command()(quota)
 webhooks.command()(coverage)
+webhooks.command()(recent)
+webhooks.command()(rejected)
 zoho.add_typer(webhooks, name="webhooks")
 
 
@@ -215,7 +218,7 @@ def rotate_key() -> None:
     vault = open_vault(settings)
     with acting("zoho.rotate_key") as session:
         count = zoho_tokens.reencrypt(session, vault)
-        seal_keys = keys.reencrypt(session, vault)
+        seal_keys = audit_trail_seal_keys.reencrypt(session, vault)
         secrets = subscriptions.reencrypt(session, vault)
         channels = channel_secrets.reencrypt(session, vault)
     console = terminal()
@@ -244,9 +247,7 @@ def _connect(
     """The new connection, and whether a running TDS can use it."""
     key = settings.secret_key or secret_of_home(settings.home, "TDS_SECRET_KEY", lambda: Fernet.generate_key().decode())
     with _migrated(settings) as engine:
-        connector = Connector(
-            lambda: session_scope(engine), Vault(key), settings.zoho_organization_id, settings.zoho_api_url
-        )
+        connector = Connector(lambda: session_scope(engine), Vault(key), settings)
         result = connector.connect(oauth, code, now=datetime.now(UTC), redirect_uri=redirect_uri)
         did(engine, "zoho.connect", oauth.accounts_url)
         with session_scope(engine) as session:
@@ -282,6 +283,9 @@ def _show_connected(console: Console, settings: Settings, result: ConnectionResu
     _show_organizations(console, seen)
     for warning in result.warnings():
         console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+    if result.time_zone:
+        says = f"Days and the timetable's night are {result.time_zone}'s from now on, as the organisation's."
+        console.print(f"{says} Another: tds config set TDS_TIME_ZONE ZONE", soft_wrap=True)
     if result.lacking:
         console.print("Connect again with all scopes: tds zoho connect", soft_wrap=True)
     first = "tds sync all --mode full --wait"

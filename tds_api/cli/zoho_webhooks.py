@@ -1,7 +1,10 @@
 """`tds zoho webhooks`: installs, shows and removes TDS's webhooks and workflow rules in Zoho."""
 
 import contextlib
+import dataclasses
+import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import typer
@@ -9,12 +12,14 @@ from rich.markup import escape
 
 from tds_api.cli.common.database import database
 from tds_api.cli.common.logged_transactions import did
-from tds_api.cli.common.output import say_json, table_of, terminal
+from tds_api.cli.common.output import entity_named, say_json, table_of, terminal
 from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import Settings, load_settings
 from tds_core.sources.zoho.factory import open_zoho
 from tds_core.sources.zoho.webhook_setup.apply import StepResult, WebhookInstaller, check_installable, open_installer
 from tds_core.sources.zoho.webhook_setup.plan import PlannedHook, SetupPlan
+from tds_core.sources.zoho.webhooks.probe import follow_probe, newest_record, send_probe
+from tds_local.programs import local_address
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -64,6 +69,42 @@ def remove(dry_run: bool = _DRY_RUN, as_json: bool = _JSON) -> None:
     _record("remove", done, dry_run=dry_run)
     _say(SetupPlan(places), done, as_json=as_json, column=WOULD_DO if dry_run else "done")
     if any(each.problem for each in done):
+        raise typer.Exit(1)
+
+
+@webhooks.command("test")
+def probe(
+    entity: str = typer.Option("product", help="About a record of this entity."),
+    record_id: str = typer.Option("", "--id", help="The record; none: the one that changed last."),
+    seconds: float = typer.Option(60.0, min=1.0, max=600.0, help="How long to wait for its row."),
+    as_json: bool = _JSON,
+) -> None:
+    """Send one signed webhook through TDS_PUBLIC_URL and follow it to the record's row; exit code 1 where it stops.
+
+    It names a record that exists, which is read again at Zoho: one API call, and nothing untrue is written.
+    """
+    settings, declared = load_settings(), entity_named(entity)
+    console = terminal(stderr=True, quiet=as_json)
+    if not settings.public_url:
+        console.print("[yellow]TDS_PUBLIC_URL is not set: sent to this machine, which proves nothing of the way.[/]")
+    with database(settings) as engine:
+        scope = partial(session_scope, engine)
+        with scope() as session:
+            source_id = record_id or newest_record(session, declared)
+        address = settings.public_url or local_address(settings)
+        sent = send_probe(declared, source_id, address=address, secret=settings.zoho_webhook_secret)
+        console.print(
+            f"[green]✓[/] {escape(sent.url)} took it in {sent.answer_seconds * 1000:.0f} ms: event {sent.event_id}"
+        )
+        outcome = follow_probe(scope, sent.event_id, seconds=seconds, pause=time.sleep)
+    if as_json:
+        say_json({"entity": declared.name, **dataclasses.asdict(sent), **dataclasses.asdict(outcome)})
+    else:
+        reason = f" ({escape(outcome.reason)})" if outcome.reason else ""
+        mark = "[green]✓[/]" if outcome.is_good else "[red]✗[/]"
+        console.print(f"{mark} {outcome.verdict}{reason} after {outcome.seconds:.2f} s")
+        console.print(f"Its story: tds explain {declared.name} {escape(source_id)}")
+    if not outcome.is_good:
         raise typer.Exit(1)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from flask import Flask, Response, request
 
+from tds_core.observability.metrics import request_seconds
 from tds_core.observability.slow_operations import slow
 
 HEADER = "X-Correlation-Id"
@@ -43,6 +44,8 @@ def _begin() -> None:
     environ = request.environ
     if CORRELATION_KEY not in environ:
         environ[CORRELATION_KEY] = choose_correlation_id(environ)
+    # A server's thread may have answered another caller before.
+    structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(correlation_id=environ[CORRELATION_KEY])
     environ[_BEGAN_KEY] = perf_counter()
 
@@ -50,6 +53,8 @@ def _begin() -> None:
 def _finish(response: Response) -> Response:
     if _BEGAN_KEY in request.environ:
         seconds = perf_counter() - request.environ[_BEGAN_KEY]
+        # Routes are the names of endpoints, which are few; what no route takes is one of them.
+        request_seconds.labels(request.endpoint or "none", f"{response.status_code // 100}xx").observe(seconds)
         slow.observe("request", seconds, method=request.method, route=request.endpoint, status=response.status_code)
     response.headers[HEADER] = request.environ.get(CORRELATION_KEY, "")
     return response

@@ -16,25 +16,38 @@ from tds_core.alerts.channels.address import InvalidChannelError
 from tds_core.alerts.operator_actions import AlertNotFiringError, InvalidAcknowledgementError
 from tds_core.alerts.rule_terms import InvalidTermsError, StaleTermsError
 from tds_core.alerts.silences import InvalidSilenceError
+from tds_core.audit_trail.restart_after_key_loss import NoKeyLostError
 from tds_core.auth import idempotency
 from tds_core.auth import principal as access
 from tds_core.breakers.registry import BreakersAwayError
+from tds_core.comparison.repair import StaleRepairError
+from tds_core.config.sources import InvalidValueError
+from tds_core.configuration.versions import StaleConfigurationError
 from tds_core.database_errors import is_away
 from tds_core.dead_letters import retry as letters
+from tds_core.erasure.erase import PersonExistsError
+from tds_core.erasure.person import InvalidPersonError
 from tds_core.errors import SNOOZE, ConfigError, InvalidCursorError, NotFoundError, RetiredError, SourceError, TdsError
+from tds_core.explain.audit_log import InvalidAuditFilterError
 from tds_core.inbox.replay import EventPendingError
+from tds_core.inbox.replay_batches import InvalidSelectionError, StaleSelectionError
+from tds_core.mirror.row_filters import UnknownFilterError
+from tds_core.mirror.search import SearchTooSlowError
 from tds_core.observability.outages import pool
 from tds_core.schedule.operations import UnknownJobError
-from tds_core.sources.zoho.quota.usage import QuotaUnknownError
+from tds_core.sources.zoho.quota.usage_snapshot import QuotaUnknownError
 from tds_core.sources.zoho.webhooks import errors as webhooks_errors
 from tds_core.subscriptions.ssrf_guard import TargetRefusedError
 from tds_core.subscriptions.subscriptions import InvalidSubscriptionError
+from tds_core.sync.manual_deletion import RecordExistsError, RowChangedError, SearchTooLongError
 from tds_core.sync.mass_change_guard import NotHeldError
 from tds_core.sync.run_requests import InvalidRequestError
 
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 5
+#: What SQLAlchemy raises while PostgreSQL is away, or gives no connection.
+DATABASE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
 #: The content type of problem documents.
 PROBLEM = "application/problem+json"
 
@@ -55,16 +68,30 @@ STATUS: dict[type[Exception], int] = {
     idempotency.ResponseNotStoredError: 409,
     idempotency.KeyReusedError: 422,
     access.InvalidArgumentError: 422,
+    InvalidAuditFilterError: 422,
     access.TooManyRequestsError: 429,
     InvalidRequestError: 422,
+    UnknownFilterError: 422,
+    SearchTooSlowError: 503,
     NotHeldError: 409,
+    NoKeyLostError: 409,
+    RecordExistsError: 409,
+    PersonExistsError: 409,
+    InvalidPersonError: 422,
+    RowChangedError: 409,
+    SearchTooLongError: 503,
     AlertNotFiringError: 409,
     StaleTermsError: 409,
+    StaleRepairError: 409,
     InvalidTermsError: 422,
+    StaleConfigurationError: 409,
+    InvalidValueError: 422,
     InvalidAcknowledgementError: 422,
     InvalidSilenceError: 422,
     InvalidNotificationError: 422,
     EventPendingError: 409,
+    InvalidSelectionError: 422,
+    StaleSelectionError: 409,
     letters.DeadLetterClosedError: 409,
     letters.RetryInProgressError: 409,
     letters.SelectionChangedError: 409,
@@ -175,6 +202,6 @@ def install_errors(app: Flask) -> None:
     """Register error handlers so that every error becomes a problem document."""
     app.register_error_handler(TdsError, problem_of)
     app.register_error_handler(HTTPException, problem_of_http)
-    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
+    for kind in DATABASE_ERRORS:
         app.register_error_handler(kind, _problem_of_database)
     app.register_error_handler(Exception, _problem_of_bug)

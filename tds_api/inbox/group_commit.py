@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
+from tds_api.inbox.acceptance_log import log_accepted
 from tds_core.database_errors import is_away, is_contended
 from tds_core.errors import TdsError
 from tds_core.inbox.receive import Delivery, Receipt, held, receive
@@ -52,14 +53,14 @@ class GroupCommit:
     """One committer thread a process. It starts with the first delivery, so also after a server's fork.
 
     `on_new_work` is called with the entities that got new work, after their commit and never in a request's thread.
-    `refusal` returns why no webhook at all may be stored here, or None.
+    `refusal` returns why no webhook at all may be stored here, or None. `duplicate_window_seconds` is asked each burst.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
-        duplicate_window_seconds: float,
+        duplicate_window_seconds: Callable[[], float],
         on_new_work: Callable[[set[str]], None],
         refusal: Callable[[], OtherOrganizationError | None] = lambda: None,
     ) -> None:
@@ -220,6 +221,7 @@ class GroupCommit:
                 entities.add(entity)
         for (entity, result), count in counts.items():
             webhooks.labels(entity, result).inc(count)
+        log_accepted([(each.delivery, each.result) for each in burst if isinstance(each.result, Receipt)])
         if entities:
             self._on_new_work(entities)
 
@@ -334,7 +336,7 @@ class InboxWriter:
     no BEGIN and no COMMIT of their own.
     """
 
-    def __init__(self, engine: Engine, *, duplicate_window_seconds: float) -> None:
+    def __init__(self, engine: Engine, *, duplicate_window_seconds: Callable[[], float]) -> None:
         self._engine = engine
         self._window_seconds = duplicate_window_seconds
         self._connection: Connection | None = None
@@ -372,7 +374,7 @@ class InboxWriter:
     def _receive(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
         session = self._open()
         try:
-            return receive(session, deliveries, duplicate_window_seconds=self._window_seconds)
+            return receive(session, deliveries, duplicate_window_seconds=self._window_seconds())
         except Exception:
             self._end_session()
             raise

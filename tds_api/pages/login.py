@@ -10,14 +10,14 @@ from tds_api.auth.authentication import set_session_cookie
 from tds_api.auth.middleware import LOGIN_PATH
 from tds_api.auth.permissions import ANYBODY, needs
 from tds_api.openapi import Blueprint
-from tds_api.pages.page_rendering import page
+from tds_api.pages.common.page_rendering import page
 from tds_api.process_context import Context
 from tds_api.resources.sessions import begin_session
 from tds_api.schemas.auth import LoginFormSchema
 from tds_core.auth.principal import CsrfError, LoginRefusedError, TooManyRequestsError
 from tds_core.auth.rate_limits import RateLimiter
 
-AFTERWARDS = "/api/tds/docs"
+AFTERWARDS = "/dashboard"
 _HTML = {"content_type": "text/html"}
 
 
@@ -60,8 +60,8 @@ def is_same_origin(request: Request) -> bool:
 
 
 def local(path: str) -> str:
-    """`path` if it is within the API of this host, else the default page."""
-    is_ours = path.startswith(API) and "\\" not in path and "//" not in path and path.isprintable()
+    """`path` if it is a page or within the API of this host, else the dashboard."""
+    is_ours = path.startswith((API, AFTERWARDS)) and "\\" not in path and "//" not in path and path.isprintable()
     return path if is_ours else AFTERWARDS
 
 

@@ -15,7 +15,7 @@ from tds_api.auth.page_auth import PageAuth, SignedCookie
 from tds_api.auth.permissions import ITSELF, needs
 from tds_api.http.problems import PROBLEM
 from tds_api.openapi import Blueprint
-from tds_api.pages.page_rendering import page
+from tds_api.pages.common.page_rendering import page
 from tds_api.process_context import Context
 from tds_api.schemas.common import ArgumentsSchema, ProblemSchema
 from tds_core.auth.principal import ANONYMOUS
@@ -223,9 +223,7 @@ class _ConsentFlow:
         if answer["error"] or not answer["code"]:
             raise zoho_oauth.refusal(answer["error"] or "nothing")
         server = zoho_oauth.known_server(settings, answer["accounts_server"] or consent.accounts_url)
-        connector = Connector(
-            lambda: session_scope(engine), open_vault(settings), settings.zoho_organization_id, settings.zoho_api_url
-        )
+        connector = Connector(lambda: session_scope(engine), open_vault(settings), settings)
         connected = connector.connect(
             replace(open_oauth(settings), accounts_url=server),
             answer["code"],

@@ -20,8 +20,10 @@ from tds_api.schemas.alert_channels import (
 )
 from tds_api.schemas.alerts import AlertDeliverySchema
 from tds_api.schemas.common import PageArgumentsSchema, page_schema
-from tds_core.alerts import queries
+from tds_core.alerts import channel_tests, queries
+from tds_core.alerts.channel_tests import SentBy
 from tds_core.alerts.channels import store
+from tds_core.alerts.channels.address_fields import address_of
 from tds_core.alerts.channels.sending import send_test
 from tds_core.alerts.channels.store import ChannelTerms
 from tds_core.subscriptions.ssrf_guard import configured_policy
@@ -52,12 +54,21 @@ def alert_channel_routes(context: Context) -> Blueprint:
     def create(arguments: dict[str, Any]) -> Any:
         """Make a channel. The secret that signs a webhook's messages is in this response and nowhere else."""
         vault, policy = vault_of(context.settings), configured_policy(context.settings)
-        name, address = arguments.pop("name"), arguments.pop("address")
+        name, kind, values = arguments.pop("name"), arguments.pop("kind", None), arguments.pop("fields_", {})
+        address = arguments.pop("address", "") or address_of(kind, values)
         with session_scope(context.engine) as session:
             number, secret = store.create(
                 session, vault, policy, name=name, address=address, by=principal_name(), terms=_terms(arguments)
             )
             return {**store.channel(session, str(number)), "secret": secret}, 201, SHOWN_ONCE
+
+    @routes.get("/<name>")
+    @needs(Role.ADMIN)
+    @routes.response(200, ChannelSchema)
+    def one(name: str) -> Any:
+        """One channel, by its name or id, and how it does."""
+        with session_scope(context.engine) as session:
+            return store.channel(session, name)
 
     @routes.put("/<name>")
     @needs(Role.ADMIN)
@@ -110,11 +121,13 @@ def _secret_routes(routes: Blueprint, context: Context) -> None:
     @needs(Role.ADMIN)
     @routes.response(200, ChannelTestResultSchema)
     def test(name: str) -> Any:
-        """Send a message that says it is a test, now, and return what came of it."""
+        """Send a message that says it is a test, now, and return what came of it; it is kept with the deliveries."""
         vault = vault_of(context.settings)
         with session_scope(context.engine) as session:
             channel = store.opened_channel(session, vault, name)
-        return send_test(channel, settings=context.settings)
+        outcome = send_test(channel, settings=context.settings)
+        with session_scope(context.engine) as session:
+            return channel_tests.keep(session, channel.id, outcome, sent_by=SentBy.RUNNING, by=principal_name())
 
 
 def _terms(arguments: dict[str, Any]) -> ChannelTerms:

@@ -15,7 +15,7 @@ from tds_api.schemas.alert_rules import (
     DryRunSchema,
     TermsChangeSchema,
 )
-from tds_core.alerts import queries, rule_terms, samples
+from tds_core.alerts import metric_samples, queries, rule_terms
 from tds_core.alerts.rules import RULES, rule_of
 from tds_models.auth import Role
 from tds_models.db import session_scope
@@ -50,7 +50,7 @@ def alert_rule_routes(context: Context) -> Blueprint:
         rule, days = rule_of(name), arguments.pop("days")
         with session_scope(context.engine) as session:
             terms = rule_terms.changed_terms(rule_terms.terms_in_force(session, [rule])[name], arguments)
-            return samples.dry_run(session, rule, terms, days=days)
+            return metric_samples.dry_run(session, rule, terms, days=days)
 
     @routes.put("/<name>")
     @needs(Role.ADMIN)

@@ -92,7 +92,8 @@ def _order_routes(routes: Blueprint, context: Context) -> None:
     @routes.response(201, SilenceMadeSchema)
     def silence(arguments: dict[str, Any], alert_id: int) -> Any:
         """Silence exactly this alert, its rule and subject, also when it fires again meanwhile."""
-        lasts = timedelta(seconds=arguments.pop("lasts_seconds"))
+        seconds = arguments.pop("lasts_seconds", None)
+        lasts = timedelta(seconds=seconds) if seconds else None
         with session_scope(context.engine) as session:
             return operator_actions.silence_alert(session, alert_id, by=principal_name(), lasts=lasts, **arguments)
 

@@ -1,6 +1,7 @@
 """Routes of auto-healing: run a cycle now, statistics, and the history of actions."""
 
 from contextlib import AbstractContextManager
+from importlib.metadata import version
 from typing import Any
 
 from marshmallow import Schema, fields, validate
@@ -25,7 +26,7 @@ from tds_core.healing.context import HealingContext, healing_context
 from tds_core.healing.cycle import ACTIONS
 from tds_models.auth import Role
 from tds_models.db import session_scope
-from tds_tasks.worker import liveness
+from tds_tasks.worker import lease_holder_liveness
 
 
 def _seconds(description: str) -> fields.Float:
@@ -114,6 +115,7 @@ class WorkerSchema(Schema):
 
     name = fields.String()
     process = fields.String()
+    version = fields.String(allow_none=True, metadata={"description": "of TDS; null: it does not tell"})
     state = fields.String(metadata={"description": "listening, busy, silent or deaf"})
     slot_count = fields.Integer()
     busy_count = fields.Integer()
@@ -151,6 +153,41 @@ class HealingFiguresSchema(Schema):
     recovery = fields.Nested(RecoverySchema)
     workers = fields.List(fields.Nested(WorkerSchema))
     queues = fields.List(fields.Nested(CanaryStatusSchema))
+
+
+class ProcessSchema(Schema):
+    """A part of TDS that reports itself."""
+
+    name = fields.String()
+    beat_at = instant_field()
+    silent_seconds = fields.Float()
+
+
+class ProcessesSchema(Schema):
+    """What runs."""
+
+    version = fields.String(metadata={"description": "of the process that answers"})
+    flower_url = fields.String(metadata={"description": "where Flower shows Celery's tasks, on that machine alone"})
+    workers = fields.List(fields.Nested(WorkerSchema))
+    queues = fields.List(fields.Nested(CanaryStatusSchema))
+    processes = fields.List(fields.Nested(ProcessSchema))
+
+
+def worker_routes(context: Context) -> Blueprint:
+    """Workers."""
+    routes = Blueprint("workers", __name__, url_prefix="/api/tds/workers", description="Which processes run")
+
+    @routes.get("")
+    @needs(Role.VIEWER)
+    @routes.response(200, ProcessesSchema)
+    def workers() -> Any:
+        """Workers by their own reports, the queues they consume, and the heartbeats of the other processes."""
+        with session_scope(context.engine) as session:
+            running = healing_stats.processes(session)
+        flower_url = f"http://127.0.0.1:{context.settings.flower_port}/"
+        return {"version": version("tds"), "flower_url": flower_url, **running}
+
+    return routes
 
 
 def healing_routes(context: Context) -> Blueprint:
@@ -200,4 +237,6 @@ def _healing_context(context: Context) -> HealingContext:
         context.nudger.request([entity])
         return True
 
-    return healing_context(context.settings, scope, context.breakers, announce=announce, dead=liveness.dead)
+    return healing_context(
+        context.settings, scope, context.breakers, announce=announce, dead=lease_holder_liveness.dead
+    )

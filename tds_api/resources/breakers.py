@@ -51,6 +51,13 @@ def breaker_routes(context: Context) -> Blueprint:
         """Routes of the circuit breakers: their statistics, and closing one by hand."""
         return context.breakers.states()
 
+    @routes.post("/reset")
+    @needs(Role.OPERATOR)
+    @routes.response(200, BreakerSchema(many=True))
+    def reset_all() -> Any:
+        """Close every breaker for all processes; returns them as they are now."""
+        return context.breakers.reset_all(by=principal_name())
+
     @routes.post("/<name>/reset")
     @needs(Role.OPERATOR)
     @routes.response(200, BreakerSchema)

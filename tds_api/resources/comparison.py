@@ -21,9 +21,9 @@ from tds_api.schemas.comparison import (
     RepairRequestSchema,
     StatementSchema,
 )
-from tds_core.comparison import comparisons, queries, recommendations, repair, statements
+from tds_core.comparison import agreement_statements, comparisons, queries, recommendations, repair
 from tds_core.comparison.repair import RepairPlan
-from tds_core.comparison.statement_chain import verify_stored
+from tds_core.comparison.statement_verification import verify_stored
 from tds_core.errors import NotFoundError
 from tds_models.auth import Role
 from tds_models.db import session_scope
@@ -120,7 +120,7 @@ def _checked_id(comparison_id: int) -> int:
 def _statement_routes(routes: Blueprint, context: Context) -> None:
     def _statement(number: int | None) -> Any:
         with session_scope(context.engine) as session:
-            statement = statements.read(session, number)
+            statement = agreement_statements.read(session, number)
             return {**asdict(statement), **asdict(verify_stored(session, context.settings, statement))}
 
     @routes.get("/statement")
@@ -177,6 +177,7 @@ def _planned(context: Context, arguments: dict[str, Any]) -> RepairPlan:
             source_ids=arguments.get("ids", ()),
             includes_asked=arguments["include_asked"],
         )
+        repair.refuse_stale(plan, arguments.get("seen_count"))
         if arguments["dry_run"]:
             return plan
         return repair.request(session, plan, requested_by=principal_name(), correlation_id=correlation_id())

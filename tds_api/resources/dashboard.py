@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from tds_api.auth.permissions import needs
 from tds_api.openapi import Blueprint
@@ -23,8 +23,9 @@ from tds_core.queue.items import database_clock
 from tds_core.schedule.job_store import schedules
 from tds_core.sources.zoho.quota.forecast import QuotaDocument, quota_document
 from tds_core.sources.zoho.quota.governor import Governor, open_governor
-from tds_core.sources.zoho.quota.usage import QuotaUnknownError
-from tds_core.statistics.current_figures import stored_counts
+from tds_core.sources.zoho.quota.usage_snapshot import QuotaUnknownError
+from tds_core.statistics.latest_entity_figures import stored_counts
+from tds_core.statistics.set_up import StepName, StepState, set_up
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -49,6 +50,21 @@ class WholeOverviewSchema(OverviewSchema):
     schedules = fields.List(fields.Nested(JobSchema))
 
 
+class SetUpStepSchema(Schema):
+    """A step of the set-up, with what its check saw."""
+
+    name = fields.String(validate=validate.OneOf(list(StepName)))
+    state = fields.String(validate=validate.OneOf(list(StepState)))
+    says = fields.String()
+
+
+class SetUpSchema(Schema):
+    """How far the installation is set up."""
+
+    steps = fields.List(fields.Nested(SetUpStepSchema))
+    next = fields.String(allow_none=True, metadata={"description": "the first that is not done; null when all are"})
+
+
 class Overview(TypedDict):
     """What `OverviewSchema` shows."""
 
@@ -64,7 +80,7 @@ def overview_routes(context: Context) -> Blueprint:
     governor = open_governor(context.settings)
 
     def overview() -> Overview:
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             at, reception = database_clock(session), inbox_queries.reception_health(session)
             entities = entity_statuses(session, stored_counts(session))
         return {
@@ -90,6 +106,14 @@ def overview_routes(context: Context) -> Blueprint:
             queue, jobs, calls = queue_queries.queue_stats(session), schedules(session), detail_calls(session)
         breakers, quota = context.breakers.states(), _quota(calls, governor)
         return {**overview(), "queue": queue, "breakers": breakers, "quota": quota, "schedules": jobs}
+
+    @routes.get("/set-up")
+    @needs(Role.VIEWER)
+    @routes.response(200, SetUpSchema)
+    def steps() -> Any:
+        """The steps from the connection to the first alert channel, how far each is, and the next one."""
+        with session_scope(context.engine) as session:
+            return set_up(session, context.settings)
 
     return routes
 

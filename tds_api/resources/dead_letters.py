@@ -28,7 +28,7 @@ from tds_api.schemas.dead_letters import (
 )
 from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
-from tds_core.dead_letters import operator_edits, queries, retry_batches
+from tds_core.dead_letters import operator_actions, queries, retry_batches
 from tds_core.dead_letters import retry as dead_letters_retry
 from tds_core.dead_letters.importer import import_lines
 from tds_core.dead_letters.preview import SAMPLE_SIZE, RetryPreview, Selection, preview
@@ -36,7 +36,7 @@ from tds_core.dead_letters.retry import InvalidEditError
 from tds_core.pagination import Page
 from tds_core.sources.registry import open_source
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.sources.zoho.quota.usage import QuotaUnknownError, Usage
+from tds_core.sources.zoho.quota.usage_snapshot import QuotaUnknownError, Usage
 from tds_models.auth import Role
 from tds_models.db import session_scope
 
@@ -162,8 +162,8 @@ def dead_letter_routes(context: Context) -> Blueprint:
         """Dead letters, the newest first; with `group_by=fingerprint` the open ones grouped by problem."""
         with session_scope(context.engine) as session:
             if arguments.pop("group_by", None):
-                filters = {name: arguments.get(name) for name in ("entity", "error_class")}
-                return Page(queries.groups(session, **filters), None)
+                filters = {name: arguments.get(name) for name in ("entity", "error_class", "fingerprint")}
+                return Page(queries.groups(session, limit=arguments["limit"], **filters), None)
             return queries.dead_letters(session, **arguments)
 
     @routes.get("/<int:letter_id>")
@@ -204,7 +204,7 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
     def assign(arguments: dict[str, Any], letter_id: int) -> Any:
         """Assign a dead letter to a person."""
         with session_scope(context.engine) as session:
-            operator_edits.assign(session, letter_id, by=principal_name(), **arguments)
+            operator_actions.assign(session, letter_id, by=principal_name(), **arguments)
             return queries.dead_letter(session, letter_id)
 
     @routes.post("/<int:letter_id>/resolve")
@@ -214,7 +214,7 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
     def resolve(arguments: dict[str, Any], letter_id: int) -> Any:
         """Close a dead letter without syncing its record."""
         with session_scope(context.engine) as session:
-            operator_edits.resolve(session, letter_id, by=principal_name(), **arguments)
+            operator_actions.resolve(session, letter_id, by=principal_name(), **arguments)
             return queries.dead_letter(session, letter_id)
 
     @routes.patch("/<int:letter_id>/payload")
@@ -226,9 +226,9 @@ def _action_routes(routes: Blueprint, context: Context) -> None:
         with session_scope(context.engine) as session:
             raw = msgspec.json.decode(request.get_data(), type=RawEdit)
             if "record" in arguments:
-                operator_edits.edit(session, letter_id, record=bytes(raw.record), by=principal_name())
+                operator_actions.edit(session, letter_id, record=bytes(raw.record), by=principal_name())
             elif isinstance(arguments.get("changes"), dict):
-                operator_edits.amend(session, letter_id, changes=bytes(raw.changes), by=principal_name())
+                operator_actions.amend(session, letter_id, changes=bytes(raw.changes), by=principal_name())
             else:
                 raise InvalidEditError("Give a whole `record`, or `changes` to members of the kept one.")
             letter = queries.dead_letter(session, letter_id)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tds_api.auth.permissions import needs
-from tds_api.http.etags import ETAG_HEADER, IF_NONE_MATCH, with_etag
+from tds_api.http.etags import ETAG_HEADER, with_etag
 from tds_api.openapi import Blueprint
 from tds_api.process_context import Context
 from tds_api.schemas.common import PageArgumentsSchema, page_schema
@@ -12,8 +12,8 @@ from tds_api.schemas.mirror import (
     ChangeSchema,
     EntityStatusSchema,
     ExplanationSchema,
-    RowArgumentsSchema,
     StoryArgumentsSchema,
+    row_arguments_schema,
     row_schema,
     whole_row_schema,
 )
@@ -24,10 +24,9 @@ from tds_core.mirror import row_queries as mirror_rows
 from tds_core.mirror.row_queries import etag_of_row, etag_of_rows
 from tds_core.mirror.status import entity_statuses, with_ends
 from tds_core.sources.zoho.quota.governor import open_governor
-from tds_core.statistics.current_figures import stored_counts
+from tds_core.statistics.latest_entity_figures import stored_counts
 from tds_core.sync.run_requests import InvalidRequestError
 from tds_models.auth import Role
-from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 
@@ -52,7 +51,7 @@ def entity_routes(context: Context) -> Blueprint:
         """The status of every entity: rows, newest change, details to come, cursor and last run.
 
         The rows of large tables are counted every hour: `counted_at` says when."""
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             entities = entity_statuses(session, stored_counts(session))
         return with_ends(entities, governor)
 
@@ -64,32 +63,30 @@ def entity_routes(context: Context) -> Blueprint:
 def _routes_of(routes: Blueprint, context: Context, entity: Entity) -> None:
     @routes.get(f"/entities/{entity.name}", endpoint=f"{entity.name}_rows")
     @needs(Role.VIEWER)
-    @routes.arguments(RowArgumentsSchema, location="query")
+    @routes.arguments(row_arguments_schema(entity.name), location="query")
     @routes.response(200, page_schema(row_schema(entity.name)), headers=ETAG_HEADER)
     @routes.alt_response(304, description=_UNCHANGED)
-    @routes.doc(summary=f"{entity.title} in the order of their ids, now or as of a moment", parameters=[IF_NONE_MATCH])
+    @routes.doc(summary=f"{entity.title} in the order of their ids, by their filters, now or as of a moment")
     def rows(arguments: dict[str, Any]) -> Any:
         at = arguments.pop("as_of", None)
-        if at and arguments.keys() & {"changed_since", "confirmed"}:
+        where = {name: arguments.pop(name) for name in entity.filters if name in arguments}
+        if at and (where or arguments.keys() & {"changed_since", "confirmed"}):
             raise InvalidRequestError("With as_of, rows are filtered by `deleted` alone.")
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             if at:
                 return as_of.rows_at(session, entity, at=at, **arguments)
-            tag = etag_of_rows(session, entity, **arguments)
-            return with_etag(tag, lambda: mirror_rows.rows(session, entity, **arguments))
+            tag = etag_of_rows(session, entity, where=where, **arguments)
+            return with_etag(tag, lambda: mirror_rows.rows(session, entity, where=where, **arguments))
 
     @routes.get(f"/entities/{entity.name}/<source_id>", endpoint=f"{entity.name}_row")
     @needs(Role.VIEWER)
     @routes.arguments(AsOfArgumentsSchema, location="query")
     @routes.response(200, whole_row_schema(entity.name), headers=ETAG_HEADER)
     @routes.alt_response(304, description=_UNCHANGED)
-    @routes.doc(
-        summary=f"One {entity.name} with its lines and the source's own record, now or as of a moment",
-        parameters=[IF_NONE_MATCH],
-    )
+    @routes.doc(summary=f"One {entity.name} with its lines and the source's own record, now or as of a moment")
     def row(arguments: dict[str, Any], source_id: str) -> Any:
         at = arguments.get("as_of")
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             if at:
                 return as_of.row_at(session, entity, _id(source_id), at)
             tag = etag_of_row(session, entity, _id(source_id))
@@ -101,7 +98,7 @@ def _routes_of(routes: Blueprint, context: Context, entity: Entity) -> None:
     @routes.response(200, page_schema(ChangeSchema))
     @routes.doc(summary=f"The versions of one {entity.name}, the newest first")
     def history(arguments: dict[str, Any], source_id: str) -> Any:
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             return mirror_rows.history(session, entity, _id(source_id), **arguments)
 
     @routes.get(f"/explain/{entity.name}/<source_id>", endpoint=f"{entity.name}_story")
@@ -113,7 +110,7 @@ def _routes_of(routes: Blueprint, context: Context, entity: Entity) -> None:
         " dead letters and what operators did, the newest steps in the order of time"
     )
     def story(arguments: dict[str, Any], source_id: str) -> Any:
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             return explain(session, entity, _id(source_id), StepFilter(**arguments))
 
 

@@ -12,6 +12,7 @@ from tds_api.process_context import Context
 from tds_api.resources.schedules import JobSchema
 from tds_api.schemas.statistics import SuccessRateSchema
 from tds_core.config.settings import Settings
+from tds_core.configuration.disabled_protections import SwitchedOff, switched_off
 from tds_core.health import infrastructure
 from tds_core.health.health import ComponentStatus, HealthState, overall, score
 from tds_core.health.infrastructure import evaluate, infrastructure_health
@@ -59,6 +60,24 @@ class AccessSchema(Schema):
     )
 
 
+class ShortSwitchSchema(Schema):
+    """A protection that is switched off: auto-healing or circuit breakers."""
+
+    key = fields.String(metadata={"description": "its setting, AUTO_HEALING_ENABLED"})
+    name = fields.String()
+    since_at = fields.AwareDateTime(
+        format="iso", allow_none=True, metadata={"description": "null: the environment has it off"}
+    )
+
+
+class SwitchSchema(ShortSwitchSchema):
+    """A protection that is switched off, and who did that."""
+
+    says = fields.String(metadata={"description": "the banner"})
+    by = fields.String(allow_none=True)
+    reason = fields.String(allow_none=True)
+
+
 class ShortHealthSchema(Schema):
     """The health of TDS, without anything a stranger should not know."""
 
@@ -67,6 +86,7 @@ class ShortHealthSchema(Schema):
     unwell = fields.List(fields.String(), metadata={"description": "names of components that are not ok"})
     database = fields.String()
     redis = fields.String()
+    switched_off = fields.List(fields.Nested(ShortSwitchSchema), metadata={"description": "protections that are off"})
     zoho = fields.Nested(AccessSchema)
     figures = fields.Dict(keys=fields.String(), values=fields.Float())
 
@@ -77,6 +97,7 @@ class WholeHealthSchema(Schema):
     status = fields.String(metadata={"description": "ok, degraded or unhealthy"})
     score = fields.Integer(metadata={"description": "from 0 to 100: a warning costs 10, something critical 40"})
     components = fields.List(fields.Nested(ComponentSchema))
+    switched_off = fields.List(fields.Nested(SwitchSchema), metadata={"description": "protections that are off"})
     figures = fields.Dict(keys=fields.String(), values=fields.Float())
 
 
@@ -128,11 +149,12 @@ def health_routes(context: Context) -> Blueprint:
 
 
 class HealthReport(TypedDict):
-    """The status (ok, degraded or unhealthy), its score, the components and the figures behind them."""
+    """The status (ok, degraded or unhealthy), its score, the components, protections that are off, and figures."""
 
     status: str
     score: int
     components: list[ComponentStatus]
+    switched_off: list[SwitchedOff]
     figures: HealthFigures
 
 
@@ -141,7 +163,13 @@ def health_report(context: Context) -> HealthReport:
     with session_scope(context.engine) as session:
         measurements, figures = infrastructure_health(session, context.settings), queries.health_figures(session)
     components = evaluate(measurements, context.settings, context.breakers)
-    return {"status": overall(components), "score": score(components), "components": components, "figures": figures}
+    return {
+        "status": overall(components),
+        "score": score(components),
+        "components": components,
+        "switched_off": switched_off(context.settings),
+        "figures": figures,
+    }
 
 
 def redis_status(settings: Settings) -> str:
@@ -158,8 +186,9 @@ def _short(context: Context) -> Any:
             zoho = access_report(session, context.settings)
     except SQLAlchemyError:
         response: Response = jsonify(
-            status="down", score=0, database="away", redis=redis_status(context.settings), figures={}
-        )
+            status="down", score=0, database="away", redis=redis_status(context.settings), figures={},
+            switched_off=ShortSwitchSchema(many=True).dump(switched_off(context.settings)),
+        )  # fmt: skip
         response.status_code = 503
         return response
     unwell = [component.name for component in report["components"] if component.state is not HealthState.OK]

@@ -11,10 +11,13 @@ from tds_api.schemas.inbox_and_queue import (
     PauseReasonSchema,
     PauseRequestSchema,
     QueueArgumentsSchema,
+    QueueHistoryArgumentsSchema,
+    QueueHistorySchema,
     QueuePauseShownSchema,
     QueueStatsSchema,
     WorkItemSchema,
 )
+from tds_core.pagination import Page
 from tds_core.queue import pauses as queue_pauses
 from tds_core.queue import queries
 from tds_models.auth import Role
@@ -33,7 +36,9 @@ def queue_routes(context: Context) -> Blueprint:
     def queue(arguments: dict[str, Any]) -> Any:
         """Live work items, the newest first."""
         with session_scope(context.engine) as session:
-            return queries.queue(session, **arguments)
+            page = queries.queue(session, **arguments)
+        most = {"max_attempts": context.settings.max_attempts}
+        return Page([{**item, **most} for item in page.items], page.next_cursor)
 
     @routes.get("/queue/stats")
     @needs(Role.VIEWER)
@@ -42,6 +47,15 @@ def queue_routes(context: Context) -> Blueprint:
         """Due, waiting and leased items by entity."""
         with session_scope(context.engine) as session:
             return queries.queue_stats(session)
+
+    @routes.get("/queue/history")
+    @needs(Role.VIEWER)
+    @routes.arguments(QueueHistoryArgumentsSchema, location="query")
+    @routes.response(200, QueueHistorySchema)
+    def queue_history(arguments: dict[str, Any]) -> Any:
+        """How many items waited and how old the oldest due one was, over the last hours."""
+        with session_scope(context.engine) as session:
+            return queries.history(session, **arguments)
 
     _pause_routes(routes, context)
     return routes

@@ -28,6 +28,13 @@ class LevelSchema(Schema):
     )
 
 
+class HourUseSchema(Schema):
+    """The calls of one hour by class."""
+
+    began_at = instant_field()
+    by_class = fields.Dict(fields.String(), fields.Integer())
+
+
 class QuotaDaySchema(LevelSchema):
     """One product's day: how much of it is used, and the forecast."""
 
@@ -41,6 +48,9 @@ class QuotaDaySchema(LevelSchema):
         metadata={"description": "whether Zoho reported the reset; otherwise it is midnight of its zone"}
     )
     spent_until = perhaps_instant_field()
+    hours = fields.List(
+        fields.Nested(HourUseSchema), metadata={"description": "those since the last reset in which calls were made"}
+    )
     calls_per_hour = fields.Dict(fields.String(), fields.Float())
     runs_out_at = fields.Dict(
         fields.String(), instant_field(), metadata={"description": "classes that last until the reset are left out"}

@@ -23,9 +23,9 @@ from tds_api.schemas.runs import (
     WholeRunSchema,
 )
 from tds_core.errors import NotFoundError
-from tds_core.invariants.history_repair import request_repair
+from tds_core.invariants.row_repair import request_repair
 from tds_core.mirror.stock_statistics import stock_status
-from tds_core.statistics.current_figures import stored_stock
+from tds_core.statistics.latest_entity_figures import stored_stock
 from tds_core.sync import mass_change_guard, run_queries, run_requests, runs
 from tds_models.auth import Role
 from tds_models.db import session_scope

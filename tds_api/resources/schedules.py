@@ -16,6 +16,16 @@ from tds_models.auth import Role
 from tds_models.db import session_scope
 
 
+class SlotSchema(Schema):
+    """One slot of a job."""
+
+    slot_at = perhaps_instant_field()
+    begun_at = perhaps_instant_field("null until it is begun")
+    ended_at = perhaps_instant_field()
+    result = fields.String(allow_none=True, metadata={"description": "completed, failed, skipped or lost"})
+    detail = fields.String(allow_none=True)
+
+
 class JobSchema(Schema):
     """One job, its last slot, and when it runs next."""
 
@@ -31,6 +41,7 @@ class JobSchema(Schema):
     last_ended_at = perhaps_instant_field()
     last_result = fields.String(allow_none=True, metadata={"description": "completed, failed, skipped or lost"})
     last_detail = fields.String(allow_none=True)
+    slots = fields.List(fields.Nested(SlotSchema), metadata={"description": "the last seven, the newest first"})
 
 
 class JobChangeSchema(ArgumentsSchema):

@@ -20,8 +20,8 @@ from tds_api.schemas.validation import (
     ValidationReportSchema,
 )
 from tds_core.validation import stored_reports
-from tds_core.validation.on_demand import NEW_SECONDS, SHOWN_SECONDS, report_on_demand, subject_called
 from tds_core.validation.report import INTEGRITY, ORPHANS, ValidationReport
+from tds_core.validation.report_requests import NEW_SECONDS, SHOWN_SECONDS, report_on_demand, subject_called
 from tds_core.validation.rules import severities
 from tds_models.auth import Role
 from tds_models.db import session_scope

@@ -9,7 +9,6 @@ from tds_api.schemas.common import page_schema
 from tds_api.schemas.webhook_coverage import CoverageArgumentsSchema, CoverageSchema, GapArgumentsSchema, GapSchema
 from tds_core.webhook_coverage import queries
 from tds_models.auth import Role
-from tds_models.db import session_scope
 
 
 def webhook_coverage_routes(context: Context) -> Blueprint:
@@ -27,7 +26,7 @@ def webhook_coverage_routes(context: Context) -> Blueprint:
     @routes.response(200, CoverageSchema)
     def coverage(arguments: dict[str, Any]) -> Any:
         """Coverage by entity and hour."""
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             return queries.coverage(session, **arguments)
 
     @routes.get("/gaps")
@@ -36,7 +35,7 @@ def webhook_coverage_routes(context: Context) -> Blueprint:
     @routes.response(200, page_schema(GapSchema))
     def gaps(arguments: dict[str, Any]) -> Any:
         """Changes that no webhook announced in time, those found last first."""
-        with session_scope(context.engine) as session:
+        with context.reads.scope() as session:
             return queries.gaps(session, **arguments)
 
     return routes

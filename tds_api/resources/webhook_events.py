@@ -35,6 +35,14 @@ def webhook_event_routes(context: Context) -> Blueprint:
         with session_scope(context.engine) as session:
             return queries.recent_events(session, **arguments)
 
+    @routes.get("/<int:event_id>")
+    @needs(Role.VIEWER)
+    @routes.response(200, EventSchema)
+    def one(event_id: int) -> Any:
+        """One event with its verdict."""
+        with session_scope(context.engine) as session:
+            return queries.event(session, event_id)
+
     @routes.get("/rejected")
     @needs(Role.OPERATOR)
     @routes.arguments(RejectedArgumentsSchema, location="query")

@@ -1,11 +1,15 @@
 """Schemas of alert channels: made, changed, shown without their secrets, tested; and of the messages they got."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from tds_api.schemas.alerts import SEVERITY
 from tds_api.schemas.common import ArgumentsSchema, PageArgumentsSchema, Whole, id_field, instant_field
 from tds_api.schemas.common import perhaps_instant_field as perhaps
+from tds_core.alerts.channel_tests import SentBy
 from tds_core.alerts.channels.address import LONGEST_ADDRESS, ChannelKind
+from tds_core.alerts.channels.address_fields import FIELDS
 from tds_core.alerts.channels.store import (
     GRACE_SECONDS,
     LONGEST_REMINDER_SECONDS,
@@ -13,6 +17,7 @@ from tds_core.alerts.channels.store import (
 )
 from tds_models.alerts import AlertDeliveryState
 
+_FIELDS = "; ".join(f"{kind.value}: {', '.join(each.name for each in found)}" for kind, found in FIELDS.items())
 _ADDRESS = {"description": "with its secrets, for example mailtos://user:password@smtp.example.com?from=...&to=..."}
 
 
@@ -44,10 +49,21 @@ class ChannelTermsSchema(ArgumentsSchema):
 
 
 class ChannelRequestSchema(ChannelTermsSchema):
-    """A new channel."""
+    """A new channel, by its address or by the fields of its kind."""
 
     name = fields.String(required=True, validate=Whole(r"[a-z0-9][a-z0-9._-]{0,59}"))
-    address = _address(required=True)
+    address = _address(required=False)
+    kind = fields.Enum(ChannelKind, by_value=True, metadata={"description": "with `fields`, in place of `address`"})
+    fields_ = fields.Dict(
+        fields.String(), fields.String(validate=validate.Length(max=LONGEST_ADDRESS)), data_key="fields",
+        metadata={"description": f"of the kind: {_FIELDS}"},
+    )  # fmt: skip
+
+    @validates_schema
+    def check(self, arguments: dict[str, Any], **_: Any) -> None:
+        """One of both. Raises ValidationError."""
+        if ("address" in arguments) == ("kind" in arguments and "fields_" in arguments):
+            raise ValidationError("Give either `address`, or `kind` with its `fields`.")
 
 
 class ChannelChangeSchema(ChannelTermsSchema):
@@ -97,6 +113,9 @@ class ChannelTestResultSchema(Schema):
     error = fields.String(allow_none=True)
     is_permanent = fields.Boolean(metadata={"description": "no use to try again until the channel is changed"})
     duration_seconds = fields.Float()
+    sent_by = fields.String(
+        validate=validate.OneOf(list(SentBy)), metadata={"description": "with whose settings it was sent"}
+    )
 
 
 class ChannelDeliveryArgumentsSchema(PageArgumentsSchema):

@@ -4,8 +4,8 @@ from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.alerts import SEVERITY
 from tds_api.schemas.common import ArgumentsSchema, instant_field, perhaps_instant_field
+from tds_core.alerts.metric_samples import LONGEST_DAYS
 from tds_core.alerts.rule_terms import LONGEST_SECONDS
-from tds_core.alerts.samples import LONGEST_DAYS
 
 _LARGEST = 1e15
 

@@ -1,6 +1,8 @@
 """Schemas of alerts: their rows and stories, what operators do with them, and what Alertmanager sends."""
 
-from marshmallow import INCLUDE, Schema, fields, validate
+from typing import Any
+
+from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from tds_api.schemas.common import (
     ArgumentsSchema,
@@ -60,6 +62,7 @@ class AlertSchema(Schema):
     acknowledged_until = perhaps_instant_field("then it sends messages again")
     note = fields.String(allow_none=True)
     muted_by = fields.String(allow_none=True, metadata={"description": "the rule of the alert that causes this one"})
+    silenced_by = fields.List(id_field(), metadata={"description": "the silences that mute it now"})
 
 
 class TransitionSchema(Schema):
@@ -83,7 +86,7 @@ class AlertDeliverySchema(Schema):
     """A message about one alert to one channel."""
 
     id = id_field()
-    alert_id = id_field()
+    alert_id = fields.String(allow_none=True, metadata={"description": "null: a test of the channel"})
     rule = fields.String()
     subject = fields.String()
     episode = fields.Integer()
@@ -139,13 +142,20 @@ class AlertResolutionSchema(ArgumentsSchema):
 
 
 class AlertSilenceRequestSchema(ArgumentsSchema):
-    """For how long exactly this alert is silent, and why."""
+    """For how long, or until when, exactly this alert is silent, and why."""
 
-    lasts_seconds = fields.Float(required=True, validate=validate.Range(1, LONGEST.total_seconds()))
+    lasts_seconds = fields.Float(validate=validate.Range(1, LONGEST.total_seconds()))
+    ends_at = instant_field()
     reason = fields.String(required=True, validate=[validate.Length(1, 500), validate.ContainsNoneOf("\0")])
     ends_with_alert = fields.Boolean(
         load_default=False, metadata={"description": "it ends as soon as the alert is no longer active"}
     )
+
+    @validates_schema
+    def check(self, arguments: dict[str, Any], **_: Any) -> None:
+        """One end. Raises ValidationError."""
+        if ("ends_at" in arguments) == ("lasts_seconds" in arguments):
+            raise ValidationError("Give either `ends_at` or `lasts_seconds`.")
 
 
 class AlertmanagerSchema(Schema):

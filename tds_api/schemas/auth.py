@@ -7,12 +7,15 @@ from marshmallow import Schema, fields, validate
 from tds_api.schemas.common import (
     ArgumentsSchema,
     PageArgumentsSchema,
+    Whole,
+    entity_field,
     id_field,
     instant_field,
     name_field,
     perhaps_instant_field,
 )
 from tds_core.auth.principal import PrincipalKind
+from tds_core.explain.audit_log import Kind
 from tds_models.auth import ActionOutcome, Role
 
 ROLES = [role.value for role in Role]
@@ -141,8 +144,12 @@ class KeyRequestSchema(Schema):
 
 
 class AuditArgumentsSchema(PageArgumentsSchema):
-    """Whose actions, which and when."""
+    """Which entries of the audit log, and when. `operator` is another name of `caller`."""
 
+    kind = fields.Enum(Kind, by_value=True, metadata={"description": "all that can match without it"})
+    entity = entity_field()
+    source_id = name_field()
+    operator = name_field()
     caller = name_field()
     operation = name_field()
     outcome = fields.String(validate=validate.OneOf([outcome.value for outcome in ActionOutcome]))
@@ -150,10 +157,18 @@ class AuditArgumentsSchema(PageArgumentsSchema):
     until = instant_field()
 
 
-class ActionShownSchema(Schema):
-    """One action."""
+class AuditEntrySchema(Schema):
+    """A change of a record, or an action of an operator; each has the members of its kind."""
 
+    kind = fields.Enum(Kind, by_value=True)
     id = id_field()
+    source_id = fields.String(metadata={"description": "of a change"})
+    source = fields.String(metadata={"description": "of a change"})
+    version = fields.Integer(metadata={"description": "of a change"})
+    changes = fields.Raw(metadata={"description": "of a change: by field, before and after"})
+    origin = fields.String(metadata={"description": "of a change: webhook, run, healing or operator"})
+    origin_id = id_field(allow_none=True)
+    source_modified_at = perhaps_instant_field()
     recorded_at = instant_field()
     caller = fields.String()
     caller_kind = fields.String()
@@ -168,3 +183,40 @@ class ActionShownSchema(Schema):
     error = fields.String(allow_none=True)
     remote_address = fields.String(allow_none=True)
     correlation_id = fields.String()
+
+
+class OperatorSessionSchema(Schema):
+    """An open session of an operator."""
+
+    id = id_field()
+    began_at = instant_field()
+    last_used_at = instant_field()
+    ends_at = instant_field()
+    remote_address = fields.String(allow_none=True)
+    is_current = fields.Boolean(metadata={"description": "the session that asks"})
+
+
+class OwnSessionsArgumentsSchema(ArgumentsSchema):
+    """Which of one's own sessions to end."""
+
+    keep_current = fields.Boolean(load_default=False, metadata={"description": "all but the one that asks"})
+
+
+class EndedSessionsSchema(Schema):
+    """How many sessions were ended."""
+
+    ended_count = fields.Integer()
+
+
+class ResealRequestSchema(Schema):
+    """Why the chain of seals is begun anew."""
+
+    reason = fields.String(required=True, validate=Whole(r"[^\x00]{3,500}"))
+
+
+class RestartedSealSchema(Schema):
+    """The seal with which the chain begins anew."""
+
+    number = fields.Integer()
+    sealed_at = instant_field()
+    note = fields.String(metadata={"description": "who, and why"})

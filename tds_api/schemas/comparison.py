@@ -1,7 +1,5 @@
 """Schemas of comparisons: requests, progress, reports, differences, statements, repairs and recommendations."""
 
-from typing import Any
-
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
@@ -15,6 +13,7 @@ from tds_api.schemas.common import (
     perhaps_instant_field,
 )
 from tds_api.schemas.runs import MOST_IDS
+from tds_core.comparison.repair import MOST_NAMED
 from tds_models.comparison import Agreement, ComparisonState, DifferenceKind, DifferenceState
 
 #: So many records of each entity may be read in detail by one comparison.
@@ -157,20 +156,18 @@ class RepairRequestSchema(ArgumentsSchema):
         load_default=False, metadata={"description": "take the source's value of fields with the policy `ask`, too"}
     )
     dry_run = fields.Boolean(load_default=True, metadata={"description": "false: have the records read again"})
-
-
-class IdsField(fields.List):
-    """Ids that are texts already: as many as differ, too many to be dumped one by one."""
-
-    def _serialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
-        return list(value)
+    seen_count = fields.Integer(
+        validate=validate.Range(0),
+        metadata={"description": "refused where the repair covers another number of records"},
+    )
 
 
 class EntityRepairSchema(Schema):
     """What a repair does about one entity."""
 
     entity = fields.String()
-    source_ids = IdsField(id_field())
+    record_count = fields.Integer(metadata={"description": "read again"})
+    source_ids = fields.List(id_field(), metadata={"description": f"of these the first, at most {MOST_NAMED}"})
     kept_count = fields.Integer(metadata={"description": "left alone: a field has the policy `keep`"})
     asked_count = fields.Integer(metadata={"description": "left alone: a field has the policy `ask`"})
     api_call_count = fields.Integer()

@@ -18,7 +18,7 @@ from tds_core.dead_letters.queries import STATES
 
 
 class DeadLetterArgumentsSchema(PageArgumentsSchema):
-    """Which dead letters; with `group_by` one row is one problem."""
+    """Which dead letters; with `group_by` one row is one problem, the most frequent first, without a next page."""
 
     group_by = fields.String(validate=validate.OneOf(["fingerprint"]))
     entity = entity_field()
@@ -26,6 +26,9 @@ class DeadLetterArgumentsSchema(PageArgumentsSchema):
     fingerprint = fields.String(validate=Whole(r"[^\x00]{1,400}"))
     source_id = name_field()
     assigned_to = name_field()
+    batch_id = fields.Integer(
+        validate=validate.Range(1, 2**63 - 1), metadata={"description": "those that a batch retries or retried"}
+    )
     state = fields.String(load_default="open", validate=validate.OneOf(STATES))
 
 

@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from tds_api.schemas.common import (
+    ArgumentsSchema,
     PageArgumentsSchema,
     Whole,
     entity_field,
@@ -55,6 +56,8 @@ class RejectedArgumentsSchema(PageArgumentsSchema):
     """Which refused deliveries."""
 
     reason = name_field()
+    entity = name_field()
+    source_id = name_field()
     since = instant_field()
     until = instant_field()
 
@@ -106,6 +109,7 @@ class QueueArgumentsSchema(PageArgumentsSchema):
     """Which work items."""
 
     entity = entity_field()
+    source_id = name_field()
     state = fields.String(validate=validate.OneOf(["due", "waiting", "leased"]))
 
 
@@ -119,6 +123,7 @@ class WorkItemSchema(Schema):
     priority = fields.Integer()
     state = fields.String()
     attempts = fields.Integer()
+    max_attempts = fields.Integer(metadata={"description": "after so many it becomes a dead letter"})
     snoozes = fields.Integer()
     crashes = fields.Integer()
     next_attempt_at = instant_field()
@@ -163,3 +168,24 @@ class QueueStatsSchema(Schema):
     waiting_count = fields.Integer()
     leased_count = fields.Integer()
     oldest_due_seconds = fields.Float()
+
+
+class QueueHistoryArgumentsSchema(ArgumentsSchema):
+    """How far back."""
+
+    hours = fields.Integer(load_default=24, validate=validate.Range(1, 720))
+
+
+class QueueSampleSchema(Schema):
+    """A figure that was stored when it changed; it holds until the next."""
+
+    at = instant_field()
+    value = fields.Float(allow_none=True, metadata={"description": "null: there was nothing to see"})
+
+
+class QueueHistorySchema(Schema):
+    """The queue over time, as it was measured for alerts."""
+
+    since = instant_field()
+    depth = fields.List(fields.Nested(QueueSampleSchema), metadata={"description": "items that wait"})
+    lag_seconds = fields.List(fields.Nested(QueueSampleSchema), metadata={"description": "age of the oldest due item"})

@@ -1,14 +1,16 @@
 """Schemas of mirror rows, made from the entity declarations; of entity statuses; and of a record's timeline."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields, pre_load, validate
 
 from tds_api.schemas.common import (
     ArgumentsSchema,
     Instant,
     PageArgumentsSchema,
+    entity_field,
     exact_field,
     id_field,
     instant_field,
@@ -16,6 +18,8 @@ from tds_api.schemas.common import (
     perhaps_instant_field,
 )
 from tds_core.explain.step_queries import KINDS
+from tds_core.mirror import row_filters
+from tds_core.mirror.row_filters import UnknownFilterError
 from tds_models.entities import ENTITIES
 from tds_models.entities import fields as kinds
 
@@ -89,7 +93,10 @@ class AsOfArgumentsSchema(ArgumentsSchema):
 
 
 class RowArgumentsSchema(PageArgumentsSchema):
-    """Which rows of an entity. With `as_of`, a page can hold fewer rows than asked for and not be the last."""
+    """Which rows of an entity. With `as_of`, a page can hold fewer rows than asked for and not be the last.
+
+    Other names than those of the entity's filters are refused: a filter that is none would mean all rows.
+    """
 
     as_of = as_of_field()
     changed_since = instant_field()
@@ -97,6 +104,58 @@ class RowArgumentsSchema(PageArgumentsSchema):
     confirmed = fields.Boolean(
         metadata={"description": "only what the source's API has shown, or only what it has not"}
     )
+
+
+_FILTERS: Mapping[kinds.Filter, str] = {
+    kinds.Filter.VALUE: "the whole value",
+    kinds.Filter.CODE: "the whole value, in any case",
+    kinds.Filter.BEGINNING: "the beginning of the value, in any case",
+    kinds.Filter.REFERENCE: "its id, or its whole name in any case",
+}
+
+
+@cache
+def row_arguments_schema(entity: str) -> type[Schema]:
+    """Which rows of `entity`: a page of them, by its own filters."""
+
+    def refuse_unknown(_schema: Schema, arguments: Any, **_more: Any) -> Any:
+        for name in arguments:
+            if name not in members and name not in RowArgumentsSchema._declared_fields:
+                raise UnknownFilterError(row_filters.unknown_filter(ENTITIES[entity], str(name)))
+        return arguments
+
+    members: dict[str, Any] = {}
+    for name, field in ENTITIES[entity].filters.items():
+        members[name] = name_field()
+        members[name].metadata["description"] = _FILTERS[kinds.Filter(field.filtered_by)]
+    checked = {**members, "refuse_unknown": pre_load(refuse_unknown)}
+    return type(f"{_name(entity)}Arguments", (RowArgumentsSchema,), checked)
+
+
+class SearchArgumentsSchema(ArgumentsSchema):
+    """What to search for."""
+
+    q = name_field()
+    q.required = True
+    q.metadata["description"] = "the beginning of a number, a SKU, a name or an id, in any case"
+    entity = entity_field()
+
+
+class HitSchema(Schema):
+    """A record that was found."""
+
+    entity = fields.String()
+    source_id = id_field()
+    label = fields.String(allow_none=True, metadata={"description": "what a person knows it by"})
+    matched = fields.String(metadata={"description": "the field that begins so"})
+    deleted_at = perhaps_instant_field()
+
+
+class HitsSchema(Schema):
+    """The records that were found: exact ones first, then live ones before deleted ones."""
+
+    items = fields.List(fields.Nested(HitSchema))
+    has_more = fields.Boolean(metadata={"description": "more begin so than are shown: write more of it"})
 
 
 class ChangeSchema(Schema):
@@ -129,9 +188,14 @@ class EntityStatusSchema(Schema):
     entity = fields.String()
     title = fields.String()
     counted_at = instant_field()
+    is_estimated = fields.Boolean(
+        metadata={"description": "too many to be counted now, and not counted yet: live_count is about, others null"}
+    )
     live_count = fields.Integer()
-    deleted_count = fields.Integer()
-    unconfirmed_count = fields.Integer(metadata={"description": "known from a webhook only, not confirmed by a list"})
+    deleted_count = fields.Integer(allow_none=True)
+    unconfirmed_count = fields.Integer(
+        allow_none=True, metadata={"description": "known from a webhook only, not confirmed by a list"}
+    )
     details_left = fields.Integer(
         allow_none=True, metadata={"description": "known by a list row alone; null where a list row is all there is"}
     )

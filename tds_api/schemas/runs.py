@@ -169,11 +169,16 @@ class StockStatsSchema(Schema):
     """The mirrored stock, its freshness, and its runs."""
 
     measured_at = instant_field()
+    is_estimated = fields.Boolean(
+        metadata={"description": "too many to be counted now, and not counted yet: product_count is about, others null"}
+    )
     product_count = fields.Integer()
-    details_left = fields.Integer(metadata={"description": "products whose stock by location is still to be read"})
-    out_of_stock_count = fields.Integer()
-    negative_count = fields.Integer()
-    stock_on_hand = exact_field()
+    details_left = fields.Integer(
+        allow_none=True, metadata={"description": "products whose stock by location is still to be read"}
+    )
+    out_of_stock_count = fields.Integer(allow_none=True)
+    negative_count = fields.Integer(allow_none=True)
+    stock_on_hand = exact_field(allow_none=True)
     oldest_confirmed_at = perhaps_instant_field()
     last_changed_at = perhaps_instant_field()
     locations = fields.List(fields.Nested(StockAtLocationSchema))

@@ -9,14 +9,16 @@ from tds_api.schemas.common import (
     ArgumentsSchema,
     entity_field,
     exact_field,
+    id_field,
     instant_field,
     perhaps_instant_field,
 )
 from tds_core.statistics.acceptance_scorecard import Verdict
-from tds_core.statistics.business_figures import WINDOWS
 from tds_core.statistics.entity_figures import Figure, FigureKind, breakdowns_of, figures_of
-from tds_core.statistics.reports import LONGEST_HISTORY_DAYS
+from tds_core.statistics.local_time import LONGEST_HISTORY_DAYS
+from tds_core.statistics.sync_performance import WINDOWS
 from tds_core.statistics.trends import Direction
+from tds_models.statistics import Grain
 
 _FIELD_OF_KIND: dict[FigureKind, Any] = {
     FigureKind.COUNT: fields.Integer,
@@ -220,6 +222,71 @@ class HistorySchema(Schema):
     time_zone = fields.String()
     days = fields.Integer()
     entities = fields.List(fields.Nested(EntityHistorySchema))
+
+
+class ActivityOfSpanSchema(Schema):
+    """What happened in one hour or day."""
+
+    began_at = instant_field()
+    webhook_count = fields.Integer()
+    rejected_count = fields.Integer()
+    succeeded_count = fields.Integer()
+    failed_count = fields.Integer(metadata={"description": "given up, or a webhook that could not be read"})
+    retried_count = fields.Integer()
+    changed_count = fields.Integer(metadata={"description": "versions written"})
+    listed_count = fields.Integer(metadata={"description": "records that passes over the list have read"})
+    run_count = fields.Integer()
+    failed_run_count = fields.Integer()
+    success_rate = fields.Float(allow_none=True, metadata={"description": "from 0 to 1; null: nothing ended"})
+    p95_seconds = fields.Float(
+        allow_none=True, metadata={"description": "from webhook to row; null: none came, or over an hour"}
+    )
+
+
+class ActivityHistorySchema(Schema):
+    """The activity of a span, the oldest first."""
+
+    time_zone = fields.String()
+    days = fields.Integer()
+    entity = fields.String(allow_none=True)
+    grain = fields.String(validate=validate.OneOf(list(Grain)))
+    items = fields.List(
+        fields.Nested(ActivityOfSpanSchema), metadata={"description": "spans of which nothing is stored are left out"}
+    )
+
+
+class FreshnessPointSchema(Schema):
+    """The freshness at one moment."""
+
+    ended_at = instant_field()
+    freshness_seconds = fields.Float(metadata={"description": "since when changes may have been unknown, in seconds"})
+
+
+class EntityFreshnessSchema(Schema):
+    """The freshness of one entity over a span."""
+
+    entity = fields.String()
+    points = fields.List(
+        fields.Nested(FreshnessPointSchema),
+        metadata={"description": "moments with no pass in the week before are left out"},
+    )
+
+
+class FreshnessHistorySchema(Schema):
+    """The freshness of a span, the oldest first."""
+
+    days = fields.Integer()
+    grain = fields.String(validate=validate.OneOf(list(Grain)))
+    entities = fields.List(fields.Nested(EntityFreshnessSchema))
+
+
+class DeploymentSchema(Schema):
+    """A version of TDS that began to run."""
+
+    id = id_field()
+    began_at = instant_field()
+    version = fields.String()
+    schema_revision = fields.String()
 
 
 class ScorecardLineSchema(Schema):

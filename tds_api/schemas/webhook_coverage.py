@@ -109,6 +109,7 @@ class GapArgumentsSchema(PageArgumentsSchema):
     verdict = fields.String(validate=validate.OneOf(["late", "never", "wrong"]))
     since = instant_field()
     until = instant_field()
+    changed_hour = instant_field()
 
 
 class GapSchema(Schema):

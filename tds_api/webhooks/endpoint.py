@@ -27,7 +27,7 @@ from tds_api.webhooks.rejections import keep_quarantined, reject
 from tds_core.config.settings import Settings
 from tds_core.inbox.receive import Delivery, Receipt
 from tds_core.observability import tracing
-from tds_core.observability.metrics import webhooks
+from tds_core.observability.metrics import request_seconds, webhooks
 from tds_core.observability.slow_operations import slow
 from tds_core.sources.zoho.webhooks.body import is_form
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, UnprovenError, WebhookRefusedError
@@ -41,6 +41,7 @@ METHODS = frozenset({"POST", "PUT", "DELETE"})
 REFUSAL_KEY, BODY_KEY = "tds.webhook_refusal", "tds.webhook_body"
 
 _PREFIX = WEBHOOKS + "/"
+_answered = request_seconds.labels("webhooks", "2xx")
 # A body up to this size is verified and parsed faster than a thread is found for it.
 _SMALL_BYTES = 1 << 16
 
@@ -88,8 +89,9 @@ class WebhookEndpoint:
         status, body = accepted_response(receipt)
         headers = [("content-type", "application/json"), NOSNIFF, (HEADER, correlation_id)]
         exchange.response_bytes(status, headers, body)
-        method = environ["REQUEST_METHOD"]
-        slow.observe("request", perf_counter() - began, method=method, route="webhooks", correlation_id=correlation_id)
+        method, seconds = environ["REQUEST_METHOD"], perf_counter() - began
+        _answered.observe(seconds)
+        slow.observe("request", seconds, method=method, route="webhooks", correlation_id=correlation_id)
 
     async def _make_durable(self, environ: Environ, exchange: HttpExchange, names: Names) -> Receipt:
         body = await self._bodies.read(exchange, environ, self._context.settings.webhook_max_bytes)

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from tds_core.alerts.message_text import one_line
+from tds_core.alerts.text_formatting import one_line
 from tds_core.errors import TdsError
 from tds_models.alerts import AlertSeverity
 

@@ -14,11 +14,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.messages import installation_name
 from tds_core.alerts.rules.queue import standstill
+from tds_core.alerts.text_formatting import span
 from tds_core.config.settings import Settings
-from tds_core.health.heartbeat import PULSE
+from tds_core.health.dead_man_switch import PULSE
 from tds_core.observability import heartbeats
 
 log = structlog.get_logger(__name__)

@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session
 from tds_core.alerts.alert_store import lock_alerts
 from tds_core.alerts.channels.sending import SendOutcome
 from tds_core.alerts.delivery_plan import (
+    AFTERMATH,
     GROUP_INTERVAL,
     NOTIFIED_STATES,
+    CauseSeverities,
     ChannelHistory,
     ChannelTerms,
     DeliverySummary,
@@ -28,7 +30,7 @@ from tds_core.alerts.delivery_plan import (
     rank_of,
     suppression,
 )
-from tds_core.alerts.silences import Silence, open_silences, silences_on
+from tds_core.alerts.silences import open_silences, silences_on
 from tds_core.alerts.state_machine import AlertRecord
 from tds_models.alerts import AlertDeliveryState, AlertMessageKind, AlertSeverity
 
@@ -111,6 +113,22 @@ def channel_terms(session: Session) -> list[ChannelTerms]:
     ]
 
 
+_CAUSES = text("""
+select distinct rule, severity from tds_alerts
+where rule in (select muted_by from tds_alerts where muted_by is not null)
+  and (state in ('pending', 'firing', 'acknowledged', 'flapping') or resolved_at > now() - :aftermath)
+""")
+
+
+def cause_severities(session: Session) -> CauseSeverities:
+    """How severe the causes are that mute alerts now."""
+    worst: dict[str, AlertSeverity] = {}
+    for row in session.execute(_CAUSES, {"aftermath": AFTERMATH}):
+        severity = AlertSeverity(row.severity)
+        worst[row.rule] = max(severity, worst.get(row.rule, severity), key=rank_of)
+    return worst
+
+
 _RECENT = text("""
 select distinct a.rule, d.channel_id from tds_alert_deliveries d join tds_alerts a on a.id = d.alert_id
 where d.kind = 'firing' and d.state in ('queued', 'sent') and d.created_at > now() - :span
@@ -153,10 +171,13 @@ def conclude(session: Session, resolved: Iterable[AlertRecord]) -> None:
 
 
 # Alerts are locked before deliveries wherever both are, so that no two transactions wait for each other.
+# That something is over waits for the end of quiet hours, unless it is critical: then its firing was told in them, too.
 _DUE = text("""
 select d.id, d.alert_id from tds_alert_deliveries d join tds_alert_channels c on c.id = d.channel_id
+    join tds_alerts a on a.id = d.alert_id
 where d.state = 'queued' and d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now())
   and c.is_enabled and c.deleted_at is null and d.channel_id <> all(cast(:busy as bigint[]))
+  and not (d.kind = 'resolved' and a.severity <> 'critical' and d.channel_id = any(cast(:quiet as bigint[])))
 order by d.attempts, d.id limit :limit
 """)
 _CANDIDATES = text(f"""
@@ -193,30 +214,16 @@ def claim(session: Session, now: datetime, *, limit: int, busy: Collection[int] 
     """Claim up to `limit` messages that are due, and put aside what is no longer true. One transaction; then send.
 
     One message for each channel, and none for those that are `busy`, so a channel that hangs holds up no other. The
-    worst goes first, and what was not tried yet before what was.
+    worst goes first, and what was not tried yet before what was; of one alert the end of an episode before the next.
     """
-    due = session.execute(_DUE, {"limit": MOST_AT_ONCE, "busy": list(busy)}).all()
+    channels = {channel.id: channel for channel in channel_terms(session)}
+    quiet = [channel.id for channel in channels.values() if channel.is_quiet(now)]
+    due = session.execute(_DUE, {"limit": MOST_AT_ONCE, "busy": list(busy), "quiet": quiet}).all()
     if not due:
         return []
     alerts = {alert.id: alert for alert in lock_alerts(session, sorted({row.alert_id for row in due}))}
     rows = session.execute(_CANDIDATES, {"ids": [row.id for row in due]}).mappings().all()
-    under_way = {tuple(row) for row in session.execute(_UNDER_WAY, {"alerts": list(alerts)})}
-    channels = {channel.id: channel for channel in channel_terms(session)}
-    silences = silences_on(open_silences(session, now), now)
-    to_send, aside = [], []
-    for row in rows:
-        if row["kind"] == AlertMessageKind.RESOLVED and (row["alert_id"], row["channel_id"]) in under_way:
-            continue  # its firing may still arrive: not before it
-        channel = channels.get(row["channel_id"])
-        if channel is None:
-            continue  # switched off meanwhile
-        verdict = _verdict(row, alerts[row["alert_id"]], channel, silences, now)
-        if verdict is None:
-            to_send.append(row)
-        else:
-            aside.append({"id": row["id"], "state": verdict[0], "reason": verdict[1]})
-    if aside:
-        session.execute(_SET_STATE, {"rows": msgspec.json.encode(aside).decode()})
+    to_send = _in_order(_still_true(session, rows, alerts, channels, now))
     groups = _one_each(_groups(to_send, alerts), alerts)[:limit]
     ended = [row["id"] for group in groups for row in group if row["kind"] == AlertMessageKind.RESOLVED]
     if ended:
@@ -224,15 +231,54 @@ def claim(session: Session, now: datetime, *, limit: int, busy: Collection[int] 
     return [_lease(session, group, alerts) for group in groups]
 
 
-def _verdict(
-    row: RowMapping, alert: AlertRecord, channel: ChannelTerms, silences: Sequence[Silence], now: datetime
-) -> tuple[AlertDeliveryState, str] | None:
+def _still_true(
+    session: Session,
+    rows: Sequence[RowMapping],
+    alerts: Mapping[int | None, AlertRecord],
+    channels: Mapping[int, ChannelTerms],
+    now: datetime,
+) -> list[RowMapping]:
+    """The deliveries that may be sent; what is no longer true is put aside."""
+    under_way = {tuple(row) for row in session.execute(_UNDER_WAY, {"alerts": list(alerts)})}
+    silences, causes = silences_on(open_silences(session, now), now), cause_severities(session)
+    to_send, aside = [], []
+    for row in rows:
+        if row["kind"] == AlertMessageKind.RESOLVED and (row["alert_id"], row["channel_id"]) in under_way:
+            continue  # its firing may still arrive: not before it
+        channel = channels.get(row["channel_id"])
+        if channel is None:
+            continue  # switched off meanwhile
+        alert = alerts[row["alert_id"]]
+        verdict = _verdict(row, alert, suppression(alert, channel, silences, causes, now))
+        if verdict is None:
+            to_send.append(row)
+        else:
+            aside.append({"id": row["id"], "state": verdict[0], "reason": verdict[1]})
+    if aside:
+        session.execute(_SET_STATE, {"rows": msgspec.json.encode(aside).decode()})
+    return to_send
+
+
+def _in_order(rows: Sequence[RowMapping]) -> list[RowMapping]:
+    """Without those that begin while the same alert's end before them is still to be sent.
+
+    A receiver that knows an alert by its number, as PagerDuty does, would take that end for the end of the new one.
+    """
+    ending = {(row["alert_id"], row["channel_id"]) for row in rows if row["kind"] == AlertMessageKind.RESOLVED}
+    return [
+        row
+        for row in rows
+        if row["kind"] == AlertMessageKind.RESOLVED or (row["alert_id"], row["channel_id"]) not in ending
+    ]
+
+
+def _verdict(row: RowMapping, alert: AlertRecord, why_not: str | None) -> tuple[AlertDeliveryState, str] | None:
     """What becomes of a delivery instead of being sent, and why; None: it is sent."""
     if row["kind"] == AlertMessageKind.RESOLVED:
         return None if row["was_told"] else (AlertDeliveryState.SUPERSEDED, "its firing was not sent")
     if alert.episode != row["episode"] or alert.state not in NOTIFIED_STATES:
         return AlertDeliveryState.SUPERSEDED, str(alert.state)
-    if why_not := suppression(alert, channel, silences, now):
+    if why_not:
         is_first = row["kind"] == AlertMessageKind.FIRING
         return (AlertDeliveryState.SUPPRESSED if is_first else AlertDeliveryState.SUPERSEDED), why_not
     return None

@@ -15,6 +15,8 @@ from tds_models.alerts import AlertDeliveryState, AlertMessageKind, AlertSeverit
 
 #: After a message about a rule, further alerts of it wait for each other so long. What is critical does not wait.
 GROUP_INTERVAL = timedelta(minutes=5)
+#: So long after a cause ended its consequences may need to end, too.
+AFTERMATH = timedelta(minutes=2)
 _RANK = {severity: rank for rank, severity in enumerate(AlertSeverity)}
 
 
@@ -25,6 +27,8 @@ def rank_of(severity: AlertSeverity) -> int:
 
 # Superseded, and yet firing in the same episode: its acknowledgement expired.
 _NOT_SENT = (AlertDeliveryState.SUPPRESSED, AlertDeliveryState.SUPERSEDED)
+#: By rule, how severe its alerts are that mute others.
+CauseSeverities = Mapping[str, AlertSeverity]
 NOTIFIED_STATES = (AlertState.FIRING, AlertState.FLAPPING)
 
 
@@ -84,15 +88,26 @@ class PlannedDelivery:
     number: int = 0
 
 
-def suppression(alert: AlertRecord, channel: ChannelTerms, silences: Iterable[Silence], now: datetime) -> str | None:
+def suppression(
+    alert: AlertRecord, channel: ChannelTerms, silences: Iterable[Silence], causes: CauseSeverities, now: datetime
+) -> str | None:
     """Why a channel gets no message of an alert now; None: it gets one. `silences`: those that are on now."""
-    if alert.muted_by:
+    if alert.muted_by and _hears_of(causes.get(alert.muted_by), alert, channel, now):
         return f"muted by {alert.muted_by}"
     if silence := silence_of(alert, silences):
         return f"silence {silence.id}"
     if channel.is_quiet(now) and not _is_critical(alert):
         return f"quiet hours {channel.quiet_hours}"
     return None
+
+
+def _hears_of(cause: AlertSeverity | None, alert: AlertRecord, channel: ChannelTerms, now: datetime) -> bool:
+    """Whether a channel is told of a cause, and not later than of this consequence. None: the cause was just over."""
+    if cause is None:
+        return True
+    if rank_of(cause) < rank_of(channel.minimum_severity):
+        return False
+    return cause is AlertSeverity.CRITICAL or not (_is_critical(alert) and channel.is_quiet(now))
 
 
 def _is_critical(alert: AlertRecord) -> bool:
@@ -104,6 +119,8 @@ def plan(
     channels: Sequence[ChannelTerms],
     history: ChannelHistory,
     silences: Sequence[Silence],
+    *,
+    causes: CauseSeverities,
     now: datetime,
 ) -> list[PlannedDelivery]:
     """The deliveries to be made or changed. `silences`: those that are on now."""
@@ -115,7 +132,8 @@ def plan(
             summary = history.summaries.get((alert.id, channel.id))
             if summary is None and (alert.rule, channel.id) in history.recent_groups and not _is_critical(alert):
                 continue
-            if each := _plan_one(alert, channel, summary, suppression(alert, channel, silences, now), now):
+            why_not = suppression(alert, channel, silences, causes, now)
+            if each := _plan_one(alert, channel, summary, why_not, now):
                 planned.append(each)
     return planned
 

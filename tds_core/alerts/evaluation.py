@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,22 +10,20 @@ from sqlalchemy.orm import Session
 
 from tds_core.alerts import deliveries, external_alerts, silences
 from tds_core.alerts.alert_store import alert_records, is_active, write_changes
-from tds_core.alerts.delivery_plan import plan
+from tds_core.alerts.delivery_plan import AFTERMATH, plan, rank_of
 from tds_core.alerts.facts import AlertFacts
+from tds_core.alerts.metric_samples import SampleWriter
 from tds_core.alerts.rule import Rule, RuleTerms, RuleValue
 from tds_core.alerts.rule_terms import terms_in_force
-from tds_core.alerts.samples import SampleWriter
 from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, mark_unmeasured, meet, resolve
 from tds_core.database_errors import is_away
 from tds_core.observability import heartbeats
 from tds_core.queue.items import database_clock
-from tds_models.alerts import AlertState
+from tds_models.alerts import AlertSeverity, AlertState
 
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 15.0
-#: So long after a cause ended its consequences may need to end, too.
-AFTERMATH = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +106,16 @@ class Evaluator:
         """Name the causes among the alerts that are active, or were a moment ago."""
         after = {(alert.rule, alert.subject): alert for alert in before}
         after |= {(each.after.rule, each.after.subject): each.after for each in changes}
-        causes = {alert.rule for alert in after.values() if _may_cause(alert, now)}
+        causes: dict[str, AlertSeverity] = {}
+        for alert in after.values():
+            if _may_cause(alert, now):
+                causes[alert.rule] = max(alert.severity, causes.get(alert.rule, alert.severity), key=rank_of)
         muted = []
         for each in changes:
             rule = self._rules.get(each.after.rule)
-            cause = next((name for name in (rule.muted_by if rule else ()) if name in causes), None)
+            known = [name for name in (rule.muted_by if rule else ()) if name in causes]
+            # The worst, because that is the one most channels are told of; of equals the first that is declared.
+            cause = max(known, key=lambda name: rank_of(causes[name]), default=None)
             muted_by = cause if is_active(each.after) else None
             muted.append(replace(each, after=replace(each.after, muted_by=muted_by)))
         return muted
@@ -128,7 +131,8 @@ class Evaluator:
     def _plan(session: Session, alerts: Sequence[AlertRecord], now: datetime) -> None:
         on_now = silences.silences_on(silences.open_silences(session, now), now)
         history = deliveries.channel_history(session)
-        deliveries.store(session, plan(alerts, deliveries.channel_terms(session), history, on_now, now))
+        channels, causes = deliveries.channel_terms(session), deliveries.cause_severities(session)
+        deliveries.store(session, plan(alerts, channels, history, on_now, causes=causes, now=now))
         silences.end_with_alerts(session, on_now, alerts)
 
     def _store_samples(

@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from tds_core.alerts import deliveries
 from tds_core.alerts.alert_store import is_active, lock_subjects, write_changes
 from tds_core.alerts.alertmanager import ExternalAlert, Notification
-from tds_core.alerts.message_text import one_line
 from tds_core.alerts.prometheus_rules import alert_name
 from tds_core.alerts.rule import Rule, RuleTerms, RuleValue
 from tds_core.alerts.rule_terms import terms_in_force
 from tds_core.alerts.state_machine import AlertChange, AlertRecord, end, meet
+from tds_core.alerts.text_formatting import one_line
 from tds_core.queue.items import database_clock
 from tds_models.alerts import AlertSeverity, AlertState
 from tds_models.db import Lock

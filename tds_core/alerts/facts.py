@@ -65,7 +65,8 @@ select clock_timestamp() as now,
     exists (select from tds_validation_reports where ended_at > now() - interval '7 days') as has_reports,
     exists (select from tds_scheduled_jobs where paused_at is not null) as has_paused_jobs,
     exists (select from tds_subscriptions where state = 'disabled') as has_disabled_subscriptions,
-    exists (select from tds_alert_channels where is_enabled and failure_count > 0) as has_failing_channels
+    exists (select from tds_alert_channels where is_enabled and failure_count > 0) as has_failing_channels,
+    exists (select from tds_backups) as has_backups
 """)
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tds_core.alerts.message_text import detail_lines, one_line, shown_detail, shown_time, span
 from tds_core.alerts.rendering import rendered
+from tds_core.alerts.text_formatting import detail_lines, one_line, shown_detail, shown_time, span
 from tds_core.config.settings import Settings
 from tds_models.alerts import AlertMessageKind, AlertSeverity, AlertState
 
 #: Where an alert is shown, below TDS_PUBLIC_URL.
-ALERT_PATH = "/api/tds/alerts/{id}"
+ALERT_PATH = "/dashboard/alerts/{id}"
 #: Alerts of one message that its JSON holds; the others are counted.
 MOST_IN_DATA = 200
 LONGEST_TITLE, LONGEST_SENTENCE, LONGEST_NAME = 150, 500, 80

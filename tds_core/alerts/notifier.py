@@ -10,8 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tds_core.alerts import deliveries
-from tds_core.alerts.channels.sending import OpenChannel, SendOutcome, open_channel, send
+from tds_core.alerts import channel_tests, deliveries
+from tds_core.alerts.channel_tests import ClaimedTest, SentBy
+from tds_core.alerts.channels.sending import OpenChannel, SendOutcome, open_channel, send, send_test
 from tds_core.alerts.deliveries import ClaimedDelivery, ClaimedMessage
 from tds_core.alerts.messages import AlertMessage, MessageItem, compose, installation_name
 from tds_core.alerts.rule import Rule
@@ -56,14 +57,18 @@ class Notifier:
         with self._scope() as session:
             busy = set(self._flying.values())
             messages = deliveries.claim(session, database_clock(session), limit=AT_ONCE - len(busy), busy=busy)
-            if not messages:
+            busy |= {each.channel_id for each in messages}
+            tests = channel_tests.claim(session, limit=AT_ONCE - len(busy), busy=busy)
+            if not messages and not tests:
                 return 0
-            channels = _open_channels(session, messages, self._settings)
+            channels = _open_channels(session, [*messages, *tests], self._settings)
             muted = _muted(session)
         for message in messages:
             sending = self._pool.submit(self._send, message, channels.get(message.channel_id), muted)
             self._flying[sending] = message.channel_id
-        return len(messages)
+        for test in tests:
+            self._flying[self._pool.submit(self._test, test, channels.get(test.channel_id))] = test.channel_id
+        return len(messages) + len(tests)
 
     def close(self) -> None:
         """Wait for the messages under way."""
@@ -79,13 +84,24 @@ class Notifier:
         except SQLAlchemyError as error:  # sent perhaps, and not recorded: it is sent again when its lease ends
             log.warning("alert_message_not_recorded", message=str(claimed.message_id), error=type(error).__name__)
 
+    def _test(self, claimed: ClaimedTest, channel: OpenChannel | str | None) -> None:
+        if channel is None or isinstance(channel, str):
+            outcome = _unopened(channel)
+        else:
+            outcome = send_test(channel, settings=self._settings)
+        try:
+            with self._scope() as session:
+                channel_tests.record(
+                    session, claimed.id, outcome, sent_by=SentBy.RUNNING, token=claimed.lease_token
+                )  # fmt: skip
+        except SQLAlchemyError as error:  # who asked for it hears that nothing came of it
+            log.warning("alert_test_not_recorded", delivery=claimed.id, error=type(error).__name__)
+
     def _attempt(
         self, claimed: ClaimedMessage, channel: OpenChannel | str | None, muted: Mapping[str, Sequence[str]]
     ) -> SendOutcome:
         if channel is None or isinstance(channel, str):
-            return SendOutcome(
-                is_sent=False, error=channel or "the channel is gone", is_permanent=False, duration_seconds=0.0
-            )
+            return _unopened(channel)
         try:
             message = message_of(
                 [_item(each, muted) for each in claimed.deliveries],
@@ -102,6 +118,11 @@ class Notifier:
         else:
             log.warning("alert_message_refused", error=outcome.error, **facts)
         return outcome
+
+
+def _unopened(reason: str | None) -> SendOutcome:
+    error = reason or "the channel is gone"
+    return SendOutcome(is_sent=False, error=error, is_permanent=False, duration_seconds=0.0)
 
 
 def message_of(
@@ -151,7 +172,7 @@ def _item(delivery: ClaimedDelivery, muted: Mapping[str, Sequence[str]]) -> Mess
 
 
 def _open_channels(
-    session: Session, messages: Sequence[ClaimedMessage], settings: Settings
+    session: Session, messages: Sequence[ClaimedMessage | ClaimedTest], settings: Settings
 ) -> dict[int, OpenChannel | str]:
     """By id, the channels of messages; a text says why one cannot be opened."""
     rows = session.execute(_CHANNELS, {"ids": sorted({each.channel_id for each in messages})}).mappings()

@@ -78,13 +78,23 @@ def resolve_alert(session: Session, alert_id: int, *, by: str, note: str | None 
 
 
 def silence_alert(
-    session: Session, alert_id: int, *, by: str, lasts: timedelta, reason: str, ends_with_alert: bool = False
+    session: Session,
+    alert_id: int,
+    *,
+    by: str,
+    reason: str,
+    lasts: timedelta | None = None,
+    ends_at: datetime | None = None,
+    ends_with_alert: bool = False,
 ) -> SilenceMade:
-    """Silence exactly this alert, its rule and subject. Raises NotFoundError and `InvalidSilenceError`."""
+    """Silence exactly this alert, its rule and subject, for `lasts` or until `ends_at`.
+
+    Raises NotFoundError and `InvalidSilenceError`.
+    """
     alert = _lock(session, alert_id)
     silence = silences.planned(
-        session, rules=[escape(alert.rule)], subjects=[escape(alert.subject)], lasts=lasts, reason=reason,
-        ends_with_alerts=ends_with_alert,
+        session, rules=[escape(alert.rule)], subjects=[escape(alert.subject)], lasts=lasts, ends_at=ends_at,
+        reason=reason, ends_with_alerts=ends_with_alert,
     )  # fmt: skip
     return make_silence(session, silence, by=by)
 

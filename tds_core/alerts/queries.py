@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, cast
 
-from sqlalchemy import RowMapping, Text, select, text
+from sqlalchemy import RowMapping, Text, func, select, text
 from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rule_terms import TermsVersion, newest_versions, terms_in_force
+from tds_core.alerts.silences import Silence, silences_now
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, read_page
 from tds_models.alerts import ACTIVE_STATES, Alert, AlertChannel, AlertDelivery, AlertTransition
@@ -20,7 +21,7 @@ _DELIVERY = AlertDelivery.__table__.columns
 
 
 class AlertRow(TypedDict):
-    """An alert as it is stored; see `tds_models.alerts.Alert`."""
+    """An alert as it is stored; see `tds_models.alerts.Alert`. `silenced_by`: the silences that mute it now."""
 
     id: int
     rule: str
@@ -43,6 +44,7 @@ class AlertRow(TypedDict):
     acknowledged_until: datetime | None
     note: str | None
     muted_by: str | None
+    silenced_by: list[int]
 
 
 class TransitionRow(TypedDict):
@@ -63,10 +65,13 @@ class TransitionRow(TypedDict):
 
 
 class DeliveryRow(TypedDict):
-    """A message about one alert to one channel. `tries`: of each attempt, error and seconds."""
+    """A message about one alert to one channel. `tries`: of each attempt, error and seconds.
+
+    `alert_id`: None for a test of the channel, whose rule and subject are "".
+    """
 
     id: int
-    alert_id: int
+    alert_id: int | None
     rule: str
     subject: str
     episode: int
@@ -152,7 +157,8 @@ def alerts(
         active = _ALERT["state"].in_([each.value for each in ACTIVE_STATES])
         statement = statement.where(active if is_active else ~active)
     page = read_page(session, statement, keys=[_ALERT["changed_at"], _ALERT["id"]], cursor=cursor, limit=limit)
-    return Page([_alert_row(row) for row in page.items], page.next_cursor)
+    on_now = silences_now(session)
+    return Page([_alert_row(row, on_now) for row in page.items], page.next_cursor)
 
 
 def alert(session: Session, alert_id: int) -> AlertRow:
@@ -160,13 +166,14 @@ def alert(session: Session, alert_id: int) -> AlertRow:
     row = session.execute(select(*_ALERT).where(_ALERT["id"] == min(alert_id, 2**63 - 1))).mappings().first()
     if row is None:
         raise NotFoundError(f"There is no alert {alert_id}; see: tds alerts list")
-    return _alert_row(row)
+    return _alert_row(row, silences_now(session))
 
 
-def _alert_row(row: RowMapping | Mapping[str, Any]) -> AlertRow:
-    """The row without what its detail keeps for TDS itself."""
+def _alert_row(row: RowMapping | Mapping[str, Any], on_now: Sequence[Silence]) -> AlertRow:
+    """The row with its silences, and without what its detail keeps for TDS itself."""
+    covering = [each.id for each in on_now if each.covers(row["rule"], row["subject"], row["severity"])]
     detail = {name: value for name, value in row["detail"].items() if not name.startswith("_")}
-    return cast("AlertRow", {**row, "detail": detail})
+    return cast("AlertRow", {**row, "detail": detail, "silenced_by": covering})
 
 
 _DELIVERIES = """
@@ -219,9 +226,10 @@ _OF_CHANNEL = (
     select(
         *(each for each in _DELIVERY if each.key not in ("lease_token", "leased_until", "message_id")),
         cast_to(_DELIVERY["message_id"], Text).label("message_id"),
-        _ALERT["rule"], _ALERT["subject"], AlertChannel.name.label("channel"),
+        func.coalesce(_ALERT["rule"], "").label("rule"), func.coalesce(_ALERT["subject"], "").label("subject"),
+        AlertChannel.name.label("channel"),
     )
-    .join(Alert, _ALERT["id"] == _DELIVERY["alert_id"])
+    .outerjoin(Alert, _ALERT["id"] == _DELIVERY["alert_id"])
     .join(AlertChannel, AlertChannel.id == _DELIVERY["channel_id"])
 )  # fmt: skip
 
@@ -243,7 +251,7 @@ where state in ('pending', 'firing', 'acknowledged', 'flapping', 'no_data') grou
 _DELIVERY_COUNTS = text("""
 select c.name as channel, d.state, count(*) as count
 from tds_alert_deliveries d join tds_alert_channels c on c.id = d.channel_id
-where d.created_at > now() - interval '1 day' group by 1, 2 order by 1, 2
+where d.created_at > now() - interval '1 day' and d.kind <> 'test' group by 1, 2 order by 1, 2
 """)
 
 

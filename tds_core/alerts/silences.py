@@ -46,10 +46,14 @@ class Silence:
 
     def matches(self, alert: AlertRecord) -> bool:
         """Whether it is about this alert."""
+        return self.covers(alert.rule, alert.subject, alert.severity)
+
+    def covers(self, rule: str, subject: str, severity: str) -> bool:
+        """Whether it is about alerts of this rule, subject and severity."""
         return (
-            _any_fits(self.rules, alert.rule)
-            and _any_fits(self.subjects, alert.subject)
-            and (not self.severities or alert.severity in self.severities)
+            _any_fits(self.rules, rule)
+            and _any_fits(self.subjects, subject)
+            and (not self.severities or severity in self.severities)
         )
 
     def is_on(self, now: datetime) -> bool:
@@ -175,6 +179,12 @@ def open_silences(session: Session, now: datetime) -> list[Silence]:
     return [Silence(**{**row, **{name: tuple(row[name]) for name in names}}) for row in rows]
 
 
+def silences_now(session: Session) -> list[Silence]:
+    """The silences that mute at this moment."""
+    now = database_clock(session)
+    return silences_on(open_silences(session, now), now)
+
+
 def end_with_alerts(session: Session, on_now: Iterable[Silence], alerts: Iterable[AlertRecord]) -> None:
     """End those silences that are on and were to end with their alerts, of which none is active any more."""
     active = [alert for alert in alerts if is_active(alert)]
@@ -213,6 +223,12 @@ def _check_window(silence: Silence, now: datetime) -> None:
         raise InvalidSilenceError("A maintenance window has both a schedule (cron) and a duration.")
     if silence.cron is None:
         return
+    if silence.cron.startswith("every:"):
+        raise InvalidSilenceError(
+            f"{silence.cron!r:.80} is no time of day: a maintenance window begins at times of the clock. Write five"
+            " cron fields, perhaps with a time zone: '0 2 * * 0 Asia/Baghdad' is every Sunday at two. To silence"
+            " without a break, leave the schedule out and say how long it lasts."
+        )
     if silence.ends_with_alerts or not 60 <= (silence.duration_seconds or 0) <= LONGEST_WINDOW_SECONDS:
         raise InvalidSilenceError("A maintenance window lasts a minute to seven days, and does not end with alerts.")
     try:

@@ -15,10 +15,12 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.audit_trail.keys import SealKey
+from tds_core.audit_trail.seal_keys import SealKey
 from tds_models.db import Lock
 
-ROWS, RETIRED = "rows", "retired"
+ROWS, RETIRED, RESTARTED, ERASED = "rows", "retired", "restarted", "erased"
+#: The number of the seal with which the chain was begun anew last, in SQL; 0 without one.
+LAST_RESTART = "(select coalesce(max(number), 0) from tds_audit_seals where kind = 'restarted')"
 #: The previous digest of the first seal.
 BEGINNING = bytes(32)
 
@@ -41,13 +43,14 @@ class Seal:
     previous: bytes
     digest: bytes
     sealed_at: datetime
+    note: str | None = None
 
     def digest_with(self, secret: bytes) -> bytes:
         """The keyed digest (HMAC-SHA-256) of all other fields, the previous seal's digest included."""
         content = (
             self.number, self.kind, self.trail, list(self.columns), self.first_id, self.last_id, self.row_count,
             self.ids, sha256(self.digests).hexdigest(), self.begins_at, self.key_id.hex(), self.previous.hex(),
-            self.sealed_at.astimezone(UTC).isoformat(),
+            self.sealed_at.astimezone(UTC).isoformat(), *([self.note] if self.note is not None else ()),
         )  # fmt: skip
         return hmac.new(secret, msgspec.json.encode(content), "sha256").digest()
 
@@ -73,14 +76,14 @@ class ChainHead:
 
 _COLUMNS = """
 number, kind, trail, columns, first_id, last_id, row_count, ids::text as ids, digests, begins_at, key_id, previous,
-digest, sealed_at"""
+digest, sealed_at, note"""
 _NUMBERS = text("select number from tds_audit_seals order by number")
 _READ = text(f"select {_COLUMNS} from tds_audit_seals where number = :number")
 _INSERT = text("""
 insert into tds_audit_seals (number, kind, trail, columns, first_id, last_id, row_count, ids, digests, begins_at,
-                             key_id, previous, digest, sealed_at)
+                             key_id, previous, digest, sealed_at, note)
 values (:number, :kind, :trail, :columns, :first_id, :last_id, :row_count, cast(:ids as int8multirange), :digests,
-        :begins_at, :key_id, :previous, :digest, :sealed_at)
+        :begins_at, :key_id, :previous, :digest, :sealed_at, :note)
 """)
 _LOCK = Lock.AUDIT_HEAD.until_commit()
 _READ_HEAD = text("select number, digest, waits from tds_audit_head where id = 1")

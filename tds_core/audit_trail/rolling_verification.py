@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from tds_core.audit_trail import chain
 from tds_core.audit_trail.row_digests import fix_spelling
 from tds_core.audit_trail.tamper_report import VerificationReport, ViolationKind
-from tds_core.audit_trail.verify import BEGIN, ChainWalk, check_rows
+from tds_core.audit_trail.verify import BEGIN, ChainWalk, check_rows, last_restart
 from tds_core.observability import heartbeats
 
 #: The heartbeat that carries the progress.
@@ -111,9 +111,9 @@ class _Step:
     """One step of a round, in a transaction of its own."""
 
     def __init__(self, session: Session, keys: Mapping[bytes, bytes]) -> None:
-        self._session = session
+        self._session, self._keys = session, keys
         self.report = VerificationReport()
-        self._walk = ChainWalk(session, keys, self.report)
+        self._walk = ChainWalk(session, keys, self.report, restart=last_restart(session, keys))
         self._retired: dict[str, int] | None = None
 
     def begin(self, position: int) -> int:
@@ -140,9 +140,9 @@ class _Step:
         for _, after in self._walk.to_check:
             seal = chain.read_seal(self._session, number)
             doubts = VerificationReport()
-            check_rows(self._session, seal, after, doubts)
+            check_rows(self._session, seal, after, doubts, self._keys)
             if doubts.break_count and seal.last_id > (upto := self._retired_ids().get(seal.trail, 0)):
-                check_rows(self._session, seal, max(after, upto), self.report)
+                check_rows(self._session, seal, max(after, upto), self.report, self._keys)
         self._walk.to_check.clear()
 
     def _retired_ids(self) -> dict[str, int]:

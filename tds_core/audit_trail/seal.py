@@ -12,9 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.audit_trail import chain
-from tds_core.audit_trail.chain import ROWS, ChainHead, Seal, WriterWait
-from tds_core.audit_trail.keys import SealKey
+from tds_core.audit_trail.chain import LAST_RESTART, ROWS, ChainHead, Seal, WriterWait
 from tds_core.audit_trail.row_digests import SEALED_TABLES, SealedTable, digests_of, fix_spelling
+from tds_core.audit_trail.seal_keys import SealKey
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,9 @@ where locktype = 'relation' and relation = cast(:table as regclass) and mode = '
   and database = (select oid from pg_database where datname = current_database())
   and pid is distinct from pg_backend_pid()
 """)
-_LAST = "coalesce((select max(last_id) from tds_audit_seals where trail = :trail), 0)"
+# Behind the last restart of the chain, whose seals cover every row again.
+_LAST = f"""coalesce((select max(last_id) from tds_audit_seals where trail = :trail
+    and number > {LAST_RESTART}), 0)"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,33 @@ class Unsealed:
     oldest_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The chain was begun anew with seal `number`: the seals before prove nothing now. `note`: who, and why."""
+
+    number: int
+    at: datetime
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Seal `number` says that a person's values were erased from rows of `trail`. `note`: JSON, who and why."""
+
+    number: int
+    at: datetime
+    trail: str
+    row_count: int
+    note: str
+
+
 @dataclass(slots=True)
 class VerificationReport:
     """The result of a verification; its field names are those of `tds audit verify --json`.
 
     `breaks`: the first `most` of `break_count` violations. `retired`: by table, the last id removed on purpose.
+    `erasures`: where personal values were erased on purpose; `erased_row_count`: sealed rows that stand as they say.
+    `restarts`: where the chain was begun anew; `unproven_seal_count`: seals before the last of them whose key is lost.
     """
 
     seal_count: int = 0
@@ -50,6 +72,10 @@ class VerificationReport:
     break_count: int = 0
     breaks: list[AuditViolation] = field(default_factory=list)
     retired: dict[str, int] = field(default_factory=dict)
+    erasures: list[Erasure] = field(default_factory=list)
+    erased_row_count: int = 0
+    restarts: list[Restart] = field(default_factory=list)
+    unproven_seal_count: int = 0
     unsealed: list[Unsealed] = field(default_factory=list)
     head_number: int = 0
     head_digest: str = ""

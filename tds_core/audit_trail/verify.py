@@ -4,25 +4,27 @@ The digests of a seal are compared all at once, and row by row only where they d
 """
 
 import hmac
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from tds_core.audit_trail import chain
-from tds_core.audit_trail.chain import BEGINNING, RETIRED, ROWS, Seal
-from tds_core.audit_trail.row_digests import DIGEST_BYTES, SEALED_TABLES, SealedTable, digests_of, fix_spelling
-from tds_core.audit_trail.tamper_report import Unsealed, VerificationReport, ViolationKind
+from tds_core.audit_trail.chain import BEGINNING, ERASED, RESTARTED, RETIRED, ROWS, Seal
+from tds_core.audit_trail.erasure_notes import expected_digests, noted_digests
+from tds_core.audit_trail.row_digests import SEALED_TABLES, SealedTable, digests_of, fix_spelling
+from tds_core.audit_trail.tamper_report import Erasure, Restart, Unsealed, VerificationReport, ViolationKind
 from tds_models.db import set_statement_timeout
 
 # The time limit of one statement.
 SECONDS = 3600
 # The history as it stood at one moment; nothing is written.
 BEGIN = text("set transaction isolation level repeatable read read only")
-_TRUSTED = text("select max(last_id) from tds_audit_seals where trail = :trail and number <= :number")
-_RANGE = re.compile(r"\[(\d+),(\d+)\)")
+_TRUSTED = text("""
+select max(last_id) from tds_audit_seals where trail = :trail and number <= :number and number > :restart
+""")
+_RESTARTS = text("select number from tds_audit_seals where kind = 'restarted' order by number desc")
 
 
 def verify_history(
@@ -43,13 +45,13 @@ def verify_history(
     report = VerificationReport(most=most)
     numbers = chain.seal_numbers(session)
     report.seal_count = len(numbers)
-    walk = ChainWalk(session, keys, report)
+    walk = ChainWalk(session, keys, report, restart=last_restart(session, keys))
     walk.follow(numbers)
     walk.check_ends(numbers[0] if numbers else 1)
     for done, (number, after) in enumerate(walk.to_check, 1):
         seal = chain.read_seal(session, number)
         if seal.last_id > report.retired.get(seal.trail, 0) and (since is None or seal.sealed_at >= since):
-            check_rows(session, seal, max(after, report.retired.get(seal.trail, 0)), report)
+            check_rows(session, seal, max(after, report.retired.get(seal.trail, 0)), report, keys)
         if progress:
             progress(done, len(walk.to_check))
     for table in SEALED_TABLES.values():
@@ -66,11 +68,24 @@ def has_seal(session: Session, number: int, digest: str) -> bool:
     return number in numbers and hmac.compare_digest(chain.read_seal(session, number).digest.hex(), digest.lower())
 
 
+def last_restart(session: Session, keys: Mapping[bytes, bytes]) -> int:
+    """The number of the newest unchanged seal of a known key with which the chain was begun anew; 0 without one."""
+    for number in session.execute(_RESTARTS).scalars().all():
+        seal = chain.read_seal(session, number)
+        secret = keys.get(seal.key_id)
+        if secret is not None and hmac.compare_digest(seal.digest_with(secret), seal.digest):
+            return seal.number
+    return 0
+
+
 class ChainWalk:
     """A pass along the chain, or a part of it: which seals follow their predecessor and are unchanged."""
 
-    def __init__(self, session: Session, keys: Mapping[bytes, bytes], report: VerificationReport) -> None:
-        self._session, self._keys, self._report = session, keys, report
+    def __init__(
+        self, session: Session, keys: Mapping[bytes, bytes], report: VerificationReport, *, restart: int = 0
+    ) -> None:
+        """`restart`: from `last_restart`. Of seals before it keys may be lost, and rows are not held against them."""
+        self._session, self._keys, self._report, self._restart = session, keys, report, restart
         self._last: Seal | None = None
         #: By table, the last id up to which the seals before vouch for its rows.
         self._trusted: dict[str, int] = {}
@@ -84,9 +99,12 @@ class ChainWalk:
         """Begin in the middle: behind this seal, which was checked before."""
         self._last = chain.read_seal(self._session, number)
         for trail in SEALED_TABLES:
-            last_id = self._session.execute(_TRUSTED, {"trail": trail, "number": number}).scalar()
+            params = {"trail": trail, "number": number, "restart": self._restart if number >= self._restart else 0}
+            last_id = self._session.execute(_TRUSTED, params).scalar()
             if last_id is not None:
                 self._trusted[trail] = last_id
+            elif 0 < self._restart <= number:
+                self._trusted[trail] = 0
 
     def follow(self, numbers: Sequence[int]) -> None:
         """Check every seal against the one before it."""
@@ -105,10 +123,18 @@ class ChainWalk:
 
     def _accept(self, seal: Seal) -> None:
         trusted = self._trusted
+        if seal.kind == RESTARTED:
+            self._report.restarts.append(Restart(seal.number, seal.sealed_at, seal.note or ""))
+        if seal.number == self._restart:  # from here on the rows are covered again, from the first
+            trusted |= dict.fromkeys(SEALED_TABLES, 0)
+            self.reached.clear()
+        if seal.kind == ERASED:
+            erasure = Erasure(seal.number, seal.sealed_at, seal.trail, seal.row_count, seal.note or "")
+            self._report.erasures.append(erasure)
         if seal.kind == RETIRED:
             self._report.retired[seal.trail] = seal.last_id
             self.begins_at = seal.begins_at or 1
-        elif seal.kind == ROWS and seal.trail in SEALED_TABLES:
+        elif seal.kind == ROWS and seal.trail in SEALED_TABLES and seal.number > self._restart:
             begins = 0 if seal.number == 1 else seal.first_id - 1
             self.to_check.append((seal.number, trusted.get(seal.trail, begins)))
             trusted[seal.trail] = seal.last_id
@@ -116,6 +142,9 @@ class ChainWalk:
     def _is_unchanged(self, seal: Seal) -> bool:
         """Whether the seal has the digest of its content, and its table still has its columns."""
         secret = self._keys.get(seal.key_id)
+        if secret is None and seal.number < self._restart:
+            self._report.unproven_seal_count += 1
+            return seal.kind == RETIRED  # as it says: what it removed is in no later seal
         if secret is None:
             self._add(ViolationKind.KEY, seal.number, f"seal {seal.number} was made with an unknown key")
             return False
@@ -166,8 +195,13 @@ def _unsealed(session: Session, table: SealedTable, reached: int) -> Unsealed:
     return Unsealed(table.name, count, oldest_at)
 
 
-def check_rows(session: Session, seal: Seal, after: int, report: VerificationReport) -> None:
-    """Compare the rows with ids behind `after`, up to the seal's last one, with the digests of `seal`."""
+def check_rows(
+    session: Session, seal: Seal, after: int, report: VerificationReport, keys: Mapping[bytes, bytes]
+) -> None:
+    """Compare the rows with ids behind `after`, up to the seal's last one, with the digests of `seal`.
+
+    Of an erased row the digest counts that a later seal says it has since. `keys`: seal keys by id.
+    """
     table = SEALED_TABLES[seal.trail]
     digests = digests_of(table, seal.columns)
     statement = text(f"""
@@ -176,12 +210,17 @@ def check_rows(session: Session, seal: Seal, after: int, report: VerificationRep
         from ({digests} where t.id > :after and t.id <= :upto) r""")
     actual = session.execute(statement, {"after": after, "upto": seal.last_id}).mappings().one()
     report.row_count += seal.row_count
-    if actual["ids"] != seal.ids or bytes(actual["digests"] or b"") != seal.digests:
-        _find_violations(session, table, seal, after, report)
+    noted = noted_digests(session, seal, keys)
+    report.erased_row_count += len(noted)
+    expected = b"".join((expected_digests(seal) | noted).values()) if noted else seal.digests
+    if actual["ids"] != seal.ids or bytes(actual["digests"] or b"") != expected:
+        _find_violations(session, table, seal, after, report, noted)
 
 
-def _find_violations(session: Session, table: SealedTable, seal: Seal, after: int, report: VerificationReport) -> None:
-    expected = dict(zip(_ids(seal.ids), _chunks(seal.digests), strict=True))
+def _find_violations(  # noqa: PLR0917 (what one comparison needs)
+    session: Session, table: SealedTable, seal: Seal, after: int, report: VerificationReport, noted: dict[int, bytes]
+) -> None:
+    expected = expected_digests(seal) | noted
     present = _rows(session, table, seal, after)
     for row_id in sorted(expected.keys() | present.keys()):
         row = present.get(row_id)
@@ -216,13 +255,3 @@ def _rows(session: Session, table: SealedTable, seal: Seal, after: int) -> dict[
 
 def _label(table: SealedTable, row: RowMapping) -> str:
     return f"row {row['id']} of {table.name} ({', '.join(f'{name} {row[name]}' for name in table.label)})"
-
-
-def _ids(ranges: str) -> Iterator[int]:
-    for first, end in _RANGE.findall(ranges):
-        yield from range(int(first), int(end))
-
-
-def _chunks(digests: bytes) -> Iterator[bytes]:
-    for start in range(0, len(digests), DIGEST_BYTES):
-        yield digests[start : start + DIGEST_BYTES]

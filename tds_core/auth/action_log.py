@@ -1,11 +1,11 @@
 """The action log: what callers did, one row when an action begins and one when it ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import insert, select
+from sqlalchemy import ARRAY, Select, Text, insert, literal, select, text
 from sqlalchemy.orm import Session, aliased
 
 from tds_core.auth.principal import Principal
@@ -104,17 +104,38 @@ def actions(
 
     Raises InvalidCursorError.
     """
-    ended = aliased(OperatorAction)
-    shown = OperatorAction.__table__.c
-    statement = select(*shown).where(~select(ended.id).where(ended.begun_id == shown.id).exists())
-    for column, value in ((shown.caller, caller), (shown.operation, operation), (shown.outcome, outcome)):
-        if value is not None:
-            statement = statement.where(column == value)
+    statement, shown = ended_actions(caller=caller, operation=operation, outcome=outcome)
     if since is not None:
         statement = statement.where(shown.recorded_at >= since)
     if until is not None:
         statement = statement.where(shown.recorded_at < until)
     return read_page(session, statement, keys=[shown.recorded_at, shown.id], cursor=cursor, limit=limit)
+
+
+def ended_actions(
+    *,
+    caller: str | None = None,
+    operation: str | None = None,
+    outcome: str | None = None,
+    entity: str | None = None,
+    source_id: str | None = None,
+) -> tuple[Select[Any], Any]:
+    """A query for the row of the end of each action, or of its beginning while it has not ended; and its columns.
+
+    `source_id`: one of the records it names.
+    """
+    ended = aliased(OperatorAction)
+    shown = OperatorAction.__table__.c
+    statement = select(*shown).where(~select(ended.id).where(ended.begun_id == shown.id).exists())
+    given = ((shown.caller, caller), (shown.operation, operation), (shown.outcome, outcome), (shown.entity, entity))
+    for column, value in given:
+        if value is not None:
+            statement = statement.where(column == value)
+    if source_id is not None:
+        statement = statement.where(
+            shown.source_ids.is_not(None), shown.source_ids.op("@>")(literal([source_id], ARRAY(Text)))
+        )
+    return statement, shown
 
 
 def _short(value: Any) -> Any:
@@ -132,3 +153,15 @@ def _short(value: Any) -> Any:
 def _text(value: str, longest: int = LONGEST_TEXT) -> str:
     """Text that PostgreSQL accepts: without NUL and lone surrogates."""
     return value[:longest].replace("\x00", "\\0").encode("utf-8", "replace").decode()
+
+
+_CALLERS = text("""
+select distinct on (correlation_id) correlation_id, caller from tds_operator_actions
+where correlation_id = any(:ids) order by correlation_id, id
+""")
+
+
+def callers_by_correlation_id(session: Session, correlation_ids: Collection[str]) -> dict[str, str]:
+    """Who asked under each of `correlation_ids`; ids under which nobody asked are left out."""
+    rows = session.execute(_CALLERS, {"ids": sorted({each for each in correlation_ids if each})})
+    return {row.correlation_id: row.caller for row in rows}

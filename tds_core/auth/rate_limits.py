@@ -3,12 +3,16 @@
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
+
+from tds_core.redis_client import master_client
+from tds_core.sentinel_addresses import is_sentinel
 
 log = structlog.get_logger(__name__)
 
@@ -71,11 +75,9 @@ def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, whose: 
 
 
 def _redis_storage(redis_url: str) -> RedisStorage:
+    timeouts: dict[str, Any] = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
+    if is_sentinel(redis_url):
+        pool = master_client(redis_url, **timeouts).connection_pool
+        return RedisStorage("redis://", connection_pool=pool, key_prefix="tds:rates", wrap_exceptions=True)
     url = redis_url.replace("unix://", "redis+unix://", 1)
-    return RedisStorage(
-        url,
-        key_prefix="tds:rates",
-        wrap_exceptions=True,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
-    )
+    return RedisStorage(url, key_prefix="tds:rates", wrap_exceptions=True, **timeouts)

@@ -41,6 +41,11 @@ class NewSession:
     ends_at: datetime
 
 
+def digest_of(token: str) -> bytes:
+    """The digest by which the session of a token is stored."""
+    return credentials.digest(token, kind=_KIND)
+
+
 def log_in(scope: Scope, *, name: str, password: str, lifetime: Lifetime, address: str | None) -> NewSession:
     """Begin a session with a new token. No transaction is open while the password is hashed.
 
@@ -68,7 +73,7 @@ def _begin(session: Session, operator: Operator, lifetime: Lifetime, address: st
     ends_at = now + timedelta(seconds=lifetime.seconds)
     session.add(
         OperatorSession(
-            token_digest=credentials.digest(token, kind=_KIND),
+            token_digest=digest_of(token),
             operator_id=operator.id,
             remote_address=address,
             ends_at=ends_at,
@@ -84,7 +89,7 @@ def authenticate_session(session: Session, token: str, *, lifetime: Lifetime) ->
     statement = (
         select(OperatorSession, Operator, func.now().label("now"))
         .join(Operator, Operator.id == OperatorSession.operator_id)
-        .where(OperatorSession.token_digest == credentials.digest(token, kind=_KIND))
+        .where(OperatorSession.token_digest == digest_of(token))
     )
     row = session.execute(statement).one_or_none()
     if row is None:
@@ -104,9 +109,7 @@ def authenticate_session(session: Session, token: str, *, lifetime: Lifetime) ->
 
 def log_out(session: Session, token: str) -> None:
     """End a session; an unknown token is no error."""
-    session.execute(
-        delete(OperatorSession).where(OperatorSession.token_digest == credentials.digest(token, kind=_KIND))
-    )
+    session.execute(delete(OperatorSession).where(OperatorSession.token_digest == digest_of(token)))
 
 
 def csrf_token(token: str) -> str:

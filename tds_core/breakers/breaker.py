@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pybreaker
 
-from tds_core.breakers.circuit import CallOutcome, Circuit, CircuitReply, CircuitState, Thresholds
+from tds_core.breakers.circuit import NO_TURN, CallOutcome, Circuit, CircuitReply, CircuitState, Thresholds
 from tds_core.breakers.stores import FailoverStore
 from tds_core.errors import BreakerOpenError, SourceError, TransientError
 from tds_core.observability import metrics
@@ -180,15 +180,18 @@ class Breaker(pybreaker.CircuitBreaker):
         self,
         name: str,
         store: FailoverStore,
-        thresholds: Thresholds,
+        thresholds: Callable[[], Thresholds],
         listeners: Sequence[pybreaker.CircuitBreakerListener],
+        *,
+        refuses: Callable[[], bool],
     ) -> None:
-        self._store, self._thresholds = store, thresholds
+        """`thresholds`: those in force, asked for at every report. `refuses`: False while the switch is off."""
+        self._store, self._thresholds_now, self._refuses = store, thresholds, refuses
         self._cached = CachedState(name, lambda: store.circuits()[0].get(name, Circuit()))
         super().__init__(
-            fail_max=thresholds.failures,
-            reset_timeout=thresholds.open_seconds,
-            success_threshold=thresholds.successes,
+            fail_max=thresholds().failures,
+            reset_timeout=thresholds().open_seconds,
+            success_threshold=thresholds().successes,
             exclude=[lambda error: not isinstance(error, TransientError)],
             listeners=listeners,
             state_storage=self._cached,
@@ -210,7 +213,7 @@ class Breaker(pybreaker.CircuitBreaker):
             now = self.record_outcome(admitted, self.outcome_of(error), error)
             if isinstance(error, TransientError):
                 error.silent_since = monotonic() - (inf if now.silent_ms is None else now.silent_ms / 1000)
-                if now.state is not CircuitState.CLOSED:
+                if now.state is not CircuitState.CLOSED and self._refuses():
                     error.waits_for, error.after_seconds = self._cached.name, self._cached.wait_seconds()
             raise
         except BaseException:  # a probe must be given back whatever ends it
@@ -231,7 +234,9 @@ class Breaker(pybreaker.CircuitBreaker):
             if not reply.is_admitted and weight:
                 cached.note_rejection()
             return reply
-        reply = self._store.admit(cached.name, self._thresholds, rejections=cached.take_rejections(), weight=weight)
+        reply = self._store.admit(
+            cached.name, self._thresholds_now(), rejections=cached.take_rejections(), weight=weight
+        )
         self._update(reply)
         return reply
 
@@ -241,7 +246,7 @@ class Breaker(pybreaker.CircuitBreaker):
         """Report the outcome of a call to the store. Returns the circuit's reply."""
         reply = self._store.record_outcome(
             self._cached.name,
-            self._thresholds,
+            self._thresholds_now(),
             admitted=admitted,
             outcome=outcome,
             jitter=random.random(),  # noqa: S311  (jitter, not a secret)
@@ -266,8 +271,11 @@ class Breaker(pybreaker.CircuitBreaker):
         self._cached.fresh_until = 0.0
 
     def _enter(self) -> CircuitReply:
-        admitted = self.admit()
-        if not admitted.is_admitted:
+        refuses = self._refuses()
+        admitted = self.admit(weight=1 if refuses else 0)
+        if not admitted.is_admitted and not refuses:  # what this call shows must not move a circuit it ignored
+            admitted = replace(admitted, turn=NO_TURN)
+        elif not admitted.is_admitted:
             metrics.breaker_rejections.labels(self._cached.name).inc()
             raise self._refusal()
         for listener in self.listeners:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -60,11 +61,16 @@ class Breakers:
         *,
         special: Mapping[str, Thresholds] | None = None,
         away_seconds: float = 5.0,
+        settings: Settings | None = None,
     ) -> None:
-        """`special`: thresholds of single breakers. `away_seconds`: how long a failed Redis is not asked again."""
+        """`special`: thresholds of single breakers. `away_seconds`: how long a failed Redis is not asked again.
+
+        `settings`: where thresholds and the switch are read, each time anew, in place of `thresholds`.
+        """
         self._store = FailoverStore(client, away_seconds=away_seconds)
         self._thresholds = thresholds or Thresholds()
         self._special = special or {}
+        self._settings = settings
         self._breakers: dict[str, Breaker] = {}
         self._listeners = [ChangeLogger()]
 
@@ -72,9 +78,23 @@ class Breakers:
         """The breaker called `name`."""
         breaker = self._breakers.get(name)
         if breaker is None:
-            created = Breaker(name, self._store, self._special.get(name, self._thresholds), self._listeners)
+            created = Breaker(
+                name, self._store, partial(self.thresholds_of, name), self._listeners, refuses=self.refuses
+            )
             breaker = self._breakers.setdefault(name, created)
         return breaker
+
+    def refuses(self) -> bool:
+        """Whether open breakers refuse calls: not while CIRCUIT_BREAKER_ENABLED is no."""
+        return self._settings is None or self._settings.circuit_breaker_enabled
+
+    def thresholds_of(self, name: str) -> Thresholds:
+        """The thresholds of a breaker that are in force."""
+        if name in self._special:
+            return self._special[name]
+        if self._settings is None:
+            return self._thresholds
+        return configured_thresholds(self._settings, name)
 
     def guard(self, name: str) -> AbstractContextManager[None]:
         """Run a block under a breaker. Raises `BreakerOpenError`, and what the block raises; see `Breaker`."""
@@ -120,6 +140,10 @@ class Breakers:
             raise BreakersAwayError(_AWAY_MESSAGE)
         return status
 
+    def reset_all(self, *, by: str) -> list[BreakerStatus]:
+        """Close every breaker for all processes. Returns their status, by name; raises `BreakersAwayError`."""
+        return [self.reset(each.name, by=by) for each in self.states(of_all=self._store.has_redis)]
+
     def hasten(self, name: str) -> None:
         """Make an open breaker's probe due now, because its dependency seems to respond again."""
         if self._store.hasten(name):
@@ -144,8 +168,8 @@ TOKENS = "zoho.token"
 TOKENS_OPEN_SECONDS, TOKENS_OPEN_MOST_SECONDS = 10.0, 30.0
 
 
-def open_breakers(settings: Settings) -> Breakers:
-    """The breakers shared through TDS_REDIS_URL; local if it is unset. Connects at first use."""
+def configured_thresholds(settings: Settings, name: str) -> Thresholds:
+    """The thresholds that settings give a breaker."""
     thresholds = Thresholds(
         failures=settings.breaker_failures,
         failure_percent=settings.breaker_failure_percent,
@@ -159,15 +183,21 @@ def open_breakers(settings: Settings) -> Breakers:
             settings.breaker_probe_seconds, settings.http_timeout_seconds + settings.http_connect_seconds
         ),
     )
-    tokens = replace(
+    if name != TOKENS:
+        return thresholds
+    return replace(
         thresholds,
         open_seconds=min(thresholds.open_seconds, TOKENS_OPEN_SECONDS),
         open_most_seconds=min(thresholds.open_most_seconds, TOKENS_OPEN_MOST_SECONDS),
     )
+
+
+def open_breakers(settings: Settings) -> Breakers:
+    """The breakers shared through TDS_REDIS_URL; local if it is unset. Connects at first use."""
     client = None
     if settings.redis_url:
         client = redis_client(settings.redis_url, timeout_seconds=REDIS_SECONDS, reconnects_once=True)
-    return Breakers(client, thresholds, special={DATABASE: DATABASE_THRESHOLDS, TOKENS: tokens})
+    return Breakers(client, special={DATABASE: DATABASE_THRESHOLDS}, settings=settings)
 
 
 # A reached database is reported this often, not after every transaction.

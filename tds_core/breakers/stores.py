@@ -180,6 +180,11 @@ class FailoverStore:
         self._is_alone = False
         self._last: dict[str, tuple[CircuitReply, float]] = {}
 
+    @property
+    def has_redis(self) -> bool:
+        """Whether circuits are meant to be those of all processes."""
+        return self._shared is not None
+
     def admit(self, name: str, thresholds: Thresholds, *, rejections: int, weight: int) -> CircuitReply:
         """See `Circuit.admit`. Never raises."""
         return self._either(

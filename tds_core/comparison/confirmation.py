@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
-from tds_core.comparison import causes, suspects
+from tds_core.comparison import causes, suspect_store
 from tds_core.comparison.causes import Finding
 from tds_core.comparison.content_hashes import content_hash
 from tds_core.comparison.list_comparison import MOVED, changed_by_others
-from tds_core.comparison.row_states import Proof, RowState, remove_proofs, row_states, store_proofs, unmoved
-from tds_core.comparison.suspects import ConfirmedDifference, DueSuspect
+from tds_core.comparison.record_proofs import Proof, RowState, remove_proofs, row_states, store_proofs, unmoved
+from tds_core.comparison.suspect_store import ConfirmedDifference, DueSuspect
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.quality.future_timestamps import Clock
 from tds_core.quality.unstorable_values import spell_exactly
@@ -168,10 +168,10 @@ def decide(
         else:
             decisions.add(suspect, candidate, judge(suspect, candidate, rows.get(key), moment))
     _store_equal(session, entity, decisions, states, rows)
-    suspects.clear(session, comparison_id, entity, [each.source_id for each in decisions.equal])
+    suspect_store.clear(session, comparison_id, entity, [each.source_id for each in decisions.equal])
     settle_seconds = moment.settle.total_seconds()
-    suspects.postpone(session, comparison_id, entity, decisions.later, settle_seconds=settle_seconds)
-    suspects.confirm(session, comparison_id, entity, _explained(session, entity, decisions, rows))
+    suspect_store.postpone(session, comparison_id, entity, decisions.later, settle_seconds=settle_seconds)
+    suspect_store.confirm(session, comparison_id, entity, _explained(session, entity, decisions, rows))
     return decisions
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.comparison.content_hashes import content_hash, have_same_content, reads_details
-from tds_core.comparison.row_states import Proof, RowState, row_states, unmoved, unproven_states
+from tds_core.comparison.record_proofs import Proof, RowState, row_states, unmoved, unproven_states
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.invariants import history_checks
 from tds_core.quality.future_timestamps import Clock

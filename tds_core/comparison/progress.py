@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.comparison import suspects
+from tds_core.comparison import suspect_store
 from tds_core.comparison.comparisons import ComparisonPart
 from tds_core.comparison.list_comparison import ListComparison, Suspect
-from tds_core.comparison.row_states import store_proofs
+from tds_core.comparison.record_proofs import store_proofs
 from tds_core.sources.base import ListPage
 from tds_core.sync import deletions, list_anomalies
 from tds_core.sync.change_limits import ChangeLimits, too_many_absences
@@ -114,7 +114,7 @@ def _count(run: RunLease, result: ListComparison) -> Mapping[str, int]:
 
 def _store(session: Session, part: ComparisonPart, result: ListComparison) -> None:
     store_proofs(session, part.entity, sorted(result.proofs, key=lambda proof: proof.source_id))
-    suspects.add(session, part.comparison_id, part.entity, result.suspects)
+    suspect_store.add(session, part.comparison_id, part.entity, result.suspects)
 
 
 _FOLLOWED_PAGES = text("""
@@ -248,7 +248,7 @@ def finish_listing(
         Suspect(source_id=each, kind=DifferenceKind.DIFFERENT, reason="it is in the random sample", is_sampled=True)
         for each in _sample(session, run, part)
     ]
-    suspects.add(session, part.comparison_id, part.entity, found)
+    suspect_store.add(session, part.comparison_id, part.entity, found)
     run.report |= {"listed": True, "doubts": doubts}
     _set_progress(session, run, lease_seconds)
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from tds_core.comparison.reports import Grades
-from tds_core.comparison.suspects import SETTLES
+from tds_core.comparison.suspect_store import SETTLES
 from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, read_page
 from tds_models.comparison import Comparison, ComparisonDifference, DifferenceState
@@ -230,7 +230,7 @@ def _field_differences(fields: Any) -> list[FieldDifference]:
 
 
 class LatestReport(TypedDict):
-    """The newest report of an entity that ended well."""
+    """The newest report of an entity that ended well. `difference_count`: `different_count` and what a side lacks."""
 
     entity: str
     comparison_id: int
@@ -238,6 +238,7 @@ class LatestReport(TypedDict):
     reason: str | None
     here_count: int
     there_count: int
+    different_count: int
     difference_count: int
     suspect_count: int
     match_percent: Decimal
@@ -246,7 +247,7 @@ class LatestReport(TypedDict):
 
 
 _LATEST = text("""
-select distinct on (entity) entity, comparison_id, agreement, reason, here_count, there_count,
+select distinct on (entity) entity, comparison_id, agreement, reason, here_count, there_count, different_count,
        different_count + missing_here_count + missing_there_count as difference_count, suspect_count, match_percent,
        score, ended_at
 from tds_comparison_reports where state = 'completed' order by entity, comparison_id desc

@@ -16,8 +16,9 @@ from tds_models.entities import ENTITIES
 
 #: A proof older than this is to be renewed; the daily comparison has two hours to spare.
 PROOF_AGE = timedelta(hours=26)
-# More differences than this are read faster by a full pass, whose list pages show many records at once.
-MANY_DIFFERENCES = 200
+# More records than this that one side lacks are brought, or removed, faster by a full pass, whose list pages show many
+# at once. It leaves alone what differs under an unchanged time of change, as a row that was edited here does.
+MANY_MISSING = 200
 PAGE_ROWS = 200
 
 
@@ -84,7 +85,7 @@ def _of_report(
 def _repair_of(settings: Settings, name: str, report: LatestReport, price: dict[str, Any]) -> Recommendation:
     count = report["difference_count"]
     words = f"{count:,} records differ from the source."
-    if count > MANY_DIFFERENCES:
+    if count > MANY_MISSING and not report["different_count"]:
         return Recommendation(2, name, words, f"tds sync {name} --mode full --wait", "full", **price)
     calls = repair.call_count(ENTITIES[name], count)
     command = f"tds compare {name} --repair"

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.comparison import progress, suspects
+from tds_core.comparison import progress, suspect_store
 from tds_core.comparison.comparisons import ComparisonPart
 from tds_core.comparison.content_hashes import HASH_BYTES, BucketSums, compared_names, reads_details
 from tds_core.quality import findings
@@ -205,7 +205,7 @@ def finish_part(session: Session, run: RunLease, part: ComparisonPart) -> Tally:
     )
     session.execute(_FINISH, {**_figures(part, result, found), "details": run.report.get("details", 0)})
     if is_whole:
-        suspects.note_repaired(session, part.comparison_id, part.entity)
+        suspect_store.note_repaired(session, part.comparison_id, part.entity)
     _note(session, part, result)
     return result
 

@@ -8,7 +8,15 @@ from tds_core.config import sources as env
 
 ADDRESS = env.matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")
 DATABASE = env.matching(r"postgres(ql)?(\+psycopg2)?://\S+", "a postgresql:// address")
-REDIS = env.matching(r"(rediss?|unix)://\S+", "a redis:// address")
+REDIS = env.matching(
+    r"(rediss?|unix)://\S+|sentinel://[^\s/]+/\d*\?\S*master=\S+",
+    "a redis:// or sentinel://HOST,HOST/0?master=NAME address",
+)
+BROKER = env.matching(
+    # memory:// reaches nobody: what runs alone, such as a drill, nudges no worker of the running TDS.
+    r"memory://|(rediss?|unix|amqps?)://\S+|sentinel://[^\s/]+/\d*\?\S*master=\S+",
+    "a redis://, amqp:// or sentinel://HOST,HOST/0?master=NAME address",
+)
 FERNET_KEY = env.matching(r"[\w-]{43}=", "a Fernet key")
 FERNET_KEYS = env.matching(r"[\w-]{43}=(,[\w-]{43}=)*", "one or more Fernet keys, comma separated")
 TOKEN = env.matching(r"\S{16,}", "at least 16 characters without spaces")
@@ -35,9 +43,10 @@ def declare(
     *,
     group: str,
     secret: bool = False,
+    settable: bool = False,
 ) -> Any:
-    """A dataclass field that carries the declaration of one setting."""
-    declaration = env.Declaration(variable, kind, default, meaning, group, rule, secret)
+    """A dataclass field that carries the declaration of one setting; `settable`: may be changed while TDS runs."""
+    declaration = env.Declaration(variable, kind, default, meaning, group, rule, secret, settable)
     return dataclasses.field(default=default, repr=not secret, metadata={"declaration": declaration})
 
 
@@ -46,12 +55,14 @@ storage = functools.partial(declare, group="Storage")
 api = functools.partial(declare, group="API and security")
 webhook = functools.partial(declare, group="Webhooks")
 work = functools.partial(declare, group="Work")
-quality = functools.partial(declare, group="Data quality")
-heal = functools.partial(declare, group="Auto-healing")
+quality = functools.partial(declare, group="Data quality", settable=True)
+heal = functools.partial(declare, group="Auto-healing", settable=True)
 alert = functools.partial(declare, group="Alerts")
 outbound = functools.partial(declare, group="Outbound change events")
-letter = functools.partial(declare, group="Dead letters")
-breaker = functools.partial(declare, group="Circuit breakers")
+retention = functools.partial(declare, group="Retention", settable=True)
+backup = functools.partial(declare, group="Backups")
+letter = functools.partial(declare, group="Dead letters", settable=True)
+breaker = functools.partial(declare, group="Circuit breakers", settable=True)
 watch = functools.partial(declare, group="Logs, metrics, traces and Flower")
 zoho = functools.partial(declare, group="Zoho")
 access = functools.partial(declare, group="Access")

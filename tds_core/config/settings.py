@@ -1,15 +1,20 @@
 """Every setting of TDS, declared once: its variable, type, default and meaning. The reference is generated from it."""
 
 import dataclasses
+import importlib.metadata
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from tds_core.config import declaration as d
 from tds_core.config import sources as env
+from tds_core.config.access_settings import AuthSettings, OutboundSettings
 from tds_core.config.alert_settings import AlertSettings
+from tds_core.config.backup_settings import BackupSettings
 from tds_core.config.database_settings import DatabaseSettings
+from tds_core.config.healing_settings import HealingSettings
+from tds_core.config.overrides import SettableValue, overrides
+from tds_core.config.retention_settings import RetentionSettings
 from tds_core.config.validation_settings import ValidationSettings
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.database_urls import password_of, with_driver, without_password
@@ -17,84 +22,57 @@ from tds_core.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AuthSettings:
-    """A part of `tds_core.config.settings.Settings`."""
+class Settings(
+    AuthSettings,
+    DatabaseSettings,
+    RetentionSettings,
+    ValidationSettings,
+    OutboundSettings,
+    AlertSettings,
+    HealingSettings,
+    BackupSettings,
+):
+    """The settings of one process, made by `load_settings`.
 
-    session_idle_seconds: float = d.access(
-        "TDS_SESSION_IDLE_SECONDS", "seconds", 3600.0, "A log-in nobody uses ends after this.", d.MONTH
-    )
-    session_seconds: float = d.access(
-        "TDS_SESSION_SECONDS", "seconds", 43_200.0, "A log-in ends after this in any case.", d.MONTH
-    )
-    requests_per_minute: int = d.access(
-        "TDS_REQUESTS_PER_MINUTE", "integer", 1200, "Of one key or operator; 0: no limit.", d.CALLS
-    )
-    address_requests_per_minute: int = d.access(
-        "TDS_ADDRESS_REQUESTS_PER_MINUTE", "integer", 3000, "From one address; 0: no limit.", d.CALLS
-    )
-    proxies: int = d.access(
-        "TDS_PROXIES", "integer", 0, "Proxies before the API whose X-Forwarded-For is believed.", env.whole(0, 10)
-    )
-    url: str = d.access("TDS_URL", "text", "", "A TDS elsewhere for commands to ask: its address.", d.ADDRESS)
-    api_key: str = d.access("TDS_API_KEY", "text", "", "The key they ask it with.", d.TOKEN, secret=True)
-
-
-def _are_networks(written: Any) -> bool:
-    try:
-        return all(ip_network(each.strip()) for each in str(written).split(",") if each.strip())
-    except ValueError:
-        return False
-
-
-NETWORKS = env.Rule(_are_networks, "networks such as 10.1.0.0/16, comma separated")
-PORTS = env.matching(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", "ports, comma separated")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OutboundSettings:
-    """A part of `tds_core.config.settings.Settings`."""
-
-    outbound_allow: str = d.outbound(
-        "TDS_OUTBOUND_ALLOW", "text", "", "Inner networks events may be sent to; others are refused.", NETWORKS
-    )
-    outbound_ports: str = d.outbound(
-        "TDS_OUTBOUND_PORTS", "text", "443,8443", "Ports events may be sent to.", PORTS
-    )  # fmt: skip
-    outbound_http: bool = d.outbound(
-        "TDS_OUTBOUND_HTTP", "yes/no", False, "Send events over http:// too, where anybody on the way can read them."
-    )
-    outbound_timeout_seconds: float = d.outbound(
-        "TDS_OUTBOUND_TIMEOUT_SECONDS", "seconds", 15.0, "Longest wait for a receiver's answer.", env.whole(1, 60)
-    )
-    outbound_at_once: int = d.outbound(
-        "TDS_OUTBOUND_AT_ONCE", "integer", 32, "Requests one receiver gets at once.", env.whole(1, 256)
-    )
-    outbound_disable_seconds: float = d.outbound(
-        "TDS_OUTBOUND_DISABLE_SECONDS", "seconds", 432_000.0, "So long in vain, and a subscription is disabled.",
-        d.MONTH,
-    )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSettings, AlertSettings):
-    """The settings of one process; made by `load_settings`, never changed afterwards."""
+    What is declared settable always reads as the value in force now; everything else stays as the environment had it.
+    """
 
     database_url: str = d.storage(
         "TDS_DATABASE_URL", "text", "", "PostgreSQL 15 or newer; unset: `tds up` runs one.", d.DATABASE, secret=True
     )
+    migration_database_url: str = d.storage(
+        "TDS_MIGRATION_DATABASE_URL", "text", "", "The same database as its owner, for `tds migrate` only.",
+        d.DATABASE, secret=True,
+    )  # fmt: skip
+    replica_url: str = d.storage(
+        "TDS_REPLICA_URL", "text", "", "A streaming replica for lists, search and statistics; unset: none.",
+        d.DATABASE, secret=True,
+    )  # fmt: skip
+    replica_lag_seconds: float = d.storage(
+        "TDS_REPLICA_LAG_SECONDS", "seconds", 5.0, "One further behind is not read from.", env.whole(0, 3600)
+    )
+    reader_password: str = d.storage(
+        "TDS_READER_PASSWORD", "text", "", "Of the role tds_reader; unset: it cannot log in.", d.TOKEN, secret=True
+    )
     redis_url: str = d.storage(
-        "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey; unset: `tds up` runs one.", d.REDIS, secret=True
+        "TDS_REDIS_URL", "text", "", "Redis 7 or Valkey, or Sentinels; unset: `tds up` runs one.", d.REDIS, secret=True
     )
-    broker_url: str = d.storage("TDS_BROKER_URL", "text", "", "Celery's broker; unset: TDS_REDIS_URL.", secret=True)
-    audit_days: int = d.storage(
-        "TDS_AUDIT_DAYS", "integer", 0, "How long history is kept, at least 30 days. 0: for ever.", d.KEPT_DAYS
-    )
+    broker_url: str = d.storage(
+        "TDS_BROKER_URL", "text", "", "Celery's broker: Redis, Sentinels or RabbitMQ; unset: TDS_REDIS_URL.",
+        d.BROKER, secret=True,
+    )  # fmt: skip
     home: Path = d.storage("TDS_HOME", "path", ".tds", "Generated secrets, logs, embedded servers.")  # noqa: RUF009 (a field)
+
+    version: str = d.storage(
+        "TDS_VERSION", "text", importlib.metadata.version("tds"), "What runs, as operators are told: a tag, a commit."
+    )
 
     host: str = d.api("TDS_HOST", "text", "127.0.0.1", "Address the API listens on.")
     port: int = d.api("TDS_PORT", "integer", 8800, "Port the API listens on.", d.PORT)
     public_url: str = d.api("TDS_PUBLIC_URL", "text", "", "How Zoho and browsers reach the API.", d.ADDRESS)
-    api_processes: int = d.api("TDS_API_PROCESSES", "integer", 1, "Server processes of the API.", env.whole(1, 64))
+    api_processes: int = d.api(
+        "TDS_API_PROCESSES", "integer", 1, "Server processes of the API; `tds up` has two at least.", env.whole(1, 64)
+    )
     api_threads: int = d.api(
         "TDS_API_THREADS", "integer", 64, "Threads of each that answer pages and questions.", env.whole(1, 1024)
     )
@@ -113,15 +91,27 @@ class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSetti
         "TDS_UNSIGNED_WEBHOOKS", "yes/no", False, "Take webhooks without a signature; said at every start."
     )
     duplicate_window_seconds: float = d.webhook(
-        "TDS_DUPLICATE_WINDOW_SECONDS", "seconds", 600.0, "Within it, same record and content is one event.", d.DAY
+        "TDS_DUPLICATE_WINDOW_SECONDS",
+        "seconds",
+        600.0,
+        "Within it, same record and content is one event.",
+        d.DAY,
+        settable=True,
     )
 
-    workers: int = d.work("TDS_WORKERS", "integer", 2, "Worker processes of `tds up`.", env.whole(0, 64))
+    workers: int = d.work(
+        "TDS_WORKERS", "integer", 2, "Worker processes `tds up` starts; no other program goes by it.", env.whole(0, 64)
+    )
     worker_concurrency: int = d.work(
         "TDS_WORKER_CONCURRENCY", "integer", 2, "Tasks one worker runs at once.", env.whole(1, 256)
     )
     claim_size: int = d.work(
-        "TDS_CLAIM_SIZE", "integer", 100, "Work items claimed and applied together.", env.whole(1, 10_000)
+        "TDS_CLAIM_SIZE",
+        "integer",
+        100,
+        "Work items claimed and applied together.",
+        env.whole(1, 10_000),
+        settable=True,
     )
     lease_seconds: float = d.work(
         "TDS_LEASE_SECONDS", "seconds", 15.0, "How long a claim lasts without a heartbeat.", env.whole(1, 3600)
@@ -130,92 +120,64 @@ class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSetti
         "TDS_HEARTBEAT_SECONDS", "seconds", 4.0, "How often claims are renewed; below half a lease.", env.whole(0, 1800)
     )
     max_attempts: int = d.work(
-        "TDS_MAX_ATTEMPTS", "integer", 8, "Counted attempts before a dead letter.", env.whole(1, 1000)
+        "TDS_MAX_ATTEMPTS", "integer", 8, "Counted attempts before a dead letter.", env.whole(1, 1000), settable=True
     )
     cursor_overlap_seconds: float = d.work(
-        "TDS_CURSOR_OVERLAP_SECONDS", "seconds", 300.0, "How far a read goes back behind its cursor.", d.DAY
+        "TDS_CURSOR_OVERLAP_SECONDS",
+        "seconds",
+        300.0,
+        "How far a read goes back behind its cursor.",
+        d.DAY,
+        settable=True,
     )
     clock_tolerance_seconds: float = d.work(
         "TDS_CLOCK_TOLERANCE_SECONDS", "seconds", 300.0, "Times further ahead of the source's clock are no evidence.",
         d.DAY,
     )  # fmt: skip
     guard_percent: int = d.work(
-        "TDS_GUARD_PERCENT", "integer", 5, "Share of its records a run may change unasked.", env.whole(0, 100)
+        "TDS_GUARD_PERCENT",
+        "integer",
+        5,
+        "Share of its records a run may change unasked.",
+        env.whole(0, 100),
+        settable=True,
     )
-    guard_records: int = d.work("TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", d.CALLS)
+    guard_records: int = d.work(
+        "TDS_GUARD_RECORDS", "integer", 50, "So many it may in any case.", d.CALLS, settable=True
+    )
     time_zone: str = d.work(
         "TDS_TIME_ZONE",
         "text",
         "UTC",
-        "Whose midnight begins a day of reports; new timetables keep to it.",
+        "Whose midnight begins a day, whose night is the timetable's; the organisation's once connected.",
         env.time_zone(),
+        settable=True,
     )
 
     comparison_settle_seconds: float = d.work(
         "TDS_COMPARISON_SETTLE_SECONDS", "seconds", 60.0, "So long a change may be on its way before it is missed.",
-        d.DAY,
+        d.DAY, settable=True
     )  # fmt: skip
     comparison_follow_seconds: float = d.work(
         "TDS_COMPARISON_FOLLOW_SECONDS", "seconds", 21_600.0, "The daily comparison follows a full pass this recent.",
-        d.MONTH,
+        d.MONTH, settable=True
     )  # fmt: skip
 
     repair_policies: str = d.work(
         "TDS_REPAIR_POLICIES", "text", "", "Fields a repair leaves alone: product.brand=keep,customer.email=ask."
     )
 
-    revive_per_minute: int = d.letter(
-        "TDS_REVIVE_PER_MINUTE", "integer", 60, "Letters of a batch retried in a minute.", env.whole(1, 60_000)
-    )
-    revive_after_seconds: float = d.letter(
-        "TDS_REVIVE_AFTER_SECONDS", "seconds", 86_400.0, "So long after it died a letter is retried by itself.", d.MONTH
-    )
-    revive_times: int = d.letter(
-        "TDS_REVIVE_TIMES", "integer", 3, "So often at most; then it waits for a person.", env.whole(0, 100)
-    )
-    revive_at_once: int = d.letter(
-        "TDS_REVIVE_AT_ONCE", "integer", 50, "So many in one cycle of the timetable.", d.CALLS
-    )
-
-    deaf_seconds: float = d.heal(
-        "TDS_DEAF_SECONDS", "seconds", 60.0, "A worker that takes up nothing for so long is ended; 0: never.", d.DAY
-    )
-    depth_warning: int = d.heal("TDS_DEPTH_WARNING", "integer", 1000, "More work items are a warning.", d.CALLS)
-    depth_critical: int = d.heal("TDS_DEPTH_CRITICAL", "integer", 5000, "More work items are critical.", d.CALLS)
-
-    breaker_failures: int = d.breaker(
-        "TDS_BREAKER_FAILURES", "integer", 5, "Failures in a row that open a circuit.", env.whole(1, 1000)
-    )
-    breaker_failure_percent: int = d.breaker(
-        "TDS_BREAKER_FAILURE_PERCENT", "integer", 50, "Share of failed calls that opens it.", env.whole(1, 100)
-    )
-    breaker_least_calls: int = d.breaker(
-        "TDS_BREAKER_LEAST_CALLS", "integer", 10, "Calls in the window before that share counts.", env.whole(1, 10_000)
-    )
-    breaker_window_seconds: float = d.breaker(
-        "TDS_BREAKER_WINDOW_SECONDS", "seconds", 60.0, "The window the share is taken of.", env.whole(1, 3600)
-    )
-    breaker_open_seconds: float = d.breaker(
-        "TDS_BREAKER_OPEN_SECONDS", "seconds", 60.0, "To the first probe; doubles with each that fails.",
-        env.whole(1, 3600),
-    )  # fmt: skip
-    breaker_open_most_seconds: float = d.breaker(
-        "TDS_BREAKER_OPEN_MOST_SECONDS", "seconds", 240.0, "The longest time between two probes.", d.LONG
-    )
-    breaker_successes: int = d.breaker(
-        "TDS_BREAKER_SUCCESSES", "integer", 2, "Successful probes in a row that close it.", env.whole(1, 100)
-    )
-    breaker_probe_seconds: float = d.breaker(
-        "TDS_BREAKER_PROBE_SECONDS", "seconds", 60.0, "A silent probe is given up; longer than any call takes.",
-        env.whole(1, 3600),
-    )  # fmt: skip
-
     log_format: str = d.watch("TDS_LOG_FORMAT", "text", "json", "How log lines look.", env.one_of("json", "console"))
     log_level: str = d.watch(
         "TDS_LOG_LEVEL", "text", "INFO", "The least grave line kept.", env.one_of("DEBUG", "INFO", "WARNING", "ERROR")
     )
     slow_seconds: float = d.watch(
-        "TDS_SLOW_SECONDS", "seconds", 5.0, "An operation that takes longer is flagged.", env.whole(0, 3600)
+        "TDS_SLOW_SECONDS",
+        "seconds",
+        5.0,
+        "An operation that takes longer is flagged.",
+        env.whole(0, 3600),
+        settable=True,
     )
     metrics_port: int = d.watch(
         "TDS_METRICS_PORT", "integer", 0, "Where workers and the dispatcher serve /metrics; 0: nowhere.", d.NO_PORT
@@ -273,37 +235,72 @@ class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSetti
     )
 
     zoho_calls_per_minute: int = d.quota(
-        "ZOHO_CALLS_PER_MINUTE", "integer", 100, "Zoho's limit for the organisation; 0: none.", d.CALLS
+        "ZOHO_CALLS_PER_MINUTE", "integer", 100, "Zoho's limit for the organisation; 0: none.", d.CALLS, settable=True
     )
     zoho_books_calls_per_day: int = d.quota(
-        "ZOHO_BOOKS_CALLS_PER_DAY", "integer", 10_000, "By plan; a smaller one Zoho tells counts. 0: none.", d.CALLS
+        "ZOHO_BOOKS_CALLS_PER_DAY",
+        "integer",
+        10_000,
+        "By plan; a smaller one Zoho tells counts. 0: none.",
+        d.CALLS,
+        settable=True,
     )
     zoho_inventory_calls_per_day: int = d.quota(
-        "ZOHO_INVENTORY_CALLS_PER_DAY", "integer", 10_000, "The same for Inventory.", d.CALLS
+        "ZOHO_INVENTORY_CALLS_PER_DAY", "integer", 10_000, "The same for Inventory.", d.CALLS, settable=True
     )
     zoho_concurrent_calls: int = d.quota(
-        "ZOHO_CONCURRENT_CALLS", "integer", 10, "Calls at once; Zoho's free plan allows 5. 0: no limit.", d.CALLS
+        "ZOHO_CONCURRENT_CALLS",
+        "integer",
+        10,
+        "Calls at once; Zoho's free plan allows 5. 0: no limit.",
+        d.CALLS,
+        settable=True,
     )
     zoho_quota_margin_percent: int = d.quota(
-        "ZOHO_QUOTA_MARGIN_PERCENT", "integer", 10, "Never used: room for others' calls.", env.whole(0, 90)
+        "ZOHO_QUOTA_MARGIN_PERCENT",
+        "integer",
+        10,
+        "Never used: room for others' calls.",
+        env.whole(0, 90),
+        settable=True,
     )
     zoho_reserved_live_percent: int = d.quota(
-        "ZOHO_RESERVED_LIVE_PERCENT", "integer", 10, "Kept for what webhooks announce, and stock.", d.SHARE
+        "ZOHO_RESERVED_LIVE_PERCENT",
+        "integer",
+        10,
+        "Kept for what webhooks announce, and stock.",
+        d.SHARE,
+        settable=True,
     )
     zoho_reserved_operator_percent: int = d.quota(
-        "ZOHO_RESERVED_OPERATOR_PERCENT", "integer", 5, "Kept beside it for what a person waits for.", d.SHARE
+        "ZOHO_RESERVED_OPERATOR_PERCENT",
+        "integer",
+        5,
+        "Kept beside it for what a person waits for.",
+        d.SHARE,
+        settable=True,
     )
     zoho_reserved_scheduled_percent: int = d.quota(
-        "ZOHO_RESERVED_SCHEDULED_PERCENT", "integer", 15, "Kept beside those for scheduled lists.", d.SHARE
+        "ZOHO_RESERVED_SCHEDULED_PERCENT",
+        "integer",
+        15,
+        "Kept beside those for scheduled lists.",
+        d.SHARE,
+        settable=True,
     )
     zoho_quota_wait_seconds: float = d.quota(
-        "ZOHO_QUOTA_WAIT_SECONDS", "seconds", 5.0, "A longer wait for a call puts its work off.", env.whole(0, 60)
+        "ZOHO_QUOTA_WAIT_SECONDS",
+        "seconds",
+        5.0,
+        "A longer wait for a call puts its work off.",
+        env.whole(0, 60),
+        settable=True,
     )
     zoho_quota_zone: str = d.quota(
         "ZOHO_QUOTA_ZONE", "text", "UTC", "Whose midnight begins a day, until Zoho tells it.", env.time_zone()
     )
     zoho_quota_processes: int = d.quota(
-        "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: workers x concurrency.", d.CALLS
+        "ZOHO_QUOTA_PROCESSES", "integer", 0, "Share the limits without Redis; 0: tasks of living workers.", d.CALLS
     )
     zoho_quota_speed: int = d.quota(
         "ZOHO_QUOTA_SPEED", "integer", 1, "How fast minutes and days go by; above 1 with a stand-in only.",
@@ -320,8 +317,12 @@ class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSetti
             raise ConfigError("\n".join(["Needed here and not set (environment or .env):", *lines]))
 
     def value_of(self, declaration: env.Declaration) -> Any:
-        """Return the value of one declared setting."""
+        """Return the value of one declared setting that is in force."""
         return getattr(self, _FIELDS[declaration.variable])
+
+    def environment_value(self, declaration: env.Declaration) -> Any:
+        """Return the value the environment gives one declared setting, whatever was changed since."""
+        return self.__dict__[_FIELDS[declaration.variable]]
 
     def shown(self, variable: str) -> str:
         """Return a value for display: secrets as stars, addresses without password."""
@@ -337,18 +338,26 @@ class Settings(AuthSettings, DatabaseSettings, ValidationSettings, OutboundSetti
         return [password_of(value) if "://" in value else value for value in values]
 
     def source_of(self, variable: str) -> str:
-        """Return where the value came from: environment, .env, secrets.json, running stack or default."""
+        """Return where the value came from: changed, environment, .env, secrets.json, running stack or default."""
+        return "changed" if overrides.of(variable) else self.environment_source(variable)
+
+    def environment_source(self, variable: str) -> str:
+        """Return where the environment's value came from, whatever was changed since."""
         return self.sources.get(variable, "default")
 
     def replace(self, source: str, **values: Any) -> "Settings":
         """Return a copy with some fields set; `source`: where these came from."""
         variables = {field: variable for variable, field in _FIELDS.items()}
         sources = {**self.sources, **{variables[field]: source for field in values}}
-        return dataclasses.replace(self, **values, sources=sources)
+        return Settings(**{**self.__dict__, **values, "sources": sources})
 
     def as_environ(self) -> dict[str, str]:
         """Return the environment that gives a child process the same settings."""
-        stated = {name: self.value_of(each) for name, each in DECLARATIONS.items() if self.source_of(name) != "default"}
+        stated = {
+            name: self.environment_value(each)
+            for name, each in DECLARATIONS.items()
+            if self.environment_source(name) != "default"
+        }
         return {name: "yes" if value is True else str(value) for name, value in stated.items() if value != ""}
 
 
@@ -360,6 +369,10 @@ DECLARATIONS: Mapping[str, env.Declaration] = {
     for field in sorted(dataclasses.fields(Settings), key=lambda field: field.name not in Settings.__annotations__)
     if field.metadata
 }
+#: What operators may change at run time, by variable.
+SETTABLE: Mapping[str, env.Declaration] = {name: each for name, each in DECLARATIONS.items() if each.is_settable}
+for _variable, _declaration in SETTABLE.items():
+    setattr(Settings, _FIELDS[_variable], SettableValue(_FIELDS[_variable], _declaration))
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -380,7 +393,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     fields["zoho_api_url"] = (fields["zoho_api_url"] or api_url).rstrip("/")
     if fields["zoho_quota_speed"] > 1 and fields["zoho_api_url"] in {url for _, url in DATA_CENTERS.values()}:
         raise ConfigError("ZOHO_QUOTA_SPEED above 1 is for a stand-in of the same speed: Zoho has no other minutes.")
-    fields["database_url"] = with_driver(fields["database_url"])
+    for name in ("database_url", "migration_database_url", "replica_url"):
+        fields[name] = with_driver(fields[name])
     fields["broker_url"] = fields["broker_url"] or fields["redis_url"]
     fields["home"] = Path(fields["home"]).expanduser().absolute()
     return Settings(**fields, sources=sources)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -13,9 +14,10 @@ from dotenv import dotenv_values
 from environs import Env, EnvValidationError, validate
 from marshmallow import ValidationError
 
-from tds_core.errors import ConfigError
+from tds_core.errors import ConfigError, TdsError
 
 Kind = Literal["text", "integer", "seconds", "yes/no", "path"]
+_UNITS = {"_PERCENT": "percent", "_DAYS": "days", "_BYTES": "bytes", "_PER_MINUTE": "per minute", "_PER_DAY": "per day"}
 SECRETS_FILE = "secrets.json"
 RUNNING_FILE = "running.json"
 
@@ -26,11 +28,17 @@ class Rule:
 
     check: Callable[[Any], Any] | None
     expects: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declaration:
-    """The declaration of one setting; `meaning` also says where to get a value."""
+    """The declaration of one setting; `meaning` also says where to get a value.
+
+    `is_settable`: operators may change it while TDS runs, and every process takes it up without a restart.
+    """
 
     variable: str
     kind: Kind
@@ -39,6 +47,14 @@ class Declaration:
     group: str
     rule: Rule
     secret: bool = False
+    is_settable: bool = False
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values: seconds, percent, days, bytes, per minute; empty for counts, texts and switches."""
+        if self.kind == "seconds":
+            return "seconds"
+        return next((unit for end, unit in _UNITS.items() if self.variable.endswith(end)), "")
 
     @property
     def takes(self) -> str:
@@ -61,18 +77,18 @@ ANYTHING = Rule(None, "")
 
 def whole(low: int, high: int) -> Rule:
     """Accept numbers from `low` to `high`, both included."""
-    return Rule(validate.Range(min=low, max=high), f"from {low} to {high}")
+    return Rule(validate.Range(min=low, max=high), f"from {low} to {high}", low, high)
 
 
 def none_or(low: int, high: int) -> Rule:
     """Accept 0 and numbers from `low` to `high`."""
     allowed = validate.Range(min=low, max=high)
-    return Rule(lambda value: value == 0 or allowed(value), f"0, or from {low} to {high}")
+    return Rule(lambda value: value == 0 or allowed(value), f"0, or from {low} to {high}", 0, high)
 
 
 def one_of(*choices: str) -> Rule:
     """Accept exactly one of the given words."""
-    return Rule(validate.OneOf(choices), "one of " + ", ".join(choices))
+    return Rule(validate.OneOf(choices), "one of " + ", ".join(choices), choices=choices)
 
 
 def time_zone() -> Rule:
@@ -148,6 +164,40 @@ def read_values(declarations: Sequence[Declaration], layers: Sequence[Layer]) ->
     except EnvValidationError as error:
         raise ConfigError(_explain(set(error.error_messages), declarations, sources)) from None
     return values, sources
+
+
+class InvalidValueError(TdsError):
+    """A setting cannot have this value."""
+
+    code = "invalid_configuration"
+
+
+#: Longer than any value of a setting.
+LONGEST_VALUE = 500
+
+
+def typed_value(declaration: Declaration, written: Any) -> Any:
+    """The value of a setting from JSON or a command line, read as the environment is. Raises `InvalidValueError`."""
+    if isinstance(written, bool):
+        written = "yes" if written else "no"
+    spelled = str(written) if isinstance(written, str | float) or _is_small(written) else ""
+    try:
+        if not spelled.strip() or len(spelled) > LONGEST_VALUE or "\0" in spelled:
+            raise ConfigError("empty, or nothing a setting takes")
+        values, _ = read_values([declaration], [Layer("value", {declaration.variable: spelled})])
+        value = values[declaration.variable]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError("not a number")
+    except ConfigError:
+        unit = f" ({declaration.unit})" if declaration.unit not in ("", declaration.kind) else ""
+        raise InvalidValueError(
+            f"{declaration.variable} takes {declaration.takes}{unit}. {declaration.meaning}"
+        ) from None
+    return value
+
+
+def _is_small(written: Any) -> bool:
+    return isinstance(written, int) and abs(written) < 10**15
 
 
 _METHODS: dict[Kind, str] = {

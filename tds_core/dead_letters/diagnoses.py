@@ -142,7 +142,7 @@ CAUSES = (
 UNKNOWN = Diagnosis(
     "unknown",
     "TDS does not know this failure.",
-    "Read the message; retry one of the group and see whether it fails again. Then add the cause to TDS's table.",
+    "Read the message; retry one of the group and see whether it fails again.",
     retry_helps=False,
 )
 

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters.store import fingerprint_of
+from tds_core.dead_letters.burial import fingerprint_of
 from tds_core.records.source_record import NUL
 from tds_core.sources.zoho.webhooks.errors import NotUnderstoodError, WebhookRefusedError
 from tds_core.sources.zoho.webhooks.parser import SOURCE, parse

@@ -23,7 +23,7 @@ from tds_core.records.apply import read_rows
 from tds_core.records.compare import decide
 from tds_core.records.transform import Candidate, Provenance, RecordView, tombstone, transform
 from tds_core.sources.base import FetchResult, Source, Traffic
-from tds_core.sources.zoho.quota.usage import DayUsage, Usage
+from tds_core.sources.zoho.quota.usage_snapshot import DayUsage, Usage
 from tds_models.dead_letters import DeadLetter, DeadLetterRetry
 from tds_models.entities import ENTITIES
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.dead_letters.diagnoses import diagnose
 from tds_core.errors import NotFoundError
-from tds_core.pagination import Page, read_page
+from tds_core.pagination import LARGEST_PAGE, Page, read_page
 from tds_models.dead_letters import DeadLetter, DeadLetterAction, DeadLetterRetry, DeadLetterRetryBatch
 
 
@@ -155,13 +155,17 @@ def dead_letters(
     cursor: str | None = None,
     limit: int = 50,
     state: str = "open",
+    batch_id: int | None = None,
     **filters: str | None,
 ) -> Page[DeadLetterRow]:
-    """Dead letters, the newest first.
+    """Dead letters, the newest first; with `batch_id` those of a retry batch.
 
     `filters` are values of entity, error_class, fingerprint, source_id and assigned_to.
     """
     statement = select(*_SHOWN)
+    if batch_id is not None:
+        retried = select(DeadLetterRetry.letter_id).where(DeadLetterRetry.batch_id == batch_id)
+        statement = statement.where(DeadLetter.id.in_(retried))
     if state == "open":
         statement = statement.where(_OPEN)
     elif state != "all":
@@ -173,8 +177,11 @@ def dead_letters(
     return Page([cast("DeadLetterRow", _diagnosed(row)) for row in page.items], page.next_cursor)
 
 
-def groups(session: Session, *, entity: str | None = None, error_class: str | None = None) -> list[DeadLetterGroup]:
-    """Open dead letters by fingerprint, the most frequent first: one row is one problem."""
+def groups(session: Session, *, limit: int = LARGEST_PAGE, **filters: str | None) -> list[DeadLetterGroup]:
+    """Open dead letters by fingerprint, the `limit` most frequent: one row is one problem.
+
+    `filters` are values of entity, error_class and fingerprint.
+    """
     newest_first = aggregate_order_by(DeadLetter.error, DeadLetter.last_dead_at.desc())
     statement = (
         select(
@@ -191,10 +198,11 @@ def groups(session: Session, *, entity: str | None = None, error_class: str | No
         .where(_OPEN)
         .group_by(DeadLetter.fingerprint, DeadLetter.error_class)
         .order_by(func.count().desc(), DeadLetter.fingerprint)
+        .limit(limit)
     )
-    for column, value in ((DeadLetter.entity, entity), (DeadLetter.error_class, error_class)):
+    for name, value in filters.items():
         if value is not None:
-            statement = statement.where(column == value)
+            statement = statement.where(DeadLetter.__table__.c[name] == value)
     return [cast("DeadLetterGroup", _diagnosed(row)) for row in session.execute(statement).mappings()]
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.errors import InvalidRecordError, NotFoundError, TdsError
 from tds_core.queue import items
-from tds_core.queue.pending_events import EDITED
+from tds_core.queue.webhook_body_selection import EDITED
 from tds_core.records.transform import Provenance, RecordView, transform
 from tds_models.entities import ENTITIES
 

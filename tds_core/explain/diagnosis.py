@@ -212,9 +212,13 @@ def _field_sentence(facts: RecordFacts) -> str:
     return _describe(f"{facts.field} is {facts.value}", facts.field_change) + f".{origin}"
 
 
+#: Origins whose own names say little.
+_ORIGINS = {"fed": "a change of another record"}
+
+
 def _describe(what: str, change: VersionFacts) -> str:
     """`what: version 3, updated at … by webhook 12, 214 ms after it came`."""
-    by = change["origin"]
+    by = _ORIGINS.get(change["origin"], change["origin"])
     if change["origin_id"]:
         by += f" {change['origin_id']}"
     if change["run_mode"]:

@@ -21,7 +21,7 @@ from tds_core.queue import breaker_wakeup
 from tds_core.queue.claim import due_work
 from tds_core.queue.items import BULK_PRIORITY
 from tds_core.sources.base import Traffic
-from tds_core.webhook_coverage.gap_filling import poll_silent_entities
+from tds_core.webhook_coverage.fallback_polling import poll_silent_entities
 from tds_models.entities import ENTITIES
 from tds_models.entities.declaration import Entity
 

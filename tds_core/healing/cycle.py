@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.healing import actions, workers
+from tds_core.healing import actions, worker_status
 from tds_core.healing.action_log import ActionResult, Cause, HealingOutcome, record_action
 from tds_core.healing.context import HealingContext
 from tds_models.db import Lock
@@ -30,7 +30,7 @@ class CycleAction:
 
 ACTIONS: tuple[CycleAction, ...] = (
     CycleAction(actions.LEASES, "takes back the work of dead and silent workers", actions.recover_leases),
-    CycleAction(workers.WORKERS, "ends workers that run and do not consume", workers.stop_unresponsive),
+    CycleAction(worker_status.WORKERS, "ends workers that run and do not consume", worker_status.stop_unresponsive),
     CycleAction(actions.LETTERS, "retries dead letters whose time has come", actions.retry_dead_letters),
     CycleAction(actions.BREAKERS, "probes open breakers that no waiting work would probe", actions.probe_breakers),
     CycleAction(actions.NUDGES, "announces due work that no worker has taken", actions.nudge_due),

@@ -85,6 +85,7 @@ class WorkerRow(TypedDict):
 
     name: str
     process: str
+    version: str | None
     slot_count: int
     busy_count: int
     queues: list[str]
@@ -121,6 +122,22 @@ class QueueRow(TypedDict):
     unanswered_since: datetime | None
 
 
+class ProcessRow(TypedDict):
+    """A part of TDS that reports itself, and for how many seconds it has said nothing."""
+
+    name: str
+    beat_at: datetime
+    silent_seconds: float
+
+
+class Processes(TypedDict):
+    """The workers, the queues with their canaries, and the parts of TDS that report themselves."""
+
+    workers: list[WorkerRow]
+    queues: list[QueueRow]
+    processes: list[ProcessRow]
+
+
 class HealingStats(TypedDict):
     """The statistics of the last `hours`; `unfinished_count`: cycles without an end five minutes after they began."""
 
@@ -148,7 +165,7 @@ with troubled as (
     select source, entity, source_id, min(ended_at) as began_at from tds_sync_logs
     where outcome in ('retry', 'crashed', 'dead') and ended_at > now() - make_interval(hours => :hours)
     group by source, entity, source_id
-), ends as (
+), ends as materialized (
     select t.*, (
         select min(l.ended_at) from tds_sync_logs l where l.entity = t.entity and l.source_id = t.source_id
           and l.source = t.source and l.ended_at > t.began_at
@@ -182,8 +199,8 @@ _LAST_CYCLE = text("""
 select id, began_at, ended_at, cause, requested_by, counts from tds_healing_cycles order by id desc limit 1
 """)
 _WORKERS = text("""
-select name, process, slot_count, busy_count, queues, lost_queues, started_at, alive_at, heard_at, deaf_at, deaf_reason,
-    ended_at, end_reason,
+select name, process, version, slot_count, busy_count, queues, lost_queues, started_at, alive_at, heard_at, deaf_at,
+    deaf_reason, ended_at, end_reason,
     case when deaf_at is not null then 'deaf' when ended_at is not null then end_reason
          when alive_at < now() - interval '30 seconds' then 'silent'
          when busy_count >= slot_count then 'busy' else 'listening' end as state,
@@ -195,6 +212,10 @@ order by name, started_at
 _QUEUES = text("""
 select c.queue, c.sent_at, c.heard_at, c.heard_by, c.heard_seconds, c.unanswered_count, c.unanswered_since
 from tds_canaries c where not exists (select from tds_listeners l where l.ear = c.queue) order by c.queue
+""")
+_PROCESSES = text("""
+select name, beat_at, greatest(extract(epoch from clock_timestamp() - beat_at), 0)::float8 as silent_seconds
+from tds_pulses order by name
 """)
 _WORKER_COUNTS = text("""
 select count(*) filter (where deaf_at is not null) as deaf,
@@ -221,9 +242,26 @@ def healing_stats(session: Session, *, hours: int = 24) -> HealingStats:
         last_cycle=cast("CycleRow", dict(last_cycle)) if last_cycle else None,
         actions=[_action_stats(action, by_action.get(action.name, {})) for action in ACTIONS],
         recovery=_recovery(session, params),
-        workers=cast("list[WorkerRow]", [dict(row) for row in session.execute(_WORKERS, params).mappings()]),
-        queues=cast("list[QueueRow]", [dict(row) for row in session.execute(_QUEUES).mappings()]),
+        workers=_workers(session, params),
+        queues=_queues(session),
     )
+
+
+def processes(session: Session) -> Processes:
+    """What runs: workers that have not ended or were deaf in 24 hours, queues, and heartbeats."""
+    return Processes(
+        workers=_workers(session, {"hours": 24}),
+        queues=_queues(session),
+        processes=cast("list[ProcessRow]", [dict(row) for row in session.execute(_PROCESSES).mappings()]),
+    )
+
+
+def _workers(session: Session, params: Mapping[str, int]) -> list[WorkerRow]:
+    return cast("list[WorkerRow]", [dict(row) for row in session.execute(_WORKERS, params).mappings()])
+
+
+def _queues(session: Session) -> list[QueueRow]:
+    return cast("list[QueueRow]", [dict(row) for row in session.execute(_QUEUES).mappings()])
 
 
 def _action_stats(action: CycleAction, row: Mapping[str, Any]) -> ActionStats:

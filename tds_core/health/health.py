@@ -8,9 +8,9 @@ from typing import TypedDict, cast
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.healing.canaries import UNANSWERED
+from tds_core.healing.canary_messages import UNANSWERED
 from tds_core.queue.items import BULK_PRIORITY
-from tds_core.records import lock_conflicts
+from tds_core.records import row_lock_waits
 from tds_core.schedule.job_store import overdue_seconds
 from tds_models.entities import ENTITIES
 
@@ -159,7 +159,7 @@ def health_facts(
         "bulk": BULK_PRIORITY,
         "patience": NO_PROGRESS_SECONDS,
         "entities": list(ENTITIES),
-        "waits": f"{lock_conflicts.WAITS}%",
+        "waits": f"{row_lock_waits.WAITS}%",
     }
     row = session.execute(_FACTS, params).mappings().one()
     overdue = {name: late for name, late in overdue_seconds(session).items() if late > OVERDUE_SECONDS}

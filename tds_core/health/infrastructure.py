@@ -6,16 +6,18 @@ from functools import cache
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-import migrations
 from tds_core.breakers.registry import Breakers, BreakersAwayError
 from tds_core.config.settings import Settings
+from tds_core.configuration.disabled_protections import switched_off
+from tds_core.health.dead_man_switch import HeartbeatFacts, heartbeat_facts, heartbeat_health
 from tds_core.health.health import ComponentStatus, HealthFacts, HealthState, components, health_facts
-from tds_core.health.heartbeat import HeartbeatFacts, heartbeat_facts, heartbeat_health
+from tds_core.health.read_replica import WrittenPosition, replica_engine, replica_status, written_position
 from tds_core.observability.memory_usage import used_share
 from tds_core.redis_client import REDIS_UNAVAILABLE, redis_client
+from tds_core.schema.migrations import scripts_directory
 
 MEMORY_SHARE, DISK_SHARE = 0.80, 0.90
 
@@ -23,16 +25,17 @@ _REVISION = text("select version_num from alembic_version")
 
 
 class InstallationFacts(HealthFacts):
-    """The facts of the components, the schema revision of the database, and the last call of the dead man's switch."""
+    """The facts of the components, the schema revision, the last call of the dead man's switch, the log position."""
 
     revision: str
     heartbeat: HeartbeatFacts | None
+    written: WrittenPosition | None
 
 
 @cache
 def known_revisions() -> list[str]:
     """The schema revisions this version knows, the newest first."""
-    return [script.revision for script in ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()]
+    return [script.revision for script in ScriptDirectory(str(scripts_directory())).walk_revisions()]
 
 
 def revision(session: Session) -> str:
@@ -59,7 +62,8 @@ def infrastructure_health(session: Session, settings: Settings) -> InstallationF
     """What `components` and `evaluate` need from the database: its facts and `revision`. Raises SQLAlchemyError."""
     facts = health_facts(session, depth_warning=settings.depth_warning, depth_critical=settings.depth_critical)
     heartbeat = heartbeat_facts(session) if settings.heartbeat_url else None
-    return {**facts, "revision": revision(session), "heartbeat": heartbeat}
+    written = written_position(session) if settings.replica_url else None
+    return {**facts, "revision": revision(session), "heartbeat": heartbeat, "written": written}
 
 
 def evaluate(facts: InstallationFacts, settings: Settings, breakers: Breakers) -> list[ComponentStatus]:
@@ -72,8 +76,11 @@ def evaluate(facts: InstallationFacts, settings: Settings, breakers: Breakers) -
 
 def _infrastructure(facts: InstallationFacts, settings: Settings, breakers: Breakers) -> Iterator[ComponentStatus]:
     yield schema_health(facts["revision"])
+    if settings.replica_url:
+        yield replica_health(settings, facts["written"])
     yield redis_health(settings)
     yield breaker_health(breakers)
+    yield protection_health(settings)
     yield memory(used_share())
     yield disk(settings.home)
     if settings.heartbeat_url:
@@ -87,6 +94,23 @@ def schema_health(revision: str) -> ComponentStatus:
     return ComponentStatus(
         "database", HealthState.CRITICAL, f"is at revision {revision}, this version needs more", "Run: tds migrate"
     )
+
+
+@cache
+def _replica(settings: Settings) -> Engine | None:
+    return replica_engine(settings, pool_size=1)
+
+
+def replica_health(settings: Settings, written: WrittenPosition | None) -> ComponentStatus:
+    """A warning while the replica is not read from; then the primary serves what it would."""
+    replica = _replica(settings)
+    if replica is None or written is None:
+        return ComponentStatus("replica", HealthState.OK, "is not configured")
+    status = replica_status(written, replica, most_lag_seconds=settings.replica_lag_seconds)
+    if status.is_used:
+        return ComponentStatus("replica", HealthState.OK, f"{status.lag_seconds or 0.0:.1f} s behind")
+    mend = "Look at pg_stat_replication of the primary and at the replica's log, or correct TDS_REPLICA_URL."
+    return ComponentStatus("replica", HealthState.WARNING, f"{status.why}; the primary is read instead", mend)
 
 
 def redis_health(settings: Settings) -> ComponentStatus:
@@ -112,6 +136,15 @@ def breaker_health(breakers: Breakers) -> ComponentStatus:
     if opened:
         return ComponentStatus("breakers", HealthState.WARNING, "; ".join(opened), "See: tds breakers")
     return ComponentStatus("breakers", HealthState.OK, "all are closed")
+
+
+def protection_health(settings: Settings) -> ComponentStatus:
+    """A warning while auto-healing or circuit breakers are switched off, which names since when and by whom."""
+    found = switched_off(settings)
+    if not found:
+        return ComponentStatus("protections", HealthState.OK, "auto-healing and circuit breakers are on")
+    mend = "Switch them on: " + "; ".join(f"tds config set {each.key} yes" for each in found)
+    return ComponentStatus("protections", HealthState.WARNING, "; ".join(each.says for each in found), mend)
 
 
 def memory(share: float) -> ComponentStatus:

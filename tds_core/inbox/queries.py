@@ -6,6 +6,7 @@ from typing import TypedDict, cast
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from tds_core.errors import NotFoundError
 from tds_core.pagination import Page, read_page
 from tds_models.inbox import InboxEvent, RejectedDelivery
 
@@ -132,6 +133,18 @@ def recent_events(
     return page
 
 
+def event(session: Session, event_id: int) -> EventRow:
+    """One event without its record. Raises NotFoundError."""
+    table = InboxEvent.__table__
+    statement = select(*(column for column in table.columns if column.key not in _UNSHOWN)).where(
+        table.c.id == event_id
+    )
+    row = session.execute(statement).mappings().first() if event_id < 2**63 else None
+    if row is None:
+        raise NotFoundError(f"There is no event {event_id}; events are kept for a while only.")
+    return cast("EventRow", {**row, "duplicate_count": _repeats(session, [event_id]).get(event_id, 0)})
+
+
 def _repeats(session: Session, event_ids: list[int]) -> dict[int, int]:
     """How often the same content was received again within the duplicate window, by event."""
     return {row.event_id: row.repeat_count for row in session.execute(_REPEATS, {"ids": event_ids})}
@@ -143,14 +156,20 @@ def rejected_deliveries(
     cursor: str | None = None,
     limit: int = 50,
     reason: str | None = None,
+    entity: str | None = None,
+    source_id: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Page[RejectedDeliveryRow]:
-    """Rejected deliveries, the newest first; the start of the body is decoded as text as far as possible."""
+    """Rejected deliveries, the newest first; the start of the body is decoded as text as far as possible.
+
+    `entity` and `source_id`: what they claim to be about. Times bound `received_at`.
+    """
     table = RejectedDelivery.__table__
     statement = select(*table.columns)
-    if reason is not None:
-        statement = statement.where(table.c.reason == reason)
+    for key, value in (("reason", reason), ("entity", entity), ("source_id", source_id)):
+        if value is not None:
+            statement = statement.where(table.c[key] == value)
     if since is not None:
         statement = statement.where(table.c.received_at >= since)
     if until is not None:

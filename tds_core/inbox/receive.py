@@ -58,7 +58,9 @@ with p as (
             case when is_new then now() else f.seen_at end
         from (select f.seen_at < (select old from p) or exists (
             select from tds_inbox_events e
-            where e.id = f.event_id and e.verdict in ('dead_lettered', 'quarantined')) as is_new) as judged)
+            -- An event is received when its fingerprint is seen, so only partitions of the window are looked at.
+            where e.id = f.event_id and e.received_at >= now() - make_interval(secs => $2)
+              and e.verdict in ('dead_lettered', 'quarantined')) as is_new) as judged)
     returning f.fingerprint, f.event_id
 ), accepted as (
     select n.* from numbered n join fresh f using (fingerprint, event_id)

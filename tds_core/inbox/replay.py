@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,11 +22,12 @@ class EventPendingError(TdsError):
 #: Parses a quarantined body: entity and event as the sender named them, the body, the correlation id.
 ParseWebhook = Callable[[str | None, str | None, bytes, str], Delivery]
 
-EVENT = text("""
-select source, entity, event, source_id, source_modified_at, record::text as record, raw, complete, verdict,
-       correlation_id
-from tds_inbox_events where id = :id
-""")
+_COLUMNS = """
+id, source, entity, event, source_id, source_modified_at, record::text as record, raw, complete, verdict,
+correlation_id"""
+EVENT = text(f"select {_COLUMNS} from tds_inbox_events where id = :id")
+#: Several events at once, by `ids`.
+EVENTS = text(f"select {_COLUMNS} from tds_inbox_events where id = any(:ids) order by id")
 
 
 def replay(session: Session, event_id: int, *, parse: ParseWebhook) -> tuple[int, str]:
@@ -39,6 +41,13 @@ def replay(session: Session, event_id: int, *, parse: ParseWebhook) -> tuple[int
         raise NotFoundError(f"There is no event {event_id}; events are kept for a limited time.")
     if event.verdict is None:
         raise EventPendingError(f"Event {event_id} has no verdict yet: {event.entity} {event.source_id} is enqueued.")
+    repeated = delivery_of(event, parse=parse)
+    [receipt] = receive.receive(session, [repeated], duplicate_window_seconds=0)
+    return receipt.event_id, repeated.entity
+
+
+def delivery_of(event: Any, *, parse: ParseWebhook) -> Delivery:
+    """The delivery of a stored event, which is no duplicate of it. Raises what `parse` raises of a quarantined body."""
     if event.raw is not None:
         delivery = parse(event.entity, event.event, bytes(event.raw), event.correlation_id)
     else:
@@ -53,6 +62,4 @@ def replay(session: Session, event_id: int, *, parse: ParseWebhook) -> tuple[int
             fingerprint=b"",
             correlation_id=event.correlation_id,
         )
-    repeated = replace(delivery, fingerprint=secrets.token_bytes(16))  # no duplicate of the first
-    [receipt] = receive.receive(session, [repeated], duplicate_window_seconds=0)
-    return receipt.event_id, delivery.entity
+    return replace(delivery, fingerprint=secrets.token_bytes(16))

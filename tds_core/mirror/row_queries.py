@@ -5,18 +5,19 @@ has another xmin, its lines are only written together with it, and the schema re
 added column shows without any write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, TypedDict, cast
 
 import msgspec
-from sqlalchemy import ColumnElement, Text, func, literal_column, null, select
+from sqlalchemy import ColumnElement, Text, func, literal_column, null, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from tds_core.errors import NotFoundError
 from tds_core.health import infrastructure
+from tds_core.mirror import row_filters
 from tds_core.pagination import Page, Row, read_page
 from tds_models.audit_trail import AuditEntry
 from tds_models.entities.declaration import Entity
@@ -57,13 +58,15 @@ class LastRun(TypedDict):
 class EntityCounts(TypedDict):
     """The rows of an entity by state, and its newest change, as they were at `counted_at`.
 
-    `details_left`: living rows known by a list row alone; None where a list row is all there is.
+    `details_left`: living rows known by a list row alone; None where a list row is all there is. `is_estimated`: only
+    `live_count` is known, and about; the others are None.
     """
 
     counted_at: datetime
+    is_estimated: bool
     live_count: int
-    deleted_count: int
-    unconfirmed_count: int
+    deleted_count: int | None
+    unconfirmed_count: int | None
     details_left: int | None
     newest_modified_at: datetime | None
     last_changed_at: datetime | None
@@ -111,13 +114,15 @@ def page_where(
     changed_since: datetime | None = None,
     deleted: bool | None = None,
     confirmed: bool | None = None,
+    where: Mapping[str, str] | None = None,
 ) -> Page[Row]:
     """These columns of a page of rows, its key among them, in the order of their ids.
 
-    `changed_since` bounds when TDS last changed them; `deleted` and `confirmed` take one side only.
+    `changed_since` bounds when TDS last changed them; `deleted` and `confirmed` take one side only; `where`: values by
+    the names of the entity's filters. Raises UnknownFilterError.
     """
     table = entity.table
-    statement = select(*columns)
+    statement = select(*columns).where(*row_filters.conditions(entity, where or {}))
     if changed_since is not None:
         statement = statement.where(table.c.changed_at >= changed_since)
     if deleted is not None:
@@ -187,6 +192,7 @@ def _counts(session: Session, entity: Entity) -> EntityCounts:
     counts = session.execute(
         select(
             func.clock_timestamp().label("counted_at"),
+            literal_column("false").label("is_estimated"),
             func.count().filter(live).label("live_count"),
             func.count().filter(~live).label("deleted_count"),
             func.count().filter(live, table.c.confirmed_at.is_(None)).label("unconfirmed_count"),
@@ -196,6 +202,16 @@ def _counts(session: Session, entity: Entity) -> EntityCounts:
         )
     )
     return cast("EntityCounts", dict(counts.mappings().one()))
+
+
+def estimated_counts(session: Session, entity: Entity) -> EntityCounts:
+    """About how many living rows an entity has, as PostgreSQL's planner thinks; no row is read."""
+    plan = session.execute(text(f"explain (format json) select from {entity.table.fullname} where deleted_at is null"))
+    return EntityCounts(
+        counted_at=session.execute(select(func.clock_timestamp())).scalar_one(), is_estimated=True,
+        live_count=int(plan.scalar_one()[0]["Plan"]["Plan Rows"]), deleted_count=None, unconfirmed_count=None,
+        details_left=None, newest_modified_at=None, last_changed_at=None,
+    )  # fmt: skip
 
 
 def etag_of_row(session: Session, entity: Entity, source_id: str) -> str | None:

@@ -18,7 +18,7 @@ from tds_core.queue.queries import EntityQueueStats
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.forecast import Forecast
 from tds_core.sources.zoho.quota.governor import Governor
-from tds_core.sources.zoho.quota.usage import QuotaUnknownError
+from tds_core.sources.zoho.quota.usage_snapshot import QuotaUnknownError
 from tds_core.sync import run_queries
 from tds_core.sync.run_queries import RunRow
 from tds_models.entities import ENTITIES

@@ -11,7 +11,7 @@ from tds_core.sync import run_queries
 from tds_core.sync.run_queries import RunRow
 
 _LEVELS = text("""
-select clock_timestamp() as measured_at, count(*) as product_count,
+select clock_timestamp() as measured_at, false as is_estimated, count(*) as product_count,
        count(*) filter (where lines_confirmed_at is null) as details_left,
        count(*) filter (where stock_on_hand <= 0) as out_of_stock_count,
        count(*) filter (where stock_on_hand < 0) as negative_count,
@@ -55,15 +55,16 @@ class StockRunStats(TypedDict):
 class StockCounts(TypedDict):
     """How much stock is mirrored and how fresh it is, as it was at `measured_at`.
 
-    `details_left`: products without their locations yet.
+    `details_left`: products without their locations yet. `is_estimated`: only `product_count` is known, and about.
     """
 
     measured_at: datetime
+    is_estimated: bool
     product_count: int
-    details_left: int
-    out_of_stock_count: int
-    negative_count: int
-    stock_on_hand: Decimal
+    details_left: int | None
+    out_of_stock_count: int | None
+    negative_count: int | None
+    stock_on_hand: Decimal | None
     oldest_confirmed_at: datetime | None
     last_changed_at: datetime | None
     locations: list[StockLocation]

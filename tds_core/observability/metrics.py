@@ -79,6 +79,18 @@ outbound_seconds = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
 )
 nudges = Counter("tds_nudges", "Messages telling workers to look, by result: sent or failed.", ["result"])
+request_seconds = Histogram(
+    "tds_request_seconds",
+    "Time TDS took to answer a request, by route and the hundred of its status.",
+    ["route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+query_seconds = Histogram(
+    "tds_query_seconds",
+    "Time a statement of PostgreSQL took, by verb and the part of TDS its table belongs to.",
+    ["verb", "part"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
+)
 slow_operations = Counter("tds_slow_operations", "What took longer than TDS_SLOW_SECONDS.", ["operation"])
 pool_connections = Gauge(
     "tds_pool_connections",

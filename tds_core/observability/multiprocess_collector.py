@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, Metric, multiprocess
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.registry import REGISTRY, Collector
 
+from tds_core.observability.process_usage import ProcessUsage, own_family
+
 _files: Any = MmapedDict  # both are not annotated
 _merge: Any = multiprocess.MultiProcessCollector
 
@@ -32,8 +34,10 @@ def scraped_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry.register(ProcessCounts(Path(directory)))
+        registry.register(ProcessUsage(lambda: process_ids(Path(directory))))
     else:
         registry.register(REGISTRY)
+        registry.register(ProcessUsage(own_family))
     return registry
 
 
@@ -54,6 +58,12 @@ class ProcessCounts(Collector):
             collector = _merge(None, str(self._directory))
             # Flower may use the directory too; its metrics have labels for every worker and task.
             yield from [family for family in collector.collect() if family.name.startswith("tds_")]
+
+
+def process_ids(directory: Path) -> set[int]:
+    """The ids of the processes that have files in the directory, ended ones among them."""
+    names = {path.stem.rpartition("_")[2] for path in directory.glob("*_*.db")}
+    return {int(name) for name in names if name.isdigit()}
 
 
 def sweep(directory: Path) -> int:

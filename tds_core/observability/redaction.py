@@ -48,7 +48,7 @@ def redact(event: Mapping[str, Any], secrets: KnownSecrets = ()) -> dict[str, An
         if name in _OURS:
             clean[key] = value
         else:
-            clean[_text(name, secrets)] = _redact_value(name, value, secrets)
+            clean[_key(name, secrets)] = _redact_value(name, value, secrets)
     return clean
 
 
@@ -71,6 +71,11 @@ def _text(text: str, secrets: KnownSecrets) -> str:
 
 
 @lru_cache(maxsize=4096)
+def _key(name: str, secrets: KnownSecrets) -> str:
+    return _text(name, secrets)
+
+
+@lru_cache(maxsize=4096)
 def _is_sensitive(key: str) -> bool:
     return key not in _HARMLESS and _SENSITIVE.search(key) is not None
 
@@ -78,10 +83,12 @@ def _is_sensitive(key: str) -> bool:
 def _redact_value(key: str, value: Any, secrets: KnownSecrets) -> Any:
     if _is_sensitive(key) and value not in (None, "", True, False):
         return REDACTED
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         return _text(value, secrets)
-    if isinstance(value, bytes):
-        return _text(value.decode("utf-8", "replace"), secrets)
+    if isinstance(value, int | float) or value is None:
+        return value
     if isinstance(value, Mapping):
         return redact(value, secrets)
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,5 +1,6 @@
 """Slow operations: a warning and a count of each that took longer than TDS_SLOW_SECONDS, statements among them."""
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -7,6 +8,7 @@ import structlog
 from sqlalchemy import Engine, event
 
 from tds_core.observability.metrics import slow_operations
+from tds_core.observability.query_classes import observe_query
 
 log = structlog.get_logger(__name__)
 
@@ -15,10 +17,15 @@ _STATEMENT_LENGTH = 120
 
 
 class SlowOperations:
-    """Reports operations slower than `limit_seconds`, which `configure_logging` sets from TDS_SLOW_SECONDS."""
+    """Reports operations slower than TDS_SLOW_SECONDS, which `configure_logging` makes `read_limit` return."""
 
     def __init__(self) -> None:
-        self.limit_seconds = 5.0
+        self.read_limit: Callable[[], float] = lambda: 5.0
+
+    @property
+    def limit_seconds(self) -> float:
+        """The limit in force."""
+        return self.read_limit()
 
     def observe(self, operation: str, seconds: float, **facts: Any) -> None:
         """Log and count `operation` if it took longer than the limit. `facts`: ids and names, never contents."""
@@ -32,7 +39,7 @@ slow = SlowOperations()
 
 
 def watch_statements(engine: Engine) -> None:
-    """Report slow statements of `engine`, without their parameters."""
+    """Measure the statements of `engine` by class, and report slow ones, without their parameters."""
 
     @event.listens_for(engine, "before_cursor_execute")
     def began(_connection: Any, _cursor: Any, _statement: str, _params: Any, context: Any, _many: bool) -> None:
@@ -44,5 +51,6 @@ def watch_statements(engine: Engine) -> None:
         began_at = getattr(context, "tds_began", None)
         if began_at is not None:
             seconds = perf_counter() - began_at
+            observe_query(statement, seconds)
             if seconds > slow.limit_seconds:
                 slow.observe("statement", seconds, statement=" ".join(statement.split())[:_STATEMENT_LENGTH])

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.backoff import backoff_seconds
-from tds_core.dead_letters import store
+from tds_core.dead_letters import burial
 from tds_core.errors import InvalidRecordError, SourceError, TdsError, TransientError
 from tds_core.processing import related_entities
 from tds_core.processing.related_entities import enqueue_dependents
@@ -21,7 +21,7 @@ from tds_core.queue.retry_policy import FailureHistory, RetryOutcome, code_of, d
 from tds_core.records import schema_drift
 from tds_core.records.apply import Applied
 from tds_core.records.compare import RowOutcome
-from tds_core.records.lock_conflicts import LockedError, wait_seconds
+from tds_core.records.row_lock_waits import LockedError, wait_seconds
 from tds_core.records.transform import Candidate, RecordView
 from tds_core.sync import entity_moves, partial_rows, unconfirmed_records
 from tds_models.entities import ENTITIES
@@ -152,7 +152,7 @@ def _finish(
     items = [held[each.candidate.source_id] for each in ended]
     queue_items.finish(session, claim, items)
     outcomes = {each.candidate.source_id: each.outcome for each in ended}
-    store.resolve(session, source=claim.source, entity=claim.entity, outcomes=outcomes)
+    burial.resolve(session, source=claim.source, entity=claim.entity, outcomes=outcomes)
     queue_items.log_attempts(
         session, claim, [queue_items.succeeded_attempt(item, outcomes[item.source_id]) for item in items]
     )
@@ -249,7 +249,7 @@ def _record_failures(
                 _back_row(item, decision.delay_seconds, uncounted=decision.outcome is RetryOutcome.SNOOZE, error=error)
             )
     queue_items.put_back(session, claim, back)
-    store.bury(session, source=claim.source, entity=claim.entity, letters=letters)
+    burial.bury(session, source=claim.source, entity=claim.entity, letters=letters)
     queue_items.finish(session, claim, dead)  # an item enqueued again in the meantime stays
     queue_items.log_attempts(session, claim, logged)
 
@@ -304,14 +304,15 @@ with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
         source_id text, generation bigint, verdict text, chosen bigint, reason text)
 ), open as (
-    select e.id, g.verdict, g.reason, coalesce(g.chosen, max(e.id) over (partition by e.source_id)) as chosen
+    select e.id, e.received_at, g.verdict, g.reason,
+           coalesce(g.chosen, max(e.id) over (partition by e.source_id)) as chosen
     from tds_inbox_events e join given g using (source_id)
     where e.source = :source and e.entity = :entity and e.verdict is null and e.generation <= g.generation
 )
 update tds_inbox_events e
 set verdict = case when o.id = o.chosen then o.verdict else 'superseded' end, verdict_at = clock_timestamp(),
     verdict_reason = case when o.id = o.chosen then o.reason end
-from open o where e.id = o.id
+from open o where e.id = o.id and e.received_at = o.received_at
 returning extract(epoch from clock_timestamp() - e.received_at)::float8
 """)
 

@@ -7,7 +7,7 @@ from typing import Any
 from tds_core.errors import InvalidRecordError, OtherKindError, TransientError
 from tds_core.quality.future_timestamps import Clock
 from tds_core.queue.items import Item
-from tds_core.queue.pending_events import Event
+from tds_core.queue.webhook_body_selection import Event
 from tds_core.records.transform import (
     Candidate,
     KnownKeys,

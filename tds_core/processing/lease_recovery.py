@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters import store
+from tds_core.dead_letters import burial
 from tds_core.protection_switches import Protection, is_off
 from tds_core.queue.items import Claim, Item
 
@@ -133,4 +133,4 @@ def bury_poison(session: Session, claim: Claim, item: Item) -> None:
 def _quarantine(session: Session, row: Mapping[str, Any], error: str) -> None:
     letter = {key: row[key] for key in ("source_id", "attempts", "priority", "correlation_id", "generation")}
     letters = [{**letter, "error_class": "crashed", "error": error}]
-    store.bury(session, source=row["source"], entity=row["entity"], letters=letters)
+    burial.bury(session, source=row["source"], entity=row["entity"], letters=letters)

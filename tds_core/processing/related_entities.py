@@ -14,13 +14,13 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters import store
+from tds_core.dead_letters import burial
 from tds_core.errors import InvalidRecordError
 from tds_core.queue import items as queue_items
 from tds_core.queue.items import Claim, Item
 from tds_core.records.apply import Applied, LockedRows, apply, try_lock_rows
 from tds_core.records.compare import WRITES, RowOutcome
-from tds_core.records.lock_conflicts import LockedError
+from tds_core.records.row_lock_waits import LockedError
 from tds_core.records.transform import Candidate, RecordView, transform
 from tds_core.sync import mass_change_guard, partial_rows
 from tds_models.entities import ENTITIES
@@ -145,7 +145,7 @@ def finish_answered(session: Session, claim: Claim, result: SiblingResult) -> No
         if read_at is None:
             continue
         items = _answered(session, ENTITIES[name], list(outcomes), read_at)
-        store.resolve(session, source=claim.source, entity=name, outcomes=outcomes)
+        burial.resolve(session, source=claim.source, entity=name, outcomes=outcomes)
         lines = [queue_items.succeeded_attempt(item, outcomes[item.source_id]) for item in items]
         queue_items.log_attempts(session, replace(claim, entity=name), lines)
 

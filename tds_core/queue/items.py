@@ -50,7 +50,7 @@ class Claim:
 
     `claimed_at` is the database's clock at the claim. `drained_queue`: the claim took every due item; False
     for bulk claims, which do not check. `is_suspect`: a worker died while it had them leased; all of them, or none.
-    `exchanges`: the call that read each record.
+    `exchanges`: the call that read each record. `callers`: who asked for items, by their correlation ids.
     """
 
     source: str
@@ -63,6 +63,7 @@ class Claim:
     drained_queue: bool
     is_suspect: bool = False
     exchanges: Mapping[str, CallSummary] = field(default_factory=dict)
+    callers: Mapping[str, str] = field(default_factory=dict)
 
 
 # Queue rows stay locked while a batch or a burst is being written: that is worth waiting for.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TypedDict, cast
 
-from sqlalchemy import BigInteger, DateTime, Float, Integer, Text, column, select, table, text
+from sqlalchemy import BigInteger, DateTime, Float, Integer, Text, bindparam, column, func, select, table, text
 from sqlalchemy.orm import Session
 
 from tds_core.pagination import Page, read_page
@@ -37,6 +37,21 @@ class EntityQueueStats(TypedDict):
     waiting_count: int
     leased_count: int
     oldest_due_seconds: float
+
+
+class QueueSample(TypedDict):
+    """A figure of the queue that was stored when it changed; it holds until the next. None: nothing to see."""
+
+    at: datetime
+    value: float | None
+
+
+class QueueHistory(TypedDict):
+    """The stored figures of the queue since a moment. `depth`: items that wait; `lag_seconds`: age of the oldest."""
+
+    since: datetime
+    depth: list[QueueSample]
+    lag_seconds: list[QueueSample]
 
 
 class HealthFigures(TypedDict):
@@ -74,15 +89,13 @@ def queue(
     *,
     cursor: str | None = None,
     limit: int = 50,
-    entity: str | None = None,
-    state: str | None = None,
+    **filters: str | None,
 ) -> Page[QueuedItem]:
-    """Live work items, the newest first; `state` is due, waiting or leased."""
+    """Live work items, the newest first. `filters`: entity, source_id and state, which is due, waiting or leased."""
     statement = select(*_QUEUE.columns)
-    if entity is not None:
-        statement = statement.where(_QUEUE.c.entity == entity)
-    if state is not None:
-        statement = statement.where(_QUEUE.c.state == state)
+    for name, value in filters.items():
+        if value is not None:
+            statement = statement.where(_QUEUE.c[name] == value)
     return read_page(session, statement, keys=[_QUEUE.c.id], cursor=cursor, limit=limit)
 
 
@@ -98,3 +111,31 @@ def queue_stats(session: Session) -> list[EntityQueueStats]:
 def health_figures(session: Session) -> HealthFigures:
     """Queue depth, age of the oldest due item, dead letters, events without verdict and open runs."""
     return cast("HealthFigures", {row.name: row.value for row in session.execute(_SUMMARY)})
+
+
+#: The rules of alerts that measure the queue, by the figure they store.
+_MEASURED = {"depth": "backlog", "lag_seconds": "sync_lag"}
+_SAMPLES = text("""
+select at, value from (
+    (select :since as at, value from tds_metrics where name = :name and subject = '' and at < :since
+     order by tds_metrics.at desc limit 1)
+    union all
+    (select at, value from tds_metrics where name = :name and subject = '' and at >= :since
+     order by tds_metrics.at desc limit :most)
+) as samples order by at
+""").bindparams(bindparam("since", type_=DateTime(timezone=True)))
+MOST_SAMPLES = 5_000
+
+
+def history(session: Session, *, hours: int = 24) -> QueueHistory:
+    """How many items waited, and how old the oldest due one was, over the last `hours`, as measured for alerts."""
+    minute = func.date_trunc("minute", func.now())
+    since = session.execute(select(minute - func.make_interval(0, 0, 0, 0, hours))).scalar_one()
+    samples = {
+        figure: [
+            {"at": row.at, "value": row.value}
+            for row in session.execute(_SAMPLES, {"name": rule, "since": since, "most": MOST_SAMPLES})
+        ]
+        for figure, rule in _MEASURED.items()
+    }
+    return cast("QueueHistory", {"since": since, **samples})

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from tds_core.database_errors import is_contended
 from tds_core.quality import future_timestamps, unreadable_values
 from tds_core.quality.unstorable_values import spell_exactly
-from tds_core.records import history, lock_conflicts
+from tds_core.records import history, row_lock_waits
 from tds_core.records.compare import WRITES, Decision, RowOutcome, decide, resets_time
-from tds_core.records.lock_conflicts import LockedError
+from tds_core.records.row_lock_waits import LockedError
 from tds_core.records.source_record import decode
 from tds_core.records.sql import Statements, statements_for
 from tds_core.records.transform import Candidate, RecordView
@@ -112,9 +112,9 @@ def try_lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> Locke
     except OperationalError as error:
         if not is_contended(error):
             raise
-        raise LockedError(f"{lock_conflicts.WAITS} on {entity.table.fullname}") from None
+        raise LockedError(f"{row_lock_waits.WAITS} on {entity.table.fullname}") from None
     missing = [source_id for source_id in ids if source_id not in rows]
-    skipped = lock_conflicts.existing(session, entity, missing) if missing else []
+    skipped = row_lock_waits.existing(session, entity, missing) if missing else []
     if not skipped:
         return LockedRows(rows, {})
     # Nearly always another process of TDS has them, for a moment.
@@ -125,7 +125,7 @@ def try_lock_rows(session: Session, entity: Entity, ids: Sequence[str]) -> Locke
         if not is_contended(error):
             raise
         savepoint.rollback()
-        return LockedRows(rows, lock_conflicts.held_by_others(session, entity, skipped))
+        return LockedRows(rows, row_lock_waits.held_by_others(session, entity, skipped))
     savepoint.commit()
     return LockedRows(rows, {})
 

@@ -3,7 +3,7 @@
 A slot is a row with a unique key, so any number of Beats may claim at once and one of them gets it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict, cast
@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from tds_core.errors import ConfigError, NotFoundError
-from tds_core.schedule.slots import DueSlot, due_slot, next_slot
+from tds_core.schedule.slots import DueSlot, due_slot, in_zone, next_slot
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +23,9 @@ LATE_SECONDS = 300.0
 # Celery ends a task after 150 s (celeryconfig): a slot claimed earlier than this and not ended lost its process.
 LOST_SECONDS = 180.0
 MOST_ATTEMPTS = 3
+
+#: By name of a job: its schedule, task, arguments, and what happens to missed slots.
+Timetable = Mapping[str, tuple[str, str, Mapping[str, Any], str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,18 @@ class ClaimedSlot:
     arguments: Mapping[str, Any]
 
 
+class SlotStatus(TypedDict):
+    """A slot of a job. `begun_at`: None while no process has it; `result` and `ended_at`: None until it ended."""
+
+    slot_at: datetime
+    begun_at: datetime | None
+    ended_at: datetime | None
+    result: str | None
+    detail: str | None
+
+
 class JobStatus(TypedDict):
-    """A job with its last slot. `missed`: once or skip. `next_at`: None while it is paused.
+    """A job with its newest `slots`, the latest first. `missed`: once or skip. `next_at`: None while it is paused.
 
     `last_result`: completed, failed, skipped or lost; None while the slot runs, or when there was none.
     """
@@ -54,6 +67,7 @@ class JobStatus(TypedDict):
     last_result: str | None
     last_detail: str | None
     next_at: datetime | None
+    slots: list[SlotStatus]
 
 
 _STATUS = text("""
@@ -64,11 +78,23 @@ from tds_scheduled_jobs j
 left join lateral (select * from tds_schedule_slots s where s.job = j.name order by s.slot_at desc limit 1) s on true
 order by j.name
 """)
+#: Slots that are shown of a job.
+SHOWN_SLOTS = 7
+_SLOTS = text("""
+select j.name, s.slot_at, s.claimed_at as begun_at, s.ended_at, s.result, s.detail
+from tds_scheduled_jobs j cross join lateral (
+    select * from tds_schedule_slots s where s.job = j.name order by s.slot_at desc limit :most) s
+order by j.name, s.slot_at desc
+""")
 SEED = text("""
 insert into tds_scheduled_jobs (name, cron, task, arguments, missed)
 select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
     name text, cron text, task text, arguments jsonb, missed text)
 on conflict (name) do nothing
+""")
+_MOVE = text("""
+update tds_scheduled_jobs set cron = :now, updated_at = now()
+where name = :name and cron = any(cast(:before as text[])) returning name
 """)
 JOBS = text("""
 select j.name, j.cron, j.task, j.arguments, j.missed, now() as now,
@@ -113,8 +139,11 @@ def schedule(session: Session, name: str) -> JobStatus:
 
 
 def schedules(session: Session) -> list[JobStatus]:
-    """Every job with its last slot, by name."""
-    return [_with_next(dict(row)) for row in session.execute(_STATUS).mappings()]
+    """Every job with its newest slots, by name."""
+    slots: dict[str, list[dict[str, Any]]] = {}
+    for row in session.execute(_SLOTS, {"most": SHOWN_SLOTS}).mappings():
+        slots.setdefault(row["name"], []).append({name: value for name, value in row.items() if name != "name"})
+    return [_with_next({**row, "slots": slots.get(row["name"], [])}) for row in session.execute(_STATUS).mappings()]
 
 
 def _with_next(job: dict[str, Any]) -> JobStatus:
@@ -123,13 +152,37 @@ def _with_next(job: dict[str, Any]) -> JobStatus:
     return cast("JobStatus", job)
 
 
-def seed(session: Session, timetable: Mapping[str, tuple[str, str, Mapping[str, Any], str]]) -> None:
-    """Insert the new jobs of `timetable` (by name: cron, task, arguments, missed); existing ones stay as they are."""
+_IS_PAUSED = text("""
+select count(*) > 0 and bool_and(paused_at is not null) from tds_scheduled_jobs where task = :task
+""")
+
+
+def is_paused(session: Session, task: str) -> bool:
+    """Whether every job of this kind is paused, and there is one."""
+    return bool(session.execute(_IS_PAUSED, {"task": task}).scalar())
+
+
+def seed(session: Session, timetable: Timetable, *, zone: str = "UTC") -> None:
+    """Insert the new jobs of `timetable`; existing ones stay as they are. `zone`: the installation's."""
     rows = [
-        {"name": name, "cron": cron, "task": task, "arguments": arguments, "missed": missed}
+        {"name": name, "cron": in_zone(cron, zone), "task": task, "arguments": arguments, "missed": missed}
         for name, (cron, task, arguments, missed) in timetable.items()
     ]
     session.execute(SEED, {"rows": msgspec.json.encode(rows).decode()})
+
+
+def move_to_zone(session: Session, timetable: Timetable, *, zones: Iterable[str], zone: str) -> list[str]:
+    """Let jobs that are as `timetable` has them keep to `zone`, and no longer to one of `zones`. Returns their names.
+
+    A schedule that an operator set stays. A slot of today that is over in the new zone is not run as missed.
+    """
+    moved = []
+    for name, (cron, *_) in timetable.items():
+        now, before = in_zone(cron, zone), [in_zone(cron, each) for each in zones]
+        params = {"name": name, "now": now, "before": [each for each in before if each != now]}
+        if params["before"] and session.execute(_MOVE, params).first():
+            moved.append(name)
+    return moved
 
 
 def claim_due(session: Session) -> list[ClaimedSlot]:

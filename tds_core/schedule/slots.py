@@ -15,6 +15,7 @@ from tds_core.errors import ConfigError
 # A slot longer ago than this is not run any more; jobs that run less often run at their next slot.
 LOOK_BACK = timedelta(days=8)
 _FIELDS = 5
+_LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class DueSlot:
 
     slot_at: datetime
     missed: bool
+
+
+def in_zone(rhythm: str, zone: str) -> str:
+    """The schedule of a timetable with the installation's zone in place of the word `local`."""
+    fields, local, rest = rhythm.partition(f" {_LOCAL}")
+    if not local or rest:
+        return rhythm
+    return fields if zone == "UTC" else f"{fields} {zone}"
 
 
 def latest_slot(rhythm: str, now: datetime) -> datetime | None:

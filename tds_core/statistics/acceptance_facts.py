@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.queue.items import database_clock
-from tds_core.statistics import latency, uptime
+from tds_core.statistics import latency_histogram, uptime
 from tds_core.statistics.acceptance_scorecard import (
     LATENCY_SHARE,
     P95_SECONDS,
@@ -20,11 +20,11 @@ from tds_core.statistics.acceptance_scorecard import (
     decide,
 )
 from tds_core.statistics.activity import total
-from tds_core.statistics.business_figures import recent_activity, success_rate
 from tds_core.statistics.history import installed_at
 from tds_core.statistics.local_time import hour_begins
 from tds_core.statistics.manual_interventions import interventions
 from tds_core.statistics.source_counts import latest_reports
+from tds_core.statistics.sync_performance import recent_activity, success_rate
 
 # One letter more when it died, one less when it was resolved; before the span some were open already.
 _DEAD_LETTERS = text("""
@@ -80,14 +80,14 @@ def _work(session: Session, *, now: datetime, since: datetime, zone: str) -> Map
     within, counted_since = recent_activity(session, now=now, zone=zone).within(since)
     activity = total(within.values())
     rate = success_rate(f"{WINDOW_DAYS}d", since, counted_since, activity)
-    p95 = latency.percentile(activity["latency"], LATENCY_SHARE)
+    p95 = latency_histogram.percentile(activity["latency"], LATENCY_SHARE)
     return {
         "succeeded_count": rate["succeeded_count"],
         "failed_count": rate["failed_count"],
         "success_rate": rate["success_rate"],
         "event_count": sum(activity["latency"]),
         "p95_seconds": None if p95 == float("inf") else p95,
-        "share_in_time": latency.share_below(activity["latency"], P95_SECONDS),
+        "share_in_time": latency_histogram.share_below(activity["latency"], P95_SECONDS),
     }
 
 

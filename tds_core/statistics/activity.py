@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.statistics.latency import BOUNDS, added
+from tds_core.statistics.latency_histogram import BOUNDS, added
 from tds_models.entities import ENTITIES
 
 #: In place of an entity: what is of none, such as refused deliveries.

@@ -18,6 +18,8 @@ from tds_models.statistics import Grain
 COUNTABLE = timedelta(days=7)
 #: Hours that are counted again, because events of theirs may have ended since.
 RECOUNTED = 3 * HOUR
+#: Spans up to so many days are shown by hour.
+DAYS_BY_HOUR = 7
 #: Hours counted in one transaction.
 AT_ONCE = 24 * HOUR
 
@@ -84,6 +86,11 @@ class StoredFigures(TypedDict):
 
     measured_at: datetime
     figures: dict[str, Any]
+
+
+def grain_of(days: int) -> Grain:
+    """How finely a history of so many days is shown."""
+    return Grain.HOUR if days <= DAYS_BY_HOUR else Grain.DAY
 
 
 def store_figures(session: Session, entity: str, *, now: datetime, zone: str) -> None:

@@ -3,6 +3,15 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 from tds_core.config.sources import zone_named
+from tds_core.errors import TdsError
+
+LONGEST_HISTORY_DAYS = 366
+
+
+class InvalidSpanError(TdsError):
+    """A history of this length cannot be shown."""
+
+    code = "invalid_span"
 
 
 def hour_begins(moment: datetime, zone: str) -> datetime:
@@ -24,3 +33,11 @@ def day_begins(day: date, zone: str) -> datetime:
 def day_bounds(day: date, zone: str) -> tuple[datetime, datetime]:
     """Begin and end of a local day: 24 hours apart, 23 or 25 where clocks are changed."""
     return day_begins(day, zone), day_begins(day + timedelta(days=1), zone)
+
+
+def local_days(now: datetime, count: int, zone: str) -> list[date]:
+    """The last `count` local days, the oldest first, the present one included. Raises InvalidSpanError."""
+    if not 1 <= count <= LONGEST_HISTORY_DAYS:
+        raise InvalidSpanError(f"A history has 1 to {LONGEST_HISTORY_DAYS} days, not {count}.")
+    last = local_day(now, zone)
+    return [last - timedelta(days=back) for back in reversed(range(count))]

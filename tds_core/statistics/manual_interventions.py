@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 #: Operations by which a person puts data right, or gets work going again that had stopped, by HTTP and as a command.
 REPAIRS: Final = frozenset({
-    "breakers.reset", "cli.breakers.reset",
+    "breakers.reset", "breakers.reset_all", "cli.breakers.reset",
     "cursors.put", "cli.cursors.set",
     "dead_letters.edit", "cli.letters.edit",
     "dead_letters.imported", "cli.letters.import",
@@ -17,13 +17,14 @@ REPAIRS: Final = frozenset({
     "dead_letters.retry", "cli.letters.retry",
     "dead_letters.retry_8", "cli.letters.retry_many",
     "auto-healing.run", "cli.heal.run",
-    "reception.again", "cli.webhooks.replay",
+    "reception.again", "cli.webhooks.replay", "replays.begin", "cli.webhooks.replay_many",
     "runs.start",
     "runs.approve", "cli.runs.approve",
     "runs.reject", "cli.runs.reject",
     "syncs.sync", "cli.sync", "syncs.sync_all", "syncs.stock_now", "syncs.stock_of",
     "syncs.repair", "cli.repair", "comparison.sync_differences", "cli.compare.repair",
     "cli.zoho.adopt", "cli.zoho.retry",
+    "deletions.mark", "cli.delete", "deletions.remove", "cli.zoho.foreign_rows",
 })  # fmt: skip
 #: Operations that change how TDS is set up or who may use it, or only look: no record is put right by them.
 OTHER: Final = frozenset({
@@ -35,7 +36,8 @@ OTHER: Final = frozenset({
     "alert-channels.delete", "cli.alerts.channels.remove", "alert-channels.rotate", "cli.alerts.channels.rotate",
     "alert-channels.test", "cli.alerts.channels.test",
     "alert-rules.change", "cli.alerts.rules.set", "alert-rules.reset", "cli.alerts.rules.reset",
-    "connecting.begin",
+    "connecting.begin", "dashboard_actions.do", "former_address",
+    "configuration.change", "cli.config.set", "cli.config.unset",
     "comparison.start", "cli.compare", "comparison.cancel", "cli.compare.cancel",
     "dead_letters.assign", "cli.letters.assign", "dead_letters.cancel", "cli.letters.cancel", "dead_letters.look",
     "findings.resolve", "cli.findings.resolve",
@@ -43,25 +45,35 @@ OTHER: Final = frozenset({
     "login.log_in", "session.log_in", "session.log_out", "session.change_password",
     "operators.create", "cli.operators.create", "operators.change", "cli.operators.role", "cli.operators.password",
     "operators.disable", "cli.operators.disable", "cli.operators.enable",
-    "runs.cancel", "cli.runs.cancel",
+    "sessions.end", "sessions.end_all", "sessions.end_own", "sessions.end_all_own", "cli.operators.end_sessions",
+    "reveals.reveal", "reveals.conceal",
+    "replays.look", "replays.cancel", "cli.webhooks.cancel_replay",
+    "runs.cancel", "cli.runs.cancel", "audit.reseal", "cli.audit.reseal",
     "schedules.change", "cli.schedules.set", "cli.schedules.missed", "schedules.pause", "cli.schedules.pause",
     "schedules.resume", "cli.schedules.resume", "schedules.run", "cli.schedules.run",
+    "erasures.find", "erasures.erase", "cli.erase.person",
     "validation.validate",
     "subscriptions.create", "cli.subscriptions.create", "subscriptions.delete", "cli.subscriptions.delete",
     "subscriptions.pause", "cli.subscriptions.pause", "subscriptions.resume", "cli.subscriptions.resume",
     "subscriptions.rotate", "cli.subscriptions.rotate", "subscriptions.replay", "cli.subscriptions.replay",
     "subscriptions.test", "cli.subscriptions.test",
     "work.pause", "cli.queue.pause", "work.resume", "cli.queue.resume",
-    "cli.zoho.connect", "cli.zoho.rotate_key", "cli.zoho.webhooks.install", "cli.zoho.webhooks.remove",
+    "cli.migrate_from.compare", "cli.migrate_from.promote", "cli.migrate_from.fallback",
+    "cli.zoho.connect", "cli.zoho.rotate_key",
+    "cli.secret_key.give_up", "cli.zoho.webhooks.install", "cli.zoho.webhooks.remove",
 })  # fmt: skip
 
-# A beginning counts like its end, so an action whose process died counts; one that was refused changed nothing.
+# A beginning counts like its end, so an action whose process died counts; one that was refused changed nothing, and
+# neither did one that only asked what would be: a repair of differences is a dry run unless it says otherwise.
 _REPAIRS_SINCE = text("""
 select a.operation, a.subject, a.caller, a.recorded_at, count(*) over () as action_count
 from tds_operator_actions a
 where a.recorded_at >= :since and a.operation = any(:operations) and a.outcome in ('done', 'failed', 'begun')
   and not (a.outcome = 'begun' and exists (
       select from tds_operator_actions e where e.begun_id = a.id))
+  and coalesce(a.detail ->> 'mode', '') <> 'dry_run'
+  and not (a.operation = 'comparison.sync_differences'
+      and lower(coalesce(a.detail ->> 'dry_run', 'true')) not in ('false', 'f', '0', 'no', 'n', 'off'))
 order by a.recorded_at desc limit 1
 """)
 

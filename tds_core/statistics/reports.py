@@ -6,25 +6,16 @@ from typing import Any, TypedDict
 
 from sqlalchemy.orm import Session
 
-from tds_core.errors import TdsError
 from tds_core.queue.items import database_clock
-from tds_core.statistics import business_figures as business
+from tds_core.statistics import sync_performance as business
 from tds_core.statistics import trends as compare
-from tds_core.statistics.current_figures import current_figures
 from tds_core.statistics.entity_figures import FigureKind, breakdowns_of, figures_of
 from tds_core.statistics.history import StoredFigures, figures_of_days
-from tds_core.statistics.local_time import local_day
+from tds_core.statistics.latest_entity_figures import current_figures
+from tds_core.statistics.local_time import local_day, local_days
 from tds_core.statistics.source_counts import SourceReport, latest_reports
 from tds_core.statistics.trends import Trend
 from tds_models.entities import ENTITIES
-
-LONGEST_HISTORY_DAYS = 366
-
-
-class InvalidSpanError(TdsError):
-    """A history of this length cannot be shown."""
-
-    code = "invalid_span"
 
 
 class EntityReport(TypedDict):
@@ -201,10 +192,8 @@ def history(session: Session, *, days: int, entities: Iterable[str] = ENTITIES, 
 
     Raises InvalidSpanError.
     """
-    if not 1 <= days <= LONGEST_HISTORY_DAYS:
-        raise InvalidSpanError(f"A history has 1 to {LONGEST_HISTORY_DAYS} days, not {days}.")
-    names, last = list(entities), local_day(database_clock(session), zone)
-    span = [last - timedelta(days=back) for back in reversed(range(days))]
+    span = local_days(database_clock(session), days, zone)
+    names, last = list(entities), span[-1]
     furthest = last - timedelta(days=max(days, *compare.DAYS))
     found = figures_of_days(session, names, first=furthest, last=last, zone=zone)
     return History(time_zone=zone, days=days, entities=[_history_of(name, found.get(name, {}), span) for name in names])

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
-from tds_core.subscriptions.payload import HistoryEntry, body_of, message_id
 from tds_core.subscriptions.retry_policy import DOUBTS
+from tds_core.subscriptions.signed_events import HistoryEntry, body_of, message_id
 
 _changes = msgspec.json.Decoder(dict[str, tuple[msgspec.Raw, msgspec.Raw]]).decode
 

@@ -16,7 +16,7 @@ from tds_core.errors import NotFoundError
 from tds_core.subscriptions.delivery_queue import Receiver, receivers
 from tds_core.subscriptions.fan_out import TRAIL, WANTED
 from tds_core.subscriptions.http_sender import HttpSender, ReceiverResponse
-from tds_core.subscriptions.payload import signed_headers, test_body
+from tds_core.subscriptions.signed_events import signed_headers, test_body
 from tds_core.subscriptions.ssrf_guard import TargetPolicy
 from tds_core.subscriptions.subscriptions import locked_subscription
 from tds_models.subscriptions import Subscription

@@ -17,8 +17,8 @@ from tds_core.subscriptions import endpoint_health
 from tds_core.subscriptions.endpoint_health import SubscriptionHealth
 from tds_core.subscriptions.fan_out import WANTED
 from tds_core.subscriptions.http_sender import DeliveryResult
-from tds_core.subscriptions.payload import message_id
 from tds_core.subscriptions.retry_policy import DeliveryOutcome, decide_delivery
+from tds_core.subscriptions.signed_events import message_id
 
 log = structlog.get_logger(__name__)
 

@@ -32,8 +32,11 @@ def is_internal(address: IPv4Address | IPv6Address) -> bool:
         return True
     if any(address in network for network in OTHERS if network.version == address.version):
         return True
-    # 6to4 carries any IPv4 address inside; what is mapped or translated is reserved above.
-    return isinstance(address, IPv6Address) and (address.is_site_local or address.sixtofour is not None)
+    if not isinstance(address, IPv6Address):
+        return False
+    # 6to4 and mapped addresses carry any IPv4 address inside. Python 3.14 judges a mapped one by what is inside, which
+    # would pass by the lists above; what is translated is reserved.
+    return address.is_site_local or address.sixtofour is not None or address.ipv4_mapped is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,12 @@ class TargetPolicy:
             raise TargetRefusedError("Events are sent to https:// addresses (http:// only with TDS_OUTBOUND_HTTP).")
         if not host or parts.username is not None or parts.password is not None or parts.fragment:
             raise TargetRefusedError("An address has a host, and neither a login nor a #fragment.")
-        self._check_port(port or (443 if parts.scheme == "https" else 80))
-        if (literal := _literal(host)) is not None:
+        self.check_server(host, port or (443 if parts.scheme == "https" else 80))
+
+    def check_server(self, host: str, port: int) -> None:
+        """Check a server before its name is resolved, by its port and an IP address. Raises TargetRefusedError."""
+        self._check_port(port)
+        if (literal := _literal(host.strip("[]"))) is not None:
             self._check_network(literal)
 
     def check_connection(self, address: str, port: int) -> None:
@@ -71,7 +78,10 @@ class TargetPolicy:
     def _check_port(self, port: int) -> None:
         if port not in self.ports:
             known = ", ".join(map(str, sorted(self.ports)))
-            raise TargetRefusedError(f"Port {port} is not among those of TDS_OUTBOUND_PORTS ({known}).")
+            raise TargetRefusedError(
+                f"Port {port} is not among those that may be reached ({known}). Name it in TDS_OUTBOUND_PORTS, or use"
+                " another."
+            )
 
     def _check_network(self, address: IPv4Address | IPv6Address) -> None:
         if is_internal(address) and not any(address in network for network in self.allowed):

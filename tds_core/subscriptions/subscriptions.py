@@ -19,7 +19,7 @@ from tds_core.errors import NotFoundError, TdsError
 from tds_core.pagination import Page, read_page
 from tds_core.subscriptions import endpoint_health
 from tds_core.subscriptions.fan_out import TRAIL
-from tds_core.subscriptions.payload import new_secret
+from tds_core.subscriptions.signed_events import new_secret
 from tds_core.subscriptions.ssrf_guard import TargetPolicy
 from tds_models.entities import ENTITIES
 from tds_models.subscriptions import EventDelivery, EventKind, PendingDelivery, Subscription, SubscriptionState
@@ -107,9 +107,7 @@ _SHOWN = (
 )
 # Waits until running transactions that write history have ended, and keeps new ones out until this one commits: every
 # later change is behind the position.
-_FREEZE_HISTORY = text(f"""
-set local lock_timeout = '10s'; lock table {TRAIL} in share mode
-""")
+_FREEZE_HISTORY = text("set local lock_timeout = '10s'; select tds_freeze_history()")
 # After an operator resumed it, earlier attempts no longer count.
 _RETRY_NOW = text("""
 update tds_outbound_lanes set attempts = 0, failed_at = null, next_attempt_at = now()

@@ -10,7 +10,7 @@ from functools import cache
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters import store
+from tds_core.dead_letters import burial
 from tds_core.quality import findings
 from tds_core.queue import items
 from tds_core.records.apply import Applied
@@ -113,4 +113,4 @@ def resolve_moved(session: Session, entity: Entity) -> None:
 
 def _resolve(session: Session, entity: Entity, source_ids: Iterable[str]) -> None:
     outcomes = dict.fromkeys(source_ids, KIND)
-    store.resolve(session, source=entity.stream.source, entity=entity.name, outcomes=outcomes)
+    burial.resolve(session, source=entity.stream.source, entity=entity.name, outcomes=outcomes)

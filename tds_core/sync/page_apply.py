@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tds_core.dead_letters import store
+from tds_core.dead_letters import burial
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.quality import future_timestamps
 from tds_core.quality.future_timestamps import Clock
@@ -349,7 +349,7 @@ def _resolve_dead_letters(page: _PageWrite, applied: Sequence[Applied]) -> list[
     unsure = {each.candidate.source_id for each in applied if each.outcome in (RowOutcome.REFETCH, RowOutcome.STALE)}
     shown = [*(candidate.source_id for candidate in page.diff.candidates), *page.new_ids]
     outcomes = dict.fromkeys((source_id for source_id in shown if source_id not in unsure), "confirmed")
-    store.resolve(page.session, source=page.entity.stream.source, entity=page.entity.name, outcomes=outcomes)
+    burial.resolve(page.session, source=page.entity.stream.source, entity=page.entity.name, outcomes=outcomes)
     return [each.candidate.source_id for each in applied if each.outcome in READ_AGAIN]
 
 
@@ -367,4 +367,4 @@ def _bury_invalid(page: _PageWrite) -> None:
         }
         for source_id, error in page.diff.invalid
     ]
-    store.bury(page.session, source=page.entity.stream.source, entity=page.entity.name, letters=letters)
+    burial.bury(page.session, source=page.entity.stream.source, entity=page.entity.name, letters=letters)

@@ -117,6 +117,7 @@ class RunLease:
     outcomes: Counter[str]
     asked: Mapping[str, Any]
     report: dict[str, Any]
+    requested_by: str = ""
     passed_count: int = 0  # so many changes need no second look at the guard
     seen_ids: set[str] = field(default_factory=set)  # records its pages showed so far: pages overlap
 
@@ -132,7 +133,7 @@ update tds_sync_runs r set state = 'running', started_at = coalesce(started_at, 
 where id = :id and state in ('queued', 'running') and lease_token is null and next_attempt_at <= now()
   and not {IS_BLOCKED}
 returning id, entity, mode, attempts, failures, position, page_count, fetched_count, changed_count, correlation_id,
-    outcomes, asked, coalesce(report, '{{}}') as report
+    outcomes, asked, coalesce(report, '{{}}') as report, requested_by
 """)
 
 DUE_RUNS = text(f"""

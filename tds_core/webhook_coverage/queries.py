@@ -208,8 +208,12 @@ def gaps(
     verdict: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    changed_hour: datetime | None = None,
 ) -> Page[GapRow]:
-    """A page of the changes no webhook announced in time, those found last first. Times bound `found_at`."""
+    """A page of the changes no webhook announced in time, those found last first.
+
+    `since` and `until` bound `found_at`; `changed_hour` is the beginning of an hour in which the source changed them.
+    """
     columns = WebhookGap.__table__.c
     statement = select(*columns)
     for name, value in (("entity", entity), ("verdict", verdict)):
@@ -219,5 +223,9 @@ def gaps(
         statement = statement.where(columns["found_at"] >= since)
     if until is not None:
         statement = statement.where(columns["found_at"] < until)
+    if changed_hour is not None:
+        of_hour = columns["changed_at"].between(changed_hour, changed_hour + timedelta(microseconds=3_599_999_999))
+        # A clock of the source that is fast dates a change after it was found, by far less than this hour.
+        statement = statement.where(of_hour, columns["found_at"] >= changed_hour - timedelta(hours=1))
     keys = [columns["found_at"], columns["entry_id"]]
     return read_page(session, statement, keys=keys, cursor=cursor, limit=limit)

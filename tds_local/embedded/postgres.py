@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg2
@@ -50,6 +51,9 @@ _TUNING = {
     "log_min_duration_statement": "-1",
     "password_encryption": "scram-sha-256",
 }
+# What incremental backups need, and a bound on the log kept for a backup that nobody fetches.
+_BACKED_UP = {"summarize_wal": "on", "max_slot_wal_keep_size": "4GB"}
+_FIRST_WITH_SUMMARIES = 17
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _DISPOSABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "10s"}
 
@@ -77,9 +81,20 @@ def make_cluster(programs: Path, place: Path, account: Account | None, *, passwo
     return data
 
 
-def server_command(programs: Path, data: Path, *, port: int, durable: bool) -> list[str]:
-    """Return the command that runs the server in the foreground."""
-    options = {**_TUNING, **(_DURABLE if durable else _DISPOSABLE), "port": str(port)}
+def server_command(programs: Path, data: Path, *, port: int, durable: bool, major: int) -> list[str]:
+    """Return the command that runs the server, of this major version, in the foreground."""
+    backed_up = _BACKED_UP if durable and major >= _FIRST_WITH_SUMMARIES else {}
+    options = {**_TUNING, **(_DURABLE if durable else _DISPOSABLE), **backed_up, "port": str(port)}
+    return command_with(programs, data, options)
+
+
+def recovery_command(programs: Path, data: Path, options: Mapping[str, str]) -> list[str]:
+    """Return the command that runs a server which replays its log; `options` are in place of what it has."""
+    return command_with(programs, data, {**_TUNING, **_DURABLE, **options})
+
+
+def command_with(programs: Path, data: Path, options: Mapping[str, str]) -> list[str]:
+    """Return the command that runs the server with these settings, whatever its files say."""
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return [str(programs / "postgres"), "-D", str(data), *flags]
 
@@ -162,6 +177,13 @@ class EmbeddedPostgres:
                 process.wait()
         self._ownership.release()
 
+    def state(self) -> str:
+        """How the server does, in words."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return "ended, and is being started again"
+        return f"runs (process {process.pid}, {self._log})"
+
     def keep_running(self) -> bool:
         """Restart it at the same address if it has ended. Returns whether it had. Raises what `start` raises."""
         if self._process is None or self._process.poll() is None:
@@ -198,7 +220,8 @@ class EmbeddedPostgres:
     def _launch(self, programs: Path, data: Path, account: Account | None, password: str) -> str:
         port = known_port(self._port) or choose_port(self._directory / "port")
         since = self._log.stat().st_size if self._log.exists() else 0
-        command = server_command(programs, data, port=port, durable=self._durable)
+        major = major_version(programs)
+        command = server_command(programs, data, port=port, durable=self._durable, major=major)
         self._process = spawn(command, log=self._log, cwd=Path("/"), account=account, death_signal=signal.SIGINT)
         url = f"postgresql+psycopg2://{OWNER}:{password}@{LOOPBACK}:{port}/{_DATABASE}"
         wait_until_ready(self._process, self._log, lambda: _ensure_database(url), seconds=_READY_SECONDS, since=since)

@@ -81,6 +81,13 @@ class EmbeddedRedis:
                 process.wait()
         self._ownership.release()
 
+    def state(self) -> str:
+        """How the server does, in words."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return "ended, and is being started again"
+        return f"runs (process {process.pid}, {self._log})"
+
     def keep_running(self) -> bool:
         """Restart it at the same address if it has ended. Returns whether it had. Raises what `start` raises."""
         if self._process is None or self._process.poll() is None:

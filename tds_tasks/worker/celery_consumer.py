@@ -9,7 +9,9 @@ from typing import Any
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.consumer import CONNECTION_RETRY
 
+from tds_core.observability.heartbeat_files import touch_heartbeat
 from tds_core.observability.outages import broker
+from tds_tasks import context
 
 # Kombu waits two seconds longer after every failure, up to 30 s. Redis could be back for as long, unnoticed.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
@@ -22,8 +24,21 @@ def _is_news(record: logging.LogRecord) -> bool:
     return CONNECTION_RETRY not in (record.args or ())
 
 
+def _touch() -> None:
+    touch_heartbeat(context.settings().home, "worker")
+
+
+# It declares 28 queues in RabbitMQ for messages sent ahead of their time; TDS sends none.
+_DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+
+
 class ReconnectingConsumer(Consumer):
     """Celery's consumer with short pauses between attempts to connect. `looped`: when its main loop last ran."""
+
+    class Blueprint(Consumer.Blueprint):
+        """Celery's steps of a consumer, without delayed delivery."""
+
+        default_steps = tuple(step for step in Consumer.Blueprint.default_steps if step != _DELAYED)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,6 +58,7 @@ class ReconnectingConsumer(Consumer):
 
     def _go_round(self) -> None:
         self.looped = time.monotonic()
+        _touch()
         # A Redis that refuses writes accepts a connection and then drops it.
         if self.looped - self._ready_at >= ROUND_SECONDS / 2:
             broker.end()
@@ -59,6 +75,7 @@ class ReconnectingConsumer(Consumer):
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Pause after a failed attempt to connect; without a pause the next one would follow at once."""
+        _touch()
         broker.begin(error=type(exc).__name__, says=str(exc)[:200])
         time.sleep(LONGEST_PAUSE_SECONDS)
 
@@ -66,9 +83,13 @@ class ReconnectingConsumer(Consumer):
         """Connect, and repeat failed attempts without end."""
         ensure = conn.ensure_connection
 
+        def begin_outage(error: Exception, _pause: float) -> None:
+            _touch()
+            broker.begin(error=type(error).__name__)
+
         def ensure_and_log(_errback: Any, *given: Any, **named: Any) -> Any:
             """Connect, and report the outage instead of every failed attempt, which Celery would log."""
-            return ensure(lambda error, _pause: broker.begin(error=type(error).__name__), *given, **named)
+            return ensure(begin_outage, *given, **named)
 
         conn.ensure_connection = partial(
             ensure_and_log,

@@ -14,18 +14,17 @@ import psutil
 import structlog
 from celery import signals
 from celery.worker import state
-from kombu import Exchange, Queue
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tds_core.config.settings import load_settings
 from tds_core.database_errors import is_away
-from tds_core.healing import workers
-from tds_core.healing.workers import WorkerReport
+from tds_core.healing import worker_status
+from tds_core.healing.worker_status import WorkerReport
 from tds_core.observability.outages import watch_database
 from tds_models.db import make_engine, session_scope
-from tds_tasks.nudge import EAR_SECONDS
-from tds_tasks.worker.liveness import born, worker_name
+from tds_tasks.worker.lease_holder_liveness import born, worker_name
+from tds_tasks.worker_nudges import private_queue
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +43,8 @@ def private_queue_name() -> str:
 class StatusReporter:
     """Reports the status of one worker until `stop`; calls `end` with the reason once the worker was found deaf."""
 
-    def __init__(self, consumer: Any, engine: Engine, *, end: Callable[[str], None]) -> None:
-        self._consumer, self._engine, self._end = consumer, engine, end
+    def __init__(self, consumer: Any, engine: Engine, *, version: str, end: Callable[[str], None]) -> None:
+        self._consumer, self._engine, self._version, self._end = consumer, engine, version, end
         self._queues = sorted(consumer.app.amqp.queues.consume_from)
         self._born = born(os.getpid())
         self._accepted, self._heard = -1, time.monotonic()
@@ -61,7 +60,7 @@ class StatusReporter:
         """Stop, and record that the worker stopped in order."""
         self._ending.set()
         with suppress(SQLAlchemyError), session_scope(self._engine) as session:
-            workers.end_worker(session, [worker_name()], reason="stopped")
+            worker_status.end_worker(session, [worker_name()], reason="stopped")
 
     def report(self) -> WorkerReport:
         """The present status of the worker."""
@@ -73,6 +72,7 @@ class StatusReporter:
             name=self._consumer.hostname,
             born=self._born,
             private_queue=private_queue_name(),
+            version=self._version,
             slot_count=self._consumer.controller.concurrency,
             busy_count=len(busy()),
             queues=self._queues,
@@ -90,7 +90,7 @@ class StatusReporter:
         while not self._ending.is_set():
             try:
                 with _fork_guard.reporting, session_scope(self._engine) as session:
-                    reason = workers.report_worker(session, self.report())
+                    reason = worker_status.report_worker(session, self.report())
             except SQLAlchemyError as error:
                 if not self._failing and not is_away(error):
                     log.warning("listener_untold", error=type(error).__name__)
@@ -165,8 +165,7 @@ def stop_worker(reason: str) -> None:
 @signals.celeryd_after_setup.connect
 def start_private_queue(instance: Any, **_: Any) -> None:
     """Make the worker consume its private queue as well, on the same connection as the shared ones."""
-    queue = Queue(private_queue_name(), exchange=Exchange(""), routing_key=private_queue_name(), expires=EAR_SECONDS)
-    instance.app.amqp.queues.select_add(queue)
+    instance.app.amqp.queues.select_add(private_queue(private_queue_name()))
 
 
 _reporters: list[StatusReporter] = []
@@ -181,10 +180,10 @@ def start_reporting(sender: Any, **_: Any) -> None:
 
     def end(reason: str) -> None:
         with suppress(SQLAlchemyError), session_scope(engine) as session:
-            workers.end_worker(session, [worker_name()], reason="deaf")
+            worker_status.end_worker(session, [worker_name()], reason="deaf")
         stop_worker(reason)
 
-    _reporters.append(StatusReporter(sender, engine, end=end))
+    _reporters.append(StatusReporter(sender, engine, version=settings.version, end=end))
     _reporters[-1].start()
 
 

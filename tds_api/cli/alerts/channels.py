@@ -9,7 +9,7 @@ import typer
 from tds_api.cli.alerts.views import show_deliveries, since
 from tds_api.cli.common.output import read_duration, say, say_json, say_table, terminal
 from tds_api.cli.common.remote_api import remote
-from tds_core.alerts.message_text import span
+from tds_core.alerts.text_formatting import span
 from tds_core.errors import ConfigError, TdsError
 from tds_models.alerts import AlertDeliveryState, AlertSeverity
 
@@ -23,6 +23,11 @@ _REMINDER = typer.Option("", "--remind", metavar="TIME", help="Reminded so often
 _QUIET = typer.Option("", "--quiet", metavar="22:00-07:00", help="Told only what is critical then; none: never quiet.")
 _ZONE = typer.Option("", "--zone", metavar="ZONE", help="Of the quiet hours, for example Asia/Baghdad; else UTC.")
 _DETAIL = typer.Option("--detail/--no-detail", help="Messages hold texts of errors too, not only ids and counts.")
+
+_WAYS = {
+    "running_tds": "sent by the running TDS",
+    "command": "sent by this command with its own settings, for no TDS runs that sends messages",
+}
 
 channels_app = typer.Typer(help="Where alerts are sent: made, changed, tested, removed; and what was sent.")
 
@@ -173,18 +178,20 @@ def remove(name: Name, as_json: bool = _AS_JSON) -> None:
 
 @channels_app.command()
 def test(name: Name, as_json: bool = _AS_JSON) -> None:
-    """Send a message that says it is a test, now. Exit code 1: it was not taken."""
+    """Send a message that says it is a test, now, through the running TDS. Exit code 1: it was not taken."""
     api = remote()
     result = api.post(f"{PATH}/{name}/test") if api else _local().test(name)
     if as_json:
         say_json(result)
+    way = _WAYS.get(result.get("sent_by", ""), "")
     if not result["is_sent"]:
         again = (
             "change it: tds alerts channels change" if result["is_permanent"] else "try again: tds alerts channels test"
         )
-        raise ChannelNotTakenError(f"{name} did not take the message: {result['error']}. Then {again} {name}")
+        why = result["error"].rstrip(".")
+        raise ChannelNotTakenError(f"{name} did not take the message, {way}: {why}. Then {again} {name}")
     if not as_json:
-        say(f"{name} took the message in {result['duration_seconds']:.1f} s. Look whether it arrived.")
+        say(f"{name} took the message in {result['duration_seconds']:.1f} s, {way}. Look whether it arrived.")
 
 
 @channels_app.command()

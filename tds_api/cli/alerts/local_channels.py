@@ -1,20 +1,27 @@
 """The channels of the settings' database, for `tds alerts channels`; loaded only where no remote TDS is named."""
 
+import time
 from getpass import getuser
 from typing import Any
 
-import msgspec
+from sqlalchemy import Engine
 
-from tds_api.cli.common.database import transaction
-from tds_api.cli.common.logged_transactions import acting
-from tds_core.alerts import queries
+from tds_api.cli.common.database import database, transaction
+from tds_api.cli.common.logged_transactions import acting, acting_on
+from tds_core.alerts import channel_tests, queries
+from tds_core.alerts.channel_tests import ChannelTestResult, SentBy, is_sender_running
 from tds_core.alerts.channels import store
 from tds_core.alerts.channels.sending import send_test
 from tds_core.alerts.channels.store import ChannelRow, ChannelTerms
 from tds_core.alerts.queries import DeliveryRow
 from tds_core.config.settings import load_settings
+from tds_core.errors import ProgramFailedError
 from tds_core.subscriptions.ssrf_guard import configured_policy
 from tds_core.subscriptions.subscriptions import vault_of
+from tds_models.db import session_scope
+
+#: A running TDS looks for messages every second, and gives a channel ten seconds and one.
+LOOK_SECONDS, TAKEN_SECONDS, SENT_SECONDS = 0.25, 8.0, 15.0
 
 
 def listed() -> list[ChannelRow]:
@@ -55,14 +62,38 @@ def remove(name: str) -> ChannelRow:
         return channel
 
 
-def test(name: str) -> dict[str, Any]:
-    """Send a test message. Returns what came of it."""
+def test(name: str) -> ChannelTestResult:
+    """Send a test message: through the running TDS, or by this command where none runs. Returns what came of it."""
     settings = load_settings()
-    vault = vault_of(settings)
-    with acting("alerts.channels.test", name) as session:
-        channel = store.opened_channel(session, vault, name)
-    outcome: dict[str, Any] = msgspec.to_builtins(send_test(channel, settings=settings))
-    return outcome
+    with database(settings) as engine:
+        with acting_on(engine, "alerts.channels.test", name) as session:
+            channel_id = store.channel(session, name)["id"]
+            asked = channel_tests.request(session, channel_id, by=getuser()) if is_sender_running(session) else None
+        if asked is not None and (result := _awaited(engine, asked)):
+            return result
+        vault = vault_of(settings)
+        with session_scope(engine) as session:
+            channel = store.opened_channel(session, vault, name)
+        outcome = send_test(channel, settings=settings)
+        with session_scope(engine) as session:
+            return channel_tests.keep(session, channel_id, outcome, sent_by=SentBy.COMMAND, by=getuser())
+
+
+def _awaited(engine: Engine, test_id: int) -> ChannelTestResult | None:
+    """What came of a test that the running TDS was asked for; None if it did not take it up."""
+    began, is_waiting = time.monotonic(), True
+    while is_waiting:
+        time.sleep(LOOK_SECONDS)
+        waited = time.monotonic() - began
+        with session_scope(engine) as session:
+            if result := channel_tests.result(session, test_id):
+                return result
+            if waited > TAKEN_SECONDS and channel_tests.withdraw(session, test_id):
+                return None
+        is_waiting = waited < TAKEN_SECONDS + SENT_SECONDS
+    raise ProgramFailedError(
+        "The running TDS took the test up and has not said what came of it. See: tds alerts channels deliveries"
+    )
 
 
 def rotate(name: str, *, grace_seconds: float) -> dict[str, Any]:

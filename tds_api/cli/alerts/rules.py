@@ -9,12 +9,12 @@ from tds_api.cli.common.database import transaction
 from tds_api.cli.common.logged_transactions import acting
 from tds_api.cli.common.output import cell, moment, read_duration, say, say_json, say_table, terminal
 from tds_api.cli.common.remote_api import remote
-from tds_core.alerts import queries, rule_terms, samples
-from tds_core.alerts.message_text import span
+from tds_core.alerts import metric_samples, queries, rule_terms
+from tds_core.alerts.metric_samples import LONGEST_DAYS
 from tds_core.alerts.prometheus_rules import rules_file
-from tds_core.alerts.rule_table import markdown_table
 from tds_core.alerts.rules import RULES, rule_of
-from tds_core.alerts.samples import LONGEST_DAYS
+from tds_core.alerts.rules_markdown import markdown_table
+from tds_core.alerts.text_formatting import span
 from tds_core.errors import ConfigError
 from tds_models.alerts import AlertSeverity
 
@@ -194,7 +194,7 @@ def dry_run(
         rule = rule_of(name)
         with transaction() as session:
             terms = rule_terms.changed_terms(rule_terms.terms_in_force(session, [rule])[name], changes)
-            found = samples.dry_run(session, rule, terms, days=days)
+            found = metric_samples.dry_run(session, rule, terms, days=days)
     if as_json:
         say_json(found)
         return

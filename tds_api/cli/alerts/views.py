@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tds_api.cli.common.output import cell, distance, moment, say_table, terminal
-from tds_core.alerts.message_text import detail_lines, shown_detail, span
+from tds_core.alerts.text_formatting import detail_lines, shown_detail, span
 
 _COLORS = {"warning": "yellow", "error": "red", "critical": "bold red"}
 Row = Mapping[str, Any]
@@ -19,10 +19,14 @@ def show_alerts(title: str, rows: Iterable[Row]) -> None:
     columns = ("id", "severity", "state", "rule", "about", "since", "what", "muted by", "with")
     cells = [
         (str(row["id"]), row["severity"], row["state"], row["rule"], row["subject"], row["fired_at"] or row["since_at"],
-         row["summary"], row["muted_by"], _carer(row))
+         row["summary"], _muted_by(row), _carer(row))
         for row in rows
     ]  # fmt: skip
     say_table(title, columns, cells, console=terminal())
+
+
+def _muted_by(alert: Row) -> str | None:
+    return f"silence {alert['silenced_by'][-1]}" if alert["silenced_by"] else alert["muted_by"]
 
 
 def _carer(alert: Row) -> str | None:
@@ -45,6 +49,8 @@ def show_story(story: Row) -> None:
         note = f": {alert['note']}" if alert["note"] else ""
         until = clock(alert["acknowledged_until"])
         _say(console, f"acknowledged by {alert['acknowledged_by']} until {until}{note}")
+    if alert["silenced_by"]:
+        _say(console, f"silent: tds alerts silences shows silence {alert['silenced_by'][-1]}")
     if alert["muted_by"]:
         _say(console, f"sends no messages while its cause fires: {alert['muted_by']}")
     if advice:
@@ -89,7 +95,7 @@ def show_deliveries(title: str, rows: Iterable[Row], *, with_alert: bool = True)
     """A table of messages to channels."""
     columns = ("made", "alert", "rule", "about", "channel", "says", "state", "sent", "attempts", "why", "error")
     cells = [
-        (row["created_at"], str(row["alert_id"]), row["rule"], row["subject"], row["channel"], row["kind"],
+        (row["created_at"], str(row["alert_id"] or ""), row["rule"], row["subject"], row["channel"], row["kind"],
          row["state"], row["sent_at"], row["attempts"], row["reason"], _last_error(row))
         for row in rows
     ]  # fmt: skip

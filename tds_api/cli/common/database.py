@@ -2,14 +2,18 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from tds_core.config.settings import Settings, load_settings
+from tds_core.configuration.refresh import refresh
 from tds_core.errors import ConfigError, TdsError
 from tds_models.db import make_engine, session_scope
+
+UNDEFINED_TABLE = "42P01"
 
 
 class DatabaseAwayError(TdsError):
@@ -35,16 +39,26 @@ def database(settings: Settings | None = None) -> Iterator[Engine]:
         )
     engine = make_engine(settings.database_url, pool_size=2, application="tds-cli", timeouts=settings.report_timeouts)
     try:
+        _read_configuration(engine)
         yield engine
     except OperationalError as error:
         where = settings.shown("TDS_DATABASE_URL")
         raise DatabaseAwayError(f"{where}: {_first_line(error)}. Find out more with: tds doctor") from None
     except ProgrammingError as error:
-        if getattr(error.orig, "pgcode", None) != "42P01":  # undefined table
+        if getattr(error.orig, "pgcode", None) != UNDEFINED_TABLE:
             raise
         raise DatabaseAwayError("The database has no tables of this version yet. Make them with: tds migrate") from None
     finally:
         engine.dispose()
+
+
+def _read_configuration(engine: Engine) -> None:
+    """Read what was changed at run time, if the tables of this version exist: `tds migrate` makes them."""
+    try:
+        refresh(partial(session_scope, engine))
+    except ProgrammingError as error:
+        if getattr(error.orig, "pgcode", None) != UNDEFINED_TABLE:
+            raise
 
 
 @contextlib.contextmanager

@@ -12,9 +12,9 @@ from rich.console import Console
 from tds_api.cli.common.logged_transactions import acting_on
 from tds_api.cli.common.remote_api import LARGEST_PAGE
 from tds_api.cli.common.sync_backend import LocalBackend, RemoteBackend, backend_of_settings
-from tds_core.comparison import comparisons, queries, repair, statements
+from tds_core.comparison import agreement_statements, comparisons, queries, repair
+from tds_core.comparison.agreement_statements import SignedStatement
 from tds_core.comparison.queries import ComparisonStatus, DifferenceRow
-from tds_core.comparison.statements import SignedStatement
 from tds_core.config.settings import load_settings
 from tds_core.health.health import DISPATCHER_SILENT_SECONDS, health_facts
 from tds_core.sync.run_queries import RunDetails
@@ -25,6 +25,7 @@ class RepairPart(TypedDict):
     """What a repair does about one entity; see `tds_core.comparison.repair.EntityRepair`."""
 
     entity: str
+    record_count: int
     source_ids: list[str]
     kept_count: int
     asked_count: int
@@ -131,7 +132,7 @@ class LocalComparisons:
     def statement(self, number: int) -> SignedStatement:
         """See `ComparisonBackend`."""
         with session_scope(self.backend.engine) as session:
-            return statements.read(session, number)
+            return agreement_statements.read(session, number)
 
     def repair(self, comparison_id: int, *, entity: str, include_asked: bool, dry_run: bool) -> RepairPrice:
         """See `ComparisonBackend`."""

@@ -13,11 +13,11 @@ from typer.core import TyperCommand
 
 from tds_api.cli.common.output import say, say_error, say_json, terminal
 from tds_api.cli.comparison.backend import ComparisonBackend, RepairPrice, comparison_backend
-from tds_api.cli.comparison.options import OUTPUT, CompareOptions
+from tds_api.cli.comparison.option_conflicts import OUTPUT, CompareOptions
 from tds_api.cli.comparison.repair import repair
 from tds_api.cli.comparison.views import show_comparison, show_differences
 from tds_api.cli.comparison.watch import watch
-from tds_core.comparison import queries, statements
+from tds_core.comparison import agreement_statements, queries
 from tds_core.comparison.queries import ComparisonStatus, DifferenceRow
 from tds_core.errors import ConfigError, TdsError
 from tds_models.comparison import Agreement, ComparisonState, DifferenceState
@@ -212,7 +212,7 @@ class _Comparing:
             )
             say(f"Comparison {status['id']} made no statement: {why}.", err=True)
             return ERROR if proven else UNPROVEN
-        text = statements.to_json(self._backend.statement(status["statement"]))
+        text = agreement_statements.to_json(self._backend.statement(status["statement"]))
         if self._options.statement == OUTPUT:
             say(text.decode())
             return code

@@ -149,7 +149,7 @@ def _spelled(value: Any) -> str:
 def show_plan(plan: RepairPrice, console: Console) -> None:
     """Print what a repair does, and what it costs."""
     rows = [
-        (part["entity"], len(part["source_ids"]), part["api_call_count"], part["kept_count"], part["asked_count"])
+        (part["entity"], part["record_count"], part["api_call_count"], part["kept_count"], part["asked_count"])
         for part in plan["parts"]
     ]
     say_table(f"Repair of comparison {plan['comparison_id']}", _PLAN_COLUMNS, rows, console=console)

@@ -15,7 +15,7 @@ from tds_api.cli.common.remote_api import remote
 from tds_api.cli.dead_letter import retry as dead_letter_retry
 from tds_api.cli.dead_letter.views import show_dead_letter, show_dead_letters, show_groups
 from tds_core.config.settings import load_settings
-from tds_core.dead_letters import operator_edits, queries
+from tds_core.dead_letters import operator_actions, queries
 from tds_core.dead_letters import retry as dead_letters_retry
 from tds_core.dead_letters.importer import import_lines
 from tds_core.errors import ConfigError
@@ -108,7 +108,7 @@ def assign(
         api.post(f"/dead-letter/{letter_id}/assign", {"to": wanted})
     else:
         with acting("letters.assign", letter_id, detail={"to": wanted}) as session:
-            operator_edits.assign(session, letter_id, to=wanted, by=getuser())
+            operator_actions.assign(session, letter_id, to=wanted, by=getuser())
     _say_done(letter_id, f"Dead letter {letter_id} is assigned to {wanted or 'nobody'}.", as_json)
 
 
@@ -121,7 +121,7 @@ def resolve(
         api.post(f"/dead-letter/{letter_id}/resolve", {"note": note})
     else:
         with acting("letters.resolve", letter_id, detail={"note": note}) as session:
-            operator_edits.resolve(session, letter_id, note=note, by=getuser())
+            operator_actions.resolve(session, letter_id, note=note, by=getuser())
     _say_done(letter_id, f"Dead letter {letter_id} is closed.", as_json)
 
 
@@ -140,9 +140,9 @@ def edit(
         raise ConfigError("Give changes: tds dead-letter edit ID --set rate=4; or give a whole record: --file")
     with acting("letters.edit", letter_id, detail={"retry": retry}) as session:
         if file is not None:
-            operator_edits.edit(session, letter_id, record=file.read_bytes(), by=getuser())
+            operator_actions.edit(session, letter_id, record=file.read_bytes(), by=getuser())
         else:
-            operator_edits.amend(session, letter_id, changes=_members(changes or []), by=getuser())
+            operator_actions.amend(session, letter_id, changes=_members(changes or []), by=getuser())
         if retry:
             dead_letters_retry.retry(session, letter_id, by=getuser())
     then = "It is being retried." if retry else f"Retry it: tds dead-letter retry {letter_id}"

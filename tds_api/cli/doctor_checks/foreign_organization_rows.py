@@ -105,7 +105,10 @@ def describe_unlisted(hinted: Sequence[Hint]) -> str:
 def next_step(entity: str, held: Hint | None) -> str:
     """The commands that remove rows of another organisation."""
     if held is None:
-        return f"tds sync {entity} --mode full; where it is held: tds runs show ID, then tds runs approve ID"
+        return (
+            f"tds sync {entity} --mode full; where it is held: tds runs show ID, then tds runs approve ID. Or at once,"
+            " without asking Zoho: tds zoho foreign-rows"
+        )
     return (
         f"tds runs show {held.run_id}; if they are not this organisation's: tds runs approve {held.run_id} (Zoho is"
         f" asked for each, and what it does not have is deleted here); if they are: tds runs reject {held.run_id}"

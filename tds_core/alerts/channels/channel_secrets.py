@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
-from tds_core.subscriptions.payload import new_secret
+from tds_core.subscriptions.signed_events import new_secret
 from tds_models.alerts import AlertChannel
 
 

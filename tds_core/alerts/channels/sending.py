@@ -18,16 +18,16 @@ from uuid import uuid4
 import msgspec
 
 from tds_core.alerts.channels.address import ChannelAddress, ChannelKind, InvalidChannelError, scrubbed
+from tds_core.alerts.channels.address_parsers import policy_for, read_address
 from tds_core.alerts.channels.channel_secrets import ChannelSecrets, opened
-from tds_core.alerts.channels.kinds import policy_for, read_address
 from tds_core.alerts.channels.library import NAME, LibraryCall, finished_mail, library_calls
 from tds_core.alerts.channels.transport import CheckedRequests, Exchange, exchanging
-from tds_core.alerts.message_text import one_line
 from tds_core.alerts.messages import AlertMessage, installation_name, message_of_test
+from tds_core.alerts.text_formatting import one_line
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.errors import ConfigError
-from tds_core.subscriptions.payload import signed_headers
+from tds_core.subscriptions.signed_events import signed_headers
 from tds_core.subscriptions.ssrf_guard import configured_policy
 
 SEND_SECONDS = 10.0

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
 from tds_core.alerts.channels.address import ChannelAddress, ChannelKind, InvalidChannelError
+from tds_core.alerts.channels.address_parsers import check_target, policy_for, read_address
 from tds_core.alerts.channels.channel_secrets import locked, new_secrets, opened
-from tds_core.alerts.channels.kinds import check_target, policy_for, read_address
 from tds_core.alerts.channels.library import check_address
 from tds_core.alerts.channels.sending import OpenChannel, open_channel
 from tds_core.config.sources import zone_named

@@ -2,6 +2,7 @@
 
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rules import (
+    backups,
     dead_letters,
     external,
     freshness,
@@ -10,9 +11,9 @@ from tds_core.alerts.rules import (
     proof,
     queue,
     quota,
-    receivers,
     runs,
     source,
+    subscriptions_and_channels,
     webhooks,
     workers,
 )
@@ -21,7 +22,8 @@ from tds_core.errors import NotFoundError
 #: Every rule; those of what has to work at all come first.
 RULES: tuple[Rule, ...] = (
     *processes.RULES, *workers.RULES, *source.RULES, *quota.RULES, *queue.RULES, *freshness.RULES, *runs.RULES,
-    *dead_letters.RULES, *webhooks.RULES, *proof.RULES, *machine.RULES, *receivers.RULES,
+    *dead_letters.RULES, *webhooks.RULES, *proof.RULES, *backups.RULES, *machine.RULES,
+    *subscriptions_and_channels.RULES,
     *external.RULES,
 )  # fmt: skip
 

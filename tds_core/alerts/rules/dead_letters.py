@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import MOST_NAMED, counted
+from tds_core.alerts.text_formatting import span
 from tds_models.alerts import AlertSeverity
 
 _GROUPS = """

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted
+from tds_core.alerts.text_formatting import span
 from tds_core.errors import ConfigError
 from tds_core.schedule.slots import latest_slot
-from tds_core.statistics import business_figures
+from tds_core.statistics import freshness
 from tds_models.alerts import AlertSeverity
 from tds_models.entities import ENTITIES
 
@@ -44,7 +44,7 @@ where task = 'runs' and paused_at is null and arguments ->> 'mode' in ('full', '
 def missed_reads(facts: AlertFacts) -> Iterator[RuleValue]:
     """By entity, how many of its scheduled reads went by since the one that is the last to have been completed."""
     with facts.scope() as session:
-        ages = business_figures.freshness_seconds(session)
+        ages = freshness.freshness_seconds(session)
     slots = _slots_by_entity(facts) if ages else {}
     for entity, age in ages.items():
         if entity in facts.unread_entities:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Rule, RuleValue
+from tds_core.alerts.text_formatting import span
+from tds_core.configuration.disabled_protections import switched_off
 from tds_core.errors import ConfigError
 from tds_core.health.infrastructure import DISK_SHARE, MEMORY_SHARE, is_migrated
 from tds_core.protection_switches import VARIABLE, Protection, is_off
@@ -70,6 +71,8 @@ def protections_off(facts: AlertFacts) -> Iterator[RuleValue]:
     if not facts.settings.deaf_seconds:
         says = "Workers that consume nothing are not ended: TDS_DEAF_SECONDS is 0."
         yield RuleValue(value=1, says=says, subject="workers")
+    for switch in switched_off(facts.settings):
+        yield RuleValue(value=1, says=f"{switch.says[0].upper()}{switch.says[1:]}.", subject=switch.name)
     for each in filter(_is_off, Protection):
         yield RuleValue(value=1, says=f"{VARIABLE} switches the protection {each.value} off.", subject=each.value)
     params = {"names": list(PROTECTING), "patience": PATIENCE_SECONDS}
@@ -148,8 +151,9 @@ RULES = (
         unit="state",
         cause="A setting switches it off, or an operator paused its job and did not let it run again.",
         automatic="Nothing: it stays off until it is switched on.",
-        command="tds schedule list",
+        command="tds config",
         for_seconds=60,
+        expression='max(tds_component_state{component="protections",state="warning"}) > {threshold}',
     ),
     Rule(
         name="pool_exhausted",

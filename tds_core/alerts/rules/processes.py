@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PROCESS_CAUSES, SOURCE_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
+from tds_core.alerts.text_formatting import span
 from tds_core.errors import ConfigError
 from tds_core.schedule.slots import next_slot
 from tds_models.alerts import AlertSeverity

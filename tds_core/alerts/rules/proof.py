@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PROCESS_CAUSES, SLOWING_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
+from tds_core.alerts.text_formatting import span
 from tds_core.audit_trail.rolling_verification import stored_progress
 from tds_core.comparison import queries
 from tds_core.comparison.reports import DIFFERS

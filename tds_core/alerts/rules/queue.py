@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.causes import PARTIAL_CAUSES, PROCESS_CAUSES, SLOWING_CAUSES, SOURCE_CAUSES
 from tds_core.alerts.rules.phrases import counted, named
+from tds_core.alerts.text_formatting import span
 from tds_core.health.health import DEPTH_CRITICAL, DEPTH_WARNING
 from tds_core.queue.claim import LISTS_FIRST, PAUSED
 from tds_models.alerts import AlertSeverity

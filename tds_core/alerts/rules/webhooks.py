@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from tds_core.alerts.facts import AlertFacts
-from tds_core.alerts.message_text import span
 from tds_core.alerts.rule import Rule, RuleValue
 from tds_core.alerts.rules.phrases import counted, named
+from tds_core.alerts.text_formatting import span
 from tds_core.webhook_coverage.gap_findings import RULE_OFF
 from tds_models.alerts import AlertSeverity
 from tds_models.entities import ENTITIES

@@ -26,11 +26,11 @@ from tds_core.observability.slow_operations import slow
 from tds_core.quality.future_timestamps import Clock
 from tds_core.sources.base import CallSummary, FetchResult, ListPage, Traffic
 from tds_core.sources.zoho.api_request import ApiCall
-from tds_core.sources.zoho.auth_failure_diagnosis import KnownRefusals, RefusalDiagnosis, Tokens, not_asked_after
-from tds_core.sources.zoho.legacy_modules import is_refusal, page_of, records_of
+from tds_core.sources.zoho.legacy_list_fallback import is_refusal, page_of, records_of
 from tds_core.sources.zoho.organizations import ORGANIZATIONS
 from tds_core.sources.zoho.quota.governor import Governor, Permit
 from tds_core.sources.zoho.quota.limits import Limits
+from tds_core.sources.zoho.refusal_diagnosis import KnownRefusals, RefusalDiagnosis, Tokens, not_asked_after
 from tds_core.sources.zoho.responses import (
     InvalidValueError,
     NoSuchRecordError,

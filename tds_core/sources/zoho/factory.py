@@ -9,11 +9,12 @@ from tds_core.breakers.registry import Breakers
 from tds_core.config.settings import Settings
 from tds_core.crypto import Vault
 from tds_core.sources import mirrored_organization
-from tds_core.sources.zoho.auth_failure_diagnosis import KnownRefusals
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
 from tds_core.sources.zoho.quota.governor import open_governor
+from tds_core.sources.zoho.refusal_diagnosis import KnownRefusals
 from tds_core.sources.zoho.tokens import TokenStore
+from tds_core.worker_slots import WorkerSlots
 
 
 def open_vault(settings: Settings) -> Vault:
@@ -62,7 +63,7 @@ def open_zoho(
         organization_id=settings.zoho_organization_id,
         timeout_seconds=settings.http_timeout_seconds,
         connect_seconds=settings.http_connect_seconds,
-        governor=open_governor(settings),
+        governor=open_governor(settings, WorkerSlots(scope, least=settings.worker_concurrency).peak),
         breakers=breakers,
         permissions=KnownRefusals(scope),
         clock_tolerance_seconds=settings.clock_tolerance_seconds,

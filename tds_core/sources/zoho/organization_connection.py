@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tds_core.config.settings import Settings
+from tds_core.configuration.versions import adopt_time_zone
 from tds_core.crypto import Vault
 from tds_core.data_centers import DATA_CENTERS
 from tds_core.errors import AuthError
@@ -53,10 +54,14 @@ from tds_source_tokens where source = 'zoho'
 
 @dataclass(frozen=True, slots=True)
 class ConnectionResult:
-    """A new connection: the organisations it reads, and the scopes it lacks with the entities that need each."""
+    """A new connection: the organisations it reads, and the scopes it lacks with the entities that need each.
+
+    `time_zone`: the organisation's, where it is the installation's from now on.
+    """
 
     organizations: list[OrganizationSeen]
     lacking: dict[str, list[str]]
+    time_zone: str | None
 
     def warnings(self) -> list[str]:
         """One line for each missing scope."""
@@ -70,14 +75,12 @@ class ConnectionResult:
 class Connector:
     """Connects an organisation by an OAuth code.
 
-    `scope` opens short transactions, none of them during a call to Zoho. `organization_id`: the one to be mirrored, ""
-    if none is set yet. `api_url`: used when the grant names none.
+    `scope` opens short transactions, none of them during a call to Zoho.
     """
 
     scope: Callable[[], AbstractContextManager[Session]]
     vault: Vault
-    organization_id: str
-    api_url: str
+    settings: Settings
 
     def connect(
         self, oauth: OAuthClient, code: str, *, now: datetime, redirect_uri: str | None = None
@@ -93,7 +96,7 @@ class Connector:
                 "Zoho gave no refresh token: the code was made for one-time access. "
                 "Make a new code, or give consent again, with offline access."
             )
-        seen = organizations((grant.api_url or self.api_url).rstrip("/"), grant.access_token, now=now)
+        seen = organizations((grant.api_url or self.settings.zoho_api_url).rstrip("/"), grant.access_token, now=now)
         organization = self._organization(seen)
         with self.scope() as session:
             mirrored_organization.check(session, "zoho", organization.id if organization else "")
@@ -111,14 +114,15 @@ class Connector:
             session.execute(_RESOLVE)
             session.execute(_WAKE_ITEMS)
             session.execute(_WAKE_RUNS)
-        return ConnectionResult(seen, lacking(grant.scopes))
+            zones = {each.time_zone for each in ([organization] if organization else seen)}
+            adopted = adopt_time_zone(session, self.settings, zones.pop()) if len(zones) == 1 else None
+        return ConnectionResult(seen, lacking(grant.scopes), adopted)
 
     def _organization(self, seen: Sequence[OrganizationSeen]) -> OrganizationSeen | None:
-        organization = next((each for each in seen if each.id == self.organization_id), None)
-        if organization is None and self.organization_id:
-            raise AuthError(
-                f"{not_among(self.organization_id, seen)} Consent as a user of that organisation, or set another."
-            )
+        wanted = self.settings.zoho_organization_id
+        organization = next((each for each in seen if each.id == wanted), None)
+        if organization is None and wanted:
+            raise AuthError(f"{not_among(wanted, seen)} Consent as a user of that organisation, or set another.")
         return organization
 
 

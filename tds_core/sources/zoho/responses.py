@@ -26,7 +26,7 @@ from tds_core.errors import (
     UnexpectedAnswerError,
 )
 from tds_core.sources.base import ListedRow, ListPage
-from tds_core.sources.zoho.lenient_json import elements, members
+from tds_core.sources.zoho.json_splitter import elements, members
 from tds_models.entities.declaration import Stream
 from tds_models.entities.field_values import read_instant
 

@@ -8,7 +8,7 @@ from typing import TypedDict, cast
 
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.quota.usage import Counts, DayUsage, LimitUsage, Usage
+from tds_core.sources.zoho.quota.usage_snapshot import Counts, DayUsage, LimitUsage, Usage
 
 # The present rates are those of so many minutes.
 RHYTHM_MINUTES = 15
@@ -17,11 +17,23 @@ SAME = 0.01
 _Rates = Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class HourUse:
+    """The calls of one hour of the day by class; the newest goes on."""
+
+    began_at: datetime
+    by_class: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayForecast:
-    """One product's day at the present rates. A class missing in `runs_out_at` lasts until the reset."""
+    """One product's day: its hours, and how it goes on at the present rates.
+
+    A class missing in `runs_out_at` lasts until the reset.
+    """
 
     api: str
+    hours: Sequence[HourUse]
     calls_per_hour: Mapping[str, float]
     runs_out_at: Mapping[Traffic, datetime]
     used_at_reset: int
@@ -148,10 +160,20 @@ def forecast_day(day: DayUsage, limits: Limits, at: datetime) -> DayForecast:
         moment = until
     return DayForecast(
         api=day.api,
+        hours=_hours_of(day, limits),
         calls_per_hour={name: round(each * found.hour_seconds, 1) for name, each in found.present.items()},
         runs_out_at={each: datetime.fromtimestamp(ends[each], UTC) for each in Traffic if each in ends},
         used_at_reset=round(used),
     )
+
+
+def _hours_of(day: DayUsage, limits: Limits) -> list[HourUse]:
+    """The hours since the last reset in which calls were made; of the one it fell into all calls."""
+    hour_seconds = limits.minute_seconds * 60
+    first = (day.resets_at.timestamp() - limits.day_seconds) // hour_seconds
+    return [
+        HourUse(datetime.fromtimestamp(n * hour_seconds, UTC), day.hours[n]) for n in sorted(day.hours) if n >= first
+    ]
 
 
 def forecast_backlog(usage: Usage, limits: Limits, api: str, call_count: int) -> BacklogForecast:
@@ -234,6 +256,7 @@ class DayDocument(LevelDocument):
     resets_at: datetime
     reset_told: bool
     spent_until: datetime | None
+    hours: Sequence[HourUse]
     calls_per_hour: Mapping[str, float]
     runs_out_at: Mapping[Traffic, datetime]
     used_at_reset: int
@@ -280,6 +303,7 @@ def quota_document(forecast: Forecast) -> QuotaDocument:
                 "resets_at": day.resets_at,
                 "reset_told": day.reset_told,
                 "spent_until": day.spent_until,
+                "hours": ahead.hours,
                 "calls_per_hour": ahead.calls_per_hour,
                 "runs_out_at": ahead.runs_out_at,
                 "used_at_reset": ahead.used_at_reset,

@@ -5,8 +5,9 @@ Puts the governor together from the settings.
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from uuid import uuid4
 
 from tds_core.config.settings import Settings
@@ -16,10 +17,19 @@ from tds_core.redis_client import redis_client
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota import limits as quota_limits
 from tds_core.sources.zoho.quota.forecast import Forecast, forecast
-from tds_core.sources.zoho.quota.limits import Admission, AdmissionReply, Call, CallCounter, Limits, limits_of
+from tds_core.sources.zoho.quota.limits import (
+    Admission,
+    AdmissionReply,
+    Call,
+    CallCounter,
+    GivenLimits,
+    Limits,
+    limits_in_force,
+    limits_of,
+)
 from tds_core.sources.zoho.quota.local_counter import FailoverCounter
 from tds_core.sources.zoho.quota.redis_counter import RedisCounter
-from tds_core.sources.zoho.quota.usage import Usage, empty_usage, read_usage
+from tds_core.sources.zoho.quota.usage_snapshot import Usage, empty_usage, read_usage
 
 # A waiter asks again at least this often, so that it is not taken for dead.
 LONGEST_POLL_SECONDS = 0.25
@@ -41,10 +51,16 @@ class Permit:
 class Governor:
     """The rate limiter of calls to one organisation. Thread-safe; may wait, so never use it inside a transaction."""
 
-    def __init__(self, limits: Limits, shared: RedisCounter | None = None, *, processes: int = 1) -> None:
-        """`processes`: how many share the quota; used while there is no shared counter."""
-        self._limits = limits
+    def __init__(
+        self, limits: GivenLimits, shared: RedisCounter | None = None, *, processes: Callable[[], int] = lambda: 1
+    ) -> None:
+        """`processes`: how many share the quota; asked while there is no shared counter."""
+        self._given = limits
         self._counter = FailoverCounter(limits, shared, processes=processes)
+
+    @property
+    def _limits(self) -> Limits:
+        return limits_in_force(self._given)
 
     @contextmanager
     def admit(self, *, api: str, traffic: Traffic) -> Iterator[Permit]:
@@ -69,7 +85,8 @@ class Governor:
     def usage(self) -> Usage:
         """The calls used and left now. Raises `QuotaUnknownError` when the shared counter cannot be read."""
         shared = self._counter.shared
-        return read_usage(shared, self._limits) if shared else empty_usage(self._limits, time.time())
+        limits = self._limits
+        return read_usage(shared, limits) if shared and limits.is_set else empty_usage(limits, time.time())
 
     def forecast(self, backlog: Mapping[str, int]) -> Forecast:
         """How the day goes on for each API, and when `backlog` (back-fill calls still to make, by API) is done."""
@@ -107,15 +124,22 @@ REDIS_SECONDS = 1.0
 
 
 def open_counter(settings: Settings) -> RedisCounter | None:
-    """The counter all processes share; None when no Redis is set, or nothing is limited."""
-    limits = limits_of(settings)
-    if not settings.redis_url or not limits.is_set:
+    """The counter all processes share; None when no Redis is set."""
+    if not settings.redis_url:
         return None
     client = redis_client(settings.redis_url, timeout_seconds=REDIS_SECONDS)
-    return RedisCounter(client, limits, organization=settings.zoho_organization_id)
+    return RedisCounter(client, partial(limits_of, settings), organization=settings.zoho_organization_id)
 
 
-def open_governor(settings: Settings) -> Governor:
-    """The organisation's governor. Connects to Redis at the first call."""
-    processes = settings.zoho_quota_processes or max(1, settings.workers * settings.worker_concurrency)
-    return Governor(limits_of(settings), open_counter(settings), processes=processes)
+def open_governor(settings: Settings, slots: Callable[[], int] | None = None) -> Governor:
+    """The organisation's governor. Connects to Redis at the first call.
+
+    `slots`: how many tasks the living workers run at once; without Redis each takes an equal part. Callers that make
+    no calls leave it out.
+    """
+    alone = max(1, settings.worker_concurrency)
+
+    def processes() -> int:
+        return settings.zoho_quota_processes or (slots() if slots else alone)
+
+    return Governor(partial(limits_of, settings), open_counter(settings), processes=processes)

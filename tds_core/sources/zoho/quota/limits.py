@@ -1,7 +1,7 @@
 """Zoho's limits and how TDS divides them: rate-limit headers, admissions, margin, shares, and the end of a day."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
@@ -149,6 +149,15 @@ class Limits:
     def longest_wait(self, traffic: Traffic) -> float:
         """How many seconds a call of `traffic` waits before it is put off."""
         return min(self.wait_seconds, PATIENT_WAIT_SECONDS) if traffic in PATIENT else self.wait_seconds
+
+
+#: Limits, or a function that reads those in force: operators may change them while TDS runs.
+GivenLimits = Limits | Callable[[], Limits]
+
+
+def limits_in_force(given: GivenLimits) -> Limits:
+    """The limits as they are now."""
+    return given if isinstance(given, Limits) else given()
 
 
 def limits_of(settings: Settings) -> Limits:

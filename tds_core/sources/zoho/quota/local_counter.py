@@ -17,8 +17,10 @@ from tds_core.sources.zoho.quota.limits import (
     AdmissionReply,
     Call,
     CallCounter,
+    GivenLimits,
     Limits,
     RateLimitHeaders,
+    limits_in_force,
     next_midnight,
 )
 from tds_core.sources.zoho.quota.redis_counter import RedisCounter
@@ -30,11 +32,15 @@ PART_USED, DAY_IS_SPENT = "this process's part is used", "the source says it is 
 
 
 class LocalCounter:
-    """Counts this process's calls against one `processes`-th of every limit. Thread-safe."""
+    """Counts this process's calls against one `processes`-th of every limit. Thread-safe.
 
-    def __init__(self, limits: Limits, *, processes: int, clock: Callable[[], float]) -> None:
-        self._limits = limits
-        self._processes = processes
+    How many processes share may change: each call of the day counts as one of every process there was when it was made.
+    """
+
+    def __init__(self, limits: GivenLimits, *, processes: Callable[[], int], clock: Callable[[], float]) -> None:
+        self._given = limits
+        self._count_processes = processes
+        self._processes = 1
         self._clock = clock
         self._lock = threading.Lock()
         self._until: dict[str, float] = {}  # by call id, until when it counts against the minute
@@ -44,6 +50,10 @@ class LocalCounter:
         self._blocked_until = 0.0
         self._spent_until: dict[str, float] = {}
 
+    @property
+    def _limits(self) -> Limits:
+        return limits_in_force(self._given)
+
     def take_over(self, day_used: Mapping[str, int]) -> None:
         """Continue from the shared counter's counts of today; admit nothing for a minute, whose calls are unknown."""
         with self._lock:
@@ -51,7 +61,7 @@ class LocalCounter:
             self._expire(now)
             self._blocked_until = max(self._blocked_until, now + self._limits.minute_seconds)
             for api, used in day_used.items():
-                self._used[api] = max(self._used[api], math.ceil(used / self._processes))
+                self._used[api] = max(self._used[api], used)
 
     def made_calls(self) -> bool:
         """Whether calls admitted by this counter still count against the minute."""
@@ -60,15 +70,17 @@ class LocalCounter:
 
     def admit(self, call: Call, *, wait_seconds: float) -> AdmissionReply:
         """See `CallCounter.admit`."""
+        processes = self._count_processes()  # which may ask the database: outside the lock
         with self._lock:
+            self._processes = processes
             now = self._clock()
             self._expire(now)
             limits, traffic = self._limits, call.traffic
             spent = self._spent_until.get(call.api, 0.0)
             if spent > now:
                 return AdmissionReply(verdict=Admission.DAY, wait_seconds=spent - now, why=DAY_IS_SPENT)
-            day = self._part(limits.ceiling(limits.calls_per_day.get(call.api, 0), traffic))
-            if day and self._used[call.api] >= day:
+            day, used = limits.ceiling(limits.calls_per_day.get(call.api, 0), traffic), self._used[call.api]
+            if day and used and used + processes > day:
                 return AdmissionReply(verdict=Admission.DAY, wait_seconds=self._day_ends_at - now, why=PART_USED)
             wait = max(self._blocked_until - now, self._minute_wait(call, now), self._slot_wait(call))
             if wait > 0:
@@ -76,7 +88,7 @@ class LocalCounter:
                 return AdmissionReply(verdict=verdict, wait_seconds=wait, why=PART_USED)
             self._until[call.id] = now + limits.lease_seconds + limits.minute_seconds
             self._running.add(call.id)
-            self._used[call.api] += 1
+            self._used[call.api] += processes
             return AdmissionReply(verdict=Admission.GO)
 
     def record_response(self, call: Call, day: int, headers: RateLimitHeaders) -> None:  # noqa: ARG002 (no day numbers)
@@ -124,7 +136,12 @@ class FailoverCounter:
     """The shared counter, or this process's own while Redis is away; each change is logged once."""
 
     def __init__(
-        self, limits: Limits, shared: RedisCounter | None, *, processes: int, clock: Callable[[], float] = time.time
+        self,
+        limits: GivenLimits,
+        shared: RedisCounter | None,
+        *,
+        processes: Callable[[], int],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.shared = shared
         self._local = LocalCounter(limits, processes=processes, clock=clock)
@@ -147,7 +164,7 @@ class FailoverCounter:
                 return self.shared, reply
         if self.shared is None and not self._has_warned:
             self._has_warned = True
-            log.warning("quota_not_shared", process_count=self._processes, mend="set TDS_REDIS_URL")
+            log.warning("quota_not_shared", process_count=self._processes(), mend="set TDS_REDIS_URL")
         reply = self._local.admit(call, wait_seconds=wait_seconds)
         if self.shared and reply.verdict is not Admission.GO:
             # Redis may be back long before this process's part is free again.

@@ -10,7 +10,16 @@ import msgspec
 import redis
 
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.quota.limits import PATIENT, AdmissionReply, Call, Limits, RateLimitHeaders, next_midnight
+from tds_core.sources.zoho.quota.limits import (
+    PATIENT,
+    AdmissionReply,
+    Call,
+    GivenLimits,
+    Limits,
+    RateLimitHeaders,
+    limits_in_force,
+    next_midnight,
+)
 from tds_core.sources.zoho.quota.redis_scripts import ADMIT, ANSWER
 
 #: The Redis keys of an organisation; those with `{api}` exist once per product.
@@ -30,16 +39,20 @@ class RedisCounter:
     """
 
     def __init__(
-        self, client: redis.Redis, limits: Limits, *, organization: str, clock: Callable[[], float] | None = None
+        self, client: redis.Redis, limits: GivenLimits, *, organization: str, clock: Callable[[], float] | None = None
     ) -> None:
         self.client = client
         self.clock = clock
-        self._limits = limits
+        self._given = limits
         self._prefix = f"tds:quota:{{{organization}}}"
         self._admit, self._answer = client.register_script(ADMIT), client.register_script(ANSWER)
         self._born = ""
         #: Calls of today by API, as of the last reply.
         self.day_used: dict[str, int] = {}
+
+    @property
+    def _limits(self) -> Limits:
+        return limits_in_force(self._given)
 
     def admit(self, call: Call, *, wait_seconds: float, unseen: bool = False) -> AdmissionReply:
         """See `CallCounter.admit`. Waiting calls queue by class, the most urgent first.

@@ -99,6 +99,13 @@ def _value(pair: Pair) -> bytes:
     return pair[1]
 
 
+def signature_of(body: bytes, secret: str) -> str:
+    """What a sender without parameters puts into ZOHO_HEADER, in hex."""
+    begun = _keyed(secret).copy()
+    begun.update(body)
+    return begun.hexdigest()
+
+
 def verify(
     *,
     body: bytes,

@@ -1,0 +1,1 @@
+"""Configuration: settings that operators change while TDS runs, in versions."""

@@ -1,0 +1,147 @@
+"""Days: the stored results of comparisons with the old tables, and whether they allow the promotion."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tds_core.cutover.mapping import CutoverMapping
+
+#: Days in a row on which TDS was never wrong, before it may take the old tables' place.
+DAYS_BEFORE_PROMOTION = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayResult:
+    """What one comparison with the old table of an entity found; see the columns of `tds_cutover_days`."""
+
+    id: int
+    day: date
+    entity: str
+    mapping_digest: str
+    requested_by: str
+    started_at: datetime
+    ended_at: datetime | None
+    old_count: int
+    here_count: int
+    equal_count: int
+    duplicate_count: int
+    unkeyed_count: int
+    different_count: int
+    missing_old_count: int
+    missing_here_count: int
+    old_wrong_count: int
+    tds_wrong_count: int
+    both_wrong_count: int
+    changed_meanwhile_count: int
+    not_asked_count: int
+    field_counts: Mapping[str, int]
+    call_count: int
+
+    @property
+    def is_tds_wrong(self) -> bool:
+        """Whether TDS was wrong about any record, alone or together with the old table."""
+        return self.tds_wrong_count + self.both_wrong_count > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityReadiness:
+    """How an entity stands: its clean days in a row, and why it may not be promoted yet.
+
+    A clean day has comparisons, none of them found TDS wrong, and after the last of them every difference was judged.
+    """
+
+    entity: str
+    clean_day_count: int
+    newest: DayResult | None
+    problems: Sequence[str]
+
+
+_RESULT = text("select * from tds_cutover_days where id = :id")
+_SINCE = text("""
+select * from tds_cutover_days where entity = :entity and day > :since and day <= :today and ended_at is not null
+order by id desc
+""")
+_LIST = text("""
+select * from tds_cutover_days where (cast(:entity as text) is null or entity = :entity)
+  and (cast(:before as bigint) is null or id < :before) order by id desc limit :limit
+""")
+_DIFFERENCES = text("""
+select source_id, kind, fields, verdict, judged_at from tds_cutover_differences
+where entity = :entity and source_id > :after and (cast(:verdict as text) is null or verdict = :verdict)
+order by source_id limit :limit
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDifference:
+    """A record that differed in the newest comparison, and who is right."""
+
+    source_id: str
+    kind: str
+    fields: Sequence[str]
+    verdict: str
+    judged_at: datetime | None
+
+
+def day_result(session: Session, day_id: int) -> DayResult:
+    """One stored result."""
+    return DayResult(**session.execute(_RESULT, {"id": day_id}).mappings().one())
+
+
+def day_results(
+    session: Session, *, entity: str | None = None, before: int | None = None, limit: int = 50
+) -> list[DayResult]:
+    """The stored results, the newest first."""
+    params = {"entity": entity, "before": before, "limit": limit}
+    return [DayResult(**row) for row in session.execute(_LIST, params).mappings()]
+
+
+def stored_differences(
+    session: Session, entity: str, *, verdict: str | None = None, after: str = "", limit: int = 20
+) -> list[StoredDifference]:
+    """The records that differed in the newest comparison of an entity, in the order of their ids."""
+    params = {"entity": entity, "verdict": verdict, "after": after, "limit": limit}
+    return [StoredDifference(**row) for row in session.execute(_DIFFERENCES, params).mappings()]
+
+
+def readiness(
+    session: Session, mapping: CutoverMapping, *, today: date, days: int = DAYS_BEFORE_PROMOTION
+) -> list[EntityReadiness]:
+    """How each mapped entity stands: `days` in a row up to today or yesterday must have found TDS never wrong."""
+    return [_entity_readiness(session, name, mapping.digest, today=today, days=days) for name in mapping.entities]
+
+
+def _entity_readiness(session: Session, name: str, digest: str, *, today: date, days: int) -> EntityReadiness:
+    params = {"entity": name, "since": today - timedelta(days=max(days, 31) + 1), "today": today}
+    results = [DayResult(**row) for row in session.execute(_SINCE, params).mappings()]
+    newest = results[0] if results else None
+    clean = _clean_days(results, today)
+    problems = []
+    if newest is None:
+        problems.append("it was never compared")
+    else:
+        if newest.is_tds_wrong:
+            problems.append(f"TDS is wrong about {newest.tds_wrong_count + newest.both_wrong_count} records")
+        if newest.not_asked_count:
+            problems.append(f"of {newest.not_asked_count} differences it is not known who is right: compare with a"
+                            " larger --deep")  # fmt: skip
+        if newest.mapping_digest != digest:
+            problems.append("the mapping changed since its newest comparison")
+    if clean < days:
+        problems.append(f"{clean} of {days} days in a row without a record that TDS has wrong")
+    return EntityReadiness(entity=name, clean_day_count=clean, newest=newest, problems=problems)
+
+
+def _clean_days(results: Sequence[DayResult], today: date) -> int:
+    """Clean days in a row, back from today, or from yesterday if today has no comparison yet."""
+    by_day: dict[date, bool] = {}
+    for each in results:  # the newest first
+        by_day[each.day] = by_day.get(each.day, each.not_asked_count == 0) and not each.is_tds_wrong
+    day = today if today in by_day else today - timedelta(days=1)
+    count = 0
+    while by_day.get(day):
+        count, day = count + 1, day - timedelta(days=1)
+    return count

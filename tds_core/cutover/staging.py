@@ -1,0 +1,98 @@
+"""Staging: copies an old table, converted, into a temporary table beside the mirror, as a stream of bounded memory."""
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from tds_core.cutover.conversions import key_sql
+from tds_core.cutover.mapping import MappingError
+from tds_core.cutover.old_tables import OldTable
+from tds_core.cutover.sql_names import literal, quoted, run
+from tds_models.db import set_statement_timeout
+
+#: The temporary table of one entity's old rows: `source_id`, the mapped fields, and `copy_count`.
+OLD_ROWS = "pg_temp.tds_old_rows"
+_RAW = "pg_temp.tds_old_copies"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedCounts:
+    """How many records an old table has, how many rows repeat one, and how many name none."""
+
+    old_count: int
+    duplicate_count: int
+    unkeyed_count: int
+
+
+def copy_old_rows(session: Session, old: Engine, table: OldTable) -> StagedCounts:
+    """Copy the living rows of an old table to `OLD_ROWS` of this session's connection; of copies the newest.
+
+    Raises MappingError for a value that cannot be converted.
+    """
+    set_statement_timeout(session, 0)
+    run(session, f"drop table if exists {OLD_ROWS}, {_RAW}")
+    fields = [(each.mapped.field.name, each.mapped.field.kind.sql) for each in table.columns]
+    declared = "".join(f", {quoted(name)} {kind}" for name, kind in fields)
+    run(session, f"create temporary table {_RAW.removeprefix('pg_temp.')} (source_id text{declared})")
+    _copy_across(old, session, select_old(table), table)
+    newest = ", source_modified_at desc nulls last" if any(name == "source_modified_at" for name, _ in fields) else ""
+    run(
+        session,
+        f"""create temporary table {OLD_ROWS.removeprefix("pg_temp.")} as
+        select distinct on (source_id) *, count(*) over (partition by source_id) as copy_count
+        from {_RAW} where source_id is not null order by source_id{newest}""",
+    )
+    unkeyed = run(session, f"select count(*) from {_RAW} where source_id is null").scalar_one()
+    run(session, f"drop table {_RAW}")
+    run(session, f"create unique index on {OLD_ROWS} (source_id)")
+    run(session, f"analyze {OLD_ROWS}")
+    counted = f"select count(*) as old_count, coalesce(sum(copy_count - 1), 0) as duplicate_count from {OLD_ROWS}"
+    counts = run(session, counted).one()
+    return StagedCounts(int(counts.old_count), int(counts.duplicate_count), int(unkeyed))
+
+
+def select_old(table: OldTable) -> str:
+    """The query of an old table's living rows: Zoho's id and the mapped fields, converted."""
+    columns = [f"{key_sql('o.' + quoted(table.mapped.key))} as source_id"]
+    columns += [f"{each.ours('o.' + quoted(each.mapped.column))} as {quoted(each.mapped.field.name)}"
+                for each in table.columns]  # fmt: skip
+    condition = "true"
+    if table.mapped.deleted:
+        values = ", ".join(literal(each) for each in table.mapped.deleted_is)
+        condition = f"coalesce(lower(o.{quoted(table.mapped.deleted)}::text), '') not in ({values})"
+    return f"select {', '.join(columns)} from {table.name} o where {condition}"
+
+
+def _copy_across(old: Engine, session: Session, select: str, table: OldTable) -> None:
+    """Stream a query's rows from the old database into the raw table, through a pipe."""
+    read_end, write_end = os.pipe()
+    errors: list[psycopg2.Error] = []
+    with old.connect() as connection:
+        source: Any = connection.connection.driver_connection
+        source.timeout_seconds = None
+        with source.cursor() as cursor:
+            cursor.execute("set local statement_timeout = 0")
+
+        def send() -> None:
+            with os.fdopen(write_end, "wb") as writer, source.cursor() as cursor:
+                try:
+                    cursor.copy_expert(f"copy ({select}) to stdout", writer)
+                except psycopg2.Error as error:
+                    errors.append(error)
+
+        sender = threading.Thread(target=send, name="old-rows")
+        sender.start()
+        target: Any = session.connection().connection.driver_connection
+        try:
+            with os.fdopen(read_end, "rb") as reader, target.cursor() as cursor:
+                cursor.copy_expert(f"copy {_RAW} from stdin", reader)
+        finally:
+            sender.join()
+    if errors:
+        said = str(errors[0]).strip().splitlines()[0]
+        raise MappingError(f"{table.mapped.place}: {table.name} cannot be read as the mapping says: {said}.")
