@@ -8,16 +8,18 @@ from typing import Any
 
 from benchmarks import (
     alert_costs,
-    alerts,
+    alert_crash_recovery,
     bulk,
+    bulk_wide,
+    circuit_breakers,
     drain,
-    fast_fail,
     first_days,
+    full_sync,
     ingest,
-    organisation,
+    observability_overhead,
     proof,
     quota,
-    seeing,
+    scaling,
 )
 from benchmarks.first_days_environment import Plan
 
@@ -27,14 +29,16 @@ Measure = Callable[[], Mapping[str, Any]]
 BENCHMARKS: Mapping[str, Measure] = {
     "ingest": lambda: ingest.measure(seconds=4.0, threads=64),
     "bulk": lambda: bulk.measure(100_000),
+    "bulk_wide": lambda: bulk_wide.measure(100_000),
     "drain": drain.measure,
-    "fast_fail": fast_fail.measure,
+    "circuit_breakers": circuit_breakers.measure,
     "quota": lambda: quota.measure(seconds=200, speed=20, per_day=1000),
-    "organisation": organisation.measure,
+    "scaling": scaling.measure,
+    "full_sync": full_sync.measure,
     "first_days": first_days.measure,
     "proof": proof.measure,
-    "seeing": seeing.measure,
-    "alerts": alerts.measure,
+    "observability_overhead": observability_overhead.measure,
+    "alert_crash_recovery": alert_crash_recovery.measure,
     "alert_costs": alert_costs.measure,
 }
 _FEW = dict.fromkeys(("products", "customers", "vendors", "orders", "invoices", "payments", "bills"), 5)
@@ -42,16 +46,18 @@ _FEW = dict.fromkeys(("products", "customers", "vendors", "orders", "invoices", 
 TRIALS: Mapping[str, Measure] = {
     "ingest": lambda: ingest.measure(seconds=0.1, threads=8, rounds=1, warm_up=200),
     "bulk": lambda: bulk.measure(300, rounds=1),
+    "bulk_wide": lambda: bulk_wide.measure(450, rounds=1),
     "drain": lambda: drain.measure(items=200, at_once=20, late=50),
-    "fast_fail": lambda: fast_fail.measure(calls=100),
+    "circuit_breakers": lambda: circuit_breakers.measure(calls=100),
     "quota": lambda: quota.measure(seconds=4, speed=20, per_day=1000),
-    "organisation": lambda: organisation.measure("small", edits=20),
+    "scaling": lambda: scaling.measure(workers=(1, 2), seconds=2.0, invoices=900, warm_up=0.0),
+    "full_sync": lambda: full_sync.measure("small", edits=20),
     "first_days": lambda: first_days.measure(
         Plan(speed=4_000, per_day=5_000, edits_per_second=0.0, sizes=_FEW), headers_only=True
     ),
     "proof": lambda: proof.measure("small", 300),
-    "seeing": lambda: seeing.measure(rounds=1, webhooks=20),
-    "alerts": lambda: alerts.measure(20.0, every=1.0, lease=5.0),
+    "observability_overhead": lambda: observability_overhead.measure(rounds=1, webhooks=20),
+    "alert_crash_recovery": lambda: alert_crash_recovery.measure(20.0, every=1.0, lease=5.0),
     "alert_costs": lambda: alert_costs.measure(3.0, 100),
 }
 

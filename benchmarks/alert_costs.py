@@ -16,7 +16,7 @@ import psutil
 import structlog
 from sqlalchemy import Engine, text
 
-from benchmarks.alerts_child import conditions
+from benchmarks.alert_crash_recovery_child import conditions
 from tds_core.alerts.evaluation import EVERY_SECONDS, Evaluator
 from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.rule import Rule
@@ -60,7 +60,7 @@ def measure(idle_seconds: float = IDLE_SECONDS, alerts: int = ALERTS) -> dict[st
 def _looping(environ: Mapping[str, str]) -> Iterator[psutil.Process]:
     """A process that evaluates the catalogue as the dispatcher does."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))}
-    argv = [sys.executable, "-m", "benchmarks.alerts_child", str(EVERY_SECONDS), "60", "catalogue"]
+    argv = [sys.executable, "-m", "benchmarks.alert_crash_recovery_child", str(EVERY_SECONDS), "60", "catalogue"]
     with (Path(environ["TDS_HOME"]) / "log").open("wb") as log:
         process = subprocess.Popen(argv, env={**kept, **environ}, stdout=log, stderr=log)
     try:

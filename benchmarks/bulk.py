@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,7 @@ AFTERWARDS = {
     "incremental": {"incremental_details": "details"},
 }
 _prices = itertools.count(1)
+Round = Callable[[str, str, dict[str, str], int, psutil.Process], dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +219,23 @@ def contestants() -> dict[str, str]:
     return {prefix: module for prefix, module in PEERS.items() if there or prefix != "dlt_"}
 
 
-def measure(products: int, rounds: int = ROUNDS) -> dict[str, Any]:
-    """Medians over `rounds`, and the ratios of TDS to the floor and of dlt to TDS."""
+def medians(play: Round, zoho: dict[str, str], records: int, rounds: int) -> dict[str, Any]:
+    """The median of every figure over `rounds` of `play`, on a PostgreSQL and a Redis of their own."""
     with (
         tempfile.TemporaryDirectory() as home,
         EmbeddedPostgres(Path(home)) as postgres,
         EmbeddedRedis(Path(home)) as redis,
-        sandbox(products) as zoho,
     ):
         assert postgres.pid is not None
         postmaster = psutil.Process(postgres.pid)
-        taken = [one_round(postgres.url, redis.url, zoho, products, postmaster) for _ in range(rounds)]
-    result: dict[str, Any] = {key: round(statistics.median(each[key] for each in taken), 2) for key in taken[0]}
+        taken = [play(postgres.url, redis.url, zoho, records, postmaster) for _ in range(rounds)]
+    return {key: round(statistics.median(each[key] for each in taken), 2) for key in taken[0]}
+
+
+def measure(products: int, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Medians over `rounds`, and the ratios of TDS to the floor and of dlt to TDS."""
+    with sandbox(products) as zoho:
+        result = medians(one_round, zoho, products, rounds)
     ratios = {f"{step}_vs_floor": round(result[f"{step}_s"] / result[f"floor_{step}_s"], 2) for step in STEPS}
     if "dlt_first_load_s" in result:
         ratios["vs_dlt"] = round(result["dlt_first_load_s"] / result["first_load_s"], 1)

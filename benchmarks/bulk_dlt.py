@@ -14,7 +14,7 @@ import psycopg2
 from dlt.sources.rest_api import rest_api_source
 
 from benchmarks.bulk_floor import access_token
-from benchmarks.memory import peak_mb
+from benchmarks.peak_memory import peak_mb
 from tds_core.database_urls import without_driver
 
 

@@ -18,7 +18,7 @@ import msgspec
 import psycopg2
 import requests
 
-from benchmarks.memory import peak_mb
+from benchmarks.peak_memory import peak_mb
 from tds_core.database_urls import without_driver
 from tds_tasks.page_fetch import prefetch
 

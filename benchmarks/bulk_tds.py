@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from benchmarks.memory import peak_mb
+from benchmarks.peak_memory import peak_mb
 from tds_core.observability.logging import configure_logging
 from tds_core.sync import runs
 from tds_tasks.app import tune_process

@@ -54,17 +54,25 @@ select (select count(*) from tds_inbox_events where verdict is null and entity =
 
 
 @contextmanager
-def on_stage(items: int, at_once: int) -> Iterator[tuple[Stack, StandIn, Engine]]:
-    """A stand-in and the API in a home of their own, no worker yet."""
+def on_stage(
+    items: int, at_once: int, *, options: Mapping[str, int] = {}, environ: Mapping[str, str] = {}
+) -> Iterator[tuple[Stack, StandIn, Engine]]:
+    """A stand-in and the API in a home of their own, no worker yet.
+
+    `options`: more options of the stand-in; `environ`: more settings.
+    """
     home = Path(tempfile.mkdtemp(prefix="tds-bench-"))
     home.chmod(0o755)
     for name in [name for name in os.environ if name.startswith(("TDS_", "ZOHO_"))]:
         del os.environ[name]  # nothing of an operator's own TDS comes in here
     sizes = {"customers": items, "invoices": at_once, "products": 50, "vendors": 5, "orders": 5, "payments": 5}
-    spec = StandInSpec(port=free_port(), counts={**sizes, "bills": 5, "credit-notes": 5, "adjustments": 5}, seed=7)
+    counts = {**sizes, "bills": 5, "credit-notes": 5, "adjustments": 5, **options}
+    spec = StandInSpec(port=free_port(), counts=counts, seed=7)
     try:
         with (
-            running_stack(_settings(spec, home), programs=lambda all_: [spec.program(), programs.api(all_)]) as stack,
+            running_stack(
+                _settings(spec, home, environ), programs=lambda all_: [spec.program(), programs.api(all_)]
+            ) as stack,
             closing(StandIn(spec.url)) as stand_in,
         ):
             engine = make_engine(stack.settings.database_url, pool_size=2, application="tds-bench")
@@ -76,7 +84,7 @@ def on_stage(items: int, at_once: int) -> Iterator[tuple[Stack, StandIn, Engine]
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _settings(spec: StandInSpec, home: Path) -> Settings:
+def _settings(spec: StandInSpec, home: Path, environ: Mapping[str, str]) -> Settings:
     return load_settings(
         {
             "TDS_HOME": str(home),
@@ -95,6 +103,7 @@ def _settings(spec: StandInSpec, home: Path) -> Settings:
             "ZOHO_BOOKS_CALLS_PER_DAY": "0",
             "ZOHO_INVENTORY_CALLS_PER_DAY": "0",
             "ZOHO_CONCURRENT_CALLS": "0",
+            **environ,
         }
     )
 

@@ -79,7 +79,7 @@ def server(database_url: str, *, threads: int, empty: str = "") -> Iterator[tupl
         "BENCHMARK_EMPTY": empty,
     }
     program = api(load_settings({"TDS_PORT": str(port)}))
-    command = [*program.argv[:-1], "benchmarks.ingest_app:app"]
+    command = [*program.argv, "--app", "benchmarks.ingest_app:app"]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
     try:
         _await(port)

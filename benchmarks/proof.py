@@ -28,7 +28,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from benchmarks import bulk
-from benchmarks.organisation import PAGE, Organisation, organisation
+from benchmarks.full_sync import PAGE, Organisation, organisation
 from tds_core.comparison.content_hashes import reads_details
 from tds_core.schema.migrations import upgrade
 from tds_lab.zoho_stand_in import SIZES

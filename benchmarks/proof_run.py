@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import text
 
-from benchmarks.memory import peak_mb
+from benchmarks.peak_memory import peak_mb
 from tds_core.comparison import comparisons
 from tds_core.observability.logging import configure_logging
 from tds_tasks.app import tune_process

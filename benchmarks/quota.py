@@ -67,7 +67,7 @@ class Stand:
             day_seconds=86_400 / self.speed,
         )
         ledger = RedisCounter(redis.Redis.from_url(self.redis_url), limits, organization=ORGANIZATION)
-        return Governor(limits, ledger, processes=PROCESSES)
+        return Governor(limits, ledger, processes=lambda: PROCESSES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,17 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from tds_core.partitions import add_partition
 from tds_core.queue.items import database_clock
 from tds_core.statistics.history import store_figures
 from tds_models.db import UNLIMITED, make_engine
 from tds_models.entities import ENTITIES
+from tds_models.partitions import PARTITIONED
 
 #: The first of the records all tables speak of; source ids follow one another.
 FIRST_ID = 1_783_541_000_000_000_000
@@ -35,16 +38,17 @@ _RECORD = "(:first + n % :records)::text"
 _ENTITY = "(array['product', 'product', 'product', 'invoice', 'customer'])[1 + n % 5]"
 _STATEMENTS = {
     "mirror": [
-        f"""insert into erp.{entity} (source, source_id, {name}, {amount}, version, source_modified_at, source_record,
-                changed_at, confirmed_at, deleted_at)
-            select 'zoho', (:first + n)::text, '{entity} ' || n, n / 7.0, 1, now() - n * interval '10 seconds',
+        f"""insert into erp.{entity} (source, source_id, {name}, {amount}, {key}, status, version, source_modified_at,
+                source_record, changed_at, confirmed_at, deleted_at)
+            select 'zoho', (:first + n)::text, '{entity} ' || n, n / 7.0, {of},
+                (array['usual', 'seldom'])[1 + (n % 1000 = 999)::int], 1, now() - n * interval '10 seconds',
                 jsonb_build_object('id', n, 'text', repeat('x', 300)), now() - n * interval '10 seconds',
                 case when n % 50 > 0 then now() end, case when n % 40 = 0 then now() end
             from generate_series(0, :records - 1) n"""
-        for entity, name, amount in (
-            ("product", "name", "price"),
-            ("customer", "name", "outstanding"),
-            ("invoice", "number", "total"),
+        for entity, name, amount, key, of in (
+            ("product", "name", "price", "sku", "'sku-' || n"),
+            ("customer", "name", "outstanding", "currency_id", "'1'"),
+            ("invoice", "number", "total", "customer_id", "(:first + n % (1 + :records / 10))::text"),
         )
     ]
     + [
@@ -207,9 +211,19 @@ def _fill_statistics(session: Session, given: Mapping[str, int]) -> None:
     session.execute(text(_HISTORY), given)
 
 
+def _add_past_partitions(session: Session) -> None:
+    """Those of the past week, as they are where TDS has worked for that long."""
+    now = database_clock(session)
+    for table in PARTITIONED.values():
+        for span in sorted({table.span_of(now - timedelta(days=days)) for days in range(1, 8)}):
+            add_partition(session, table, span)
+
+
 def fill(engine: Engine, size: Size) -> dict[str, float]:
     """Fill an empty, migrated database. Returns the seconds each part took; the last is what the planner is told."""
     took: dict[str, float] = {}
+    with Session(engine) as session, session.begin():
+        _add_past_partitions(session)
     given = {"first": FIRST_ID, **asdict(size)}
     for part, statements in _STATEMENTS.items():
         began = time.perf_counter()

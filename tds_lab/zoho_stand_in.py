@@ -29,12 +29,14 @@ ENTITY_OF_MODULE = {
 EVENT_OF_RULE = {"created": "created", "edited": "updated", "deleted": "deleted"}
 
 # Chances, each drawn anew for every change; what stale and dropped webhooks leave wrong only the hourly read can mend.
+# A forger who knocks every two minutes is shown refused and is no cause for an alert, at any rate of changes.
 FAULTS = {
     "duplicate": 0.05,
     "reorder": 0.03,
     "stale": 0.02,
     "partial": 0.05,
     "forge": 0.02,
+    "forge_gap_seconds": 120.0,
     "delay_seconds": [0.0, 0.3],
     "reorder_hold_seconds": 2.0,
 }

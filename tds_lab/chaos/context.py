@@ -8,7 +8,7 @@ import psutil
 import redis
 
 from tds_core.redis_client import redis_client
-from tds_lab.chaos.killed_worker_recovery import Orphans
+from tds_lab.chaos.worker_recovery_times import Orphans
 from tds_lab.testbed import Environment
 from tds_local.stack import Server
 

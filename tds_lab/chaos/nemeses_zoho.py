@@ -43,8 +43,8 @@ def drop_webhooks(context: ChaosContext) -> Iterator[float]:
 
 def stir_webhooks(context: ChaosContext) -> Iterator[float]:
     """Webhooks come twice, late, out of order, outdated and forged."""
-    often = {"duplicate": 0.4, "reorder": 0.4, "stale": 0.2, "forge": 0.2, "delay_seconds": [0.0, 3.0]}
-    yield from _faulty_webhooks(context, often)
+    often = {"duplicate": 0.4, "reorder": 0.4, "stale": 0.2, "delay_seconds": [0.0, 3.0]}
+    yield from _faulty_webhooks(context, {**often, "forge": 0.2, "forge_gap_seconds": 0.0})
 
 
 def _faulty_calls(context: ChaosContext, chances: dict[str, float]) -> Iterator[float]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from tds_core.invariants.checks import Promise
 from tds_core.invariants.verify import InvariantResult, broken
-from tds_lab.chaos.killed_worker_recovery import OrphanRecovery
+from tds_lab.chaos.worker_recovery_times import OrphanRecovery
 from tds_lab.comparison.mirror_comparison import Comparison
 from tds_lab.demo import stats
 

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core.invariants.verify import InvariantResult, verify
 from tds_core.sync import mass_change_guard
 from tds_lab.chaos.context import ChaosContext
-from tds_lab.chaos.killed_worker_recovery import Orphans
 from tds_lab.chaos.report import ChaosResult, make_report
 from tds_lab.chaos.schedule import Schedule
+from tds_lab.chaos.worker_recovery_times import Orphans
 from tds_lab.comparison.mirror_comparison import Comparison, compare
 from tds_lab.demo import phases, stats
 from tds_lab.testbed import Environment

@@ -34,6 +34,8 @@ def opening(counts: Mapping[str, int]) -> str:
 def addresses(environment: Environment) -> Iterator[tuple[str, str]]:
     """Where to look while it runs."""
     settings, urls = environment.stack.settings, environment.stack.urls
+    admin = "  log in as {} with {}".format(*environment.stack.first_admin) if environment.stack.first_admin else ""
+    yield "dashboard", f"{urls['dashboard']}{admin}"
     yield "API", urls["api"]
     yield "API docs", urls["docs"]
     yield "Flower", f"{urls['flower']}  login {settings.flower_user} / {settings.flower_password}"

@@ -5,13 +5,13 @@ from zoho_sandbox.entities.contacts import contact_shape
 from zoho_sandbox.entities.creditnotes import CREDIT_NOTES
 from zoho_sandbox.entities.customerpayments import CUSTOMER_PAYMENTS
 from zoho_sandbox.entities.declaration import shape_of
-from zoho_sandbox.entities.endpoint_fields import as_shown
 from zoho_sandbox.entities.inventoryadjustments import INVENTORY_ADJUSTMENTS
 from zoho_sandbox.entities.invoices import INVOICES
 from zoho_sandbox.entities.items import item_shape
 from zoho_sandbox.entities.lookup_lists import CATEGORIES, LOCATIONS, TAXES, USERS
 from zoho_sandbox.entities.pricebooks import PRICE_LISTS
 from zoho_sandbox.entities.salesorders import SALES_ORDERS
+from zoho_sandbox.entities.undocumented_fields import as_shown
 from zoho_sandbox.organization import Organization
 from zoho_sandbox.record import Shape
 

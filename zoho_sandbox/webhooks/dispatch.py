@@ -1,5 +1,6 @@
 """Dispatch of webhooks: the rules a change matches, the faults drawn, the day's cap, and the sender."""
 
+import math
 import random
 import threading
 import time
@@ -11,9 +12,9 @@ from zoho_sandbox.clock import FastClock, OrgClock
 from zoho_sandbox.settings import Settings
 from zoho_sandbox.webhooks.bodies import forged, partial
 from zoho_sandbox.webhooks.daily_cap import DailyCap
-from zoho_sandbox.webhooks.delivery import Delivery
 from zoho_sandbox.webhooks.delivery_log import DeliveryLog
 from zoho_sandbox.webhooks.faults import WebhookFaults
+from zoho_sandbox.webhooks.queued_delivery import Delivery
 from zoho_sandbox.webhooks.rules import Rule, Target, target_of
 from zoho_sandbox.webhooks.sender import Sender
 from zoho_sandbox.world import Change
@@ -39,6 +40,7 @@ class WebhookDispatch:
         self._held: dict[tuple[str, int], Delivery] = {}
         self._pending_count = 0
         self._sequence = 0
+        self._forged_at = -math.inf
 
     def start(self) -> None:
         for sender in self._senders:
@@ -87,7 +89,7 @@ class WebhookDispatch:
                 self._sender(delivery.record_id).release(earlier, kind, delivery.due_at)
             if faults.duplicate and chance() < faults.duplicate:
                 self._queue(self._copy(delivery, "duplicate", delivery.detail, chance() * _DUPLICATE_WITHIN_SECONDS))
-            if faults.forge and chance() < faults.forge:
+            if faults.forge and chance() < faults.forge and self._forger_is_due():
                 self._queue(self._copy(delivery, "forged", forged(delivery.detail), 0.0))
 
     def flush(self, timeout_seconds: float) -> int:
@@ -115,6 +117,13 @@ class WebhookDispatch:
         if faults.delay_seconds[1]:
             delivery.due_at += self._random.uniform(*faults.delay_seconds)
         return delivery
+
+    def _forger_is_due(self) -> bool:
+        now = time.monotonic()
+        due = now - self._forged_at >= self.faults.forge_gap_seconds
+        if due:
+            self._forged_at = now
+        return due
 
     def _copy(self, delivery: Delivery, kind: str, detail: bytes, after_seconds: float) -> Delivery:
         return Delivery(

@@ -13,6 +13,8 @@ class WebhookFaults(msgspec.Struct, frozen=True, kw_only=True):
     stale: float = 0.0
     partial: float = 0.0
     forge: float = 0.0
+    # At least this long from one forged delivery to the next; 0 lets every one through.
+    forge_gap_seconds: float = 0.0
     # A delivery held back for a later change of the same record goes out after this long if none comes.
     reorder_hold_seconds: float = 5.0
     # The retry policy: pauses before each further attempt of a delivery not answered with 2xx; empty is Zoho's default.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from zoho_sandbox.webhooks.bodies import body_of, parameters_of
-from zoho_sandbox.webhooks.delivery import Delivery
+from zoho_sandbox.webhooks.queued_delivery import Delivery
 from zoho_sandbox.webhooks.rules import Target
 from zoho_sandbox.webhooks.signature import HEADER, sign
 

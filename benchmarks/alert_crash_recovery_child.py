@@ -1,4 +1,4 @@
-"""An alert loop of a process of its own whose rule measures a table, for `benchmarks.alerts`, which kills it."""
+"""An alert loop in a process of its own whose rule measures a table; `alert_crash_recovery` kills it."""
 
 import signal
 import sys

@@ -77,7 +77,7 @@ class Loops:
 
     def start(self) -> None:
         """Start one."""
-        argv = [sys.executable, "-m", "benchmarks.alerts_child", *self.arguments]
+        argv = [sys.executable, "-m", "benchmarks.alert_crash_recovery_child", *self.arguments]
         self.processes.append(subprocess.Popen(argv, env=dict(self.environ), stdout=self.log, stderr=self.log))
 
     def kill(self) -> None:

@@ -35,7 +35,7 @@ def measure(rounds: int = ROUNDS, webhooks: int = WEBHOOKS) -> dict[str, Any]:
                 "TDS_SECRET_KEY": Fernet.generate_key().decode(),
                 "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
             }
-            argv = [sys.executable, "-m", "benchmarks.seeing_child", str(rounds), str(webhooks)]
+            argv = [sys.executable, "-m", "benchmarks.observability_overhead_child", str(rounds), str(webhooks)]
             done = subprocess.run(argv, env={**os.environ, **given}, stdout=subprocess.PIPE, check=True)
     finally:
         shutil.rmtree(home, ignore_errors=True)

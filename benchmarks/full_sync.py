@@ -59,7 +59,7 @@ class Organisation:
     def sync(self, mode: str) -> dict[str, Any]:
         """Sync everything; says how long it took, what it asked, wrote and left, and where both sides differ."""
         calls, history = self._calls(), self._value(_HISTORY)
-        command = [sys.executable, "-m", "benchmarks.organisation_sync", mode]
+        command = [sys.executable, "-m", "benchmarks.full_sync_child", mode]
         ended = subprocess.run(command, env=self.env, check=True, stdout=subprocess.PIPE, text=True)
         with self.engine.connect() as connection:
             found = compare(connection, self.stand_in)
@@ -172,7 +172,7 @@ def measure(size: str = "full", edits: int = EDITS_AN_HOUR) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Command line: `python -m benchmarks.organisation [--size NAME] [--edits N] [--json]`."""
+    """Command line: `python -m benchmarks.full_sync [--size NAME] [--edits N] [--json]`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=list(SIZES), default="full")
     parser.add_argument("--edits", type=int, default=EDITS_AN_HOUR)

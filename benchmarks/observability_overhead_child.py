@@ -22,7 +22,7 @@ from tds_api.wsgi import tune_process
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging
 from tds_core.observability.slow_operations import SlowOperations
-from tds_tasks import nudge
+from tds_tasks import worker_nudges
 from tds_tasks.work_batches import drain
 
 PATH = "/api/tds/zoho/webhooks/product/updated"
@@ -32,7 +32,7 @@ def measured(rounds: int, webhooks: int) -> dict[str, Any]:
     """In the process that is measured. The first round of each kind warms up and is not counted."""
 
     settings = load_settings()
-    nudge._send = lambda *_: None
+    worker_nudges._send = lambda *_: None
     app = create_app(settings, nudge=lambda _: None)
     tune_process()
     took: dict[str, list[float]] = {"request": [], "request_unseen": [], "worker": [], "worker_unseen": []}

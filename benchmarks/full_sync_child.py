@@ -15,7 +15,7 @@ NO_END_SECONDS = 3600.0
 
 
 def main() -> None:
-    """`python -m benchmarks.organisation_sync full|incremental`; prints how many seconds it took."""
+    """`python -m benchmarks.full_sync_child full|incremental`; prints how many seconds it took."""
     tune_process()
     configure_logging(settings(), process="benchmark")
     start = time.perf_counter()
