@@ -2,6 +2,7 @@
 
 Servers start when the first test of a process asks for them, in under a second, so every pytest-xdist worker has
 its own. TEST_DATABASE_URL and TEST_REDIS_URL name others; that database's server must let us create databases.
+TEST_DATABASE_ROLE=tds_app runs every test with the rights of the application; see tests/support/database_role.py.
 
 Worlds for tests of the core: with a source that is scripted, and with a stand-in for Zoho over HTTP.
 """
@@ -11,6 +12,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -20,16 +22,26 @@ from psycopg2 import sql
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from tds_core.config.overrides import overrides
 from tds_core.database_urls import with_driver, without_driver
+from tds_core.schema.database_roles import OWNER
 from tds_core.schema.migrations import upgrade
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis
 from tds_models.db import make_engine, session_scope
+from tests.support import database_role
 from tests.support import world as worlds
 from tests.support.hypothesis_effort import load_profile
 from tests.support.standin import StandIn, serving
 from tests.support.world import ScriptedSource, World
 
 load_profile()
+
+
+@pytest.fixture(autouse=True)
+def no_overrides() -> Iterator[None]:
+    """Settings that a test changed at run time are this process's, so no other test may find them."""
+    yield
+    overrides.replace({})
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +89,8 @@ def template_database(postgres_url: str) -> Iterator[str]:
     name = f"tds_template_{uuid.uuid4().hex[:8]}"
     _run(postgres_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     upgrade(_named(postgres_url, name))
+    if database_role.is_app():
+        database_role.give_roles(_named(postgres_url, name))
     yield name
     _run(postgres_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -84,11 +98,29 @@ def template_database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def database(postgres_url: str, template_database: str) -> Iterator[str]:
     """The address of a migrated, empty database of this test's own."""
+    with copied_database(postgres_url, template_database) as address:
+        yield address
+
+
+@contextmanager
+def copied_database(postgres_url: str, template_database: str) -> Iterator[str]:
+    """The address of a copy of the template, dropped when the block ends."""
     name = f"tds_test_{uuid.uuid4().hex[:12]}"
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
-        sql.Identifier(name), sql.Identifier(template_database)
-    )
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY{}").format(
+        sql.Identifier(name), sql.Identifier(template_database),
+        sql.SQL(" OWNER {}").format(sql.Identifier(OWNER)) if database_role.is_app() else sql.SQL(""),
+    )  # fmt: skip
     _run(postgres_url, copy)
+    url = _named(postgres_url, name)
+    yield database_role.with_role(url) if database_role.is_app() else url
+    _run(postgres_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[str]:
+    """The address of a database without any table."""
+    name = f"tds_empty_{uuid.uuid4().hex[:8]}"
+    _run(postgres_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield _named(postgres_url, name)
     _run(postgres_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -24,13 +24,19 @@ def world(engine: Engine) -> World:
 
 
 @pytest.fixture
-def supervisor(database: str, redis_url: str) -> Iterator[Supervisor]:
+def more_settings() -> dict[str, str]:
+    """Settings a test adds for the programs it starts."""
+    return {}
+
+
+@pytest.fixture
+def supervisor(database: str, redis_url: str, more_settings: dict[str, str]) -> Iterator[Supervisor]:
     """Keeps what a test starts running, with the test's own database and Redis."""
     home = Path(tempfile.mkdtemp(prefix="tds-deaf-"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TDS_", "ZOHO_"))}
     environment |= {
         "TDS_DATABASE_URL": database, "TDS_REDIS_URL": redis_url, "TDS_HOME": str(home),
-        "TDS_DEAF_SECONDS": str(DEAF_SECONDS),
+        "TDS_DEAF_SECONDS": str(DEAF_SECONDS), **more_settings,
     }  # fmt: skip
     guard = Guardian()
     supervisor = Supervisor(logs=home, env=environment, guard=guard)

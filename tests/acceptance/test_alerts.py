@@ -13,7 +13,7 @@ import pytest
 from tds_core.alerts import rule_terms
 from tds_core.alerts.rules import rule_of
 from tds_core.breakers.registry import open_breakers
-from tds_core.dead_letters import operator_edits
+from tds_core.dead_letters import operator_actions
 from tds_core.quality import findings
 from tds_core.quality.findings import NewFinding
 from tds_core.sync import mass_change_guard
@@ -160,7 +160,7 @@ def test_a_storm_of_dead_letters_is_one_message_and_a_larger_backlog_another(
     assert told["command"].startswith("tds dead-letter")
     with session_scope(stack.engine) as session:
         for row in session.connection().exec_driver_sql("select id from tds_dead_letter_queue").all():
-            operator_edits.resolve(session, row.id, note="test", by="test")
+            operator_actions.resolve(session, row.id, note="test", by="test")
     stack.execute("update tds_sync_logs set ended_at = ended_at - interval '11 minutes'")
     log.mended("dead_letters", "failure_rate")
 

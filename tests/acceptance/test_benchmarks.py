@@ -1,19 +1,20 @@
 """Every benchmark runs: what it measures beside the product is made of the product's own parts, and they change."""
 
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import pages, seed
+from benchmarks import dashboard, list_endpoints, seed
 from benchmarks.__main__ import BENCHMARKS, TRIALS
 
 pytestmark = pytest.mark.acceptance
 
 #: Those whose figures tests of their own look at.
-ELSEWHERE = {"quota", "organisation", "first_days"}
+ELSEWHERE = {"quota", "full_sync", "first_days"}
 
 
 def test_every_benchmark_has_a_trial() -> None:
@@ -33,6 +34,18 @@ def test_a_benchmark_runs_and_tells_its_figures(name: str) -> None:
     assert broken == []
 
 
+SMALL = seed.Size(events=400, attempts=100, letters=80, runs=80, changes=400, records=100)
+
+
 def test_the_pages_are_all_answered() -> None:
-    size = seed.Size(events=400, attempts=100, letters=80, runs=80, changes=400, records=100)
-    assert min(pages.measure(size, rounds=1).values()) > 0
+    assert min(list_endpoints.measure(SMALL, rounds=1).values()) > 0
+
+
+def test_the_dashboard_is_measured_and_light() -> None:
+    figures = dashboard.measure(SMALL, rounds=1)
+    assert len(figures) > 20
+    assert statistics.median(each.first_bytes for each in figures) < 100_000
+    assert statistics.median(each.poll_bytes for each in figures) < 15_000
+    assert {each.status for each in figures} == {200}
+    moving = {each.path for each in figures if each.unchanged_bytes}  # those that say how old waiting work is
+    assert moving <= {"/dashboard", "/dashboard/queue"}

@@ -23,7 +23,7 @@ SIZES = {
     "products": 300, "customers": 60, "vendors": 8, "price-lists": 2, "prices": 20, "users": 3, "locations": 2,
     "orders": 60, "invoices": 60, "payments": 20, "bills": 40, "credit-notes": 20, "adjustments": 10,
 }  # fmt: skip
-EDITS_PER_SECOND, SECONDS = 50.0, 45.0
+EDITS_PER_SECOND, SECONDS = 50.0, 120.0
 #: Longer than a webhook and its work take on a busy machine.
 SETTLE_SECONDS = 5.0
 

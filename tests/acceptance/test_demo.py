@@ -75,6 +75,7 @@ def test_the_plain_demo_speaks_in_lines_and_closes_in_order_when_it_is_stopped()
     assert "Agreement: yes" in out
 
 
+@pytest.mark.long
 def test_a_second_demo_in_the_same_home_names_the_one_that_runs() -> None:
     small = ("--size", "small")
     with demo("--rate", "20", *small) as running:

@@ -46,6 +46,7 @@ def kill_a_worker(running: DemoProcess) -> None:
         random.choice(running.workers()).kill()
 
 
+@pytest.mark.long
 def test_wiped_frozen_and_killed_redis_and_killed_workers_cost_nothing_but_time() -> None:
     with demo("--for", str(SECONDS), "--rate", "60") as running:
         running.wait_for_events()

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import first_days
 from benchmarks.first_days_environment import Plan
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 SMALL = {
     "products": 300,

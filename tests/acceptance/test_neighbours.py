@@ -18,7 +18,7 @@ from tds_lab.zoho_stand_in import StandInSpec, rules
 from tests.acceptance.demo_process import eventually
 from tests.support.webhook_sender import signature
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 SIZES = {
     "products": 120, "customers": 40, "vendors": 5, "price-lists": 2, "prices": 20, "users": 3, "locations": 2,

@@ -1,5 +1,6 @@
 """PostgreSQL restarted, Redis stopped, read-only or full: every process goes on by itself, and its log says so once."""
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -27,6 +28,8 @@ from tests.support.webhook_sender import SECRET, item, signature
 pytestmark = pytest.mark.acceptance
 
 AWAY_SECONDS = 4.0
+#: An outage lasts until all have noticed it: Beat needs Redis only when a slot is due.
+NOTICED_SECONDS = 60.0
 #: Who needs what: a process tells of it once it has noticed.
 OF_POSTGRES = {"api", "dispatcher", "worker-1"}
 OF_REDIS = {"beat", "worker-1"}
@@ -123,7 +126,8 @@ def assert_logged_once(stack: Stack, since: dict[str, int], what: str, who: set[
 
     def is_over() -> bool:
         lost, back = lost_and_back()
-        return {log for log, _ in back} >= who and lost == back
+        # One server of the API may get no request in so short an outage, and then notices nothing.
+        return {log.removesuffix("-2") for log, _ in back} >= who and lost == back
 
     assert wait_for(is_over, 40), lost_and_back()
     time.sleep(1)
@@ -136,43 +140,62 @@ def assert_logged_once(stack: Stack, since: dict[str, int], what: str, who: set[
         for line in lines
         if line["level"] in ("warning", "error", "critical") and not line["event"].endswith("_lost")
     )
-    assert {key: count for key, count in loud.items() if count > 2} == {}
+    # A breaker opens again with every trial that fails while the outage lasts.
+    assert {key: count for key, count in loud.items() if count > (4 if key[2] == "breaker_changed" else 2)} == {}
+
+
+@contextlib.contextmanager
+def outage(stack: Stack, since: dict[str, int], what: str, who: set[str]) -> Iterator[None]:
+    """Holds what is hurt within it until all of `who` have said that it is lost."""
+    yield
+    time.sleep(AWAY_SECONDS)
+
+    def is_noticed() -> bool:
+        return {log.removesuffix("-2") for log, _ in logged_by(logged(stack, since), f"{what}_lost")} >= who
+
+    assert wait_for(is_noticed, NOTICED_SECONDS), logged_by(logged(stack, since), f"{what}_lost")
 
 
 def test_a_restart_of_postgresql(stack: Stack, sender: Sender) -> None:
     since, server = marks(stack), stack.servers["PostgreSQL"]
-    server.stop()
-    time.sleep(AWAY_SECONDS)
-    server.start()
+    try:
+        with outage(stack, since, "database", OF_POSTGRES):
+            server.stop()
+    finally:
+        server.start()
     assert_logged_once(stack, since, "database", OF_POSTGRES)
     assert brings_over(stack, sender)
 
 
-def stopped(stack: Stack) -> None:
-    stack.servers["Redis"].stop()
-    time.sleep(AWAY_SECONDS)
-    stack.servers["Redis"].start()
+def command(*words: str) -> Callable[[Stack], None]:
+    """A command to Redis."""
+
+    def send(stack: Stack) -> None:
+        client: Any = redis.Redis.from_url(stack.settings.redis_url)
+        client.execute_command(*words)
+        client.close()
+
+    return send
 
 
-def read_only(stack: Stack) -> None:
-    _commands(stack, "replicaof 127.0.0.1 1", "replicaof no one")
+STOPPED = (lambda stack: stack.servers["Redis"].stop(), lambda stack: stack.servers["Redis"].start())
+READ_ONLY = (command("replicaof", "127.0.0.1", "1"), command("replicaof", "no", "one"))
+FULL = (command("config", "set", "maxmemory", "1"), command("config", "set", "maxmemory", "256mb"))
 
 
-def full(stack: Stack) -> None:
-    _commands(stack, "config set maxmemory 1", "config set maxmemory 256mb")
-
-
-def _commands(stack: Stack, hurt: str, mend: str) -> None:
-    client: Any = redis.Redis.from_url(stack.settings.redis_url)
-    client.execute_command(*hurt.split())
-    time.sleep(2 * AWAY_SECONDS)
-    client.execute_command(*mend.split())
-    client.close()
-
-
-@pytest.mark.parametrize(("hurt", "who"), [(stopped, OF_REDIS), (read_only, OF_REDIS), (full, OF_ROOM_IN_REDIS)])
-def test_a_redis_that_is(stack: Stack, sender: Sender, hurt: Callable[[Stack], None], who: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("hurt", "mend", "who"),
+    [(*STOPPED, OF_REDIS), (*READ_ONLY, OF_REDIS), (*FULL, OF_ROOM_IN_REDIS)],
+    ids=["stopped", "read-only", "full"],
+)
+def test_a_redis_that_is(
+    stack: Stack, sender: Sender, hurt: Callable[[Stack], None], mend: Callable[[Stack], None], who: set[str]
+) -> None:
     since = marks(stack)
-    hurt(stack)
+    try:
+        with outage(stack, since, "broker", who):
+            hurt(stack)
+    finally:
+        mend(stack)
     assert_logged_once(stack, since, "broker", who)
     assert brings_over(stack, sender)

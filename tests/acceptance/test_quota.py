@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import quota
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 
 def test_eight_hammering_processes_keep_every_limit_and_the_forecast_is_right() -> None:

@@ -7,9 +7,9 @@ import pytest
 from celery import Celery
 from sqlalchemy import text
 
-import celeryconfig
 from tds_local.supervisor import Supervisor
 from tds_models.db import session_scope
+from tds_tasks import celeryconfig
 from tests.acceptance.conftest import DEAF_SECONDS
 from tests.acceptance.workers import is_done, is_over, owe, receive, start, wait_for
 from tests.support.world import World
@@ -23,7 +23,7 @@ FOUND_SECONDS, TAKEN_OVER_SECONDS = 60.0, 10.0
 def celery(redis_url: str) -> Celery:
     """An application of this test's own, on the queues of the workers."""
     control = Celery(set_as_current=False)
-    control.config_from_object("celeryconfig")
+    control.config_from_object("tds_tasks.celeryconfig")
     control.conf.broker_url = redis_url
     return control
 

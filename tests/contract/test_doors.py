@@ -14,7 +14,7 @@ from tds_models.entities.field_values import CUSTOM_PREFIX
 from tds_models.entities.fields import CUSTOM, Field
 from tests.contract.documented import TABLE, distil
 from tests.support.standin import SMALL, StandIn, serving
-from zoho_sandbox.entities.endpoint_fields import UNDESCRIBED
+from zoho_sandbox.entities.undocumented_fields import UNDESCRIBED
 
 DOCUMENTED = json.loads(TABLE.read_text())
 DOORS = ("list", "detail")

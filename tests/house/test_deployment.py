@@ -4,7 +4,6 @@ import base64
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,13 +18,11 @@ import yaml
 
 from tds_core.alerts.alertmanager import MOST_ALERTS
 from tds_core.alerts.external_alerts import LONGEST_SILENCE
-from tds_core.config.settings import DECLARATIONS, load_settings
+from tds_core.config.settings import load_settings
 from tds_local.programs import programs_of
-
-ROOT = Path(__file__).parents[2]
-SEEING = ("prometheus", "alertmanager", "grafana")
-PROGRAMS = ("api", "worker", "dispatcher", "beat", "flower")
-OWN = ("migrate", *PROGRAMS)
+from tests.house.code import ROOT
+from tests.support.compose_file import PROGRAMS, compose, interpolated
+from tests.support.tools import tool
 
 
 def of_tds_up() -> dict[str, list[str]]:
@@ -33,55 +30,69 @@ def of_tds_up() -> dict[str, list[str]]:
     return {name: ["python", *argv[1:]] for name, argv in found.items()}
 
 
-def of_procfile() -> dict[str, list[str]]:
+def of_procfile(**environ: str) -> dict[str, list[str]]:
     lines = [line.split(":", 1) for line in (ROOT / "Procfile").read_text().splitlines() if line.strip()]
-    return {name: shlex.split(defaults(command).rpartition("exec ")[2]) for name, command in lines}
-
-
-def compose() -> dict[str, Any]:
-    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+    given = {"TDS_FLOWER_PASSWORD": "x", **environ}
+    return {name: shlex.split(interpolated(command, given).rpartition("exec ")[2]) for name, command in lines}
 
 
 def of_compose() -> dict[str, list[str]]:
-    return {name: [defaults(word) for word in compose()["services"][name]["command"]] for name in PROGRAMS}
+    return {name: [interpolated(word, {}) for word in compose()["services"][name]["command"]] for name in PROGRAMS}
 
 
-def defaults(text: str) -> str:
-    """What a shell makes of `${NAME:-default}` when nothing is set."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+def of_systemd() -> dict[str, list[str]]:
+    common = (ROOT / "deploy/systemd/tds-.service.d/10-common.conf").read_text()
+    defaults = dict(re.findall(r"^Environment=(\w+)=(.*)$", common, re.MULTILINE))
+    found = {}
+    for name in PROGRAMS:
+        unit = (ROOT / f"deploy/systemd/tds-{name}{'@' if name == 'worker' else ''}.service").read_text()
+        [command] = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+        if command.startswith("/bin/sh -c "):
+            command = shlex.split(command)[2].rpartition("exec ")[2]
+        words = shlex.split(interpolated(command.replace("$$", "$").replace("%%h", "%h"), defaults))
+        found[name] = ["python" if word == "/opt/tds/bin/python" else word for word in words]
+    return found
+
+
+def of_kubernetes() -> dict[str, list[str]]:
+    found = {}
+    for name in PROGRAMS[:-1]:
+        first, *_ = yaml.safe_load_all((ROOT / f"deploy/kubernetes/base/{name}.yaml").read_text())
+        found[name] = list(first["spec"]["template"]["spec"]["containers"][0]["command"])
+    return found
 
 
 def essence(argv: list[str]) -> list[str]:
-    """A command without what differs from place to place: addresses, names and paths."""
+    """A command without what differs from place to place: addresses, numbers of processes, names and paths."""
     words = [re.sub(r"^(--address|--port)=.*", r"\1", word) for word in argv]
-    varying = {"--host", "--port", "-n", "-s"}
-    return [word for place, word in enumerate(words) if not (place and words[place - 1] in varying)]
+    varying = {"--host", "--port", "--processes", "-n", "-s"}
+    return [
+        word for place, word in enumerate(words) if word not in varying and not (place and words[place - 1] in varying)
+    ]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_procfile_and_containers_run_what_tds_up_runs(name: str) -> None:
-    assert essence(of_procfile()[name]) == essence(of_tds_up()[name])
+def test_every_set_up_runs_what_tds_up_runs(name: str) -> None:
+    assert essence(of_procfile()["web" if name == "api" else name]) == essence(of_tds_up()[name])
     assert essence(of_compose()[name]) == essence(of_tds_up()[name])
+    assert essence(of_systemd()[name]) == essence(of_tds_up()[name])
+    if name != "flower":  # of which Kubernetes runs none
+        assert essence(of_kubernetes()[name]) == essence(of_tds_up()[name])
 
 
 def test_nothing_else_runs() -> None:
-    assert tuple(of_procfile()) == tuple(of_tds_up()) == PROGRAMS
-    assert set(compose()["services"]) == {*OWN, *SEEING, "postgres", "redis"}
+    assert tuple(of_tds_up()) == PROGRAMS
+    assert tuple(of_procfile()) == ("release", "web", *PROGRAMS[1:])
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_our_containers_cannot_write_to_themselves_or_gain_rights(name: str) -> None:
-    service = compose()["services"][name]
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
+def test_hosts_that_read_a_procfile_migrate_first_and_name_the_port() -> None:
+    assert of_procfile()["release"] == ["python", "-m", "tds_api.cli", "migrate"]
 
+    def port(**environ: str) -> str:
+        words = of_procfile(**environ)["web"]
+        return words[words.index("--port") + 1]
 
-@pytest.mark.parametrize("name", [*PROGRAMS, *SEEING, "postgres", "redis"])
-def test_every_lasting_container_is_checked_and_comes_back(name: str) -> None:
-    service = compose()["services"][name]
-    assert service["healthcheck"]["test"]
-    assert service["restart"] == "unless-stopped"
+    assert (port(), port(PORT="5000"), port(PORT="5000", TDS_PORT="9000")) == ("8800", "5000", "9000")
 
 
 def test_flower_is_checked_with_its_login() -> None:
@@ -118,34 +129,16 @@ def test_programs_wait_for_the_schema(name: str) -> None:
     assert wanted["migrate"] == {"condition": "service_completed_successfully"}
 
 
-def test_redis_refuses_rather_than_forgets() -> None:
-    command = compose()["services"]["redis"]["command"][-1]
-    assert "--maxmemory-policy noeviction" in command
-    assert "--appendonly yes" in command
-
-
-def test_no_secret_stands_in_the_file_and_none_is_optional() -> None:
-    environment = compose()["services"]["flower"]["environment"]
-    for name, value in environment.items():
-        if (name in DECLARATIONS and DECLARATIONS[name].secret) or name == "FLOWER_BASIC_AUTH":
-            assert re.search(r"\$\{\w+(:\?|:-\})", value), name
-    assert ":?" in environment["TDS_SECRET_KEY"]
-
-
-def test_every_variable_of_the_file_is_a_setting() -> None:
-    environment = compose()["services"]["api"]["environment"]
-    assert set(environment) <= {*DECLARATIONS, "PROMETHEUS_MULTIPROC_DIR"}
-
-
 def test_ports_are_published_on_this_machine_only() -> None:
     services = compose()["services"]
-    published = [port for service in services.values() for port in service.get("ports", [])]
+    published = [port for name, each in services.items() for port in each.get("ports", []) if name != "proxy"]
+    assert services["proxy"]["ports"] == ["80:8080", "443:8443"]
     assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
 def test_every_program_counts_where_somebody_answers_for_it() -> None:
-    for line in (ROOT / "Procfile").read_text().splitlines():
+    for line in (ROOT / "Procfile").read_text().splitlines()[1:]:
         assert "export PROMETHEUS_MULTIPROC_DIR=${TDS_HOME:-.tds}/metrics &&" in line
     environment = compose()["services"]["worker"]["environment"]
     jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
@@ -163,7 +156,7 @@ def alertmanager_config() -> dict[str, Any]:
 
 def test_alertmanager_runs_where_it_is_wanted_and_prometheus_finds_it() -> None:
     service = compose()["services"]["alertmanager"]
-    assert service["profiles"] == ["alertmanager"]
+    assert service["profiles"] == ["seeing", "alertmanager"]
     assert "./deploy/alertmanager:/etc/alertmanager:ro" in service["volumes"]
     [found] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["alerting"]["alertmanagers"]
     assert [(each["names"], each["port"]) for each in found["dns_sd_configs"]] == [(["alertmanager"], 9093)]
@@ -219,8 +212,7 @@ def test_alertmanager_gets_its_key_as_a_file_that_nobody_else_reads(tmp_path: Pa
 
 
 def test_alertmanager_takes_its_file() -> None:
-    if not (amtool := shutil.which("amtool")):
-        pytest.skip("amtool is not installed (Debian: apt-get install prometheus-alertmanager)")
+    amtool = tool("amtool", "Debian: prometheus-alertmanager")
     checked = subprocess.run(
         [amtool, "check-config", "deploy/alertmanager/alertmanager.yml"],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -228,10 +220,8 @@ def test_alertmanager_takes_its_file() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_the_image_installs_by_hash_and_runs_as_a_plain_user() -> None:
-    text = (ROOT / "deploy" / "Dockerfile").read_text()
-    assert "--require-hashes" in text
-    assert text.rstrip().splitlines()[-3].startswith("USER tds")
+def test_the_image_installs_by_hash() -> None:
+    assert "--require-hashes" in (ROOT / "deploy" / "Dockerfile").read_text()
 
 
 def test_the_image_is_built_from_what_is_there_and_nothing_private() -> None:

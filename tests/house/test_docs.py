@@ -10,11 +10,14 @@ from tests.house.code import ROOT
 from tests.house.import_graph import import_graph
 
 RECORDS = sorted((ROOT / "docs" / "adr").glob("*.md"))
-PAGES = (*(ROOT / "docs").glob("*.md"), *RECORDS, *(ROOT / each for each in ("README.md", "benchmarks/README.md")))
+PAGES = (
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / each for each in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "lab/README.md")),
+)
 TOP = {"tds_models", "tds_core", "tds_tasks", "tds_local", "tds_api", "tds_lab", "zoho_sandbox",
        "tests", "docs", "deploy", "migrations", "benchmarks"}  # fmt: skip
-#: Not in the repository: what an example adds, and the settings a supervisor keeps.
-ELSEWHERE = {"tds_models/entities/purchase_order.py", "tds_models/entities/<name>.py", "secrets.json"}
+#: Not in the repository: what an example adds, and the files a supervisor keeps.
+ELSEWHERE = {"tds_models/entities/purchase_order.py", "tds_models/entities/<name>.py", "secrets.json", "running.json"}
 FILE = re.compile(r"(?!/)[\w.<>/-]+\.(py|md|toml|cfg|json|yml|html)")
 DOTTED = re.compile(r"tds_(models|core|tasks|local|api|lab)(\.\w+)+")
 

@@ -26,9 +26,9 @@ PURE = frozenset(
 )
 
 # Waiting for time to pass is the job itself: for another process's refresh, a child's start, a burst to gather,
-# a Redis to take writes again, a database to come back.
+# a Redis to take writes again, a database to come back, a lock to be free.
 SLEEPERS = re.compile(
-    r"(tds_core/sources/zoho/(tokens|quota/governor)|tds_local/.*|tds_tasks/worker/celery_consumer|tds_api/(nudger|inbox/(group_commit|unstored_counter))|tds_api/cli/.*|tds_lab/.*)\.py"
+    r"(tds_core/sources/zoho/(tokens|quota/governor)|tds_local/.*|tds_core/schema/partition_conversion|tds_tasks/(worker/celery_consumer|partition_upkeep)|tds_api/(nudger|server_processes|inbox/(group_commit|unstored_counter))|tds_api/cli/.*|tds_lab/.*)\.py"
 )
 # What a person runs in a terminal, or a program whose first line another one reads.
 PRINTERS = re.compile(r"(tds_api/cli/.*|tds_lab/.*|tds_local/embedded/guardian)\.py")

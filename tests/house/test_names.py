@@ -73,7 +73,7 @@ def test_a_word_that_was_given_up_is_found() -> None:
         "class DeadLetter: ...\nclass Lane: ...\ndef _teller(): ...\ndef fortelling(): ...\ndef access_token(): ..."
     )
     assert given_up_in(Module("tds_core/x/letters.py", source)) == ["Lane", "_teller", "letters"]
-    assert given_up_in(Module("tds_core/dead_letters/store.py", "def lock_letters(): ...")) == []
+    assert given_up_in(Module("tds_core/dead_letters/burial.py", "def lock_letters(): ...")) == []
 
 
 def test_words_that_were_given_up_do_not_come_back() -> None:

@@ -1,18 +1,14 @@
 """Every alert rule has a runbook of a page whose commands exist, a row in the document, and a fixture."""
 
 import re
-import shlex
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
-from tds_api.cli.app import app
 from tds_core.alerts.rule import Rule
 from tds_core.alerts.rules import RULES
 from tests.house.code import ROOT
+from tests.house.command_tree import fault_of
 from tests.house.test_docs import code_words, is_missing
 from tests.support.alert_faults import FAULTS
 
@@ -52,33 +48,6 @@ def test_every_command_of_a_rule_exists(rule: Rule) -> None:
     assert in_book or not rule.measure
     commands = [rule.command, *in_book]
     assert {command: fault for command in commands if (fault := fault_of(command))} == {}
-
-
-@cache
-def tree() -> Any:
-    return typer.main.get_command(app)
-
-
-def fault_of(written: str) -> str:
-    """What is wrong with a command; empty where it can be run as it is written."""
-    here, words = tree(), shlex.split(written)[1:]
-    while words and words[0] in getattr(here, "commands", {}):
-        here = here.commands[words.pop(0)]
-    if hasattr(here, "commands") and not here.invoke_without_command:
-        return f"there is no {words[:1]}"
-    options = {name: each for each in here.params for name in (*each.opts, *each.secondary_opts)}
-    arguments = [each for each in here.params if each.param_type_name == "argument"]
-    values = []
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-"):
-            values.append(word)
-        elif word not in options:
-            return f"it has no {word}"
-        elif not options[word].is_flag:
-            words[:1] = []
-    required = sum(each.required for each in arguments)
-    return "" if required <= len(values) <= len(arguments) else f"it takes {required} to {len(arguments)} arguments"
 
 
 def test_a_command_that_does_not_exist_is_found() -> None:

@@ -1,13 +1,16 @@
-"""Alerts as a machine: conditions come and go, people acknowledge, resolve and silence, evaluations and sendings run,
-fail and die between sending and recording, in any order, on a real PostgreSQL.
+"""Alerts as a machine: conditions come and go, people acknowledge, resolve and silence, also while an evaluation is
+under way, quiet hours begin and end, evaluations and sendings run, fail and die between sending and recording, in any
+order, on a real PostgreSQL.
 
 Beside it runs what the receivers got, and what they may never get.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -70,11 +73,13 @@ class Alerting(RuleBasedStateMachine):
                 values ('{name}', 'webhook', '\\x00', '', '{severity}', {after}, 'ann')""")
         self.channels = {row["id"]: row["name"] for row in self.world.rows("select id, name from tds_alert_channels")}
         self.on: set[tuple[str, str]] = set()
-        self.evaluator = Evaluator([
+        self.rules = [
             _rule(CAUSE, self.on, severity=AlertSeverity.CRITICAL),
             _rule(CONSEQUENCE, self.on, severity=AlertSeverity.WARNING, for_seconds=30, muted_by=(CAUSE,)),
             _rule(QUICK, self.on, severity=AlertSeverity.ERROR, keep_seconds=0),
-        ])  # fmt: skip
+        ]
+        self.restart()
+        self.is_quiet = False
         self.facts = AlertFacts(self.scope, None, None)  # type: ignore[arg-type]  (these rules need neither)
         #: What receivers got: channel, alert, episode, kind and number, by the id of the message.
         self.got: dict[tuple[Any, ...], list[str]] = {}
@@ -96,6 +101,19 @@ class Alerting(RuleBasedStateMachine):
         self.world.execute(f"""
             update tds_alerts set recent_firings =
                 array(select at - interval '{seconds} seconds' from unnest(recent_firings) as at)""")
+
+    @rule()
+    def restart(self) -> None:
+        """The process that evaluates is another: what it knows is what stands in the tables."""
+        self.evaluator = Evaluator(self.rules)
+
+    @rule(is_on=st.booleans())
+    def quiet(self, is_on: bool) -> None:
+        """The quiet hours of the first channel are on from an hour ago, or it has none."""
+        now = self.world.value("select now()").astimezone(UTC)
+        hours = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=2):%H:%M}" if is_on else None
+        self.world.execute("update tds_alert_channels set quiet_hours = :hours where name = 'first'", hours=hours)
+        self.is_quiet = is_on
 
     @rule()
     def evaluate(self) -> None:
@@ -144,6 +162,29 @@ class Alerting(RuleBasedStateMachine):
         self.end(series)
         self.send(["sent"], 6)
 
+    @rule(series=st.sampled_from(SERIES), act=st.sampled_from(("acknowledge", "resolve")), goes_on=st.booleans())
+    def act_while_it_is_evaluated(self, series: tuple[str, str], act: str, goes_on: bool) -> None:
+        """An evaluation has read the alert as it was before, and decides about it after somebody acted."""
+        self.fire(series)
+        alert_id = self.world.value("select id from tds_alerts where rule = :rule and subject = :subject",
+                                    rule=series[0], subject=series[1])  # fmt: skip
+        self.change(series, goes_on)
+        self.wait(61)
+        with ThreadPoolExecutor(1) as thread:
+            with suppress(AlertNotFiringError), self.scope() as session:
+                self.decide(session, act, alert_id)
+                evaluation = thread.submit(self.evaluate)
+                self.wait_until_it_waits(evaluation)
+            evaluation.result()
+
+    def wait_until_it_waits(self, evaluation: Future[None]) -> None:
+        """Until an evaluation waits for a lock, or has nothing to write and is done."""
+        waiting = (
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        while not evaluation.done() and not self.world.value(waiting):
+            time.sleep(0.005)
+
     @rule(fates=st.lists(FATES, min_size=1, max_size=4), limit=st.integers(1, 6))
     def send(self, fates: list[str], limit: int) -> None:
         for number, message in enumerate(self.claim(limit)):
@@ -163,6 +204,8 @@ class Alerting(RuleBasedStateMachine):
                     "a message about an alert that is acknowledged or over"
                 )
                 assert each.alert.episode == each.episode
+            if self.is_quiet and self.channels[message.channel_id] == "first":
+                assert each.alert.severity == "critical", "a message in quiet hours"
 
     def attempt(self, message: ClaimedMessage, fate: str) -> None:
         for each in message.deliveries:
@@ -184,12 +227,16 @@ class Alerting(RuleBasedStateMachine):
 
     def by_hand(self, act: str, alert_id: int) -> None:
         with suppress(AlertNotFiringError), self.scope() as session:
-            if act == "acknowledge":
-                operator_actions.acknowledge_alert(session, alert_id, by="ann", lasts=timedelta(hours=1))
-            elif act == "take back":
-                operator_actions.unacknowledge_alert(session, alert_id, by="ann")
-            else:
-                operator_actions.resolve_alert(session, alert_id, by="ann")
+            self.decide(session, act, alert_id)
+
+    @staticmethod
+    def decide(session: Session, act: str, alert_id: int) -> None:
+        if act == "acknowledge":
+            operator_actions.acknowledge_alert(session, alert_id, by="ann", lasts=timedelta(hours=1))
+        elif act == "take back":
+            operator_actions.unacknowledge_alert(session, alert_id, by="ann")
+        else:
+            operator_actions.resolve_alert(session, alert_id, by="ann")
 
     @rule(name=st.sampled_from((CAUSE, CONSEQUENCE, QUICK)), ends_with=st.booleans(), minutes=st.sampled_from((1, 60)))
     def silence(self, name: str, ends_with: bool, minutes: int) -> None:
@@ -251,6 +298,7 @@ class Alerting(RuleBasedStateMachine):
         if not hasattr(self, "channels"):
             return
         self.world.execute("update tds_alert_silences set ended_at = now() where ended_at is null")
+        self.quiet(False)
         self.on.update(SERIES)
         self.settle(6 * 3_600)
         self.on.discard((CAUSE, ""))

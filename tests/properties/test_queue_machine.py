@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tds_core.dead_letters import store
+from tds_core.dead_letters import burial
 from tds_core.processing.lease_recovery import CRASHES_TO_QUARANTINE, bury_poison, recover_expired_leases
 from tds_core.queue import items
 from tds_core.queue.items import Claim
@@ -191,7 +191,7 @@ class Work(RuleBasedStateMachine):
                 [_back(item, 0) for item in fated.get(RETRY, [])] + [_back(item, 1) for item in fated.get(SNOOZE, [])],
             )
             letters = [_letter(item) for item in fated.get(GIVE_UP, [])]
-            store.bury(session, source=claim.source, entity=claim.entity, letters=letters)
+            burial.bury(session, source=claim.source, entity=claim.entity, letters=letters)
             items.finish(session, claim, [*fated.get(FINISH, []), *fated.get(GIVE_UP, [])])
         for key, owed in mine.items():
             self._settled(key, owed, fates[key])

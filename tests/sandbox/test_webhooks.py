@@ -180,6 +180,14 @@ def test_a_certain_fault_spoils_every_delivery_and_is_counted(
     assert len(listener.heard) == sum(kinds.values())
 
 
+def test_a_forger_who_must_wait_forges_once(control: Control, listener: Listener) -> None:
+    control("POST", "/webhooks", [rule(listener)])
+    control("POST", "/faults", {"forge": 1, "forge_gap_seconds": 600})
+    for rate in (1, 2, 3):
+        edit_item(control, rate=rate)
+    assert {kind: counts["200"] for kind, counts in flushed(control)["by_kind"].items()} == {"forged": 1, "genuine": 3}
+
+
 def test_a_stale_body_is_the_record_before_the_change(
     control: Control, listener: Listener, books: Caller, turnable: TurnableClock
 ) -> None:

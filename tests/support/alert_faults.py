@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 from cryptography.fernet import Fernet
+from sqlalchemy import text
 
-import celeryconfig
-from tds_core.audit_trail import keys, rolling_verification
+from tds_core.audit_trail import rolling_verification, seal_keys
 from tds_core.audit_trail import seal as audit_seal
 from tds_core.errors import PermissionMissingError, TransientError
 from tds_core.health.infrastructure import known_revisions
@@ -25,6 +25,8 @@ from tds_core.sources.zoho.quota.governor import open_governor
 from tds_core.webhook_coverage.gap_findings import RULE_MISSING, RULE_OFF
 from tds_models.db import session_scope
 from tds_models.findings import Severity
+from tds_tasks import celeryconfig
+from tests.support.database_role import superuser
 from tests.support.installation import Installation
 
 Act = Callable[[Installation], None]
@@ -522,13 +524,14 @@ def _verified(statement: str, before: str = "select 1") -> Act:
     """The history is sealed, something happens to it, and it is verified."""
 
     def verified(installation: Installation) -> None:
-        key = keys.derive(SECRET)
+        key = seal_keys.derive(SECRET)
         with session_scope(installation.engine) as session:
             audit_seal.seal(session, key)
         installation.execute(before)
-        for each in ("alter table tds_audit_trail disable trigger user", statement,
-                     "alter table tds_audit_trail enable trigger user"):  # fmt: skip
-            installation.execute(each)
+        with superuser(installation.engine) as session:
+            for each in ("alter table tds_audit_trail disable trigger user", statement,
+                         "alter table tds_audit_trail enable trigger user"):  # fmt: skip
+                session.execute(text(each))
         with session_scope(installation.engine) as session:
             progress = rolling_verification.stored_progress(session)
         with session_scope(installation.engine) as session:
@@ -573,11 +576,45 @@ FAULTS["error_findings"] = Fault(
 )  # fmt: skip
 
 
+# Backups
+
+
+def _backed_up(hours: float) -> Act:
+    return sql(
+        "delete from tds_backups; insert into tds_backups (name, kind, started_at, ended_at)"
+        " values ('b', 'full', now(), now() - make_interval(secs => :seconds))",
+        seconds=hours * 3600,
+    )
+
+
+def _drilled(days: float, *, error: str | None = None) -> Act:
+    def act(installation: Installation) -> None:
+        _backed_up(24 * 30)(installation)
+        sql(
+            "delete from tds_restores; insert into tds_restores (kind, backup, started_at, ended_at, error) values"
+            " ('drill', 'b', now(), now() - make_interval(secs => :seconds), null),"
+            " ('drill', 'b', now(), now(), :error)",
+            seconds=days * 86_400, error=error or "found nothing",
+        )(installation)  # fmt: skip
+
+    return act
+
+
+FAULTS["backup_late"] = Fault(_backed_up(26.2), _backed_up(0), _backed_up(25.8))
+FAULTS["restore_undrilled"] = Fault(_drilled(7.1), sql("delete from tds_backups"), _drilled(6.9))
+
+
 # The machine, and who is told
 
 
 def _revision(revision: str) -> Act:
-    return sql("update alembic_version set version_num = :revision", revision=revision)
+    """The database is of another revision; only its owner says so."""
+
+    def revised(installation: Installation) -> None:
+        with superuser(installation.engine) as session:
+            session.execute(text("update alembic_version set version_num = :revision"), {"revision": revision})
+
+    return revised
 
 
 def _machine(name: str, value: Any) -> Act:

@@ -47,7 +47,7 @@ def served(database: str, home: Path, **environ: str) -> Iterator[int]:
 
 
 def _await(port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90  # a busy machine takes its time to import
     while time.monotonic() < deadline:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1)

@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
-_KEYS = {"Enter": ("\r", 13), "Tab": ("\t", 9)}
+#: Where CI is set a missing browser fails the tests that need one; elsewhere they are skipped.
+IS_MISSING = PROGRAM is None and not os.environ.get("CI")
+_KEYS = {"Enter": ("\r", 13), "Tab": ("\t", 9), "Escape": ("", 27)}
 
 
 class Chromium:
-    """One tab. Whatever the console complains about is in `complaints`."""
+    """One tab. What the console complains about is in `complaints`, what was asked of the network in `requests`."""
 
     def __init__(self, to: int, back: int) -> None:
         self._to, self._back = to, back
         self._buffer, self._number, self._session = b"", 0, ""
         self.complaints: list[str] = []
+        self.requests: list[str] = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Log", "Runtime"):
+        for domain in ("Page", "Log", "Runtime", "Network"):
             self._call(f"{domain}.enable")
 
     def open(self, url: str) -> None:
@@ -39,7 +42,27 @@ class Chromium:
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def ask(self, expression: str) -> Any:
-        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """The value of a JavaScript expression; of a promise, what it comes to."""
+        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise AssertionError(f"{expression[:200]}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    def set_cookie(self, url: str, name: str, value: str) -> None:
+        self._call("Network.setCookie", url=url, name=name, value=value)
+
+    def run_scripts(self, *, on: bool) -> None:
+        """Whether pages that are opened from now on may run their scripts."""
+        self._call("Emulation.setScriptExecutionDisabled", value=not on)
+
+    def hide(self, *, is_hidden: bool) -> None:
+        """Put the tab behind another, or in front again."""
+        if is_hidden:
+            self._other = self._call_browser("Target.createTarget", url="about:blank")["targetId"]
+            self._call_browser("Target.activateTarget", targetId=self._other)
+        else:
+            self._call_browser("Target.closeTarget", targetId=self._other)
+            self._call("Page.bringToFront")
 
     def wait_for(self, expression: str, seconds: float = 15) -> None:
         """Wait until a JavaScript expression is true of the page."""
@@ -53,9 +76,10 @@ class Chromium:
         self._call("Input.insertText", text=text)
 
     def press(self, key: str) -> None:
-        text, code = _KEYS[key]
+        text, code = _KEYS[key] if key in _KEYS else (key, ord(key.upper()))
         params = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self._call("Input.dispatchKeyEvent", type="keyDown", text=text if key == "Enter" else "", **params)
+        is_text = key == "Enter" or key not in _KEYS
+        self._call("Input.dispatchKeyEvent", type="keyDown", text=text if is_text else "", **params)
         self._call("Input.dispatchKeyEvent", type="keyUp", **params)
 
     def tab_to(self, expression: str) -> None:
@@ -66,9 +90,18 @@ class Chromium:
             self.press("Tab")
         raise AssertionError(f"no key leads to: {expression}")
 
-    def picture(self, path: Path) -> None:
-        shot = self._call("Page.captureScreenshot", captureBeyondViewport=True)
+    def picture(self, path: Path, *, whole: bool = True) -> None:
+        """Keep a picture of the page; not the whole of it: of the window."""
+        shot = self._call("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+    def _call_browser(self, method: str, **parameters: Any) -> Any:
+        """Call the browser itself, not the tab."""
+        session, self._session = self._session, ""
+        try:
+            return self._call(method, **parameters)
+        finally:
+            self._session = session
 
     def _call(self, method: str, **parameters: Any) -> Any:
         self._number += 1
@@ -82,8 +115,17 @@ class Chromium:
                 if "error" in said:
                     raise AssertionError(f"{method}: {said['error']}")
                 return said["result"]
-            if said.get("method") == "Log.entryAdded":
-                self.complaints.append(said["params"]["entry"]["text"])
+            self._note(said.get("method", ""), said.get("params", {}))
+
+    def _note(self, method: str, params: dict[str, Any]) -> None:
+        if method == "Log.entryAdded":
+            self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+        elif method == "Runtime.exceptionThrown":
+            self.complaints.append(str(params["exceptionDetails"].get("exception", {}).get("description")))
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
+            self.complaints.append(str([each.get("value") for each in params["args"]]))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
 
     def _read(self) -> Any:
         while b"\0" not in self._buffer:

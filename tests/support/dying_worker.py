@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tds_core.processing.lease_recovery import recover_expired_leases
 from tds_core.sources.zoho import client
 from tds_core.sync.runs import due_runs
-from tds_tasks import nudge, runs
+from tds_tasks import runs, worker_nudges
 from tds_tasks.context import scope
 from tds_tasks.work_batches import drain
 
@@ -22,7 +22,7 @@ def main(*entities: str) -> None:
     """Work until nothing is left. Leases are short, so that what a dead predecessor held is soon free."""
     client.PAGE_SIZE = 10
     runs.RUN_LEASE_SECONDS = 0.5
-    nudge._send = lambda *_: None  # type: ignore[assignment]
+    worker_nudges._send = lambda *_: None  # type: ignore[assignment]
     while True:
         with scope() as session:
             recover_expired_leases(session)

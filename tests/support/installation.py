@@ -11,8 +11,8 @@ from tds_core.alerts.rule import RuleValue
 from tds_core.alerts.rules import RULES, rule_of
 from tds_core.breakers.registry import Breakers, open_breakers
 from tds_core.config.settings import Settings, load_settings
-from tds_core.healing import workers
-from tds_core.healing.workers import WorkerReport
+from tds_core.healing import worker_status
+from tds_core.healing.worker_status import WorkerReport
 from tds_core.observability import heartbeats
 from tds_models.db import session_scope
 
@@ -79,7 +79,7 @@ class Installation:
             "loop_seconds": 0.0, **more,
         }  # fmt: skip
         with session_scope(self.engine) as session:
-            workers.report_worker(session, WorkerReport(**told))
+            worker_status.report_worker(session, WorkerReport(**told))
 
     def age_pulse(self, name: str, seconds: float) -> None:
         """The last heartbeat of `name` was so long ago."""

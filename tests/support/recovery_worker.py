@@ -10,7 +10,7 @@ from typing import Any
 
 from tds_core.queue import retry_policy
 from tds_core.sources.zoho import client, responses
-from tds_tasks import nudge, work_batches
+from tds_tasks import work_batches, worker_nudges
 from tds_tasks.work_batches import drain
 
 HURRY = 30
@@ -47,7 +47,7 @@ def main() -> None:
     poison(set(os.environ["TDS_TEST_POISON"].split()))
     work_batches.SINGLE_READS = 5
     client.PAGE_SIZE = 10
-    nudge._send = lambda *_: None  # type: ignore[assignment]
+    worker_nudges._send = lambda *_: None  # type: ignore[assignment]
     while True:
         for entity in WORKED_ON:
             drain(entity)

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tds_core.breakers.registry import Breakers
-from tds_core.healing import cycle, workers
+from tds_core.healing import cycle, worker_status
 from tds_core.healing.action_log import Cause
 from tds_core.healing.context import HealingContext
-from tds_core.healing.workers import WorkerReport
+from tds_core.healing.worker_status import WorkerReport
 from tds_models.db import session_scope
 from tds_tasks.context import settings
-from tds_tasks.worker import liveness
+from tds_tasks.worker import lease_holder_liveness
 from tests.support.world import ScriptedSource, World
 
 ELSEWHERE = "far:7:elsewher"
@@ -37,7 +37,7 @@ def healing_context_of(world: World, **more: Any) -> HealingContext:
         "scope": scope_of(world),
         "breakers": Breakers(),
         "announce": announce,
-        "dead": liveness.dead,
+        "dead": lease_holder_liveness.dead,
         "source": lambda name: ScriptedSource(),
         **more,
     }
@@ -68,7 +68,7 @@ def tell(world: World, process: str = ELSEWHERE, **more: Any) -> str | None:
         **more,
     }
     with session_scope(world.engine) as session:
-        return workers.report_worker(session, WorkerReport(**told))
+        return worker_status.report_worker(session, WorkerReport(**told))
 
 
 def leave_canaries(world: World, queue: str, *, count: int = 4, seconds: float = 61) -> None:

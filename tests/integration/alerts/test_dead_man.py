@@ -14,7 +14,7 @@ from tds_core.alerts.dead_man import DeadManSwitch, Progress, why_not
 from tds_core.alerts.facts import AlertFacts
 from tds_core.breakers.registry import open_breakers
 from tds_core.config.settings import Settings, load_settings
-from tds_core.health.heartbeat import heartbeat_facts, heartbeat_health
+from tds_core.health.dead_man_switch import heartbeat_facts, heartbeat_health
 from tds_core.health.infrastructure import evaluate, infrastructure_health
 from tds_models.db import session_scope
 from tests.support.alert_receivers import Answer, HttpReceiver, http_receiving

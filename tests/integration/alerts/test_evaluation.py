@@ -1,6 +1,6 @@
 """Evaluations on a real PostgreSQL: what is measured becomes states, transitions and deliveries."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from threading import Barrier, Thread
 
 import pytest
@@ -86,6 +86,88 @@ def test_a_cause_is_told_and_its_consequence_is_not_until_the_cause_is_over_for_
     alerting.evaluate()
     [message] = alerting.send()
     assert [(each.alert.rule, each.reason) for each in message.deliveries] == [("backlog", "over: muted by broker")]
+
+
+def test_a_channel_that_is_not_told_of_the_cause_is_told_of_the_consequence(world: World) -> None:
+    board = Switchboard()
+    rules = [
+        board.rule("broker", severity=AlertSeverity.WARNING),
+        board.rule("backlog", severity=AlertSeverity.ERROR, muted_by=("broker",)),
+    ]
+    alerting = AlertWorld(world, Evaluator(rules), board)
+    names = {alerting.channel("desk"): "desk", alerting.channel("boss", severity="error"): "boss"}
+    board.values |= {("broker", ""): 1.0, ("backlog", ""): 1.0}
+    alerting.evaluate()
+    told = {names[each.channel_id]: each.deliveries[0].alert.rule for each in alerting.send()}
+    assert told == {"desk": "broker", "boss": "backlog"}
+    board.values["broker", ""] = 0
+    alerting.wait(61)
+    alerting.evaluate()  # the cause is just over: the desk waits, and nobody is told twice
+    assert [(names[each.channel_id], each.kind) for each in alerting.send()] == [("desk", "resolved")]
+
+
+def test_the_worst_of_several_causes_is_named(world: World) -> None:
+    board = Switchboard()
+    rules = [
+        board.rule("slow", severity=AlertSeverity.WARNING),
+        board.rule("broker", severity=AlertSeverity.CRITICAL),
+        board.rule("backlog", severity=AlertSeverity.ERROR, muted_by=("slow", "broker")),
+    ]
+    alerting = AlertWorld(world, Evaluator(rules), board)
+    alerting.channel("boss", severity="error")
+    board.values |= {("slow", ""): 1.0, ("broker", ""): 1.0, ("backlog", ""): 1.0}
+    alerting.evaluate()
+    assert [each.deliveries[0].alert.rule for each in alerting.send()] == ["broker"]
+    assert world.value("select muted_by from tds_alerts where rule = 'backlog'") == "broker"
+
+
+def set_quiet(alerting: AlertWorld, *, is_quiet: bool) -> None:
+    """Let quiet hours of every channel be on from a minute ago, or end them."""
+    now = alerting.world.value("select now()").astimezone(UTC)
+    hours = f"{now - timedelta(minutes=1):%H:%M}-{now + timedelta(hours=2):%H:%M}" if is_quiet else None
+    alerting.world.execute("update tds_alert_channels set quiet_hours = :hours", hours=hours)
+
+
+def test_in_quiet_hours_the_end_of_what_is_critical_is_told_and_every_other_end_waits(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.board.values |= {("letters", ""): 1.0}
+    alerting.evaluate()
+    alerting.send()
+    set_quiet(alerting, is_quiet=True)
+    alerting.board.values["broker", ""] = 1
+    alerting.evaluate()
+    assert [each.deliveries[0].alert.rule for each in alerting.send()] == ["broker"]
+    alerting.board.values |= {("letters", ""): 0.0, ("broker", ""): 0.0}
+    alerting.wait(61)
+    alerting.evaluate()
+    [over] = alerting.send()
+    assert (over.kind, [each.alert.rule for each in over.deliveries]) == ("resolved", ["broker"])
+    assert alerting.send() == []
+    set_quiet(alerting, is_quiet=False)
+    [over] = alerting.send()
+    assert (over.kind, [each.alert.rule for each in over.deliveries]) == ("resolved", ["letters"])
+
+
+def test_an_end_that_waited_is_told_before_the_same_alert_fires_anew(alerting: AlertWorld) -> None:
+    alerting.channel("desk")
+    alerting.board.values["letters", ""] = 1
+    alerting.evaluate()
+    alerting.send()
+    set_quiet(alerting, is_quiet=True)
+    alerting.board.values["letters", ""] = 0
+    alerting.wait(61)
+    alerting.evaluate()
+    alerting.board.values["letters", ""] = 1
+    alerting.wait(600)
+    alerting.evaluate()
+    assert alerting.send() == []
+    set_quiet(alerting, is_quiet=False)
+    # Another alert of the rule is worse, so that its message would come first if nothing else decided.
+    alerting.board.values["letters", "invoice"] = 1
+    alerting.evaluate()
+    alerting.world.execute("update tds_alerts set severity = 'critical' where subject = 'invoice'")
+    sent = [(each.kind, each.deliveries[0].episode) for _ in range(3) for each in alerting.send()]
+    assert sent == [("firing", 1), ("resolved", 1), ("firing", 2)]
 
 
 def test_nothing_is_sent_after_an_acknowledgement(alerting: AlertWorld) -> None:

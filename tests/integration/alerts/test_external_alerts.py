@@ -192,7 +192,7 @@ def test_what_has_been_over_for_long_is_removed_and_its_history_kept(prometheus:
     prometheus.alerts.world.execute("""
         update tds_alerts set changed_at = now() - interval '91 days' where subject not like '%new'""")
     with prometheus.alerts.scope() as session:
-        assert remove_old(session, "tds_alerts") == 1
+        assert remove_old(session, "tds_alerts", {}) == 1
     assert {subject for _, subject in prometheus.alerts.states()} == {"PodDown pod=new", "PodDown pod=still"}
     assert prometheus.alerts.world.value("select count(*) from tds_alert_transitions") == 5
     prometheus.sends(alert_of_prometheus("PodDown", pod="old"))

@@ -9,7 +9,7 @@ from tds_core.alerts.facts import AlertFacts
 from tds_core.alerts.rules import RULES
 from tds_core.breakers.registry import Breakers, BreakersAwayError
 from tds_core.config.settings import load_settings
-from tds_core.sources.zoho.quota.usage import QuotaUnknownError
+from tds_core.sources.zoho.quota.usage_snapshot import QuotaUnknownError
 from tds_models.db import session_scope
 from tests.support.alert_faults import FAULTS
 from tests.support.installation import Installation, installation

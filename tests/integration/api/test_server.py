@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 
 from tds_api.http.probe_coalescing import PROBES
 from tests.support.api_process import served
+from tests.support.database_role import superuser
 from tests.support.webhook_sender import PATH, TOKEN, signature, wrapped
 
 SLOW = 200
@@ -232,8 +233,8 @@ create trigger slowly before insert on tds_inbox_events for each row execute fun
 def test_a_sender_that_would_wait_too_long_is_refused_at_once_and_health_says_how_many(
     port: int, engine: Engine
 ) -> None:
-    with engine.begin() as connection:
-        connection.exec_driver_sql(SLOW_DATABASE)
+    with superuser(engine) as session:
+        session.connection().exec_driver_sql(SLOW_DATABASE)
     with ThreadPoolExecutor(400) as threads:
         for begin in (0, 100):  # what a webhook costs is learned from what comes
             assert {each[0] for each in threads.map(sent, [port] * 40, range(begin, begin + 40))} == {202}

@@ -9,9 +9,9 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_models.db import session_scope
 from tds_tasks import schedule
 from tests.support.command_line import CommandLine
+from tests.support.database_role import superuser
 from tests.support.world import ScriptedSource, World, delivery, product
 
 
@@ -25,7 +25,7 @@ def tds(world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch,
 
 
 def tamper(world: World, statement: str) -> None:
-    with session_scope(world.engine) as session:
+    with superuser(world.engine) as session:
         session.execute(text("set local session_replication_role = replica"))
         session.execute(text(statement))
 

@@ -11,6 +11,7 @@ from tds_core.audit_trail.rolling_verification import VerificationProgress
 from tds_core.audit_trail.row_digests import SEALED_TABLES
 from tds_models.db import session_scope
 from tests.integration.audit_trail.test_seal import AUDIT, KEY, Trail
+from tests.support.database_role import retire_at_any_age
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -102,6 +103,7 @@ def test_what_was_found_stays_until_a_round_finds_it_no_more(trail: Trail) -> No
 
 def test_retirement_in_the_midst_of_a_round_is_no_violation(trail: Trail) -> None:
     step(trail)
+    retire_at_any_age(trail.engine)
     with session_scope(trail.engine) as session:
         assert retention.retire(session, KEY, SEALED_TABLES[AUDIT], days=-1) is not None
     assert whole_round(trail).worst.count == 0

@@ -26,6 +26,7 @@ from tds_core.auth.sessions import Lifetime, NewSession
 from tds_core.errors import NotFoundError
 from tds_models.auth import ActionOutcome, Role
 from tds_models.db import Lock, session_scope
+from tests.support.database_role import REFUSED_CHANGE
 
 A_DAY = Lifetime(idle_seconds=3600, seconds=86_400)
 PASSWORD = "correct horse battery"
@@ -304,7 +305,7 @@ def test_actions_are_found_by_who_what_and_when(scope) -> None:
 def test_actions_cannot_be_edited(scope, engine: Engine, change: str) -> None:
     with scope() as session:
         action_log.record(session, ActionEntry(shell("ann"), "runs.cancel", "x", "c"), ActionOutcome.DONE)
-    with pytest.raises(DBAPIError, match="append-only"):
+    with pytest.raises(DBAPIError, match=REFUSED_CHANGE):
         execute(engine, change.format("tds_operator_actions"))
 
 

@@ -7,12 +7,14 @@ from sqlalchemy import Engine
 
 from tds_core.breakers.registry import Breakers, open_breakers
 from tds_core.config.settings import load_settings
+from tds_core.errors import TransientError
 from tests.support.breaker_clock import NAME, ask, fail, is_refused
 from tests.support.command_line import CommandLine
 from tests.support.webhook_sender import TOKEN, Sender, sender_for
 from tests.support.world import World
 
 PATH = "/api/tds/circuit-breakers"
+OTHER = "zoho.inventory.items"
 
 
 @pytest.fixture
@@ -39,6 +41,13 @@ def tds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], red
 def reset(sender: Sender, name: str, token: str = TOKEN):
     client = sender.app.test_client()
     return client.post(f"{PATH}/{name}/reset", headers={"Authorization": f"Bearer {token}"})
+
+
+def fail_other(breakers: Breakers) -> None:
+    """Open a second breaker."""
+    for _ in range(5):
+        with pytest.raises(TransientError), breakers.guard(OTHER):
+            raise TransientError("HTTP 502")
 
 
 def test_every_breaker_is_listed_with_its_statistics(sender: Sender, breakers: Breakers) -> None:
@@ -102,6 +111,31 @@ def test_the_command_closes_one(tds: CommandLine, breakers: Breakers) -> None:
     assert [each["state"] for each in tds("breakers", "--json").json] == ["closed"]
     said = tds("breakers", "reset", "zoho.books.nothing")
     assert (said.exit_code, "see: tds breakers" in said.errors) == (1, True)
+
+
+def test_all_are_closed_at_once(sender: Sender, breakers: Breakers) -> None:
+    fail_other(breakers)
+    client = sender.app.test_client()
+    closed = client.post(f"{PATH}/reset", headers={"Authorization": f"Bearer {TOKEN}"})
+    shown = {each["name"]: (each["state"], each["reset_by"]) for each in closed.json}
+    assert closed.status_code == 200
+    assert shown[NAME] == shown[OTHER] == ("closed", "token")
+    breakers.breaker(NAME).invalidate()
+    assert not is_refused(breakers)
+    assert client.post(f"{PATH}/reset").status_code == 401
+
+
+def test_the_command_closes_all(world: World, tds: CommandLine, breakers: Breakers) -> None:
+    fail_other(breakers)
+    closed = tds("breakers", "reset", "--all", "--json").json
+    assert {NAME, OTHER} <= set(closed)
+    assert {each["state"] for each in tds("breakers", "--json").json} == {"closed"}
+    assert "are closed" in tds("breakers", "reset", "--all").out
+    [action] = world.rows("select distinct operation, subject from tds_operator_actions")
+    assert (action["operation"], action["subject"]) == ("cli.breakers.reset", "all")
+    for words in ((), (NAME, "--all")):
+        said = tds("breakers", "reset", *words)
+        assert (said.exit_code, "--all" in said.errors) == (2, True)
 
 
 def test_health_is_degraded_while_one_is_open_and_names_it(world: World, tds: CommandLine, breakers: Breakers) -> None:

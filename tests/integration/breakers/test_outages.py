@@ -34,7 +34,7 @@ def hurried(synced: World, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> W
 
 def work_until(world: World, happened: Callable[[], bool], *, seconds: float = 30, run_id: int | None = None) -> None:
     """Be dispatcher and workers until it happened."""
-    waker = BreakerWakeup(context._breakers(os.getpid()), calls_per_minute=0, look_seconds=0.5)
+    waker = BreakerWakeup(context._breakers(os.getpid()), calls_per_minute=lambda: 0, look_seconds=0.5)
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, world.rows("select * from tds_sync_queue limit 3")

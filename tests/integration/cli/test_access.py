@@ -232,7 +232,7 @@ def test_validation_elsewhere_is_waited_for(
                     stored_reports.advance(session, report_id, Severities())
 
     done, worker = threading.Event(), threading.Thread(target=work, daemon=True)
-    monkeypatch.setattr("tds_core.validation.on_demand.MOST_AT_ONCE", 0)
+    monkeypatch.setattr("tds_core.validation.report_requests.MOST_AT_ONCE", 0)
     monkeypatch.setattr("tds_api.cli.validate.LOOK_SECONDS", 0.05)
     worker.start()
     later = tds("validate", "customers", "--json")

@@ -54,6 +54,8 @@ def family(pid: int) -> list[psutil.Process]:
 def test_workers_come_and_go_by_command(commands: Commands) -> None:
     assert commands.run("status").returncode == 5
     assert commands.json("stop") == {"ended": 0}
+    said = commands.run("stop").stdout
+    assert all(each in said for each in ("tds workers start", "tds demo", "Ctrl-C", "tds workers status"))
     started = commands.json("start", "--count", "1")
     found = commands.json("status")
     assert found["kept_here"] == {"pid": started["pid"], "count": 1}

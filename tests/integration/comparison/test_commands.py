@@ -53,7 +53,7 @@ def test_an_equal_mirror_is_exit_code_0_and_shows_how_it_is_proven(tds: CommandL
 def test_a_whole_organisation_is_compared_in_one_command(tds: CommandLine, synced: World, workers: None) -> None:
     load_all(synced)
     said = tds("compare", "--json")
-    assert (said.exit_code, said.json["agreement"], len(said.json["parts"])) == (0, "equal", 14)
+    assert (said.exit_code, said.json["agreement"], len(said.json["parts"])) == (0, "equal", 14), said.out
     assert said.json["score"] == "100.00"
     assert said.json["differences"] == []
 

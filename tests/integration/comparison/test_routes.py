@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from tds_core.audit_trail.keys import derived_keys
+from tds_core.audit_trail.seal_keys import derived_keys
 from tds_core.auth import api_keys
-from tds_core.comparison.statements import from_json, verify
+from tds_core.comparison.agreement_statements import from_json, verify
 from tds_core.config.settings import load_settings
 from tds_models.auth import Role
 from tds_models.db import session_scope

@@ -7,30 +7,31 @@ import msgspec
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tds_core.audit_trail.keys import derive
-from tds_core.comparison import stated_differences, statements
-from tds_core.comparison.statements import SignedStatement, StatementError
+from tds_core.audit_trail.seal_keys import derive
+from tds_core.comparison import agreement_statements, stated_differences
+from tds_core.comparison.agreement_statements import SignedStatement, StatementError
 from tds_core.errors import NotFoundError
 from tds_models.db import session_scope
 from tds_tasks.context import settings
 from tests.support.comparing import compare
+from tests.support.database_role import REFUSED_CHANGE
 from tests.support.planted_faults import FAULTS, Ground
 from tests.support.world import World
 
 
 def newest(world: World) -> SignedStatement:
     with session_scope(world.engine) as session:
-        return statements.read(session)
+        return agreement_statements.read(session)
 
 
 def wrong_with(statement: SignedStatement) -> list[str]:
     key = derive(settings().secret_key)
-    return statements.verify(statement, {key.id: key.secret})
+    return agreement_statements.verify(statement, {key.id: key.secret})
 
 
 def test_a_statement_says_what_was_equal_and_can_be_verified_without_a_database(loaded: World) -> None:
     compare(loaded)
-    statement = statements.from_json(statements.to_json(newest(loaded)))
+    statement = agreement_statements.from_json(agreement_statements.to_json(newest(loaded)))
     assert wrong_with(statement) == []
     content = statement.content()
     records = loaded.value("select sum(equal_count) from tds_comparison_reports")
@@ -86,7 +87,7 @@ def test_of_many_differences_a_statement_has_their_digest(ground: Ground, monkey
 def resigned(statement: SignedStatement, content: dict[str, Any]) -> SignedStatement:
     """A statement of another body, signed as the first was."""
     key = derive(settings().secret_key)
-    return statements._sign(key, number=statement.number, body=msgspec.json.encode(content).decode(),
+    return agreement_statements._sign(key, number=statement.number, body=msgspec.json.encode(content).decode(),
                             previous=statement.previous, made_at=statement.made_at)  # fmt: skip
 
 
@@ -113,18 +114,18 @@ def test_a_statement_that_was_changed_is_found_out(loaded: World) -> None:
     assert "product: its buckets do not come to its root" in wrong_with(forged)
     assert wrong_with(dataclasses.replace(statement, previous="11" * 32)) == ["the signature is not of this text"]
     with pytest.raises(StatementError, match="not known here: set TDS_SECRET_KEY"):
-        statements.verify(statement, {})
+        agreement_statements.verify(statement, {})
     with pytest.raises(StatementError, match="This is no statement"):
-        statements.from_json(b'{"number": 1}')
+        agreement_statements.from_json(b'{"number": 1}')
 
 
 def test_the_database_refuses_edits_of_statements(loaded: World) -> None:
     compare(loaded, "vendor")
     for statement in ("update tds_statements set body = '{}'", "delete from tds_statements"):
-        with pytest.raises(DBAPIError, match="append-only"):
+        with pytest.raises(DBAPIError, match=REFUSED_CHANGE):
             loaded.execute(statement)
 
 
 def test_nothing_is_stated_before_anything_was_compared(world: World) -> None:
     with session_scope(world.engine) as session, pytest.raises(NotFoundError, match="tds compare"):
-        statements.read(session)
+        agreement_statements.read(session)

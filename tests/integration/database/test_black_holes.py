@@ -85,7 +85,7 @@ def test_a_statement_under_way_a_commit_and_a_copy_end_as_for_a_server_that_went
 
     def commit() -> None:
         with session_scope(engine) as session:
-            session.execute(text("create table if not exists notes (n int)"))
+            session.execute(text("create temporary table if not exists notes (n int)"))
             time.sleep(0.5)
 
     def ask() -> None:

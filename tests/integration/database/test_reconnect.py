@@ -19,6 +19,7 @@ from tds_core.observability.outages import database, watch_database
 from tds_core.schema.migrations import upgrade
 from tds_local.embedded import EmbeddedPostgres
 from tds_models.db import make_engine, session_scope
+from tests.support.database_role import superuser
 from tests.support.webhook_sender import sender_for, wrapped
 
 WRITE = "insert into notes values (:n)"
@@ -41,7 +42,8 @@ def watched(url: str, **more: Any) -> Engine:
 
 def write(engine: Engine, number: int = 0) -> None:
     with session_scope(engine) as session:
-        session.execute(text("create table if not exists notes (n int)"))
+        if session.execute(text("select to_regclass('notes')")).scalar() is None:
+            session.execute(text("create table notes (n int)"))
         session.execute(text(WRITE), {"n": number})
 
 
@@ -94,6 +96,8 @@ def test_a_restart_nobody_noticed_meanwhile_is_reported_once_too(own_postgres: E
 
 def test_connections_that_were_cut_are_made_anew(database: str) -> None:
     engine = watched(database, application="tds-cut")
+    with superuser(engine) as session:
+        session.execute(text("create table notes (n int); grant all on notes to public"))
     write(engine)
     other = make_engine(database)
     with session_scope(other) as session:

@@ -5,11 +5,12 @@ import threading
 import msgspec
 import pytest
 
-from tds_core.dead_letters import operator_edits, queries, retry
+from tds_core.dead_letters import operator_actions, queries, retry
 from tds_core.dead_letters.retry import DeadLetterClosedError, InvalidEditError, RetryInProgressError
 from tds_core.errors import InvalidRecordError, NotFoundError
 from tds_models.db import session_scope
 from tds_tasks import schedule
+from tests.support.database_role import REFUSED_CHANGE
 from tests.support.dead_letters import broken_promises, dead, letter, many, mend
 from tests.support.world import ScriptedSource, World, at, delivery, forget_context, product
 
@@ -104,7 +105,7 @@ def test_of_many_who_retry_a_letter_at_once_one_does(world: World, source: Scrip
 def test_events_of_a_letter_a_person_closed_stay_as_they_ended(world: World, source: ScriptedSource) -> None:
     [first] = dead(world, source, ID)
     with session_scope(world.engine) as session:
-        operator_edits.resolve(session, first, note="a test record", by="ann")
+        operator_actions.resolve(session, first, note="a test record", by="ann")
     source.records[ID] = InvalidRecordError("rate: -4 is less than 0")
     world.deliver(delivery("product", product(second=3), complete=False))
     world.drain("product")
@@ -130,20 +131,20 @@ def test_work_that_waits_already_takes_the_letter_along(world: World, source: Sc
 def test_what_people_do_is_written_down_and_cannot_be_edited(world: World, source: ScriptedSource) -> None:
     [letter_id] = dead(world, source, ID)
     with session_scope(world.engine) as session:
-        operator_edits.assign(session, letter_id, to="bob", by="ann")
-        operator_edits.resolve(session, letter_id, note="known", by="bob")
+        operator_actions.assign(session, letter_id, to="bob", by="ann")
+        operator_actions.resolve(session, letter_id, note="known", by="bob")
         actions = queries.dead_letter(session, letter_id)["actions"]
     assert [(each["operator"], each["action"]) for each in actions] == [("ann", "assigned"), ("bob", "resolved")]
     assert actions[1]["detail"] == {"note": "known"}
-    with pytest.raises(Exception, match="append-only"):
+    with pytest.raises(Exception, match=REFUSED_CHANGE):
         world.execute("update tds_dead_letter_actions set operator = 'eve'")
     with pytest.raises(DeadLetterClosedError), session_scope(world.engine) as session:
-        operator_edits.assign(session, letter_id, to="eve", by="eve")
+        operator_actions.assign(session, letter_id, to="eve", by="eve")
 
 
 def edit(world: World, letter_id: int, **record: object) -> None:
     with session_scope(world.engine) as session:
-        operator_edits.edit(session, letter_id, record=msgspec.json.encode({**product(ID), **record}), by="ann")
+        operator_actions.edit(session, letter_id, record=msgspec.json.encode({**product(ID), **record}), by="ann")
 
 
 def test_an_edited_record_is_what_the_next_retry_applies(world: World, source: ScriptedSource) -> None:

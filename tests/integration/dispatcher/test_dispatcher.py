@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tds_core.breakers.registry import Breakers
 from tds_models.db import make_engine
 from tds_tasks import dispatcher as dispatching
-from tds_tasks import nudge
+from tds_tasks import worker_nudges
 from tds_tasks.app import app
 from tds_tasks.breaker_wakeup import BreakerWakeup
 from tds_tasks.dispatcher import Dispatcher, lead
@@ -23,7 +23,9 @@ from tests.support.world import World
 
 @pytest.fixture
 def looking(world: World) -> Dispatcher:
-    return Dispatcher(BreakerWakeup(Breakers(), calls_per_minute=0, look_seconds=0.5), slots=4, claim_size=10)
+    return Dispatcher(
+        BreakerWakeup(Breakers(), calls_per_minute=lambda: 0, look_seconds=0.5), slots=lambda: 4, claim_size=lambda: 10
+    )
 
 
 def look(world: World, looking: Dispatcher) -> list[str]:
@@ -113,12 +115,12 @@ def test_a_look_without_redis_still_rescues_and_the_next_one_announces(
     def away(task: str, *args: int) -> None:
         raise RedisAway("connection refused")
 
-    works = nudge._send
-    monkeypatch.setattr(nudge, "_send", away)
+    works = worker_nudges._send
+    monkeypatch.setattr(worker_nudges, "_send", away)
     assert look(world, looking) == []
     assert world.value("select count(*) from tds_sync_queue where lease_token is not null") == 0
     assert world.value("select count(*) from tds_pulses where name = 'dispatcher'") == 1
-    monkeypatch.setattr(nudge, "_send", works)
+    monkeypatch.setattr(worker_nudges, "_send", works)
     monkeypatch.setattr(dispatching, "OUTAGE_SECONDS", 0.0)
     make_old(world)
     assert look(world, looking) == ["tds.sync.product", "tds.sync.vendor"]
@@ -135,7 +137,7 @@ def leading(engine: Engine, seen: list[int], number: int, errors: list[Exception
 
     def run() -> None:
         try:
-            lead(engine, Noting(engine, slots=1, claim_size=1), stop)
+            lead(engine, Noting(engine, slots=lambda: 1, claim_size=1), stop)
         except Exception as error:
             errors.append(error)
 
@@ -201,9 +203,11 @@ def test_a_leader_that_stumbles_leads_again(world: World, database: str, monkeyp
                 connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
             stop.set()
 
-    dispatcher = Stumbling(engine, slots=1, claim_size=1)
+    dispatcher = Stumbling(engine, slots=lambda: 1, claim_size=1)
+    rounds: list[int] = []
     with pytest.raises(SQLAlchemyError):
-        lead(engine, dispatcher, stop)
+        lead(engine, dispatcher, stop, lambda: rounds.append(1))
+    assert rounds == [1]
     again = threading.Thread(target=lead, args=(engine, dispatcher, stop), daemon=True)
     again.start()
     assert wait_for(lambda: len(looks) == 2)

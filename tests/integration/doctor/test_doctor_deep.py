@@ -7,15 +7,18 @@ from email.utils import format_datetime
 import pytest
 import requests
 import responses
+from cryptography.fernet import Fernet
 from psycopg2 import connect
 
 from tds_api.cli.doctor import run_checks
 from tds_api.cli.doctor_checks import machine, postgres, zoho
+from tds_api.cli.doctor_checks.broker import broker
 from tds_api.cli.doctor_checks.redis_server import _room
 from tds_api.cli.doctor_checks.result import CheckResult
 from tds_core.config.settings import Settings, load_settings
 from tds_core.database_urls import without_driver
 from tds_core.health.health import HealthState
+from tds_core.worker_slots import Capacity
 from tests.support.standin import StandIn
 from tests.support.world import World
 
@@ -37,6 +40,12 @@ def test_connections_must_do_for_every_process_the_settings_start(workers: str, 
     assert ("max_connections" in found.mend) is (state is not HealthState.OK)
 
 
+def test_connections_must_do_for_workers_that_run_whatever_the_settings_start() -> None:
+    found = postgres.connections(load_settings({"TDS_WORKERS": "1"}), 97, Capacity(worker_count=8, slot_count=32))
+    assert found.state is HealthState.CRITICAL
+    assert "8 workers with 32 tasks" in found.says
+
+
 def test_a_database_that_a_power_cut_may_destroy_is_reported(database: str) -> None:
     found = by_name(postgres.postgres(load_settings({"TDS_DATABASE_URL": database})))
     with connect(without_driver(database)) as connection, connection.cursor() as cursor:
@@ -53,6 +62,40 @@ def test_a_redis_that_is_almost_full_is_doubtful() -> None:
     assert _room({"used_memory": 70, "maxmemory": 100}).is_ok
     assert _room({"used_memory": 81, "maxmemory": 100}).state is HealthState.WARNING
     assert _room({"used_memory": 10**9, "maxmemory": 0}).is_ok
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("amqp://tds:hidden@127.0.0.1:1/", "refused"),
+        ("sentinel://:hidden@127.0.0.1:1/0?master=books", "No master found for 'books'"),
+    ],
+)
+def test_a_broker_that_does_not_answer_is_a_problem_and_its_password_stays_hidden(address: str, says: str) -> None:
+    [found] = broker(load_settings({"TDS_REDIS_URL": "redis://127.0.0.1:2/0", "TDS_BROKER_URL": address}))
+    assert found.state is HealthState.CRITICAL
+    assert says in found.says and "hidden" not in found.says and "TDS_BROKER_URL" in found.mend
+
+
+def test_a_broker_of_its_own_is_looked_at_and_the_redis_itself_only_once(redis_url: str) -> None:
+    [found] = broker(load_settings({"TDS_REDIS_URL": "redis://127.0.0.1:2/0", "TDS_BROKER_URL": redis_url}))
+    assert found.state is HealthState.OK
+    assert list(broker(load_settings({"TDS_REDIS_URL": redis_url}))) == []
+
+
+def test_a_key_that_does_not_open_what_is_stored_is_a_problem(synced: World, database: str) -> None:
+    right, wrong = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    synced.execute(
+        "insert into tds_source_tokens (source, refresh_token) values ('zoho', :token)"
+        " on conflict (source) do update set refresh_token = excluded.refresh_token",
+        token=Fernet(right).encrypt(b"a token"),
+    )
+    found = [
+        machine.secrets(load_settings({"TDS_DATABASE_URL": database, "TDS_SECRET_KEY": key}))
+        for key in (right, wrong, "")
+    ]
+    assert [each.state for each in found] == [HealthState.OK, HealthState.CRITICAL, HealthState.CRITICAL]
+    assert "does not open 1 " in found[1].says and "give-up" in found[2].mend
 
 
 def test_packages_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

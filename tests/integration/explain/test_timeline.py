@@ -365,5 +365,8 @@ def test_every_part_of_a_story_is_found_by_an_index(world: World, monkeypatch: p
         explain(session, PRODUCT, "77", StepFilter(limit=2, cursor=page["next_cursor"], field="price"))
         row_plans = len(plans)
     assert row_plans > 14
-    scanned = [(table, plan) for plan in plans for table in GROWING if f"Seq Scan on {table}" in plan]
+    # Of a partitioned table, the partitions with rows; the empty ones are read whole with one look.
+    filled = {row["name"] for table in GROWING
+              for row in world.rows(f"select distinct tableoid::regclass::text as name from {table}")}  # fmt: skip
+    scanned = [(name, plan) for plan in plans for name in filled if f"Seq Scan on {name} " in plan]
     assert scanned == []

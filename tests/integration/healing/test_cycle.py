@@ -188,7 +188,9 @@ def test_what_the_dispatcher_rescues_is_written_down_and_an_empty_look_is_not(wo
     from tds_tasks.breaker_wakeup import BreakerWakeup
     from tds_tasks.dispatcher import Dispatcher
 
-    looking = Dispatcher(BreakerWakeup(Breakers(), calls_per_minute=0, look_seconds=0.5), slots=1, claim_size=1)
+    looking = Dispatcher(
+        BreakerWakeup(Breakers(), calls_per_minute=lambda: 0, look_seconds=0.5), slots=lambda: 1, claim_size=lambda: 1
+    )
     world.enqueue("product", "1")
     world.claim(lease_seconds=0)
     with world.engine.connect() as connection:

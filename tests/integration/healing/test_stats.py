@@ -106,7 +106,7 @@ def test_a_cycle_in_which_an_action_failed_is_an_error_of_the_command(
 ) -> None:
     world.enqueue("product", "1")
     world.execute("update tds_sync_queue set next_attempt_at = now() - interval '1 minute'")
-    monkeypatch.setattr("tds_tasks.worker_watchdog.announce", lambda entity: False)
+    monkeypatch.setattr("tds_tasks.healing_loop.announce", lambda entity: False)
     said = tds("heal", "run")
     assert (said.exit_code, "failed" in said.out) == (1, True)
 

@@ -8,10 +8,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-import celeryconfig
 from tds_core.health import infrastructure
 from tds_core.observability import heartbeats
 from tds_core.schedule import job_store
+from tds_tasks import celeryconfig
+from tests.support.database_role import superuser
 from tests.support.webhook_sender import Sender, sender_for, wrapped
 
 AWAY = "postgresql://nobody@127.0.0.1:9/none"
@@ -38,18 +39,18 @@ def test_ready_means_reachable_and_migrated(sender: Sender) -> None:
 
 
 def test_an_older_schema_is_not_ready_and_a_newer_one_is(sender: Sender) -> None:
-    with sender.engine.begin() as connection:
-        connection.execute(text("update alembic_version set version_num = '0001'"))
+    with superuser(sender.engine) as session:
+        session.execute(text("update alembic_version set version_num = '0001'"))
     answer = sender.app.test_client().get("/readyz")
     assert (answer.status_code, answer.json["code"]) == (503, "not_migrated")
-    with sender.engine.begin() as connection:
-        connection.execute(text("update alembic_version set version_num = 'from-the-future'"))
+    with superuser(sender.engine) as session:
+        session.execute(text("update alembic_version set version_num = 'from-the-future'"))
     assert sender.app.test_client().get("/readyz").status_code == 200
 
 
 def test_an_empty_database_is_not_ready(sender: Sender) -> None:
-    with sender.engine.begin() as connection:
-        connection.execute(text("drop table alembic_version"))
+    with superuser(sender.engine) as session:
+        session.execute(text("drop table alembic_version"))
     assert sender.app.test_client().get("/readyz").json["code"] == "not_ready"
 
 

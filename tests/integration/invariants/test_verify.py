@@ -5,6 +5,7 @@ import pytest
 from tds_core.invariants.verify import InvariantResult, all_checks, verify
 from tds_models.db import session_scope
 from tests.support.command_line import CommandLine
+from tests.support.database_role import superuser
 from tests.support.standin import StandIn
 from tests.support.world import ScriptedSource, World, delivery, invoice, product
 
@@ -25,7 +26,7 @@ def broken(world: World) -> dict[str, list[str]]:
 
 def tamper(world: World, *statements: str) -> None:
     """Change what nobody may change, as somebody with all rights over the database could."""
-    with session_scope(world.engine) as session:
+    with superuser(world.engine) as session:
         for statement in ("set local session_replication_role = replica", *statements):
             session.connection().exec_driver_sql(statement)
 

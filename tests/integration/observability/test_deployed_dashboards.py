@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from sqlalchemy import Engine
 
 from tests.integration.observability.test_metrics import families, label_names
+from tests.support.tools import tool
 from tests.support.webhook_sender import Sender, sender_for
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -67,9 +67,7 @@ def unknown(expression: str, told: dict[str, set[str]]) -> set[str]:
 
 @pytest.fixture
 def promtool() -> str:
-    if not (found := shutil.which("promtool")):
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
-    return found
+    return tool("promtool", "Debian: prometheus")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What /metrics says: documented to the last label, of bounded size whatever is sent, and as Prometheus likes it."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +13,17 @@ from prometheus_client import Metric
 from prometheus_client.registry import REGISTRY
 from sqlalchemy import Engine, text
 
-import celeryconfig
-from tds_api.monitoring import metrics_registry
+from tds_api.probes_and_metrics import metrics_registry
 from tds_core.alerts.rules import RULES
 from tds_core.breakers.circuit import CircuitState as BreakerState
 from tds_core.breakers.circuit import Thresholds
 from tds_core.breakers.registry import Breakers
-from tds_core.dead_letters import store
+from tds_core.dead_letters import burial
 from tds_core.errors import QuotaError, TransientError
 from tds_core.healing.action_log import HealingOutcome as DeedOutcome
 from tds_core.health.health import HealthState
 from tds_core.observability import heartbeats
+from tds_core.observability.query_classes import PARTS
 from tds_core.records.compare import RowOutcome
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.api_request import ApiCall
@@ -34,7 +33,9 @@ from tds_models.alerts import AlertDeliveryState, AlertState
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.runs import Mode
+from tds_tasks import celeryconfig
 from tests.support.alertmanager import alert_of_prometheus, notification
+from tests.support.tools import tool
 from tests.support.webhook_sender import Sender, sender_for, wrapped
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +71,10 @@ BOUNDS = {
     "window": "1h|24h",
     "pool": "api|intake|worker|dispatcher|healing",
     "operation": "request|batch|page|source_call|statement",
+    "route": r"[a-z0-9 _-]+(\.[a-z0-9_-]+)?",
+    "verb": "select|insert|update|delete|other",
+    "part": "mirror|" + "|".join({part for _, part in PARTS}),
+    "program": r"other|(api|worker|dispatcher|beat|flower|test)(-\d+)?",
     "le": r"[\d.e+-]+|\+Inf",
 }
 
@@ -124,7 +129,7 @@ def hostile(sender: Sender) -> None:
             }
             for number, error in enumerate(errors * 10)
         ]  # fmt: skip
-        store.bury(session, source="zoho", entity="product", letters=letters)
+        burial.bury(session, source="zoho", entity="product", letters=letters)
 
 
 def dead_letters_class(error: Exception) -> str:
@@ -176,8 +181,7 @@ def test_labels_take_few_values_whatever_arrives(sender: Sender) -> None:
 
 
 def test_names_and_types_are_as_prometheus_wants_them(sender: Sender) -> None:
-    if not (promtool := shutil.which("promtool")):
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    promtool = tool("promtool", "Debian: prometheus")
     page = "\n".join(line for line in sender.get("/metrics").text.splitlines() if "tds_" in line) + "\n"
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -13,14 +13,14 @@ from werkzeug.serving import make_server
 from tds_core.auth import operators
 from tds_models.auth import Role
 from tds_models.db import session_scope
-from tests.support.chromium import PROGRAM, Chromium, chromium
+from tests.support.chromium import IS_MISSING, Chromium, chromium
 from tests.support.standin import StandIn
 from tests.support.webhook_sender import TOKEN, sender_for
 
 START = "/api/tds/zoho/oauth/start"
 PASSWORD = "correct horse battery"
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here")
+pytestmark = pytest.mark.skipif(IS_MISSING, reason="there is no chromium here")
 
 
 @pytest.fixture

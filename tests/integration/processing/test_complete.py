@@ -196,7 +196,7 @@ def test_an_event_that_comes_while_its_record_is_written_goes_round_again(
 
 def settled(world: World, claim: Any, record: dict[str, Any]) -> complete.Completion:
     """Settle `claim` with what a body said."""
-    from tds_core.queue.pending_events import bodies, pending_events
+    from tds_core.queue.webhook_body_selection import bodies, pending_events
     from tds_models.db import session_scope
     from tds_models.entities import ENTITIES
 
@@ -208,7 +208,7 @@ def settled(world: World, claim: Any, record: dict[str, Any]) -> complete.Comple
         )
 
 
-@pytest.mark.parametrize("where", ["queue_items.log_attempts", "end_events", "queue_items.finish", "store.resolve"])
+@pytest.mark.parametrize("where", ["queue_items.log_attempts", "end_events", "queue_items.finish", "burial.resolve"])
 def test_nothing_of_an_interrupted_settlement_is_visible(
     world: World, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

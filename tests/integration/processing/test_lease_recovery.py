@@ -9,7 +9,7 @@ import pytest
 from tds_core.processing.lease_recovery import expire, lease_holders, recover_expired_leases
 from tds_core.queue import claim
 from tds_models.db import session_scope
-from tds_tasks.worker.liveness import dead, worker_name
+from tds_tasks.worker.lease_holder_liveness import dead, worker_name
 from tests.support.world import World
 
 

@@ -30,6 +30,9 @@ class Told:
             for name, circuit in self.circuits.items()
         ]
 
+    def refuses(self) -> bool:
+        return True
+
     def hasten(self, name: str) -> None:
         self.hastened.append(name)
 
@@ -41,7 +44,7 @@ def told() -> Told:
 
 @pytest.fixture
 def waker(told: Told) -> BreakerWakeup:
-    return BreakerWakeup(told, calls_per_minute=360, look_seconds=0.5)  # type: ignore[arg-type]
+    return BreakerWakeup(told, calls_per_minute=lambda: 360, look_seconds=0.5)  # type: ignore[arg-type]
 
 
 def park(world: World, entity: str, count: int, name: str) -> None:
@@ -80,7 +83,7 @@ def test_as_much_is_woken_as_the_quota_lets_by_until_the_next_look(
 
 
 def test_what_failed_before_is_woken_by_twos_among_others(world: World, told: Told) -> None:
-    waker = BreakerWakeup(told, calls_per_minute=0, look_seconds=0.5)  # type: ignore[arg-type]
+    waker = BreakerWakeup(told, calls_per_minute=lambda: 0, look_seconds=0.5)  # type: ignore[arg-type]
     park(world, "invoice", 30, INVOICES)
     world.execute("update tds_sync_queue set failures = 1 where source_id < 'invoice-009'")
     told.circuits = {INVOICES: circuit(CircuitState.CLOSED)}

@@ -1,11 +1,15 @@
 """The timetable promises: a slot runs once however many tick, and one job's trouble is no other's."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
 import pytest
 
+from tds_core.config.overrides import overrides
+from tds_core.configuration.refresh import refresh
+from tds_core.configuration.versions import change
 from tds_core.schedule import job_store
 from tds_models.db import session_scope
 from tds_tasks import schedule
@@ -13,7 +17,7 @@ from tests.support.world import World
 
 
 @pytest.fixture
-def ran(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def ran(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """What the one job kind `note` was run with; the timetable holds nothing else."""
     noted: list[Any] = []
     schedule.app.finalize()  # as a worker does at its start: Celery binds tasks late, and not for two threads at once
@@ -24,7 +28,8 @@ def ran(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(schedule.celeryconfig, "TIMETABLE", {})
     monkeypatch.setitem(schedule.JOBS, "note", note)
-    return noted
+    yield noted
+    overrides.replace({})
 
 
 def put_job(world: World, name: str, cron: str = "every:86400", *, task: str = "note", missed: str = "once") -> None:
@@ -96,6 +101,26 @@ def test_what_an_operator_set_outlives_a_restart(world: World, ran: list[Any]) -
         job_store.seed(session, {"daily": ("every:60", "note", {}, "skip")})
     job = world.one("select * from tds_scheduled_jobs")
     assert (job["cron"], job["missed"], job["paused_at"] is not None) == ("5 5 * * *", "once", True)
+
+
+def test_the_timetable_follows_the_zone_of_the_installation_but_not_what_an_operator_set(
+    world: World, ran: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timetable = {name: ("0 2 * * * local", "note", {}, "once") for name in ("nightly", "own")}
+    monkeypatch.setattr(schedule.celeryconfig, "TIMETABLE", timetable)
+    monkeypatch.setattr(schedule, "_followed", {})
+    schedule.tick()
+    world.execute("update tds_scheduled_jobs set cron = '0 2 * * * Europe/Paris' where name = 'own'")
+    for zone, wanted in (("Asia/Baghdad", "0 2 * * * Asia/Baghdad"), ("UTC", "0 2 * * *")):
+        with session_scope(world.engine) as session:
+            change(session, "TDS_TIME_ZONE", zone, by="amal")
+        refresh(lambda: session_scope(world.engine))
+        if zone == "UTC":  # another Beat goes on
+            monkeypatch.setattr(schedule, "_followed", {})
+        schedule.tick()
+        assert world.value("select cron from tds_scheduled_jobs where name = 'nightly'") == wanted
+    assert world.value("select cron from tds_scheduled_jobs where name = 'own'") == "0 2 * * * Europe/Paris"
+    assert ran == [], "no slot of the night was run anew"
 
 
 def test_a_failing_job_is_written_down_and_stops_no_other(
@@ -175,7 +200,7 @@ def test_a_lost_slot_is_left_to_the_newer_one_of_its_job(world: World, ran: list
 
 
 def test_the_timetable_tds_starts_with_asks_only_for_jobs_there_are(world: World) -> None:
-    import celeryconfig
+    from tds_tasks import celeryconfig
 
     assert {task for _, task, _, _ in celeryconfig.TIMETABLE.values()} <= set(schedule.JOBS)
     world.execute("delete from tds_scheduled_jobs")

@@ -3,9 +3,6 @@
 import os
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from alembic import command
@@ -13,28 +10,24 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Engine, text
 
-import migrations
-from tds_core.schema.migrations import upgrade
+from tds_core.errors import ConfigError
+from tds_core.schema.migrations import scripts_directory, upgrade
 from tds_models.base import Base, mirror_metadata
 from tds_models.db import make_engine
 from tds_models.entities import ENTITIES
+from tds_models.partitions import is_partition
+from tests.support.database_role import superuser_url
 
-HOME = Path(migrations.__file__).parent
+HOME = scripts_directory()
 
 
 @pytest.fixture
-def empty(postgres_url: str) -> Iterator[str]:
+def empty(empty_database: str) -> str:
     """The address of a database without any table."""
-    name = f"tds_empty_{uuid.uuid4().hex[:8]}"
-    admin = make_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"create database {name}"))
-    yield f"{postgres_url.rpartition('/')[0]}/{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"drop database {name} with (force)"))
-    admin.dispose()
+    return empty_database
 
 
 def config(url: str) -> Config:
@@ -89,13 +82,18 @@ def test_there_is_one_newest_migration() -> None:
     assert len(ScriptDirectory.from_config(config("x")).get_heads()) == 1
 
 
+def is_compared(name: str | None, kind: str, _parents: object) -> bool:
+    """Our schemas, and of partitioned tables the whole."""
+    return name in (None, "erp") if kind == "schema" else not is_partition(name or "")
+
+
 def test_the_tables_are_what_the_models_say(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
             opts={
                 "include_schemas": True,
-                "include_name": lambda name, kind, parents: kind != "schema" or name in (None, "erp"),
+                "include_name": is_compared,
                 "compare_type": True,
             },
         )
@@ -104,10 +102,26 @@ def test_the_tables_are_what_the_models_say(engine: Engine) -> None:
 
 def test_a_migration_made_now_would_be_empty(database: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", "setup.cfg", "check"],
+        [sys.executable, "-m", "alembic", "check"],
         cwd=HOME.parent, env={**os.environ, "TDS_DATABASE_URL": database}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alembic_needs_no_argument_but_its_command(empty: str) -> None:
+    def alembic(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "alembic", *command],
+            cwd=HOME.parent, env={**os.environ, "TDS_DATABASE_URL": empty}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    alembic("upgrade", "head")
+    newest = ScriptDirectory(str(HOME)).get_current_head()
+    assert alembic("current").strip() == f"{newest} (head)"
+    assert f"-> {newest} (head)" in alembic("history")
+    assert "No new upgrade operations detected" in alembic("check")
 
 
 def test_every_entity_has_its_table_and_its_lines(engine: Engine) -> None:
@@ -130,16 +144,20 @@ def test_migrating_a_migrated_database_changes_nothing(database: str) -> None:
     engine.dispose()
 
 
+def test_the_schema_of_a_newer_version_stays_as_it_is(database: str) -> None:
+    engine = make_engine(superuser_url(database))
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    assert upgrade(database) == "9999"
+    with pytest.raises(CommandError, match="9999"):
+        upgrade(database, "0041")
+    engine.dispose()
+
+
 def test_two_that_migrate_at_once_wait_for_each_other(empty: str) -> None:
     code = "import sys; from tds_core.schema.migrations import upgrade; upgrade(sys.argv[1])"
     started = [subprocess.Popen([sys.executable, "-c", code, empty]) for _ in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
-
-
-def test_the_installed_package_brings_its_migrations() -> None:
-    declared = (HOME.parent / "setup.cfg").read_text()
-    assert "migrations = script.py.mako, env.py, versions/*.py" in declared
-    assert {path.name for path in HOME.iterdir()} >= {"env.py", "script.py.mako", "versions", "__init__.py"}
 
 
 def test_empty_text_of_before_becomes_null_and_the_rest_stays(empty: str) -> None:
@@ -170,4 +188,27 @@ def test_empty_text_of_before_becomes_null_and_the_rest_stays(empty: str) -> Non
         line = connection.execute(text("select line_id, sku, name, rate::text from erp.invoice_line")).one()
         assert tuple(line) == (None, None, "a  b", "1.50")
     command.downgrade(config(empty), "0018")
+    engine.dispose()
+
+
+def test_tables_of_another_program_are_not_touched_and_named(empty: str) -> None:
+    engine = make_engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text("create schema erp"))
+        connection.execute(text("create table erp.product (id int)"))
+        connection.execute(text("create table public.tds_sync_queue (status text)"))
+        connection.execute(text("create table public.tds_sync_logs as select 1 as id"))
+    with pytest.raises(
+        ConfigError, match=r"erp.product, public.tds_sync_logs, public.tds_sync_queue. Nothing was changed"
+    ):
+        upgrade(empty)
+    with engine.begin() as connection:
+        tables = connection.execute(text("select relname from pg_class where relname like 'tds%' and relkind = 'r'"))
+        assert sorted(tables.scalars()) == ["tds_sync_logs", "tds_sync_queue"]
+        indexes = "select indexrelid from pg_index where indrelid::regclass::text like 'tds%'"
+        assert connection.execute(text(indexes)).all() == []
+        connection.execute(text("create schema legacy; alter table erp.product set schema legacy"))
+        for name in ("tds_sync_queue", "tds_sync_logs"):
+            connection.execute(text(f"alter table public.{name} set schema legacy"))
+    assert upgrade(empty)
     engine.dispose()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from tds_core.statistics.activity import INSTALLATION, count_hours, count_span
-from tds_core.statistics.business_figures import latency_figures, success_rate
+from tds_core.statistics.sync_performance import latency_figures, success_rate
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tests.support.planted_rows import attempt, event, plant, run

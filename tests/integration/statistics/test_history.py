@@ -6,16 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-import celeryconfig
 from tds_core.schedule.slots import latest_slot
 from tds_core.statistics.activity import INSTALLATION
 from tds_core.statistics.history import figures_of_days, newest_figures, store_activity, store_figures, uncounted_spans
-from tds_core.statistics.local_time import day_bounds, hour_begins
-from tds_core.statistics.reports import InvalidSpanError
+from tds_core.statistics.local_time import InvalidSpanError, day_bounds, hour_begins
 from tds_core.statistics.reports import history as report_history
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
-from tds_tasks import schedule
+from tds_tasks import celeryconfig, schedule
 from tests.support.planted_rows import attempt, event, plant, records
 from tests.support.world import World
 

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from tds_core.statistics.manual_interventions import OTHER, REPAIRS
+from tds_core.statistics.manual_interventions import OTHER, REPAIRS, interventions
 from tests.house.code import ROOT
+from tests.support.planted_rows import action, plant
 from tests.support.webhook_sender import Sender, sender_for
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
@@ -49,3 +52,14 @@ def test_every_changing_command_is_a_repair_or_not() -> None:
 
 def test_nothing_is_both() -> None:
     assert not REPAIRS & OTHER
+
+
+def test_what_only_asked_what_would_be_is_no_intervention(session: Session, engine: Engine) -> None:
+    now = datetime.now(UTC)
+    compared, synced = "comparison.sync_differences", "syncs.sync"
+    asked = ((compared, "{}"), (compared, '{"dry_run": true}'), (synced, '{"mode": "dry_run"}'))
+    plant(engine, "tds_operator_actions", *(action(now, operation, detail=detail) for operation, detail in asked))
+    assert interventions(session, since=now - timedelta(minutes=1))["action_count"] == 0
+    done = ((compared, '{"dry_run": false}'), (compared, '{"dry_run": "off"}'), (synced, '{"mode": "full"}'))
+    plant(engine, "tds_operator_actions", *(action(now, operation, detail=detail) for operation, detail in done))
+    assert interventions(session, since=now - timedelta(minutes=1))["action_count"] == 3

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from tds_api.cli import stats
 from tds_api.resources.statistics import PATHS
 from tds_core.auth import api_keys
-from tds_core.statistics import current_figures, reports
+from tds_core.statistics import latest_entity_figures, reports
 from tds_core.statistics.history import store_figures
 from tds_models.auth import Role
 from tds_models.db import session_scope
@@ -106,7 +106,7 @@ def test_large_tables_are_shown_as_they_were_measured_last(
     sender: Sender, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records(sender.engine, "product", {}, {})
-    monkeypatch.setattr(current_figures, "MEASURED_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(latest_entity_figures, "MEASURED_AT_ONCE_BYTES", 0)
     found = get(sender, "/statistics/items")
     assert (found["figures"], found["measured_at"]) == (None, None)
     assert found["reason"] == "Products are too many to be counted on request: tds schedule run statistics"
@@ -212,10 +212,33 @@ def test_stats_count_no_large_table_that_the_slot_has_counted(
         store_figures(session, "product", now=world.value("select now()"), zone=ZONE)
     records(world.engine, "product", {"source_id": "3"})
     records(world.engine, "customer", {"source_id": "3"})
-    monkeypatch.setattr(current_figures, "MEASURED_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(latest_entity_figures, "MEASURED_AT_ONCE_BYTES", 0)
     found = {each["entity"]: each for each in tds("stats", "--json").json["entities"]}
     assert (found["product"]["live_count"], found["product"]["unconfirmed_count"]) == (2, 1)
-    assert found["customer"]["live_count"] == 2  # never counted by the slot, so counted now
+    assert not found["product"]["is_estimated"]
+
+
+def test_a_large_table_that_was_never_counted_is_estimated_and_says_so(
+    tds: CommandLine, sender: Sender, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [{"source_id": str(number)} for number in range(1, 501)]
+    records(world.engine, "customer", *many, {"source_id": "501", "deleted_at": world.value("select now()")})
+    records(world.engine, "stock_level", *({**each, "stock_on_hand": 2} for each in many))
+    for table in ("customer", "stock_level"):
+        world.execute(f"analyze erp.{table}")
+    counted = {each["entity"]: each for each in tds("stats", "--json").json["entities"]}["customer"]
+    assert (counted["is_estimated"], counted["live_count"], counted["deleted_count"]) == (False, 500, 1)
+    monkeypatch.setattr(latest_entity_figures, "MEASURED_AT_ONCE_BYTES", 0)
+    rows = get(sender, "/entities")
+    for row in (rows, tds("stats", "--json").json["entities"], get(sender, "/dashboard")["entities"]):
+        about = {each["entity"]: each for each in row}["customer"]
+        assert about["is_estimated"]
+        assert 450 <= about["live_count"] <= 550
+        assert (about["deleted_count"], about["unconfirmed_count"], about["newest_modified_at"]) == (None, None, None)
+    assert "tds schedule run statistics" in tds("stats").out
+    stock = get(sender, "/sync/stock/stats")
+    assert (stock["is_estimated"], stock["stock_on_hand"], stock["locations"]) == (True, None, [])
+    assert 450 <= stock["product_count"] <= 550
 
 
 def test_neither_does_the_api(sender: Sender, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,8 +251,8 @@ def test_neither_does_the_api(sender: Sender, world: World, monkeypatch: pytest.
     records(world.engine, "product", {"source_id": "3"})
     records(world.engine, "stock_level", {"source_id": "3", "stock_on_hand": 7})
     paths = {"/entities": lambda found: found, "/dashboard": lambda found: found["entities"]}
-    for bytes_at_once, count in ((current_figures.MEASURED_AT_ONCE_BYTES, 3), (0, 2)):
-        monkeypatch.setattr(current_figures, "MEASURED_AT_ONCE_BYTES", bytes_at_once)
+    for bytes_at_once, count in ((latest_entity_figures.MEASURED_AT_ONCE_BYTES, 3), (0, 2)):
+        monkeypatch.setattr(latest_entity_figures, "MEASURED_AT_ONCE_BYTES", bytes_at_once)
         for path, entities in paths.items():
             found = {each["entity"]: each for each in entities(get(sender, path))}["product"]
             assert (found["live_count"], found["unconfirmed_count"]) == (count, 1), path

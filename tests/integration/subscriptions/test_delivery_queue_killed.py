@@ -13,7 +13,7 @@ from tds_core.subscriptions import delivery_queue
 from tds_core.subscriptions.fan_out import due_subscriptions
 from tds_tasks import subscriptions
 from tds_tasks.context import scope
-from tds_tasks.worker.liveness import dead
+from tds_tasks.worker.lease_holder_liveness import dead
 from tests.support.change_events import Telling, telling
 from tests.support.receiver import Receiver, receiving
 from tests.support.world import World

@@ -11,6 +11,7 @@ from tds_core.validation.rules import Severities
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 from tds_models.findings import Severity
+from tests.support.database_role import superuser
 from tests.support.mirror_rows import CLEAN, put, put_clean_mirror
 from tests.support.standin import StandIn
 from tests.support.world import World
@@ -307,9 +308,9 @@ def test_orphans_are_references_lines_and_products_without_their_place(clean: Wo
     put(clean, "stock_level", source_id="lost", lines={})
     put(clean, "customer", source_id="k2", deleted_at="2026-11-01")
     put(clean, "sales_order", source_id="o2", customer_id="k2")
-    with clean.engine.begin() as connection:
-        connection.exec_driver_sql("set local session_replication_role = replica")
-        connection.exec_driver_sql("delete from erp.bill")
+    with superuser(clean.engine) as session:
+        session.connection().exec_driver_sql("set local session_replication_role = replica")
+        session.connection().exec_driver_sql("delete from erp.bill")
     assert found(clean, ORPHANS) == [
         ("error", "b1", "bill.lines", "b1"),
         ("warning", "o2", "sales_order.customer_id", "k2"),

@@ -116,7 +116,9 @@ def test_a_check_that_cannot_be_carried_out_ends_its_report_with_the_reason(mirr
 
 
 def test_the_dispatcher_wakes_a_worker_for_reports(mirrored: World) -> None:
-    looking = Dispatcher(BreakerWakeup(Breakers(), calls_per_minute=0, look_seconds=0.5), slots=4, claim_size=10)
+    looking = Dispatcher(
+        BreakerWakeup(Breakers(), calls_per_minute=lambda: 0, look_seconds=0.5), slots=lambda: 4, claim_size=lambda: 10
+    )
     with mirrored.engine.connect() as connection:
         looking.look(connection)
         assert "tds.validation.advance" not in mirrored.nudged

@@ -85,7 +85,7 @@ def test_slack_gets_blocks_in_the_colour_of_the_alert(services: HttpReceiver) ->
     header, body = attachment["blocks"]
     assert header["text"] == {"type": "plain_text", "text": "CRITICAL: Work waits: product", "emoji": True}
     assert body["text"]["type"] == "mrkdwn"
-    assert "<https://tds.example.com/api/tds/alerts/12|alert 12>" in body["text"]["text"]
+    assert "<https://tds.example.com/dashboard/alerts/12|alert 12>" in body["text"]["text"]
     assert "`tds alerts ack 12`" in body["text"]["text"]
     over = sent(services, SLACK, resolved())
     assert over.is_sent
@@ -106,7 +106,7 @@ def test_telegram_gets_html_without_previews(services: HttpReceiver) -> None:
     told = got.json
     assert (told["chat_id"], told["parse_mode"], told["disable_web_page_preview"]) == (-100123, "HTML", True)
     assert told["text"].startswith("<b>CRITICAL: Work waits: product</b>")
-    assert '<a href="https://tds.example.com/api/tds/alerts/12">alert 12</a>' in told["text"]
+    assert '<a href="https://tds.example.com/dashboard/alerts/12">alert 12</a>' in told["text"]
 
 
 def test_each_alert_is_an_incident_of_pagerduty_that_its_end_resolves(services: HttpReceiver) -> None:
@@ -141,7 +141,7 @@ def test_ntfy_gets_priority_and_tags_and_a_click(services: HttpReceiver) -> None
     first, over = services.got
     assert (first.json["topic"], first.json["title"]) == ("tdsSECRETtopic", "CRITICAL: Work waits: product")
     assert (first.headers["x-priority"], first.headers["x-tags"]) == ("max", "rotating_light")
-    assert first.headers["x-click"] == "https://tds.example.com/api/tds/alerts/12"
+    assert first.headers["x-click"] == "https://tds.example.com/dashboard/alerts/12"
     assert (over.headers["x-priority"], over.headers["x-tags"]) == ("low", "white_check_mark")
 
 

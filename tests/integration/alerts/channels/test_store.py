@@ -114,6 +114,22 @@ def test_a_server_that_may_not_be_reached_is_refused_at_once(session: Session, v
         made(session, vault, address=address)
 
 
+@pytest.mark.parametrize(("server", "says"), [
+    ("smtp.example.com:9999", r"Port 9999 .*\(25, 443, 465, 587, 2525, 8443\).*TDS_OUTBOUND_PORTS"),
+    ("10.0.0.5", "internal address.*TDS_OUTBOUND_ALLOW"), ("smtp.example.com:70000", "from 1 to 65535"),
+])  # fmt: skip
+def test_a_mail_server_that_may_not_be_reached_is_refused_when_made_and_when_changed(
+    session: Session, vault: Vault, server: str, says: str
+) -> None:
+    address = MAIL.replace("smtp.example.com", server)
+    with pytest.raises((TargetRefusedError, InvalidChannelError), match=says):
+        made(session, vault, address=address)
+    made(session, vault)
+    with pytest.raises((TargetRefusedError, InvalidChannelError), match=says):
+        store.change(session, vault, POLICY, "ops", terms={}, address=address)
+    assert store.opened_channel(session, vault, "ops").secrets.address == MAIL
+
+
 def test_what_the_library_would_drop_is_refused_at_once(session: Session, vault: Vault) -> None:
     with pytest.raises(InvalidChannelError, match="Write: mailtos://"):
         made(session, vault, address="mailtos://u:p@smtp.example.com?to=ops@b.c&from=tds@example.com")

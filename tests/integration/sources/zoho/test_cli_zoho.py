@@ -41,6 +41,24 @@ def test_a_self_clients_code_connects_and_its_token_is_kept_encrypted(
     assert tds("zoho", "status").exit_code == 0
 
 
+def test_the_organisations_time_zone_is_the_installations_unless_somebody_chose_one(
+    tds: CommandLine, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Asia/Baghdad" in tds("config", "set", "TDS_TIME_ZONE", "Asia/Baghdad").out
+    assert "timetable's night" not in tds("zoho", "connect", "--code", self_client_code(standin)).out
+    synced.execute("alter table tds_configuration disable trigger user")
+    synced.execute("delete from tds_configuration")
+    synced.execute("alter table tds_configuration enable trigger user")
+    monkeypatch.setenv("TDS_TIME_ZONE", "Europe/Berlin")
+    assert "timetable's night" not in tds("zoho", "connect", "--code", self_client_code(standin)).out
+    monkeypatch.delenv("TDS_TIME_ZONE")
+    said = tds("zoho", "connect", "--code", self_client_code(standin))
+    assert "timetable's night are Asia/Baghdad's" in said.out
+    [kept] = synced.rows("select value, changed_by, reason from tds_configuration")
+    assert kept == {"value": "Asia/Baghdad", "changed_by": "tds", "reason": "the connected organisation's"}
+    assert "timetable's night" not in tds("zoho", "connect", "--code", self_client_code(standin)).out, "a second time"
+
+
 def test_a_used_up_code_says_what_to_do(tds: CommandLine, synced: World) -> None:
     said = tds("zoho", "connect", "--code", "1000.used.up")
     assert said.exit_code == 1

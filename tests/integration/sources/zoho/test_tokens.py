@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from tds_core.crypto import Vault
 from tds_core.errors import AuthError, ConfigError, RateError
-from tds_core.sources.zoho.auth_failure_diagnosis import KnownRefusals
 from tds_core.sources.zoho.client import ZohoClient
 from tds_core.sources.zoho.oauth import OAuthClient
+from tds_core.sources.zoho.refusal_diagnosis import KnownRefusals
 from tds_core.sources.zoho.tokens import TokenStore
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES

@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tds_core.alerts.delivery_plan import ChannelHistory, ChannelTerms, DeliverySummary, PlannedDelivery, plan
+from tds_core.alerts.delivery_plan import (
+    CauseSeverities,
+    ChannelHistory,
+    ChannelTerms,
+    DeliverySummary,
+    PlannedDelivery,
+    plan,
+)
 from tds_core.alerts.silences import Silence, silences_on
 from tds_core.alerts.state_machine import AlertRecord
 from tds_models.alerts import AlertDeliveryState, AlertMessageKind, AlertSeverity, AlertState
@@ -33,10 +40,11 @@ def planned(
     got: DeliverySummary | None = None,
     *silences: Silence,
     seconds: float = 1.0,
+    causes: CauseSeverities | None = None,
 ) -> PlannedDelivery | None:
     history = ChannelHistory(summaries={(7, channel.id): got} if got else {})
     on_now = silences_on(silences, later(seconds))
-    found = plan([alert], [channel], history, on_now, later(seconds))
+    found = plan([alert], [channel], history, on_now, causes=causes or {}, now=later(seconds))
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -107,6 +115,35 @@ def test_a_cause_mutes_its_consequence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cause", "least", "is_muted"),
+    [
+        ("critical", "critical", True), ("error", "warning", True), ("error", "error", True),
+        ("error", "critical", False), ("warning", "error", False),
+    ],
+)  # fmt: skip
+def test_a_cause_mutes_only_where_it_is_told_itself(cause: str, least: str, is_muted: bool) -> None:
+    alert = replace(ALERT, muted_by="broker", severity=AlertSeverity.CRITICAL)
+    channel = replace(DESK, minimum_severity=AlertSeverity(least))
+    each = planned(alert, channel, causes={"broker": AlertSeverity(cause)})
+    assert state_and_reason(each) == (("suppressed", "muted by broker") if is_muted else ("queued", None))
+
+
+@pytest.mark.parametrize(
+    ("cause", "alert", "expected"),
+    [
+        ("error", "critical", ("queued", None)), ("critical", "critical", ("suppressed", "muted by broker")),
+        ("error", "error", ("suppressed", "muted by broker")),
+    ],
+)  # fmt: skip
+def test_what_is_critical_does_not_wait_for_a_cause_that_quiet_hours_keep_back(
+    cause: str, alert: str, expected: tuple[str, str | None]
+) -> None:
+    quiet = replace(DESK, quiet_hours="11:00-13:00")
+    muted = replace(ALERT, muted_by="broker", severity=AlertSeverity(alert))
+    assert state_and_reason(planned(muted, quiet, causes={"broker": AlertSeverity(cause)})) == expected
+
+
+@pytest.mark.parametrize(
     ("hours", "clock", "is_quiet"),
     [
         ("22:00-07:00", "22:00", True), ("22:00-07:00", "06:59", True), ("22:00-07:00", "07:00", False),
@@ -130,6 +167,6 @@ def test_quiet_hours_are_of_the_channels_zone_and_let_what_is_critical_pass(
 
 def test_further_alerts_of_a_rule_wait_for_each_other_unless_they_are_critical() -> None:
     history = ChannelHistory(summaries={}, recent_groups={("backlog", 1)})
-    assert plan([ALERT], [DESK], history, [], later(1)) == []
+    assert plan([ALERT], [DESK], history, [], causes={}, now=later(1)) == []
     critical = replace(ALERT, severity=AlertSeverity.CRITICAL)
-    assert len(plan([critical], [DESK], history, [], later(1))) == 1
+    assert len(plan([critical], [DESK], history, [], causes={}, now=later(1))) == 1

@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tds_core.alerts.message_text import one_line
 from tds_core.alerts.messages import compose, message_of_test
 from tds_core.alerts.rendering import markdown, mrkdwn, rendered
+from tds_core.alerts.text_formatting import one_line
 from tests.support.alert_messages import NOW, item, message, resolved
 from tests.support.hostile_text import NAME, OBEYED
 
@@ -39,7 +39,7 @@ def test_a_message_says_what_since_when_how_bad_why_and_what_to_do(template: str
     ):  # fmt: skip
         assert part in told, part
     if template != "ntfy.txt":
-        assert "https://tds.example.com/api/tds/alerts/12" in told
+        assert "https://tds.example.com/dashboard/alerts/12" in told
         assert "tds alerts silence 12 --for 2h --reason" in told
 
 

@@ -62,6 +62,7 @@ def test_a_window_recurs() -> None:
         ({"duration_seconds": 60}, "both a schedule"),
         ({"cron": "0 2 * * *", "duration_seconds": 5}, "a minute to seven days"),
         ({"cron": "every day", "duration_seconds": 3600}, "schedule 'every day'"),
+        ({"cron": "every:1", "duration_seconds": 3600}, "no time of day.*'0 2 \\* \\* 0 Asia/Baghdad'"),
     ],
 )
 def test_a_silence_that_cannot_be_meant_is_refused(terms: dict[str, Any], message: str) -> None:

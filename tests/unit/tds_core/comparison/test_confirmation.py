@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tds_core.comparison.confirmation import Moment, Outcome, judge
-from tds_core.comparison.suspects import DueSuspect
+from tds_core.comparison.suspect_store import DueSuspect
 from tds_core.records.transform import Candidate, Provenance, RecordView
 from tds_models.comparison import DifferenceKind
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tds_core.dead_letters.preview import seconds_for
 from tds_core.sources.base import Traffic
-from tds_core.sources.zoho.quota.usage import DayUsage, LimitUsage, Usage
+from tds_core.sources.zoho.quota.usage_snapshot import DayUsage, LimitUsage, Usage
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FREE = LimitUsage(used=0, limit=0, ceilings={})

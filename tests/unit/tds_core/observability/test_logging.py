@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from tds_core.config.settings import load_settings
 from tds_core.observability.logging import configure_logging, get_logger
@@ -38,6 +39,21 @@ def test_an_event_carries_process_level_correlation_and_utc_time(stream: io.Stri
     assert (line["event"], line["outcome"], line["level"]) == ("sync_item_completed", "created", "info")
     assert (line["process"], line["correlation_id"], line["logger"]) == ("api", "c-1", "tds.sync")
     assert datetime.now(UTC) - datetime.fromisoformat(line["timestamp"]) < timedelta(seconds=5)
+
+
+def test_what_is_less_grave_than_the_level_is_left_out(stream: io.StringIO) -> None:
+    configure_logging(load_settings({"TDS_LOG_LEVEL": "WARNING"}), process="api", stream=stream)
+    log = get_logger("tds")
+    for say in (log.debug, log.info, log.warning, log.error):
+        say("happened")
+    try:
+        raise ValueError("x")
+    except ValueError:
+        log.exception("happened")
+    assert [line["level"] for line in lines(stream)] == ["warning", "error", "error"]
+    with capture_logs() as seen:  # a test sees all of it, however the process is set up
+        log.info("happened")
+    assert [each["log_level"] for each in seen] == ["info"]
 
 
 def test_libraries_speak_in_the_same_shape(stream: io.StringIO) -> None:

@@ -13,10 +13,10 @@ from tds_core.observability.slow_operations import SlowOperations, slow
 
 @pytest.fixture
 def limited() -> Iterator[SlowOperations]:
-    before = slow.limit_seconds
-    slow.limit_seconds = 2.0
+    before = slow.read_limit
+    slow.read_limit = lambda: 2.0
     yield slow
-    slow.limit_seconds = before
+    slow.read_limit = before
 
 
 def count() -> float:

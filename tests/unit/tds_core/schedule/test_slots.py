@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tds_core.errors import ConfigError
-from tds_core.schedule.slots import due_slot, latest_slot, next_slot
+from tds_core.schedule.slots import due_slot, in_zone, latest_slot, next_slot
 
 
 def on(hour: int, minute: int = 0, second: int = 0, day: int = 22) -> datetime:
@@ -90,3 +90,10 @@ def test_a_zone_moves_the_slot() -> None:
     )
     with pytest.raises(ConfigError, match="there is no time zone 'Mars/Olympus'"):
         next_slot("0 3 * * * Mars/Olympus", datetime(2026, 11, 1, 12, tzinfo=UTC))
+
+
+def test_the_word_local_is_the_installation_s_zone() -> None:
+    assert in_zone("0 2 * * * local", "Asia/Baghdad") == "0 2 * * * Asia/Baghdad"
+    assert in_zone("0 2 * * * local", "UTC") == "0 2 * * *"
+    for other in ("0 2 * * *", "every:60", "0 2 * * * Europe/Berlin"):
+        assert in_zone(other, "Asia/Baghdad") == other

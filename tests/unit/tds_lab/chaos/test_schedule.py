@@ -10,10 +10,10 @@ import typer
 
 from tds_lab.chaos import schedule as schedules
 from tds_lab.chaos.context import ChaosContext
-from tds_lab.chaos.killed_worker_recovery import OrphanRecovery
 from tds_lab.chaos.nemesis_registry import NEMESES, Nemesis, selected_nemeses
 from tds_lab.chaos.report import deliveries_gone_wrong, is_well
 from tds_lab.chaos.schedule import Schedule
+from tds_lab.chaos.worker_recovery_times import OrphanRecovery
 
 
 class Clock:

@@ -1,5 +1,7 @@
 """The worker's ear outlives what its library stumbles over when a connection is lost."""
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +9,9 @@ import pytest
 from celery.worker.consumer import Consumer
 from kombu import Connection
 
+from tds_core.observability.heartbeat_files import DIRECTORY
+from tds_tasks import context
+from tds_tasks.worker import celery_consumer
 from tds_tasks.worker.celery_consumer import ReconnectingConsumer
 
 
@@ -35,3 +40,38 @@ def test_a_connection_that_cannot_even_be_closed_is_let_go(consumer: Any, monkey
     monkeypatch.setattr(consumer.connection, "close", half_closed)
     consumer.on_connection_error_after_connected(ConnectionError("reset"))
     assert consumer.connection is None
+
+
+@pytest.fixture
+def beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Whether the worker's heartbeat file was touched since the last call."""
+    monkeypatch.setattr(context, "settings", lambda: SimpleNamespace(home=tmp_path))
+    monkeypatch.delenv("TDS_PROCESS", raising=False)
+
+    def has_beaten() -> bool:
+        path = tmp_path / DIRECTORY / "worker"
+        was_there = path.exists()
+        path.unlink(missing_ok=True)
+        return was_there
+
+    return has_beaten
+
+
+def test_the_main_loop_beats_while_it_goes_round_and_while_redis_is_away(
+    consumer: Any, beats: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer._ready_at = 0.0
+    consumer._go_round()
+    assert beats()
+    monkeypatch.setattr(celery_consumer.time, "sleep", lambda _seconds: None)
+    consumer.on_connection_error_before_connected(ConnectionError("refused"))
+    assert beats()
+
+    def fail_once(errback: Callable[[Exception, float], None], *_: Any, **__: Any) -> None:
+        errback(ConnectionError("refused"), 1.0)
+
+    connection = SimpleNamespace(ensure_connection=fail_once)
+    monkeypatch.setattr(Consumer, "ensure_connected", lambda _self, conn: conn.ensure_connection(None))
+    assert not beats()
+    consumer.ensure_connected(connection)
+    assert beats()

@@ -7,7 +7,7 @@ import pytest
 from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota.forecast import forecast_backlog, forecast_day, rhythm
 from tds_core.sources.zoho.quota.limits import Limits
-from tds_core.sources.zoho.quota.usage import Counts, DayUsage, LimitUsage, Usage
+from tds_core.sources.zoho.quota.usage_snapshot import Counts, DayUsage, LimitUsage, Usage
 
 LIVE, OPERATOR, SCHEDULED, BACKFILL, COMPARISON = Traffic
 LIMITS = Limits(calls_per_minute=100, calls_per_day={"books": 1000}, reserved={LIVE: 0.1, SCHEDULED: 0.2})

@@ -111,7 +111,7 @@ class Clock:
 
 def ledgers(limits: Limits, server: fakeredis.FakeServer, clock: Clock, processes: int = 4) -> FailoverCounter:
     ledger = RedisCounter(fakeredis.FakeRedis(server=server), limits, organization="42", clock=clock)
-    return FailoverCounter(limits, ledger, processes=processes, clock=clock)
+    return FailoverCounter(limits, ledger, processes=lambda: processes, clock=clock)
 
 
 def admitted(found: FailoverCounter, wanted: int) -> int:
@@ -164,7 +164,7 @@ def test_the_part_of_a_day_without_redis_begins_where_the_shared_count_was() -> 
 
 def test_what_zoho_refuses_is_heeded_without_redis_too() -> None:
     clock = Clock()
-    alone = LocalCounter(Limits(calls_per_minute=100, concurrent_calls=10), processes=1, clock=clock)
+    alone = LocalCounter(Limits(calls_per_minute=100, concurrent_calls=10), processes=lambda: 1, clock=clock)
     for code, wait, verdict in ((44, 60, Admission.RATE), (1070, 60, Admission.RATE), (45, 3600, Admission.DAY)):
         call = Call(f"refused-{code}", "books", LIVE)
         assert alone.admit(call, wait_seconds=0).verdict is Admission.GO
@@ -177,6 +177,26 @@ def test_what_zoho_refuses_is_heeded_without_redis_too() -> None:
 
 def test_without_any_redis_a_process_takes_its_part_and_says_so() -> None:
     with capture_logs() as logs:
-        found = FailoverCounter(Limits(calls_per_minute=100), None, processes=8)
+        found = FailoverCounter(Limits(calls_per_minute=100), None, processes=lambda: 8)
         assert admitted(found, 50) == 12
     assert [each["event"] for each in logs] == ["quota_not_shared"]
+
+
+def test_the_part_without_redis_follows_the_processes_there_are() -> None:
+    clock, processes = Clock(), [2]
+    limits = Limits(calls_per_minute=100, lease_seconds=1)
+    found = FailoverCounter(limits, None, processes=lambda: processes[0], clock=clock)
+    assert admitted(found, 60) == 50
+    processes[0] = 10
+    clock.now += 62
+    assert admitted(found, 60) == 10
+
+
+def test_a_call_of_the_day_counts_as_one_of_every_process_there_was() -> None:
+    clock, processes = Clock(), [2]
+    found = FailoverCounter(Limits(calls_per_day={"books": 100}), None, processes=lambda: processes[0], clock=clock)
+    assert admitted(found, 30) == 30
+    processes[0] = 8
+    assert admitted(found, 30) == 5  # 60 and five times 8 are used
+    processes[0] = 1
+    assert admitted(found, 30) == 0

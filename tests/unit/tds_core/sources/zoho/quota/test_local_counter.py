@@ -11,7 +11,7 @@ from tds_core.sources.base import Traffic
 from tds_core.sources.zoho.quota import limits as quota_limits
 from tds_core.sources.zoho.quota.limits import Admission, AdmissionReply, Call, Limits
 from tds_core.sources.zoho.quota.redis_counter import RedisCounter
-from tds_core.sources.zoho.quota.usage import read_usage
+from tds_core.sources.zoho.quota.usage_snapshot import read_usage
 
 NOON = 1_795_348_800.0  # 2026-11-22 12:00 UTC
 LIVE, OPERATOR, SCHEDULED, BACKFILL, _COMPARISON = Traffic

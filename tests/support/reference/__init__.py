@@ -1,0 +1,1 @@
+"""Makes the pages of `docs/reference` from what they describe: `make reference`."""
