@@ -40,11 +40,7 @@ test: dev  ## style, types, house rules and every test but those of `make faults
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@# Whole stacks are started one at a time, with nothing beside them: what they promise is about time, too.
-	@status=0; set -x; \
-	$(BIN)/python -m pytest -n 2 --ignore tests/acceptance -m 'not long' --durations 5 || status=$$?; \
-	$(BIN)/python -m pytest tests/acceptance -m 'not long' --durations 10 || status=$$?; \
-	exit $$status
+	$(BIN)/python -m tests.support.suite
 
 faults: dev  ## what takes longer: chaos, workers that die or hang, a comparison while records change, an alert for every kind of fault (three quarters of an hour)
 	$(BIN)/python -m pytest -m long -rP
