@@ -28,15 +28,20 @@ def run_pytest(*arguments: str) -> int:
     return subprocess.run(command, check=False).returncode
 
 
+def last_failed() -> list[str]:
+    """The tests that failed when pytest ran last."""
+    return sorted(json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else []
+
+
 def run_selection(arguments: Sequence[str]) -> tuple[int, list[str]]:
     """Run a part of the suite, and again what failed of it. Returns the status and the tests that failed only once."""
     LAST_FAILED.unlink(missing_ok=True)
     status = run_pytest(*arguments)
-    failed = sorted(json.loads(LAST_FAILED.read_text())) if status == PYTEST_SOME_FAILED and LAST_FAILED.exists() else []
+    failed = last_failed() if status == PYTEST_SOME_FAILED else []
     if not 0 < len(failed) <= RETRIED:
         return status, []
     status = run_pytest(*failed)
-    failed_twice = json.loads(LAST_FAILED.read_text()) if LAST_FAILED.exists() else {}
+    failed_twice = last_failed()
     return status, [test for test in failed if test not in failed_twice]
 
 
