@@ -76,7 +76,7 @@ def running_stack(
         _check_secrets_of_home(home)
         settings = _with_stores(settings, ends, servers, on_step)
         with _step(on_step, "migrate") as set_detail:
-            set_detail(f"revision {_migrate(settings)}")
+            set_detail(f"revision {migrate_schema(settings)}")
         settings = _with_secrets(settings)
         _check_organization(settings)
         admin = _first_admin(settings)
@@ -99,9 +99,10 @@ def running_stack(
         yield Stack(settings, _addresses(settings), supervisor, servers, admin)
 
 
-def _migrate(settings: Settings) -> str | None:
+def migrate_schema(settings: Settings) -> str | None:
     """Bring the schema to its newest revision, as the owner where the settings name one. Returns the revision."""
-    if settings.source_of("TDS_DATABASE_URL") == "embedded" or not settings.migration_database_url:
+    is_embedded = settings.source_of("TDS_DATABASE_URL") in ("embedded", "running stack")
+    if is_embedded or not settings.migration_database_url:
         return migrations.upgrade(settings.database_url)
     logins = logins_of(settings.database_url, settings.migration_database_url, settings.reader_password)
     return migrations.upgrade(settings.migration_database_url, logins=logins)

@@ -10,6 +10,7 @@ from tds_api.cli.common.output import say, say_json, say_table, terminal
 from tds_core.config.settings import load_settings
 from tds_core.errors import NotFoundError, NotRunningError, ProgramFailedError
 from tds_local.control_socket import ask
+from tds_local.stack import migrate_schema
 
 stack = typer.Typer(no_args_is_help=True, help="The running `tds up` of this machine: status, stop, restart.")
 
@@ -66,21 +67,22 @@ def restart(
     program: list[str] = _PROGRAMS,
     as_json: bool = _JSON,
 ) -> None:
-    """Restart programs one after the other, as after new code or settings of the environment's files.
+    """Restart programs one after the other, as after new code; all of them: after the schema was brought up to it.
 
     Servers of the API take turns behind one port, so that no sender is refused. The embedded PostgreSQL and Redis and
     `tds up` itself stay as they are.
     """
-    home = load_settings().home
+    settings = load_settings()
+    home = settings.home
     names = list(program or [each["name"] for each in ask(home, "status")["programs"]])
-    done: dict[str, str] = {}
+    done = {} if program else {"schema": f"is at revision {migrate_schema(settings)}"}
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), console=terminal(stderr=True), transient=True,
         disable=as_json,
     ) as progress:  # fmt: skip
         shown = progress.add_task("")
-        for name in names:
-            progress.update(shown, description=f"{name} restarts ({len(done) + 1} of {len(names)})")
+        for number, name in enumerate(names, 1):
+            progress.update(shown, description=f"{name} restarts ({number} of {len(names)})")
             done[name] = _restart(home, name)
     if as_json:
         say_json(done)

@@ -153,6 +153,9 @@ def _within(seconds: float, exchange: Exchange, call: LibraryCall) -> bool:
         thread.join(ABORT_SECONDS)
     if not thread.is_alive():
         exchange.close()
+    # A socket's own timeout may come first, which is the same deadline.
+    if results != [True] and exchange.status is None and time.monotonic() >= exchange.deadline:
+        exchange.is_late = True
     return results == [True]
 
 
