@@ -23,6 +23,7 @@ from tds_local.supervisor import _GRACE_SECONDS
 from tds_tasks import celeryconfig
 from tests.house.code import ROOT, modules
 from tests.support.compose_file import (
+    BACKUP,
     CORE,
     NEEDED,
     OF_MIGRATION,
@@ -39,7 +40,7 @@ from tests.support.compose_file import (
 )
 
 PAGE = (ROOT / "docs/containers.md").read_text()
-EVERY = (*CORE, *TLS, *SEEING)
+EVERY = (*CORE, *TLS, *SEEING, *BACKUP)
 LASTING = tuple(name for name in EVERY if name != "migrate")
 #: The same in every container, so .env cannot change them; it is for `tds up` too, and for ports of the machine.
 INSIDE = {"TDS_HOME", "TDS_HOST", "TDS_PORT", "TDS_FLOWER_PORT", "TDS_METRICS_PORT", "TDS_METRICS_HOST"}
@@ -62,6 +63,7 @@ def test_every_service_is_of_the_core_or_of_a_profile() -> None:
     assert {name for name, found in profiles.items() if not found} == set(CORE)
     assert {name for name, found in profiles.items() if "seeing" in found} == set(SEEING)
     assert {name for name, found in profiles.items() if "tls" in found} == set(TLS)
+    assert {name for name, found in profiles.items() if "backup" in found} == set(BACKUP)
     assert set(profiles) == set(EVERY)
 
 
@@ -75,7 +77,8 @@ def test_every_setting_reaches_every_container_that_reads_it(name: str) -> None:
     assert sorted(wanted - set(reached)) == [], (
         "add each to `x-tds: environment:` of docker-compose.yml, as a name without a value"
     )
-    assert {variable for variable in wanted if reached[variable] != marked[variable]} == INSIDE
+    own = {*INSIDE, "TDS_BACKUP_DIRECTORY"} if name in BACKUP else INSIDE
+    assert {variable for variable in wanted if reached[variable] != marked[variable]} == own
     assert set(reached) <= {*wanted, "PROMETHEUS_MULTIPROC_DIR", "FLOWER_BASIC_AUTH"}
 
 
@@ -92,12 +95,12 @@ def test_with_the_least_in_env_every_setting_has_its_own_default() -> None:
     assert settings.redis_url == settings.broker_url == "redis://:redisSecret1@redis:6379/0"
 
 
-def test_only_the_migration_knows_the_superuser() -> None:
+def test_only_the_migration_and_the_backups_know_the_superuser() -> None:
     ours, others = NEEDED, {**NEEDED, "TDS_DATABASE_URL": "postgresql://me@elsewhere/tds"}
     address = environment_of("migrate", ours)["TDS_MIGRATION_DATABASE_URL"]
     assert address == "postgresql://tds:pgSecret1@postgres:5432/tds"
     assert environment_of("migrate", others)["TDS_MIGRATION_DATABASE_URL"] == others["TDS_DATABASE_URL"]
-    for name in set(OWN) - {"migrate"}:
+    for name in set(OWN) - {"migrate", *BACKUP}:
         assert "pgSecret1" not in str(environment_of(name, ours))
 
 
@@ -181,7 +184,7 @@ def test_postgres_runs_as_tds_up_runs_it() -> None:
     ours = {value for flag, value in zip(flags[::2], flags[1::2], strict=True) if flag == "-c"}
     of_the_place = {"listen_addresses=127.0.0.1", "unix_socket_directories=", "port=5432"}
     assert program == "postgres"
-    assert {each.removeprefix("-c") for each in found} == ours - of_the_place
+    assert {each.removeprefix("-c") for each in found} == ours - of_the_place | {"hba_file=/etc/postgresql/pg_hba.conf"}
 
 
 def test_images_have_a_version_and_a_place_for_a_digest() -> None:

@@ -14,7 +14,8 @@ NEEDED = {
     "TDS_SECRET_KEY": "A" * 43 + "=",
 }  # fmt: skip
 PROGRAMS = ("api", "worker", "dispatcher", "beat", "flower")
-OWN = ("migrate", *PROGRAMS)
+BACKUP = ("backup",)
+OWN = ("migrate", *PROGRAMS, *BACKUP)
 CORE = ("postgres", "redis", "migrate", "api", "worker", "dispatcher", "beat")
 SEEING = ("flower", "prometheus", "alertmanager", "grafana")
 TLS = ("proxy",)

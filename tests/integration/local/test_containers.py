@@ -4,8 +4,10 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -13,7 +15,9 @@ import pytest
 import redis
 
 from tds_core.database_urls import without_driver
+from tds_core.schema.migrations import upgrade
 from tds_local.embedded import EmbeddedPostgres, EmbeddedRedis, binaries
+from tests.house.code import ROOT
 from tests.support.compose_file import NEEDED, environment_of, interpolated, service
 
 PASSWORD = NEEDED["REDIS_PASSWORD"]
@@ -49,6 +53,38 @@ def test_texts_sort_in_containers_as_in_the_tests(server_home: Path) -> None:
         asked["encoding"], asked["locale"], asked["locale"], providers[asked["locale-provider"]],
         asked["builtin-locale"],
     )  # fmt: skip
+
+
+def test_backups_are_taken_over_what_the_postgres_container_lets_in(server_home: Path, tmp_path: Path) -> None:
+    rules = server_home / "pg_hba.conf"
+    # From outside, as another container is: on loopback anybody is trusted.
+    rules.write_text(re.sub(r"(?m)^host .* trust\n", "", (ROOT / "deploy/postgres/pg_hba.conf").read_text()))
+    home, backups = server_home / "backed-up", tmp_path / "backups"
+    with EmbeddedPostgres(home) as server, closing(psycopg2.connect(without_driver(server.url))) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"alter system set hba_file = '{rules}'")
+    with EmbeddedPostgres(home) as server:
+        upgrade(server.url)
+        moved = {
+            "TDS_HOME": str(tmp_path / "home"), "TDS_DATABASE_URL": server.url, "TDS_BACKUP_URL": server.url,
+            "TDS_BACKUP_DIRECTORY": str(backups),
+        }  # fmt: skip
+        program, *arguments = service("backup")["command"]
+        environ = {"PATH": os.environ["PATH"], **environment_of("backup", NEEDED), **moved}
+        command = [sys.executable, "-m", {"tds": "tds_api.cli"}[program], *arguments]
+        kind, check = service("backup")["healthcheck"]["test"]
+        with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE) as loop:
+            try:
+                deadline = time.monotonic() + 60
+                while not list(backups.glob("base/*/backup.json")):
+                    assert loop.poll() is None, loop.communicate()
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+                assert subprocess.run(["/bin/sh", "-c", check], check=False).returncode == 0
+            finally:
+                loop.terminate()
+    assert loop.returncode == 0
+    assert (kind, subprocess.run(["/bin/sh", "-c", check], check=False).returncode) == ("CMD-SHELL", 1)
 
 
 @pytest.fixture
