@@ -4,9 +4,10 @@ A value that many records share is parsed, checked and serialised once. Preparin
 before is being written.
 """
 
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from itertools import repeat
 from typing import Any
@@ -34,7 +35,7 @@ from tds_core.records.transform import (
 )
 from tds_core.sync.partial_rows import backfill_rank
 from tds_models.entities.declaration import Entity
-from tds_models.entities.field_values import LONGEST_ID, is_nothing
+from tds_models.entities.field_values import LARGEST_EXPONENT, LONGEST_ID, is_nothing, read_number, read_rate
 from tds_models.entities.fields import Field, at, refers
 
 Records = Sequence[Mapping[str, Any]]
@@ -44,45 +45,74 @@ _SAME_IF_EQUAL = frozenset({str, int, bool, type(None), object})
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field of many records: what stands for the value of each, and by that the value and how it is spelled."""
+    """One field of many records: each record's value, how COPY has it, and its part in the record's history.
 
-    keys: Sequence[Hashable]
-    value_of: Mapping[Hashable, Any]
-    text_of: Mapping[Hashable, str]
-    entry_of: Mapping[Hashable, str]
-    flaw_of: Mapping[Hashable, Flaw]
+    `history_entries`: as COPY has them, empty where there is no value. `flaws`: by the record's place.
+    """
 
-    @property
-    def values(self) -> Iterator[Any]:
-        """The stored values."""
-        return map(self.value_of.__getitem__, self.keys)
-
-    @property
-    def texts(self) -> Iterator[str]:
-        """The values as COPY has them."""
-        return map(self.text_of.__getitem__, self.keys)
-
-    @property
-    def history_entries(self) -> Iterator[str]:
-        """Each value's part in the history of its record, as COPY has it; empty where there is no value."""
-        return map(self.entry_of.__getitem__, self.keys)
-
-    @property
-    def flaws(self) -> Iterator[Flaw | None]:
-        """What is wrong with each value."""
-        return map(self.flaw_of.get, self.keys)
+    values: Sequence[Any]
+    texts: Sequence[str]
+    history_entries: Sequence[str]
+    flaws: Mapping[int, Flaw]
 
 
 def read_column(field: Field, records: Records) -> Column:
     """`field` of `records`, of which there are some."""
     raws = [record.get(field.key, ABSENT) for record in records]
+    plain = _PLAIN.get(frozenset(map(type, raws)))
+    return (plain and plain(field, raws)) or _parsed_column(field, raws)
+
+
+def _text_column(field: Field, raws: list[str]) -> Column | None:
+    """A column of texts that stand as they are in COPY and in JSON; `None` where one does not, or has to be parsed."""
+    if not field.kind.is_text:
+        return None
+    joined = "".join(raws)
+    if '"' in joined or "\\" in joined or not joined.isprintable():
+        return None
+    if any(map(str.isspace, raws)) or max(map(len, raws)) > LONGEST_ID:
+        return None
+    opening = f'"{field.name}":[null,"'
+    if "" not in raws:
+        return Column(raws, raws, [f'{opening}{raw}"]' for raw in raws], {})
+    entries = [f'{opening}{raw}"]' if raw else "" for raw in raws]
+    return Column([raw or None for raw in raws], [raw or NULL for raw in raws], entries, {})
+
+
+def _number_column(field: Field, raws: list[Decimal]) -> Column | None:
+    """A column of exact numbers that break no rule; `None` where one does, or is no number here."""
+    if field.kind.read not in (read_number, read_rate) or (field.least is not None and min(raws) < field.least):
+        return None
+    sizes = list(map(Decimal.adjusted, raws))
+    if max(sizes) > LARGEST_EXPONENT or min(sizes) < -LARGEST_EXPONENT:
+        return None
+    texts = list(map(str, raws))
+    opening = f'"{field.name}":[null,"'
+    return Column(raws, texts, [f'{opening}{text}"]' for text in texts], {})
+
+
+#: Columns whose values all have the same type, and mostly nothing to be parsed or checked one by one.
+_PLAIN: Mapping[frozenset[type], Callable[[Field, list[Any]], Column | None]] = {
+    frozenset([str]): _text_column,
+    frozenset([Decimal]): _number_column,
+}
+
+
+def _parsed_column(field: Field, raws: list[Any]) -> Column:
+    """A column of any values; equal ones are parsed and spelled once."""
     keys = _keys(raws)
     first = dict(zip(keys, raws, strict=True))
-    read = {key: _read(field, raw) for key, raw in first.items()}
-    spelled = [_spell(field, value) for value, _ in read.values()]
-    texts, told = (dict(zip(first, each, strict=True)) for each in zip(*spelled, strict=True))
-    values = {key: value for key, (value, _) in read.items()}
-    return Column(keys, values, texts, told, {key: flaw for key, (_, flaw) in read.items() if flaw})
+    places = dict(zip(first, range(len(first)), strict=True))
+    order = [places[key] for key in keys]
+    read = [_read(field, raw) for raw in first.values()]
+    spelled = [_spell(field, value) for value, _ in read]
+    has_flaws = any(flaw for _, flaw in read)
+    return Column(
+        values=[read[place][0] for place in order],
+        texts=[spelled[place][0] for place in order],
+        history_entries=[spelled[place][1] for place in order],
+        flaws={n: flaw for n, place in enumerate(order) if (flaw := read[place][1])} if has_flaws else {},
+    )
 
 
 def _read(field: Field, raw: Any) -> tuple[Any, Flaw | None]:
@@ -96,8 +126,8 @@ def _read(field: Field, raw: Any) -> tuple[Any, Flaw | None]:
 def _keys(raws: list[Any]) -> Sequence[Hashable]:
     """What stands for each value: equal keys only where the stored values are the same."""
     kinds = set(map(type, raws))
-    if len(kinds) == 1 and kinds <= _SAME_IF_EQUAL:
-        return raws
+    if len(kinds) == 1:
+        return raws if kinds <= _SAME_IF_EQUAL else list(map(str, raws))
     return list(zip(map(type, raws), map(str, raws), strict=True))
 
 
@@ -108,6 +138,8 @@ def _spell(field: Field, value: Any) -> tuple[str, str]:
     if field.kind.sql == "jsonb":
         told = as_exact_json(value)
         return told, f'"{field.name}":[null,{told}]'
+    if type(value) is Decimal:
+        return (told := str(value)), f'"{field.name}":[null,"{told}"]'
     return as_text(value), f'"{field.name}":[null,{as_json(value)}]'
 
 
@@ -184,7 +216,7 @@ def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation 
         moments = _sound_column(at("source_modified_at", entity.stream.modified_key or "no time of change"), records)
     except (ValueError, InvalidRecordError):
         return None
-    if reader.clock and any(each and reader.clock.is_behind(each) for each in moments.value_of.values()):
+    if reader.clock and any(each and reader.clock.is_behind(each) for each in moments.values):
         return None
     columns = {field.name: read_column(field, records) for field in entity.fields}
     flaws = _flaws(entity, read, ids, columns)
@@ -228,8 +260,8 @@ def _any_history(session: Session, creation: Creation) -> bool:
 def _sound_column(field: Field, records: Records) -> Column:
     """A column without flaws. Raises `ValueError`."""
     column = read_column(field, records)
-    if column.flaw_of:
-        raise ValueError(next(iter(column.flaw_of.values())).reason)
+    if column.flaws:
+        raise ValueError(next(iter(column.flaws.values())).reason)
     return column
 
 
@@ -251,10 +283,8 @@ def _flaws(entity: Entity, read: Sequence[Record], ids: Column, columns: Mapping
         if record.flaws:
             found[source_id] = [*record.flaws]
     for column in columns.values():
-        if column.flaw_of:
-            for source_id, flaw in zip(ids.values, column.flaws, strict=True):
-                if flaw:
-                    found.setdefault(source_id, []).append(flaw)
+        for place, flaw in column.flaws.items():
+            found.setdefault(ids.values[place], []).append(flaw)
     for field in entity.required:
         _add_missing(field, found, _without_value(field, read, ids, columns[field.name]))
     return found
@@ -270,7 +300,7 @@ def _add_missing(field: Field, found: dict[str, list[Flaw]], source_ids: Sequenc
 
 def _without_value(field: Field, read: Sequence[Record], ids: Column, column: Column) -> list[str]:
     """The records that show `field` without a value."""
-    if None not in column.value_of.values():
+    if None not in column.values:
         return []
     shown = zip(ids.values, read, column.values, strict=True)
     return [source_id for source_id, record, value in shown if value is None and field.key in record.members]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 # Beyond these a number is a fault of the sender; PostgreSQL's numeric would take it and every sum would suffer.
@@ -200,8 +201,11 @@ def _custom_name(given: Mapping[str, Any]) -> str:
         if isinstance(name, str) and not is_nothing(name):
             return name
     label = given.get("label")
-    if not isinstance(label, str) or is_nothing(label):
-        return ""
+    return _name_of_label(label) if isinstance(label, str) and not is_nothing(label) else ""
+
+
+@lru_cache(maxsize=1024)  # an organisation has few own fields, and each of its records shows them
+def _name_of_label(label: str) -> str:
     return CUSTOM_PREFIX + re.sub(r"\W+", "_", label.strip().lower()).strip("_")
 
 
