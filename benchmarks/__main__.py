@@ -1,10 +1,13 @@
-"""Every benchmark, one after the other, as a table or as JSON."""
+"""Every benchmark, one after the other: a table of TDS beside its floor and peer, all figures, or JSON."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from benchmarks import (
     alert_costs,
@@ -19,7 +22,9 @@ from benchmarks import (
     observability_overhead,
     proof,
     quota,
+    results,
     scaling,
+    table,
 )
 from benchmarks.first_days_environment import Plan
 
@@ -64,25 +69,47 @@ TRIALS: Mapping[str, Measure] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the chosen benchmarks, all of them by default."""
+    chosen = _parse(arguments)
+    measured: dict[str, Mapping[str, Any]] = {}
+    for name in chosen.names or BENCHMARKS:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        run = results.run_of(chosen.keep or "")
+        measured[name] = (TRIALS if chosen.trial else BENCHMARKS)[name]()
+        if chosen.keep:
+            results.keep(name, measured[name], run)
+    if chosen.json:
+        print(json.dumps(measured))
+    else:
+        (_show_figures if chosen.figures else _show_table)(measured)
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{' or '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--trial", action="store_true", help="so small that the figures mean nothing: do they run?")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="all figures, for programs")
+    parser.add_argument("--figures", action="store_true", help="all figures, one a line, instead of the table")
+    parser.add_argument("--keep", metavar="CONDITIONS", help="keep the figures in results.json, with conditions")
     chosen = parser.parse_args(arguments)
     if unknown := set(chosen.names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    results = {}
-    for name in chosen.names or BENCHMARKS:
-        print(f"{name} …", file=sys.stderr, flush=True)
-        results[name] = (TRIALS if chosen.trial else BENCHMARKS)[name]()
-    if chosen.json:
-        print(json.dumps(results))
-        return 0
-    print(f"{'benchmark':12} {'figure':24} {'value':>12}")
-    for name, figures in results.items():
+    if chosen.trial and chosen.keep:
+        parser.error("figures of a trial mean nothing: --keep is not for them")
+    return chosen
+
+
+def _show_table(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    show = Table(*table.COLUMNS)
+    for line in table.lines(measured):
+        show.add_row(*line)
+    Console().print(show)
+
+
+def _show_figures(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, figures in measured.items():
         for figure, value in figures.items():
-            print(f"{name:12} {figure:24} {value!s:>12}")
-    return 0
+            print(f"{name:24} {figure:36} {value!s:>12}")
 
 
 if __name__ == "__main__":

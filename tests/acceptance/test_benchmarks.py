@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dashboard, list_endpoints, seed
+from benchmarks import dashboard, list_endpoints, seed, table
 from benchmarks.__main__ import BENCHMARKS, TRIALS
 
 pytestmark = pytest.mark.acceptance
@@ -32,6 +32,21 @@ def test_a_benchmark_runs_and_tells_its_figures(name: str) -> None:
     assert all(isinstance(value, int | float | list | None) for value in figures.values()), figures
     broken = [each for each in figures if each.endswith(("differences", "undone_or_doubled", "owed")) and figures[each]]
     assert broken == []
+    shown = {each for row in table.ROWS if row.benchmark == name for each in (row.tds, row.floor) if each}
+    assert shown - figures.keys() == set()
+
+
+def test_the_table_shows_ratios_beside_their_goals() -> None:
+    measured = {
+        "bulk_wide": {"first_load_s": 3.0, "floor_first_load_s": 2.0, "reload_s": 5.0, "floor_reload_s": 2.0},
+        "ingest": {"webhooks_per_s": 5000, "empty_door_per_s": 10_000},
+        "quota": {"refused_by_zoho": 1},
+    }
+    shown = {line[1]: line[2:] for line in table.lines(measured)}
+    assert [line[3:] for line in shown.values()] == [
+        ("0.5", "≥ 0.25", "yes"), ("1.5", "≤ 1.5", "yes"), ("2.5", "≤ 2", "NO"), ("", "≤ 0", "NO"),
+    ]  # fmt: skip
+    assert {row.benchmark for row in table.ROWS} <= BENCHMARKS.keys()
 
 
 SMALL = seed.Size(events=400, attempts=100, letters=80, runs=80, changes=400, records=100)

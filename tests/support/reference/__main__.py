@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tests.house.code import ROOT
+from tests.support.reference.benchmarks import benchmarks_page
 from tests.support.reference.commands import commands_page
 from tests.support.reference.decisions import decisions_page
 from tests.support.reference.routes import routes_page
@@ -13,6 +14,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/commands.md": commands_page,
     "reference/routes.md": routes_page,
     "reference/tables.md": tables_page,
+    "reference/benchmarks.md": benchmarks_page,
     "decisions.md": decisions_page,
 }
 

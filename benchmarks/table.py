@@ -1,0 +1,112 @@
+"""The table of a run: what TDS took, beside its floor and its peer, their ratio, and the goal.
+
+A goal is about the ratio to the floor where there is one, else about the figure itself. Ratios are TDS divided by the
+floor, so of seconds fewer are better and of rates more; `Goal` says which.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Figures = Mapping[str, Any]
+COLUMNS = ("benchmark", "what", "TDS", "floor", "peer", "ratio", "goal", "met")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound: at most, or with `is_least` at least, so much."""
+
+    bound: float
+    is_least: bool = False
+
+    def is_met(self, value: float) -> bool:
+        """Whether a value keeps to it."""
+        return value >= self.bound if self.is_least else value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.is_least else '≤'} {self.bound:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: the names of its figures in what a benchmark answers."""
+
+    benchmark: str
+    what: str
+    tds: str
+    floor: str = ""
+    peer: str = ""
+    goal: Goal | None = None
+
+
+def _at_least(bound: float) -> Goal:
+    return Goal(bound, is_least=True)
+
+
+ROWS = (
+    Row("ingest", "durable webhooks a second; floor: same server, does nothing", "webhooks_per_s", "empty_door_per_s",
+        goal=_at_least(0.25)),
+    Row("ingest", "beside a Flask view that does nothing", "webhooks_per_s", "empty_per_s", goal=_at_least(0.5)),
+    Row("ingest", "p99 at half of the peak, ms", "p99_ms_at_half_peak", goal=Goal(25)),
+    Row("ingest", "processor time a webhook, µs", "cpu_us_per_webhook", "empty_door_cpu_us"),
+    Row("bulk_wide", "first load, 45 fields a record, s", "first_load_s", "floor_first_load_s", goal=Goal(1.5)),
+    Row("bulk_wide", "reload, 1 % changed, s", "reload_s", "floor_reload_s", goal=Goal(2)),
+    Row("bulk_wide", "increment of 1 %, s", "incremental_s", "floor_incremental_s", goal=Goal(2)),
+    Row("bulk_wide", "processor time of the first load, s", "first_load_cpu_s", "floor_first_load_cpu_s"),
+    Row("bulk_wide", "processor time of the reload, s", "reload_cpu_s", "floor_reload_cpu_s"),
+    Row("bulk", "first load from the sandbox, s; peer: dlt", "first_load_s", "floor_first_load_s", "dlt_first_load_s",
+        Goal(2)),
+    Row("bulk", "reload, 1 % changed, s; peer: dlt", "reload_s", "floor_reload_s", "dlt_reload_s", Goal(1.5)),
+    Row("bulk", "increment of 1 %, s; peer: dlt", "incremental_s", "floor_incremental_s", "dlt_incremental_s"),
+    Row("bulk", "peak memory, MB; peer: dlt", "first_load_peak_mb", "floor_first_load_peak_mb",
+        "dlt_first_load_peak_mb"),
+    Row("drain", "records a second; peer: a Celery task and an upsert each", "drained_per_s", "floor_per_s",
+        "peer_per_s"),
+    Row("drain", "p99 of webhooks meanwhile, ms", "ingest_p99_ms", goal=Goal(100)),
+    Row("drain", "records lost, doubled or different", "undone_or_doubled", goal=Goal(0)),
+    Row("circuit_breakers", "a refused call, median µs", "refused_shared_median_us", goal=Goal(1000)),
+    Row("quota", "calls that Zoho refused", "refused_by_zoho", goal=Goal(0)),
+    Row("quota", "wait of live calls, 95th percentile, s", "wait_p95_live_s", goal=Goal(2)),
+    Row("scaling", "details read a second, two workers to one", "details_per_s_2", "details_per_s_1",
+        goal=_at_least(1.8)),
+    Row("full_sync", "seconds of a second full sync; floor: of the first", "second_seconds", "first_seconds",
+        goal=Goal(0.2)),
+    Row("full_sync", "calls for 600 edits; floor: the least Zoho's API allows", "hour_api_calls",
+        "hour_least_api_calls", goal=Goal(1.2)),
+    Row("full_sync", "differences after it", "hour_differences", goal=Goal(0)),
+    Row("first_days", "calls for all headers; floor: pages that hold them", "list_calls", "list_calls_least"),
+    Row("first_days", "calls that Zoho refused", "refused_by_zoho", goal=Goal(0)),
+    Row("proof", "calls to find all planted differences", "matrix_api_calls", "matrix_api_calls_minimum"),
+    Row("proof", "differences called for nothing", "matrix_false_positives", goal=Goal(0)),
+    Row("proof", "100,000 products compared again, s; floor: an unchanged pass", "large_again_seconds",
+        "large_unchanged_pass_seconds", goal=Goal(1.1)),
+    Row("observability_overhead", "a request with metrics and logs, µs; floor: without", "request_us",
+        "request_unseen_us", goal=Goal(1.15)),
+    Row("observability_overhead", "a record in the worker, µs; floor: without", "worker_us", "worker_unseen_us"),
+    Row("alert_crash_recovery", "messages owed after kills", "deliveries_owed", goal=Goal(0)),
+    Row("alert_costs", "idle evaluation, % of a core", "idle_percent_of_a_core", goal=Goal(1)),
+    Row("alert_costs", "10,000 pending alerts evaluated, s", "pending_evaluated_s", goal=Goal(5)),
+)  # fmt: skip
+
+
+def lines(results: Mapping[str, Figures]) -> Iterator[Sequence[str]]:
+    """The lines of the table, by COLUMNS, of the benchmarks that `results` has figures of."""
+    for row in ROWS:
+        figures = results.get(row.benchmark, {})
+        if row.tds not in figures or (row.floor and row.floor not in figures):
+            continue
+        value, floor = figures[row.tds], figures.get(row.floor)
+        ratio = value / floor if floor else None
+        judged = value if ratio is None else ratio
+        met = "" if row.goal is None else "yes" if row.goal.is_met(judged) else "NO"
+        peer = figures.get(row.peer)
+        yield (
+            row.benchmark, row.what, _spelled(value), _spelled(floor), _spelled(peer), _spelled(ratio),
+            str(row.goal or ""), met,
+        )  # fmt: skip
+
+
+def _spelled(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
