@@ -1,5 +1,8 @@
 """How many durable, verified webhooks one API process takes a second, beside the same server doing nothing (behind its
-door alone, and in a Flask view) and the bare statement.
+door alone, and in a Flask view), the bare statement, and the bare insert of their rows by a C program.
+
+Who spends the processor time of a webhook: the API process, PostgreSQL, and the sender, which is a process of its own
+and shares the machine with them.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.ingest_insert import GROUP, insert, postgres_seconds
 from benchmarks.load import Load, pace, press
 from tds_core.config.settings import load_settings
 from tds_core.inbox.receive import Delivery, receive
@@ -144,25 +148,45 @@ def measure(*, seconds: float, threads: int, rounds: int = ROUNDS, warm_up: int 
                 server(postgres.url, threads=threads, empty="view") as view,
                 server(postgres.url, threads=threads, empty="door") as door,
             ):
-                return _rounds(postgres.url, (full, view, door), seconds, rounds, warm_up)
+                postmaster = psutil.Process(postgres.pid)
+                figures = _rounds(
+                    postgres.url, (full, view, door), postmaster, seconds=seconds, rounds=rounds, warm_up=warm_up
+                )
+            groups = int(figures["webhooks_per_s"] * seconds / GROUP)
+            inserted = [insert(postgres.url, bodies(GROUP), groups, postmaster) for _ in range(rounds)]
+    return {
+        **figures,
+        "insert_per_s": round(statistics.median(each.per_second for each in inserted)),
+        "insert_postgres_cpu_us": round(statistics.median(each.cpu_us for each in inserted)),
+    }
 
 
 Served = tuple[int, psutil.Process]
 
 
 def _rounds(
-    url: str, served: tuple[Served, Served, Served], seconds: float, rounds: int, warm_up: int
+    url: str,
+    served: tuple[Served, Served, Served],
+    postmaster: psutil.Process,
+    *,
+    seconds: float,
+    rounds: int,
+    warm_up: int,
 ) -> dict[str, float]:
     """`served`: the product, the view that does nothing, and the door that does."""
     counts = [int(_pressed(each, warm_up).per_second * seconds) for each in served]
     loads: list[list[Load]] = [[], [], []]
     spent: list[list[float]] = [[], [], []]
+    others: list[tuple[float, float]] = []
     bare: list[float] = []
     for _ in range(rounds):
         for n, each in enumerate(served):
-            before = cpu_seconds(each[1])
+            before = cpu_seconds(each[1]), postgres_seconds(postmaster), time.process_time()
             loads[n].append(_pressed(each, counts[n]))
-            spent[n].append((cpu_seconds(each[1]) - before) / counts[n])
+            spent[n].append((cpu_seconds(each[1]) - before[0]) / counts[n])
+            if n == 0:
+                postgres, sender = postgres_seconds(postmaster) - before[1], time.process_time() - before[2]
+                others.append((postgres / counts[n], sender / counts[n]))
         bare.append(statement_per_second(url, int(300 * seconds)))
     peak, view_peak, door_peak = (statistics.median(load.per_second for load in some) for some in loads)
     cpu, view_cpu, door_cpu = (round(statistics.median(some) * 1e6) for some in spent)
@@ -179,6 +203,8 @@ def _rounds(
         "ratio_to_empty_door": round(peak / door_peak, 3),
         "ratio_to_statement": round(peak / bare_peak, 2),
         "cpu_us_per_webhook": cpu,
+        "postgres_cpu_us_per_webhook": round(statistics.median(postgres for postgres, _ in others) * 1e6),
+        "sender_cpu_us_per_webhook": round(statistics.median(sender for _, sender in others) * 1e6),
         "empty_cpu_us": view_cpu,
         "empty_door_cpu_us": door_cpu,
     }
