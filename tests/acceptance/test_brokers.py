@@ -13,7 +13,7 @@ from tests.acceptance.workers import is_done, owe, start, wait_for
 from tests.support.brokers import RabbitServer, SentinelRedis
 from tests.support.world import World
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.long]
+pytestmark = pytest.mark.acceptance
 
 RECOVERY_SECONDS = 60.0
 

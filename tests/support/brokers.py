@@ -15,6 +15,7 @@ from typing import Self
 import redis
 
 from tds_local.embedded import binaries
+from tests.support.tools import tool
 
 LOOPBACK, MASTER = "127.0.0.1", "main"
 READY_SECONDS = 120.0
@@ -142,8 +143,7 @@ class RabbitServer:
         return f"amqp://guest:guest@{LOOPBACK}:{self.port}//"
 
     def __enter__(self) -> Self:
-        if not self.PROGRAM.exists():
-            raise FileNotFoundError("RabbitMQ is missing: apt-get install --no-install-recommends rabbitmq-server")
+        tool("rabbitmq-server", "Debian: rabbitmq-server")
         (self._home / "rabbitmq.conf").write_text(f"listeners.tcp.local = {LOOPBACK}:{self.port}\n")
         (self._home / "plugins").write_text("[].\n")
         self.start()

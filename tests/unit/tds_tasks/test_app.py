@@ -1,11 +1,13 @@
-"""Beat shows that it goes round, also while the broker is away."""
+"""Beat shows that it goes round, also while the broker is away; a worker does not look through what it imported."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import signals
 from celery.beat import PersistentScheduler
 
 from tds_core.observability.heartbeat_files import DIRECTORY
@@ -39,3 +41,12 @@ def test_each_failed_attempt_to_connect_beats(scheduler: Any, tmp_path: Path, mo
     monkeypatch.setattr(ReconnectingScheduler, "connection", connection)
     assert scheduler._ensure_connected() == "connected"
     assert (tmp_path / DIRECTORY / "beat").exists()
+
+
+def test_what_a_worker_imported_is_no_garbage_to_look_through() -> None:
+    gc.unfreeze()
+    signals.worker_init.send(sender=None)
+    try:
+        assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()
