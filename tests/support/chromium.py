@@ -65,12 +65,18 @@ class Chromium:
             self._call("Page.bringToFront")
 
     def wait_for(self, expression: str, seconds: float = 15) -> None:
-        """Wait until a JavaScript expression is true of the page."""
+        """Wait until a JavaScript expression is true of the page; what fails while a page loads is not true yet."""
         deadline = time.monotonic() + seconds
-        while not self.ask(expression):
+        while not self._is_true(expression):
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {expression}; the page says: {self.ask('document.body?.innerText')}")
             time.sleep(0.05)
+
+    def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(self.ask(expression))
+        except AssertionError:
+            return False
 
     def type(self, text: str) -> None:
         self._call("Input.insertText", text=text)

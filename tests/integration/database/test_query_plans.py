@@ -12,6 +12,8 @@ from tests.support.database_role import superuser
 
 #: Enough that reading a whole table is never the cheapest way to a page.
 SIZE = seed.Size(events=20_000, attempts=5_000, letters=8_000, runs=8_000, changes=20_000, records=5_000)
+#: So many rows are found as fast without an index; an ordinary day has three times as many.
+FEW = 500
 #: These are no pages: they count what is there, or show tables that stay small.
 COUNTING = ("zoho/webhooks/health", "queue/stats", "auto-healing/stats", "entities", "health", "group_by")
 #: Refused deliveries are not among them: no more than 10,000 are kept.
@@ -73,14 +75,14 @@ def looked_at(part: Plan) -> float:
 def test_pages_are_read_by_indexes(plans: dict[str, list[Plan]]) -> None:
     listing = {name: found for name, found in plans.items() if not name.startswith(COUNTING[:-1])}
     listing |= {name: found for name, found in plans.items() if name.startswith("entities/")}
-    # Partitions of the time to come are empty, and read whole with one look.
+    # Partitions at the edge of time, of a day that just began or a week that is almost gone, are read with a few looks.
     whole = [
         (name, part["Relation Name"])
         for name, found in listing.items()
         for part in found
         if part["Node Type"] == "Seq Scan"
         and whole_of(part) in GROWING
-        and looked_at(part)
+        and looked_at(part) > FEW
         and COUNTING[-1] not in name
     ]
     assert whole == []

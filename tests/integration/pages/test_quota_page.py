@@ -1,6 +1,7 @@
 """The page of the quota: what is used by class and hour, and how long it lasts."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Engine
@@ -13,12 +14,18 @@ from tests.support.page_reader import Pages, pages_of
 PAGE = "/dashboard/quota"
 
 
+def noon_zone() -> str:
+    """A zone where it is about noon: how long a day's calls last depends on how much of the day is left."""
+    west = datetime.now(UTC).hour - 12
+    return f"Etc/GMT{west:+d}"
+
+
 @pytest.fixture
 def settings(redis_url: str) -> dict[str, str]:
     return {
         "TDS_REDIS_URL": redis_url, "ZOHO_ORGANIZATION_ID": "42", "ZOHO_BOOKS_CALLS_PER_DAY": "1000",
         "ZOHO_INVENTORY_CALLS_PER_DAY": "0",
-        "ZOHO_QUOTA_WAIT_SECONDS": "0",
+        "ZOHO_QUOTA_WAIT_SECONDS": "0", "ZOHO_QUOTA_ZONE": noon_zone(),
     }  # fmt: skip
 
 
