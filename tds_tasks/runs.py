@@ -43,8 +43,8 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 10.0
 # A page may take this long to arrive before another worker takes the run over.
 RUN_LEASE_SECONDS = 90.0
-# Pages without news are committed together: at most so many, or those of so long a time.
-GROUP_PAGES, GROUP_SECONDS = 16, 1.0
+# Pages without news are committed together, and pages of new records: at most so many, or those of so long a time.
+GROUP_PAGES, GROUP_CREATING_PAGES, GROUP_SECONDS = 16, 4, 1.0
 OUTAGE_SECONDS = 2.0
 # How long a run waits whose page meets a table, or rows, that another transaction has locked.
 LOCK_SECONDS = 5.0
@@ -156,7 +156,8 @@ def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -
 
 def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[ComparedPage]:
     """Each page with how it differs from the mirror as it will be once the pages before it are committed."""
-    uncommitted: deque[Mapping[str, bytes]] = deque(maxlen=2)  # one being written, one waiting for it
+    # A group that is being written, one that waits for it, and the page that begins the next.
+    uncommitted: deque[Mapping[str, bytes]] = deque(maxlen=2 * GROUP_CREATING_PAGES + 1)
     with read_scope() as session:  # one for all pages, no transaction: opening one takes as long as a query
         for fetched in pages:
             pending_hashes = {key: value for hashes in uncommitted for key, value in hashes.items()}
@@ -168,17 +169,19 @@ def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[Comp
 
 
 def _group_pages(run: RunLease, pages: Iterator[ComparedPage]) -> Iterator[list[ComparedPage]]:
-    """Each page by itself; pages of which the mirror has all together, for only their bookkeeping is written."""
+    """Each page by itself; together those of which the mirror has all, for only their bookkeeping is written, and those
+    that only create.
+    """
     group: list[ComparedPage] = []
     since = time.monotonic()
     try:
         for page in pages:
-            can_wait = page.diff.is_known and run.mode != Mode.DRY_RUN
-            if group and not can_wait:
+            most = _most_together(run, page)
+            if group and most != _most_together(run, group[-1]):
                 yield group
                 group = []
             group.append(page)
-            if not can_wait or len(group) == GROUP_PAGES or time.monotonic() - since > GROUP_SECONDS:
+            if len(group) >= most or time.monotonic() - since > GROUP_SECONDS:
                 yield group
                 group, since = [], time.monotonic()
     except SourceError:
@@ -187,6 +190,13 @@ def _group_pages(run: RunLease, pages: Iterator[ComparedPage]) -> Iterator[list[
         raise
     if group:
         yield group
+
+
+def _most_together(run: RunLease, page: ComparedPage) -> int:
+    """How many pages like this one are committed at once."""
+    if run.mode == Mode.DRY_RUN:
+        return 1
+    return GROUP_PAGES if page.diff.is_known else GROUP_CREATING_PAGES if page.diff.only_creates else 1
 
 
 def _commit_pages(run: RunLease, pages: list[ComparedPage]) -> None:

@@ -5,7 +5,7 @@ before is being written.
 """
 
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -235,6 +235,21 @@ def prepare_creation(reader: PageReader, raws: Mapping[str, bytes]) -> Creation 
         drift_records=_drift_records(reader, ids, records, flaws),
         flaws=flaws,
         read=lambda: [reader.candidate(source_id, raw) for source_id, raw in raws.items()],
+    )
+
+
+def joined(creations: Sequence[Creation]) -> Creation:
+    """Creations of several pages as one, of records that differ."""
+    first = creations[0]
+    return replace(
+        first,
+        source_ids=[source_id for each in creations for source_id in each.source_ids],
+        rows=replace(first.rows, lines=b"".join(each.rows.lines for each in creations)),
+        history=replace(first.history, lines=b"".join(each.history.lines for each in creations)),
+        ranks={source_id: rank for each in creations for source_id, rank in each.ranks.items()},
+        drift_records=[record for each in creations for record in each.drift_records],
+        flaws={source_id: flaws for each in creations for source_id, flaws in each.flaws.items()},
+        read=lambda: [candidate for each in creations for candidate in each.candidates],
     )
 
 

@@ -22,7 +22,7 @@ from tds_core.records.sql import statements_for
 from tds_core.records.transform import Candidate, KnownKeys, Provenance, fingerprint, no_known_keys
 from tds_core.sources.base import ListedRow
 from tds_core.sync import entity_moves, partial_rows
-from tds_core.sync.bulk_insert import Creation, PageReader, create, prepare_creation
+from tds_core.sync.bulk_insert import Creation, PageReader, create, joined, prepare_creation
 from tds_core.sync.partial_rows import HeaderComparison, cleared, compare_headers, missing_keys, shown_in_details
 from tds_models.entities.declaration import Entity, Shows
 
@@ -62,6 +62,11 @@ class PageDiff:
         return not (self.creation or self.candidates or self.invalid or self.other_kind)
 
     @property
+    def only_creates(self) -> bool:
+        """Whether the page has nothing but new records beside what the mirror has already."""
+        return self.creation is not None and not (self.candidates or self.invalid or self.other_kind)
+
+    @property
     def drift_records(self) -> list[Mapping[str, Any]]:
         """The records to check for schema drift, of those that may be written."""
         created = self.creation.drift_records if self.creation else ()
@@ -72,6 +77,21 @@ class PageDiff:
         """The records that cannot be rows, and those with a value that could not be read."""
         refused = [error.record for _, error in self.invalid if error.record is not None]
         return refused + [each.drift_record for each in self.candidates if each.flaws and each.drift_record is not None]
+
+
+def joined_creations(diffs: Sequence[PageDiff]) -> PageDiff:
+    """Pages one after the other that only create, as one. A row that a later one shows again is equal there."""
+    hashes = {source_id: value for each in diffs for source_id, value in each.hashes.items()}
+    repeated_count = sum(len(each.hashes) for each in diffs) - len(hashes)
+    return replace(
+        diffs[0],
+        hashes=hashes,
+        equal_count=sum(each.equal_count for each in diffs) - repeated_count,
+        skipped_count=sum(each.skipped_count for each in diffs),
+        creation=joined([each.creation for each in diffs if each.creation]),
+        reads_all=any(each.reads_all for each in diffs),
+        awaiting_details=frozenset[str]().union(*(each.awaiting_details for each in diffs)),
+    )
 
 
 def diff_page(

@@ -5,10 +5,11 @@ database refuses is tried record by record (`isolate_bad_rows`), so that one bad
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -35,7 +36,7 @@ from tds_core.sync import (
 )
 from tds_core.sync.change_limits import ChangeLimits
 from tds_core.sync.mass_change_guard import MassChange
-from tds_core.sync.page_apply import PageDiff, apply_page, diff_page
+from tds_core.sync.page_apply import PageDiff, apply_page, diff_page, joined_creations
 from tds_core.sync.position import Position
 from tds_core.sync.runs import RunLease
 from tds_models.entities import ENTITIES
@@ -152,12 +153,13 @@ def _commit_all(
     if not all(each.diff.is_known and not each.page.strange for each in pages):
         execute_fenced(session, EXTEND_LEASE, lease)
     counts: Counter[str] = Counter()
-    position, run_pages, seen_before = run.position, [], len(run.seen_ids)
-    for number, each in enumerate(pages, run.page_count + 1):
-        counts += _commit_page(session, run, each.diff, limits)
-        position = _next_position(session, run, position, each.page)
-        run_pages.append(_run_page(number, each))
-        run.seen_ids.update(run_pages[-1]["source_ids"])
+    position, run_pages, seen_before = run.position, list[dict[str, Any]](), len(run.seen_ids)
+    for together in _groups(pages):
+        counts += _commit_page(session, run, _joined([each.diff for each in together]), limits)
+        for each in together:
+            position = _next_position(session, run, position, each.page)
+            run_pages.append(_run_page(run.page_count + len(run_pages) + 1, each))
+            run.seen_ids.update(run_pages[-1]["source_ids"])
     fetched_count = len(run.seen_ids) - seen_before
     may_move_cursor = run.mode == Mode.INCREMENTAL or (run.mode == Mode.FULL and position.ended)
     if position.sorted and position.reached and may_move_cursor:
@@ -180,6 +182,19 @@ def _commit_all(
     run.page_count += len(pages)
     run.fetched_count += fetched_count
     return counts
+
+
+def _groups(pages: Sequence[ComparedPage]) -> Iterator[list[ComparedPage]]:
+    """The pages in their order, those together that one statement can write: neighbours that only create."""
+    for only_creates, together in groupby(pages, key=lambda each: each.diff.only_creates):
+        if only_creates:
+            yield list(together)
+        else:
+            yield from ([each] for each in together)
+
+
+def _joined(diffs: Sequence[PageDiff]) -> PageDiff:
+    return diffs[0] if len(diffs) == 1 else joined_creations(diffs)
 
 
 def _run_page(number: int, compared: ComparedPage) -> dict[str, Any]:

@@ -229,3 +229,44 @@ def test_those_who_ask_for_passes_at_once_get_the_same_one(synced: World) -> Non
             time.sleep(0.3)
         session.commit()
         assert [other.result() for other in others] == [first, first]
+
+
+class TestPagesOfNewRecords:
+    """They are written together, as many as wait."""
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tds_core.sync.bulk_insert.MIN_COPY_ROWS", 2)
+
+    def test_they_count_as_pages_written_one_by_one(
+        self, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        commit, together = page_commit.commit_pages, []
+
+        def count(session: Any, run: Any, pages: Any, **named: Any) -> Any:
+            together.append(len(pages))
+            return commit(session, run, pages, **named)
+
+        monkeypatch.setattr(run_tasks.page_commit, "commit_pages", count)
+        run = synced.run("product", "full")
+        assert max(together) > 1
+        assert sum(together) == run["page_count"]
+        assert run["outcomes"] == {"created": 45, "to_read": 45, "absent": 0}
+        assert run["fetched_count"] == 45
+        assert synced.mirror("product", "name") == names(standin)
+        assert synced.value("select count(*) from tds_audit_trail where entity = 'product'") == 45
+        assert synced.value("select count(*) from tds_sync_run_pages where run_id = :id", id=run["id"]) == sum(together)
+
+    def test_where_one_exists_already_each_is_written_by_itself(
+        self, synced: World, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tds_core.sync.bulk_insert.try_copy", lambda *_: False)
+        assert synced.run("product", "full")["outcomes"] == {"created": 45, "to_read": 45, "absent": 0}
+        assert synced.mirror("product", "name") == names(standin)
+
+    def test_one_that_the_database_refuses_costs_no_other(self, synced: World, standin: StandIn) -> None:
+        bad = standin.ids("items")[20]
+        synced.execute(f"alter table erp.product add constraint never check (source_id <> '{bad}')")
+        assert synced.run("product", "full")["outcomes"] == {"created": 44, "invalid": 1, "to_read": 44, "absent": 0}
+        assert synced.value("select source_id from tds_dead_letter_queue") == bad
+        assert len(synced.mirror("product", "name")) == 44
