@@ -36,7 +36,7 @@ class CutoverDay(Base):
     __table_args__ = (Index("ix_tds_cutover_days_entity", "entity", "day"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    day: Mapped[date] = mapped_column(Date, comment="in UTC")
+    day: Mapped[date] = mapped_column(Date, comment="of the installation's time zone")
     entity: Mapped[str] = mapped_column(Text)
     mapping_digest: Mapped[str] = mapped_column(Text, comment="of the mapping file it was compared by")
     requested_by: Mapped[str] = mapped_column(Text)

@@ -76,8 +76,8 @@ def compare_with_old(
 def _alone(scope: Scope) -> Iterator[None]:
     with scope() as session:
         if not session.execute(text(f"select pg_try_advisory_lock({Lock.CUTOVER})")).scalar_one():
-            raise AlreadyRunningError("Another comparison with the old tables runs. Look at it with: tds migrate-from"
-                                      " status")  # fmt: skip
+            raise AlreadyRunningError("Another comparison with the old tables runs, or a promotion. Look at it with:"
+                                      " tds migrate-from days")  # fmt: skip
     try:
         yield
     finally:

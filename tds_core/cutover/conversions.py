@@ -7,8 +7,14 @@ from tds_core.cutover.mapping import Conversion, MappedColumn, MappingError, kin
 from tds_core.cutover.sql_names import literal
 
 _NUMBER = r"^[-+]?\d+(\.\d*)?$"
-_DAY = r"^\d{4}-\d{2}-\d{2}"
-_MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
+# A day that is none, as 0000-00-00 or the 31st of June, is no value; only the 29th of February depends on the year.
+_DAY = (
+    r"^(?!0000)\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d))"
+    r"(?!\d)"
+)
+_MOMENT = _DAY + r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
+#: No id of a source is longer.
+LONGEST_ID = 64
 _ZONE = r"(Z|[-+]\d{2}(:?\d{2})?)$"
 
 
@@ -55,9 +61,10 @@ def column_sql(mapped: MappedColumn, column_type: ColumnType, *, place: str) -> 
     )
 
 
-def key_sql(value: str) -> str:
-    """Zoho's id in an old column, as text; null where there is none."""
-    return f"nullif(btrim({value}::text), '')"
+def key_sql(value: str, group: str) -> str:
+    """Zoho's id in an old column, as text; null where there is none, or a text that is too long for one."""
+    spelled = f"trim_scale({value}::numeric)::text" if group == "number" else f"{value}::text"
+    return f"case when length(btrim({spelled})) between 1 and {LONGEST_ID} then btrim({spelled}) end"
 
 
 def _pair_of(mapped: MappedColumn, column_type: ColumnType) -> Pair | None:
@@ -131,8 +138,8 @@ def _date(mapped: MappedColumn, group: str) -> Pair | None:
     zone = literal(mapped.time_zone)
     if group == "text" and mapped.conversion is Conversion.DATE:
         return (
-            lambda value: f"case when {value} ~ {literal(_DAY)} then left(btrim({value}), 10)::date end",
-            lambda value: f"{value}::text",
+            lambda value: f"case when btrim({value}) ~ {literal(_DAY)} then left(btrim({value}), 10)::date end",
+            lambda value: f"to_char({value}, 'YYYY-MM-DD')",
         )
     if mapped.conversion not in (None, Conversion.DATE):
         return None
@@ -154,8 +161,8 @@ def _instant(mapped: MappedColumn, group: str) -> Pair | None:
     )
     spelled: Pair = (
         lambda value: (
-            f"case when {value} ~ {literal(_MOMENT + _ZONE)} then {value}::timestamptz"
-            f" when {value} ~ {literal(_MOMENT + '$')} then {value}::timestamp at time zone {zone} end"
+            f"case when btrim({value}) ~ {literal(_MOMENT + _ZONE)} then {value}::timestamptz"
+            f" when btrim({value}) ~ {literal(_MOMENT + '$')} then {value}::timestamp at time zone {zone} end"
         ),
         lambda value: f"to_char({value} at time zone {zone}, 'YYYY-MM-DD\"T\"HH24:MI:SS')",
     )

@@ -118,7 +118,7 @@ def _entity_readiness(session: Session, name: str, digest: str, *, today: date, 
     params = {"entity": name, "since": today - timedelta(days=max(days, 31) + 1), "today": today}
     results = [DayResult(**row) for row in session.execute(_SINCE, params).mappings()]
     newest = results[0] if results else None
-    clean = _clean_days(results, today)
+    clean, ended_by = _clean_days(results, today)
     problems = []
     if newest is None:
         problems.append("it was never compared")
@@ -131,12 +131,12 @@ def _entity_readiness(session: Session, name: str, digest: str, *, today: date, 
         if newest.mapping_digest != digest:
             problems.append("the mapping changed since its newest comparison")
     if clean < days:
-        problems.append(f"{clean} of {days} days in a row without a record that TDS has wrong")
+        problems.append(f"{clean} of {days} days in a row without a record that TDS has wrong{ended_by}")
     return EntityReadiness(entity=name, clean_day_count=clean, newest=newest, problems=problems)
 
 
-def _clean_days(results: Sequence[DayResult], today: date) -> int:
-    """Clean days in a row, back from today, or from yesterday if today has no comparison yet."""
+def _clean_days(results: Sequence[DayResult], today: date) -> tuple[int, str]:
+    """Clean days in a row, back from today, or from yesterday if today has no comparison yet; and what came before."""
     by_day: dict[date, bool] = {}
     for each in results:  # the newest first
         by_day[each.day] = by_day.get(each.day, each.not_asked_count == 0) and not each.is_tds_wrong
@@ -144,4 +144,6 @@ def _clean_days(results: Sequence[DayResult], today: date) -> int:
     count = 0
     while by_day.get(day):
         count, day = count + 1, day - timedelta(days=1)
-    return count
+    if not any(each < day for each in by_day) and day not in by_day:
+        return count, ""
+    return count, f"; {day} was not clean" if day in by_day else f"; on {day} nothing was compared"

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from sqlalchemy import text
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tds_core.cutover.mapping import MappingError
 from tds_core.cutover.old_tables import OldTable
 from tds_core.cutover.sql_names import literal, quoted, run
 from tds_core.cutover.staging import OLD_ROWS
+from tds_core.database_errors import refuses
 from tds_models.db import set_statement_timeout
 
 PAGE_SIZE = 20_000
@@ -31,16 +32,36 @@ def compare_page(session: Session, table: OldTable, day_id: int, after: str, cou
     set_statement_timeout(session, 0)
     last = run(session, _bound(table, after)).scalar()
     try:
-        found = run(session, _page(table, day_id, after, last)).one()
-    except DataError as error:
-        said = str(error.orig).strip().splitlines()[0]
-        raise MappingError(f"{table.mapped.place}: a value of the mirror does not fit an old column: {said}.") from None
+        with session.begin_nested():
+            found = run(session, _page(table, day_id, after, last)).one()
+    except DBAPIError as error:
+        if not refuses(error):
+            raise
+        raise MappingError(_misfit(session, table, error)) from None
     counts.here_count += found.here_count
     counts.equal_count += found.equal_count
     counts.different_count += found.different_count
     counts.missing_old_count += found.missing_old_count
     counts.missing_here_count += found.missing_here_count
     return None if last is None else str(last)
+
+
+def _misfit(session: Session, table: OldTable, error: DBAPIError) -> str:
+    """Which old column cannot hold a value of the mirror: the first that cannot hold all of them."""
+    place, column = table.mapped.place, "an old column"
+    for each in table.compared:
+        values = f"select count({each.round_trip('m.' + quoted(each.mapped.field.name))})"
+        try:
+            with session.begin_nested():
+                run(session, f"{values} from {table.mapped.entity.table.fullname} m where m.deleted_at is null")
+        except DBAPIError:
+            place = f"{place}.columns.{each.mapped.field.name}"
+            column = f"the old column {each.mapped.column} ({each.type.sql})"
+            break
+    return (
+        f"{place}: a value of the mirror does not fit {column}: {str(error.orig).strip().splitlines()[0]}. The view"
+        " could not show it either: give the column a wider type there, or leave the line out."
+    )
 
 
 def _bound(table: OldTable, after: str) -> str:

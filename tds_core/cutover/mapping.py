@@ -166,6 +166,7 @@ def parse_mapping(text: str) -> CutoverMapping:
     if not file.entities:
         raise MappingError("entities: it maps no entity. Begin with [entities.product].")
     _check_zone("old.time_zone", file.old.time_zone)
+    _check_names(file)
     return CutoverMapping(
         schema=file.old.schema,
         database_url_from=file.old.database_url_from,
@@ -174,6 +175,19 @@ def parse_mapping(text: str) -> CutoverMapping:
         digest=sha256(text.encode()).hexdigest()[:16],
         text=text,
     )
+
+
+def _check_names(file: MappingFile) -> None:
+    """Each old name can be taken by one view."""
+    takers: dict[str, str] = {}
+    names = [(f"entities.{name}.table", part.table) for name, part in file.entities.items()]
+    for place, name in [*names, *((f"views.{name}", name) for name in file.views)]:
+        if name in takers:
+            raise MappingError(
+                f"{place}: {takers[name]} has the name {name} as well, and one view can take it. Where two entities"
+                " share a table, map a view for each, and the table under [views]."
+            )
+        takers[name] = place
 
 
 def _with_place(message: str) -> str:

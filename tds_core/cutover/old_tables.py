@@ -42,6 +42,7 @@ select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = :schema and c.relkind in ('r', 'p', 'v', 'm', 'f') order by 1 limit 40
 """)
 _GROUPS = {"S": "text", "E": "text", "N": "number", "B": "boolean"}
+_INEXACT = ("real", "double precision")
 _MOMENTS = {"date": "date", "timestamp without time zone": "naive", "timestamp with time zone": "instant"}
 
 
@@ -62,6 +63,9 @@ def _read_table(connection: Connection, mapping: CutoverMapping, mapped: MappedE
     if not types:
         raise MappingError(_no_table(mapped, connection.execute(_TABLES, params).scalars().all()))
     _check_column(f"{mapped.place}.key", mapped, mapped.key, types)
+    if types[mapped.key].sql in _INEXACT:
+        raise MappingError(f"{mapped.place}.key: {mapped.key} is {types[mapped.key].sql}, which rounds Zoho's ids: no"
+                           " row can be told by it. Name another column.")  # fmt: skip
     if mapped.deleted:
         _check_column(f"{mapped.place}.deleted", mapped, mapped.deleted, types)
     for each in mapped.columns:

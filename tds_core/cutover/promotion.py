@@ -14,7 +14,8 @@ from tds_core.cutover.days import readiness
 from tds_core.cutover.mapping import CutoverMapping
 from tds_core.cutover.promotion_plan import PromotionStep, plan_promotion
 from tds_core.cutover.sql_names import run
-from tds_core.errors import ConfigError, TdsError
+from tds_core.errors import AlreadyRunningError, ConfigError, TdsError
+from tds_models.db import Lock
 
 log = structlog.get_logger(__name__)
 
@@ -92,8 +93,10 @@ def promote(
 
     `elsewhere`: the old tables' database, where that is another one; then views are made under the old names here.
 
-    Raises NotReadyError, unless a reason is given to force it; AlreadyPromotedError; OldTableInUseError; MappingError.
+    Raises NotReadyError, unless a reason is given to force it; AlreadyPromotedError; OldTableInUseError; MappingError;
+    AlreadyRunningError while a comparison runs.
     """
+    _alone(session)
     if (standing := open_promotion(session)) is not None:
         raise AlreadyPromotedError(f"{standing.promoted_by} promoted it before. Take that back first: tds migrate-from"
                                    " fallback --reason ...")  # fmt: skip
@@ -119,8 +122,9 @@ def check_readiness(session: Session, mapping: CutoverMapping, order: PromotionO
 def fall_back(session: Session, *, by: str, reason: str) -> Sequence[PromotionStep]:
     """Undo every step of the promotion that stands, the last one first. Returns the steps that were undone.
 
-    Raises NotPromotedError, and OldTableInUseError.
+    Raises NotPromotedError, OldTableInUseError, and AlreadyRunningError.
     """
+    _alone(session)
     standing = open_promotion(session)
     if standing is None:
         raise NotPromotedError("The old tables are in their place: there is no promotion to take back.")
@@ -132,12 +136,19 @@ def fall_back(session: Session, *, by: str, reason: str) -> Sequence[PromotionSt
     return undone
 
 
+def _alone(session: Session) -> None:
+    """Hold the lock of comparisons until the transaction ends: one under way would read the views for old tables."""
+    if not session.execute(text(f"select pg_try_advisory_xact_lock({Lock.CUTOVER})")).scalar_one():
+        raise AlreadyRunningError("A comparison with the old tables runs, or another promotion; nothing was changed."
+                                  " Wait for its end, and try again.")  # fmt: skip
+
+
 def _take(session: Session, statement: str, subject: str) -> None:
     try:
         run(session, statement)
     except DBAPIError as error:
         code = getattr(error.orig, "pgcode", None)
-        said = str(error.orig).strip().splitlines()[0]
+        said = _sentence(error)
         if code == _LOCK_NOT_AVAILABLE:
             raise OldTableInUseError(f"{subject}: another session uses it, and nothing was changed. Find it with: tds"
                                      " locks; then try again.") from None  # fmt: skip
@@ -145,3 +156,10 @@ def _take(session: Session, statement: str, subject: str) -> None:
             raise ConfigError(f"{subject}: {said}. Name a role in TDS_MIGRATION_DATABASE_URL that owns the old tables"
                               " and may read the mirror. Nothing was changed.") from None  # fmt: skip
         raise ConfigError(f"{subject}: {said}. Nothing was changed.") from None
+
+
+def _sentence(error: DBAPIError) -> str:
+    """What PostgreSQL says, with its detail: which view depends on what goes."""
+    lines = str(error.orig).strip().splitlines()
+    details = [line.removeprefix("DETAIL:").strip() for line in lines[1:] if line.startswith("DETAIL:")]
+    return "; ".join([lines[0], *details])

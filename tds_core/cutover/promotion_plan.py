@@ -14,6 +14,7 @@ from tds_core.cutover.view_definitions import own_columns, view_sql
 
 SUFFIX = "_before_tds"
 _LONGEST_NAME = 63
+_INDEXED_KINDS = ("r", "p", "m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class _Relation:
     schema: str
     name: str
     kind: str
+    has_row_security: bool
     readers: Sequence[str]
     definition: str
 
@@ -52,13 +54,12 @@ def plan_promotion(
     """
     tables = read_old_tables(elsewhere or session.connection(), mapping)
     names = [*(each.mapped.table for each in tables), *mapping.views]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise MappingError(f"views.{sorted(twice)[0]}: an entity's table has this name as well. Leave one out.")
     there = {name: found for name in names if (found := _relation(session, mapping.schema, name))}
     steps = [] if _has_schema(session, mapping.schema) else [_schema_step(mapping.schema)]
     depending = _depending(session, [each.oid for each in there.values()])
     for each in tables:
-        if each.mapped.table in there and not elsewhere and own_columns(each):
+        found = there.get(each.mapped.table)
+        if found and found.kind in _INDEXED_KINDS and not elsewhere and own_columns(each):
             steps += _index_steps(session, each)
     for relation in [*reversed(depending), *there.values()]:
         steps.append(_rename_step(session, relation))
@@ -74,7 +75,7 @@ def plan_promotion(
 
 
 _RELATIONS = """
-select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind,
+select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as has_row_security,
        coalesce((select array_agg(distinct case a.grantee when 0 then 'public' else quote_ident(r.rolname) end)
                  from aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
                  left join pg_roles r on r.oid = a.grantee where a.privilege_type = 'SELECT'), '{}') as readers,
@@ -127,7 +128,7 @@ def _depending(session: Session, oids: Sequence[int]) -> list[_Relation]:
 
 
 def _as_relation(row: Mapping[Any, Any]) -> _Relation:
-    names = ("oid", "schema", "name", "kind", "readers", "definition")
+    names = ("oid", "schema", "name", "kind", "has_row_security", "readers", "definition")
     values = {name: row[name] for name in names}
     return _Relation(**{**values, "definition": str(values["definition"]).strip().rstrip(";")})
 
@@ -152,6 +153,10 @@ def _schema_step(schema: str) -> PromotionStep:
 
 
 def _rename_step(session: Session, relation: _Relation) -> PromotionStep:
+    if relation.has_row_security:
+        raise MappingError(f"{relation.schema}.{relation.name} has row-level security, which a view over the mirror"
+                           " does not keep: its readers would see every row. Disable it if they may, and promote"
+                           " then.")  # fmt: skip
     if _relation(session, relation.schema, relation.old_name):
         raise MappingError(f"{relation.schema}.{relation.old_name} exists already, and {relation.name} would be called"
                            " so. Rename or drop it, and promote then.")  # fmt: skip

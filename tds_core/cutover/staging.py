@@ -18,6 +18,8 @@ from tds_models.db import set_statement_timeout
 #: The temporary table of one entity's old rows: `source_id`, the mapped fields, and `copy_count`.
 OLD_ROWS = "pg_temp.tds_old_rows"
 _RAW = "pg_temp.tds_old_copies"
+# Another database may spell its values in another encoding and another order of day and month.
+_AS_WE_READ_IT = "set local statement_timeout = 0; set local client_encoding = 'UTF8'; set local datestyle = 'ISO'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +60,48 @@ def copy_old_rows(session: Session, old: Engine, table: OldTable) -> StagedCount
 
 def select_old(table: OldTable) -> str:
     """The query of an old table's living rows: Zoho's id and the mapped fields, converted."""
-    columns = [f"{key_sql('o.' + quoted(table.mapped.key))} as source_id"]
+    columns = [f"{key_sql('o.' + quoted(table.mapped.key), table.types[table.mapped.key].group)} as source_id"]
     columns += [f"{each.ours('o.' + quoted(each.mapped.column))} as {quoted(each.mapped.field.name)}"
                 for each in table.columns]  # fmt: skip
-    condition = "true"
-    if table.mapped.deleted:
-        values = ", ".join(literal(each) for each in table.mapped.deleted_is)
-        condition = f"coalesce(lower(o.{quoted(table.mapped.deleted)}::text), '') not in ({values})"
-    return f"select {', '.join(columns)} from {table.name} o where {condition}"
+    return f"select {', '.join(columns)} from {table.name} o where {_is_living(table)}"
+
+
+def _is_living(table: OldTable) -> str:
+    """The condition that an old row counts: a time of deletion says that it does not, whichever it is."""
+    column = table.mapped.deleted
+    if column is None:
+        return "true"
+    if table.types[column].group in ("date", "naive", "instant"):
+        return f"o.{quoted(column)} is null"
+    values = ", ".join(literal(each) for each in table.mapped.deleted_is)
+    return f"coalesce(lower(btrim(o.{quoted(column)}::text)), '') not in ({values})"
 
 
 def _copy_across(old: Engine, session: Session, select: str, table: OldTable) -> None:
     """Stream a query's rows from the old database into the raw table, through a pipe."""
     read_end, write_end = os.pipe()
-    errors: list[psycopg2.Error] = []
+    errors: list[Exception] = []
     with old.connect() as connection:
         source: Any = connection.connection.driver_connection
         source.timeout_seconds = None
         with source.cursor() as cursor:
-            cursor.execute("set local statement_timeout = 0")
+            cursor.execute(_AS_WE_READ_IT)
 
         def send() -> None:
-            with os.fdopen(write_end, "wb") as writer, source.cursor() as cursor:
-                try:
+            try:
+                with os.fdopen(write_end, "wb") as writer, source.cursor() as cursor:
                     cursor.copy_expert(f"copy ({select}) to stdout", writer)
-                except psycopg2.Error as error:
-                    errors.append(error)
+            except (psycopg2.Error, BrokenPipeError) as error:  # a broken pipe: the reader has its own error
+                errors.append(error)
 
         sender = threading.Thread(target=send, name="old-rows")
         sender.start()
         target: Any = session.connection().connection.driver_connection
         try:
             with os.fdopen(read_end, "rb") as reader, target.cursor() as cursor:
-                cursor.copy_expert(f"copy {_RAW} from stdin", reader)
+                cursor.copy_expert(f"copy {_RAW} from stdin (encoding 'UTF8')", reader)
+        except psycopg2.DataError as error:
+            errors.insert(0, error)
         finally:
             sender.join()
     if errors:

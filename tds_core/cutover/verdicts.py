@@ -1,5 +1,6 @@
 """Verdicts: who is right about a record, the old table or the mirror, by a reading of the record at its source."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -8,12 +9,15 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tds_core.cutover.differences import here_sql, within
+from tds_core.cutover.mapping import MappingError
 from tds_core.cutover.old_tables import OldTable
 from tds_core.cutover.sql_names import literal, quoted, run
 from tds_core.cutover.staging import OLD_ROWS
+from tds_core.database_errors import refuses
 from tds_core.errors import InvalidRecordError, OtherKindError
 from tds_core.queue.items import database_clock
 from tds_core.records.transform import Candidate, Provenance, RecordView, transform
@@ -26,6 +30,8 @@ Scope = Callable[[], AbstractContextManager[Session]]
 
 #: Records that are read together.
 CHUNK = 100
+# What else an old table has for an id is none: the source would refuse the question, and the row stay undecided.
+_CAN_BE_ASKED = re.compile(r"[0-9]+")
 _LIMIT = "limited_"
 
 # What was never read comes first, then what speaks against TDS, then the oldest verdicts; the digest mixes the ids.
@@ -62,12 +68,25 @@ def judge_differences(scope: Scope, table: OldTable, source: Source, limits: Jud
                 return
             read_at = database_clock(session)
             shown = partial_rows.shown_in_details(session, entity)
-        reading = source.read(entity.stream, chunk, traffic=Traffic.COMPARISON)
+        asked = [each for each in chunk if _CAN_BE_ASKED.fullmatch(each)]
+        reading = source.read(entity.stream, asked, traffic=Traffic.COMPARISON)
+        reading.missing.update(set(chunk) - set(asked))
         rows = _rows_of(entity, table, chunk, reading, read_at=read_at, shown=shown)
         if not rows:
             return
+        _store(scope, table, limits, rows)
+
+
+def _store(scope: Scope, table: OldTable, limits: JudgementLimits, rows: Sequence[Mapping[str, Any]]) -> None:
+    try:
         with scope() as session:
             run(session, _judge(table, limits, rows))
+    except DBAPIError as error:
+        if not refuses(error):
+            raise
+        said = str(error.orig).strip().splitlines()[0]
+        raise MappingError(f"{table.mapped.place}: a value of the source does not fit an old column: {said}. Give the"
+                           " column a wider type there, or leave the line out.") from None  # fmt: skip
 
 
 def _rows_of(

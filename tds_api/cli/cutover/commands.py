@@ -46,9 +46,9 @@ def compare(
     if missing := [name for name in entity or () if name not in parsed.entities]:
         raise ConfigError(f"{mapping} maps no {missing[0]}. It maps {', '.join(parsed.entities)}.")
     configure_logging(load_settings().replace("command line", log_level="ERROR"), process="cli")
-    order = ComparisonOrder(day=today(), deep=deep, requested_by=getuser(), entities=tuple(entity or ()))
     results = []
     with database() as engine:
+        order = ComparisonOrder(day=today(), deep=deep, requested_by=getuser(), entities=tuple(entity or ()))
         with old_engine(parsed, engine) as old, scope_of_one_connection(engine) as scope:
             for result in compare_with_old(scope, old, parsed, order, open_source=zoho_source(engine)):
                 results.append(result)

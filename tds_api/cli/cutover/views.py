@@ -47,6 +47,8 @@ def show_results(title: str, results: Sequence[DayResult], console: Console) -> 
 
 def _row(result: DayResult) -> tuple[Any, ...]:
     ranked = sorted(result.field_counts.items(), key=lambda pair: -pair[1])[:MOST_FIELDS]
+    if result.ended_at is None:
+        return (str(result.day), result.entity, *[""] * (len(_RESULT_COLUMNS) - 3), "it did not end")
     return (
         str(result.day), result.entity, result.old_count, result.here_count, result.equal_count,
         result.different_count, result.missing_old_count, result.missing_here_count, result.duplicate_count,

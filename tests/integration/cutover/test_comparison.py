@@ -1,15 +1,17 @@
 """Comparison with an old sync's tables: what differs, who is right about it, and what a day comes to."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
 
+from tds_api.cli.cutover import options
 from tds_core.cutover import days as cutover_days
-from tds_core.cutover import differences
+from tds_core.cutover import differences, promotion
 from tds_core.cutover.mapping import MappingError
+from tds_core.cutover.promotion import PromotionOrder
 from tds_core.errors import AlreadyRunningError
 from tds_lab.migration_rehearsal.old_tables import MAPPING
 from tds_models.cutover import OldDifferenceKind, Verdict
@@ -170,6 +172,110 @@ def test_rows_marked_deleted_and_rows_out_of_bounds_are_not_there(beside: World)
     assert result.equal_count == 45 - inactive
 
 
+def test_a_time_of_deletion_marks_a_row_deleted(beside: World) -> None:
+    beside.execute("alter table legacy.items add deleted_at timestamptz")
+    beside.execute("update legacy.items set deleted_at = now() where zoho_item_id = :id", id=old_id(beside))
+    soft = MAPPING.replace('key = "zoho_item_id"', 'key = "zoho_item_id"\ndeleted = "deleted_at"')
+    result = compare(beside, "product", deep=0, mapping=mapping_of(soft))["product"]
+    assert (result.old_count, result.missing_old_count) == (44, 1)
+
+
+NAMES = """
+[old]
+schema = 'Old "S" %'
+[entities.product]
+table = "It'em: %s"
+key = 'Zoho "Id" %(x)s'
+[entities.product.columns]
+name = "Na:me"
+"""
+
+
+def test_names_may_hold_anything(beside: World) -> None:
+    with beside.engine.begin() as connection:
+        connection.exec_driver_sql(
+            'create schema "Old ""S"" %%"; create table "Old ""S"" %%"."It\'em: %%s" as'
+            ' select zoho_item_id as "Zoho ""Id"" %%(x)s", item_name as "Na:me", id as "ID" from legacy.items'
+        )
+    assert compare(beside, "product", mapping=mapping_of(NAMES))["product"].equal_count == 45
+    with session_scope(beside.engine) as session:
+        order = PromotionOrder(today=DAY, days=1, by="test", force_reason="test")
+        promotion.promote(session, mapping_of(NAMES), order)
+    with beside.engine.connect() as connection:
+        own = 'select count("ID") from "Old ""S"" %%"."It\'em: %%s" where "Na:me" is not null'
+        assert connection.exec_driver_sql(own).scalar_one() == 45
+
+
+KEY = '[old]\nschema="legacy"\n[entities.product]\ntable="k"\nkey="k"\n[entities.product.columns]\nname="n"'
+
+
+def test_keys_of_any_exact_type_are_ids(beside: World) -> None:
+    for column_type in ("bigint", "numeric(30,2)", "char(30)"):
+        beside.execute("drop table if exists legacy.k")
+        beside.execute(f"create table legacy.k as select zoho_item_id::{column_type} as k, item_name as n"
+                       " from legacy.items")  # fmt: skip
+        assert compare(beside, "product", deep=0, mapping=mapping_of(KEY))["product"].equal_count == 45, column_type
+    beside.execute("alter table legacy.k alter k type double precision using k::double precision")
+    with pytest.raises(MappingError, match=r"entities.product.key: k is double precision, which rounds Zoho's ids"):
+        compare(beside, "product", mapping=mapping_of(KEY))
+
+
+def test_a_key_that_can_be_no_id_is_the_old_tables_fault_and_not_asked_for(beside: World, standin: StandIn) -> None:
+    beside.execute("alter table legacy.items alter zoho_item_id type text")
+    for key in ("../contacts", "a/b", "x?y=1", "it's", "x" * 65, "x" * 9000):
+        beside.execute("insert into legacy.items (zoho_item_id, item_name) values (:key, 'Odd')", key=key)
+    result = compare(beside, "product")["product"]
+    assert (result.missing_here_count, result.unkeyed_count) == (4, 2)
+    assert (result.old_wrong_count, result.not_asked_count, result.call_count) == (4, 0, 0)
+
+
+OTHER = '[old]\nschema="legacy"\n[entities.product]\ntable="k"\nkey="k"\n[entities.product.columns]\n{}="c"'
+
+
+@pytest.mark.parametrize(
+    ("field", "column_type", "said"),
+    [
+        ("name", "integer", r"columns.name: .*the old column c \(integer\): invalid input syntax"),
+        ("price", "numeric(3,2)", r"columns.price: .*\(numeric\(3,2\)\): numeric field overflow"),
+        ("price", "legacy.large", r"columns.price: .*\(legacy.large\): value for domain legacy.large violates"),
+        ("status", "legacy.stage", r"columns.status: .*\(legacy.stage\): invalid input value for enum"),
+    ],
+)
+def test_an_old_column_that_cannot_hold_a_value_is_named(
+    beside: World, field: str, column_type: str, said: str
+) -> None:
+    beside.execute(
+        "create type legacy.stage as enum ('gone'); create domain legacy.large as numeric check (value > 1e9)"
+    )
+    beside.execute(f"create table legacy.k (k text, c {column_type})")
+    with pytest.raises(MappingError, match=said):
+        compare(beside, "product", mapping=mapping_of(OTHER.format(field)))
+    beside.execute("drop table legacy.k; create table legacy.k (k text, c text)")
+    compare(beside, "product", deep=0, mapping=mapping_of(OTHER.format("name")))  # nothing holds the lock
+
+
+def test_a_value_of_zohos_that_an_old_column_cannot_hold_is_named(beside: World) -> None:
+    beside.execute("create table legacy.k as select zoho_item_id as k, 1::smallint as c from legacy.items")
+    beside.execute("update erp.product set price = 2")
+    beside.execute("alter table legacy.k alter c type numeric(2,1)")
+    with pytest.raises(MappingError, match="a value of the source does not fit an old column: numeric field overflow"):
+        compare(beside, "product", mapping=mapping_of(OTHER.format("price")))
+
+
+def test_a_comparison_that_did_not_end_proves_nothing_and_shows_so(
+    tds: CommandLine, beside: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(differences, "compare_page", killed)
+        compare(beside, "product", deep=0)
+    assert "it did not end" in tds("migrate-from", "days").out
+    assert product_readiness(beside)[1][0] == "it was never compared"
+    assert compare(beside, "product", deep=0)["product"].equal_count == 45
+
+
 def test_pages_of_any_size_find_the_same(beside: World, monkeypatch: pytest.MonkeyPatch) -> None:
     beside.execute("update legacy.items set rate_cents = 1 where id % 3 = 0")
     beside.execute("delete from legacy.items where id % 7 = 0")
@@ -227,7 +333,7 @@ def test_a_value_that_cannot_be_converted_names_its_table(beside: World) -> None
         MAPPING.replace('sku = "sku"', 'source_created_at = {column = "born", as = "time"}\nsku = "sku"')
     )
     compare(beside, "product", deep=0, mapping=mapping)  # a day alone is no moment, and so no value
-    beside.execute("update legacy.items set born = '2026-02-31T10:00'")
+    beside.execute("update legacy.items set born = '2026-02-29T10:00'")
     with pytest.raises(MappingError, match=r"items.*cannot be read as the mapping says: date/time field value"):
         compare(beside, "product", deep=0, mapping=mapping)
 
@@ -250,6 +356,35 @@ def test_the_old_tables_may_stand_in_another_database(
     beside.execute("drop schema legacy cascade")
     result = compare(beside, "product", deep=0, mapping=mapping)["product"]
     assert (result.equal_count, result.different_count) == (44, 1)
+
+
+def test_another_database_may_have_its_own_encoding_and_order_of_days(
+    synced: World, empty_database: str, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    synced.run("sales_order", "full")
+    orders = synced.rows("select source_id, ordered_on from erp.sales_order")
+    synced.execute("update erp.sales_order set customer_name = 'Käse'")
+    name = f"{empty_database.rpartition('/')[2]}_latin"
+    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"create database {name} encoding 'LATIN1' locale 'C' template template0")
+        connection.exec_driver_sql(f"alter database {name} set datestyle = 'German, DMY'")
+    url = f"{empty_database.rpartition('/')[0]}/{name}"
+    old = World(create_engine(url))
+    old.execute("create table public.o (k text, d date, c text)")
+    for each in orders:
+        old.execute("insert into public.o values (:id, :day, 'Käse')", id=each["source_id"], day=each["ordered_on"])
+    old.engine.dispose()
+    monkeypatch.setenv("OLD_URL", url)
+    mapping = mapping_of('[old]\ndatabase_url_from = "OLD_URL"\n[entities.sales_order]\ntable = "o"\nkey = "k"\n'
+                         '[entities.sales_order.columns]\nordered_on = "d"\ncustomer_name = "c"')  # fmt: skip
+    try:
+        result = compare(synced, deep=0, mapping=mapping)["sales_order"]
+        assert (result.equal_count, result.old_count) == (len(orders), 15)
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"drop database {name} with (force)")
+        server.dispose()
 
 
 @pytest.fixture
@@ -327,6 +462,27 @@ def test_differences_of_which_nobody_knows_who_is_right_make_no_clean_day(world:
     world.execute("update tds_cutover_days set not_asked_count = 3 where day = :day", day=DAY)
     count, problems = product_readiness(world)
     assert (count, "of 3 differences it is not known" in problems[0]) == (0, True)
+
+
+def test_what_ended_the_row_is_named(world: World) -> None:
+    clean_days(world, 5, ago=3)
+    clean_days(world, 2)
+    assert product_readiness(world)[1][-1].endswith("TDS has wrong; on 2026-11-27 nothing was compared")
+    clean_days(world, 1, wrong=1, ago=2)
+    assert product_readiness(world)[1][-1].endswith("TDS has wrong; 2026-11-27 was not clean")
+
+
+def test_a_day_is_the_installations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "datetime", _Evening)
+    assert options.today() == date(2026, 11, 28)
+    monkeypatch.setenv("TDS_TIME_ZONE", "Asia/Baghdad")
+    assert options.today() == date(2026, 11, 29)
+
+
+class _Evening(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "_Evening":
+        return cls(2026, 11, 28, 22, 30, tzinfo=UTC).astimezone(tz)
 
 
 def test_a_mapping_that_changed_is_compared_again_first(world: World) -> None:

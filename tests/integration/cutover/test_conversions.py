@@ -11,6 +11,7 @@ from tds_core.cutover.conversions import ColumnType, column_sql, key_sql
 from tds_core.cutover.mapping import MappedColumn, MappingError, parse_mapping
 from tds_core.cutover.sql_names import literal, quoted, run
 
+TEXT = ColumnType("text", "text")
 NOON = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)  # twelve in Baghdad
 
 
@@ -73,6 +74,7 @@ def test_a_value_there_is_a_value_here_and_there_again(
         ('"c"', ("timestamp without time zone", "naive"), "'2026-11-29 23:59'"),
         ('"c"', ("timestamp with time zone", "instant"), "'2026-11-28 22:00Z'"),
         ('{column = "c", as = "date"}', ("text", "text"), "'2026-11-29T10:00'"),
+        ('{column = "c", as = "date"}', ("text", "text"), "' 2026-11-29'"),
     ],
 )
 def test_a_day_is_the_day_of_the_old_time_zone(
@@ -81,6 +83,21 @@ def test_a_day_is_the_day_of_the_old_time_zone(
     column = column_sql(mapped("ordered_on", line, "sales_order"), ColumnType(*column_type), place="x")
     there = column.ours(f"({old})::{column_type[0]}")
     assert run(session, f"select {there}, {column.round_trip(there)}").one() == (date(2026, 11, 29),) * 2
+
+
+@pytest.mark.parametrize("old", ["0000-00-00", "2026-06-31", "2026-13-01", "2026-02-30", "29.11.2026", "2026-11-291"])
+def test_a_day_that_is_none_is_no_value(session: Session, old: str) -> None:
+    day = column_sql(mapped("ordered_on", '{column = "c", as = "date"}', "sales_order"), TEXT, place="x")
+    time = column_sql(mapped("source_created_at", '{column = "c", as = "time"}'), TEXT, place="x")
+    spelled = [f"{literal(each)}::text" for each in (old, f"{old} 10:00", "2026-11-29 24:61")]
+    found = [day.ours(spelled[0]), *(time.ours(each) for each in spelled[1:])]
+    assert run(session, f"select {', '.join(found)}").one() == (None, None, None)
+
+
+def test_a_day_in_a_text_is_spelled_alike_whatever_a_session_is_used_to(session: Session) -> None:
+    column = column_sql(mapped("ordered_on", '{column = "c", as = "date"}', "sales_order"), TEXT, place="x")
+    run(session, "set local datestyle = 'German'")
+    assert run(session, f"select {column.theirs('date ' + literal('2026-11-29'))}").scalar_one() == "2026-11-29"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +128,6 @@ def test_words_and_names_are_spelled_so_that_sql_reads_them_as_they_are(session:
 
 
 def test_a_key_is_text_and_blank_is_none(session: Session) -> None:
-    assert run(session, f"select {key_sql('7')}, {key_sql(literal(' 8 '))}, {key_sql(literal(' '))}").one() == (
-        "7", "8", None,
-    )  # fmt: skip
+    keys = [key_sql("7", "number"), key_sql(literal(" 8 "), "text"), key_sql(literal(" "), "text"),
+            key_sql("9.00", "number"), key_sql(literal("9" * 65), "text")]  # fmt: skip
+    assert run(session, f"select {', '.join(keys)}").one() == ("7", "8", None, "9", None)

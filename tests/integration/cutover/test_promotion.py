@@ -20,9 +20,9 @@ from tds_core.cutover.promotion import (
     PromotionOrder,
 )
 from tds_core.database_urls import without_driver
-from tds_core.errors import ConfigError
+from tds_core.errors import AlreadyRunningError, ConfigError
 from tds_lab.migration_rehearsal.old_tables import MAPPING, TABLES
-from tds_models.db import make_engine, session_scope
+from tds_models.db import Lock, make_engine, session_scope
 from tds_tasks.old_database import old_engine
 from tests.support.command_line import CommandLine
 from tests.support.database_role import give_roles, superuser_url, with_role
@@ -185,10 +185,41 @@ def test_what_is_in_the_way_is_named_and_nothing_is_changed(equal: World) -> Non
     broken = mapping_of(MAPPING.replace("from public.tds_sync_queue", "from public.tds_no_queue"))
     with pytest.raises(ConfigError, match=r"legacy.tds_sync_queue: relation .* does not exist. Nothing was changed"):
         promote(equal, broken, force_reason="test")
-    twice = mapping_of(MAPPING.replace("[views.tds_sync_queue]", "[views.items]"))
-    with pytest.raises(MappingError, match=r"views.items: an entity's table has this name as well"):
-        promote(equal, twice, force_reason="test")
+    equal.execute("alter table legacy.items enable row level security")
+    with pytest.raises(MappingError, match=r"legacy.items has row-level security"):
+        promote(equal, force_reason="test")
+    equal.execute("alter table legacy.items disable row level security")
     assert equal.rows(CATALOG) == catalog
+
+
+def test_an_old_table_may_be_a_view(equal: World) -> None:
+    equal.execute("create view legacy.v_items as select * from legacy.items")
+    promote(equal, mapping_of(MAPPING.replace('table = "items"', 'table = "v_items"')), force_reason="test")
+    assert equal.value("select count(shelf) from legacy.v_items") == 45
+
+
+def test_a_comparison_and_a_promotion_never_run_at_once(equal: World) -> None:
+    with equal.engine.connect() as comparison:
+        comparison.exec_driver_sql(f"select pg_advisory_lock({int(Lock.CUTOVER)})")
+        with pytest.raises(AlreadyRunningError, match="nothing was changed"):
+            promote(equal)
+        comparison.exec_driver_sql(f"select pg_advisory_unlock({int(Lock.CUTOVER)})")
+    with session_scope(equal.engine) as session:
+        promotion.promote(session, mapping_of(), order())
+        with pytest.raises(AlreadyRunningError):
+            compare(equal)
+        with pytest.raises(AlreadyRunningError):
+            fall_back(equal)
+    fall_back(equal)
+
+
+def test_what_depends_on_a_view_is_named_when_it_cannot_go(equal: World) -> None:
+    promote(equal)
+    equal.execute("create view legacy.later as select * from legacy.orders")
+    with pytest.raises(ConfigError, match=r"view legacy.later depends on view legacy.orders. Nothing was changed"):
+        fall_back(equal)
+    equal.execute("drop view legacy.later")
+    fall_back(equal)
 
 
 def test_a_table_in_use_is_not_waited_for_for_long(equal: World, database: str) -> None:

@@ -71,6 +71,16 @@ def test_what_is_wrong_is_named(before: str, after: str, said: str) -> None:
     assert all(part in str(raised.value) for part in said.split("*"))
 
 
+def test_an_old_name_is_taken_once() -> None:
+    other = '[entities.{}]\ntable = "items"\nkey = "k"\n[entities.{}.columns]\nname = "n"\n[views'
+    with pytest.raises(MappingError, match=r"entities.category.table: entities.product.table has the name items"):
+        parse_mapping(GOOD.replace("[views", other.format("category", "category")))
+    with pytest.raises(MappingError, match=r"views.items: entities.product.table has the name items as well"):
+        parse_mapping(GOOD.replace("[views.order_lines]", "[views.items]"))
+    with pytest.raises(MappingError, match=r"it is no TOML: Cannot declare"):
+        parse_mapping(f"{GOOD}\n[entities.product]")
+
+
 def test_a_mapping_without_entities_or_fields_is_refused() -> None:
     with pytest.raises(MappingError, match="it maps no entity"):
         parse_mapping("[entities]")
