@@ -37,7 +37,7 @@ app.config_from_object("tds_tasks.celeryconfig")
 
 # A run fetches, reads and writes its pages in three threads; with Python's usual 5 ms each would wait that long for the
 # others at every answer of the database.
-THREAD_SWITCH_SECONDS = 0.002
+THREAD_SWITCH_SECONDS = 0.0005
 
 
 @signals.worker_init.connect

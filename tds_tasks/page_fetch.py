@@ -1,6 +1,7 @@
 """Page fetching: requests the pages of a run's list, each while the one before it is being worked on."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,21 +26,27 @@ T = TypeVar("T")
 
 
 @contextmanager
-def prefetch(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The same items, each made in another thread while the one before it is being used.
+def prefetch(items: Iterator[T], *, ahead: int = 1) -> Iterator[Iterator[T]]:
+    """The same items, made in another thread while those before them are being used: at most so many `ahead`.
 
     An error in `items` is raised where its item would have come. Leaving the block waits for the item being made.
     """
     end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as worker:
+    worker = ThreadPoolExecutor(1, thread_name_prefix="ahead")
 
-        def results() -> Iterator[T]:
-            coming: Future[T | object] = worker.submit(copy_context().run, next, items, end)
-            while (item := coming.result()) is not end:
-                coming = worker.submit(copy_context().run, next, items, end)
-                yield item
+    def submit() -> Future[T | object]:
+        return worker.submit(copy_context().run, next, items, end)
 
+    def results() -> Iterator[T]:
+        coming = deque(submit() for _ in range(ahead))
+        while (item := coming.popleft().result()) is not end:
+            coming.append(submit())
+            yield item
+
+    try:
         yield results()
+    finally:
+        worker.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)

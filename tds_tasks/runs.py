@@ -135,7 +135,10 @@ def _source_of(run: RunLease) -> str:
 
 def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -> bool:
     """Fetch, compare and commit pages until the list ends or the time is up. Returns whether the run has to go on."""
-    with prefetch(fetch_pages(run, until)) as fetched, prefetch(_compare_pages(run, fetched)) as compared:
+    with (
+        prefetch(fetch_pages(run, until)) as fetched,
+        prefetch(_compare_pages(run, fetched), ahead=GROUP_CREATING_PAGES) as compared,
+    ):
         for pages in _group_pages(run, compared):
             if permissions.module is not None:
                 with scope() as session:
