@@ -1,6 +1,6 @@
 """Conversions: SQL that makes our value of an old column's, and the old column's of ours, by both types."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tds_core.cutover.mapping import Conversion, MappedColumn, MappingError, kind_of
@@ -65,6 +65,14 @@ def key_sql(value: str, group: str) -> str:
     """Zoho's id in an old column, as text; null where there is none, or a text that is too long for one."""
     spelled = f"trim_scale({value}::numeric)::text" if group == "number" else f"{value}::text"
     return f"case when length(btrim({spelled})) between 1 and {LONGEST_ID} then btrim({spelled}) end"
+
+
+def is_living(column: str, group: str, deleted_is: Sequence[str]) -> str:
+    """The condition that an old row counts: a time of deletion says that it does not, whichever it is."""
+    if group in ("date", "naive", "instant"):
+        return f"{column} is null"
+    values = ", ".join(literal(each) for each in deleted_is)
+    return f"coalesce(lower(btrim({column}::text)), '') not in ({values})"
 
 
 def _pair_of(mapped: MappedColumn, column_type: ColumnType) -> Pair | None:

@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from tds_core.cutover.line_values import our_lines
 from tds_core.cutover.mapping import MappingError
 from tds_core.cutover.old_tables import OldTable
 from tds_core.cutover.sql_names import literal, quoted, run
@@ -49,13 +50,16 @@ def compare_page(session: Session, table: OldTable, day_id: int, after: str, cou
 def _misfit(session: Session, table: OldTable, error: DBAPIError) -> str:
     """Which old column cannot hold a value of the mirror: the first that cannot hold all of them."""
     place, column = table.mapped.place, "an old column"
-    for each in table.compared:
+    candidates = [(place, table.mapped.entity.table.fullname, each) for each in table.compared]
+    if table.lines:
+        candidates += [(table.lines.mapped.place, table.lines.mapped.here, each) for each in table.lines.columns]
+    for where, here, each in candidates:
         values = f"select count({each.round_trip('m.' + quoted(each.mapped.field.name))})"
         try:
             with session.begin_nested():
-                run(session, f"{values} from {table.mapped.entity.table.fullname} m where m.deleted_at is null")
+                run(session, f"{values} from {here} m")
         except DBAPIError:
-            place = f"{place}.columns.{each.mapped.field.name}"
+            place = f"{where}.columns.{each.mapped.field.name}"
             column = f"the old column {each.mapped.column} ({each.type.sql})"
             break
     return (
@@ -79,6 +83,8 @@ def here_sql(table: OldTable, condition: str) -> str:
         f"{each.round_trip('m.' + quoted(each.mapped.field.name))} as {quoted(each.mapped.field.name)}"
         for each in table.compared
     ]
+    if table.lines:
+        fields.append(f"{our_lines(table.lines, 'm')} as {quoted(table.lines.mapped.name)}")
     return f"""select m.source_id, {", ".join(fields)} from {table.mapped.entity.table.fullname} m
         where m.source = {literal(table.mapped.entity.stream.source)} and m.deleted_at is null
           and {within(table, "m")} and {condition}"""
@@ -99,12 +105,11 @@ def _span(alias: str, after: str, last: str | None) -> str:
 
 
 def _page(table: OldTable, day_id: int, after: str, last: str | None) -> str:
-    names = [quoted(each.mapped.field.name) for each in table.compared]
+    names = table.compared_names
     differing = ", ".join(
-        f"case when o.{name} is distinct from h.{name} then {literal(each.mapped.field.name)} end"
-        for name, each in zip(names, table.compared, strict=True)
+        f"case when o.{quoted(name)} is distinct from h.{quoted(name)} then {literal(name)} end" for name in names
     )
-    both = ", ".join(f"o.{name}, h.{name}" for name in names)
+    both = ", ".join(f"o.{quoted(name)}, h.{quoted(name)}" for name in names)
     return f"""
     with here as ({here_sql(table, _span("m", after, last))}),
     pair as (

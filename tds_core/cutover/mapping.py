@@ -57,6 +57,25 @@ class ColumnLine(msgspec.Struct, forbid_unknown_fields=True, rename={"conversion
     time_zone: str = ""
 
 
+def _deleted_is() -> list[str]:
+    return ["true", "t", "1", "yes", "y", "deleted"]
+
+
+class LinesPart(msgspec.Struct, forbid_unknown_fields=True):
+    """The lines of a document: their table, the column with the document's id, the columns by our field of a line.
+
+    Lines are told apart by Zoho's id of each (`key`), or compared one after the other (`order_by`).
+    """
+
+    table: Name
+    parent: Name
+    columns: dict[str, Name | ColumnLine]
+    key: Name | None = None
+    order_by: Name | None = None
+    deleted: Name | None = None
+    deleted_is: list[str] = msgspec.field(default_factory=_deleted_is)
+
+
 class EntityPart(msgspec.Struct, forbid_unknown_fields=True):
     """One entity: its table, the column with Zoho's id, the other columns by our field, and what it does not hold."""
 
@@ -64,8 +83,9 @@ class EntityPart(msgspec.Struct, forbid_unknown_fields=True):
     key: Name
     columns: dict[str, Name | ColumnLine]
     deleted: Name | None = None
-    deleted_is: list[str] = msgspec.field(default_factory=lambda: ["true", "t", "1", "yes", "y", "deleted"])
+    deleted_is: list[str] = msgspec.field(default_factory=_deleted_is)
     only: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    lines: LinesPart | None = None
 
 
 class OldPart(msgspec.Struct, forbid_unknown_fields=True):
@@ -107,6 +127,22 @@ class MappedColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MappedLines:
+    """The lines of a document and their old table; `name`: what they are called here."""
+
+    name: str
+    place: str
+    here: str
+    table: str
+    parent: str
+    columns: tuple[MappedColumn, ...]
+    key: str | None
+    order_by: str | None
+    deleted: str | None
+    deleted_is: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MappedEntity:
     """An entity and its old table. `only`: the values of fields that rows of the old table are limited to."""
 
@@ -118,6 +154,7 @@ class MappedEntity:
     deleted: str | None
     deleted_is: tuple[str, ...]
     only: Mapping[str, tuple[str, ...]]
+    lines: MappedLines | None
 
     @property
     def place(self) -> str:
@@ -213,6 +250,25 @@ def _mapped_entity(name: str, part: EntityPart, old: OldPart) -> MappedEntity:
         entity=ENTITIES[name], schema=old.schema, table=part.table, key=part.key, columns=columns,
         deleted=part.deleted, deleted_is=tuple(each.lower() for each in part.deleted_is),
         only={key: tuple(values) for key, values in part.only.items()},
+        lines=_mapped_lines(f"{place}.lines", ENTITIES[name], part.lines, old) if part.lines else None,
+    )  # fmt: skip
+
+
+def _mapped_lines(place: str, entity: Entity, part: LinesPart, old: OldPart) -> MappedLines:
+    if not entity.lines:
+        raise MappingError(f"{place}: a {entity.name} has no lines. Leave the part out.")
+    if (part.key is None) == (part.order_by is None):
+        raise MappingError(f'{place}: say how lines are told apart: by key, the column with Zoho\'s id of a line, or'
+                           ' by order_by, a column in whose order they stand.')  # fmt: skip
+    [declared] = entity.lines
+    fields = {each.name: each for each in declared.fields}
+    columns = tuple(_mapped_column(place, key, line, fields, old) for key, line in part.columns.items())
+    if not columns:
+        raise MappingError(f'{place}.columns: no field is compared. Write for example: quantity = "qty".')
+    return MappedLines(
+        name=declared.name, place=place, here=entity.line_tables[declared.name].fullname, table=part.table,
+        parent=part.parent, columns=columns, key=part.key, order_by=part.order_by, deleted=part.deleted,
+        deleted_is=tuple(each.lower() for each in part.deleted_is),
     )  # fmt: skip
 
 
@@ -226,7 +282,7 @@ def _mapped_column(
     where = f"{place}.columns.{name}"
     declared = fields.get(name)
     if declared is None:
-        raise MappingError(f"{where}: {place.rpartition('.')[2]} has no field {name!r}. Fields: {', '.join(fields)}.")
+        raise MappingError(f"{where}: {place.partition('.')[2]} has no field {name!r}. Fields: {', '.join(fields)}.")
     kind = kind_of(declared)
     if kind not in COMPARED_KINDS:
         raise MappingError(f"{where}: a field of kind {kind} is not compared. Leave it out; for the ERP"

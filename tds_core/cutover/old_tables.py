@@ -6,8 +6,18 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from tds_core.cutover.conversions import ColumnSql, ColumnType, column_sql
-from tds_core.cutover.mapping import CutoverMapping, MappedEntity, MappingError
+from tds_core.cutover.mapping import CutoverMapping, MappedColumn, MappedEntity, MappedLines, MappingError
 from tds_core.cutover.sql_names import quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldLines:
+    """The old table of a document's lines: its name, quoted, the types of its columns, and the mapped ones in SQL."""
+
+    mapped: MappedLines
+    name: str
+    types: Mapping[str, ColumnType]
+    columns: tuple[ColumnSql, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +27,7 @@ class OldTable:
     mapped: MappedEntity
     types: Mapping[str, ColumnType]
     columns: tuple[ColumnSql, ...]
+    lines: OldLines | None
 
     @property
     def name(self) -> str:
@@ -27,6 +38,12 @@ class OldTable:
     def compared(self) -> tuple[ColumnSql, ...]:
         """The mapped columns whose values are compared."""
         return tuple(each for each in self.columns if each.mapped.is_compared)
+
+    @property
+    def compared_names(self) -> tuple[str, ...]:
+        """What a difference may be in: the compared fields, and the lines."""
+        lines = (self.lines.mapped.name,) if self.lines else ()
+        return (*(each.mapped.field.name for each in self.compared), *lines)
 
 
 _COLUMNS = text("""
@@ -52,34 +69,58 @@ def read_old_tables(connection: Connection, mapping: CutoverMapping) -> list[Old
 
 
 def _read_table(connection: Connection, mapping: CutoverMapping, mapped: MappedEntity) -> OldTable:
-    params = {"schema": mapped.schema, "table": mapped.table}
-    types = {
-        row.name: ColumnType(
-            row.type if row.is_builtin or not mapping.database_url_from else "text",
-            _MOMENTS.get(row.base) or _GROUPS.get(row.category, "other"),
-        )
-        for row in connection.execute(_COLUMNS, params)
-    }
-    if not types:
-        raise MappingError(_no_table(mapped, connection.execute(_TABLES, params).scalars().all()))
-    _check_column(f"{mapped.place}.key", mapped, mapped.key, types)
-    if types[mapped.key].sql in _INEXACT:
-        raise MappingError(f"{mapped.place}.key: {mapped.key} is {types[mapped.key].sql}, which rounds Zoho's ids: no"
-                           " row can be told by it. Name another column.")  # fmt: skip
+    there = _There(mapped.place, mapping, mapped.table, connection)
+    there.check_id("key", mapped.key)
     if mapped.deleted:
-        _check_column(f"{mapped.place}.deleted", mapped, mapped.deleted, types)
-    for each in mapped.columns:
-        _check_column(f"{mapped.place}.columns.{each.field.name}", mapped, each.column, types)
-    columns = tuple(column_sql(each, types[each.column], place=mapped.place) for each in mapped.columns)
-    return OldTable(mapped=mapped, types=types, columns=columns)
+        there.check("deleted", mapped.deleted)
+    columns = there.columns_of(mapped.columns)
+    lines = _read_lines(connection, mapping, mapped.lines) if mapped.lines else None
+    return OldTable(mapped=mapped, types=there.types, columns=columns, lines=lines)
 
 
-def _no_table(mapped: MappedEntity, there: Sequence[str]) -> str:
-    known = f"Tables there: {', '.join(there)}." if there else f"The schema {mapped.schema} holds no table at all."
-    return f"{mapped.place}.table: the old database has no table {mapped.schema}.{mapped.table}. {known}"
+def _read_lines(connection: Connection, mapping: CutoverMapping, mapped: MappedLines) -> OldLines:
+    there = _There(mapped.place, mapping, mapped.table, connection)
+    there.check_id("parent", mapped.parent)
+    if mapped.key:
+        there.check_id("key", mapped.key)
+    for setting, column in (("order_by", mapped.order_by), ("deleted", mapped.deleted)):
+        if column:
+            there.check(setting, column)
+    name = quoted(mapping.schema, mapped.table)
+    return OldLines(mapped=mapped, name=name, types=there.types, columns=there.columns_of(mapped.columns))
 
 
-def _check_column(place: str, mapped: MappedEntity, column: str, types: Mapping[str, ColumnType]) -> None:
-    if column not in types:
-        name = f"{mapped.schema}.{mapped.table}"
-        raise MappingError(f"{place}: {name} has no column {column!r}. Columns: {', '.join(types)}.")
+class _There:
+    """The columns that an old table has. `place`: where the mapping speaks of it."""
+
+    def __init__(self, place: str, mapping: CutoverMapping, table: str, connection: Connection) -> None:
+        self._place, self._name = place, f"{mapping.schema}.{table}"
+        params = {"schema": mapping.schema, "table": table}
+        self.types: Mapping[str, ColumnType] = {
+            row.name: ColumnType(
+                row.type if row.is_builtin or not mapping.database_url_from else "text",
+                _MOMENTS.get(row.base) or _GROUPS.get(row.category, "other"),
+            )
+            for row in connection.execute(_COLUMNS, params)
+        }
+        if not self.types:
+            tables = connection.execute(_TABLES, params).scalars().all()
+            known = f"Tables there: {', '.join(tables)}." if tables else (
+                f"The schema {mapping.schema} holds no table at all.")  # fmt: skip
+            raise MappingError(f"{place}.table: the old database has no table {self._name}. {known}")
+
+    def check(self, setting: str, column: str) -> None:
+        if column not in self.types:
+            raise MappingError(f"{self._place}.{setting}: {self._name} has no column {column!r}. Columns:"
+                               f" {', '.join(self.types)}.")  # fmt: skip
+
+    def check_id(self, setting: str, column: str) -> None:
+        self.check(setting, column)
+        if self.types[column].sql in _INEXACT:
+            raise MappingError(f"{self._place}.{setting}: {column} is {self.types[column].sql}, which rounds Zoho's"
+                               " ids: no row can be told by it. Name another column.")  # fmt: skip
+
+    def columns_of(self, mapped: Sequence[MappedColumn]) -> tuple[ColumnSql, ...]:
+        for each in mapped:
+            self.check(f"columns.{each.field.name}", each.column)
+        return tuple(column_sql(each, self.types[each.column], place=self._place) for each in mapped)

@@ -53,6 +53,7 @@ def plan_promotion(
     `elsewhere`: the old tables' database, where that is another one.
     """
     tables = read_old_tables(elsewhere or session.connection(), mapping)
+    _check_lines(mapping)
     names = [*(each.mapped.table for each in tables), *mapping.views]
     there = {name: found for name in names if (found := _relation(session, mapping.schema, name))}
     steps = [] if _has_schema(session, mapping.schema) else [_schema_step(mapping.schema)]
@@ -72,6 +73,16 @@ def plan_promotion(
     for relation in depending:
         steps += _view_steps(relation.schema, relation.name, relation.definition, relation)
     return steps
+
+
+def _check_lines(mapping: CutoverMapping) -> None:
+    """Lines are not shown by a view of TDS's own making: a mapping says what stands under their table's name."""
+    for lines in filter(None, (each.lines for each in mapping.entities.values())):
+        if lines.table not in mapping.views:
+            raise MappingError(
+                f"{lines.place}.table: programs would go on reading {lines.table} as the old job left it. Say what they"
+                f" read instead: [views.{lines.table}], a query over {lines.here}."
+            )
 
 
 _RELATIONS = """

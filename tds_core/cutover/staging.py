@@ -9,10 +9,11 @@ import psycopg2
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from tds_core.cutover.conversions import key_sql
+from tds_core.cutover import line_values
+from tds_core.cutover.conversions import is_living, key_sql
 from tds_core.cutover.mapping import MappingError
 from tds_core.cutover.old_tables import OldTable
-from tds_core.cutover.sql_names import literal, quoted, run
+from tds_core.cutover.sql_names import quoted, run
 from tds_models.db import set_statement_timeout
 
 #: The temporary table of one entity's old rows: `source_id`, the mapped fields, and `copy_count`.
@@ -39,6 +40,8 @@ def copy_old_rows(session: Session, old: Engine, table: OldTable) -> StagedCount
     set_statement_timeout(session, 0)
     run(session, f"drop table if exists {OLD_ROWS}, {_RAW}")
     fields = [(each.mapped.field.name, each.mapped.field.kind.sql) for each in table.columns]
+    if table.lines:
+        fields.append((table.lines.mapped.name, line_values.KIND))
     declared = "".join(f", {quoted(name)} {kind}" for name, kind in fields)
     run(session, f"create temporary table {_RAW.removeprefix('pg_temp.')} (source_id text{declared})")
     _copy_across(old, session, select_old(table), table)
@@ -60,21 +63,19 @@ def copy_old_rows(session: Session, old: Engine, table: OldTable) -> StagedCount
 
 def select_old(table: OldTable) -> str:
     """The query of an old table's living rows: Zoho's id and the mapped fields, converted."""
-    columns = [f"{key_sql('o.' + quoted(table.mapped.key), table.types[table.mapped.key].group)} as source_id"]
+    source_id = key_sql(f"o.{quoted(table.mapped.key)}", table.types[table.mapped.key].group)
+    columns = [f"{source_id} as source_id"]
     columns += [f"{each.ours('o.' + quoted(each.mapped.column))} as {quoted(each.mapped.field.name)}"
                 for each in table.columns]  # fmt: skip
-    return f"select {', '.join(columns)} from {table.name} o where {_is_living(table)}"
-
-
-def _is_living(table: OldTable) -> str:
-    """The condition that an old row counts: a time of deletion says that it does not, whichever it is."""
-    column = table.mapped.deleted
-    if column is None:
-        return "true"
-    if table.types[column].group in ("date", "naive", "instant"):
-        return f"o.{quoted(column)} is null"
-    values = ", ".join(literal(each) for each in table.mapped.deleted_is)
-    return f"coalesce(lower(btrim(o.{quoted(column)}::text)), '') not in ({values})"
+    deleted = table.mapped.deleted
+    living = (
+        is_living(f"o.{quoted(deleted)}", table.types[deleted].group, table.mapped.deleted_is) if deleted else "true"
+    )
+    beside = ""
+    if table.lines:
+        columns.append(f"coalesce(l.value, {line_values.NONE}) as {quoted(table.lines.mapped.name)}")
+        beside = f"left join ({line_values.old_lines(table.lines)}) l on l.parent_id = {source_id}"
+    return f"select {', '.join(columns)} from {table.name} o {beside} where {living}"
 
 
 def _copy_across(old: Engine, session: Session, select: str, table: OldTable) -> None:

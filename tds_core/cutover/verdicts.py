@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from tds_core.cutover import line_values
 from tds_core.cutover.differences import here_sql, within
 from tds_core.cutover.mapping import MappingError
 from tds_core.cutover.old_tables import OldTable
@@ -113,8 +114,8 @@ def _rows_of(
 
 
 def _row_of(table: OldTable, source_id: str, candidate: Candidate) -> dict[str, Any]:
-    names = [each.mapped.field.name for each in table.compared if each.mapped.field.name in candidate.values]
-    values: Mapping[str, Any] = candidate.values
+    values: Mapping[str, Any] = {**candidate.values, **candidate.lines}
+    names = [name for name in table.compared_names if name in values]
     return {
         "source_id": source_id,
         "is_there": True,
@@ -127,24 +128,29 @@ def _row_of(table: OldTable, source_id: str, candidate: Candidate) -> dict[str, 
 
 def _judge(table: OldTable, limits: JudgementLimits, rows: Sequence[Mapping[str, Any]]) -> str:
     """The statement that stores a verdict for each of `rows`."""
-    fields = [each.mapped.field for each in table.compared]
+    names, fields = table.compared_names, [each.mapped.field for each in table.compared]
     declared = "".join(f", {quoted(each.name)} {each.kind.sql}" for each in fields)
     declared += "".join(f", {quoted(_LIMIT + name)} text" for name in table.mapped.only)
-    trips = ", ".join(
+    trips = [
         f"{each.round_trip('t.' + quoted(each.mapped.field.name))} as {quoted(each.mapped.field.name)}"
         for each in table.compared
-    )
+    ]
+    if table.lines:
+        name = quoted(table.lines.mapped.name)
+        declared += f", {name} {line_values.KIND}"
+        trips.append(f"{line_values.read_lines(table.lines, f't.{name}')} as {name}")
     ids = ", ".join(literal(str(row["source_id"])) for row in rows)
     entity = table.mapped.entity
     spelled = literal(msgspec.json.encode(rows).decode())
     return f"""
     with there as (
-        select t.source_id, t.is_there and {within(table, "t", _LIMIT)} as is_there, t.modified_at, t.shown, {trips}
+        select t.source_id, t.is_there and {within(table, "t", _LIMIT)} as is_there, t.modified_at, t.shown,
+               {", ".join(trips)}
         from jsonb_to_recordset({spelled}::jsonb)
             as t (source_id text, is_there boolean, modified_at timestamptz, shown text[]{declared})
     ), here as ({here_sql(table, f"m.source_id in ({ids})")}), judged as (
-        select t.source_id, {_is_right("o", fields)} as is_old_right, {_is_right("h", fields)} as is_here_right,
-               {_differ("o", "h", fields)} as still_differs,
+        select t.source_id, {_is_right("o", names)} as is_old_right, {_is_right("h", names)} as is_here_right,
+               {_differ("o", "h", names)} as still_differs,
                coalesce(t.modified_at > c.started_at - interval '{limits.settle_seconds} seconds', false)
                    or coalesce(m.changed_at > c.started_at, false) as is_recent
         from there t join tds_cutover_days c on c.id = {limits.day_id}
@@ -160,16 +166,15 @@ def _judge(table: OldTable, limits: JudgementLimits, rows: Sequence[Mapping[str,
     where d.entity = {literal(entity.name)} and d.source_id = j.source_id and d.day_id = {limits.day_id}"""
 
 
-def _is_right(side: str, fields: Sequence[Any]) -> str:
+def _is_right(side: str, names: Sequence[str]) -> str:
     """Whether one side has what the source showed, and nothing where it has no such record."""
     wrong = " or ".join(
-        f"{literal(each.name)} = any(t.shown) and {side}.{quoted(each.name)} is distinct from t.{quoted(each.name)}"
-        for each in fields
+        f"{literal(name)} = any(t.shown) and {side}.{quoted(name)} is distinct from t.{quoted(name)}" for name in names
     )
     return f"""case when not t.is_there then {side}.source_id is null
         else {side}.source_id is not null and not ({wrong}) end"""
 
 
-def _differ(one: str, other: str, fields: Sequence[Any]) -> str:
-    pairs = " or ".join(f"{one}.{quoted(each.name)} is distinct from {other}.{quoted(each.name)}" for each in fields)
+def _differ(one: str, other: str, names: Sequence[str]) -> str:
+    pairs = " or ".join(f"{one}.{quoted(name)} is distinct from {other}.{quoted(name)}" for name in names)
     return f"({one}.source_id is distinct from {other}.source_id or {pairs})"

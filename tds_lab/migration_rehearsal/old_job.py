@@ -27,6 +27,10 @@ insert into legacy.items (zoho_item_id, item_name, sku, rate_cents, stock, is_ac
 select zoho_item_id, item_name || ' (copy)', sku, rate_cents, stock, is_active, zoho_modified - interval '1 hour'
 from legacy.items where zoho_item_id = :id limit 1
 """)
+_DOUBLE_LINES = text("""
+insert into legacy.order_lines select so_id, line_no + 100, item_id, qty, unit_price from legacy.order_lines
+where so_id = :id
+""")
 _PRICE = text("select rate_cents from legacy.items where zoho_item_id = :id order by id limit 1")
 _KEEP_PRICE = text("update legacy.items set rate_cents = :price where zoho_item_id = :id")
 _FAILURES = text(
@@ -81,6 +85,9 @@ class OldJob:
         if entity == "product" and self._random.random() < DOUBLED_SHARE:
             connection.execute(_DOUBLE, {"id": key})
             self._count("rows doubled")
+        if entity == "sales_order" and self._random.random() < DOUBLED_SHARE:
+            connection.execute(_DOUBLE_LINES, {"id": key})
+            self._count("lines doubled")
 
     def _is_new(self, entity: str, record: Mapping[str, Any]) -> bool:
         return self._seen.get((entity, str(record[_IDS[entity]]))) != record.get("last_modified_time")

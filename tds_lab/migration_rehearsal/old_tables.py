@@ -1,6 +1,6 @@
 """Old tables as a cron job of years ago made them: cents, text numbers, letters for states, naive local times."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -27,6 +27,10 @@ create table legacy.orders (
     so_id text primary key, so_number text, customer bigint, ordered timestamp, total numeric(14,2), stage text,
     is_deleted boolean not null default false, zoho_modified timestamp, salesman_note text
 );
+create table legacy.order_lines (
+    so_id text not null, line_no integer not null, item_id varchar(30), qty numeric(12,3), unit_price numeric(14,2)
+);
+create index on legacy.order_lines (so_id);
 create table legacy.webhook_failures (
     id text primary key, entity text not null, event text not null, payload jsonb not null, error text not null,
     attempts int not null, failed_at timestamptz not null
@@ -74,6 +78,23 @@ ordered_on = "ordered"
 total = "total"
 status = "stage"
 source_modified_at = "zoho_modified"
+
+[entities.sales_order.lines]
+table = "order_lines"
+parent = "so_id"
+order_by = "line_no"
+
+[entities.sales_order.lines.columns]
+product_id = "item_id"
+quantity = "qty"
+rate = "unit_price"
+
+[views.order_lines]
+select = """
+    select l.parent_id as so_id, l.position + 1 as line_no, l.product_id::varchar(30) as item_id,
+           l.quantity::numeric(12,3) as qty, l.rate::numeric(14,2) as unit_price
+    from erp.sales_order_line l join erp.sales_order o on o.source = l.source and o.source_id = l.parent_id
+    where o.deleted_at is null"""
 
 # For queries that operators saved: with `set search_path = legacy, public` they find this one first.
 [views.tds_sync_queue]
@@ -131,6 +152,11 @@ def _order(record: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_FORGET_LINES = text("delete from legacy.order_lines where so_id = :so_id")
+_ADD_LINE = text("insert into legacy.order_lines values (:so_id, :line_no, :item_id, :qty, :unit_price)")
+_LINES = text("select * from legacy.order_lines order by so_id, line_no")
+
+
 _ROWS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "product": _item, "customer": _customer, "sales_order": _order,
 }  # fmt: skip
@@ -141,7 +167,7 @@ def is_copied(entity: str, record: Mapping[str, Any]) -> bool:
     return entity != "customer" or record.get("contact_type") == "customer"
 
 
-def write_records(connection: Connection, entity: str, records: Iterable[Mapping[str, Any]]) -> int:
+def write_records(connection: Connection, entity: str, records: Sequence[Mapping[str, Any]]) -> int:
     """Write records of Zoho's into an old table, each with a statement of its own. Returns how many."""
     table, key, names = _COLUMNS[entity]
     columns = [key, *names.split()]
@@ -154,17 +180,44 @@ def write_records(connection: Connection, entity: str, records: Iterable[Mapping
     for row in rows:
         if not getattr(connection.execute(update, row), "rowcount", 0):
             connection.execute(insert, row)
+    if entity == "sales_order":
+        _write_lines(connection, records)
     return len(rows)
 
 
-def wrong_rows(connection: Connection, entity: str, records: Iterable[Mapping[str, Any]]) -> tuple[int, list[Any]]:
-    """How many rows stand under an old name, and the keys of those that are not what Zoho has, on either side."""
+def _write_lines(connection: Connection, records: Iterable[Mapping[str, Any]]) -> None:
+    for record in records:
+        connection.execute(_FORGET_LINES, {"so_id": record["salesorder_id"]})
+        for row in _lines(record):
+            connection.execute(_ADD_LINE, row)
+
+
+def _lines(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "so_id": record["salesorder_id"], "line_no": number, "item_id": line["item_id"],
+            "qty": Decimal(str(line["quantity"])), "unit_price": Decimal(str(line["rate"])),
+        }
+        for number, line in enumerate(record["line_items"], 1)
+    ]  # fmt: skip
+
+
+def wrong_rows(connection: Connection, entity: str, records: Sequence[Mapping[str, Any]]) -> tuple[int, list[Any]]:
+    """How many rows stand under an old name, and the keys of those that are not what Zoho has, on either side.
+
+    An order's lines count as part of it.
+    """
     table, key, names = _COLUMNS[entity]
     columns = [key, *names.split()]
     found = connection.execute(text(f"select {', '.join(columns)} from {SCHEMA}.{table}")).mappings()
-    here = {row[key]: {name: _plain(name, row[name]) for name in columns} for row in found}
+    here: dict[Any, dict[str, Any]] = {row[key]: {name: _plain(name, row[name]) for name in columns} for row in found}
     rows = [_ROWS[entity](record) for record in records if is_copied(entity, record)]
     there = {row[key]: {name: _plain(name, row[name]) for name in columns} for row in rows}
+    if entity == "sales_order":
+        for line in connection.execute(_LINES).mappings():
+            here.setdefault(line["so_id"], {}).setdefault("lines", []).append(dict(line))
+        for record in records:
+            there[record["salesorder_id"]]["lines"] = _lines(record)
     return len(here), sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
 
 

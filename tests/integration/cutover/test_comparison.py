@@ -311,7 +311,7 @@ def test_two_comparisons_at_once_are_refused(beside: World) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ('table = "items"', 'table = "itms"', "no table legacy.itms. Tables there: customers, items, orders"),
+        ('table = "items"', 'table = "itms"', "legacy.itms. Tables there: customers, items, order_lines, orders"),
         ('"item_name"', '"title"', "entities.product.columns.name: legacy.items has no column 'title'. Columns: id,"),
         ('key = "zoho_item_id"', 'key = "zid"', "entities.product.key: legacy.items has no column 'zid'"),
         ('"stock", as = "number"', '"stock"', 'Say how it is spelled: {column = "stock", as = "number or cents"}'),

@@ -1,5 +1,6 @@
 """A mapping file that is wrong says where, and what would be right."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,50 @@ def test_what_is_wrong_is_named(before: str, after: str, said: str) -> None:
     with pytest.raises(MappingError) as raised:
         parse_mapping(GOOD.replace(before, after))
     assert all(part in str(raised.value) for part in said.split("*"))
+
+
+LINES = """
+[entities.invoice]
+table = "invoices"
+key = "id"
+[entities.invoice.columns]
+total = "total"
+[entities.invoice.lines]
+table = "invoice_rows"
+parent = "invoice_id"
+order_by = "no"
+[entities.invoice.lines.columns]
+quantity = {column = "qty", as = "number"}
+"""
+
+
+def test_lines_of_a_document_are_mapped() -> None:
+    lines = parse_mapping(LINES).entities["invoice"].lines
+    assert lines is not None
+    assert (lines.table, lines.parent, lines.order_by, lines.key) == ("invoice_rows", "invoice_id", "no", None)
+    assert (lines.name, lines.here) == ("lines", "erp.invoice_line")
+    assert [(each.field.name, each.conversion) for each in lines.columns] == [("quantity", Conversion.NUMBER)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('order_by = "no"', "", "entities.invoice.lines: say how lines are told apart"),
+        ('order_by = "no"', 'order_by = "no"\nkey = "id"', "entities.invoice.lines: say how lines are told apart"),
+        ("quantity =", "qty =", "entities.invoice.lines.columns.qty: invoice.lines has no field 'qty'"),
+        ('quantity = {column = "qty", as = "number"}', "", "entities.invoice.lines.columns: no field is compared"),
+        ("total =", "totl =", "entities.invoice.columns.totl: invoice has no field 'totl'"),
+    ],
+)
+def test_what_is_wrong_about_lines_is_named(before: str, after: str, said: str) -> None:
+    with pytest.raises(MappingError, match=re.escape(said)):
+        parse_mapping(LINES.replace(before, after))
+
+
+def test_what_has_no_lines_maps_none() -> None:
+    text = LINES.replace("invoice.", "product.").replace("[entities.invoice]", "[entities.product]")
+    with pytest.raises(MappingError, match=r"entities.product.lines: a product has no lines"):
+        parse_mapping(text.replace("total =", "name ="))
 
 
 def test_an_old_name_is_taken_once() -> None:
