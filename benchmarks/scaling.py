@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import psutil
 from sqlalchemy import Engine, text
 
 from benchmarks.drain import on_stage
@@ -42,7 +43,7 @@ def measure(
     per_minute: int = 0,
     warm_up: float = WARM_UP_SECONDS,
 ) -> dict[str, Any]:
-    """Details a second by number of workers, and how many times those of the first."""
+    """Details a second by number of workers, how many times those of the first, and the cores that were busy."""
     environ = {
         "TDS_WORKERS": "1",
         "TDS_WORKER_CONCURRENCY": "2",
@@ -62,12 +63,20 @@ def measure(
             started = count
             _await_busy(engine, count)
             time.sleep(warm_up)
+            before = psutil.cpu_times()
             figures[f"details_per_s_{count}"] = round(_per_second(engine, seconds), 1)
+            figures[f"cores_busy_{count}"] = round(_cores_busy(before, psutil.cpu_times()), 2)
     first = figures[f"details_per_s_{workers[0]}"]
     return {
         **figures,
         **{f"times_{count}": round(figures[f"details_per_s_{count}"] / first, 2) for count in workers[1:]},
     }
+
+
+def _cores_busy(before: Any, after: Any) -> float:
+    """How many of the machine's cores computed between two readings, whatever they computed."""
+    total, idle = sum(after) - sum(before), after.idle + after.iowait - before.idle - before.iowait
+    return float((total - idle) / total * (psutil.cpu_count() or 1)) if total else 0.0
 
 
 def _start(stack: Stack, numbers: range, *, with_dispatcher: bool) -> None:
