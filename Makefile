@@ -45,10 +45,15 @@ test: dev  ## style, types, house rules and every test but those of `make faults
 faults: dev  ## what takes longer: chaos, workers that die or hang, a comparison while records change, an alert for every kind of fault (three quarters of an hour)
 	$(BIN)/python -m pytest -m long -rP
 
-TESTS ?= tests
+TESTS ?=
 coverage: dev  ## which lines and branches the tests run, also in processes they start (an hour; TESTS="tests/unit tests/house" for a part)
-	$(BIN)/python -m pytest $(TESTS) -n 2 -m 'not long' --cov --cov-report=term:skip-covered --cov-report=html:.coverage-html \
-		$(if $(filter $(TESTS),tests),--cov-fail-under=80)
+	$(BIN)/coverage erase
+	@status=0; set -x; \
+	$(if $(TESTS),$(BIN)/python -m pytest $(TESTS) -n 2 -m 'not long',$(BIN)/python -m tests.support.suite) \
+		--cov --cov-append --cov-report= || status=$$?; \
+	$(BIN)/coverage html -q -d .coverage-html; \
+	$(BIN)/coverage report --skip-covered $(if $(TESTS),,--fail-under=80) || status=$$?; \
+	exit $$status
 
 audit: dev  ## ask a public database for known weaknesses of what is pinned
 	@$(BIN)/python .ci/advisories.py requirements/build.lock requirements/dev.lock

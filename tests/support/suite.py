@@ -3,6 +3,8 @@
 What failed runs once more, alone, where it is little: many tests are about time, and a machine that stalls for seconds
 fails one of thousands. A test that fails both times fails the suite. One that passes the second time is named at the
 end: it is a fault of the test or of TDS that shows itself seldom, and somebody has to look.
+
+What is given on the command line goes to every run of pytest, such as `--cov --cov-append`.
 """
 
 import json
@@ -36,11 +38,11 @@ def last_failed() -> list[str]:
 def run_selection(arguments: Sequence[str]) -> tuple[int, list[str]]:
     """Run a part of the suite, and again what failed of it. Returns the status and the tests that failed only once."""
     LAST_FAILED.unlink(missing_ok=True)
-    status = run_pytest(*arguments)
+    status = run_pytest(*arguments, *sys.argv[1:])
     failed = last_failed() if status == PYTEST_SOME_FAILED else []
     if not 0 < len(failed) <= RETRIED:
         return status, []
-    status = run_pytest(*failed)
+    status = run_pytest(*failed, *sys.argv[1:])
     failed_twice = last_failed()
     return status, [test for test in failed if test not in failed_twice]
 
