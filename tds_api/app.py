@@ -41,6 +41,7 @@ from tds_api.resources.health import health_routes
 from tds_api.resources.live_comparison import live_comparison_routes
 from tds_api.resources.locks import lock_routes
 from tds_api.resources.manual_deletion import deletion_routes
+from tds_api.resources.migration import migration_routes
 from tds_api.resources.operator_sessions import operator_session_routes
 from tds_api.resources.operators import operator_routes
 from tds_api.resources.queue import queue_routes
@@ -133,6 +134,7 @@ def _install_routes(app: Flask, context: Context, rates: RateLimiter, recorder: 
         finding_routes(context),
         live_comparison_routes(context),
         comparison_routes(context),
+        migration_routes(context),
         quota_routes(context),
         health_routes(context),
         overview_routes(context),

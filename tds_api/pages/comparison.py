@@ -90,6 +90,7 @@ def _page(api: ApiClient, comparison: Answer, *, is_newest: bool) -> Response:
         around = {
             "recommendations": api.get("statistics/recommendations"),
             "comparisons": api.get("statistics/comparisons", limit=200),
+            "old_tables": api.get("migration/days", limit=1),
             **read_time_marks(api),
         }
         # That nothing was compared yet is no refusal of the page, whose status is that of its first part.

@@ -21,6 +21,7 @@ from tds_api.pages.entities import entity_pages
 from tds_api.pages.event_replays import event_replay_pages
 from tds_api.pages.find import find_pages
 from tds_api.pages.healing import healing_pages
+from tds_api.pages.migration import migration_pages
 from tds_api.pages.operators import operator_pages
 from tds_api.pages.overview import overview_pages
 from tds_api.pages.queue import queue_pages
@@ -52,6 +53,7 @@ def install_pages(app: Flask, context: Context) -> None:
         record_pages(),
         find_pages(),
         comparison_pages(),
+        migration_pages(),
         validation_pages(),
         statistics_pages(),
         run_pages(),

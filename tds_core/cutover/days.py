@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tds_core.cutover.mapping import CutoverMapping
+from tds_core.pagination import Page, read_page
+from tds_models.cutover import CutoverDay
 
 #: Days in a row on which TDS was never wrong, before it may take the old tables' place.
 DAYS_BEFORE_PROMOTION = 7
@@ -64,10 +66,7 @@ _SINCE = text("""
 select * from tds_cutover_days where entity = :entity and day > :since and day <= :today and ended_at is not null
 order by id desc
 """)
-_LIST = text("""
-select * from tds_cutover_days where (cast(:entity as text) is null or entity = :entity)
-  and (cast(:before as bigint) is null or id < :before) order by id desc limit :limit
-""")
+_COMPARED = text("select distinct entity from tds_cutover_days order by 1")
 _DIFFERENCES = text("""
 select source_id, kind, fields, verdict, judged_at from tds_cutover_differences
 where entity = :entity and source_id > :after and (cast(:verdict as text) is null or verdict = :verdict)
@@ -92,11 +91,15 @@ def day_result(session: Session, day_id: int) -> DayResult:
 
 
 def day_results(
-    session: Session, *, entity: str | None = None, before: int | None = None, limit: int = 50
-) -> list[DayResult]:
-    """The stored results, the newest first."""
-    params = {"entity": entity, "before": before, "limit": limit}
-    return [DayResult(**row) for row in session.execute(_LIST, params).mappings()]
+    session: Session, *, cursor: str | None = None, limit: int = 50, entity: str | None = None
+) -> Page[DayResult]:
+    """A page of the stored results, the newest first. Raises InvalidCursorError."""
+    columns = CutoverDay.__table__.c
+    statement = select(*columns)
+    if entity:
+        statement = statement.where(columns.entity == entity)
+    found = read_page(session, statement, keys=[columns.id], cursor=cursor, limit=limit)
+    return Page([DayResult(**row) for row in found.items], found.next_cursor)
 
 
 def stored_differences(
@@ -114,7 +117,13 @@ def readiness(
     return [_entity_readiness(session, name, mapping.digest, today=today, days=days) for name in mapping.entities]
 
 
-def _entity_readiness(session: Session, name: str, digest: str, *, today: date, days: int) -> EntityReadiness:
+def readiness_of_compared(session: Session, *, today: date, days: int = DAYS_BEFORE_PROMOTION) -> list[EntityReadiness]:
+    """How each entity stands that was ever compared; whether a mapping changed only its file tells."""
+    names = session.execute(_COMPARED).scalars()
+    return [_entity_readiness(session, name, None, today=today, days=days) for name in names]
+
+
+def _entity_readiness(session: Session, name: str, digest: str | None, *, today: date, days: int) -> EntityReadiness:
     params = {"entity": name, "since": today - timedelta(days=max(days, 31) + 1), "today": today}
     results = [DayResult(**row) for row in session.execute(_SINCE, params).mappings()]
     newest = results[0] if results else None
@@ -128,7 +137,7 @@ def _entity_readiness(session: Session, name: str, digest: str, *, today: date, 
         if newest.not_asked_count:
             problems.append(f"of {newest.not_asked_count} differences it is not known who is right: compare with a"
                             " larger --deep")  # fmt: skip
-        if newest.mapping_digest != digest:
+        if digest is not None and newest.mapping_digest != digest:
             problems.append("the mapping changed since its newest comparison")
     if clean < days:
         problems.append(f"{clean} of {days} days in a row without a record that TDS has wrong{ended_by}")

@@ -157,6 +157,7 @@ def populate(world: World, standin: StandIn) -> None:
     _dead_letters(world)
     world.execute("update erp.product set price = price + 1 where source_id = :id", id=standin.ids("items")[-1])
     compare(world)
+    _old_tables(world)
     world.deliver(delivery("product", standin.detail("items", standin.ids("items")[0])))
     with session_scope(world.engine) as session:
         stored_reports.request(session, "product", requested_by="test")
@@ -179,6 +180,18 @@ def _populate_by_routes(dashboard: Dashboard) -> None:
     ):
         answer = client.post(f"/api/tds/{path}", json=body, headers=headers)
         assert answer.status_code < 300, (path, answer.text)
+
+
+def _old_tables(world: World) -> None:
+    """Ten days beside an old sync: products not ready, customers ready; a comparison that was broken off."""
+    world.execute("""
+        insert into tds_cutover_days (day, entity, mapping_digest, requested_by, ended_at, old_count, here_count,
+            equal_count, different_count, duplicate_count, old_wrong_count, tds_wrong_count, not_asked_count,
+            field_counts)
+        select current_date - n, entity, 'x', 'cron', case when n = 4 and entity = 'product' then null else now() end,
+               1045 + n, 1045, 1030, 15, n, 14, case when n = 9 then 1 else 0 end,
+               case when n = 0 and entity = 'product' then 3 else 0 end, '{"price": 12, "name": 3, "stock_on_hand": 1}'
+        from generate_series(0, 9) n, unnest(array['product', 'customer']) entity order by n desc, entity""")
 
 
 def _dead_letters(world: World) -> None:

@@ -109,7 +109,7 @@ def list_days(
     if entity:
         entity_named(entity)
     with database() as engine, session_scope(engine) as session:
-        found = cutover_days.day_results(session, entity=entity or None, limit=limit)
+        found = cutover_days.day_results(session, entity=entity or None, limit=limit).items
     if as_json:
         documents: list[dict[str, Any]] = [views.document(each) for each in found]
         say_json(documents)
