@@ -17,6 +17,7 @@ from tds_lab.migration_rehearsal.old_tables import MAPPING
 from tds_models.cutover import OldDifferenceKind, Verdict
 from tds_models.db import Lock, session_scope
 from tests.support.command_line import CommandLine
+from tests.support.database_role import superuser
 from tests.support.old_sync import DAY, compare, fill_old_tables, mapping_of, write_mapping
 from tests.support.standin import StandIn
 from tests.support.world import World
@@ -192,13 +193,14 @@ name = "Na:me"
 
 
 def test_names_may_hold_anything(beside: World) -> None:
-    with beside.engine.begin() as connection:
-        connection.exec_driver_sql(
+    with superuser(beside.engine) as session:
+        session.connection().exec_driver_sql(
             'create schema "Old ""S"" %%"; create table "Old ""S"" %%"."It\'em: %%s" as'
-            ' select zoho_item_id as "Zoho ""Id"" %%(x)s", item_name as "Na:me", id as "ID" from legacy.items'
+            ' select zoho_item_id as "Zoho ""Id"" %%(x)s", item_name as "Na:me", id as "ID" from legacy.items;'
+            ' grant usage on schema "Old ""S"" %%" to public; grant select on "Old ""S"" %%"."It\'em: %%s" to public'
         )
     assert compare(beside, "product", mapping=mapping_of(NAMES))["product"].equal_count == 45
-    with session_scope(beside.engine) as session:
+    with superuser(beside.engine) as session:
         order = PromotionOrder(today=DAY, days=1, by="test", force_reason="test")
         promotion.promote(session, mapping_of(NAMES), order)
     with beside.engine.connect() as connection:

@@ -10,6 +10,7 @@ from tds_core.cutover.promotion import PromotionOrder
 from tds_lab.migration_rehearsal.old_tables import MAPPING
 from tds_models.cutover import OldDifferenceKind, Verdict
 from tds_models.db import session_scope
+from tests.support.database_role import superuser
 from tests.support.old_sync import DAY, compare, fill_old_tables, mapping_of
 from tests.support.standin import StandIn
 from tests.support.world import World
@@ -158,7 +159,7 @@ def test_lines_are_promoted_by_a_view_of_the_mapping(orders: World) -> None:
     before = orders.rows("select * from legacy.order_lines order by so_id, line_no")
     without = mapping_of(MAPPING.replace("[views.order_lines]", "[views.other_lines]"))
     order = PromotionOrder(today=DAY, days=1, by="test", force_reason="test")
-    with session_scope(orders.engine) as session:
+    with superuser(orders.engine) as session:
         with pytest.raises(MappingError, match=r"sales_order.lines.table: .* \[views.order_lines\], a query over erp"):
             promotion.promote(session, without, order)
         promotion.promote(session, mapping_of(), order)

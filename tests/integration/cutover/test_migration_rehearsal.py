@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from tds_core.sync.run_requests import request_records
 from tds_lab.migration_rehearsal.old_tables import PLURALS
 from tds_lab.migration_rehearsal.report import markdown, write_report
 from tds_lab.migration_rehearsal.weeks import RehearsalPlan, RehearsalReport, rehearse
-from tds_models.db import session_scope
+from tds_models.db import make_engine, session_scope
 from tests.house.code import ROOT
+from tests.support.database_role import superuser_url
 from tests.support.old_sync import DAY, source_of
 from tests.support.standin import StandIn
 from tests.support.world import World
@@ -31,9 +33,11 @@ class InProcessSite:
     world: World
     standin: StandIn
 
-    @property
+    @cached_property
     def engine(self) -> Engine:
-        return self.world.engine
+        """As the owner: the old sync's programs and a promotion do what TDS itself may not."""
+        owner = superuser_url(self.world.engine.url.render_as_string(hide_password=False))
+        return make_engine(owner, pool_size=3)
 
     def open_source(self, name: str) -> Source:
         return source_of(self.world)(name)

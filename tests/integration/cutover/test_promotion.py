@@ -25,7 +25,7 @@ from tds_lab.migration_rehearsal.old_tables import MAPPING, TABLES
 from tds_models.db import Lock, make_engine, session_scope
 from tds_tasks.old_database import old_engine
 from tests.support.command_line import CommandLine
-from tests.support.database_role import give_roles, superuser_url, with_role
+from tests.support.database_role import give_roles, superuser, superuser_url, with_role
 from tests.support.old_sync import DAY, compare, fill_old_tables, mapping_of, write_mapping
 from tests.support.standin import StandIn
 from tests.support.world import World
@@ -55,13 +55,13 @@ def order(**more: Any) -> PromotionOrder:
 
 def promote(world: World, mapping: CutoverMapping | None = None, **more: Any) -> list[str]:
     parsed = mapping or mapping_of()
-    with old_engine(parsed, world.engine) as old, old.connect() as there, session_scope(world.engine) as session:
+    with old_engine(parsed, world.engine) as old, old.connect() as there, superuser(world.engine) as session:
         elsewhere = there if parsed.database_url_from else None
         return [each.do for each in promotion.promote(session, parsed, order(**more), elsewhere=elsewhere)]
 
 
 def fall_back(world: World) -> None:
-    with session_scope(world.engine) as session:
+    with superuser(world.engine) as session:
         promotion.fall_back(session, by="ann", reason="test")
 
 
@@ -204,7 +204,7 @@ def test_a_comparison_and_a_promotion_never_run_at_once(equal: World) -> None:
         with pytest.raises(AlreadyRunningError, match="nothing was changed"):
             promote(equal)
         comparison.exec_driver_sql(f"select pg_advisory_unlock({int(Lock.CUTOVER)})")
-    with session_scope(equal.engine) as session:
+    with superuser(equal.engine) as session:
         promotion.promote(session, mapping_of(), order())
         with pytest.raises(AlreadyRunningError):
             compare(equal)
@@ -245,6 +245,7 @@ def test_old_tables_elsewhere_get_views_here(
     copy.close()
     equal.execute("drop schema legacy cascade")
     promote(equal, mapping_of(elsewhere), force_reason="another server")
+    equal.execute("grant usage on schema legacy to public; grant select on all tables in schema legacy to public")
     assert equal.value("select count(*) from legacy.items") == 45
     assert {name: equal.rows(TYPES, name=f"legacy.{name}") for name in names} == names
     fall_back(equal)
@@ -259,8 +260,11 @@ def test_the_application_compares_and_may_not_promote(equal: World, database: st
     app = World(make_engine(with_role(superuser_url(database)), pool_size=3))
     result = compare(app, "product", day=DAY)["product"]
     assert (result.different_count, result.equal_count) == (1, 44)
-    with pytest.raises(ConfigError, match=r"must be owner of|permission denied") as raised:
-        promote(app, force_reason="test")
+    with (
+        session_scope(app.engine) as session,
+        pytest.raises(ConfigError, match=r"must be owner of|permission denied") as raised,
+    ):
+        promotion.promote(session, mapping_of(), order(force_reason="test"))
     assert "TDS_MIGRATION_DATABASE_URL" in str(raised.value)
     app.engine.dispose()
 
@@ -269,6 +273,8 @@ def test_the_application_compares_and_may_not_promote(equal: World, database: st
 def tds(equal: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     for module in ("commands", "promotion"):
         monkeypatch.setattr(f"tds_api.cli.cutover.{module}.today", lambda: DAY)
+    owner = superuser_url(equal.engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("TDS_MIGRATION_DATABASE_URL", owner)
     assert options.today() > DAY - timedelta(days=10_000)
     return CommandLine(monkeypatch, capsys, columns=240)
 
