@@ -20,7 +20,7 @@ from tds_lab.zoho_stand_in import SIZES, StandInSpec, counts_of
 def main(
     report: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("build/migration-rehearsal"),
     size: Annotated[str, typer.Option(help=f"How large the stand-in is: {', '.join(SIZES)}.")] = "small",
-    days: Annotated[int, typer.Option(min=12, max=60, help="Days, of which the last quarter is after promotion.")] = 28,
+    days: Annotated[int, typer.Option(min=16, max=60, help="Days, of which the last quarter is after promotion.")] = 28,
     edits: Annotated[int, typer.Option(min=1, max=10_000, help="Edits in Zoho a day.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed makes the same organisation and the same faults.")] = 7,
 ) -> None:
