@@ -60,7 +60,9 @@ def remove_old_rows(session: Session, table: PartitionedTable, partition: str, *
 
 
 def _remove(session: Session, table: str, key: str, condition: str, params: Mapping[str, int]) -> int:
+    # The condition stands outside, too, since a row that somebody is changing is waited for: it alone is judged again.
     statement = text(
         f"delete from {table} where {key} in (select {key} from {table} where {condition} limit {BATCH_SIZE})"
+        f" and {condition}"
     )
     return int(getattr(session.execute(statement, params), "rowcount", 0))

@@ -1,5 +1,7 @@
 """The upkeep of partitions promises: those to come are there, what is old goes whole, and others hardly wait."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
@@ -101,3 +103,19 @@ def test_the_planner_knows_the_whole_table_afterwards(world: World) -> None:
     keep_up(DAYS)
     known = "select count(*) from pg_stats where tablename = 'tds_sync_logs' and inherited"
     assert world.value(known) > 0
+
+
+def test_an_old_event_that_is_reopened_meanwhile_stays(world: World) -> None:
+    plant(
+        world.engine, "tds_inbox_events",
+        {"source": "zoho", "entity": "product", "source_id": "1", "correlation_id": "c", "verdict": "dead_lettered",
+         "verdict_at": world.value("select now()"), "received_at": world.value("select now() - interval '30 days'")},
+    )  # fmt: skip
+    with ThreadPoolExecutor(1) as pool, world.engine.connect() as operator:
+        operator.execute(text("update tds_inbox_events set verdict = null, verdict_at = null"))
+        upkeep = pool.submit(keep_up, DAYS)
+        while not (world.value("select count(*) from pg_locks where not granted") or upkeep.done()):
+            time.sleep(0.01)
+        operator.commit()
+        assert upkeep.result()["tds_inbox_events"].deleted_count == 0
+    assert world.value("select count(*) from tds_inbox_events where verdict is null") == 1
