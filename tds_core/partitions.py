@@ -4,6 +4,7 @@ Only the owner of a table may add or drop partitions of it, so functions of the 
 application may call. Each waits a second for its locks at most; callers try again.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,9 @@ from sqlalchemy.orm import Session
 from tds_models.partitions import PARTITIONED, PartitionedTable
 
 Span = tuple[datetime, datetime]
+#: What does not ask by time locks and plans every partition and index: a year of days makes that ten times as slow as a
+#: week, and PostgreSQL runs out of room for locks.
+MOST_PARTITIONS = 100
 
 _PARTITIONS = text(r"""
 select c.relname as name, (regexp_match(b.bound, 'FROM \(''([^'']+)''\)'))[1]::timestamptz as begins_at,
@@ -59,14 +63,23 @@ def spans_ahead(table: PartitionedTable, now: datetime) -> list[Span]:
     return spans
 
 
-def missing_spans(table: PartitionedTable, partitions: Iterable[Partition], now: datetime) -> list[Span]:
-    """The spans from now on that no partition but the default one is for."""
-    taken = [(each.begins_at, each.ends_at) for each in partitions if each.ends_at is not None]
+def missing_spans(table: PartitionedTable, partitions: Iterable[Partition], now: datetime, days: int = 0) -> list[Span]:
+    """The spans from now on that no partition but the default one is for. `days`: how long rows are kept.
 
-    def is_free(span: Span) -> bool:
-        return all(ends_at <= span[0] or (begins_at and begins_at >= span[1]) for begins_at, ends_at in taken)
-
-    return [span for span in spans_ahead(table, now) if is_free(span)]
+    Rows that are kept for long get longer spans, so that there are some MOST_PARTITIONS at most.
+    """
+    taken: list[tuple[datetime | None, datetime]] = [
+        (each.begins_at, each.ends_at) for each in partitions if each.ends_at is not None
+    ]
+    width = timedelta(days=table.days * math.ceil(days / (table.days * MOST_PARTITIONS)))
+    missing: list[Span] = []
+    for begins_at, ends_at in spans_ahead(table, now):
+        if all(end <= begins_at or (begin and begin >= ends_at) for begin, end in [*taken, *missing]):
+            later = [begin for begin, _ in taken if begin and begin >= ends_at]
+            # The present one stays short: after a standstill its rows stand in the default one, and it is not added.
+            is_present = begins_at <= now
+            missing.append((begins_at, ends_at if is_present else min([max(begins_at + width, ends_at), *later])))
+    return missing
 
 
 def old_partitions(partitions: Iterable[Partition], now: datetime, days: int) -> list[Partition]:

@@ -15,7 +15,7 @@ _FIRST_SPAN = datetime(1970, 1, 5, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionedTable:
-    """A table whose partitions span `days` each, by its column `key`; `primary_key` contains it.
+    """A table whose partitions span `days` each, or a multiple, by its column `key`; `primary_key` contains it.
 
     `former_key`: its primary key while it was not partitioned. `retention`: which setting says how long its rows are
     kept. `ahead`: how many partitions there are for the time to come, beside the present one. `is_finished`: SQL,

@@ -45,7 +45,7 @@ def keep_up(days: Mapping[str, int]) -> dict[str, UpkeepResult]:
     """
     results = {name: UpkeepResult() for name in PARTITIONED}
     for name, table in PARTITIONED.items():
-        _add(table, results[name])
+        _add(table, days[table.retention], results[name])
     for name, table in PARTITIONED.items():
         _remove(table, days[table.retention], results[name])
         if results[name].added_count or results[name].dropped_count:
@@ -54,11 +54,10 @@ def keep_up(days: Mapping[str, int]) -> dict[str, UpkeepResult]:
     return results
 
 
-def _add(table: PartitionedTable, result: UpkeepResult) -> None:
+def _add(table: PartitionedTable, days: int, result: UpkeepResult) -> None:
     with unhurried() as session:
-        missing = partitions.missing_spans(
-            table, partitions.list_partitions(session, table), database_clock(session)
-        )  # fmt: skip
+        found, now = partitions.list_partitions(session, table), database_clock(session)
+    missing = partitions.missing_spans(table, found, now, days)
     for span in missing:
         result.added_count += bool(_patiently(table.name, _adding(table, span)))
 

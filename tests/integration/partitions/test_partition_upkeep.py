@@ -63,6 +63,19 @@ def test_after_a_standstill_those_to_come_are_added_again(world: World) -> None:
     assert {name: result.added_count for name, result in keep_up(DAYS).items()} == dict.fromkeys(PARTITIONED, 0)
 
 
+def test_what_is_kept_for_years_gets_longer_partitions(world: World) -> None:
+    forget_those_ahead(world)
+    assert keep_up({**DAYS, "events": 3650})["tds_inbox_events"].added_count == 2
+    with session_scope(world.engine) as session:
+        today, following = [
+            each for each in partitions.list_partitions(session, PARTITIONED["tds_inbox_events"]) if each.begins_at
+        ]
+        assert partitions.tables_without_next(session) == []
+    assert following.begins_at is not None
+    assert following.begins_at == today.ends_at
+    assert following.ends_at == following.begins_at + timedelta(days=37)
+
+
 def test_old_partitions_are_dropped_whole_and_young_ones_stay(world: World) -> None:
     old, young = old_partition(world, 120), old_partition(world, 60)
     result = keep_up(DAYS)["tds_sync_logs"]

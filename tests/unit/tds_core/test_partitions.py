@@ -54,6 +54,28 @@ def test_a_gap_is_filled_after_a_standstill() -> None:
     assert missing_spans(LOGS, [partition(*three), partition(NOW - 9 * WEEK, NOW - 8 * WEEK)], NOW) == [one, two]
 
 
+@EVERY
+@pytest.mark.parametrize("days", [1, 30, 101, 365, 36_500])
+def test_however_long_rows_are_kept_there_are_not_many_partitions(table: PartitionedTable, days: int) -> None:
+    there, now, ends_at = list[Partition](), NOW, NOW
+    while now < NOW + timedelta(days=days):
+        missing = missing_spans(table, there, now, days)
+        assert [begins_at for begins_at, _ in missing] == [ends_at, *(end for _, end in missing)][: len(missing)]
+        there += [partition(*span) for span in missing]
+        ends_at = there[-1].ends_at or now
+        assert ends_at >= table.span_of(now + timedelta(days=table.days))[1], "the next one is there"
+        now += timedelta(days=1)
+    assert len(there) <= 110
+    assert len(there) >= min(days // table.days, 50)
+
+
+def test_a_longer_span_ends_where_another_partition_begins_and_the_present_one_stays_short() -> None:
+    one, two, three = spans_ahead(LOGS, NOW)
+    far = partition(three[1] + WEEK, three[1] + 2 * WEEK)
+    assert missing_spans(LOGS, [far], NOW, 36_500) == [one, (two[0], far.begins_at)]
+    assert missing_spans(LOGS, [partition(*three)], NOW, 36_500) == [one, two]
+
+
 def test_a_partition_is_old_when_its_newest_possible_row_is() -> None:
     young, old = partition(NOW - 3 * WEEK, NOW - 2 * WEEK), partition(NOW - 4 * WEEK, NOW - 3 * WEEK)
     earlier, default = partition(None, NOW - 4 * WEEK), partition(None, None)
