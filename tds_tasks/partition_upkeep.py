@@ -59,7 +59,9 @@ def _add(table: PartitionedTable, days: int, result: UpkeepResult) -> None:
         found, now = partitions.list_partitions(session, table), database_clock(session)
     missing = partitions.missing_spans(table, found, now, days)
     for span in missing:
-        result.added_count += bool(_patiently(table.name, _adding(table, span)))
+        # A long one is refused for any row of its time in the default one; a short one may be free of them.
+        spans = dict.fromkeys([span, table.span_of(span[0])])
+        result.added_count += any(_patiently(table.name, _adding(table, each)) for each in spans)
 
 
 def _adding(table: PartitionedTable, span: Span) -> Callable[[Session], bool]:

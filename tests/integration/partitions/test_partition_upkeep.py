@@ -76,6 +76,14 @@ def test_what_is_kept_for_years_gets_longer_partitions(world: World) -> None:
     assert following.ends_at == following.begins_at + timedelta(days=37)
 
 
+def test_a_row_of_a_time_to_come_keeps_no_partition_before_it_away(world: World) -> None:
+    forget_those_ahead(world)
+    plant_line(world, world.value("select now()") + timedelta(days=60))
+    assert keep_up({**DAYS, "attempts": 36_500})["tds_sync_logs"].added_count == 2
+    with session_scope(world.engine) as session:
+        assert partitions.tables_without_next(session) == []
+
+
 def test_old_partitions_are_dropped_whole_and_young_ones_stay(world: World) -> None:
     old, young = old_partition(world, 120), old_partition(world, 60)
     result = keep_up(DAYS)["tds_sync_logs"]
