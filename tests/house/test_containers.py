@@ -26,6 +26,7 @@ from tests.support.compose_file import (
     BACKUP,
     CORE,
     NEEDED,
+    OF_BACKUPS,
     OF_MIGRATION,
     OWN,
     SEEING,
@@ -74,6 +75,7 @@ def test_every_setting_reaches_every_container_that_reads_it(name: str) -> None:
     marked = {variable: f"mark-{variable}" for variable in DECLARATIONS}
     reached = environment_of(name, {**NEEDED, **marked})
     wanted = set(DECLARATIONS) - (set() if name == "migrate" else OF_MIGRATION)
+    wanted -= set() if name in BACKUP else OF_BACKUPS
     assert sorted(wanted - set(reached)) == [], (
         "add each to `x-tds: environment:` of docker-compose.yml, as a name without a value"
     )
@@ -101,7 +103,14 @@ def test_only_the_migration_and_the_backups_know_the_superuser() -> None:
     assert address == "postgresql://tds:pgSecret1@postgres:5432/tds"
     assert environment_of("migrate", others)["TDS_MIGRATION_DATABASE_URL"] == others["TDS_DATABASE_URL"]
     for name in set(OWN) - {"migrate", *BACKUP}:
+        assert "copier" not in str(environment_of(name, {**ours, "TDS_BACKUP_URL": "postgresql://copier@postgres/tds"}))
         assert "pgSecret1" not in str(environment_of(name, ours))
+
+
+def test_backups_are_of_the_server_that_tds_uses() -> None:
+    elsewhere = {**NEEDED, "TDS_DATABASE_URL": "postgresql://me@elsewhere/tds"}
+    addresses = [load_settings(environment_of("backup", each)).backup_url for each in (NEEDED, elsewhere)]
+    assert addresses == ["postgresql://tds:pgSecret1@postgres:5432/tds", "postgresql://me@elsewhere/tds"]
 
 
 @pytest.mark.parametrize("missing", NEEDED)

@@ -21,6 +21,8 @@ SEEING = ("flower", "prometheus", "alertmanager", "grafana")
 TLS = ("proxy",)
 #: Settings with more rights than a running TDS needs, so only the container that ends before it starts has them.
 OF_MIGRATION = {"TDS_MIGRATION_DATABASE_URL", "TDS_READER_PASSWORD"}
+#: A role that may copy the whole server; only the container that does has it.
+OF_BACKUPS = {"TDS_BACKUP_URL"}
 _OPENING = re.compile(r"\$\$|\$\{(\w+)(?:(:-|:\?)|\})")
 
 
