@@ -159,7 +159,7 @@ def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -
 
 def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[ComparedPage]:
     """Each page with how it differs from the mirror as it will be once the pages before it are committed."""
-    # A group that is being written, one that waits for it, and the page that begins the next.
+    # Those of a group that is being written or gathered, those compared ahead, and the one in hand.
     uncommitted: deque[Mapping[str, bytes]] = deque(maxlen=2 * GROUP_CREATING_PAGES + 1)
     with read_scope() as session:  # one for all pages, no transaction: opening one takes as long as a query
         for fetched in pages:

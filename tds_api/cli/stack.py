@@ -75,12 +75,14 @@ def restart(
     settings = load_settings()
     home = settings.home
     names = list(program or [each["name"] for each in ask(home, "status")["programs"]])
-    done = {} if program else {"schema": f"is at revision {migrate_schema(settings)}"}
+    done: dict[str, str] = {}
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), console=terminal(stderr=True), transient=True,
         disable=as_json,
     ) as progress:  # fmt: skip
-        shown = progress.add_task("")
+        shown = progress.add_task("the schema is migrated" if not program else "")
+        if not program:
+            done["schema"] = f"is at revision {migrate_schema(settings)}"
         for number, name in enumerate(names, 1):
             progress.update(shown, description=f"{name} restarts ({number} of {len(names)})")
             done[name] = _restart(home, name)
