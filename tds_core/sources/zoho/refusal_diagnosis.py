@@ -26,13 +26,15 @@ from tds_core.sources.zoho.responses import (
 )
 from tds_core.sources.zoho.tokens import RENEWAL_WINDOW_SECONDS
 
-#: How many tokens may be renewed for a refusal in ten minutes; Zoho issues ten in that time.
-MAX_RENEWALS = 4
+#: How many tokens may be renewed for refusals in ten minutes, where it is in doubt whether one helps, and where the
+#: token is known to be dead. Zoho issues ten in that time.
+MAX_RENEWALS_IN_DOUBT, MAX_RENEWALS = 4, 8
 
 _READ_STATUS = text("""
 select t.scopes, p.refused_token, p.path is not null as is_known, coalesce(p.source_id, '') as source_id,
        case when t.renewals_since > clock_timestamp() - make_interval(secs => :window) then t.renewal_count else 0 end
-           as renewal_count
+           as renewal_count,
+       extract(epoch from t.renewals_since + make_interval(secs => :window) - clock_timestamp())::float8 as window_left
 from (select cast(:api as text) as api, cast(:path as text) as path) as asked
 left join tds_source_tokens t on t.source = 'zoho'
 left join tds_missing_permissions p on p.source = 'zoho' and p.api = asked.api and p.path = asked.path
@@ -46,13 +48,15 @@ class RefusalStatus:
     """What is known about a refusal.
 
     `stands`: this token was refused for it before, or never granted its scope; `is_of_record`: for the record alone.
-    `is_known`: it was refused before, with any token. `renewal_count`: tokens renewed lately because of a refusal.
+    `is_known`: it was refused before, with any token. `renewal_count`: tokens renewed lately because of a refusal;
+    counted anew after `window_left_seconds`.
     """
 
     stands: bool = False
     is_known: bool = False
     renewal_count: int = 0
     is_of_record: bool = False
+    window_left_seconds: float = 0.0
 
     @property
     def is_doubtful(self) -> bool:
@@ -76,7 +80,8 @@ class KnownRefusals:
         was_refused = row.refused_token is not None and bytes(row.refused_token) == token_digest(token)
         is_outside = row.scopes is not None and not covers(row.scopes, scope_of(api, path))
         is_of_record = bool(row.source_id) and not is_outside
-        return RefusalStatus(was_refused or is_outside, row.is_known, row.renewal_count or 0, is_of_record)
+        window_left = max(0.0, row.window_left or 0.0)
+        return RefusalStatus(was_refused or is_outside, row.is_known, row.renewal_count or 0, is_of_record, window_left)
 
 
 def permission_missing(
@@ -185,7 +190,14 @@ class RefusalDiagnosis:
             raise self._missing(call, token, refused, is_record=status.is_of_record)
         if status.is_doubtful and self._is_valid(call, host, token, to_organization=False):
             return token, host, True
-        if status.renewal_count >= MAX_RENEWALS:
+        is_dead = self._last_read is not None  # something was read, and nothing is any more
+        if status.renewal_count >= MAX_RENEWALS and is_dead:
+            raise NotAskedError(
+                f"{status.renewal_count} access tokens ended before their time within ten minutes, and Zoho issues ten:"
+                " the next is asked for when these are over",
+                after_seconds=status.window_left_seconds,
+            )
+        if status.renewal_count >= MAX_RENEWALS_IN_DOUBT and not is_dead:
             raise self._missing(call, None, refused)
         try:
             return *self._tokens.renew(token), False
@@ -236,19 +248,21 @@ class RefusalDiagnosis:
         try:
             probe = ApiCall("books", ORGANIZATIONS, ORGANIZATIONS, {}, call.traffic)
             reachable = {each.id for each in read_organizations(self._probe(probe, host, token))}
-        except (TokenRefusedError, OrganizationRefusedError):
-            return False
         except (*SNOOZE, TransientError) as error:
             raise not_asked_after(error) from None
-        except SourceError:  # the list of organisations decides nothing
+        except SourceError:  # the list of organisations decides nothing: it has a scope of its own
             return self._reads_another(call, host, token)
         return not to_organization or self._organization_id in reachable
 
-    def _reads_another(self, call: ApiCall, host: str, token: str) -> bool:
-        """Whether the last successful read of another module succeeds again."""
+    def _earlier_read(self, call: ApiCall) -> ApiCall | None:
+        """The last successful read of a module other than the call's."""
         module = (call.api, call.group)
         reads = (self._last_read, self._read_before)
-        earlier = next((each for each in reads if each and (each.api, each.group) != module), None)
+        return next((each for each in reads if each and (each.api, each.group) != module), None)
+
+    def _reads_another(self, call: ApiCall, host: str, token: str) -> bool:
+        """Whether the last successful read of another module succeeds again."""
+        earlier = self._earlier_read(call)
         if earlier is None:
             return False
         try:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tds_core.sources.zoho.refusal_diagnosis import MAX_RENEWALS
+from tds_core.sources.zoho.tokens import RENEWAL_WINDOW_SECONDS
 from tds_models.entities import ENTITIES
 from tests.support.standin import StandIn
 from tests.support.world import World, delivery
@@ -251,12 +253,34 @@ def test_a_call_refused_once_is_made_again_and_nothing_waits(synced: World, stan
 
 
 def test_tokens_revoked_again_and_again_are_renewed_each_time(synced: World, standin: StandIn) -> None:
-    for _ in range(3):
+    for _ in range(MAX_RENEWALS):
         standin.sandbox.accounts.revoke_access_tokens()
         for entity, path in (("bill", "bills"), ("invoice", "invoices")):
             synced.deliver(hint(entity, own(standin, entity, path)), window_seconds=0)
             synced.drain(entity)
             assert (missing(synced), synced.queue_depth(entity)) == ([], 0)
+
+
+def test_tokens_revoked_too_often_stop_the_source_until_more_may_be_asked_for_and_accuse_no_module(
+    synced: World, standin: StandIn
+) -> None:
+    for n in range(MAX_RENEWALS + 2):
+        if n:  # by then there is one
+            standin.sandbox.accounts.revoke_access_tokens()
+        synced.deliver(hint("bill", own(standin, "bill", "bills")), window_seconds=0)
+        synced.drain("bill")
+    assert missing(synced) == []
+    assert standin.token_call_count == MAX_RENEWALS + 1
+    waiting = synced.one("select attempts, snoozes, last_error from tds_sync_queue where entity = 'bill'")
+    assert (waiting["attempts"], waiting["snoozes"]) == (0, 1)
+    assert "tokens ended before their time" in waiting["last_error"]
+    left = synced.value("select extract(epoch from paused_until - clock_timestamp()) from tds_source_tokens")
+    assert 500 < left <= RENEWAL_WINDOW_SECONDS
+    past = "clock_timestamp() - interval '11 minutes'"
+    synced.execute(f"update tds_source_tokens set renewals_since = {past}, paused_until = {past}")
+    over(synced)
+    synced.drain("bill")
+    assert (missing(synced), synced.queue_depth("bill")) == ([], 0)
 
 
 def test_an_organisation_that_refuses_everything_pauses_the_source_as_ever(synced: World, standin: StandIn) -> None:
