@@ -24,6 +24,7 @@ log = get_logger(__name__)
 _CHECK_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 _HEALTHY_AFTER_SECONDS = 60.0
+_KILLED_AT_START_SECONDS = 5.0  # what is killed sooner may be again: it takes more memory than there is
 _GRACE_SECONDS = 15.0
 _THREAD_CHECK_SECONDS = 1.0  # how often `wait` checks that the supervising threads run
 
@@ -280,10 +281,11 @@ class Supervisor:
         if running.due_at is None and has_ended(running.pid):
             self._clean_up(running)
             # A kill from outside is no failure of the program.
-            long_lived = now - running.started_at > _HEALTHY_AFTER_SECONDS
-            is_healthy = long_lived or running.is_restarting or running.process.returncode == -signal.SIGKILL
+            seconds, was_killed = now - running.started_at, running.process.returncode == -signal.SIGKILL
+            is_healthy = seconds > _HEALTHY_AFTER_SECONDS or running.is_restarting or was_killed
             running.quick_death_count = 0 if is_healthy else running.quick_death_count + 1
-            pause = 0.0 if running.is_restarting else _pause(running.quick_death_count)
+            at_once = running.is_restarting or (was_killed and seconds > _KILLED_AT_START_SECONDS)
+            pause = 0.0 if at_once else _pause(running.quick_death_count)
             running.due_at, running.is_restarting = now + pause, False
             log.warning("program_ended", program=name, exit_code=running.process.returncode, restart_in_seconds=pause)
         elif running.due_at is not None and now >= running.due_at:

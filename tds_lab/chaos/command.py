@@ -100,7 +100,10 @@ def show(report: Figures) -> None:
     rows = [(name, report[name]) for name in ("edits", "events", "kills", "redis_wipes", "pg_restarts", "zoho_outages")]
     rows += [(name, report[name]) for name in VERDICT]
     rows += [
-        ("recovery of orphans, s", f"p50 {recovery['p50']}, p99 {recovery['p99']} of {recovery['count']}"),
+        (
+            "recovery of orphans, s",
+            f"p50 {recovery['p50']}, p99 {recovery['p99']}, longest {recovery['longest']} of {recovery['count']}",
+        ),
         ("event to row, ms", f"p50 {latency['p50']}, p95 {latency['p95']}"),
         ("until quiet, s", report["quiet_seconds"]),
     ]

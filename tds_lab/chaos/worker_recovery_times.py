@@ -13,21 +13,36 @@ from sqlalchemy.exc import SQLAlchemyError
 LOOK_SECONDS = 0.1
 
 HELD = text("select id, lease_token from tds_sync_queue where split_part(leased_by, ':', 2) = any(:pids)")
-LOOK = text("select id, lease_token from tds_sync_queue where id = any(:ids)")
+LOOK = text("""
+select id, lease_token, lease_token is null and next_attempt_at > clock_timestamp() as is_deferred
+from tds_sync_queue where id = any(:ids)
+""")
 
 
 @dataclass(frozen=True, slots=True)
 class OrphanRecovery:
-    """Seconds until orphans were claimed again, and how many are not yet."""
+    """Seconds until orphans were claimed again, and how many are not yet.
+
+    `deferred_count`: items that were put off when they were first looked at, since their holder had done so before it
+    died: none of its work was left. An orphan that is taken back is due at once.
+    """
 
     seconds: list[float]
     left_count: int
+    deferred_count: int = 0
 
     def figures(self) -> dict[str, float | int | None]:
         """Seconds for half and for 99 in a hundred of them."""
         cuts = quantiles(self.seconds, n=100, method="inclusive") if len(self.seconds) > 1 else self.seconds * 99
         p50, p99 = (round(cuts[49], 2), round(cuts[98], 2)) if cuts else (None, None)
-        return {"p50": p50, "p99": p99, "count": len(self.seconds), "left": self.left_count}
+        return {
+            "p50": p50,
+            "p99": p99,
+            "longest": round(max(self.seconds), 2) if self.seconds else None,
+            "count": len(self.seconds),
+            "left": self.left_count,
+            "deferred": self.deferred_count,
+        }
 
 
 class Orphans:
@@ -36,7 +51,9 @@ class Orphans:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: dict[tuple[int, UUID], float] = {}
+        self._seen: set[tuple[int, UUID]] = set()
         self._seconds: list[float] = []
+        self._deferred_count = 0
         self._lock, self._ending = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="orphans", daemon=True)
         self._thread.start()
@@ -55,7 +72,7 @@ class Orphans:
     def so_far(self) -> OrphanRecovery:
         """What was seen until now."""
         with self._lock:
-            return OrphanRecovery(list(self._seconds), len(self._waiting))
+            return OrphanRecovery(list(self._seconds), len(self._waiting), self._deferred_count)
 
     def close(self) -> None:
         """Watch no longer."""
@@ -74,12 +91,19 @@ class Orphans:
 
     def _look(self, waiting: Mapping[tuple[int, UUID], float]) -> None:
         with self._engine.connect() as connection:
-            rows = connection.execute(LOOK, {"ids": [item_id for item_id, _ in waiting]})
-            leases = {row.id: row.lease_token for row in rows}
+            rows = {row.id: row for row in connection.execute(LOOK, {"ids": [item_id for item_id, _ in waiting]})}
         now = time.monotonic()
         for (item_id, token), killed_at in waiting.items():
+            row = rows.get(item_id)
             # Gone: claimed and settled since the last look. Without a lease: taken back, and not yet claimed.
-            if item_id not in leases or leases[item_id] not in (None, token):
-                with self._lock:
+            is_claimed = row is None or row.lease_token not in (None, token)
+            is_deferred = row is not None and row.is_deferred and (item_id, token) not in self._seen
+            self._seen.add((item_id, token))
+            if not is_claimed and not is_deferred:
+                continue
+            with self._lock:
+                if is_claimed:
                     self._seconds.append(now - killed_at)
-                    del self._waiting[item_id, token]
+                else:
+                    self._deferred_count += 1
+                del self._waiting[item_id, token]

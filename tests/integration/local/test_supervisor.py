@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tds_core.errors import ProgramFailedError
 from tds_local.embedded.guardian import Guardian
 from tds_local.embedded.log_rotation import LogFile
-from tds_local.supervisor import Program, Running, Supervisor
+from tds_local.supervisor import Program, Running, Supervisor, has_ended
 
 # A program with one child that ignores SIGTERM and one that leaves its process group, as servers' workers may.
 FAMILY = """
@@ -75,6 +75,15 @@ def test_a_program_that_others_kill_is_started_again_without_longer_pauses(super
         os.kill(running.pid, signal.SIGKILL)
         assert wait_for(lambda count=count: running.restart_count == count)
     assert running.quick_death_count == 0
+
+
+def test_a_program_that_served_and_was_killed_is_started_at_once(supervisor: Supervisor) -> None:
+    running = supervisor.launch(Program(name="victim", argv=[sys.executable, "-c", "import time; time.sleep(60)"]))
+    running.started_at -= 10
+    os.kill(running.pid, signal.SIGKILL)
+    wait_for(lambda: has_ended(running.pid))
+    supervisor._look_at(running)
+    assert running.due_at is not None and running.due_at <= time.monotonic()
 
 
 def test_stop_ends_programs_with_all_descendants(supervisor: Supervisor) -> None:
