@@ -1,4 +1,4 @@
-"""The nudger: makes the workers of an entity look for work, in the background and at most every 150 ms."""
+"""The nudger: makes the workers of an entity look for work, in the background: at once, and at most every 150 ms."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# One message stands for all events of this span.
+# An entity's first event is told of at once; one message stands for all its events of this span behind it.
 PAUSE_SECONDS = 0.15
 OUTAGE_PAUSE_SECONDS = 1.0
 
@@ -27,6 +27,7 @@ class Nudger:
 
     def _reset(self) -> None:
         self._requested: set[str] = set()
+        self._again_at: dict[str, float] = {}
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -42,10 +43,7 @@ class Nudger:
     def _run(self) -> None:
         is_failing = False
         while True:
-            with self._condition:
-                while not self._requested:
-                    self._condition.wait()
-                entities, self._requested = self._requested, set()
+            entities = self._next()
             failed = {entity: error for entity in sorted(entities) if (error := self._nudge_one(entity)) is not None}
             if failed and not is_failing:  # once an outage
                 log.warning("nudges_failing", entities=sorted(failed), error=type(next(iter(failed.values()))).__name__)
@@ -54,7 +52,20 @@ class Nudger:
             is_failing = bool(failed)
             with self._condition:
                 self._requested.update(failed)
-            time.sleep(OUTAGE_PAUSE_SECONDS if is_failing else PAUSE_SECONDS)
+            if is_failing:
+                time.sleep(OUTAGE_PAUSE_SECONDS)
+
+    def _next(self) -> set[str]:
+        """The requested entities that were not nudged a moment ago; waits for the first."""
+        with self._condition:
+            while True:
+                now = time.monotonic()
+                waits = {entity: self._again_at.get(entity, now) - now for entity in self._requested}
+                if ready := {entity for entity, seconds in waits.items() if seconds <= 0}:
+                    self._requested -= ready
+                    self._again_at.update(dict.fromkeys(ready, now + PAUSE_SECONDS))
+                    return ready
+                self._condition.wait(min(waits.values(), default=None))
 
     def _nudge_one(self, entity: str) -> Exception | None:
         try:

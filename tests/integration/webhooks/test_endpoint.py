@@ -275,6 +275,16 @@ def test_the_nudger_calls_once_for_a_burst_and_outlives_an_outage() -> None:
     assert eventually(lambda: "invoice" in rung)
 
 
+def test_the_nudger_tells_of_one_entity_at_once_while_another_waits_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tds_api.nudger.PAUSE_SECONDS", 3600)
+    rung: list[str] = []
+    nudger = Nudger(rung.append)
+    for entities in (["product"], ["product"], ["invoice"], ["invoice", "bill"]):
+        nudger.request(entities)
+        assert eventually(lambda entities=entities: entities[-1] in rung)
+    assert rung == ["product", "invoice", "bill"]
+
+
 def test_refused_deliveries_are_bounded(engine: Engine) -> None:
     def rejected(number: int) -> Rejection:
         return Rejection(
