@@ -25,6 +25,7 @@ from benchmarks import (
     results,
     scaling,
     table,
+    zoho_calls,
 )
 from benchmarks.first_days_environment import Plan
 
@@ -40,6 +41,7 @@ BENCHMARKS: Mapping[str, Measure] = {
     "quota": lambda: quota.measure(seconds=200, speed=20, per_day=1000),
     "scaling": scaling.measure,
     "full_sync": full_sync.measure,
+    "zoho_calls": zoho_calls.measure,
     "first_days": first_days.measure,
     "proof": proof.measure,
     "observability_overhead": observability_overhead.measure,
@@ -57,6 +59,7 @@ TRIALS: Mapping[str, Measure] = {
     "quota": lambda: quota.measure(seconds=4, speed=20, per_day=1000),
     "scaling": lambda: scaling.measure(workers=(1, 2), seconds=2.0, invoices=900, warm_up=0.0),
     "full_sync": lambda: full_sync.measure("small", edits=20),
+    "zoho_calls": lambda: zoho_calls.measure("small", changes=40, views=10, viewed=3),
     "first_days": lambda: first_days.measure(
         Plan(speed=4_000, per_day=5_000, edits_per_second=0.0, sizes=_FEW), headers_only=True
     ),

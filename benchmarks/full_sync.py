@@ -75,21 +75,11 @@ class Organisation:
 
     def live(self) -> dict[str, dict[str, Any]]:
         """Every living record of every entity, by id."""
-        found: dict[str, dict[str, Any]] = {}
-        for name, entity in ENTITIES.items():
-            stream = entity.stream
-            rows = [row for row in self.stand_in.dump(stream.path) if _is_of(entity, row)]
-            found[name] = {row[stream.id_key]: row for row in rows}
-        return found
+        return living(self.stand_in)
 
     def edit(self, count: int) -> int:
-        """Let the stand-in be edited about so often, by what lists show and without a webhook; how often it was."""
-        mix = {name: weight for name, weight in USUAL_MIX.items() if name not in {*REMOVALS, "item_transfer"}}
-        wanted = {"rate_per_second": EDITS_PER_SECOND, "mix": mix, "seconds": count / EDITS_PER_SECOND}
-        requests.post(f"{self.stand_in.url}/_control/edits/start", json=wanted, timeout=30).raise_for_status()
-        while requests.get(f"{self.stand_in.url}/_control/edits", timeout=30).json()["running"]:
-            time.sleep(0.1)
-        return self.stand_in.stop_edits()
+        """Let the stand-in be edited; see `edit`."""
+        return edit(self.stand_in, count)
 
     def _calls(self) -> int:
         return call_count(self.stand_in.state())
@@ -97,6 +87,26 @@ class Organisation:
     def _value(self, statement: Any) -> int:
         with self.engine.connect() as connection:
             return int(connection.execute(statement).scalar_one())
+
+
+def living(stand_in: StandIn) -> dict[str, dict[str, Any]]:
+    """Every living record of every entity, by id."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, entity in ENTITIES.items():
+        stream = entity.stream
+        rows = [row for row in stand_in.dump(stream.path) if _is_of(entity, row)]
+        found[name] = {row[stream.id_key]: row for row in rows}
+    return found
+
+
+def edit(stand_in: StandIn, count: int) -> int:
+    """Let the stand-in be edited about so often, by what lists show and without removals; returns how often it was."""
+    mix = {name: weight for name, weight in USUAL_MIX.items() if name not in {*REMOVALS, "item_transfer"}}
+    wanted = {"rate_per_second": EDITS_PER_SECOND, "mix": mix, "seconds": count / EDITS_PER_SECOND}
+    requests.post(f"{stand_in.url}/_control/edits/start", json=wanted, timeout=30).raise_for_status()
+    while requests.get(f"{stand_in.url}/_control/edits", timeout=30).json()["running"]:
+        time.sleep(0.1)
+    return stand_in.stop_edits()
 
 
 def _is_of(entity: Entity, row: Mapping[str, Any]) -> bool:
