@@ -25,6 +25,7 @@ from benchmarks import (
     results,
     scaling,
     table,
+    webhook_database,
     zoho_calls,
 )
 from benchmarks.first_days_environment import Plan
@@ -34,6 +35,7 @@ Measure = Callable[[], Mapping[str, Any]]
 #: What is measured: a name, and what answers figures by name.
 BENCHMARKS: Mapping[str, Measure] = {
     "ingest": lambda: ingest.measure(seconds=4.0, threads=64),
+    "webhook_database": webhook_database.measure,
     "bulk": lambda: bulk.measure(100_000),
     "bulk_wide": lambda: bulk_wide.measure(100_000),
     "drain": drain.measure,
@@ -52,6 +54,7 @@ _FEW = dict.fromkeys(("products", "customers", "vendors", "orders", "invoices", 
 #: The same, so small that their figures mean nothing: whether they still run.
 TRIALS: Mapping[str, Measure] = {
     "ingest": lambda: ingest.measure(seconds=0.1, threads=8, rounds=1, warm_up=200),
+    "webhook_database": lambda: webhook_database.measure((1, 5), rounds=1),
     "bulk": lambda: bulk.measure(300, rounds=1),
     "bulk_wide": lambda: bulk_wide.measure(450, rounds=1),
     "drain": lambda: drain.measure(items=200, at_once=20, late=50),

@@ -99,10 +99,10 @@ def living(stand_in: StandIn) -> dict[str, dict[str, Any]]:
     return found
 
 
-def edit(stand_in: StandIn, count: int) -> int:
+def edit(stand_in: StandIn, count: int, *, per_second: float = EDITS_PER_SECOND) -> int:
     """Let the stand-in be edited about so often, by what lists show and without removals; returns how often it was."""
     mix = {name: weight for name, weight in USUAL_MIX.items() if name not in {*REMOVALS, "item_transfer"}}
-    wanted = {"rate_per_second": EDITS_PER_SECOND, "mix": mix, "seconds": count / EDITS_PER_SECOND}
+    wanted = {"rate_per_second": per_second, "mix": mix, "seconds": count / per_second}
     requests.post(f"{stand_in.url}/_control/edits/start", json=wanted, timeout=30).raise_for_status()
     while requests.get(f"{stand_in.url}/_control/edits", timeout=30).json()["running"]:
         time.sleep(0.1)
