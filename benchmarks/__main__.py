@@ -24,8 +24,10 @@ from benchmarks import (
     quota,
     results,
     scaling,
+    soak,
     table,
     webhook_database,
+    webhook_to_row,
     zoho_calls,
 )
 from benchmarks.first_days_environment import Plan
@@ -36,6 +38,7 @@ Measure = Callable[[], Mapping[str, Any]]
 BENCHMARKS: Mapping[str, Measure] = {
     "ingest": lambda: ingest.measure(seconds=4.0, threads=64),
     "webhook_database": webhook_database.measure,
+    "webhook_to_row": webhook_to_row.measure,
     "bulk": lambda: bulk.measure(100_000),
     "bulk_wide": lambda: bulk_wide.measure(100_000),
     "drain": drain.measure,
@@ -49,12 +52,16 @@ BENCHMARKS: Mapping[str, Measure] = {
     "observability_overhead": observability_overhead.measure,
     "alert_crash_recovery": alert_crash_recovery.measure,
     "alert_costs": alert_costs.measure,
+    "soak": soak.measure,
 }
+#: Only by name: all the others together do not take as long.
+LONG = {"soak"}
 _FEW = dict.fromkeys(("products", "customers", "vendors", "orders", "invoices", "payments", "bills"), 5)
 #: The same, so small that their figures mean nothing: whether they still run.
 TRIALS: Mapping[str, Measure] = {
     "ingest": lambda: ingest.measure(seconds=0.1, threads=8, rounds=1, warm_up=200),
     "webhook_database": lambda: webhook_database.measure((1, 5), rounds=1),
+    "webhook_to_row": lambda: webhook_to_row.measure((5.0, 10.0), seconds=2.0, size="small", products=1000),
     "bulk": lambda: bulk.measure(300, rounds=1),
     "bulk_wide": lambda: bulk_wide.measure(450, rounds=1),
     "drain": lambda: drain.measure(items=200, at_once=20, late=50),
@@ -70,6 +77,7 @@ TRIALS: Mapping[str, Measure] = {
     "observability_overhead": lambda: observability_overhead.measure(rounds=1, webhooks=20),
     "alert_crash_recovery": lambda: alert_crash_recovery.measure(20.0, every=1.0, lease=5.0),
     "alert_costs": lambda: alert_costs.measure(3.0, 100),
+    "soak": lambda: soak.measure(hours=0.002, sample_seconds=2.0, size="small"),
 }
 
 
@@ -77,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the chosen benchmarks, all of them by default."""
     chosen = _parse(arguments)
     measured: dict[str, Mapping[str, Any]] = {}
-    for name in chosen.names or BENCHMARKS:
+    for name in chosen.names or [each for each in BENCHMARKS if each not in LONG]:
         print(f"{name} …", file=sys.stderr, flush=True)
         run = results.run_of(chosen.keep or "")
         measured[name] = (TRIALS if chosen.trial else BENCHMARKS)[name]()
@@ -92,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{' or '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{' or '.join(BENCHMARKS)}; all but soak by default")
     parser.add_argument("--trial", action="store_true", help="so small that the figures mean nothing: do they run?")
     parser.add_argument("--json", action="store_true", help="all figures, for programs")
     parser.add_argument("--figures", action="store_true", help="all figures, one a line, instead of the table")

@@ -52,6 +52,9 @@ ROWS = (
     Row("ingest", "processor time a webhook in the API, µs", "cpu_us_per_webhook", "empty_door_cpu_us"),
     Row("ingest", "processor time a webhook in PostgreSQL, µs; floor: the bare insert", "postgres_cpu_us_per_webhook",
         "insert_postgres_cpu_us"),
+    Row("webhook_to_row", "95 of 100 webhooks are a row, 5 changes a second, ms", "p95_ms_at_5", goal=Goal(100)),
+    Row("webhook_to_row", "the same at 100 changes a second, ms", "p95_ms_at_100", goal=Goal(250)),
+    Row("webhook_to_row", "cores busy at 100 changes a second, the stand-in's too", "cores_busy_at_100"),
     Row("webhook_database", "statements of a worker for one webhook", "worker_statements_of_1"),
     Row("webhook_database", "statements of a worker a webhook, 100 at once", "worker_statements_of_100"),
     Row("webhook_database", "bytes of PostgreSQL's log to take one in; floor: event and row without all else",
@@ -107,6 +110,9 @@ ROWS = (
     Row("alert_crash_recovery", "messages owed after kills", "deliveries_owed", goal=Goal(0)),
     Row("alert_costs", "idle evaluation, % of a core", "idle_percent_of_a_core", goal=Goal(1)),
     Row("alert_costs", "10,000 pending alerts evaluated, s", "pending_evaluated_s", goal=Goal(5)),
+    Row("soak", "memory that a program gained, % of its own", "most_grown_percent", goal=Goal(5)),
+    Row("soak", "differences in the end", "differences", goal=Goal(0)),
+    Row("soak", "alerts that fired", "alerts_fired", goal=Goal(0)),
 )  # fmt: skip
 
 

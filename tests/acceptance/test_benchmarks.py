@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dashboard, list_endpoints, seed, table
+from benchmarks import capacity, dashboard, list_endpoints, seed, table
 from benchmarks.__main__ import BENCHMARKS, TRIALS
 
 pytestmark = pytest.mark.acceptance
 
 #: Those whose figures tests of their own look at.
 ELSEWHERE = {"quota", "full_sync", "first_days"}
+
+#: Trials start two workers, and few changes a second.
+NOT_IN_TRIALS = {"details_per_s_8", "p95_ms_at_100", "cores_busy_at_100", "worker_statements_of_100"}
 
 
 def test_every_benchmark_has_a_trial() -> None:
@@ -33,7 +36,7 @@ def test_a_benchmark_runs_and_tells_its_figures(name: str) -> None:
     broken = [each for each in figures if each.endswith(("differences", "undone_or_doubled", "owed")) and figures[each]]
     assert broken == []
     shown = {each for row in table.ROWS if row.benchmark == name for each in (row.tds, row.floor) if each}
-    assert shown - figures.keys() <= {"details_per_s_8"}, "a trial starts two workers"
+    assert shown - figures.keys() <= NOT_IN_TRIALS
 
 
 def test_the_table_shows_ratios_beside_their_goals() -> None:
@@ -64,3 +67,23 @@ def test_the_dashboard_is_measured_and_light() -> None:
     assert {each.status for each in figures} == {200}
     moving = {each.path for each in figures if each.unchanged_bytes}  # those that say how old waiting work is
     assert moving <= {"/dashboard", "/dashboard/queue"}
+
+
+def test_the_model_of_capacity_names_what_gives_first() -> None:
+    row = {"webhooks_per_s_at_5": 5.0, "webhooks_per_s_at_100": 105.0, "cores_busy_at_5": 0.2}
+    row |= {"cores_of_api_at_5": 0.01, "cores_of_api_at_100": 0.11, "cores_of_workers_at_5": 0.05}
+    row |= {"cores_of_workers_at_100": 0.45, "cores_of_postgres_at_5": 0.05, "cores_of_postgres_at_100": 0.25}
+    database = {"intake_log_bytes_of_10": 2500.0, "worker_log_bytes_of_10": 4500.0}
+    kept = {"webhook_to_row": row, "webhook_database": database, "scaling": {"details_per_s_1": 10.0}}
+    known = capacity.coefficients({name: {"figures": figures} for name, figures in kept.items()})
+    assert (known.api, known.worker, known.postgres) == pytest.approx((0.001, 0.004, 0.002))
+    assert (known.log_bytes, known.details_per_task) == (7000.0, 5.0)
+    one = capacity.Installation(hosts=1, workers=2, cores=2, api_cores=1, postgres_cores=2)
+    assert capacity.highest_rate(known, one) == (pytest.approx(500), "workers")
+    more = capacity.Installation(hosts=4, workers=2, cores=2, api_cores=8, postgres_cores=2)
+    assert capacity.highest_rate(known, more) == (pytest.approx(1000), "PostgreSQL")
+    day = capacity.simulate(known, one, capacity.Organization(webhooks_per_s=50, records=1_100_000))
+    assert day["webhooks_a_day"] == pytest.approx(50 * 86_400, rel=0.05)
+    assert (day["gives_first"], day["calls_to_quota"] > 1, day["longest_wait_s"] < 60) == ("workers", True, True)
+    crowded = capacity.simulate(known, one, capacity.Organization(webhooks_per_s=400))
+    assert crowded["longest_wait_s"] > 60
