@@ -4,9 +4,11 @@ exact, while more webhooks come; beside the same rows written with nothing aroun
 The floor claims and deletes the same work items and upserts the bodies as they came, a hundred at a time, from as many
 processes as there are workers: no parsing, no history, no verdicts. The peer is what one would write first: Celery on
 the same Redis and PostgreSQL with the same number of workers, one task and one upsert a record, and no history either.
+Two more peers have their queue in PostgreSQL: the statements of pgmq, and Procrastinate where it is installed.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import secrets
@@ -22,7 +24,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine, text
 
-from benchmarks import drain_floor, drain_peer
+from benchmarks import drain_floor, drain_peer, drain_pgmq
 from benchmarks.ingest import request_of
 from benchmarks.load import Load, pace, press
 from tds_core.config.settings import Settings, load_settings
@@ -117,6 +119,7 @@ def measure(*, items: int = ITEMS, at_once: int = AT_ONCE, late: int = LATE) -> 
         floor = drain_floor.per_second(stack.settings.database_url, workers=WORKERS)
         plain = [json.loads(ENCODER.encode(each)) for each in records[:items]]
         peer = drain_peer.per_second(stack.settings, plain, workers=WORKERS)
+        others = _queues_in_postgres(stack.settings.database_url, plain)
         with _ingesting(stack.settings.port, coming) as loads:
             _start_workers(stack)
             per_second = _drained(engine, items)
@@ -130,6 +133,7 @@ def measure(*, items: int = ITEMS, at_once: int = AT_ONCE, late: int = LATE) -> 
         "drained_per_s": round(per_second),
         "floor_per_s": round(floor),
         "peer_per_s": round(peer),
+        **{f"{name}_per_s": round(rate) for name, rate in others.items()},
         "floor_vs_drained": round(floor / per_second, 2),
         "drained_vs_peer": round(per_second / peer, 2),
         "ingest_per_s_before": round(sent.per_second),
@@ -140,6 +144,15 @@ def measure(*, items: int = ITEMS, at_once: int = AT_ONCE, late: int = LATE) -> 
         "differences": sum(each.entity in ("customer", "invoice") for each in found),
         "undone_or_doubled": undone,
     }
+
+
+def _queues_in_postgres(database_url: str, records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Records a second of each peer whose queue is in PostgreSQL."""
+    rates = {"pgmq": drain_pgmq.per_second(database_url, records, workers=WORKERS)}
+    if importlib.util.find_spec("procrastinate") is not None:
+        procrastinate = importlib.import_module("benchmarks.drain_procrastinate")
+        rates["procrastinate"] = procrastinate.per_second(database_url, records, workers=WORKERS)
+    return rates
 
 
 def _requests(settings: Settings, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
