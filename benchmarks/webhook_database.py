@@ -112,7 +112,7 @@ def _round(counts: Counts, watcher: Engine, writer: InboxWriter, burst: int, num
     """A burst taken in and applied; the first of each size makes the rows."""
     price = number + 1.5
     before = counts.taken()
-    writer.write([_delivery(burst, each, number, price) for each in range(burst)])
+    writer.write([delivery_of(_id(burst, each), number, price) for each in range(burst)])
     stored = counts.taken()
     drain("product", budget_seconds=600)
     applied = counts.taken()
@@ -132,7 +132,7 @@ def _round(counts: Counts, watcher: Engine, writer: InboxWriter, burst: int, num
 def _floor_round(counts: Counts, watcher: Engine, burst: int, number: int) -> dict[str, int]:
     """The same bodies stored as events and as rows, with an index each and nothing around them."""
     ids = [str(each) for each in range(burst)]
-    bodies = [_body(burst, each, number, number + 1.5).decode() for each in range(burst)]
+    bodies = [_body(_id(burst, each), number, number + 1.5).decode() for each in range(burst)]
     with watcher.begin() as connection:
         if number == 0:
             connection.execute(text("drop table if exists floor_events, floor_rows"))
@@ -146,12 +146,16 @@ def _floor_round(counts: Counts, watcher: Engine, burst: int, number: int) -> di
     return {"log_bytes": counts.taken()[2] - before[2]}
 
 
-def _body(burst: int, number: int, minute: int, price: float) -> bytes:
+def _id(burst: int, number: int) -> int:
+    return 4_600_000_000_000_000 + 1000 * burst + number
+
+
+def _body(source_id: int, minute: int, price: float) -> bytes:
     """An item of about 1.2 KB."""
     record = {
-        "item_id": str(4_600_000_000_000_000 + 1000 * burst + number),
-        "name": f"Widget {number}",
-        "sku": f"W-{burst}-{number}",
+        "item_id": str(source_id),
+        "name": f"Widget {source_id}",
+        "sku": f"W-{source_id}",
         "rate": price,
         "status": "active",
         "last_modified_time": f"2026-11-22T09:{minute:02}:00+0300",
@@ -160,9 +164,10 @@ def _body(burst: int, number: int, minute: int, price: float) -> bytes:
     return json.dumps({"item": record}).encode()
 
 
-def _delivery(burst: int, number: int, minute: int, price: float) -> Delivery:
+def delivery_of(source_id: int, minute: int, price: float) -> Delivery:
+    """A webhook that tells of a product's new price."""
     return parse(
-        entity="product", event="updated", content_type="application/json", body=_body(burst, number, minute, price),
+        entity="product", event="updated", content_type="application/json", body=_body(source_id, minute, price),
         query=[], form=None, headers={}, correlation_id="benchmark",
     )  # fmt: skip
 
