@@ -1,5 +1,5 @@
-"""What grows with history, and what does not: a burst of 64 webhooks taken in, a claim, 100 webhooks applied, a record's
-story, a list, and figures, with 10,000, 1,000,000 and, if asked for, 10,000,000 events behind them.
+"""What grows with history, and what does not: a burst of 64 webhooks taken in, a claim, 100 webhooks applied, a
+record's story, a list, and figures, with 10,000, 1,000,000 and, if asked for, 10,000,000 events behind them.
 
 Versions of records are two fifths of the events, records a tenth. The database is in memory where there is room, so
 what a disk takes is left out.
