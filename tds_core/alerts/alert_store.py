@@ -1,7 +1,7 @@
 """The store of alerts: reads their rows, and writes changes with their transitions by compare-and-set."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -142,3 +142,31 @@ def _transition(alert_id: int, change: AlertChange, now: datetime) -> dict[str, 
 def is_active(alert: AlertRecord) -> bool:
     """Whether its condition is met, for however long."""
     return alert.state in ACTIVE_STATES
+
+
+_ENDED_EPISODES = text("""
+select t.alert_id, t.episode, min(t.at) filter (where t.to_state <> 'resolved') as fired_at,
+       max(t.at) filter (where t.to_state = 'resolved') as resolved_at
+from unnest(cast(:ids as bigint[]), cast(:episodes as int[])) as e(alert_id, episode)
+join tds_alert_transitions t using (alert_id, episode) where t.to_state in ('firing', 'flapping', 'resolved')
+group by 1, 2
+""")
+
+#: By alert and episode, an alert as that episode of it ended.
+EndedEpisodes = Mapping[tuple[int, int], AlertRecord]
+
+
+def ended_episodes(session: Session, wanted: Sequence[tuple[AlertRecord, int]]) -> EndedEpisodes:
+    """Alerts as episodes before their present one ended: when those began to fire, and ended."""
+    if not wanted:
+        return {}
+    alerts = {(alert.id, episode): alert for alert, episode in wanted}
+    ids, episodes = zip(*alerts, strict=True)
+    found = session.execute(_ENDED_EPISODES, {"ids": list(ids), "episodes": list(episodes)})
+    return {
+        (row.alert_id, row.episode): replace(
+            alerts[row.alert_id, row.episode], state=AlertState.RESOLVED, episode=row.episode,
+            fired_at=row.fired_at, resolved_at=row.resolved_at,
+        )
+        for row in found
+    }  # fmt: skip

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-from tds_core.alerts.alert_store import lock_alerts
+from tds_core.alerts.alert_store import EndedEpisodes, ended_episodes, lock_alerts
 from tds_core.alerts.channels.sending import SendOutcome
 from tds_core.alerts.delivery_plan import (
     AFTERMATH,
@@ -82,7 +82,7 @@ from told on conflict do nothing
 
 @dataclass(slots=True, kw_only=True)
 class ClaimedDelivery:
-    """A delivery under way, with its alert as it stands."""
+    """A delivery under way, with its alert as it stands; that of an episode before, with the alert as it ended then."""
 
     id: int
     alert: AlertRecord
@@ -225,10 +225,12 @@ def claim(session: Session, now: datetime, *, limit: int, busy: Collection[int] 
     rows = session.execute(_CANDIDATES, {"ids": [row.id for row in due]}).mappings().all()
     to_send = _in_order(_still_true(session, rows, alerts, channels, now))
     groups = _one_each(_groups(to_send, alerts), alerts)[:limit]
-    ended = [row["id"] for group in groups for row in group if row["kind"] == AlertMessageKind.RESOLVED]
-    if ended:
-        session.execute(_VOID_FIRINGS, {"ids": ended})
-    return [_lease(session, group, alerts) for group in groups]
+    chosen = [row for group in groups for row in group]
+    if ends := [row["id"] for row in chosen if row["kind"] == AlertMessageKind.RESOLVED]:
+        session.execute(_VOID_FIRINGS, {"ids": ends})
+    earlier = [row for row in chosen if alerts[row["alert_id"]].episode != row["episode"]]
+    ended = ended_episodes(session, [(alerts[row["alert_id"]], row["episode"]) for row in earlier])
+    return [_lease(session, group, alerts, ended) for group in groups]
 
 
 def _still_true(
@@ -313,7 +315,9 @@ def _one_each(groups: Sequence[list[RowMapping]], alerts: Mapping[int | None, Al
     return list(first.values())
 
 
-def _lease(session: Session, rows: list[RowMapping], alerts: dict[int | None, AlertRecord]) -> ClaimedMessage:
+def _lease(
+    session: Session, rows: list[RowMapping], alerts: Mapping[int | None, AlertRecord], ended: EndedEpisodes
+) -> ClaimedMessage:
     message = ClaimedMessage(
         message_id=rows[0]["message_id"] or uuid4(),
         lease_token=uuid4(),
@@ -325,7 +329,7 @@ def _lease(session: Session, rows: list[RowMapping], alerts: dict[int | None, Al
     names = ("id", "episode", "number", "reason", "created_at")
     message.deliveries = [
         ClaimedDelivery(
-            alert=alerts[row["alert_id"]],
+            alert=ended.get((row["alert_id"], row["episode"]), alerts[row["alert_id"]]),
             kind=AlertMessageKind(row["kind"]),
             attempts=row["attempts"] + 1,
             **{name: row[name] for name in names},

@@ -166,8 +166,13 @@ def test_an_end_that_waited_is_told_before_the_same_alert_fires_anew(alerting: A
     alerting.board.values["letters", "invoice"] = 1
     alerting.evaluate()
     alerting.world.execute("update tds_alerts set severity = 'critical' where subject = 'invoice'")
-    sent = [(each.kind, each.deliveries[0].episode) for _ in range(3) for each in alerting.send()]
-    assert sent == [("firing", 1), ("resolved", 1), ("firing", 2)]
+    sent = [each for _ in range(3) for each in alerting.send()]
+    assert [(each.kind, each.deliveries[0].episode) for each in sent] == [("firing", 1), ("resolved", 1), ("firing", 2)]
+    # The end tells of the episode that ended, and not of the one that fires by now.
+    over, anew = sent[1].deliveries[0].alert, sent[2].deliveries[0].alert
+    assert (over.state, anew.state) == ("resolved", "firing")
+    assert over.fired_at and over.resolved_at and anew.fired_at
+    assert over.fired_at < over.resolved_at < anew.fired_at
 
 
 def test_nothing_is_sent_after_an_acknowledgement(alerting: AlertWorld) -> None:
