@@ -121,7 +121,7 @@ def _run(environment: Environment, hours: float, rate: float, sample_seconds: fl
 
 def _most_percent(samples: list[Sample], grown: Mapping[str, float]) -> float:
     """The largest growth, as a share of what its program holds. PostgreSQL and Redis hold the data, which grows."""
-    own = [name for name in grown if name not in ("postgres", "redis", "PostgreSQL", "Redis")]
+    own = [name for name in grown if name not in ("PostgreSQL", "Redis")]
     return round(max((100 * grown[name] / samples[-1][name] for name in own), default=0.0), 1)
 
 
