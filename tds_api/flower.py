@@ -11,11 +11,11 @@ from typing import Any
 
 import structlog
 from celery.__main__ import main
+from flower.options import options
 from flower.views import BaseHandler
 from flower.views.monitor import Healthcheck, Metrics
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from tornado.options import options
 from tornado.web import authenticated
 
 from tds_core.config.settings import load_settings
