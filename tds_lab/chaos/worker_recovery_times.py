@@ -5,16 +5,17 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import quantiles
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import SQLAlchemyError
 
 LOOK_SECONDS = 0.1
 
 HELD = text("select id, lease_token from tds_sync_queue where split_part(leased_by, ':', 2) = any(:pids)")
 LOOK = text("""
-select id, lease_token, lease_token is null and next_attempt_at > clock_timestamp() as is_deferred
+select id, lease_token, next_attempt_at, next_attempt_at > clock_timestamp() as is_deferred
 from tds_sync_queue where id = any(:ids)
 """)
 
@@ -51,7 +52,7 @@ class Orphans:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: dict[tuple[int, UUID], float] = {}
-        self._seen: set[tuple[int, UUID]] = set()
+        self._seen: dict[tuple[int, UUID], Row[Any]] = {}
         self._seconds: list[float] = []
         self._deferred_count = 0
         self._lock, self._ending = threading.Lock(), threading.Event()
@@ -94,16 +95,29 @@ class Orphans:
             rows = {row.id: row for row in connection.execute(LOOK, {"ids": [item_id for item_id, _ in waiting]})}
         now = time.monotonic()
         for (item_id, token), killed_at in waiting.items():
-            row = rows.get(item_id)
-            # Gone: claimed and settled since the last look. Without a lease: taken back, and not yet claimed.
-            is_claimed = row is None or row.lease_token not in (None, token)
-            is_deferred = row is not None and row.is_deferred and (item_id, token) not in self._seen
-            self._seen.add((item_id, token))
-            if not is_claimed and not is_deferred:
-                continue
-            with self._lock:
-                if is_claimed:
-                    self._seconds.append(now - killed_at)
-                else:
-                    self._deferred_count += 1
-                del self._waiting[item_id, token]
+            key, row = (item_id, token), rows.get(item_id)
+            before = self._seen.get(key)
+            if row is not None:
+                self._seen[key] = row
+            if row is not None and before is None and row.lease_token is None and row.is_deferred:
+                self._end(key, None)
+            elif row is None or row.lease_token not in (None, token) or _was_claimed(row, before):
+                self._end(key, now - killed_at)
+
+    def _end(self, key: tuple[int, UUID], seconds: float | None) -> None:
+        with self._lock:
+            if seconds is None:
+                self._deferred_count += 1
+            else:
+                self._seconds.append(seconds)
+            del self._waiting[key]
+
+
+def _was_claimed(row: Row[Any], before: Row[Any] | None) -> bool:
+    """Whether an item without a lease was claimed and put off again since the look before.
+
+    One that is taken back is due at once; only whoever claims it makes it wait longer than that.
+    """
+    if row.lease_token is not None or before is None:
+        return False
+    return bool(row.is_deferred or (before.lease_token is None and row.next_attempt_at > before.next_attempt_at))
