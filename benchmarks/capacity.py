@@ -1,6 +1,9 @@
 """A model of N workers on M hosts: what a load takes of each part, and which gives first. Its coefficients are the
 newest kept figures of `webhook_to_row`, `webhook_database` and `scaling` in results.json; nothing else is assumed but
 what the options say. `simulate` plays a day of an organisation through it, minute by minute.
+
+A webhook's cost is that of few at once, most of them in a batch of their own. Where many wait, batches grow and each
+costs a fraction of it (`benchmarks/drain.py`), so the model errs on the safe side.
 """
 
 import argparse
@@ -133,11 +136,13 @@ _HERE, _COMPANY = Installation(), Organization()
 def table(
     known: Coefficients, hosts: tuple[int, ...] = (1, 2, 4, 8), workers: tuple[int, ...] = (1, 2, 4, 8)
 ) -> Iterator[str]:
-    """Webhooks a second that N workers on each of M hosts hold, and what gives first; PostgreSQL has eight cores."""
+    """Webhooks a second that N workers on each of M hosts hold, and what gives first; every host and
+    PostgreSQL have eight cores.
+    """
     yield f"{'hosts':>6} {'workers each':>12} {'webhooks/s':>11}  gives first"
     for host_count in hosts:
         for count in workers:
-            of = Installation(hosts=host_count, workers=count, api_cores=2 * host_count, postgres_cores=8)
+            of = Installation(hosts=host_count, workers=count, cores=8, api_cores=2 * host_count, postgres_cores=8)
             rate, part = highest_rate(known, of)
             yield f"{host_count:6} {count:12} {rate:11,.0f}  {part}"
 
