@@ -14,7 +14,15 @@ from typing import Any, Protocol
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tds_core.errors import SNOOZE, NotAskedError, PermanentError, PermissionMissingError, SourceError, TransientError
+from tds_core.errors import (
+    SNOOZE,
+    NotAskedError,
+    PermanentError,
+    PermissionMissingError,
+    RateError,
+    SourceError,
+    TransientError,
+)
 from tds_core.sources.zoho.api_request import ApiCall
 from tds_core.sources.zoho.oauth import covers, scope_of
 from tds_core.sources.zoho.organizations import ORGANIZATIONS, read_organizations
@@ -29,12 +37,14 @@ from tds_core.sources.zoho.tokens import RENEWAL_WINDOW_SECONDS
 #: How many tokens may be renewed for refusals in ten minutes, where it is in doubt whether one helps, and where the
 #: token is known to be dead. Zoho issues ten in that time.
 MAX_RENEWALS_IN_DOUBT, MAX_RENEWALS = 4, 8
+ORGANIZATIONS_SCOPE = scope_of("books", "users")  # that of the settings
 
 _READ_STATUS = text("""
 select t.scopes, p.refused_token, p.path is not null as is_known, coalesce(p.source_id, '') as source_id,
        case when t.renewals_since > clock_timestamp() - make_interval(secs => :window) then t.renewal_count else 0 end
            as renewal_count,
-       extract(epoch from t.renewals_since + make_interval(secs => :window) - clock_timestamp())::float8 as window_left
+       extract(epoch from t.renewals_since + make_interval(secs => :window) - clock_timestamp())::float8 as window_left,
+       exists (select from tds_missing_permissions where source = 'zoho' and scope = :settings) as lacks_settings
 from (select cast(:api as text) as api, cast(:path as text) as path) as asked
 left join tds_source_tokens t on t.source = 'zoho'
 left join tds_missing_permissions p on p.source = 'zoho' and p.api = asked.api and p.path = asked.path
@@ -49,7 +59,8 @@ class RefusalStatus:
 
     `stands`: this token was refused for it before, or never granted its scope; `is_of_record`: for the record alone.
     `is_known`: it was refused before, with any token. `renewal_count`: tokens renewed lately because of a refusal;
-    counted anew after `window_left_seconds`.
+    counted anew after `window_left_seconds`. `may_list_organizations`: that scope was granted, and nothing under it is
+    refused, so that a token which `/organizations` refuses is dead.
     """
 
     stands: bool = False
@@ -57,6 +68,7 @@ class RefusalStatus:
     renewal_count: int = 0
     is_of_record: bool = False
     window_left_seconds: float = 0.0
+    may_list_organizations: bool = False
 
     @property
     def is_doubtful(self) -> bool:
@@ -74,14 +86,23 @@ class KnownRefusals:
         """What is known about a refusal of `path` of an API, or of one of its records, for an access token."""
         if self._scope is None:
             return RefusalStatus()
-        params = {"api": api, "path": path, "source_id": source_id, "window": RENEWAL_WINDOW_SECONDS}
+        params: dict[str, Any] = {"api": api, "path": path, "source_id": source_id}
+        params |= {"window": RENEWAL_WINDOW_SECONDS, "settings": ORGANIZATIONS_SCOPE}
         with self._scope() as session:
             row: Any = session.execute(_READ_STATUS, params).one()
         was_refused = row.refused_token is not None and bytes(row.refused_token) == token_digest(token)
         is_outside = row.scopes is not None and not covers(row.scopes, scope_of(api, path))
         is_of_record = bool(row.source_id) and not is_outside
-        window_left = max(0.0, row.window_left or 0.0)
-        return RefusalStatus(was_refused or is_outside, row.is_known, row.renewal_count or 0, is_of_record, window_left)
+        return RefusalStatus(
+            stands=was_refused or is_outside,
+            is_known=row.is_known,
+            renewal_count=row.renewal_count or 0,
+            is_of_record=is_of_record,
+            window_left_seconds=max(0.0, row.window_left or 0.0),
+            may_list_organizations=(
+                row.scopes is not None and covers(row.scopes, ORGANIZATIONS_SCOPE) and not row.lacks_settings
+            ),
+        )
 
 
 def permission_missing(
@@ -126,6 +147,10 @@ class Tokens(Protocol):
 
     def renew(self, refused: str) -> tuple[str, str]:
         """A token other than `refused`, and its API host."""
+        ...
+
+    def stored(self, *, other_than: str) -> tuple[str, str] | None:
+        """A token that another process has renewed meanwhile, and its API host."""
         ...
 
     def is_new(self, token: str) -> bool:
@@ -188,30 +213,35 @@ class RefusalDiagnosis:
         status = self._status(call, token)
         if status.stands:
             raise self._missing(call, token, refused, is_record=status.is_of_record)
-        if status.is_doubtful and self._is_valid(call, host, token, to_organization=False):
+        if status.is_doubtful and self._is_valid(call, host, token, status, to_organization=False):
             return token, host, True
-        is_dead = self._last_read is not None  # something was read, and nothing is any more
-        if status.renewal_count >= MAX_RENEWALS and is_dead:
-            raise NotAskedError(
-                f"{status.renewal_count} access tokens ended before their time within ten minutes, and Zoho issues ten:"
-                " the next is asked for when these are over",
-                after_seconds=status.window_left_seconds,
-            )
-        if status.renewal_count >= MAX_RENEWALS_IN_DOUBT and not is_dead:
-            raise self._missing(call, None, refused)
+        if status.renewal_count >= (MAX_RENEWALS if status.may_list_organizations else MAX_RENEWALS_IN_DOUBT):
+            if renewed := self._tokens.stored(other_than=token):
+                return *renewed, False
+            raise self._no_more_tokens(call, status, refused)
         try:
             return *self._tokens.renew(token), False
         except (*SNOOZE, TransientError):
-            if status.is_doubtful or not self._is_valid(call, host, token, to_organization=False):
+            if status.is_doubtful or not self._is_valid(call, host, token, status, to_organization=False):
                 raise
             return token, host, True
+
+    def _no_more_tokens(self, call: ApiCall, status: RefusalStatus, refused: SourceError) -> SourceError:
+        """The error of a call for which no other token is asked: Zoho gives too few."""
+        if not status.may_list_organizations:
+            return self._missing(call, None, refused)
+        return RateError(
+            f"{status.renewal_count} access tokens ended before their time within ten minutes, and Zoho issues ten:"
+            " the next is asked for when these are over",
+            after_seconds=status.window_left_seconds,
+        )
 
     def organization_refused(self, call: ApiCall, host: str, token: str, refused: SourceError) -> SourceError:
         """The error for a refused organisation: the whole organisation, a module or a record is out of reach."""
         status = self._status(call, token)
         if status.stands:
             return self._missing(call, token, refused, is_record=status.is_of_record)
-        if not self._is_valid(call, host, token, to_organization=True):
+        if not self._is_valid(call, host, token, status, to_organization=True):
             return refused
         return self._module_or_record(call, host, token, refused)
 
@@ -240,7 +270,7 @@ class RefusalDiagnosis:
         source_id = call.source_id if is_record else ""
         return permission_missing(refused, api=call.api, path=call.group, source_id=source_id, token=token)
 
-    def _is_valid(self, call: ApiCall, host: str, token: str, *, to_organization: bool) -> bool:
+    def _is_valid(self, call: ApiCall, host: str, token: str, status: RefusalStatus, *, to_organization: bool) -> bool:
         """Whether a token is valid at all, or for the organisation: by the list of organisations, or an earlier read.
 
         Raises `NotAskedError` while that cannot be determined.
@@ -248,21 +278,21 @@ class RefusalDiagnosis:
         try:
             probe = ApiCall("books", ORGANIZATIONS, ORGANIZATIONS, {}, call.traffic)
             reachable = {each.id for each in read_organizations(self._probe(probe, host, token))}
+        except OrganizationRefusedError:
+            return False
+        except TokenRefusedError:  # the list of organisations has a scope of its own
+            return not status.may_list_organizations and self._reads_another(call, host, token)
         except (*SNOOZE, TransientError) as error:
             raise not_asked_after(error) from None
-        except SourceError:  # the list of organisations decides nothing: it has a scope of its own
+        except SourceError:  # the list of organisations decides nothing
             return self._reads_another(call, host, token)
         return not to_organization or self._organization_id in reachable
 
-    def _earlier_read(self, call: ApiCall) -> ApiCall | None:
-        """The last successful read of a module other than the call's."""
-        module = (call.api, call.group)
-        reads = (self._last_read, self._read_before)
-        return next((each for each in reads if each and (each.api, each.group) != module), None)
-
     def _reads_another(self, call: ApiCall, host: str, token: str) -> bool:
         """Whether the last successful read of another module succeeds again."""
-        earlier = self._earlier_read(call)
+        module = (call.api, call.group)
+        reads = (self._last_read, self._read_before)
+        earlier = next((each for each in reads if each and (each.api, each.group) != module), None)
         if earlier is None:
             return False
         try:

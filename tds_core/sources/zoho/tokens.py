@@ -119,6 +119,16 @@ class TokenStore:
         self._cached = self._obtain(refused=refused)
         return self._cached
 
+    def stored(self, *, other_than: str) -> tuple[str, str] | None:
+        """A valid token that another process has renewed meanwhile, and its API host; None if there is no other."""
+        with self._scope() as session:
+            row: Any = session.execute(_READ_TOKENS).mappings().first() or {}
+        token, left = self._open(row.get("access_token")), row.get("left_seconds") or 0.0
+        if not token or token == other_than or left <= 0:
+            return None
+        self._cached = self._cache(token, row.get("api_url"), left)
+        return self._cached
+
     def is_new(self, token: str) -> bool:
         """Whether Zoho issued `token` to this process at the last `renew`."""
         return token == self._new

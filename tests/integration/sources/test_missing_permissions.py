@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tds_core.sources.zoho.refusal_diagnosis import MAX_RENEWALS
+from tds_core.sources.zoho.refusal_diagnosis import MAX_RENEWALS, MAX_RENEWALS_IN_DOUBT
 from tds_core.sources.zoho.tokens import RENEWAL_WINDOW_SECONDS
 from tds_models.entities import ENTITIES
+from tds_tasks import context
 from tests.support.standin import StandIn
 from tests.support.world import World, delivery
 from zoho_sandbox.oauth import TokenAnswer
@@ -281,6 +282,38 @@ def test_tokens_revoked_too_often_stop_the_source_until_more_may_be_asked_for_an
     over(synced)
     synced.drain("bill")
     assert (missing(synced), synced.queue_depth("bill")) == ([], 0)
+
+
+def be_another_process() -> None:
+    """Forget what this one has read, and its token."""
+    context._source.cache_clear()
+
+
+def test_a_token_that_another_process_renewed_is_taken_before_the_source_waits(synced: World, standin: StandIn) -> None:
+    for n in range(MAX_RENEWALS + 1):
+        if n:
+            standin.sandbox.accounts.revoke_access_tokens()
+        synced.deliver(hint("bill", own(standin, "bill", "bills")), window_seconds=0)
+        synced.drain("bill")
+        if n == MAX_RENEWALS - 1:
+            late = context.source("zoho")  # knows the token before the last one
+            be_another_process()
+    tokens = standin.token_call_count
+    assert tokens == MAX_RENEWALS + 1
+    stream = ENTITIES["bill"].stream
+    reading = late.read(stream, [own(standin, "bill", "bills")])
+    assert (list(reading.failures), len(reading.records)) == ([], 1)
+    assert standin.token_call_count == tokens
+
+
+def test_a_process_that_has_read_nothing_yet_knows_a_dead_token_too(synced: World, standin: StandIn) -> None:
+    for n in range(MAX_RENEWALS_IN_DOUBT + 3):
+        if n:
+            standin.sandbox.accounts.revoke_access_tokens()
+        be_another_process()
+        synced.deliver(hint("bill", own(standin, "bill", "bills")), window_seconds=0)
+        synced.drain("bill")
+        assert (missing(synced), synced.queue_depth("bill")) == ([], 0)
 
 
 def test_an_organisation_that_refuses_everything_pauses_the_source_as_ever(synced: World, standin: StandIn) -> None:
