@@ -1,6 +1,6 @@
 """A model of N workers on M hosts: what a load takes of each part, and which gives first. Its coefficients are the
 newest kept figures of `webhook_to_row`, `webhook_database` and `scaling` in results.json; nothing else is assumed but
-what the options say. `simulate` plays a day of an organisation through it, minute by minute.
+what the options say. `simulate` plays a day of an organisation through it, second by second.
 
 A webhook's cost is that of few at once, most of them in a batch of their own. Where many wait, batches grow and each
 costs a fraction of it (`benchmarks/drain.py`), so the model errs on the safe side.
@@ -55,7 +55,10 @@ def coefficients(kept: Mapping[str, Mapping[str, Any]]) -> Coefficients:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Hosts that run workers, workers on each, cores of each of them, of the API and of PostgreSQL; its disk's MB/s."""
+    """Hosts that run workers, workers on each, cores of each of them, of the API and of PostgreSQL; its disk's MB/s.
+
+    `is_one_machine`: everything shares the cores of one host.
+    """
 
     hosts: int = 1
     workers: int = 2
@@ -63,6 +66,7 @@ class Installation:
     api_cores: int = 1
     postgres_cores: int = 2
     disk_mb_per_s: float = 100.0
+    is_one_machine: bool = False
 
     @property
     def worker_cores(self) -> float:
@@ -82,11 +86,15 @@ class Organization:
 
 def shares(known: Coefficients, of: Installation, webhooks_per_s: float) -> dict[str, float]:
     """What a rate takes of each part: 1 is all there is."""
+    disk = webhooks_per_s * known.log_bytes / 1e6 / of.disk_mb_per_s
+    if of.is_one_machine:
+        each = known.api + known.worker + known.postgres
+        return {"the machine's cores": webhooks_per_s * each / max(0.01, of.cores - known.idle_cores), "disk": disk}
     return {
         "API": webhooks_per_s * known.api / of.api_cores,
         "workers": webhooks_per_s * known.worker / of.worker_cores,
         "PostgreSQL": webhooks_per_s * known.postgres / of.postgres_cores,
-        "disk": webhooks_per_s * known.log_bytes / 1e6 / of.disk_mb_per_s,
+        "disk": disk,
     }
 
 
@@ -105,12 +113,14 @@ def simulate(known: Coefficients, of: Installation, company: Organization, *, se
     limit, first = highest_rate(known, of)
     waiting, most_waiting, longest, webhooks, changes = 0.0, 0.0, 0.0, 0.0, []
     for minute in range(DAY_MINUTES):
-        mean = company.webhooks_per_s * 60 * max(0.1, 1 - math.cos(2 * math.pi * minute / DAY_MINUTES))
-        come = max(0.0, chance.gauss(mean, math.sqrt(mean))) + 5000 * (minute in imports)
-        changes.append(come)
-        webhooks += come
-        waiting = max(0.0, waiting + come - limit * 60)
-        most_waiting, longest = max(most_waiting, waiting), max(longest, waiting / limit)
+        mean = company.webhooks_per_s * max(0.1, 1 - math.cos(2 * math.pi * minute / DAY_MINUTES))
+        changes.append(0.0)
+        for second in range(60):
+            come = max(0.0, chance.gauss(mean, math.sqrt(mean))) + 5000 * (minute in imports and second == 0)
+            changes[-1] += come
+            waiting = max(0.0, waiting + come - limit)
+            most_waiting, longest = max(most_waiting, waiting), max(longest, waiting / limit)
+        webhooks += changes[-1]
     pages = math.ceil(company.records / 200)
     reads = webhooks * company.read_share
     increments = sum(max(14, math.ceil(sum(changes[n : n + 60]) / 200)) for n in range(0, DAY_MINUTES, 60))
@@ -154,12 +164,17 @@ def main() -> None:
         "--webhooks", type=float, default=_COMPANY.webhooks_per_s, help="a second, on the mean of a day"
     )
     parser.add_argument("--records", type=int, default=_COMPANY.records)
-    parser.add_argument("--hosts", type=int, default=_HERE.hosts)
+    parser.add_argument("--hosts", type=int, default=_HERE.hosts, help="1: everything on one machine")
+    parser.add_argument("--cores", type=int, default=_HERE.cores, help="of each host")
     parser.add_argument("--workers", type=int, default=_HERE.workers, help="on each host")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     known = coefficients(results.stored())
-    of = Installation(hosts=chosen.hosts, workers=chosen.workers)
+    of = Installation(workers=chosen.workers, cores=chosen.cores, is_one_machine=True)
+    if chosen.hosts > 1:
+        of = Installation(
+            hosts=chosen.hosts, workers=chosen.workers, cores=chosen.cores, api_cores=2, postgres_cores=chosen.cores
+        )
     day = simulate(known, of, Organization(webhooks_per_s=chosen.webhooks, records=chosen.records))
     if chosen.json:
         print(json.dumps(day))

@@ -46,6 +46,8 @@ def per_second(database_url: str, records: Sequence[Mapping[str, Any]], *, worke
     with session_scope(engine) as session:
         session.execute(TABLE)
     asyncio.run(_defer(plain, records))
+    with session_scope(engine) as session:
+        session.execute(text("analyze procrastinate_jobs"))
     command = [sys.executable, "-m", "benchmarks.drain_procrastinate"]
     began = [subprocess.Popen(command, env={**os.environ, URL: plain}) for _ in range(workers)]
     try:

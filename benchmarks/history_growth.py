@@ -14,9 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
@@ -28,6 +28,7 @@ from benchmarks.webhook_database import delivery_of
 from tds_core.inbox.receive import receive
 from tds_core.observability.logging import configure_logging
 from tds_core.queue import claim as queue_claim
+from tds_core.queue.items import Claim
 from tds_models.db import make_engine, session_scope
 from tds_tasks import worker_nudges
 from tds_tasks.context import settings
@@ -45,7 +46,7 @@ QUESTIONS = {
     "stats": "stats/combined",
 }
 _ONLY_NEW = text("delete from tds_sync_queue where entity = 'product'")
-_LEFT = text("select count(*) from tds_sync_queue where entity = 'product'")
+_APPLIED = text("select count(*) from erp.product where price = :price and version > 1")
 
 
 def size_of(events: int) -> Size:
@@ -83,6 +84,8 @@ def measured(rounds: int) -> dict[str, float]:
         worker_nudges._send = lambda *_: None  # type: ignore[assignment]
         engine = make_engine(settings().database_url, pool_size=2)
         figures = {"intake_64": _median(rounds, lambda number: _take_in(engine, BURST, number))}
+        with session_scope(engine) as session:  # more than are claimed are due
+            receive(session, _deliveries(3 * BATCH, 0, 3), duplicate_window_seconds=600)
         figures["claim_100"] = _median(rounds, lambda _: _claim(engine))
         with engine.begin() as connection:
             connection.execute(_ONLY_NEW)
@@ -110,7 +113,8 @@ def _timed(work: Callable[[], object]) -> float:
 def _deliveries(count: int, number: int, series: int) -> list[Any]:
     """New events of products that live: of the deleted ones Zoho would be asked."""
     living = [each for each in range(2 * count) if each % 10][:count]
-    return [delivery_of(FIRST_ID + each, number, series * 1000 + number + 0.5) for each in living]
+    now = datetime.now(UTC) + timedelta(seconds=number + 1)  # newer than the rows
+    return [delivery_of(FIRST_ID + each, now, series * 1000 + number + 0.5) for each in living]
 
 
 def _take_in(engine: Engine, count: int, number: int) -> float:
@@ -125,10 +129,15 @@ def _take_in(engine: Engine, count: int, number: int) -> float:
 
 def _claim(engine: Engine) -> float:
     with session_scope(engine) as session:
+        claims: list[Claim | None] = []
         took = _timed(
-            lambda: queue_claim.claim(session, entity="product", limit=BATCH, lease_seconds=60, worker=str(uuid4()))
+            lambda: claims.append(
+                queue_claim.claim(session, entity="product", limit=BATCH, lease_seconds=60, worker="benchmark")
+            )
         )
         session.rollback()
+    if not claims[0] or len(claims[0].items) != BATCH:
+        raise RuntimeError("Fewer items are due than are to be claimed.")
     return took
 
 
@@ -137,8 +146,9 @@ def _apply(engine: Engine, number: int) -> float:
         receive(session, _deliveries(BATCH, number, 2), duplicate_window_seconds=600)
     took = _timed(lambda: drain("product", budget_seconds=600))
     with engine.connect() as connection:
-        if left := connection.execute(_LEFT).scalar_one():
-            raise RuntimeError(f"{left} of {BATCH} webhooks were not applied.")
+        applied = connection.execute(_APPLIED, {"price": 2 * 1000 + number + 0.5}).scalar_one()
+    if applied != BATCH:
+        raise RuntimeError(f"{applied} of {BATCH} webhooks were applied.")
     return took
 
 

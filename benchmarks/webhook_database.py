@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _round(counts: Counts, watcher: Engine, writer: InboxWriter, burst: int, num
     """A burst taken in and applied; the first of each size makes the rows."""
     price = number + 1.5
     before = counts.taken()
-    writer.write([delivery_of(_id(burst, each), number, price) for each in range(burst)])
+    writer.write([delivery_of(_id(burst, each), _changed_at(number), price) for each in range(burst)])
     stored = counts.taken()
     drain("product", budget_seconds=600)
     applied = counts.taken()
@@ -132,7 +133,7 @@ def _round(counts: Counts, watcher: Engine, writer: InboxWriter, burst: int, num
 def _floor_round(counts: Counts, watcher: Engine, burst: int, number: int) -> dict[str, int]:
     """The same bodies stored as events and as rows, with an index each and nothing around them."""
     ids = [str(each) for each in range(burst)]
-    bodies = [_body(_id(burst, each), number, number + 1.5).decode() for each in range(burst)]
+    bodies = [_body(_id(burst, each), _changed_at(number), number + 1.5).decode() for each in range(burst)]
     with watcher.begin() as connection:
         if number == 0:
             connection.execute(text("drop table if exists floor_events, floor_rows"))
@@ -146,11 +147,15 @@ def _floor_round(counts: Counts, watcher: Engine, burst: int, number: int) -> di
     return {"log_bytes": counts.taken()[2] - before[2]}
 
 
+def _changed_at(number: int) -> datetime:
+    return datetime(2026, 11, 22, 9, number, tzinfo=UTC)
+
+
 def _id(burst: int, number: int) -> int:
     return 4_600_000_000_000_000 + 1000 * burst + number
 
 
-def _body(source_id: int, minute: int, price: float) -> bytes:
+def _body(source_id: int, changed_at: datetime, price: float) -> bytes:
     """An item of about 1.2 KB."""
     record = {
         "item_id": str(source_id),
@@ -158,16 +163,16 @@ def _body(source_id: int, minute: int, price: float) -> bytes:
         "sku": f"W-{source_id}",
         "rate": price,
         "status": "active",
-        "last_modified_time": f"2026-11-22T09:{minute:02}:00+0300",
+        "last_modified_time": changed_at.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **{f"field_{n}": f"some value {n}" for n in range(36)},
     }
     return json.dumps({"item": record}).encode()
 
 
-def delivery_of(source_id: int, minute: int, price: float) -> Delivery:
+def delivery_of(source_id: int, changed_at: datetime, price: float) -> Delivery:
     """A webhook that tells of a product's new price."""
     return parse(
-        entity="product", event="updated", content_type="application/json", body=_body(source_id, minute, price),
+        entity="product", event="updated", content_type="application/json", body=_body(source_id, changed_at, price),
         query=[], form=None, headers={}, correlation_id="benchmark",
     )  # fmt: skip
 

@@ -3,7 +3,8 @@ allows, and beside two scripts one would write by hand: a poller, which reads ev
 change is new, and a receiver, which reads the record of each webhook.
 
 All of TDS runs, with the stand-in for Zoho; its timetable is paused, so that each path stands alone. Changes of
-entities that no webhook tells of are left to the polling paths.
+entities that no webhook tells of are among them, and left to the polling paths. A product's stock by location is in no
+webhook: it is read, a hundred products a call where so many wait.
 """
 
 import argparse

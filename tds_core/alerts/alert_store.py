@@ -146,7 +146,8 @@ def is_active(alert: AlertRecord) -> bool:
 
 _ENDED_EPISODES = text("""
 select t.alert_id, t.episode, min(t.at) filter (where t.to_state <> 'resolved') as fired_at,
-       max(t.at) filter (where t.to_state = 'resolved') as resolved_at
+       max(t.at) filter (where t.to_state = 'resolved') as resolved_at,
+       (array_agg(t.severity order by t.id desc))[1] as severity, (array_agg(t.value order by t.id desc))[1] as value
 from unnest(cast(:ids as bigint[]), cast(:episodes as int[])) as e(alert_id, episode)
 join tds_alert_transitions t using (alert_id, episode) where t.to_state in ('firing', 'flapping', 'resolved')
 group by 1, 2
@@ -157,7 +158,7 @@ EndedEpisodes = Mapping[tuple[int, int], AlertRecord]
 
 
 def ended_episodes(session: Session, wanted: Sequence[tuple[AlertRecord, int]]) -> EndedEpisodes:
-    """Alerts as episodes before their present one ended: when those began to fire, and ended."""
+    """Alerts as episodes before their present one ended: when those fired and ended, how severe. Texts are today's."""
     if not wanted:
         return {}
     alerts = {(alert.id, episode): alert for alert, episode in wanted}
@@ -166,7 +167,7 @@ def ended_episodes(session: Session, wanted: Sequence[tuple[AlertRecord, int]]) 
     return {
         (row.alert_id, row.episode): replace(
             alerts[row.alert_id, row.episode], state=AlertState.RESOLVED, episode=row.episode,
-            fired_at=row.fired_at, resolved_at=row.resolved_at,
+            fired_at=row.fired_at, resolved_at=row.resolved_at, severity=AlertSeverity(row.severity), value=row.value,
         )
         for row in found
     }  # fmt: skip

@@ -82,7 +82,7 @@ from told on conflict do nothing
 
 @dataclass(slots=True, kw_only=True)
 class ClaimedDelivery:
-    """A delivery under way, with its alert as it stands; that of an episode before, with the alert as it ended then."""
+    """A delivery under way, with its alert as it stands; of an episode before, with its times and severity of then."""
 
     id: int
     alert: AlertRecord

@@ -102,7 +102,8 @@ def show(report: Figures) -> None:
     rows += [
         (
             "recovery of orphans, s",
-            f"p50 {recovery['p50']}, p99 {recovery['p99']}, longest {recovery['longest']} of {recovery['count']}",
+            f"p50 {recovery['p50']}, p99 {recovery['p99']}, longest {recovery['longest']} of {recovery['count']};"
+            f" {recovery['left']} left, {recovery['released']} released before",
         ),
         ("event to row, ms", f"p50 {latency['p50']}, p95 {latency['p95']}"),
         ("until quiet, s", report["quiet_seconds"]),

@@ -12,6 +12,8 @@ from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import SQLAlchemyError
 
 LOOK_SECONDS = 0.1
+#: What was settled or put off so soon after a kill was so by the one that died: the dispatcher looks twice a second.
+RELEASED_WITHIN_SECONDS = 0.5
 
 HELD = text("select id, lease_token from tds_sync_queue where split_part(leased_by, ':', 2) = any(:pids)")
 LOOK = text("""
@@ -24,13 +26,13 @@ from tds_sync_queue where id = any(:ids)
 class OrphanRecovery:
     """Seconds until orphans were claimed again, and how many are not yet.
 
-    `deferred_count`: items that were put off when they were first looked at, since their holder had done so before it
-    died: none of its work was left. An orphan that is taken back is due at once.
+    `released_count`: items that were settled or put off when they were first looked at, within half a second of the
+    kill, since their holder had done so before it died. An orphan is taken back later than that, and is due at once.
     """
 
     seconds: list[float]
     left_count: int
-    deferred_count: int = 0
+    released_count: int = 0
 
     def figures(self) -> dict[str, float | int | None]:
         """Seconds for half and for 99 in a hundred of them."""
@@ -42,7 +44,7 @@ class OrphanRecovery:
             "longest": round(max(self.seconds), 2) if self.seconds else None,
             "count": len(self.seconds),
             "left": self.left_count,
-            "deferred": self.deferred_count,
+            "released": self.released_count,
         }
 
 
@@ -54,7 +56,7 @@ class Orphans:
         self._waiting: dict[tuple[int, UUID], float] = {}
         self._seen: dict[tuple[int, UUID], Row[Any]] = {}
         self._seconds: list[float] = []
-        self._deferred_count = 0
+        self._released_count = 0
         self._lock, self._ending = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="orphans", daemon=True)
         self._thread.start()
@@ -73,7 +75,7 @@ class Orphans:
     def so_far(self) -> OrphanRecovery:
         """What was seen until now."""
         with self._lock:
-            return OrphanRecovery(list(self._seconds), len(self._waiting), self._deferred_count)
+            return OrphanRecovery(list(self._seconds), len(self._waiting), self._released_count)
 
     def close(self) -> None:
         """Watch no longer."""
@@ -99,7 +101,8 @@ class Orphans:
             before = self._seen.get(key)
             if row is not None:
                 self._seen[key] = row
-            if row is not None and before is None and row.lease_token is None and row.is_deferred:
+            is_first = before is None and now - killed_at < RELEASED_WITHIN_SECONDS
+            if is_first and (row is None or (row.lease_token is None and row.is_deferred)):
                 self._end(key, None)
             elif row is None or row.lease_token not in (None, token) or _was_claimed(row, before):
                 self._end(key, now - killed_at)
@@ -107,7 +110,7 @@ class Orphans:
     def _end(self, key: tuple[int, UUID], seconds: float | None) -> None:
         with self._lock:
             if seconds is None:
-                self._deferred_count += 1
+                self._released_count += 1
             else:
                 self._seconds.append(seconds)
             del self._waiting[key]
@@ -118,6 +121,8 @@ def _was_claimed(row: Row[Any], before: Row[Any] | None) -> bool:
 
     One that is taken back is due at once; only whoever claims it makes it wait longer than that.
     """
-    if row.lease_token is not None or before is None:
+    if row.lease_token is not None:
         return False
-    return bool(row.is_deferred or (before.lease_token is None and row.next_attempt_at > before.next_attempt_at))
+    return bool(
+        row.is_deferred or (before and before.lease_token is None and row.next_attempt_at > before.next_attempt_at)
+    )

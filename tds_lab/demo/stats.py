@@ -82,7 +82,7 @@ def count_verdicts(connection: Connection, since: datetime) -> dict[str, int]:
 
 
 def latency_ms(connection: Connection, *, since: datetime, until: datetime) -> dict[str, float | None]:
-    """Milliseconds from an event's arrival to the commit of what it brought."""
+    """Milliseconds from the transaction that stored an event to the end of what applied it, its commit left out."""
     found = connection.execute(_LATENCY, {"since": since, "until": until}).scalar() or [None] * 3
     return {
         name: None if value is None else round(float(value) * 1000, 1)

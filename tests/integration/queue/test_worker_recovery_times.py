@@ -20,7 +20,7 @@ def test_orphans_wait_until_they_are_claimed_and_deferred_items_are_no_orphans(w
     with session_scope(world.engine) as session:
         items.release(session, second, delay_seconds=30)
     orphans.watch(held)
-    assert wait_for(lambda: orphans.so_far().deferred_count == 1, 10)
+    assert wait_for(lambda: orphans.so_far().released_count == 1, 10)
     world.execute("update tds_sync_queue set leased_until = now() - interval '1 ms' where lease_token is not null")
     with session_scope(world.engine) as session:
         recover_expired_leases(session)
@@ -32,7 +32,7 @@ def test_orphans_wait_until_they_are_claimed_and_deferred_items_are_no_orphans(w
     [seconds] = orphans.so_far().seconds
     assert 0.3 < seconds < 30
     assert orphans.so_far().figures() | {"p50": 0, "p99": 0, "longest": 0} == {
-        "p50": 0, "p99": 0, "longest": 0, "count": 1, "left": 0, "deferred": 1,
+        "p50": 0, "p99": 0, "longest": 0, "count": 1, "left": 0, "released": 1,
     }  # fmt: skip
 
 
@@ -53,4 +53,4 @@ def test_an_orphan_that_was_claimed_and_put_off_between_two_looks_is_recovered(w
         items.release(session, claim, delay_seconds=30)
     assert wait_for(lambda: orphans.so_far().left_count == 0, 10)
     orphans.close()
-    assert (len(orphans.so_far().seconds), orphans.so_far().deferred_count) == (1, 0)
+    assert (len(orphans.so_far().seconds), orphans.so_far().released_count) == (1, 0)

@@ -97,8 +97,8 @@ def test_each_broken_promise_fails_the_run(name: str) -> None:
 
 
 def test_recovery_is_reported_for_half_and_for_nearly_all() -> None:
-    none = {"p50": None, "p99": None, "longest": None, "count": 0, "left": 0, "deferred": 0}
+    none = {"p50": None, "p99": None, "longest": None, "count": 0, "left": 0, "released": 0}
     assert OrphanRecovery([], 0).figures() == none
-    one = {"p50": 2.0, "p99": 2.0, "longest": 2.0, "count": 1, "left": 1, "deferred": 3}
+    one = {"p50": 2.0, "p99": 2.0, "longest": 2.0, "count": 1, "left": 1, "released": 3}
     assert OrphanRecovery([2.0], 1, 3).figures() == one
     assert OrphanRecovery([float(n) for n in range(101)], 0).figures()["p99"] == 99.0
