@@ -46,6 +46,12 @@ QUESTIONS = {
     "stats": "stats/combined",
 }
 _ONLY_NEW = text("delete from tds_sync_queue where entity = 'product'")
+#: Rows of the seed know nothing of their history.
+_PUT_BACK = text("""
+update erp.product p set source_modified_at = source_modified_at - interval '1 day', version = coalesce(
+    (select max(version) from tds_audit_trail t where t.entity = 'product' and t.source_id = p.source_id), p.version)
+where source_id = any(:ids)
+""")
 _APPLIED = text("select count(*) from erp.product where price = :price and version > 1")
 
 
@@ -83,9 +89,11 @@ def measured(rounds: int) -> dict[str, float]:
         configure_logging(settings(), process="benchmark", stream=nowhere)
         worker_nudges._send = lambda *_: None  # type: ignore[assignment]
         engine = make_engine(settings().database_url, pool_size=2)
+        with engine.begin() as connection:
+            connection.execute(_PUT_BACK, {"ids": [str(FIRST_ID + each) for each in range(6 * BATCH)]})
         figures = {"intake_64": _median(rounds, lambda number: _take_in(engine, BURST, number))}
         with session_scope(engine) as session:  # more than are claimed are due
-            receive(session, _deliveries(3 * BATCH, 0, 3), duplicate_window_seconds=600)
+            receive(session, _deliveries(3 * BATCH, 0, 2), duplicate_window_seconds=600)
         figures["claim_100"] = _median(rounds, lambda _: _claim(engine))
         with engine.begin() as connection:
             connection.execute(_ONLY_NEW)
@@ -113,8 +121,9 @@ def _timed(work: Callable[[], object]) -> float:
 def _deliveries(count: int, number: int, series: int) -> list[Any]:
     """New events of products that live: of the deleted ones Zoho would be asked."""
     living = [each for each in range(2 * count) if each % 10][:count]
-    now = datetime.now(UTC) + timedelta(seconds=number + 1)  # newer than the rows
-    return [delivery_of(FIRST_ID + each, now, series * 1000 + number + 0.5) for each in living]
+    # Newer than the rows, which are put back by a day, and newer than those of the round before.
+    changed_at = datetime.now(UTC) - timedelta(hours=12) + timedelta(minutes=series * 100 + number)
+    return [delivery_of(FIRST_ID + each, changed_at, series * 1000 + number + 0.5) for each in living]
 
 
 def _take_in(engine: Engine, count: int, number: int) -> float:
@@ -143,10 +152,10 @@ def _claim(engine: Engine) -> float:
 
 def _apply(engine: Engine, number: int) -> float:
     with session_scope(engine) as session:
-        receive(session, _deliveries(BATCH, number, 2), duplicate_window_seconds=600)
+        receive(session, _deliveries(BATCH, number, 3), duplicate_window_seconds=600)
     took = _timed(lambda: drain("product", budget_seconds=600))
     with engine.connect() as connection:
-        applied = connection.execute(_APPLIED, {"price": 2 * 1000 + number + 0.5}).scalar_one()
+        applied = connection.execute(_APPLIED, {"price": 3 * 1000 + number + 0.5}).scalar_one()
     if applied != BATCH:
         raise RuntimeError(f"{applied} of {BATCH} webhooks were applied.")
     return took
