@@ -5,9 +5,7 @@ pools are filled. A worker's children are replaced after 5,000 tasks or at 400 M
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,12 +16,12 @@ from typing import Any
 import psutil
 from sqlalchemy import text
 
-from tds_core.observability.logging import configure_logging
+from benchmarks.running import loaded
 from tds_core.sync import mass_change_guard
 from tds_lab.comparison.mirror_comparison import compare
 from tds_lab.demo import phases
-from tds_lab.testbed import Environment, free_port, running_environment, settings_of_demo
-from tds_lab.zoho_stand_in import SIZES, StandInSpec, faults, rules
+from tds_lab.testbed import Environment
+from tds_lab.zoho_stand_in import faults, rules
 from tds_models.db import session_scope
 
 HOURS, RATE, SAMPLE_SECONDS = 2.0, 5.0, 60.0
@@ -71,19 +69,11 @@ def measure(
     hours: float = HOURS, rate: float = RATE, sample_seconds: float = SAMPLE_SECONDS, size: str = "usual"
 ) -> dict[str, Any]:
     """The run; figures by name."""
-    with tempfile.TemporaryDirectory(prefix="tds-soak-") as home:
-        os.chmod(home, 0o755)  # noqa: PTH101, S103 (the embedded servers run as another user)
-        os.environ.update({"TDS_HOME": home, "TDS_PORT": str(free_port()), "TDS_FLOWER_PORT": str(free_port())})
-        spec = StandInSpec(port=free_port(), counts=SIZES[size], seed=7)
-        settings = settings_of_demo(spec, workers=None)
-        configure_logging(settings.replace("benchmark", log_level="ERROR"), process="benchmark")
-        with running_environment(settings, spec, on_step=lambda *_: None) as environment:
-            return _run(environment, hours, rate, sample_seconds)
+    with loaded(size) as environment:
+        return _run(environment, hours, rate, sample_seconds)
 
 
 def _run(environment: Environment, hours: float, rate: float, sample_seconds: float) -> dict[str, Any]:
-    if not phases.load(environment, lambda *_: None):
-        raise RuntimeError("The first load did not end in time.")
     stand_in, secret = environment.stand_in, environment.stack.settings.zoho_webhook_secret
     stand_in.set_rules(list(rules(environment.stack.urls["webhooks"], secret)))
     stand_in.set_faults(faults(0.0))

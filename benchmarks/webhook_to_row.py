@@ -7,9 +7,6 @@ the commit after it, some milliseconds each, are left out. Redis is not among th
 
 import argparse
 import json
-import os
-import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +17,11 @@ from sqlalchemy import text
 
 from benchmarks.ingest import cpu_seconds
 from benchmarks.ingest_insert import postgres_seconds
+from benchmarks.running import loaded
 from benchmarks.seed import FIRST_ID
-from tds_core.observability.logging import configure_logging
 from tds_lab.demo import phases, stats
-from tds_lab.testbed import Environment, free_port, running_environment, settings_of_demo
-from tds_lab.zoho_stand_in import SIZES, StandInSpec, faults, rules
+from tds_lab.testbed import Environment
+from tds_lab.zoho_stand_in import faults, rules
 from tds_models.db import UNLIMITED, make_engine
 
 RATES, SECONDS = (5.0, 50.0, 100.0), 60.0
@@ -42,23 +39,15 @@ _DUE = text("select count(*) from tds_sync_queue where lease_token is null and n
 
 
 @contextmanager
-def loaded(size: str, products: int) -> Iterator[Environment]:
-    """All of TDS with webhooks on, its mirror loaded."""
-    with tempfile.TemporaryDirectory(prefix="tds-row-") as home:
-        os.chmod(home, 0o755)  # noqa: PTH101, S103 (the embedded servers run as another user)
-        os.environ.update({"TDS_HOME": home, "TDS_PORT": str(free_port()), "TDS_FLOWER_PORT": str(free_port())})
-        spec = StandInSpec(port=free_port(), counts=SIZES[size], seed=7)
-        settings = settings_of_demo(spec, workers=None).replace("benchmark", zoho_webhook_secret=secrets.token_hex(20))
-        configure_logging(settings.replace("benchmark", log_level="ERROR"), process="benchmark")
-        with running_environment(settings, spec, on_step=lambda *_: None) as environment:
-            if not phases.load(environment, lambda *_: None):
-                raise RuntimeError("The first load did not end in time.")
-            if products:
-                _add_products(environment, products)
-            webhooks = environment.stack.urls["webhooks"]
-            environment.stand_in.set_rules(list(rules(webhooks, settings.zoho_webhook_secret)))
-            environment.stand_in.set_faults(faults(0.0))
-            yield environment
+def announced(size: str, products: int) -> Iterator[Environment]:
+    """All of TDS with webhooks on."""
+    with loaded(size) as environment:
+        if products:
+            _add_products(environment, products)
+        webhooks, secret = environment.stack.urls["webhooks"], environment.stack.settings.zoho_webhook_secret
+        environment.stand_in.set_rules(list(rules(webhooks, secret)))
+        environment.stand_in.set_faults(faults(0.0))
+        yield environment
 
 
 def _add_products(environment: Environment, count: int) -> None:
@@ -117,7 +106,7 @@ def measure(
 ) -> dict[str, Any]:
     """The figures of each rate, by name."""
     figures: dict[str, Any] = {"products": products}
-    with loaded(size, products) as environment:
+    with announced(size, products) as environment:
         for rate in rates:
             figures |= {f"{name}_at_{rate:g}": value for name, value in at_rate(environment, rate, seconds).items()}
     return figures

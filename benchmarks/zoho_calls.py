@@ -9,10 +9,7 @@ webhook: it is read, a hundred products a call where so many wait.
 
 import argparse
 import json
-import os
 import random
-import secrets
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,16 +20,16 @@ from typing import Any
 from sqlalchemy import text
 
 from benchmarks.full_sync import PAGE, edit, least_calls, living
+from benchmarks.running import loaded
 from tds_core.breakers.registry import open_breakers
 from tds_core.comparison import comparisons
 from tds_core.mirror.live_comparison import compare_live
-from tds_core.observability.logging import configure_logging
 from tds_core.schedule import job_store, operations
 from tds_core.sources import registry
 from tds_core.sources.response_cache import ResponseCache, open_cache
 from tds_lab.demo import phases
-from tds_lab.testbed import Environment, free_port, running_environment, settings_of_demo
-from tds_lab.zoho_stand_in import SIZES, StandInSpec, call_count, rules
+from tds_lab.testbed import Environment
+from tds_lab.zoho_stand_in import SIZES, call_count, rules
 from tds_models.db import session_scope
 from tds_models.entities import ENTITIES
 
@@ -184,21 +181,11 @@ def _polled(before: Living, after: Living) -> int:
 @contextmanager
 def installation(size: str, change_count: int) -> Iterator[Installation]:
     """All of TDS, and an organisation of this size whose mirror is loaded."""
-    with tempfile.TemporaryDirectory(prefix="tds-calls-") as home:
-        os.chmod(home, 0o755)  # noqa: PTH101, S103 (the embedded servers run as another user)
-        os.environ.update({"TDS_HOME": home, "TDS_PORT": str(free_port()), "TDS_FLOWER_PORT": str(free_port())})
-        spec = StandInSpec(port=free_port(), counts=SIZES[size], seed=7)
-        settings = settings_of_demo(spec, workers=None).replace(
-            "benchmark", zoho_webhook_secret=secrets.token_hex(20), comparison_settle_seconds=1.0
-        )
-        configure_logging(settings.replace("benchmark", log_level="ERROR"), process="benchmark")
-        with running_environment(settings, spec, on_step=lambda *_: None) as environment:
-            with session_scope(environment.engine) as session:
-                for job in job_store.schedules(session):
-                    operations.pause(session, job["name"])
-            if not phases.load(environment, lambda *_: None):
-                raise RuntimeError("The first load did not end in time.")
-            yield Installation(environment, change_count)
+    with loaded(size, comparison_settle_seconds=1.0) as environment:
+        with session_scope(environment.engine) as session:
+            for job in job_store.schedules(session):
+                operations.pause(session, job["name"])
+        yield Installation(environment, change_count)
 
 
 def measure(size: str = "full", changes: int = CHANGES, views: int = VIEWS, viewed: int = VIEWED) -> dict[str, Any]:
