@@ -119,8 +119,9 @@ class Dispatcher:
             record_action(session, recovered_lease_results(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
+            self._nudged_at.clear()  # who was told before may be who died
         try:
-            told_count = self._wake(work, runs, slots)
+            told_count = self._wake(work, runs, slots, patience=0.0 if rescued.item_count else PATIENCE_SECONDS)
             # However much is to be told, most workers are left to syncing.
             if outbound and couriers < max(1, slots // 2) and self._may("outbound", TOLD_SECONDS):
                 worker_nudges.nudge_outbound()
@@ -135,11 +136,11 @@ class Dispatcher:
                 log.info("nudges_working_again")
             self._failing = self._failing and not told_count
 
-    def _wake(self, work: list[Due], runs: list[int], slots: int) -> int:
-        """Tell of what is due. Returns how often."""
+    def _wake(self, work: list[Due], runs: list[int], slots: int, *, patience: float) -> int:
+        """Tell of what has been due for `patience` seconds. Returns how often."""
         told_count = 0
         for due in () if is_off(Protection.SWEEP) else work:
-            if due.oldest_seconds < PATIENCE_SECONDS or not self._may(due.entity, OUTAGE_SECONDS):
+            if due.oldest_seconds < patience or not self._may(due.entity, OUTAGE_SECONDS):
                 continue
             worker_nudges.nudge(due.entity, count=min(slots, -(-due.count // self._claim_size())))
             told_count += 1

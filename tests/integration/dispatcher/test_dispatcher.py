@@ -98,10 +98,19 @@ def test_runs_that_wait_are_announced_but_never_so_many_that_they_take_all_worke
 def test_silent_leases_are_taken_back_and_announced(world: World, looking: Dispatcher) -> None:
     world.enqueue("product", "1")
     world.claim(lease_seconds=0)
-    look(world, looking)
+    assert look(world, looking) == ["tds.sync.product"]
     assert world.value("select count(*) from tds_sync_queue where lease_token is null") == 1
+
+
+def test_what_was_just_announced_is_announced_again_when_a_lease_is_taken_back(
+    world: World, looking: Dispatcher
+) -> None:
+    world.enqueue("product", "1", "2")
     make_old(world)
     assert look(world, looking) == ["tds.sync.product"]
+    world.claim(lease_seconds=0)
+    assert look(world, looking) == ["tds.sync.product"]
+    assert look(world, looking) == []
 
 
 def test_a_look_without_redis_still_rescues_and_the_next_one_announces(
