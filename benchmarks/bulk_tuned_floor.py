@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from queue import Queue
 from typing import Any
@@ -44,26 +44,27 @@ TYPES = {
 COLUMNS = (*TYPES, "hash", "record")
 _DECLARED = ", ".join(f"{name} {kind}" for name, kind in {**TYPES, "hash": "bytea", "record": "jsonb"}.items())
 TABLES = f"""
-create schema if not exists floor;
-create table if not exists floor.item ({_DECLARED}, primary key (item_id));
-create table if not exists floor.history (id bigint generated always as identity primary key, item_id text not null,
+create table if not exists item ({_DECLARED}, primary key (item_id));
+create table if not exists history (id bigint generated always as identity primary key, item_id text not null,
     operation text not null, changed_at timestamptz not null default now(), changes jsonb not null);
 create temp table page ({_DECLARED}) on commit delete rows;
 """
 HISTORY = """
-insert into floor.history (item_id, operation, changes)
+insert into history (item_id, operation, changes)
 select p.item_id, case when t.item_id is null then 'created' else 'updated' end,
     case when t.item_id is null then to_jsonb(p) - 'record' - 'hash' else (
         select jsonb_object_agg(n.key, jsonb_build_array(o.value, n.value))
         from jsonb_each(to_jsonb(p) - 'record' - 'hash') n join jsonb_each(to_jsonb(t)) o using (key)
         where n.value is distinct from o.value) end
-from page p left join floor.item t using (item_id)
+from page p left join item t using (item_id)
 """
 UPSERT = f"""
-insert into floor.item as t ({", ".join(COLUMNS)}) select {", ".join(COLUMNS)} from page
+insert into item as t ({", ".join(COLUMNS)}) select {", ".join(COLUMNS)} from page
 on conflict (item_id) do update set {", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])}
 """
 
+#: What gives the pages of the list at an address: all, or those of what changed since a time.
+Pages = Callable[[str, str | None], Iterator[list[Any]]]
 Listing = msgspec.defstruct("Listing", [("items", list[msgspec.Raw]), ("page_context", dict[str, Any])])
 decode_page = msgspec.json.Decoder(Listing).decode
 decode_row = msgspec.json.Decoder(dict[str, Any]).decode
@@ -131,30 +132,30 @@ def pages_ahead(url: str, since: str | None) -> Iterator[list[Any]]:
             return
 
 
-def bring_over(connection: Any, url: str, *, changed_only: bool) -> None:
-    """Bring the list over: all of it, or what changed since the newest row there."""
+def bring_over(connection: Any, url: str, *, changed_only: bool, schema: str, pages_of: Pages) -> None:
+    """Bring the list over into `schema`: all of it, or what changed since the newest row there."""
     with connection.cursor() as cursor:
+        cursor.execute(f"create schema if not exists {schema}; set search_path = {schema}")
         cursor.execute(TABLES)
-        cursor.execute(
-            "select record ->> 'last_modified_time' from floor.item order by last_modified_time desc limit 1"
-        )
+        cursor.execute("select record ->> 'last_modified_time' from item order by last_modified_time desc limit 1")
         newest = cursor.fetchone()
-        cursor.execute("select item_id, hash from floor.item")
+        cursor.execute("select item_id, hash from item")
         known = {item_id: bytes(value) for item_id, value in cursor} if not changed_only else {}
-        pages = pages_ahead(url, newest[0] if changed_only and newest else None)
+        pages = pages_of(url, newest[0] if changed_only and newest else None)
         cursor.copy_expert(f"copy page ({', '.join(COLUMNS)}) from stdin", Lines(pages, known), 1 << 20)
         if changed_only:
-            cursor.execute("delete from page p using floor.item t where t.item_id = p.item_id and t.hash = p.hash")
+            cursor.execute("delete from page p using item t where t.item_id = p.item_id and t.hash = p.hash")
         cursor.execute(HISTORY)
         cursor.execute(UPSERT)
     connection.commit()
 
 
-def main() -> None:
+def main(schema: str = "floor", pages_of: Pages = pages_ahead) -> None:
     """`python -m benchmarks.bulk_tuned_floor full|incremental`, with the server's line of JSON in ZOHO."""
     connection = psycopg2.connect(without_driver(os.environ["TDS_DATABASE_URL"]))
     start = time.perf_counter()
-    bring_over(connection, json.loads(os.environ["ZOHO"])["url"], changed_only=sys.argv[1] == "incremental")
+    url, changed_only = json.loads(os.environ["ZOHO"])["url"], sys.argv[1] == "incremental"
+    bring_over(connection, url, changed_only=changed_only, schema=schema, pages_of=pages_of)
     print(json.dumps({"seconds": time.perf_counter() - start, "peak_mb": peak_mb()}))
 
 

@@ -80,6 +80,9 @@ class _Tokens:
     def renew(self, refused: str) -> tuple[str, str]:
         raise RuntimeError(f"The token {refused} was refused.")
 
+    def stored(self, *, other_than: str) -> tuple[str, str] | None:  # noqa: ARG002
+        return None
+
     def is_new(self, token: str) -> bool:
         return token == self.stand.token
 

@@ -62,6 +62,7 @@ ROWS = (
     Row("webhook_database", "bytes of PostgreSQL's log to apply one", "worker_log_bytes_of_1"),
     Row("bulk_wide", "first load, 45 fields a record, s", "first_load_s", "floor_first_load_s", goal=Goal(1.5)),
     Row("bulk_wide", "reload, 1 % changed, s", "reload_s", "floor_reload_s", goal=Goal(2)),
+    Row("bulk_wide", "reload beside a floor that asks for pages in order, s", "reload_s", "ordered_floor_reload_s"),
     Row("bulk_wide", "increment of 1 %, s", "incremental_s", "floor_incremental_s", goal=Goal(2)),
     Row("bulk_wide", "processor time of the first load, s", "first_load_cpu_s", "floor_first_load_cpu_s"),
     Row("bulk_wide", "processor time of the reload, s", "reload_cpu_s", "floor_reload_cpu_s"),

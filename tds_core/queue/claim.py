@@ -35,34 +35,34 @@ LISTS_FIRST = """exists (
 
 ITEM_FIELDS = frozenset(Item.__dataclass_fields__)
 
-# The inner select is an optimisation fence: without it the planner may update more rows than the limit.
-CLAIM = """
-with due as materialized (
+# The inner selects are optimisation fences: without them the planner may update more rows than the limit.
+# Records whose worker once died are claimed by themselves, so that no other record shares their next crash; and first,
+# because under load something else is always due. Urgent and bulk items are never claimed together, so that no urgent
+# record waits for bulk reading.
+CLAIM = text(f"""
+with suspect as materialized (
     select id from tds_sync_queue
-    where entity = :entity and lease_token is null and next_attempt_at <= now() and {which} and not {paused}
+    where entity = :entity and lease_token is null and next_attempt_at <= now() and crashes > 0
+      and priority < :below and not {PAUSED.format(entity=":entity")}
     order by priority, next_attempt_at limit :limit for update skip locked
-)
+), blameless as materialized (
+    select id from tds_sync_queue
+    where not exists (select from suspect)
+      and entity = :entity and lease_token is null and next_attempt_at <= now() and crashes = 0
+      and priority >= :least and priority < :below and not {PAUSED.format(entity=":entity")}
+    order by priority, next_attempt_at limit :limit for update skip locked
+), due as (select id from suspect union all select id from blameless)
 update tds_sync_queue q
 set lease_token = :token, leased_until = now() + make_interval(secs => :lease), leased_by = :worker,
     attempts = q.attempts + 1, waits_for = null, updated_at = now()
 from due where q.id = due.id
 returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.snoozes, q.failures, q.priority,
-    q.correlation_id, q.created_at, clock_timestamp() as claimed_at,
+    q.correlation_id, q.created_at, q.crashes > 0 as is_suspect, clock_timestamp() as claimed_at,
     exists (select from tds_sync_queue where entity = :entity and lease_token is null
             and next_attempt_at <= now() and priority >= :bulk) as bulk_waits
-"""
-
-
-def _claim(which: str) -> str:
-    return CLAIM.format(which=which, paused=PAUSED.format(entity=":entity"))
-
-
-# Records whose worker once died are claimed by themselves, so that no other record shares their next crash; and first,
-# because under load something else is always due.
-CLAIM_SUSPECT = text(_claim("crashes > 0 and priority < :below"))
-# Urgent and bulk items are never claimed together, so that no urgent record waits for bulk reading.
-CLAIM_URGENT = text(_claim("crashes = 0 and priority < :bulk"))
-CLAIM_BULK = text(_claim("crashes = 0 and priority >= :bulk"))
+""")
+#: Above and below every priority.
+LEAST, MOST = -1, 32767
 
 MAY_READ_BULK = text(f"""
 select not exists (select from tds_backfill_rests where source = :source and api = :api and rests_until > now())
@@ -85,17 +85,13 @@ def claim(
     """
     stream, bulk = ENTITIES[entity].stream, ENTITIES[entity].priority + BULK_PRIORITY
     token = uuid4()
-    params = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk}
+    params = {"entity": entity, "token": token, "lease": lease_seconds, "worker": worker, "bulk": bulk, "limit": limit}
     bulk_params = {"entity": entity, "source": stream.source, "api": stream.api, "bulk": bulk}
-    rows = session.execute(CLAIM_SUSPECT, {**params, "limit": limit, "below": bulk}).mappings().all()
-    is_suspect = bool(rows)
-    rows = rows or session.execute(CLAIM_URGENT, {**params, "limit": limit}).mappings().all()
+    rows = session.execute(CLAIM, {**params, "least": LEAST, "below": bulk}).mappings().all()
     if not rows and session.execute(MAY_READ_BULK, bulk_params).scalar() and _may_claim_bulk(session, bulk_workers):
         # No more than can be read soon, so that the most useful records stay first.
         params["limit"] = min(limit, stream.batch.size if stream.batch else BULK_CLAIM)
-        rows = session.execute(CLAIM_SUSPECT, {**params, "below": 32767}).mappings().all()
-        is_suspect = bool(rows)
-        rows = rows or session.execute(CLAIM_BULK, params).mappings().all()
+        rows = session.execute(CLAIM, {**params, "least": bulk, "below": MOST}).mappings().all()
     if not rows:
         return None
     items = [Item(**{k: v for k, v in row.items() if k in ITEM_FIELDS}) for row in rows]
@@ -107,8 +103,8 @@ def claim(
         worker=worker,
         items=sorted(items, key=lambda item: (item.priority, item.source_id)),
         bulk=rows[0]["priority"] >= bulk,
-        is_suspect=is_suspect,
-        drained_queue=not is_suspect and len(rows) < limit and not rows[0]["bulk_waits"],
+        is_suspect=rows[0]["is_suspect"],
+        drained_queue=not rows[0]["is_suspect"] and len(rows) < limit and not rows[0]["bulk_waits"],
     )
 
 
