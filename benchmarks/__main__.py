@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks import (
     alert_costs,
     alert_crash_recovery,
+    backlog,
     bulk,
     bulk_wide,
     circuit_breakers,
@@ -43,6 +44,7 @@ BENCHMARKS: Mapping[str, Measure] = {
     "bulk": lambda: bulk.measure(100_000),
     "bulk_wide": lambda: bulk_wide.measure(100_000),
     "drain": drain.measure,
+    "backlog": backlog.measure,
     "circuit_breakers": circuit_breakers.measure,
     "quota": lambda: quota.measure(seconds=200, speed=20, per_day=1000),
     "history_growth": history_growth.measure,
@@ -67,6 +69,7 @@ TRIALS: Mapping[str, Measure] = {
     "bulk": lambda: bulk.measure(300, rounds=1),
     "bulk_wide": lambda: bulk_wide.measure(450, rounds=1),
     "drain": lambda: drain.measure(items=200, at_once=20, late=50),
+    "backlog": lambda: backlog.measure(300),
     "circuit_breakers": lambda: circuit_breakers.measure(calls=100),
     "quota": lambda: quota.measure(seconds=4, speed=20, per_day=1000),
     "history_growth": lambda: history_growth.measure((2_000,), rounds=1),

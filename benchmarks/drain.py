@@ -115,13 +115,13 @@ def measure(*, items: int = ITEMS, at_once: int = AT_ONCE, late: int = LATE) -> 
     with on_stage(items + late, at_once) as (stack, stand_in, engine):
         records = [row for row in stand_in.dump("contacts") if row["contact_type"] == "customer"]
         waiting, coming = _requests(stack.settings, records[:items]), _requests(stack.settings, records[items:])
-        sent = _accepted(press(stack.settings.port, waiting, connections=CONNECTIONS))
+        sent = accepted(press(stack.settings.port, waiting, connections=CONNECTIONS))
         floor = drain_floor.per_second(stack.settings.database_url, workers=WORKERS)
         plain = [json.loads(ENCODER.encode(each)) for each in records[:items]]
         peer = drain_peer.per_second(stack.settings, plain, workers=WORKERS)
         others = _queues_in_postgres(stack.settings.database_url, plain)
         with _ingesting(stack.settings.port, coming) as loads:
-            _start_workers(stack)
+            start_workers(stack)
             per_second = _drained(engine, items)
         _await(engine, "customer")
         at_once_seconds = _read_at_once(engine, stand_in)
@@ -160,14 +160,15 @@ def _requests(settings: Settings, records: Sequence[Mapping[str, Any]]) -> list[
     return [request_of(ENCODER.encode({"contact": each}), path=path, secret=secret) for each in records]
 
 
-def _accepted(load: Load) -> Load:
+def accepted(load: Load) -> Load:
     """A figure counts only when every webhook was accepted."""
     if set(load.statuses) != {"202"}:
         raise RuntimeError(f"Not every webhook was accepted: {load.statuses}")
     return load
 
 
-def _start_workers(stack: Stack) -> None:
+def start_workers(stack: Stack) -> None:
+    """The workers, and the dispatcher that nudges them."""
     for program in programs.programs_of(stack.settings):
         if program.name == "dispatcher" or program.name.startswith("worker-"):
             stack.processes.launch(program)
@@ -183,7 +184,7 @@ def _ingesting(port: int, requests: Sequence[bytes]) -> Iterator[list[Load]]:
         yield loads
     finally:
         begun.join()
-    _accepted(loads[0])
+    accepted(loads[0])
 
 
 def _drained(engine: Engine, items: int) -> float:

@@ -22,6 +22,7 @@ from tds_lab.comparison.mirror_comparison import compare
 from tds_lab.demo import phases
 from tds_lab.testbed import Environment
 from tds_lab.zoho_stand_in import faults, rules
+from tds_local.stack import Stack
 from tds_models.db import session_scope
 
 HOURS, RATE, SAMPLE_SECONDS = 2.0, 5.0, 60.0
@@ -33,13 +34,13 @@ _LETTERS = text("select count(*) from tds_dead_letter_queue")
 Sample = Mapping[str, float]
 
 
-def memory_mb(environment: Environment) -> dict[str, float]:
+def memory_mb(stack: Stack) -> dict[str, float]:
     """The memory of each program with its children, in MB; what processes share is divided among them.
 
     The stand-in for Zoho is no part of TDS, and keeps all it ever did.
     """
-    pids = {name: running.pid for name, running in environment.stack.processes.running.items()}
-    pids |= {name: server.pid for name, server in environment.stack.servers.items() if server.pid}
+    pids = {name: running.pid for name, running in stack.processes.running.items()}
+    pids |= {name: server.pid for name, server in stack.servers.items() if server.pid}
     return {name: round(_family_mb(pid), 1) for name, pid in pids.items() if name != "zoho-stand-in"}
 
 
@@ -84,7 +85,7 @@ def _run(environment: Environment, hours: float, rate: float, sample_seconds: fl
     until = time.monotonic() + hours * 3600
     while time.monotonic() < until:
         time.sleep(min(sample_seconds, max(0.0, until - time.monotonic())))
-        samples.append(memory_mb(environment))
+        samples.append(memory_mb(environment.stack))
         left = max(0.0, until - time.monotonic())
         print(f"{left / 60:5.0f} min left, {json.dumps(samples[-1])}", file=sys.stderr, flush=True)
     edits = stand_in.stop_edits()

@@ -133,7 +133,7 @@ def _round(counts: Counts, watcher: Engine, writer: InboxWriter, burst: int, num
 def _floor_round(counts: Counts, watcher: Engine, burst: int, number: int) -> dict[str, int]:
     """The same bodies stored as events and as rows, with an index each and nothing around them."""
     ids = [str(each) for each in range(burst)]
-    bodies = [_body(_id(burst, each), _changed_at(number), number + 1.5).decode() for each in range(burst)]
+    bodies = [body_of(_id(burst, each), _changed_at(number), number + 1.5).decode() for each in range(burst)]
     with watcher.begin() as connection:
         if number == 0:
             connection.execute(text("drop table if exists floor_events, floor_rows"))
@@ -155,7 +155,7 @@ def _id(burst: int, number: int) -> int:
     return 4_600_000_000_000_000 + 1000 * burst + number
 
 
-def _body(source_id: int, changed_at: datetime, price: float) -> bytes:
+def body_of(source_id: int, changed_at: datetime, price: float) -> bytes:
     """An item of about 1.2 KB."""
     record = {
         "item_id": str(source_id),
@@ -172,7 +172,7 @@ def _body(source_id: int, changed_at: datetime, price: float) -> bytes:
 def delivery_of(source_id: int, changed_at: datetime, price: float) -> Delivery:
     """A webhook that tells of a product's new price."""
     return parse(
-        entity="product", event="updated", content_type="application/json", body=_body(source_id, changed_at, price),
+        entity="product", event="updated", content_type="application/json", body=body_of(source_id, changed_at, price),
         query=[], form=None, headers={}, correlation_id="benchmark",
     )  # fmt: skip
 
