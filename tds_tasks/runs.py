@@ -160,14 +160,19 @@ def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -
 def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[ComparedPage]:
     """Each page with how it differs from the mirror as it will be once the pages before it are committed."""
     # Those of a group that is being written or gathered, those compared ahead, and the one in hand.
-    uncommitted: deque[Mapping[str, bytes]] = deque(maxlen=2 * GROUP_CREATING_PAGES + 1)
+    uncommitted: deque[Mapping[str, bytes]] = deque()
+    pending_hashes: dict[str, bytes] = {}
     with read_scope() as session:  # one for all pages, no transaction: opening one takes as long as a query
         for fetched in pages:
-            pending_hashes = {key: value for hashes in uncommitted for key, value in hashes.items()}
             diff = page_commit.compare_page(
                 session, run, fetched.page, read_at=fetched.read_at, pending_hashes=pending_hashes
             )
             uncommitted.append(diff.hashes)
+            pending_hashes |= diff.hashes
+            if len(uncommitted) > 2 * GROUP_CREATING_PAGES + 1:
+                for key, value in uncommitted.popleft().items():
+                    if pending_hashes[key] is value:  # no later page shows the record
+                        del pending_hashes[key]
             yield ComparedPage(fetched.page, diff, fetched.seconds, fetched.call_count)
 
 

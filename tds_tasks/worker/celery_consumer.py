@@ -15,6 +15,8 @@ from tds_tasks import context
 
 # Kombu waits two seconds longer after every failure, up to 30 s. Redis could be back for as long, unnoticed.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
+# Events wait so long for others to share their message, which costs as much as any.
+EVENTS_SECONDS = 0.5
 # How often the main loop shows that it runs.
 ROUND_SECONDS = 2.0
 
@@ -44,6 +46,7 @@ class ReconnectingConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self.looped = time.monotonic()
         self._round: Any = None
+        self._flush: Any = None
         self._ready_at = 0.0
         logging.getLogger("celery.worker.consumer.consumer").addFilter(_is_news)
 
@@ -51,6 +54,7 @@ class ReconnectingConsumer(Consumer):
         """Start to consume; called at the start and after every lost connection."""
         if self._round is not None:
             self._round.cancel()
+        self._flush = None  # the timers of a connection end with it
         self._ready_at = time.monotonic()
         self._round = self.timer.call_repeatedly(ROUND_SECONDS, self._go_round)
         self._go_round()
@@ -62,6 +66,15 @@ class ReconnectingConsumer(Consumer):
         # A Redis that refuses writes accepts a connection and then drops it.
         if self.looped - self._ready_at >= ROUND_SECONDS / 2:
             broker.end()
+
+    def on_send_event_buffered(self) -> None:
+        """Send the event with those that follow it in a moment: Flower does not need it at once."""
+        if self._flush is None:
+            self._flush = self.timer.call_after(EVENTS_SECONDS, self._send_events)
+
+    def _send_events(self) -> None:
+        self._flush = None
+        self._flush_events()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Drop the connection. After a refused command the consumer pauses, as Redis would accept it again at once."""

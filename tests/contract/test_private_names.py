@@ -16,6 +16,7 @@ from celery.beat import PersistentScheduler
 from celery.worker import loops
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.consumer import CONNECTION_RETRY
+from celery.worker.consumer.events import Events
 from environs import Env
 from flask import Flask, Request
 from flower.views.monitor import Healthcheck, Metrics
@@ -69,6 +70,11 @@ def test_celery_calls_the_consumer_at_its_start_and_after_a_lost_connection() ->
     assert "obj.on_ready()" in inspect.getsource(loops)
     assert isinstance(CONNECTION_RETRY, str)
     assert "CONNECTION_RETRY" in source
+
+
+def test_celery_tells_the_consumer_of_an_event_and_lets_it_send_them() -> None:
+    assert "on_send_buffered=c.on_send_event_buffered" in inspect.getsource(Events.start)
+    assert "self.event_dispatcher.flush()" in inspect.getsource(Consumer._flush_events)
 
 
 def test_celery_takes_consumer_and_scheduler_by_name() -> None:

@@ -75,3 +75,35 @@ def test_the_main_loop_beats_while_it_goes_round_and_while_redis_is_away(
     assert not beats()
     consumer.ensure_connected(connection)
     assert beats()
+
+
+def test_the_events_of_a_moment_are_sent_together_and_none_is_left_behind(consumer: Any) -> None:
+    timers: list[Callable[[], None]] = []
+    sent: list[str] = []
+    consumer.timer = SimpleNamespace(call_after=lambda seconds, send: timers.append(send) or seconds)
+    consumer.event_dispatcher = SimpleNamespace(flush=lambda: sent.append("together"))
+    consumer._flush = None
+    for _ in range(3):
+        consumer.on_send_event_buffered()
+    assert len(timers) == 1
+    timers.pop()()
+    assert sent == ["together"]
+    consumer.on_send_event_buffered()
+    assert len(timers) == 1
+
+
+def test_events_are_sent_again_after_a_lost_connection_took_its_timers_along(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[Callable[[], None]] = []
+    consumer.timer = SimpleNamespace(
+        call_after=lambda seconds, send: timers.append(send) or seconds, call_repeatedly=lambda *_: None
+    )
+    consumer._flush, consumer._round = None, None
+    consumer.on_send_event_buffered()
+    timers.clear()
+    monkeypatch.setattr(Consumer, "on_ready", lambda _self: None)
+    monkeypatch.setattr(consumer, "_go_round", lambda: None)
+    consumer.on_ready()
+    consumer.on_send_event_buffered()
+    assert len(timers) == 1
