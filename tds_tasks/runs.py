@@ -44,7 +44,7 @@ SLICE_SECONDS = 10.0
 # A page may take this long to arrive before another worker takes the run over.
 RUN_LEASE_SECONDS = 90.0
 # Pages without news are committed together, and pages of new records: at most so many, or those of so long a time.
-GROUP_PAGES, GROUP_CREATING_PAGES, GROUP_SECONDS = 16, 4, 1.0
+GROUP_PAGES, GROUP_CREATING_PAGES, GROUP_SECONDS = 16, 8, 1.0
 OUTAGE_SECONDS = 2.0
 # How long a run waits whose page meets a table, or rows, that another transaction has locked.
 LOCK_SECONDS = 5.0
