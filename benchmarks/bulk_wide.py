@@ -57,6 +57,7 @@ def one_round(
             requests.get(f"{zoho['url']}/_control/version", params={"number": number}, timeout=10).raise_for_status()
             mode = "incremental" if step == "incremental" else "full"
             for prefix, module in LOADERS.items():
+                _clean_up(url)
                 figures |= named(f"{prefix}{step}", run(module, mode, env, zoho, postmaster))
             run(LOADERS[""], "details", env, zoho, postmaster)
     connection = psycopg2.connect(without_driver(url))
@@ -66,6 +67,16 @@ def one_round(
         cursor.execute("drop schema erp, public, floor, ordered_floor cascade; create schema public")
     connection.close()
     return figures
+
+
+def _clean_up(url: str) -> None:
+    """Have PostgreSQL clean up after what was written before, so that no loader pays for another's."""
+    connection = psycopg2.connect(without_driver(url))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("vacuum (analyze)")
+        cursor.execute("checkpoint")
+    connection.close()
 
 
 def _check(cursor: Any, records: int) -> None:
