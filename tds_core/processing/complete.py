@@ -298,16 +298,21 @@ VERDICTS = {
 }
 
 # The event that was applied (or, when the record was read, the newest one) carries the outcome; the others were
-# overtaken by it.
+# overtaken by it. `offset 0` keeps the look for each record's events by themselves: joined, they are taken for many by
+# a planner without statistics of the whole partitioned table, which nothing gathers, and all events would be read.
 END_EVENTS = text("""
 with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(
         source_id text, generation bigint, verdict text, chosen bigint, reason text)
 ), open as (
     select e.id, e.received_at, g.verdict, g.reason,
-           coalesce(g.chosen, max(e.id) over (partition by e.source_id)) as chosen
-    from tds_inbox_events e join given g using (source_id)
-    where e.source = :source and e.entity = :entity and e.verdict is null and e.generation <= g.generation
+           coalesce(g.chosen, max(e.id) over (partition by g.source_id)) as chosen
+    from given g cross join lateral (
+        select i.id, i.received_at from tds_inbox_events i
+        where i.source = :source and i.entity = :entity and i.source_id = g.source_id and i.verdict is null
+          and i.generation <= g.generation
+        offset 0
+    ) e
 )
 update tds_inbox_events e
 set verdict = case when o.id = o.chosen then o.verdict else 'superseded' end, verdict_at = clock_timestamp(),

@@ -312,3 +312,21 @@ def test_a_fault_of_ours_gives_the_records_back_unharmed(
     item = world.one("select lease_token, attempts, crashes, next_attempt_at > now() as waits from tds_sync_queue")
     assert (item["lease_token"], item["attempts"], item["crashes"], item["waits"]) == (None, 0, 0, True)
     assert world.verdicts() == [None]
+
+
+def test_a_long_queue_has_no_batch_look_through_all_events(world: World) -> None:
+    """Statistics of partitions are gathered by PostgreSQL itself, those of the whole table by nobody."""
+    world.execute(
+        "insert into tds_inbox_events (source, entity, event, source_id, record, complete, generation, correlation_id)"
+        " select 'zoho', 'product', 'updated', n::text, '{}', true, n, '' from generate_series(1, 60000) n"
+    )
+    partition = world.value("select distinct tableoid::regclass::text from tds_inbox_events")
+    world.execute(f"analyze {partition}")
+    rows = [
+        {"source_id": str(n), "generation": n, "verdict": "applied", "chosen": None, "reason": None}
+        for n in range(1, 101)
+    ]
+    params = {"source": "zoho", "entity": "product", "rows": msgspec.json.encode(rows).decode()}
+    plan = "\n".join(row["QUERY PLAN"] for row in world.rows(f"explain {complete.END_EVENTS.text}", **params))
+    assert "Index Scan" in plan
+    assert f"Seq Scan on {partition}" not in plan
