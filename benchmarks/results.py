@@ -37,7 +37,13 @@ def run_of(note: str) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    """The commit, and whether files differ from it that a benchmark runs."""
+    differing = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results.json", ":!docs")
+    return _git("rev-parse", "--short", "HEAD") + ("-dirty" if differing else "")
+
+
+def _git(*arguments: str) -> str:
+    said = subprocess.run(["git", *arguments], cwd=PATH.parents[1], capture_output=True, text=True, check=False)  # noqa: S603, S607
     return said.stdout.strip()
 
 

@@ -84,6 +84,7 @@ ROWS = (
     Row("quota", "wait of live calls, 95th percentile, s", "wait_p95_live_s", goal=Goal(2)),
     Row("backlog", "1,000,000 records applied, a second; floor: the median tenth of them", "drained_per_s",
         "median_part_per_s"),
+    Row("backlog", "of them undone, wrong or done twice", "undone_or_doubled", goal=Goal(0)),
     Row("backlog", "the slowest tenth, a second; floor: the median one", "slowest_part_per_s", "median_part_per_s"),
     Row("history_growth", "64 webhooks taken in, 1,000,000 events, ms; floor: with 10,000", "intake_64_ms_of_1000000",
         "intake_64_ms_of_10000"),
