@@ -43,7 +43,7 @@ def _commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    said = subprocess.run(["git", *arguments], cwd=PATH.parents[1], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    said = subprocess.run(["git", *arguments], cwd=PATH.parents[1], capture_output=True, text=True, check=False)  # noqa: S607
     return said.stdout.strip()
 
 

@@ -98,6 +98,7 @@ class Dispatcher:
         self._slots = slots
         self._claim_size = claim_size
         self._nudged_at: dict[str, float] = {}
+        self._is_orphaned = False  # work was taken back, and is not announced yet
         self._failing = False
 
     def look(self, connection: Connection) -> None:
@@ -119,22 +120,30 @@ class Dispatcher:
             record_action(session, recovered_lease_results(rescued), cause=Cause.DISPATCHER)
         if rescued.item_count or rescued.run_count:
             log.warning("leases_rescued", **{f: getattr(rescued, f) for f in rescued.__slots__})
-            self._nudged_at.clear()  # who was told before may be who died
+            # Who was told before may be who died. Where Redis does not take the word, the next look says it.
+            self._nudged_at.clear()
+            self._is_orphaned = True
         try:
-            told_count = self._wake(work, runs, slots, patience=0.0 if rescued.item_count else PATIENCE_SECONDS)
+            told_count = self._wake(work, runs, slots, patience=0.0 if self._is_orphaned else PATIENCE_SECONDS)
             # However much is to be told, most workers are left to syncing.
             if outbound and couriers < max(1, slots // 2) and self._may("outbound", TOLD_SECONDS):
                 worker_nudges.nudge_outbound()
             if validating and self._may("validation", OUTAGE_SECONDS):
                 worker_nudges.nudge_validation()
         except worker_nudges.FAILURES as error:
-            if not self._failing:
-                log.warning("nudges_failing", error=type(error).__name__)
-            self._failing = True
+            self._note_failure(error)
         else:
             if self._failing and told_count:
                 log.info("nudges_working_again")
             self._failing = self._failing and not told_count
+            self._is_orphaned = False
+
+    def _note_failure(self, error: Exception) -> None:
+        if self._is_orphaned:
+            self._nudged_at.clear()
+        if not self._failing:
+            log.warning("nudges_failing", error=type(error).__name__)
+        self._failing = True
 
     def _wake(self, work: list[Due], runs: list[int], slots: int, *, patience: float) -> int:
         """Tell of what has been due for `patience` seconds. Returns how often."""

@@ -157,22 +157,34 @@ def _read_pages(run: RunLease, permissions: PermissionStatus, *, until: float) -
     return _finish_pass(run)
 
 
+class UncommittedHashes:
+    """The fingerprints of rows of the last `most` pages, by source id; of a record that several show, of the last."""
+
+    def __init__(self, most: int) -> None:
+        self.by_id: dict[str, bytes] = {}
+        self._most = most
+        self._pages: deque[Mapping[str, bytes]] = deque()
+
+    def add(self, page: Mapping[str, bytes]) -> None:
+        """Add those of the next page, and forget those of the oldest."""
+        self._pages.append(page)
+        self.by_id |= page
+        if len(self._pages) > self._most:
+            for key, value in self._pages.popleft().items():
+                if self.by_id[key] is value:  # no later page shows the record
+                    del self.by_id[key]
+
+
 def _compare_pages(run: RunLease, pages: Iterator[FetchedPage]) -> Iterator[ComparedPage]:
     """Each page with how it differs from the mirror as it will be once the pages before it are committed."""
     # Those of a group that is being written or gathered, those compared ahead, and the one in hand.
-    uncommitted: deque[Mapping[str, bytes]] = deque()
-    pending_hashes: dict[str, bytes] = {}
+    uncommitted = UncommittedHashes(2 * GROUP_CREATING_PAGES + 1)
     with read_scope() as session:  # one for all pages, no transaction: opening one takes as long as a query
         for fetched in pages:
             diff = page_commit.compare_page(
-                session, run, fetched.page, read_at=fetched.read_at, pending_hashes=pending_hashes
+                session, run, fetched.page, read_at=fetched.read_at, pending_hashes=uncommitted.by_id
             )
-            uncommitted.append(diff.hashes)
-            pending_hashes |= diff.hashes
-            if len(uncommitted) > 2 * GROUP_CREATING_PAGES + 1:
-                for key, value in uncommitted.popleft().items():
-                    if pending_hashes[key] is value:  # no later page shows the record
-                        del pending_hashes[key]
+            uncommitted.add(diff.hashes)
             yield ComparedPage(fetched.page, diff, fetched.seconds, fetched.call_count)
 
 

@@ -54,7 +54,9 @@ class ReconnectingConsumer(Consumer):
         """Start to consume; called at the start and after every lost connection."""
         if self._round is not None:
             self._round.cancel()
-        self._flush = None  # the timers of a connection end with it
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
         self._ready_at = time.monotonic()
         self._round = self.timer.call_repeatedly(ROUND_SECONDS, self._go_round)
         self._go_round()
@@ -76,9 +78,15 @@ class ReconnectingConsumer(Consumer):
         self._flush = None
         self._flush_events()
 
+    def shutdown(self) -> None:
+        """Stop, once the events of the last tasks are sent."""
+        self._flush_events()
+        super().shutdown()
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Drop the connection. After a refused command the consumer pauses, as Redis would accept it again at once."""
         broker.begin(error=type(exc).__name__, says=str(exc)[:200])
+        self._flush_events()  # it fails, and so keeps them for the next connection
         # Kombu fails on its own half-closed connection when it puts back messages that were fetched ahead. The work
         # they announced is in PostgreSQL, and will be announced again.
         with suppress(AttributeError):

@@ -130,9 +130,8 @@ def test_a_look_without_redis_still_rescues_and_the_next_one_announces(
     assert world.value("select count(*) from tds_sync_queue where lease_token is not null") == 0
     assert world.value("select count(*) from tds_pulses where name = 'dispatcher'") == 1
     monkeypatch.setattr(worker_nudges, "_send", works)
-    monkeypatch.setattr(dispatching, "OUTAGE_SECONDS", 0.0)
-    make_old(world)
     assert look(world, looking) == ["tds.sync.product", "tds.sync.vendor"]
+    assert look(world, looking) == []
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import Celery
+from celery.events import EventDispatcher
 from celery.worker.consumer import Consumer
 from kombu import Connection
 
@@ -21,6 +23,7 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> Any:
     ear = ReconnectingConsumer.__new__(ReconnectingConsumer)
     ear.connection = Connection("memory://")
     ear.channel_errors = ()
+    ear.event_dispatcher = None
     ear.app = SimpleNamespace(
         conf=SimpleNamespace(
             worker_cancel_long_running_tasks_on_connection_loss=False, worker_enable_prefetch_count_reduction=False
@@ -77,33 +80,62 @@ def test_the_main_loop_beats_while_it_goes_round_and_while_redis_is_away(
     assert beats()
 
 
-def test_the_events_of_a_moment_are_sent_together_and_none_is_left_behind(consumer: Any) -> None:
-    timers: list[Callable[[], None]] = []
-    sent: list[str] = []
-    consumer.timer = SimpleNamespace(call_after=lambda seconds, send: timers.append(send) or seconds)
-    consumer.event_dispatcher = SimpleNamespace(flush=lambda: sent.append("together"))
-    consumer._flush = None
+@pytest.fixture
+def sending(consumer: Any) -> SimpleNamespace:
+    """The same ear with its timers, and how often it sent events."""
+    seen = SimpleNamespace(timers=[], sent_count=0, cancelled_count=0)
+
+    def call_after(_seconds: float, send: Callable[[], None]) -> SimpleNamespace:
+        seen.timers.append(send)
+        return SimpleNamespace(cancel=lambda: setattr(seen, "cancelled_count", seen.cancelled_count + 1))
+
+    consumer.timer = SimpleNamespace(call_after=call_after, call_repeatedly=lambda *_: None)
+    consumer.event_dispatcher = SimpleNamespace(flush=lambda: setattr(seen, "sent_count", seen.sent_count + 1))
+    consumer._flush, consumer._round = None, None
+    return seen
+
+
+def test_the_events_of_a_moment_are_sent_together(consumer: Any, sending: SimpleNamespace) -> None:
     for _ in range(3):
         consumer.on_send_event_buffered()
-    assert len(timers) == 1
-    timers.pop()()
-    assert sent == ["together"]
+    assert len(sending.timers) == 1
+    sending.timers.pop()()
+    assert sending.sent_count == 1
     consumer.on_send_event_buffered()
-    assert len(timers) == 1
+    assert len(sending.timers) == 1
 
 
-def test_events_are_sent_again_after_a_lost_connection_took_its_timers_along(
-    consumer: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_new_connection_begins_with_no_timer_of_the_one_before(
+    consumer: Any, sending: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timers: list[Callable[[], None]] = []
-    consumer.timer = SimpleNamespace(
-        call_after=lambda seconds, send: timers.append(send) or seconds, call_repeatedly=lambda *_: None
-    )
-    consumer._flush, consumer._round = None, None
-    consumer.on_send_event_buffered()
-    timers.clear()
     monkeypatch.setattr(Consumer, "on_ready", lambda _self: None)
     monkeypatch.setattr(consumer, "_go_round", lambda: None)
-    consumer.on_ready()
     consumer.on_send_event_buffered()
-    assert len(timers) == 1
+    consumer.on_ready()
+    assert sending.cancelled_count == 1
+    consumer.on_send_event_buffered()
+    assert len(sending.timers) == 2
+
+
+def test_events_that_wait_are_sent_before_a_worker_stops(
+    consumer: Any, sending: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr(Consumer, "shutdown", lambda _self: counts.append(sending.sent_count))
+    consumer.shutdown()
+    assert counts == [1]
+
+
+def test_events_that_wait_outlive_a_lost_connection(consumer: Any, sending: SimpleNamespace) -> None:
+    """Celery keeps for the next connection what could not be sent, and drops what nobody tried to send."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise ConnectionError("reset")
+
+    dispatcher = EventDispatcher(consumer.connection, enabled=True, buffer_group=["task"], app=Celery("here"))
+    dispatcher.on_send_buffered = consumer.on_send_event_buffered
+    dispatcher.producer = SimpleNamespace(publish=refused)
+    consumer.event_dispatcher = dispatcher
+    dispatcher.send("task-received", uuid="1")
+    consumer.on_connection_error_after_connected(ConnectionError("reset"))
+    assert len(dispatcher._outbound_buffer) == 1
