@@ -30,9 +30,10 @@ FIRST_ID, CHANGED_AT = 4_600_000_000_000_000, datetime(2026, 11, 22, 9, tzinfo=U
 
 # The mirror knows them all, as it does where a queue grows long.
 _PRODUCTS = text("""
-insert into erp.product (source, source_id, name, price, status, version, source_modified_at, source_record, changed_at,
-    confirmed_at)
-select 'zoho', (:first + n)::text, 'Widget ' || n, 0, 'active', 1, now() - interval '1 year', '{}', now(), now()
+insert into erp.product (source, source_id, name, sku, price, status, version, source_modified_at, source_record,
+    changed_at, confirmed_at)
+select 'zoho', (:first + n)::text, 'Widget ' || (:first + n), 'W-' || (:first + n), 0, 'active', 1,
+    now() - interval '1 year', '{}', now(), now()
 from generate_series(0, :count - 1) n
 """)
 # A product without its new price, or a price without its one entry in the history, or with two.
