@@ -298,8 +298,8 @@ VERDICTS = {
 }
 
 # The event that was applied (or, when the record was read, the newest one) carries the outcome; the others were
-# overtaken by it. `offset 0` keeps the look for each record's events by themselves: joined, they are taken for many by
-# a planner without statistics of the whole partitioned table, which nothing gathers, and all events would be read.
+# overtaken by it. `offset 0` keeps the look for each record's events by itself: joined, they are taken for many by a
+# planner whose statistics of the whole partitioned table are missing, or a day old, and all events would be read.
 END_EVENTS = text("""
 with given as (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(

@@ -315,7 +315,7 @@ def test_a_fault_of_ours_gives_the_records_back_unharmed(
 
 
 def test_a_long_queue_has_no_batch_look_through_all_events(world: World) -> None:
-    """Statistics of partitions are gathered by PostgreSQL itself, those of the whole table by nobody."""
+    """Statistics of a partition are gathered by PostgreSQL itself, those of the whole table once a day by TDS."""
     world.execute(
         "insert into tds_inbox_events (source, entity, event, source_id, record, complete, generation, correlation_id)"
         " select 'zoho', 'product', 'updated', n::text, '{}', true, n, '' from generate_series(1, 60000) n"
