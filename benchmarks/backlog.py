@@ -126,6 +126,8 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=ITEMS)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
+    if chosen.items < 1:
+        parser.error("--items has to be 1 at least")
     figures = measure(chosen.items)
     print(json.dumps(figures) if chosen.json else "\n".join(f"{key:28} {value}" for key, value in figures.items()))
     return 1 if figures["undone_or_doubled"] else 0
