@@ -61,7 +61,7 @@ returning q.id, q.source_id, q.generation, q.must_read, q.origin, q.attempts, q.
     exists (select from tds_sync_queue where entity = :entity and lease_token is null
             and next_attempt_at <= now() and priority >= :bulk) as bulk_waits
 """)
-#: Above and below every priority.
+#: Below and above every priority.
 LEAST, MOST = -1, 32767
 
 MAY_READ_BULK = text(f"""
@@ -142,7 +142,7 @@ left join tds_backfill_rests r on r.source = e.source and r.api = e.api and r.re
 join lateral (
     select id, next_attempt_at from tds_sync_queue q
     where q.entity = e.entity and q.lease_token is null and q.next_attempt_at <= now()
-      and q.priority < case when r.api is null and not {LISTS_FIRST} then 32767 else e.bulk end
+      and q.priority < case when r.api is null and not {LISTS_FIRST} then {MOST} else e.bulk end
     order by q.priority, q.next_attempt_at limit :cap
 ) w on true where not {PAUSED.format(entity="e.entity")} group by e.entity
 """)
